@@ -1,0 +1,49 @@
+# Two commands matter: `make repro` and `make test`. Both set up what they need.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PATH := $(abspath $(BIN)):$(PATH)
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: help setup repro test test-all check ui bench campaign clean-runs
+
+help: ## what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+setup: $(STAMP) ## install the pinned environment into .venv
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed. Install Python 3.11 (Debian: apt-get install python3.11 python3.11-venv), or say which: make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || { echo "make: $(PYTHON) is $$($(PYTHON) --version); 3.11 or 3.12 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "make: $(PYTHON) has no venv module (Debian: apt-get install python3.11-venv)"; exit 1; }
+	@command -v git >/dev/null || { echo "make: git is not installed"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip check
+	@touch $@
+
+repro: setup ## raw manifest -> audited data -> two fine-tuned voices -> selection; then a summary
+	@dvc repro -k; code=$$?; voicelathe summary; exit $$code
+
+test: setup ## the default tests
+	$(BIN)/python -m pytest
+
+test-all: setup ## everything but what needs a GPU or upstream checkouts
+	$(BIN)/python -m pytest -m 'not gpu and not needs_upstream'
+
+check: setup ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+ui: setup ## MLflow on this machine, with links
+	voicelathe ui
+
+bench: setup ## the measured claims of README, into benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.run
+
+campaign: setup ## long reliability runs; date their results in benchmarks/RESULTS.md
+	$(BIN)/python -m pytest -m slow --timeout 3600

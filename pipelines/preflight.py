@@ -1,0 +1,30 @@
+"""Stage `preflight`: a few real steps, two checkpoints heard beside the base; go or no-go."""
+
+import sys
+
+from pipelines import run
+from pipelines.train import REVISION as TRAIN_REVISION
+from voicelathe import digest, layout, params, records, runs
+from voicelathe.errors import PreflightError, listing
+
+REVISION = 1
+READS = [
+    "pipelines/preflight.py",
+    "data/split/train.jsonl",
+    "data/latents/${item.base}/index.parquet",
+    "data/latents/${item.base}/base.json",
+]
+WRITES = ["runs/${key}/preflight.json"]
+PARAMS = ["seed", "machine", "bases.${item.base}", "recipes.${key}.preflight", "recipes.${key}.train"]
+
+
+def main() -> None:
+    recipe = sys.argv[1]
+    found = runs.preflight(params.load(), recipe, TRAIN_REVISION)
+    digest.write_json(layout.run(recipe, "preflight.json"), records.to_json(found))
+    if found.decision != "go":
+        raise PreflightError(f"{recipe} must not be trained yet:\n{listing(found.reasons)}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,35 @@
+"""Stage `train`: finish the run, keep every checkpoint, index them; streamed live into MLflow."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from pipelines import run
+from voicelathe import digest, layout, params, records, runs
+from voicelathe.tracking.live import Mirror
+
+REVISION = 1
+READS = [
+    "pipelines/train.py",
+    "data/split/train.jsonl",
+    "data/latents/${item.base}/index.parquet",
+    "data/latents/${item.base}/base.json",
+    "runs/${key}/preflight.json",
+]
+WRITES = ["runs/${key}/run.json", "runs/${key}/steps.jsonl", "runs/${key}/checkpoints.json"]
+PARAMS = ["seed", "machine", "bases.${item.base}", "recipes.${key}.train"]
+
+
+def main() -> None:
+    recipe, settings = sys.argv[1], params.load()
+    planned = runs.identify(settings, recipe, REVISION)
+    with Mirror(settings.tracking, planned, Path.cwd()):
+        finished, checkpoints = runs.train(settings, planned)
+    index = {"run_digest": finished.run_digest, "checkpoints": [records.to_json(entry) for entry in checkpoints]}
+    digest.write_json(layout.run(recipe, "checkpoints.json"), index)
+    shutil.copyfile(Path(finished.directory) / "steps.jsonl", layout.run(recipe, "steps.jsonl"))
+    digest.write_json(layout.run(recipe, "run.json"), records.to_json(finished))
+
+
+if __name__ == "__main__":
+    run(main)

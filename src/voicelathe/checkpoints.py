@@ -1,0 +1,138 @@
+"""Directories that are either committed and verifiable or absent, whatever kills the writer.
+
+Commit: write every file into a temporary directory, fsync each, write MANIFEST.json (sha256 and size of every file) last, fsync
+the directory, rename it to its final name, fsync the parent. The rename is the one moment at which it comes into being.
+Only safetensors and JSON are written; nothing is ever pickled.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from voicelathe import digest
+from voicelathe.errors import CheckpointError, DiskFull
+
+MANIFEST = "MANIFEST.json"
+TEMPORARY = ".tmp-"
+RESERVE_BYTES = 64 << 20  # left free for journals and logs
+
+
+@dataclass
+class Draft:
+    """A directory in the making."""
+
+    final: Path
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.directory = self.final.parent / f"{TEMPORARY}{self.final.name}-{os.getpid()}"
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir(parents=True)
+
+    def tensors(self, name: str, tensors: Mapping[str, Any]) -> None:
+        """A safetensors file. Raises DiskFull before the first byte when it would not fit."""
+        from safetensors.torch import save_file
+
+        need = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+        free = shutil.disk_usage(self.directory).free
+        if free < need * 1.1 + RESERVE_BYTES:
+            self.discard()
+            raise DiskFull(
+                f"{self.final}: {name} needs {need:,} bytes and {free:,} are free. The previous checkpoint is intact. "
+                "Free space, then run the same command again: training goes on from there."
+            )
+        save_file(dict(tensors), self.directory / name, metadata={"format": "pt"})
+        self._seal(name)
+
+    def json(self, name: str, value: object) -> None:
+        digest.write_json(self.directory / name, value)
+        self._seal(name)
+
+    def link(self, name: str, source: Path) -> None:
+        """A hard link to an unchanging file, a copy where links cannot reach."""
+        (self.directory / name).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, self.directory / name)
+        except OSError:
+            shutil.copyfile(source, self.directory / name)
+        self._seal(name)
+
+    def commit(self, about: Mapping[str, Any]) -> Path:
+        """Make the directory real. An equal one that is already there stays; a different one is moved to quarantine."""
+        digest.write_json(self.directory / MANIFEST, {**about, "files": self.files})
+        digest.sync_directory(self.directory)
+        if self.final.exists():
+            if (self.final / MANIFEST).is_file() and identity(self.final) == identity(self.directory):
+                self.discard()
+                return self.final
+            quarantine(self.final)
+        self.directory.rename(self.final)
+        digest.sync_directory(self.final.parent)
+        return self.final
+
+    def discard(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _seal(self, name: str) -> None:
+        path = self.directory / name
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        self.files[name] = {"sha256": digest.of_file(path), "bytes": path.stat().st_size}
+
+
+def identity(directory: Path) -> str:
+    """sha256 of the manifest, which names the sha256 of everything else."""
+    return digest.of_file(directory / MANIFEST)
+
+
+def verify(directory: Path, sha256: str | None = None) -> dict[str, Any]:
+    """Read every byte and compare. Returns the manifest.
+
+    Raises CheckpointError naming the first file that is missing, extra or changed, or a manifest that is not the expected one.
+    """
+    if not (directory / MANIFEST).is_file():
+        raise CheckpointError(f"{directory} is gone or was never finished. Restore it (voicelathe doctor), or retrain: voicelathe retrain RECIPE")
+    if sha256 is not None and identity(directory) != sha256:
+        raise CheckpointError(f"{directory}/{MANIFEST}: sha256 is {identity(directory)}, expected {sha256}. These are other weights; restore the right ones.")
+    manifest: dict[str, Any] = digest.read_json(directory / MANIFEST)
+    here = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()} - {MANIFEST}
+    if wrong := sorted(here ^ set(manifest["files"])):
+        raise CheckpointError(f"{directory}: {wrong[0]} is {'not in the manifest' if wrong[0] in here else 'missing'}. Restore the directory.")
+    for name, expected in sorted(manifest["files"].items()):
+        if (found := digest.of_file(directory / name)) != expected["sha256"]:
+            raise CheckpointError(f"{directory}/{name}: sha256 is {found}, expected {expected['sha256']}. The file was changed or damaged; restore it.")
+    return manifest
+
+
+def size_bytes(directory: Path) -> int:
+    """Bytes of the files the manifest lists, linked ones included."""
+    return sum(entry["bytes"] for entry in digest.read_json(directory / MANIFEST)["files"].values())
+
+
+def sweep(root: Path) -> None:
+    """Remove what a killed writer left half-made. Only under the run lock."""
+    for left in root.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def newest_verified(root: Path, prefix: str) -> Path | None:
+    """The newest directory of that prefix whose every byte verifies; broken ones are moved to quarantine, never deleted."""
+    for directory in sorted(root.glob(f"{prefix}*"), reverse=True):
+        try:
+            verify(directory)
+        except CheckpointError:
+            quarantine(directory)
+        else:
+            return directory
+    return None
+
+
+def quarantine(directory: Path) -> None:
+    """Move a directory out of the way, beside the others that were found broken."""
+    shelf = directory.parent / "quarantine"
+    shelf.mkdir(exist_ok=True)
+    number = sum(1 for _ in shelf.glob(f"{directory.name}.*"))
+    directory.rename(shelf / f"{directory.name}.{number}")

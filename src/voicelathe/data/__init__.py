@@ -1,0 +1,1 @@
+"""From the raw manifest to cached encodings: formats, audio, measures, rules, splits, the gate, latents."""

@@ -1,0 +1,96 @@
+"""Identity of things: sha256 of bytes, files, directories and values, and files that are either whole or absent.
+
+Every record that names what it used names it by these digests; they are the integrity chain of the project.
+"""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from voicelathe.errors import DiskFull
+
+BLOCK_BYTES = 1 << 20
+
+
+def canonical_json(value: object) -> str:
+    """One spelling of a JSON value: sorted keys, UTF-8, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def of_value(value: object) -> str:
+    """sha256 of the canonical JSON of a value."""
+    return of_bytes(canonical_json(value).encode())
+
+
+def of_bytes(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def of_file(path: Path) -> str:
+    """sha256 of a file, read in blocks."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            sha.update(block)
+    return sha.hexdigest()
+
+
+def of_files(paths: Mapping[str, Path]) -> dict[str, str]:
+    """sha256 of several files under the names they are known by: the `inputs` of a record."""
+    return {name: of_file(path) for name, path in sorted(paths.items())}
+
+
+def of_tree(root: Path) -> dict[str, str]:
+    """sha256 of every regular file below a directory, by POSIX path; hidden files count, too."""
+    return {path.relative_to(root).as_posix(): of_file(path) for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file so that a kill or a power cut leaves the old content or the new, never a part.
+
+    Raises DiskFull when the file system has no room; the old file is then untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_directory(path.parent)
+    except OSError as problem:
+        temporary.unlink(missing_ok=True)
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                f"{path}: no room for {len(data):,} bytes on this file system. "
+                "Free space (old runs: `checkpoints/`), then run the same command again."
+            ) from problem
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Atomic UTF-8 text; see `write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: object) -> None:
+    """Atomic, sorted, indented JSON for people and `git diff`."""
+    write_text(path, json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def sync_directory(directory: Path) -> None:
+    """fsync a directory, so that a rename inside it survives a power cut."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

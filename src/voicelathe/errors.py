@@ -1,0 +1,82 @@
+"""What can go wrong because of the user's files, settings or machine: one class for each kind of remedy.
+
+A message says what is wrong, where (file:line or dotted parameter), the value seen, and what to do next.
+`assert` is for our own invariants; a user never meets it.
+"""
+
+from collections.abc import Iterable
+
+
+class VoiceLatheError(Exception):
+    """Base of every error a user can cause; the command line prints its message without a traceback."""
+
+
+class ParamsError(VoiceLatheError):
+    """params.yaml must be edited."""
+
+
+class ManifestError(VoiceLatheError):
+    """The raw manifest, or the audio it names, must be corrected or imported again."""
+
+
+class RecordError(VoiceLatheError):
+    """A file written by an earlier stage is not what it should be: run that stage again."""
+
+
+class SplitError(VoiceLatheError):
+    """The recordings cannot make three splits."""
+
+
+class GateError(VoiceLatheError):
+    """The data gate found rows that must not be trained on."""
+
+
+class BaseModelError(VoiceLatheError):
+    """A base model directory is missing, changed or of the wrong kind."""
+
+
+class FamilyUnavailable(VoiceLatheError):
+    """A model family, or what it needs to be installed, is not here."""
+
+
+class PreflightError(VoiceLatheError):
+    """A recipe must not be trained yet; the reasons are codes in preflight.json."""
+
+
+class CheckpointError(VoiceLatheError):
+    """Weights are missing, damaged or belong to another run."""
+
+
+class RunLocked(VoiceLatheError):
+    """Another process works on this run or device."""
+
+
+class WorkerError(VoiceLatheError):
+    """The worker process failed; the message carries the diagnosis."""
+
+
+class DiskFull(VoiceLatheError):
+    """There is not enough room for what is about to be written."""
+
+
+class SelectionError(VoiceLatheError):
+    """Evaluations, verdicts or settings do not allow a decision."""
+
+
+class TrackingError(VoiceLatheError):
+    """The MLflow server, or what it holds, is not usable."""
+
+
+class PromotionError(VoiceLatheError):
+    """A checkpoint must not be put into production."""
+
+
+class ConsentError(VoiceLatheError):
+    """A speaker has no valid consent record."""
+
+
+def listing(problems: Iterable[str], shown: int = 10) -> str:
+    """Indent problems one a line; show the first ten and count the rest."""
+    lines = list(problems)
+    rest = len(lines) - shown
+    return "\n".join([*(f"  {line}" for line in lines[:shown]), *([f"  ... and {rest} more"] if rest > 0 else [])])

@@ -1,0 +1,157 @@
+"""Do evaluations, clip losses and samples belong together, and are they complete? Only then may they be compared.
+
+A comparison with a hole in it looks like a comparison, so every problem is an error that names the candidates and clips.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from voicelathe.errors import SelectionError, listing
+from voicelathe.evaluate.statistics import Floats
+from voicelathe.records import ClipLoss, EvaluationRecord, SampleRecord
+
+BASE = "base"
+HARD_FAILURES = ("empty", "silent", "nonfinite")  # SampleRecord.problem codes that always exclude
+RUNAWAY = "runaway"
+AGREEMENT = 1e-6  # relative, between a candidate's mean and the mean of its clips
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Losses of every candidate over the same clips. Rows are clips (N, by id), columns candidates (C, base first, then by step)."""
+
+    candidates: list[EvaluationRecord]
+    clips: list[str]
+    recordings: list[str]  # of each clip
+    components: dict[str, Floats]  # [N, C]
+    weights: dict[str, float]
+
+    @property
+    def totals_NC(self) -> Floats:
+        return np.asarray(sum(weight * self.components[name] for name, weight in sorted(self.weights.items())), dtype=np.float64)
+
+    @property
+    def names(self) -> list[str]:
+        return [candidate.candidate for candidate in self.candidates]
+
+
+def pair(
+    recipe: str,
+    evaluations: Sequence[EvaluationRecord],
+    clip_losses: Sequence[ClipLoss],
+    samples: Sequence[SampleRecord],
+    weights: Mapping[str, float],
+) -> Paired:
+    """Line everything up. Raises SelectionError that lists every hole, duplicate, stranger and number that is not finite."""
+    _stop(recipe, "evaluate", _candidate_problems(evaluations))
+    _stop(recipe, "evaluate", _weight_problems(recipe, evaluations, weights))
+    _stop(recipe, "evaluate", _clip_problems(evaluations, clip_losses))
+    ordered = sorted(evaluations, key=lambda one: (one.step, one.lora_scale or 0.0, one.candidate))
+    recordings = {row.clip_id: row.recording_id for row in clip_losses}
+    cell = {(row.clip_id, row.candidate): row.losses for row in clip_losses}
+    clips = sorted(recordings)
+    components = {
+        name: np.array([[cell[clip, one.candidate][name] for one in ordered] for clip in clips], dtype=np.float64)
+        for name in sorted(weights)
+    }
+    _stop(recipe, "evaluate", _disagreements(ordered, components))
+    _stop(recipe, "listen", _sample_problems(ordered, samples))
+    return Paired(ordered, clips, [recordings[clip] for clip in clips], components, dict(weights))
+
+
+def vetoes(samples: Sequence[SampleRecord]) -> dict[str, list[str]]:
+    """Per candidate, why it must not ship: hard failures, and running away on a line where the base stops by itself."""
+    base_stops = {(one.line_id, one.seed) for one in samples if one.candidate == BASE and one.problem is None and one.stopped}
+    found: dict[str, list[str]] = {}
+    for one in samples:
+        if one.problem in HARD_FAILURES or (one.problem == RUNAWAY and (one.line_id, one.seed) in base_stops):
+            found.setdefault(one.candidate, []).append(f"{one.problem}: line {one.line_id}, seed {one.seed}")
+    return found
+
+
+def remarks(samples: Sequence[SampleRecord]) -> dict[str, list[str]]:
+    """Per candidate, what went wrong without excluding it: running away where the base runs away as well."""
+    excluded = vetoes(samples)
+    runaways = Counter(one.candidate for one in samples if one.problem == RUNAWAY)
+    return {
+        name: [f"runaway on {count} of {sum(one.candidate == name for one in samples)} lines, as the base does"]
+        for name, count in runaways.items()
+        if not any(veto.startswith(RUNAWAY) for veto in excluded.get(name, []))
+    }
+
+
+def _stop(recipe: str, stage: str, problems: Iterator[str]) -> None:
+    if lines := list(problems):
+        raise SelectionError(
+            f"runs/{recipe}: no decision is possible, {len(lines)} problem{'s' if len(lines) > 1 else ''}:\n{listing(lines)}\n"
+            f"Correct it, then: dvc repro -f {stage}@{recipe} select@{recipe}"
+        )
+
+
+def _candidate_problems(evaluations: Sequence[EvaluationRecord]) -> Iterator[str]:
+    counts = Counter(one.candidate for one in evaluations)
+    yield from (f"candidate {name} is evaluated {count} times" for name, count in counts.items() if count > 1)
+    if BASE not in counts:
+        yield "the base (candidate 0) was not evaluated"
+    if not set(counts) - {BASE}:
+        yield "no checkpoint was evaluated"
+    for one in evaluations:
+        bad = [name for name, value in {**one.losses, "total": one.total}.items() if not math.isfinite(value)]
+        if bad:
+            yield f"candidate {one.candidate}: loss {', '.join(bad)} is not a finite number; its training diverged or its weights are damaged"
+
+
+def _weight_problems(recipe: str, evaluations: Sequence[EvaluationRecord], weights: Mapping[str, float]) -> Iterator[str]:
+    where = f"params.yaml: recipes.{recipe}.select.loss_weights"
+    for one in evaluations:
+        if set(one.losses) != set(weights):
+            yield f"{where} names {', '.join(sorted(weights))}; candidate {one.candidate} has {', '.join(sorted(one.losses))}"
+    if not any(weights.values()):
+        yield f"{where}: every weight is 0, so all candidates would be equal"
+
+
+def _clip_problems(evaluations: Sequence[EvaluationRecord], rows: Sequence[ClipLoss]) -> Iterator[str]:
+    expected, components = {one.candidate: one.num_clips for one in evaluations}, set(evaluations[0].losses)
+    counts = Counter((row.candidate, row.clip_id) for row in rows)
+    yield from (f"clip {clip} is there {n} times for candidate {name}" for (name, clip), n in counts.items() if n > 1)
+    clips = {clip for _, clip in counts}
+    recordings = {(row.clip_id, row.recording_id) for row in rows}
+    if len(recordings) > len(clips):
+        yield "a clip is assigned to two recordings"
+    for name in sorted({row.candidate for row in rows} - set(expected)):
+        yield f"clip losses of {name}, which was not evaluated"
+    for name, number in expected.items():
+        missing = [clip for clip in sorted(clips) if (name, clip) not in counts]
+        if missing or number != len(clips) or not clips:
+            yield f"candidate {name}: {len(clips) - len(missing)} of {max(len(clips), number)} clips; missing {', '.join(missing[:5])}"
+    for row in rows:
+        bad = [component for component, value in row.losses.items() if not math.isfinite(value)]
+        if bad or set(row.losses) != components:
+            yield f"candidate {row.candidate}, clip {row.clip_id}: loss {', '.join(bad) or 'components'} not finite or not complete"
+
+
+def _disagreements(candidates: Sequence[EvaluationRecord], components: Mapping[str, Floats]) -> Iterator[str]:
+    for column, one in enumerate(candidates):
+        for name, values in components.items():
+            mean = math.fsum(values[:, column]) / len(values)
+            if not math.isclose(mean, one.losses[name], rel_tol=AGREEMENT, abs_tol=AGREEMENT):
+                yield f"candidate {one.candidate}: loss {name} is {one.losses[name]:.6f}, but its clips average {mean:.6f}"
+
+
+def _sample_problems(candidates: Sequence[EvaluationRecord], samples: Sequence[SampleRecord]) -> Iterator[str]:
+    expected = {one.candidate for one in candidates}
+    counts = Counter((one.candidate, one.line_id, one.seed) for one in samples)
+    yield from (f"candidate {name}: line {line}, seed {seed} is there {n} times" for (name, line, seed), n in counts.items() if n > 1)
+    lines = sorted({(line, seed) for _, line, seed in counts})
+    if not lines:
+        yield "no candidate spoke a line"
+    for name in sorted({name for name, _, _ in counts} - expected):
+        yield f"samples of {name}, which was not evaluated"
+    for name in sorted(expected):
+        missing = [f"{line} (seed {seed})" for line, seed in lines if (name, line, seed) not in counts]
+        if missing:
+            yield f"candidate {name} has no sample of line {', '.join(missing[:5])}"

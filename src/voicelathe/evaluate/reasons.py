@@ -1,0 +1,140 @@
+"""Why this decision, in words that somebody who did not train the model can check against the numbers.
+
+Reasons carry the decision; notes say what limits it. Both are written from the finished selection alone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from voicelathe.evaluate import statistics
+from voicelathe.records import Comparison, Interval, Listening, Preference, Selection
+
+
+def explain(selection: Selection, has_foreign_verdict: bool, few_recordings: int) -> Selection:
+    """The selection with its reasons and notes filled in."""
+    return replace(
+        selection,
+        reasons=list(_reasons(selection, few_recordings)),
+        notes=list(_notes(selection, has_foreign_verdict, few_recordings)),
+    )
+
+
+def spoken(selection: Selection, name: str | None) -> str:
+    """A candidate as people say it: `the base`, `step 2000`, `step 2000 at strength 0.35`."""
+    one = next(row for row in selection.ranking if row.candidate == name)
+    if one.step == 0:
+        return "the base"
+    return f"step {one.step}" + ("" if one.lora_scale in (None, 1.0) else f" at strength {one.lora_scale:g}")
+
+
+def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
+    if selection.nominee is None:
+        yield "Every checkpoint has a veto: " + "; ".join(
+            f"{spoken(selection, row.candidate)} ({row.vetoes[0]})" for row in selection.ranking if row.vetoes and row.step
+        )
+        return
+    chosen = selection.against_base.candidate if selection.against_base else selection.nominee
+    nominee = next(row for row in selection.ranking if row.candidate == selection.nominee)
+    yield f"Validation nominates {spoken(selection, nominee.candidate)}: the lowest total without a veto, {nominee.total:.6f}."
+    if chosen != selection.nominee and selection.listening is not None:
+        heard = next(one for one in selection.listening.against_nominee if one.candidate == chosen)
+        yield f"Listeners overrule it: {_heard(selection, heard)}."
+    yield from _base_reasons(selection, chosen)
+    if selection.against_runner_up is not None:
+        yield _runner_up(selection, selection.against_runner_up, few_recordings)
+    yield from _last_checkpoint(selection, chosen)
+
+
+def _base_reasons(selection: Selection, chosen: str) -> Iterator[str]:
+    comparison = selection.against_base
+    assert comparison is not None
+    base = next(row for row in selection.ranking if row.step == 0)
+    distance = f"{abs(comparison.difference):.4f} {'below' if comparison.difference < 0 else 'above'} the base ({base.total:.4f})"
+    ships = selection.decision == "ship"
+    word = "It beats the base" if ships else "It is not shown to beat the base"
+    yield f"{word} on the validation clips: {distance}, {_intervals(comparison)}." if selection.decided_by == "validation" else (
+        f"On the validation clips it is {distance}, {_intervals(comparison)}."
+    )
+    heard = [one for one in (selection.listening.against_base if selection.listening else []) if one.candidate == chosen]
+    if heard and selection.decided_by == "listening":
+        yield f"Against the base, {_heard(selection, heard[0])}."
+
+
+def _runner_up(selection: Selection, ahead: Comparison, few_recordings: int) -> str:
+    row = next(row for row in selection.ranking if row.candidate == ahead.against)
+    text = f"Runner-up is {spoken(selection, ahead.against)}, {abs(ahead.difference):.4f} {'behind' if ahead.difference <= 0 else 'ahead'}"
+    tied = [one.candidate for one in selection.ranking if one.is_tied and one.step and not one.vetoes]
+    if not tied or ahead.candidate != selection.nominee:
+        return f"{text}, {_intervals(ahead)}."
+    names = ", ".join(spoken(selection, name) for name in tied)
+    return f"{text}, {_intervals(ahead)}{': a tie' if row.is_tied else ''}. Cannot be told from the nominee: {names}; inside a tie the nominee stays."
+
+
+def _last_checkpoint(selection: Selection, chosen: str) -> Iterator[str]:
+    last_step = max(row.step for row in selection.ranking)
+    last = min((row for row in selection.ranking if row.step == last_step), key=lambda row: row.total)
+    here = next(row for row in selection.ranking if row.candidate == chosen)
+    if last.step != here.step and last.total > here.total:
+        better = [name for name, value in sorted(last.losses.items()) if value < here.losses[name]]
+        trap = f", although its {' and '.join(better)} loss is the lower one" if better else ""
+        yield f"The last checkpoint, {spoken(selection, last.candidate)}, is {last.total - here.total:.4f} worse{trap}."
+
+
+def _notes(selection: Selection, has_foreign_verdict: bool, few_recordings: int) -> Iterator[str]:
+    if not selection.base_trained:
+        yield "Untrained base: its weights are random, so beating it says nothing about a voice."
+    yield from _size_notes(selection, few_recordings)
+    for names in selection.identical:
+        yield f"Identical on every clip: {', '.join(spoken(selection, name) for name in names)}."
+    for row in selection.ranking:
+        yield from (f"Excluded: {spoken(selection, row.candidate)} ({veto})." for veto in row.vetoes[:1] if row.step)
+    runaways = [row for row in selection.ranking if row.notes]
+    if runaways:
+        yield f"{len(runaways)} of {len(selection.ranking)} candidates ran to the length limit on lines where the base does as well."
+    if has_foreign_verdict:
+        yield "There is a listening verdict on other samples than these; it was not counted. Listen again, or delete it."
+    if selection.listening is not None:
+        yield from _listening_notes(selection.listening)
+
+
+def _size_notes(selection: Selection, few_recordings: int) -> Iterator[str]:
+    if selection.num_clips == 1:
+        yield "Validation holds a single clip: no interval exists, so nothing can be shown to beat the base. Add recordings."
+    elif selection.num_recordings == 1:
+        yield "Validation holds a single recording: the interval over clips cannot say what another recording would give."
+    elif selection.num_recordings < few_recordings:
+        yield (
+            f"Validation holds {selection.num_recordings} recordings; with fewer than {few_recordings} an interval over recordings is "
+            "too narrow to be trusted alone, so the one over clips is given too and both must agree."
+        )
+
+
+def _listening_notes(listening: Listening) -> Iterator[str]:
+    tests = max(len(listening.against_nominee), 1)
+    if statistics.smallest_p(listening.units) * tests >= 0.05:
+        yield (
+            f"Listening: {listening.units} units (listener x line) cannot show any preference among {tests + 1} candidates, "
+            "however clear; more listeners or lines are needed."
+        )
+    elif not any(one.p_holm < 0.05 and one.wins > one.losses for one in listening.against_nominee):
+        yield "Listening: no clear winner over the nominee."
+    if listening.consistent_share is not None:
+        yield f"Listening: {listening.consistent_share:.0%} of {listening.repeated_pairs} hidden repeats were judged the same way again."
+
+
+def _heard(selection: Selection, one: Preference) -> str:
+    return (
+        f"{spoken(selection, one.candidate)} was preferred to {spoken(selection, one.against)} {one.wins} to {one.losses} "
+        f"({one.ties} ties, corrected p = {one.p_holm:.3g})"
+    )
+
+
+def _intervals(comparison: Comparison) -> str:
+    """Both intervals of a difference, or that there is none."""
+    parts = [("recordings", comparison.by_recording), ("clips", comparison.by_clip)]
+    known = [f"{_interval(interval)} over {over}" for over, interval in parts if interval is not None]
+    return "95 % interval " + ", ".join(known) if known else "no interval"
+
+
+def _interval(interval: Interval) -> str:
+    return f"{interval.low:+.4f} to {interval.high:+.4f}"

@@ -1,0 +1,121 @@
+"""The protocol a model family implements; everything else (loop, optimizer, checkpoints, evaluation, selection) exists once, outside.
+
+Importable without torch. Shapes: B clips, A audio positions of a clip, T positions of a packed stream, P latent frames a position, D latent width.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from voicelathe import settings
+from voicelathe.records import BaseFacts
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+@dataclass(frozen=True)
+class FamilySpec:
+    """What the rest of the program may know about a family."""
+
+    id: str
+    modes: frozenset[str]
+    loss_weights: Mapping[str, float]  # total = sum(weight * loss); training, validation and selection use the same
+    licence: str
+    requires: tuple[str, ...]  # distributions that must be importable
+
+
+@dataclass(frozen=True)
+class ClipItem:
+    """One clip as training and validation see it: cached encoding and text."""
+
+    clip_id: str
+    text: str
+    language: str
+    tensors: Mapping[str, "torch.Tensor"]
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """Which parameters move. `parts` names groups whose gradient norms are reported on their own."""
+
+    trainable: Mapping[str, "torch.nn.Parameter"]
+    parts: Mapping[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Generated speech: mono float32 samples and whether the model stopped by itself."""
+
+    samples: "np.ndarray[Any, Any]"
+    rate_hz: int
+    stopped: bool
+
+
+Parts = Literal["encoder", "core", "all"]
+
+
+class Loaded(Protocol):
+    """A loaded base; `core` is the module that is trained."""
+
+    core: "torch.nn.Module"
+    facts: BaseFacts
+
+
+class Family(Protocol):
+    """One model family. The only importer of its upstream package."""
+
+    spec: FamilySpec
+
+    def describe(self, base: Path, licence: str, trained: bool) -> BaseFacts:
+        """Read what a base directory is, without torch. Raises BaseModelError naming the file that is missing or wrong."""
+
+    def pinned(self, base: Path, licence: str, trained: bool, digest: str) -> BaseFacts:
+        """`verify`, then `describe`: a changed file is named before what the change broke."""
+
+    def verify(self, base: Path, digest: str) -> None:
+        """Compare every file with the pinned digest, before anything is loaded. Raises BaseModelError."""
+
+    def load(self, base: Path, facts: BaseFacts, machine: settings.Machine, parts: Parts) -> Any:
+        """Load through upstream's own loader. `encoder` must not load the language model's weights onto the device."""
+
+    def encode(self, loaded: Any, samples: "Sequence[np.ndarray[Any, Any]]") -> "Iterator[dict[str, torch.Tensor]]":
+        """Mono float32 audio at `facts.encode_rate_hz` -> what is cached per clip. Deterministic; batching changes nothing."""
+
+    def collate(self, loaded: Any, items: Sequence[ClipItem]) -> Any:
+        """Tokenise and pack clips into one batch."""
+
+    def draw(self, loaded: Any, batch: Any, keys: Sequence[int], frozen: "tuple[int, int] | None") -> Any:
+        """Everything random of one forward, from one CPU generator per clip.
+
+        `frozen` = (pass, passes) is validation: no dropout of conditions, times stratified over the passes.
+        """
+
+    def losses(self, loaded: Any, batch: Any, noise: Any) -> "dict[str, torch.Tensor]":
+        """Per-clip mean losses [B] of every component in `spec.loss_weights`."""
+
+    def adapter_targets(self, loaded: Any, scope: Sequence[str]) -> str:
+        """Regular expression over whole module names of the linears that carry an adapter."""
+
+    def trainable(self, loaded: Any, mode: str) -> TrainPlan:
+        """What moves in this mode; freezes everything else."""
+
+    def checkpoint_blocks(self, loaded: Any, on: bool) -> None:
+        """Switch recomputation of blocks in backward on or off."""
+
+    def save_adapter(self, tensors: "dict[str, torch.Tensor]", lora: settings.Lora, base: Path) -> dict[str, Any]:
+        """Files of an adapter checkpoint in upstream's own format: name -> tensors (safetensors) or JSON value."""
+
+    def load_adapter(self, directory: Path) -> "dict[str, torch.Tensor]":
+        """Back to the names `save_adapter` was given."""
+
+    def full_files(self, loaded: Any, dtype: "torch.dtype") -> "dict[str, dict[str, torch.Tensor]]":
+        """Weight files of a full checkpoint; what the base has besides is linked, so that upstream's loader opens the directory."""
+
+    def load_full(self, loaded: Any, directory: Path) -> None:
+        """Copy a directory's weights into the loaded model. Raises CheckpointError when names do not fit."""
+
+    def synthesize(self, loaded: Any, text: str, language: str, seed: int, max_seconds: float) -> Spoken:
+        """Speak with upstream's own generation."""

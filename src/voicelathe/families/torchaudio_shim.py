@@ -1,0 +1,35 @@
+"""Lets upstream packages import torchaudio beside a CPU build of torch; we use nothing of it ourselves.
+
+The torchaudio 2.11 wheel links CUDA libraries, so beside a CPU torch its import raises OSError and takes voxcpm, qwen_tts and
+parts of transformers with it. With its extension module replaced by an empty one, the pure-torch parts import and work.
+"""
+
+import sys
+import types
+
+
+def ensure() -> str:
+    """Make `import torchaudio` work; returns "native", "no extension" or "absent". Call before importing an upstream package."""
+    try:
+        import torchaudio  # noqa: F401
+    except ModuleNotFoundError:
+        return "absent"
+    except OSError:
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
+            del sys.modules[name]
+        sys.modules["torchaudio._extension"] = _no_extension()
+        import torchaudio  # noqa: F401
+
+        return "no extension"
+    return "native"
+
+
+def _no_extension() -> types.ModuleType:
+    stub = types.ModuleType("torchaudio._extension")
+    stub.__dict__.update(
+        _IS_TORCHAUDIO_EXT_AVAILABLE=False,
+        _IS_ALIGN_AVAILABLE=False,
+        fail_if_no_align=lambda function: function,
+        lazy_import_sox_ext=lambda: None,
+    )
+    return stub

@@ -1,0 +1,227 @@
+"""VoxCPM 2 (OpenBMB): text and audio positions in one language model, a local diffusion transformer for the latents of each position.
+
+The only importer of upstream's `voxcpm`, together with the modules beside it. Importing this file does not import torch.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from voicelathe import settings
+from voicelathe.errors import BaseModelError, CheckpointError, FamilyUnavailable
+from voicelathe.families import torchaudio_shim, voxcpm_files
+from voicelathe.families.base import ClipItem, FamilySpec, Parts, Spoken, TrainPlan
+from voicelathe.records import BaseFacts
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from voicelathe.families.voxcpm_packed import Noise, Pack
+
+ATTENTION = r"self_attn\.(q_proj|k_proj|v_proj|o_proj)"
+SCOPES = {  # upstream's enable_lm, enable_dit, enable_proj; a plain list of names would also hit the local encoder
+    "lm": rf"(base_lm|residual_lm)\.layers\.\d+\.{ATTENTION}",
+    "dit": rf"feat_decoder\.estimator\.decoder\.layers\.\d+\.{ATTENTION}",
+    "proj": r"(enc_to_lm_proj|lm_to_dit_proj|res_to_dit_proj|fusion_concat_proj)",
+}
+PARTS = {  # for gradient norms
+    "lm": ("base_lm.",),
+    "residual": ("residual_lm.", "fusion_concat_proj.", "fsq_layer."),
+    "encoder": ("feat_encoder.", "enc_to_lm_proj."),
+    "dit": ("feat_decoder.", "lm_to_dit_proj.", "res_to_dit_proj."),
+    "stop": ("stop_proj.", "stop_head."),
+}
+INFERENCE_STEPS, GUIDANCE, RETRY_RATIO = 10, 2.0, 6.0  # upstream's defaults of generate(); the ratio also caps positions per text token
+
+
+@dataclass
+class Loaded:
+    """A loaded base: `core` is upstream's model, or None when only the encoder was asked for."""
+
+    core: Any
+    vae: Any
+    facts: BaseFacts
+    base: Path
+    device: "torch.device"
+    recompute: bool = False
+
+
+class VoxCPM2:
+    """See `voicelathe.families.base.Family` for the contract of every method."""
+
+    spec = FamilySpec(
+        id="voxcpm2",
+        modes=frozenset({"lora", "full"}),
+        loss_weights={"diff": 1.0, "stop": 1.0},
+        licence="Apache-2.0",
+        requires=("voxcpm",),
+    )
+
+    def describe(self, base: Path, licence: str, trained: bool) -> BaseFacts:
+        return voxcpm_files.describe(base, licence, trained)
+
+    def pinned(self, base: Path, licence: str, trained: bool, digest: str) -> BaseFacts:
+        return voxcpm_files.pinned(base, licence, trained, digest)
+
+    def verify(self, base: Path, digest: str) -> None:
+        voxcpm_files.verify(base, digest)
+
+    def load(self, base: Path, facts: BaseFacts, machine: settings.Machine, parts: Parts) -> Loaded:
+        """`core` is upstream's training load: fp32 weights, fp32 rope tables; `all` is upstream's inference load."""
+        upstream = _upstream()
+        import torch
+
+        device = torch.device(machine.device)
+        if parts == "encoder":
+            return Loaded(None, _encoder(upstream, base, device), facts, base, device)
+        model = upstream.VoxCPM2Model.from_local(str(base), optimize=False, training=parts == "core", device=machine.device)
+        _supported(model, base)
+        if parts == "core":
+            model.base_lm.kv_cache = model.residual_lm.kv_cache = None  # 302 MB at the real size, used by generation only
+            model.audio_vae = None
+        return Loaded(model.to(device), model.audio_vae, facts, base, device)
+
+    def encode(self, loaded: Loaded, samples: "Sequence[np.ndarray[Any, Any]]") -> "Iterator[dict[str, torch.Tensor]]":
+        """Latents [A, P, D] of each clip, its end padded with silence to a whole position, as upstream encodes prompts."""
+        import torch
+
+        stride = round(loaded.facts.encode_rate_hz / loaded.facts.positions_per_s)  # samples of one position
+        patch = stride // loaded.vae.chunk_size
+        lengths = [max(1, -(-len(one) // stride)) for one in samples]
+        batch = torch.zeros(len(samples), 1, max(lengths) * stride)
+        for row, one in enumerate(samples):
+            batch[row, 0, : len(one)] = torch.from_numpy(one)
+        with torch.inference_mode():
+            latents_BDF = loaded.vae.encode(batch.to(loaded.device), loaded.facts.encode_rate_hz).cpu()
+        for latents_DF, length in zip(latents_BDF, lengths, strict=True):
+            yield {"latents": latents_DF[:, : length * patch].T.unflatten(0, (length, patch)).contiguous().clone()}
+
+    def collate(self, loaded: Loaded, items: Sequence[ClipItem]) -> "Pack":
+        import torch
+
+        from voicelathe.families import voxcpm_packed
+
+        texts = [torch.tensor(loaded.core.text_tokenizer(item.text.strip()), dtype=torch.long) for item in items]
+        return voxcpm_packed.pack(
+            texts, [item.tensors["latents"] for item in items], [item.tensors.get("reference") for item in items], loaded.device
+        )
+
+    def draw(self, loaded: Loaded, batch: "Pack", keys: Sequence[int], frozen: tuple[int, int] | None) -> "Noise":
+        from voicelathe.families import voxcpm_packed
+
+        flow = loaded.core.feat_decoder
+        return voxcpm_packed.draw(batch, keys, flow.training_cfg_rate, flow.t_scheduler, frozen)
+
+    def losses(self, loaded: Loaded, batch: "Pack", noise: "Noise") -> "dict[str, torch.Tensor]":
+        from voicelathe.families import voxcpm_packed
+
+        return voxcpm_packed.losses(loaded.core, batch, noise, loaded.recompute)
+
+    def adapter_targets(self, loaded: Loaded, scope: Sequence[str]) -> str:
+        """One regular expression that peft matches against whole module names."""
+        return "|".join(f"(?:{SCOPES[one]})" for one in scope)
+
+    def trainable(self, loaded: Loaded, mode: str) -> TrainPlan:
+        moves = {name: p for name, p in loaded.core.named_parameters() if ("lora_" in name) == (mode == "lora")}
+        for name, parameter in loaded.core.named_parameters():
+            parameter.requires_grad_(name in moves)
+        parts = {part: [name for name in moves if name.startswith(starts)] for part, starts in PARTS.items()}
+        unnamed = set(moves) - {name for names in parts.values() for name in names}
+        assert not unnamed, f"parameters outside every part: {sorted(unnamed)[:3]}"
+        return TrainPlan(moves, {part: names for part, names in parts.items() if names})
+
+    def checkpoint_blocks(self, loaded: Loaded, on: bool) -> None:
+        loaded.recompute = on
+
+    def save_adapter(self, tensors: "dict[str, torch.Tensor]", lora: settings.Lora, base: Path) -> dict[str, Any]:
+        """Upstream's own pair of files, so that every adapter checkpoint loads with `load_lora_weights`."""
+        names = {name.replace(".lora_A.weight", ".lora_A").replace(".lora_B.weight", ".lora_B"): t for name, t in tensors.items()}
+        enable = {f"enable_{scope}": scope in lora.scope for scope in SCOPES}
+        config = {"r": lora.rank, "alpha": lora.alpha, "dropout": lora.dropout, **enable}
+        return {"lora_weights.safetensors": names, "lora_config.json": {"base_model": base.name, "lora_config": config}}
+
+    def load_adapter(self, directory: Path) -> "dict[str, torch.Tensor]":
+        from safetensors.torch import load_file
+
+        tensors = load_file(directory / "lora_weights.safetensors")
+        return {f"{name}.weight" if name.endswith((".lora_A", ".lora_B")) else name: t for name, t in tensors.items()}
+
+    def full_files(self, loaded: Loaded, dtype: "torch.dtype") -> "dict[str, dict[str, torch.Tensor]]":
+        """The weights of a full checkpoint; everything else in the directory is a link to the base's file."""
+        return {"model.safetensors": {n: p.detach().to("cpu", dtype).contiguous() for n, p in self._weights(loaded).items()}}
+
+    def load_full(self, loaded: Loaded, directory: Path) -> None:
+        """Copy a directory's weights into the loaded model, tensor by tensor from a memory map."""
+        import torch
+        from safetensors import safe_open
+
+        weights = self._weights(loaded)
+        with safe_open(directory / "model.safetensors", framework="pt") as file, torch.no_grad():
+            if set(file.keys()) != set(weights):
+                wrong = sorted(set(file.keys()) ^ set(weights))
+                raise CheckpointError(f"{directory}/model.safetensors does not fit the base: {wrong[:3]} ({len(wrong)} names differ).")
+            for name, parameter in weights.items():
+                parameter.copy_(file.get_tensor(name))
+
+    def _weights(self, loaded: Loaded) -> "dict[str, torch.Tensor]":
+        """Upstream's names of what model.safetensors holds; rope tables and caches are rebuilt from the config."""
+        state = loaded.core.state_dict(keep_vars=True)
+        return {name: tensor for name, tensor in state.items() if not name.startswith("audio_vae.")}
+
+    def synthesize(self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float) -> Spoken:
+        """Upstream's generate(); its global random state is set from the seed, because 2.0.3 takes none."""
+        import torch
+
+        text, facts = text.strip(), loaded.facts
+        own_limit = int(RETRY_RATIO * len(loaded.core.text_tokenizer(text)) + 10)
+        limit = min(own_limit, max(3, round(max_seconds * facts.positions_per_s)))
+        torch.manual_seed(seed)
+        audio = loaded.core.generate(
+            target_text=text, max_len=limit, inference_timesteps=INFERENCE_STEPS, cfg_value=GUIDANCE,
+            retry_badcase_ratio_threshold=RETRY_RATIO,
+        )  # fmt: skip
+        samples = audio.reshape(-1).float().cpu().numpy()
+        return Spoken(samples, facts.speak_rate_hz, round(len(samples) / facts.speak_rate_hz * facts.positions_per_s) < limit)
+
+
+FAMILIES = {"voxcpm2": VoxCPM2()}
+
+
+def _upstream() -> Any:
+    """Import voxcpm. Raises FamilyUnavailable with the command that installs it."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    torchaudio_shim.ensure()
+    try:
+        import voxcpm.model.voxcpm2 as upstream
+    except ImportError as problem:
+        raise FamilyUnavailable(f"The family voxcpm2 needs the package voxcpm ({problem}). Install it: pip install 'voicelathe[voxcpm]'") from None
+    return upstream
+
+
+def _encoder(upstream: Any, base: Path, device: "torch.device") -> Any:
+    """The audio codec alone, by upstream's own class and file order, without the language model's memory."""
+    import torch
+    from safetensors.torch import load_file
+
+    config = upstream.VoxCPMConfig.model_validate_json((base / "config.json").read_text(encoding="utf-8"))
+    vae = upstream.AudioVAEV2(config=config.audio_vae_config) if config.audio_vae_config else upstream.AudioVAEV2()
+    if (base / "audiovae.safetensors").is_file():
+        state = load_file(base / "audiovae.safetensors")
+    else:
+        stored = torch.load(base / "audiovae.pth", map_location="cpu", weights_only=True)
+        state = stored.get("state_dict", stored)
+    vae.load_state_dict(state)
+    return vae.to(device).float().eval()
+
+
+def _supported(model: Any, base: Path) -> None:
+    """Refuse what the packed forward does not implement; no published VoxCPM 2 uses it."""
+    flow = model.feat_decoder
+    if flow.mean_mode or flow.noise_cond_scale:
+        raise BaseModelError(
+            f"{base}/config.json: dit_mean_mode = {flow.mean_mode}, noise_cond_scale = {flow.noise_cond_scale}. "
+            "Mean-flow training and noised conditions are not supported; use a base without them."
+        )

@@ -1,0 +1,227 @@
+"""VoxCPM 2's training loss for many clips in one pass, equal to upstream's forward clip by clip.
+
+Upstream pads a batch to its longest clip, runs the local encoder and the local diffusion transformer over text and padding, too,
+and encodes audio in the loop. Here latents come from the cache, the local models see audio positions only, and the clips of a
+pass are one stream of tokens: every linear layer sees [1, T, C], attention is causal inside each clip and positions restart.
+Upstream's modules are called, never changed. tests/families/test_voxcpm_parity.py holds the equality.
+
+Shapes: T all positions of the pack, A its audio positions that are predicted, F its audio positions that are fed, B clips,
+P latent frames a position, D latent width, C model width.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+AUDIO_START, REFERENCE_START, REFERENCE_END = 101, 103, 104  # hard-coded upstream (voxcpm2.py)
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Several clips as one stream.
+
+    A clip is [103 reference 104] text 101 audio: the last audio position and upstream's closing 102 are not fed, because no
+    predicted position can see them.
+    """
+
+    ids_T: Tensor  # token ids; 0 at audio positions
+    fed_FPD: Tensor  # latents of the audio positions in the stream
+    fed_at_F: Tensor  # where they are in the stream
+    target_APD: Tensor  # latents to predict
+    predicts_at_A: Tensor  # the position whose hidden state predicts each target
+    previous_APD: Tensor  # the latent before each target, zero for the first
+    clip_of_A: Tensor
+    stop_A: Tensor  # 1 at the last position of each clip
+    mean_BA: Tensor  # mean_BA @ x_A = per-clip means
+    position_T: Tensor  # inside the clip
+    slot_T: Tensor  # index into the padded [B * longest] view
+    num_clips: int
+    longest: int
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Everything random of one forward."""
+
+    keep_A: Tensor  # False: the condition is dropped (classifier-free guidance)
+    time_A: Tensor  # in (0, 1)
+    noise_APD: Tensor
+
+
+def pack(texts: Sequence[Tensor], latents: Sequence[Tensor], references: Sequence[Tensor | None], device: torch.device) -> Pack:
+    """Lay clips one behind the other. `texts` are token ids [L], `latents` [A, P, D], `references` [R, P, D] or None."""
+    ids, fed, fed_at, predicts_at, lengths, start = [], [], [], [], [], 0
+    for text, latent, reference in zip(texts, latents, references, strict=True):
+        clip_ids, head = [], 0
+        if reference is not None:
+            head = reference.shape[0] + 2
+            clip_ids += [torch.tensor([REFERENCE_START]), torch.zeros(head - 2, dtype=torch.long), torch.tensor([REFERENCE_END])]
+            fed.append(reference)
+            fed_at.append(torch.arange(start + 1, start + head - 1))
+        first = head + text.numel()
+        length = first + latent.shape[0]
+        clip_ids += [text, torch.tensor([AUDIO_START]), torch.zeros(latent.shape[0] - 1, dtype=torch.long)]
+        ids.append(torch.cat(clip_ids))
+        fed.append(latent[:-1])
+        fed_at.append(torch.arange(start + first + 1, start + length))
+        predicts_at.append(torch.arange(start + first, start + length))
+        lengths.append(length)
+        start += length
+    counts = torch.tensor([latent.shape[0] for latent in latents])
+    clip_of = torch.repeat_interleave(torch.arange(len(latents)), counts)
+    longest = max(lengths)
+    position = torch.cat([torch.arange(length) for length in lengths])
+    slot = torch.cat([torch.arange(length) + clip * longest for clip, length in enumerate(lengths)])
+    one_hot = F.one_hot(clip_of, len(latents)).T.float()
+    stop = torch.zeros(int(counts.sum()), dtype=torch.long)
+    stop[counts.cumsum(0) - 1] = 1
+    previous = torch.cat([torch.cat([torch.zeros_like(latent[:1]), latent[:-1]]) for latent in latents])
+    tensors = (
+        torch.cat(ids), torch.cat(fed), torch.cat(fed_at), torch.cat(list(latents)), torch.cat(predicts_at), previous,
+        clip_of, stop, one_hot / counts[:, None], position, slot,
+    )  # fmt: skip
+    return Pack(*(tensor.to(device) for tensor in tensors), num_clips=len(latents), longest=longest)
+
+
+def draw(pack: Pack, keys: Sequence[int], drop: float, schedule: str, frozen: tuple[int, int] | None) -> Noise:
+    """Random numbers of each clip from its own CPU generator, so that they do not depend on who is packed beside it.
+
+    Training follows upstream: conditions are dropped with probability `drop`, times are log-normal (or uniform). `frozen` =
+    (pass, passes) is validation: nothing is dropped and the times of a clip are stratified over its positions and passes.
+    """
+    counts = torch.bincount(pack.clip_of_A, minlength=pack.num_clips).tolist()
+    shape = pack.target_APD.shape[1:]
+    keep, time, noise = [], [], []
+    for count, key in zip(counts, keys, strict=True):
+        generator = torch.Generator().manual_seed(key)
+        if frozen is None:
+            keep.append(torch.rand(count, generator=generator) > drop)
+            quantile = torch.rand(count, generator=generator)
+        else:
+            this, passes = frozen
+            keep.append(torch.ones(count, dtype=torch.bool))
+            quantile = ((torch.arange(count) + (this + 0.5) / passes) / count)[torch.randperm(count, generator=generator)]
+        time.append(_times(quantile, schedule))
+        noise.append(torch.randn((count, *shape), generator=generator))
+    device = pack.target_APD.device
+    return Noise(torch.cat(keep).to(device), torch.cat(time).to(device), torch.cat(noise).to(device))
+
+
+def _times(quantile: Tensor, schedule: str) -> Tensor:
+    """Upstream's `log-norm` schedule is sigmoid(N(-0.4, 1)) (unified_cfm.py, sample_r_t)."""
+    if schedule == "uniform":
+        return quantile
+    normal = torch.special.ndtri(quantile.double().clamp(1e-6, 1 - 1e-6))
+    return torch.sigmoid(normal - 0.4).float()
+
+
+def losses(model: Any, pack: Pack, noise: Noise, recompute: bool) -> dict[str, Tensor]:
+    """Per-clip means [B] of the flow-matching loss (`diff`) and of the stop loss (`stop`).
+
+    `recompute` keeps only the inputs of each layer and computes the rest again in backward.
+    """
+    patches_FC = model.enc_to_lm_proj(_local_encoder(model.feat_encoder, pack.fed_FPD, recompute))
+    text_scale = model.config.lm_config.scale_emb if model.config.lm_config.use_mup else 1.0
+    embedded_TC = model.base_lm.embed_tokens(pack.ids_T) * text_scale
+    embedded_TC = embedded_TC.index_copy(0, pack.fed_at_F, patches_FC.to(embedded_TC.dtype))
+    hidden_TC = _language_model(model.base_lm, embedded_TC, pack, recompute)
+    quantised_FC = model.fsq_layer(hidden_TC.index_select(0, pack.fed_at_F))
+    hidden_TC = hidden_TC.index_copy(0, pack.fed_at_F, quantised_FC.to(hidden_TC.dtype))
+    acoustic_TC = torch.zeros_like(hidden_TC).index_copy(0, pack.fed_at_F, patches_FC.to(hidden_TC.dtype))
+    fused_TC = model.fusion_concat_proj(torch.cat([hidden_TC, acoustic_TC], dim=-1))
+    residual_TC = _language_model(model.residual_lm, fused_TC, pack, recompute)
+
+    semantic_AC = hidden_TC.index_select(0, pack.predicts_at_A)
+    condition_AC = torch.cat(
+        [model.lm_to_dit_proj(semantic_AC), model.res_to_dit_proj(residual_TC.index_select(0, pack.predicts_at_A))], dim=-1
+    )
+    difference_A = _flow_matching(model.feat_decoder.estimator, pack, noise, condition_AC * noise.keep_A[:, None], recompute)
+    logits_A2 = model.stop_head(model.stop_actn(model.stop_proj(semantic_AC)))
+    stop_A = F.cross_entropy(logits_A2.float(), pack.stop_A, reduction="none")
+    return {"diff": pack.mean_BA @ difference_A, "stop": pack.mean_BA @ stop_A}
+
+
+def _flow_matching(estimator: Any, pack: Pack, noise: Noise, condition_AC: Tensor, recompute: bool) -> Tensor:
+    """Squared error of the predicted velocity, per position (Lipman et al., 2023; upstream's unified_cfm.py)."""
+    time = noise.time_A[:, None, None]
+    noisy_APD = (1.0 - time) * pack.target_APD + time * noise.noise_APD
+    width = estimator.in_proj.out_features
+    clock_AC = estimator.time_mlp(estimator.time_embeddings(noise.time_A).to(noisy_APD.dtype))
+    still = estimator.time_embeddings(torch.zeros_like(noise.time_A)).to(noisy_APD.dtype)  # delta-t is 0 outside mean mode
+    clock_AC = clock_AC + estimator.delta_time_mlp(still)
+    tokens = [condition_AC.unflatten(-1, (-1, width)), clock_AC[:, None]]
+    tokens += [estimator.cond_proj(pack.previous_APD), estimator.in_proj(noisy_APD)]
+    hidden = _local(estimator.decoder, torch.cat(tokens, dim=1), recompute)
+    velocity_APD = estimator.out_proj(hidden[:, -noisy_APD.shape[1] :])
+    return (velocity_APD.float() - (noise.noise_APD - pack.target_APD)).pow(2).mean(dim=(1, 2))
+
+
+def _local_encoder(encoder: Any, latents_FPD: Tensor, recompute: bool) -> Tensor:
+    """One vector [F, C] for each position from its P latent frames and a learned summary token."""
+    summary = encoder.special_token[0, 0].expand(latents_FPD.shape[0], 1, -1)
+    tokens = torch.cat([summary, encoder.in_proj(latents_FPD)], dim=1)
+    return _local(encoder.encoder, tokens, recompute)[:, 0]
+
+
+def _local(body: Any, hidden: Tensor, recompute: bool) -> Tensor:
+    """The small transformer inside a position: no causality, upstream's own layers."""
+    rope = None if body.rope_emb is None else body.rope_emb(torch.arange(hidden.shape[1], device=hidden.device))
+    for layer in body.layers:
+        hidden = _maybe_recompute(lambda x, layer=layer: layer(x, rope, False)[0], hidden, recompute)
+    normed: Tensor = body.norm(hidden)
+    return normed
+
+
+def _language_model(body: Any, hidden_TC: Tensor, pack: Pack, recompute: bool) -> Tensor:
+    """A causal transformer over the stream; each clip sees itself only."""
+    rope = None if body.rope_emb is None else body.rope_emb(pack.position_T)
+    hidden = hidden_TC[None]
+    for layer in body.layers:
+        hidden = _maybe_recompute(lambda x, layer=layer: _layer(layer, x, rope, pack), hidden, recompute)
+    normed: Tensor = body.norm(hidden)[0]
+    return normed
+
+
+def _layer(layer: Any, hidden: Tensor, rope: tuple[Tensor, Tensor] | None, pack: Pack) -> Tensor:
+    gain = layer.scale_depth / math.sqrt(layer.num_hidden_layers) if layer.use_mup else 1.0
+    hidden = hidden + gain * _attention(layer.self_attn, layer.input_layernorm(hidden), rope, pack)
+    return hidden + gain * layer.mlp(layer.post_attention_layernorm(hidden))
+
+
+def _attention(attention: Any, hidden: Tensor, rope: tuple[Tensor, Tensor] | None, pack: Pack) -> Tensor:
+    """Project the packed stream, attend on a right-padded view (causal, so padding is never seen), and pack again."""
+    from voxcpm.modules.minicpm4.model import apply_rotary_pos_emb
+
+    def heads(projection: nn.Module, count: int) -> Tensor:
+        projected: Tensor = projection(hidden).unflatten(-1, (count, attention.head_dim)).transpose(1, 2)
+        return projected
+
+    query = heads(attention.q_proj, attention.num_heads)
+    key = heads(attention.k_proj, attention.num_key_value_heads)
+    value = heads(attention.v_proj, attention.num_key_value_heads)
+    if rope is not None:
+        query, key = apply_rotary_pos_emb(query, key, *rope)
+
+    def padded(packed: Tensor) -> Tensor:
+        rows = packed.new_zeros(pack.num_clips * pack.longest, packed.shape[1], attention.head_dim)
+        rows = rows.index_copy(0, pack.slot_T, packed[0].transpose(0, 1))
+        return rows.unflatten(0, (pack.num_clips, pack.longest)).transpose(1, 2)
+
+    mixed = F.scaled_dot_product_attention(padded(query), padded(key), padded(value), is_causal=True, enable_gqa=True)
+    packed = mixed.transpose(1, 2).flatten(0, 1).index_select(0, pack.slot_T).flatten(1)
+    out: Tensor = attention.o_proj(packed[None])
+    return out
+
+
+def _maybe_recompute(block: Any, hidden: Tensor, recompute: bool) -> Tensor:
+    if recompute and torch.is_grad_enabled():
+        result: Tensor = checkpoint(block, hidden, use_reentrant=False)
+        return result
+    result = block(hidden)
+    return result

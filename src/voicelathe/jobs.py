@@ -1,0 +1,133 @@
+"""What the stage process asks of a worker, and what the worker says while it works.
+
+A job is one JSON file; events come back as JSON lines. Nothing here imports torch, so both sides share it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Union
+
+from voicelathe import records, settings
+from voicelathe.errors import WorkerError
+
+
+@dataclass(frozen=True)
+class Target:
+    """The base a job works on and where it runs."""
+
+    family: str
+    base: str  # directory
+    base_digest: str  # checked before anything is imported from or loaded out of the directory
+    machine: settings.Machine
+
+
+@dataclass(frozen=True)
+class EncodeJob:
+    """Encode clips; per-clip results are cached under `cache`, shards are written to `out`."""
+
+    target: Target
+    splits: dict[str, str]  # split name -> JSONL of CleanClip
+    audio_root: str
+    cache: str
+    out: str  # shards/ and index.parquet are written below it
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """Train, or resume what a killed worker left; ends with every numbered checkpoint on disk."""
+
+    target: Target
+    train: settings.Train
+    seed: int
+    clips: str  # JSONL of CleanClip
+    latents: str  # directory with index.parquet
+    run_digest: str
+    directory: str  # of the weights
+
+
+@dataclass(frozen=True)
+class WeightsRef:
+    """Weights to load: a candidate with the place and the identity of its files."""
+
+    candidate: records.Candidate
+    kind: str  # base | lora | full
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ValidateJob:
+    """Losses of several candidates over one split; each finished candidate is kept beside the weights."""
+
+    target: Target
+    settings: settings.Evaluate
+    seed: int
+    clips: str
+    latents: str
+    lora: settings.Lora | None  # what the adapters among the weights were made with
+    weights: list[WeightsRef]
+    out: str  # <candidate>.json below it
+
+
+@dataclass(frozen=True)
+class SpeakJob:
+    """Let several candidates speak lines to `out`/<candidate>/<line>-<seed>.wav.
+
+    With `interactive` the worker then stays alive and answers `SpeakRequest` lines on stdin, one event each, until stdin ends.
+    """
+
+    target: Target
+    lora: settings.Lora | None  # what the adapters among the weights were made with
+    weights: list[WeightsRef]
+    lines: list[records.Line]
+    max_seconds: float
+    out: str
+    interactive: bool
+
+
+@dataclass(frozen=True)
+class SpeakRequest:
+    """One line on the stdin of an interactive speak worker; it speaks with the job's first weights."""
+
+    text: str
+    language: str
+    seed: int
+    lora_scale: float | None  # None: the candidate's own strength
+    max_seconds: float
+    path: str  # WAV to write
+
+
+Job = Union[EncodeJob, TrainJob, ValidateJob, SpeakJob]
+VERBS: Mapping[str, type] = {"encode": EncodeJob, "train": TrainJob, "validate": ValidateJob, "speak": SpeakJob}
+
+
+def verb_of(job: Job) -> str:
+    """The worker verb that does this job."""
+    return next(verb for verb, kind in VERBS.items() if isinstance(job, kind))
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing a worker says. `kind` is one of the constants below; `values` are plain JSON."""
+
+    kind: str
+    values: dict[str, Any]
+
+
+PHASE = "phase"  # name, step, micro: announced BEFORE the phase begins, so that a dead worker can be diagnosed
+PROGRESS = "progress"  # done, total, unit
+SAMPLE = "sample"  # a SampleRecord, the answer to a SpeakRequest
+READY = "ready"  # an interactive speak worker takes requests now
+DONE = "done"  # results of the job
+FAILED = "failed"  # error class, message
+
+
+def decode(line: bytes) -> Event:
+    """Parse one event line. Raises WorkerError on anything else: the worker's stdout carries events only."""
+    import json
+
+    try:
+        value = json.loads(line)
+        return Event(value["kind"], value["values"])
+    except (ValueError, KeyError, TypeError):
+        raise WorkerError(f"The worker wrote something that is not an event: {line[:200]!r}. This is a bug of voicelathe.") from None

@@ -1,0 +1,39 @@
+"""Where things lie in a project. Stages name their own files; this is for what reads across stages (tracking, promotion, doctor)."""
+
+from pathlib import Path
+
+CACHE = Path(".cache/voicelathe")  # per-clip results; safe to delete
+CHECKPOINTS = Path("checkpoints")  # weights, live journals, spoken samples
+CONSENT = Path("consent")
+VERDICTS = Path("verdicts")
+REGISTRY = Path("registry")
+MANIFEST = Path("data/raw/manifest.jsonl")
+SUMMARY = Path("data/audit/summary.json")
+DATA_REPORT = Path("data/audit/report.html")
+GATE = Path("data/gate/passed.json")
+GATE_REPORT = Path("data/gate/report.html")
+SPLITS = ("train", "validation", "test")
+
+
+def split(name: str) -> Path:
+    return Path("data/split") / f"{name}.jsonl"
+
+
+def base_record(base: str) -> Path:
+    """What `voicelathe base add` found in a base directory: sha256 of every file, rates, size. In git."""
+    return Path("data/bases") / f"{base}.json"
+
+
+def latents(base: str) -> Path:
+    """Directory of a base's cached encodings: shards/, index.parquet, base.json."""
+    return Path("data/latents") / base
+
+
+def run(recipe: str, file: str) -> Path:
+    """An output of a recipe's stages: run.json, steps.jsonl, checkpoints.json, evaluations.jsonl, samples.jsonl, ..."""
+    return Path("runs") / recipe / file
+
+
+def weights(recipe: str, run_digest: str) -> Path:
+    """Directory of one run's weights. Inside: step_0000100/, steps.jsonl, timings.jsonl, speech/<candidate>/<line>-<seed>.wav."""
+    return CHECKPOINTS / recipe / run_digest[:16]

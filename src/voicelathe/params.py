@@ -1,0 +1,146 @@
+"""params.yaml -> typed settings: every problem of the file at once, with its dotted path, the value seen and what is expected.
+
+The file is read as YAML 1.2 with ruamel.yaml, which is DVC's own parser: PyYAML reads the `1e-05` that DVC writes as a string.
+"""
+
+from collections.abc import Iterator, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from voicelathe import settings
+from voicelathe.digest import write_text
+from voicelathe.errors import ParamsError, listing
+
+FILE = Path("params.yaml")
+
+
+def load(path: Path = FILE) -> settings.Params:
+    """Read and check the whole file. Raises ParamsError that lists every problem."""
+    return check(read_yaml(path), str(path))
+
+
+def check(raw: object, where: str) -> settings.Params:
+    """Validate already parsed YAML; `where` opens the error message."""
+    import pydantic
+
+    try:
+        params = pydantic.TypeAdapter(settings.Params).validate_python(raw)
+    except pydantic.ValidationError as problem:
+        raise ParamsError(_report(where, _structural(problem, raw))) from None
+    if problems := list(_contradictions(params)):
+        raise ParamsError(_report(where, problems))
+    return params
+
+
+def recipe(params: settings.Params, name: str) -> settings.Recipe:
+    """The recipe of that name. Raises ParamsError with the names there are."""
+    if name not in params.recipes:
+        raise ParamsError(f"recipes.{name}: no such recipe in {FILE}. There are: {', '.join(sorted(params.recipes))}.")
+    return params.recipes[name]
+
+
+def read_yaml(path: Path) -> Any:
+    """Parse YAML 1.2 keeping comments, so that `edit` can write the file back."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    if not path.is_file():
+        raise ParamsError(f"{path} is missing. Run in the project's root, or restore the file: git checkout {path}")
+    try:
+        return _yaml(YAML).load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as problem:
+        raise ParamsError(f"{path} is not readable YAML: {problem}") from None
+
+
+def edit(changes: Mapping[str, object], path: Path = FILE) -> None:
+    """Set keys given as `section/name/key`, creating what is missing and keeping comments; refuses a result that `load` would refuse."""
+    from ruamel.yaml import YAML
+
+    tree = read_yaml(path)
+    for dotted, value in changes.items():
+        *parents, leaf = dotted.split("/")
+        place = tree
+        for part in parents:
+            place = place.setdefault(part, {})
+        place[leaf] = value
+    check(tree, f"{path} (after the edit)")
+    text = StringIO()
+    _yaml(YAML).dump(tree, text)
+    write_text(path, text.getvalue())
+
+
+def _yaml(kind: Any) -> Any:
+    yaml = kind()
+    yaml.preserve_quotes = True
+    yaml.width = 120
+    return yaml
+
+
+def _structural(problem: Any, raw: object) -> Iterator[str]:
+    for error in problem.errors(include_url=False):
+        location = [str(part) for part in error["loc"] if not str(part).startswith(("function-", "dataclass"))]
+        seen = "(missing)" if error["type"] == "missing" else repr(error["input"])
+        message = "unknown key" if error["type"] == "unexpected_keyword_argument" else _lower(error["msg"])
+        yield f"{'.'.join(location)} = {_short(seen)}: {message}"
+
+
+def _contradictions(params: settings.Params) -> Iterator[str]:
+    """What no single field can know."""
+    import re
+
+    for kind, names in (("bases", params.bases), ("recipes", params.recipes)):
+        for name in names:
+            if not re.match(settings.NAME, name):
+                yield f"{kind}.{name}: a name may hold lower-case letters, digits, '.', '_' and '-' only"
+    if params.ingest.recording_from is not None:
+        yield from _regex("ingest.recording_from", params.ingest.recording_from, groups=1)
+    for number, pattern in enumerate(params.gate.boilerplate):
+        yield from _regex(f"gate.boilerplate.{number}", pattern, groups=0)
+    for name, one in params.recipes.items():
+        yield from _recipe_contradictions(f"recipes.{name}", one, params)
+
+
+def _recipe_contradictions(where: str, one: settings.Recipe, params: settings.Params) -> Iterator[str]:
+    train = one.train
+    if one.base not in params.bases:
+        yield f"{where}.base = {one.base!r}: no such base; there are {sorted(params.bases)}. Add it: voicelathe base add DIR"
+    if (train.mode == "lora") != (train.lora is not None):
+        yield f"{where}.train.lora = {train.lora!r}: mode: lora needs the adapter's settings, mode: full needs null"
+    if train.clips_per_step % train.clips_per_pass:
+        yield f"{where}.train.clips_per_pass = {train.clips_per_pass}: must divide clips_per_step ({train.clips_per_step})"
+    if train.warmup_steps >= train.steps:
+        yield f"{where}.train.warmup_steps = {train.warmup_steps}: must be less than steps ({train.steps})"
+    if train.checkpoint_every > train.steps:
+        yield f"{where}.train.checkpoint_every = {train.checkpoint_every}: no checkpoint before steps ({train.steps}) is over"
+    if train.autocast and params.machine.device == "cpu":
+        yield f"{where}.train.autocast = true: upstream's autocast is for CUDA; set it to false with machine.device: cpu"
+    if train.mode == "lora" and not one.evaluate.lora_scales:
+        yield f"{where}.evaluate.lora_scales = []: an adapter needs at least one strength, for example [1.0]"
+    if len({line.id for line in one.listen.lines}) < len(one.listen.lines):
+        yield f"{where}.listen.lines: every line needs its own id"
+
+
+def _regex(where: str, pattern: str, groups: int) -> Iterator[str]:
+    import re
+
+    try:
+        compiled = re.compile(pattern)
+    except re.error as problem:
+        yield f"{where} = {pattern!r}: not a regular expression ({problem})"
+        return
+    if compiled.groups < groups:
+        yield f"{where} = {pattern!r}: needs a group that captures the recording, for example ([^/]+)_\\d+"
+
+
+def _report(where: str, problems: Iterator[str] | list[str]) -> str:
+    lines = sorted(problems)
+    return f"{where} has {len(lines)} problem{'s' if len(lines) > 1 else ''}:\n{listing(lines, shown=30)}"
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]
+
+
+def _short(text: str, limit: int = 80) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,244 @@
+"""One execution of a recipe, from the parent's side: its identity, its directory, and the jobs its stages give to workers.
+
+The run digest names the directory of the weights. Same digest, same weights: a finished run is verified and reused, never
+trained again; a killed one is resumed; a changed setting starts in a directory of its own.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from voicelathe import checkpoints, digest, families, jobs, layout, records, runner, settings
+from voicelathe.data import index
+from voicelathe.errors import BaseModelError, CheckpointError, RecordError
+from voicelathe.params import recipe as find_recipe
+
+FINISHED = "finished.json"
+IDENTITY = "identity.json"
+FULL_STRENGTH = 1.0
+
+
+def target(params: settings.Params, base: str) -> jobs.Target:
+    """The base a worker will load, pinned by the digest in params.yaml."""
+    one = params.bases[base]
+    return jobs.Target(one.family, one.path, one.digest, params.machine)
+
+
+def encode(params: settings.Params, base: str) -> None:
+    """Stage `encode`: cached encodings of every split, and base.json."""
+    one, out = params.bases[base], layout.latents(base)
+    facts = families.find(one.family).pinned(Path(one.path), one.licence, one.trained, one.digest)
+    splits = {name: str(layout.split(name)) for name in layout.SPLITS}
+    job = jobs.EncodeJob(target(params, base), splits, params.ingest.audio_root, str(layout.CACHE / "latents"), str(out))
+    runner.run(job, base)
+    digest.write_json(out / "base.json", records.to_json(facts))
+
+
+def identify(params: settings.Params, name: str, revision: int) -> records.RunRecord:
+    """What a run of this recipe would be now, and where its weights would lie. `revision` is the train stage's."""
+    recipe = find_recipe(params, name)
+    return _identify(params, name, recipe.train, revision, prefix="")
+
+
+def _identify(params: settings.Params, name: str, train: settings.Train, revision: int, prefix: str) -> records.RunRecord:
+    base = find_recipe(params, name).base
+    facts = base_facts(params, base)
+    entries = index.read(layout.latents(base))
+    identity = records.RunIdentity(
+        train=train, base=base, family=facts.family, base_digest=facts.digest, latents_digest=index.split_digest(entries, "train"),
+        seed=params.seed, revision=revision, device=params.machine.device, threads=params.machine.threads,
+        torch=version("torch").split("+")[0],
+    )  # fmt: skip
+    run_digest = digest.of_value(records.to_json(identity))
+    clips = layout.split("train")
+    return records.RunRecord(
+        recipe=name,
+        run_digest=run_digest,
+        directory=(layout.CHECKPOINTS / name / f"{prefix}{run_digest[:16]}").as_posix(),
+        identity=identity,
+        num_train_clips=sum(1 for entry in entries if entry.split == "train"),
+        num_parameters=facts.num_parameters,
+        num_trainable=None,
+        inputs=digest.of_files({clips.as_posix(): clips, (file := layout.latents(base) / "index.parquet").as_posix(): file}),
+    )
+
+
+def base_facts(params: settings.Params, base: str) -> records.BaseFacts:
+    """What `encode` recorded of the base. Raises BaseModelError when params.yaml pins another one."""
+    facts = records.read_one(layout.latents(base) / "base.json", records.BaseFacts)
+    if facts.digest != params.bases[base].digest:
+        raise BaseModelError(
+            f"bases.{base}.digest = {params.bases[base].digest[:16]}..., but the latents were made with {facts.digest[:16]}.... "
+            f"Run: dvc repro encode@{base}"
+        )
+    return facts
+
+
+def train(params: settings.Params, run: records.RunRecord) -> tuple[records.RunRecord, list[records.CheckpointRecord]]:
+    """Finish the run, however much of it exists; returns its record and the index of its checkpoints, the base first.
+
+    Raises CheckpointError when the directory belongs to another run or a finished one lost or changed a file.
+    """
+    directory = Path(run.directory)
+    _claim(directory, run)
+    if not (directory / FINISHED).is_file():
+        job = jobs.TrainJob(
+            target=target(params, run.identity.base), train=run.identity.train, seed=run.identity.seed,
+            clips=str(layout.split("train")), latents=str(layout.latents(run.identity.base)),
+            run_digest=run.run_digest, directory=run.directory,
+        )  # fmt: skip
+        counts = runner.run(job, run.recipe)
+        digest.write_json(directory / FINISHED, counts)
+    counts = digest.read_json(directory / FINISHED)
+    return replace(run, num_trainable=counts["num_trainable"]), _index(params, run)
+
+
+def _claim(directory: Path, run: records.RunRecord) -> None:
+    """Write the identity into a new directory; refuse one that carries another."""
+    identity = records.to_json(run.identity)
+    if (directory / IDENTITY).is_file():
+        if digest.read_json(directory / IDENTITY) != identity:
+            raise CheckpointError(f"{directory} holds another run than the settings describe. Set it aside: voicelathe retrain {run.recipe}")
+        return
+    if any(directory.glob("step_*")):
+        raise CheckpointError(f"{directory} holds checkpoints of an unknown run ({IDENTITY} is gone). Set it aside: voicelathe retrain {run.recipe}")
+    digest.write_json(directory / IDENTITY, identity)
+
+
+def _index(params: settings.Params, run: records.RunRecord) -> list[records.CheckpointRecord]:
+    base = params.bases[run.identity.base]
+    facts = base_facts(params, run.identity.base)
+    found = [records.CheckpointRecord(0, "base", base.path, _bytes(Path(base.path), facts.files), facts.digest)]
+    settings_ = run.identity.train
+    for step in checkpoint_steps(settings_):
+        directory = Path(run.directory) / f"step_{step:07d}"
+        checkpoints.verify(directory)
+        found.append(
+            records.CheckpointRecord(
+                step, settings_.mode, directory.as_posix(), checkpoints.size_bytes(directory), checkpoints.identity(directory)
+            )
+        )
+    return found
+
+
+def checkpoint_steps(train_: settings.Train) -> list[int]:
+    """The steps that are kept: every multiple of checkpoint_every, and the last."""
+    return sorted({*range(train_.checkpoint_every, train_.steps + 1, train_.checkpoint_every), train_.steps})
+
+
+def _bytes(base: Path, files: Mapping[str, str]) -> int:
+    return sum((base / name).stat().st_size for name in files)
+
+
+def read(recipe: str) -> tuple[records.RunRecord, list[records.CheckpointRecord]]:
+    """The finished run of a recipe, as its train stage left it."""
+    run = records.read_one(layout.run(recipe, "run.json"), records.RunRecord)
+    path = layout.run(recipe, "checkpoints.json")
+    listed = digest.read_json(path)["checkpoints"]
+    return run, [records.from_json(records.CheckpointRecord, entry, str(path)) for entry in listed]
+
+
+def candidates(index_: list[records.CheckpointRecord], lora_scales: list[float]) -> list[jobs.WeightsRef]:
+    """What is evaluated and heard: the base, and every checkpoint at every strength."""
+    found = []
+    for entry in index_:
+        scales = lora_scales if entry.kind == "lora" else [None]
+        found += [jobs.WeightsRef(records.Candidate(entry.step, scale), entry.kind, entry.path, entry.sha256) for scale in scales]
+    return found
+
+
+def evaluate(params: settings.Params, recipe: str) -> tuple[list[records.EvaluationRecord], list[records.ClipLoss]]:
+    """Stage `evaluate`: validation losses of every candidate, in a worker that has no optimizer."""
+    (run, index_), how = read(recipe), find_recipe(params, recipe).evaluate
+    refs = candidates(index_, how.lora_scales)
+    out = Path(run.directory) / "validation"
+    job = jobs.ValidateJob(
+        target=target(params, run.identity.base), settings=how, seed=params.seed, clips=str(layout.split("validation")),
+        latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs, out=str(out),
+    )  # fmt: skip
+    runner.run(job, recipe)
+    clips = {clip.clip_id: clip for clip in records.read(layout.split("validation"), records.CleanClip)}
+    weights = families.spec(run.identity.family).loss_weights
+    evaluations, losses = [], []
+    for ref in refs:
+        per_clip = digest.read_json(out / f"{ref.candidate.name}.json")["clips"]
+        if set(per_clip) != set(clips):
+            raise RecordError(f"{out}/{ref.candidate.name}.json does not cover the validation split. Delete it and run: dvc repro evaluate@{recipe}")
+        rows = [_clip_loss(ref.candidate, clips[clip_id], found, weights) for clip_id, found in sorted(per_clip.items())]
+        losses += rows
+        evaluations.append(_summary(ref, rows, how.passes, weights))
+    return evaluations, losses
+
+
+def _clip_loss(
+    candidate: records.Candidate, clip: records.CleanClip, found: Mapping[str, float], weights: Mapping[str, float]
+) -> records.ClipLoss:
+    total = sum(weights[name] * value for name, value in sorted(found.items()))
+    return records.ClipLoss(candidate.name, clip.clip_id, clip.recording_id, dict(found), total)
+
+
+def _summary(
+    ref: jobs.WeightsRef, rows: list[records.ClipLoss], passes: int, weights: Mapping[str, float]
+) -> records.EvaluationRecord:
+    means = {name: sum(row.losses[name] for row in rows) / len(rows) for name in sorted(weights)}
+    total = sum(weights[name] * value for name, value in means.items())
+    one = ref.candidate
+    return records.EvaluationRecord(one.name, one.step, one.lora_scale, ref.sha256, means, total, len(rows), passes)
+
+
+def listen(params: settings.Params, recipe: str) -> list[records.SampleRecord]:
+    """Stage `listen`: every candidate speaks every line with every seed."""
+    (run, index_), one = read(recipe), find_recipe(params, recipe)
+    lines = [records.Line(line.id, line.text, line.language, seed) for line in one.listen.lines for seed in one.listen.seeds]
+    refs = candidates(index_, one.evaluate.lora_scales)
+    return speak(params, run, refs, lines, one.listen.max_seconds, Path(run.directory) / "speech")
+
+
+def speak(
+    params: settings.Params, run: records.RunRecord, refs: list[jobs.WeightsRef], lines: list[records.Line], max_seconds: float, out: Path
+) -> list[records.SampleRecord]:
+    """Let candidates speak lines; samples of an earlier, equal request are reused."""
+    job = jobs.SpeakJob(
+        target=target(params, run.identity.base), lora=run.identity.train.lora, weights=refs, lines=lines,
+        max_seconds=max_seconds, out=str(out), interactive=False,
+    )  # fmt: skip
+    runner.run(job, run.recipe)
+    return [
+        records.from_json(records.SampleRecord, sample, str(out))
+        for ref in refs
+        for sample in digest.read_json(out / ref.candidate.name / "samples.json")["samples"]
+    ]
+
+
+def preflight(params: settings.Params, recipe: str, revision: int) -> records.PreflightRecord:
+    """Stage `preflight`: a few steps with the recipe's own settings, two checkpoints heard beside the base."""
+    one = find_recipe(params, recipe)
+    short = replace(one.train, steps=one.preflight.steps, checkpoint_every=max(1, one.preflight.steps // 2), warmup_steps=1)
+    run = _identify(params, recipe, short, revision, prefix="preflight-")
+    run, index_ = train(params, run)
+    steps = records.read(Path(run.directory) / "steps.jsonl", records.StepRecord)
+    heard = candidates([index_[0], *index_[-2:]], [FULL_STRENGTH])
+    line = records.Line("preflight", one.preflight.line.text, one.preflight.line.language, params.seed)
+    samples = speak(params, run, heard, [line], one.preflight.max_seconds, Path(run.directory) / "speech")
+    reasons = [*_disk(one, index_), *_failures(steps, samples)]
+    return records.PreflightRecord("no_go" if reasons else "go", reasons, steps, index_, samples, run.inputs)
+
+
+def _disk(one: settings.Recipe, index_: list[records.CheckpointRecord]) -> list[str]:
+    """Room for every checkpoint, a resume state of three times its fp32 weights, and what params.yaml wants left free."""
+    each = max(entry.bytes for entry in index_ if entry.step > 0)
+    need = each * (len(checkpoint_steps(one.train)) + 6) + one.preflight.min_free_disk_gib * 2**30
+    free = shutil.disk_usage(".").free
+    return [f"disk: the run needs about {need / 2**30:.1f} GiB and less is free"] if free < need else []
+
+
+def _failures(steps: list[records.StepRecord], samples: list[records.SampleRecord]) -> list[str]:
+    """Hard failures only: a few steps cannot show more."""
+    reasons = []
+    if steps[-1].total > 2.0 * steps[0].total:
+        reasons.append(f"loss_exploded: {steps[0].total:.3f} at step 1, {steps[-1].total:.3f} at step {steps[-1].step}; lower the learning rate")
+    broken = [sample for sample in samples if sample.step > 0 and sample.problem in ("empty", "silent", "nonfinite")]
+    reasons += [f"{sample.problem}_speech: {sample.candidate} said nothing usable" for sample in broken]
+    return reasons

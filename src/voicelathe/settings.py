@@ -1,0 +1,234 @@
+"""The sections of params.yaml as frozen dataclasses: one definition for the pipeline, which validates it, and the worker, which obeys it.
+
+No field has a default: params.yaml is the whole truth, so DVC sees every change. `params` turns the file into these.
+A constraint stands beside its field (`annotated_types`); `params` enforces it and names the dotted path that broke it.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+Positive = Annotated[int, Gt(0)]
+PositiveFloat = Annotated[float, Gt(0)]
+Share = Annotated[float, Ge(0), Le(1)]
+NAME = r"^[a-z0-9][a-z0-9._-]*$"  # of bases and recipes: they become folder and stage names
+
+
+class _Closed:
+    """A section that refuses unknown keys, so that a typing error is an error and not a silent default."""
+
+    __pydantic_config__ = {"extra": "forbid", "strict": False}
+
+
+@dataclass(frozen=True)
+class Machine(_Closed):
+    """Where the worker runs. Nothing falls back to the CPU by itself."""
+
+    device: Literal["cpu", "cuda"]
+    threads: Positive  # part of the run digest: results are bit-identical only at one thread count
+
+
+@dataclass(frozen=True)
+class Engine(_Closed):
+    """How work on many clips is spread; results are the same bytes for every choice."""
+
+    kind: Literal["serial", "processes"]
+    workers: Positive
+
+
+@dataclass(frozen=True)
+class Tracking(_Closed):
+    """The MLflow mirror. MLFLOW_TRACKING_URI chooses the server; without it, sqlite in the project."""
+
+    experiment: Annotated[str, MinLen(1)]
+    upload: Literal["adapters", "selected", "all"]  # which weights are copied to MLflow; the others are recorded by reference
+
+
+@dataclass(frozen=True)
+class Consent(_Closed):
+    """Whether speakers need a record under consent/. `research` lets data through but nothing trained on it can be promoted."""
+
+    policy: Literal["required", "research"]
+
+
+@dataclass(frozen=True)
+class Ingest(_Closed):
+    """The raw manifest, pinned by its sha256."""
+
+    manifest: Annotated[str, MinLen(1)]
+    sha256: Annotated[str, MinLen(64)]
+    audio_root: Annotated[str, MinLen(1)]
+    audio_digest: Annotated[str, MinLen(64)]  # of the audio files the manifest names, so that audio edited in place is noticed
+    format: Literal["voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv"]
+    recording_from: str | None  # regex on the audio path whose first group is the recording; None: column recording_id
+    speaker_id: str | None  # for rows without the column
+    language: str | None  # for rows without the column
+
+
+@dataclass(frozen=True)
+class Measure(_Closed):
+    """Levels that decide what counts as silence, and the limits of what is decoded at all."""
+
+    silence_dbfs: Annotated[float, Lt(0)]
+    max_file_s: PositiveFloat
+
+
+@dataclass(frozen=True)
+class Audit(_Closed):
+    """Thresholds of the audit rules; the reason for each stands in `data.rules`."""
+
+    min_duration_s: PositiveFloat
+    max_duration_s: PositiveFloat
+    phrases: Annotated[str, MinLen(1)]  # file of boilerplate phrases, one a line
+    min_chars_per_s: PositiveFloat
+    max_chars_per_s: PositiveFloat
+    max_clipped_share: Share
+    max_silence_share: Share
+    max_edge_silence_s: PositiveFloat
+    max_text_chars: Positive
+    min_overlap_share: Share  # of the shorter clip
+    sample_rates_hz: Annotated[list[int], MinLen(1)]
+
+
+@dataclass(frozen=True)
+class Split(_Closed):
+    """Shares of the clips; recordings are never divided."""
+
+    validation_share: Annotated[float, Gt(0), Lt(0.5)]
+    test_share: Annotated[float, Gt(0), Lt(0.5)]
+
+
+@dataclass(frozen=True)
+class Gate(_Closed):
+    """The Great Expectations suite over the raw columns; it does not read the audit's findings."""
+
+    min_rows: Positive
+    min_duration_s: PositiveFloat
+    max_duration_s: PositiveFloat
+    boilerplate: Annotated[list[str], MinLen(1)]  # regular expressions searched in the text
+    sample_rates_hz: Annotated[list[int], MinLen(1)]
+    min_chars_per_s: PositiveFloat
+    max_chars_per_s: PositiveFloat
+
+
+@dataclass(frozen=True)
+class Base(_Closed):
+    """A pretrained model directory, pinned by the digest of its files (`voicelathe base add` writes this)."""
+
+    family: Literal["voxcpm2"]
+    path: Annotated[str, MinLen(1)]
+    digest: Annotated[str, MinLen(64)]
+    licence: Annotated[str, MinLen(1)]
+    trained: bool
+
+
+@dataclass(frozen=True)
+class Lora(_Closed):
+    """Low-rank adapters (Hu et al., 2021): W + scale * alpha / rank * B A."""
+
+    rank: Positive
+    alpha: PositiveFloat
+    dropout: Annotated[float, Ge(0), Lt(1)]
+    scope: Annotated[list[Literal["lm", "dit", "proj"]], MinLen(1)]  # upstream's enable_lm, enable_dit, enable_proj
+
+
+@dataclass(frozen=True)
+class Train(_Closed):
+    """One run. This whole section is part of the run digest."""
+
+    mode: Literal["lora", "full"]
+    steps: Positive
+    clips_per_step: Positive
+    clips_per_pass: Positive  # packed into one forward; several passes accumulate one optimizer step
+    checkpoint_every: Positive
+    learning_rate: PositiveFloat
+    warmup_steps: Annotated[int, Ge(0)]
+    weight_decay: Annotated[float, Ge(0)]
+    max_grad_norm: PositiveFloat
+    optimizer: Literal["adamw", "paged_adamw8bit"]
+    activation_checkpointing: bool
+    autocast: bool  # bf16 compute over fp32 weights, the upstream way; only on cuda
+    lora: Lora | None  # null for mode: full
+
+
+@dataclass(frozen=True)
+class PreflightLine(_Closed):
+    """What preflight lets the base and its two checkpoints say."""
+
+    text: Annotated[str, MinLen(1)]
+    language: Annotated[str, MinLen(1)]
+
+
+@dataclass(frozen=True)
+class Preflight(_Closed):
+    """A short trial before the long run: two checkpoints, heard beside the base."""
+
+    steps: Annotated[int, Ge(2)]
+    line: PreflightLine
+    max_seconds: PositiveFloat
+    min_free_disk_gib: Annotated[float, Ge(0)]
+
+
+@dataclass(frozen=True)
+class Evaluate(_Closed):
+    """Validation of every checkpoint and of the base, with frozen noise."""
+
+    passes: Positive
+    clips_per_pass: Positive
+    lora_scales: list[Annotated[float, Gt(0), Le(2)]]  # strengths of every adapter; ignored for mode: full
+
+
+@dataclass(frozen=True)
+class SpokenLine(_Closed):
+    """One sentence of the listening sweep."""
+
+    id: Annotated[str, MinLen(1)]
+    text: Annotated[str, MinLen(1)]
+    language: Annotated[str, MinLen(1)]
+
+
+@dataclass(frozen=True)
+class Listen(_Closed):
+    """The listening sweep: every candidate speaks every line with every seed."""
+
+    lines: Annotated[list[SpokenLine], MinLen(1)]
+    seeds: Annotated[list[int], MinLen(1)]
+    max_seconds: PositiveFloat
+
+
+@dataclass(frozen=True)
+class Select(_Closed):
+    """How the checkpoint to ship is chosen."""
+
+    loss_weights: dict[str, Annotated[float, Ge(0)]]  # total = sum(weight * loss)
+
+
+@dataclass(frozen=True)
+class Recipe(_Closed):
+    """One way to fine-tune one base. A stage depends on its own section only."""
+
+    base: Annotated[str, MinLen(1)]
+    preflight: Preflight
+    train: Train
+    evaluate: Evaluate
+    listen: Listen
+    select: Select
+
+
+@dataclass(frozen=True)
+class Params(_Closed):
+    """All of params.yaml."""
+
+    seed: int
+    machine: Machine
+    engine: Engine
+    tracking: Tracking
+    consent: Consent
+    ingest: Ingest
+    measure: Measure
+    audit: Audit
+    split: Split
+    gate: Gate
+    bases: dict[str, Base]
+    recipes: dict[str, Recipe]

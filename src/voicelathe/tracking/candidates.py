@@ -1,0 +1,175 @@
+"""Every candidate, the base included, as a LoggedModel: step, strength, identity, losses, samples, weights.
+
+A LoggedModel is found again by (candidate, sha256 of its weights), so nothing is made twice and retrained weights
+never slip under a name that was judged before. Its metrics also are points of the run: that is the validation curve.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from voicelathe import digest, records
+from voicelathe.tracking import runs
+from voicelathe.tracking.files import RunFiles, Shown, sample_files
+from voicelathe.tracking.runs import TAG
+from voicelathe.tracking.store import Store, mlflow
+
+PAGE = 100
+
+
+def mirror(store: Store, run: Any, files: RunFiles, upload: str) -> None:
+    """Bring all candidates of a run up to date."""
+    there = {_key(model.tags): model for model in of_run(store, run.info.run_id)}
+    models = []
+    for shown in files.candidates:
+        key = (shown.candidate.name, shown.checkpoint.sha256)
+        models.append(there.get(key) or _create(store, run.info.run_id, files, shown))
+    _log_outputs(store, run, files, models)
+    _log_metrics(store, run, files, models)
+    samples = sample_files(files)
+    for shown, model in zip(files.candidates, models, strict=True):
+        _upload(store, model, _contents(files, shown, samples.get(shown.title, {}), uploads(files, shown, upload)))
+        if str(model.status) != "READY":
+            store.client.finalize_logged_model(model.model_id, "READY")
+
+
+def of_run(store: Store, run_id: str) -> Iterator[Any]:
+    """All LoggedModels of an MLflow run, the oldest first."""
+    token = None
+    while True:
+        page = store.client.search_logged_models(
+            [store.experiment_id],
+            filter_string=f"source_run_id = '{run_id}'",
+            max_results=PAGE,
+            order_by=[{"field_name": "creation_time", "ascending": True}],
+            page_token=token,
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def uploads(files: RunFiles, shown: Shown, policy: str) -> bool:
+    """Whether the weights themselves are copied into MLflow; otherwise their sha256 and place are."""
+    if shown.checkpoint.kind == "base":
+        return False
+    is_selected = files.selected is not None and files.selected.checkpoint == shown.checkpoint
+    wanted = {"adapters": shown.checkpoint.kind == "lora", "selected": is_selected, "all": True}[policy]
+    return wanted and shown.section == "val"  # other strengths are the same files
+
+
+def _key(tags: Mapping[str, str]) -> tuple[str | None, str | None]:
+    return tags.get(f"{TAG}candidate"), tags.get(f"{TAG}checkpoint_sha256")
+
+
+def _create(store: Store, run_id: str, files: RunFiles, shown: Shown) -> Any:
+    scale = shown.candidate.lora_scale
+    return store.client.create_logged_model(
+        store.experiment_id,
+        name=shown.title,
+        source_run_id=run_id,
+        params={"step": str(shown.candidate.step), **({} if scale is None else {"lora_scale": f"{scale:g}"})},
+        tags={
+            f"{TAG}candidate": shown.candidate.name,
+            f"{TAG}checkpoint_sha256": shown.checkpoint.sha256,
+            f"{TAG}checkpoint": shown.checkpoint.path,
+            f"{TAG}bytes": str(shown.checkpoint.bytes),
+            f"{TAG}recipe": files.run.recipe,
+            f"{TAG}run_digest": files.run.run_digest,
+            f"{TAG}base_digest": files.run.identity.base_digest,
+        },
+        model_type=shown.checkpoint.kind,
+    )
+
+
+def _log_outputs(store: Store, run: Any, files: RunFiles, models: list[Any]) -> None:
+    """Link the models to the run, so that its page lists them."""
+    output = mlflow("mlflow.entities").LoggedModelOutput
+    linked = {one.model_id for one in run.outputs.model_outputs} if run.outputs else set()
+    steps = [(model.model_id, shown.candidate.step) for model, shown in zip(models, files.candidates, strict=True)]
+    new = [output(model_id, step) for model_id, step in steps if model_id not in linked]
+    if new:
+        store.client.log_outputs(run.info.run_id, new)
+
+
+def _log_metrics(store: Store, run: Any, files: RunFiles, models: list[Any]) -> None:
+    """Losses and speech figures of every candidate, as metrics of its model and points of the run's curves.
+
+    What is there with the same value is not sent again. A changed value is added with a later time, so it wins.
+    """
+    values = [list(_values(shown)) for shown in files.candidates]
+    held = runs.history(store, run, {key for one in values for key, _value in one})
+    validation = runs.dataset("validation", files.validation_sha256) if files.validation_sha256 else (None, None)
+    now, metrics = int(time.time() * 1000), []
+    for shown, model, named in zip(files.candidates, models, values, strict=True):
+        on_model = {metric.key: metric.value for metric in model.metrics or []}
+        for key, value in named:
+            before = held.get((key, shown.candidate.step))
+            if before is not None and before.value == value and on_model.get(key) == value:
+                continue
+            at_ms = before.at_ms if before is not None and before.value == value else now
+            data = validation if key.startswith("val") else (None, None)
+            step = shown.candidate.step
+            metric = mlflow("mlflow.entities").Metric
+            metrics.append(metric(key, value, at_ms, step, model.model_id, *data, run_id=run.info.run_id))
+    for start in range(0, len(metrics), runs.BATCH):
+        store.client.log_batch(run.info.run_id, metrics=metrics[start : start + runs.BATCH])
+
+
+def _values(shown: Shown) -> Iterator[tuple[str, float]]:
+    if shown.evaluation is not None:
+        yield f"{shown.section}/loss_total", shown.evaluation.total
+        for name, value in sorted(shown.evaluation.losses.items()):
+            yield f"{shown.section}/loss_{name}", value
+    if shown.samples:
+        speech = shown.section.replace("val", "speech", 1)
+        yield f"{speech}/stopped_share", sum(sample.stopped for sample in shown.samples) / len(shown.samples)
+        yield f"{speech}/num_problems", float(sum(sample.problem is not None for sample in shown.samples))
+
+
+def _contents(files: RunFiles, shown: Shown, samples: Mapping[str, Path], weights: bool) -> dict[str, Path | bytes]:
+    """Artifact name -> what goes there."""
+    record = digest.canonical_json(records.to_json(shown.checkpoint)).encode()
+    contents: dict[str, Path | bytes] = {"checkpoint.json": record}
+    contents |= {f"samples/{name}": path for name, path in samples.items()}
+    if weights:
+        directory = files.root / shown.checkpoint.path
+        contents |= {f"weights/{name}": directory / name for name in sorted(_weight_files(directory))}
+    return contents
+
+
+def _weight_files(directory: Path) -> list[str]:
+    from voicelathe.train import checkpoints
+
+    return [*checkpoints.verify(directory)["files"], checkpoints.MANIFEST]
+
+
+def _upload(store: Store, model: Any, contents: Mapping[str, Path | bytes]) -> None:
+    """Copy what the model does not hold yet; a tag that is written last says what it holds."""
+    identity = digest.of_value({name: sha256_of(one) for name, one in contents.items()})
+    if model.tags.get(f"{TAG}artifacts") == identity:
+        return
+    with tempfile.TemporaryDirectory() as staged:
+        stage(contents, Path(staged))
+        store.client.log_model_artifacts(model.model_id, staged)
+    store.client.set_logged_model_tags(model.model_id, {f"{TAG}artifacts": identity})
+
+
+def sha256_of(content: Path | bytes) -> str:
+    return digest.of_bytes(content) if isinstance(content, bytes) else digest.of_file(content)
+
+
+def stage(contents: Mapping[str, Path | bytes], directory: Path) -> None:
+    """Lay files out as they will be uploaded: links, not copies; MLflow follows them."""
+    for name, content in contents.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.symlink_to(content.resolve())
+    assert shutil.disk_usage(directory)

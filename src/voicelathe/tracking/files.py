@@ -1,0 +1,141 @@
+"""Everything the stages of a recipe wrote, read and checked before anything is sent."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from voicelathe import digest, layout, records
+from voicelathe.errors import RecordError
+from voicelathe.records import (
+    Candidate,
+    CheckpointRecord,
+    EvaluationRecord,
+    RunRecord,
+    SampleRecord,
+    Selection,
+    StepRecord,
+    StepTiming,
+)
+
+
+@dataclass(frozen=True)
+class CheckpointIndex:
+    """checkpoints.json."""
+
+    checkpoints: list[CheckpointRecord]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One candidate with all that is known of it."""
+
+    candidate: Candidate
+    title: str  # as MLflow shows it; MLflow's names take neither '@' in folders nor '.'
+    section: str  # of its validation curves
+    checkpoint: CheckpointRecord
+    evaluation: EvaluationRecord | None
+    samples: list[SampleRecord]
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The records of one execution of a recipe."""
+
+    root: Path
+    run: RunRecord
+    steps: list[StepRecord]
+    timings: list[StepTiming]
+    candidates: list[Shown]
+    selection: Selection
+
+    @property
+    def selected(self) -> Shown | None:
+        return next((one for one in self.candidates if one.candidate.name == self.selection.selected), None)
+
+
+def read(recipe: str, root: Path) -> RunFiles:
+    """Read the records. Raises RecordError when one is missing, damaged or of another execution."""
+    run = records.read_one(root / layout.run(recipe, "run.json"), RunRecord)
+    selection = records.read_one(root / layout.run(recipe, "selection.json"), Selection)
+    if selection.run_digest != run.run_digest:
+        raise RecordError(
+            f"{layout.run(recipe, 'selection.json')} is of run {selection.run_digest[:16]}, but run.json is of "
+            f"{run.run_digest[:16]}. Run the stages in between again: dvc repro select@{recipe}"
+        )
+    timings = root / run.directory / "timings.jsonl"
+    return RunFiles(
+        root=root,
+        run=run,
+        steps=records.read(root / layout.run(recipe, "steps.jsonl"), StepRecord),
+        timings=records.read(timings, StepTiming) if timings.is_file() else [],
+        candidates=candidates(recipe, root),
+        selection=selection,
+    )
+
+
+def candidates(recipe: str, root: Path) -> list[Shown]:
+    """The base and every checkpoint at every strength that was evaluated, in the order of their names."""
+    index = records.read_one(root / layout.run(recipe, "checkpoints.json"), CheckpointIndex)
+    evaluations = records.read(root / layout.run(recipe, "evaluations.jsonl"), EvaluationRecord)
+    samples = records.read(root / layout.run(recipe, "samples.jsonl"), SampleRecord)
+    main = _main_scale(evaluations)
+    shown = []
+    for checkpoint in sorted(index.checkpoints, key=lambda one: one.step):
+        evaluated = [one for one in evaluations if one.step == checkpoint.step]
+        for candidate in _candidates(checkpoint, evaluated, main):
+            evaluation = next((one for one in evaluated if one.candidate == candidate.name), None)
+            _require_same_weights(recipe, checkpoint, evaluation)
+            spoken = [sample for sample in samples if sample.candidate == candidate.name]
+            title, section = _title(candidate, main)
+            shown.append(Shown(candidate, title, section, checkpoint, evaluation, spoken))
+    return shown
+
+
+def sample_files(files: RunFiles) -> Mapping[str, dict[str, Path]]:
+    """Title of a candidate -> artifact name -> WAV. Raises RecordError when one is gone or another one than listed."""
+    found: dict[str, dict[str, Path]] = {}
+    for shown in files.candidates:
+        for sample in shown.samples:
+            if sample.path is None:
+                continue
+            path = files.root / sample.path
+            if not path.is_file() or digest.of_file(path) != sample.sha256:
+                raise RecordError(
+                    f"runs/{files.run.recipe}/samples.jsonl lists {sample.path} with sha256 {sample.sha256}, but it is "
+                    f"{'changed' if path.is_file() else 'gone'}. Speak again: dvc repro -f listen@{files.run.recipe}"
+                )
+            found.setdefault(shown.title, {})[f"{sample.line_id}-{sample.seed}.wav"] = path
+    return found
+
+
+def _main_scale(evaluations: list[EvaluationRecord]) -> float | None:
+    """The strength whose curves are plainly called `val`: 1.0, or else the largest; None without adapters."""
+    scales = {one.lora_scale for one in evaluations if one.lora_scale is not None}
+    return 1.0 if 1.0 in scales else max(scales, default=None)
+
+
+def _candidates(
+    checkpoint: CheckpointRecord, evaluated: list[EvaluationRecord], main: float | None
+) -> Iterator[Candidate]:
+    if checkpoint.kind != "lora":
+        yield Candidate(checkpoint.step, None)
+        return
+    for scale in sorted({one.lora_scale for one in evaluated if one.lora_scale is not None}) or [main or 1.0]:
+        yield Candidate(checkpoint.step, scale)
+
+
+def _title(candidate: Candidate, main: float | None) -> tuple[str, str]:
+    if candidate.step == 0:
+        return "base", "val"
+    title = f"step_{candidate.step:07d}"
+    if candidate.lora_scale in (None, main):
+        return title, "val"
+    return f"{title}_scale_{candidate.lora_scale:g}".replace(".", "p"), f"val_scale_{candidate.lora_scale:g}"
+
+
+def _require_same_weights(recipe: str, checkpoint: CheckpointRecord, evaluation: EvaluationRecord | None) -> None:
+    if evaluation is not None and evaluation.checkpoint_sha256 != checkpoint.sha256:
+        raise RecordError(
+            f"runs/{recipe}/evaluations.jsonl judged {evaluation.candidate} with sha256 {evaluation.checkpoint_sha256}, "
+            f"but checkpoints.json lists {checkpoint.sha256}. Evaluate again: dvc repro evaluate@{recipe}"
+        )

@@ -1,0 +1,181 @@
+"""Where is MLflow, and how is it reached without a hang and without ever printing a password? The door to mlflow.
+
+MLFLOW_TRACKING_URI chooses a server; without it everything lies in the project: mlflow.db (sqlite) and mlruns/.
+MLflow itself waits about four minutes for a dead server, tells its makers about every call and prints a server's
+address with the password in it; all three are switched off here, before the first import (facts/mlops.md, rules 15
+and 25; facts/reliability.md, rule 11).
+"""
+
+import importlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from voicelathe import settings
+from voicelathe.errors import TrackingError
+
+DATABASE = "mlflow.db"
+ARTIFACTS = "mlruns"
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+BATCH = 1000  # the most metrics MLflow takes in one call
+
+
+@dataclass(frozen=True)
+class Store:
+    """An experiment of an MLflow store that has answered."""
+
+    client: Any
+    uri: str = field(repr=False)  # may hold a password
+    experiment_id: str
+    experiment: str
+
+    @property
+    def shown(self) -> str:
+        """The address as it may be printed."""
+        return public(self.uri)
+
+
+def address(root: Path) -> str:
+    """The tracking URI: absolute, whatever directory a stage runs in.
+
+    An experiment of `dvc exp run --temp` works in a copy below .dvc/tmp that is deleted afterwards; its store is the
+    project's. Raises TrackingError for plain paths, which MLflow no longer takes.
+    """
+    home = _project(root.resolve())
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{DATABASE}"
+    if uri.startswith("sqlite:///"):
+        return f"sqlite:///{home / uri.removeprefix('sqlite:///')}"
+    if "://" not in uri or uri.startswith("file:"):
+        raise TrackingError(
+            f"MLFLOW_TRACKING_URI = {public(uri)}: MLflow keeps no runs in plain folders any more. Give a server "
+            "(http://host:port) or a database (sqlite:////absolute/path.db), or unset it for the project's own store."
+        )
+    return uri
+
+
+def is_embedded(uri: str) -> bool:
+    return uri.startswith("sqlite:")
+
+
+def public(uri: str) -> str:
+    """An address without user, password and query."""
+    return scrub(uri.partition("?")[0])
+
+
+def scrub(text: str) -> str:
+    """Any text without the user and password of the addresses in it."""
+    return re.sub(r"(?<=://)[^/\s'\"]*@", "", text)
+
+
+def connect(tracking: settings.Tracking, root: Path) -> Store:
+    """Open the store and the experiment, made at the first call. Raises TrackingError when it does not answer.
+
+    Cost: 2 s of import, 4 s more when the database does not exist yet.
+    """
+    uri = address(root)
+    with usable(uri):
+        client = client_of(uri)
+        artifacts = (_project(root.resolve()) / ARTIFACTS).as_uri() if is_embedded(uri) else None
+        experiment_id = _experiment(client, tracking.experiment, artifacts)
+    return Store(client, uri, experiment_id, tracking.experiment)
+
+
+def mlflow(module: str = "mlflow") -> Any:
+    """Import mlflow, or a module of it, with its surroundings set first."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    return importlib.import_module(module)
+
+
+def client_of(uri: str) -> Any:
+    """A client of this address that leaves MLflow's process-wide settings alone."""
+    if is_embedded(uri):
+        _create_database(Path(uri.removeprefix("sqlite:///")))
+    return mlflow().MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextmanager
+def usable(uri: str) -> Iterator[None]:
+    """Turn every failure of MLflow into a TrackingError that names the address and what to do."""
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (mlflow("mlflow.exceptions").MlflowException, RequestException, SQLAlchemyError) as problem:
+        raise TrackingError(
+            f"MLflow at {public(uri)} cannot be used: {reason(problem)}. Start it or correct MLFLOW_TRACKING_URI "
+            "(unset it for the project's own store), then run the same command again. Nothing local is lost."
+        ) from None
+
+
+def reason(problem: BaseException) -> str:
+    """The short cause of a failed call, without credentials."""
+    lines = scrub(str(problem)).strip().splitlines()
+    return f"{type(problem).__name__}: {lines[0][:300] if lines else 'no message'}"
+
+
+def is_absent(problem: BaseException) -> bool:
+    """Whether MLflow says that a thing does not exist, and not that something is wrong."""
+    return getattr(problem, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
+
+
+def _project(root: Path) -> Path:
+    """The project itself when `root` is a temporary copy that DVC made of it."""
+    parts = root.parts
+    for at in range(len(parts) - 2):
+        if parts[at : at + 3] == (".dvc", "tmp", "exps"):
+            return Path(*parts[:at])
+    return root
+
+
+def _create_database(path: Path) -> None:
+    """Make the database under another name first, so that a kill leaves it whole or absent and two makers get one."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.unlink(missing_ok=True)
+    mlflow().MlflowClient(tracking_uri=f"sqlite:///{partial}").search_experiments(max_results=1)
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        pass  # another process was faster
+    finally:
+        partial.unlink()
+
+
+def _experiment(client: Any, name: str, artifacts: str | None) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            made: str = client.create_experiment(name, artifact_location=artifacts)
+        except mlflow("mlflow.exceptions").MlflowException as problem:
+            if problem.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return _experiment(client, name, artifacts)  # another process was faster
+        client.set_experiment_tag(made, "mlflow.experimentKind", "custom_model_development")
+        return made
+    if found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"tracking.experiment = {name!r} was deleted in MLflow. Bring it back "
+            f"(mlflow experiments restore --experiment-id {found.experiment_id}) or choose another name."
+        )
+    if artifacts is not None and found.artifact_location != artifacts:
+        raise TrackingError(
+            f"{DATABASE} keeps its files in {found.artifact_location}, but the project is now at {artifacts}: it was "
+            f"moved or copied. Move {DATABASE} and {ARTIFACTS}/ aside; `dvc repro -f -s track@RECIPE` rebuilds them."
+        )
+    experiment_id: str = found.experiment_id
+    return experiment_id

@@ -1,0 +1,29 @@
+"""Which clips an optimizer step sees: a function of the seed and the step alone, so a resume has nothing to remember."""
+
+import math
+from collections.abc import Sequence
+
+from voicelathe import rng
+
+
+def clips_of_step(clip_ids: Sequence[str], step: int, clips_per_step: int, seed: int) -> list[str]:
+    """The clips of a 1-based step: consecutive pieces of one shuffled pass over the data after the other.
+
+    Every clip is seen once before any is seen twice; a step may straddle two passes.
+    """
+    first = (step - 1) * clips_per_step
+    count = len(clip_ids)
+    chosen: list[str] = []
+    for epoch in range(first // count, (first + clips_per_step - 1) // count + 1):
+        order = rng.shuffled(list(clip_ids), seed, "epoch", epoch)
+        start, stop = max(first - epoch * count, 0), min(first + clips_per_step - epoch * count, count)
+        chosen += order[start:stop]
+    return chosen
+
+
+def learning_rate(step: int, steps: int, warmup_steps: int, peak: float) -> float:
+    """Linear warm-up to the peak, then a cosine to zero at the last step (transformers' cosine schedule, 1-based)."""
+    if step <= warmup_steps:
+        return peak * step / warmup_steps
+    done = (step - warmup_steps) / max(1, steps - warmup_steps)
+    return peak * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))

@@ -1,0 +1,185 @@
+"""The training loop: the same for every family, mode and optimizer.
+
+One optimizer step is one or more packed passes over its clips; the loss is the mean over the step's clips of each clip's mean.
+Each phase is announced before it begins, so that whoever outlives this process can tell what killed it.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from voicelathe import checkpoints, families, jobs, records, rng, settings
+from voicelathe.data import latents
+from voicelathe.errors import WorkerError
+from voicelathe.families.base import ClipItem, Family, TrainPlan
+from voicelathe.train import adapters, batches, memory, resume
+
+Emit = Callable[[str, dict[str, Any]], None]
+STOPPED = 143  # exit code after SIGTERM, as a shell reports it
+
+
+@dataclass
+class Trainer:
+    """Everything the steps of one run need."""
+
+    job: jobs.TrainJob
+    family: Family
+    loaded: Any
+    plan: TrainPlan
+    optimizer: torch.optim.Optimizer
+    clips: dict[str, ClipItem]
+    emit: Emit
+
+    @property
+    def directory(self) -> Path:
+        return Path(self.job.directory)
+
+
+def run(job: jobs.TrainJob, emit: Emit) -> dict[str, Any]:
+    """Train to the last step, from the newest saved state if there is one. Returns counts for the run's record.
+
+    SIGTERM saves at the next step boundary and exits with 143.
+    """
+    stop = _stop_on_sigterm()
+    trainer = _prepare(job, emit)
+    journal = resume.Journal(trainer.directory)
+    done = resume.restore(trainer.directory, trainer.plan.trainable, trainer.optimizer)
+    journal.truncate(done)
+    trainer.loaded.core.train()
+    for step in range(done + 1, job.train.steps + 1):
+        began = time.monotonic()
+        record = _step(trainer, step)
+        seconds = time.monotonic() - began
+        journal.append(record, records.StepTiming(step, round(seconds, 4), round(len(record.clip_ids) / seconds, 3)))
+        emit(jobs.PROGRESS, {"done": step, "total": job.train.steps, "unit": "steps"})
+        if step % job.train.checkpoint_every == 0 or step == job.train.steps:
+            _save(trainer, step)
+        elif stop.is_set():
+            resume.save(trainer.directory, step, trainer.plan.trainable, trainer.optimizer)
+        if stop.is_set():
+            raise SystemExit(STOPPED)
+    total = sum(parameter.numel() for parameter in trainer.loaded.core.parameters())
+    return {
+        "num_parameters": total,
+        "num_trainable": sum(p.numel() for p in trainer.plan.trainable.values()),
+        "num_train_clips": len(trainer.clips),
+    }
+
+
+def _prepare(job: jobs.TrainJob, emit: Emit) -> Trainer:
+    target, family = job.target, families.find(job.target.family)
+    emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
+    facts = family.describe(Path(target.base), licence="", trained=True)
+    loaded = family.load(Path(target.base), facts, target.machine, "core")
+    if job.train.lora is not None:
+        adapters.inject(loaded.core, job.train.lora, family.adapter_targets(loaded, job.train.lora.scope), job.seed)
+        loaded.core.to(target.machine.device)
+    family.checkpoint_blocks(loaded, job.train.activation_checkpointing)
+    plan = family.trainable(loaded, job.train.mode)
+    clips = latents.items(Path(job.clips), Path(job.latents))
+    return Trainer(job, family, loaded, plan, memory.optimizer(job.train, plan.trainable), clips, emit)
+
+
+def _step(trainer: Trainer, step: int) -> records.StepRecord:
+    """One update. Raises WorkerError with the clip ids when a loss or gradient is not finite; nothing is updated then."""
+    train, seed = trainer.job.train, trainer.job.seed
+    clip_ids = batches.clips_of_step(list(trainer.clips), step, train.clips_per_step, seed)
+    torch.manual_seed(rng.key(seed, "dropout", step))
+    sums: dict[str, float] = {}
+    for micro in range(train.clips_per_step // train.clips_per_pass):
+        part = clip_ids[micro * train.clips_per_pass : (micro + 1) * train.clips_per_pass]
+        trainer.emit(jobs.PHASE, {"name": "forward", "step": step, "micro": micro})
+        losses = _forward(trainer, part, step)
+        total = sum(trainer.family.spec.loss_weights[name] * loss for name, loss in losses.items())
+        assert isinstance(total, Tensor)
+        _require_finite(total, part, step)
+        trainer.emit(jobs.PHASE, {"name": "backward", "step": step, "micro": micro})
+        (total.sum() / train.clips_per_step).backward()  # type: ignore[no-untyped-call]
+        for name, loss in losses.items():
+            sums[name] = sums.get(name, 0.0) + float(loss.detach().double().sum())
+    norm = _clipped_norm(trainer, clip_ids, step)
+    rate = batches.learning_rate(step, train.steps, train.warmup_steps, train.learning_rate)
+    trainer.emit(jobs.PHASE, {"name": "optimizer", "step": step, "micro": 0})
+    memory.set_learning_rate(trainer.optimizer, rate)
+    trainer.optimizer.step()
+    trainer.optimizer.zero_grad(set_to_none=True)
+    means = {name: value / train.clips_per_step for name, value in sums.items()}
+    weighted = sum(trainer.family.spec.loss_weights[name] * value for name, value in means.items())
+    return records.StepRecord(step, means, weighted, norm, rate, clip_ids)
+
+
+def _forward(trainer: Trainer, clip_ids: list[str], step: int) -> dict[str, Tensor]:
+    batch = trainer.family.collate(trainer.loaded, [trainer.clips[clip_id] for clip_id in clip_ids])
+    keys = [rng.key(trainer.job.seed, "noise", clip_id, step) for clip_id in clip_ids]
+    noise = trainer.family.draw(trainer.loaded, batch, keys, None)
+    with torch.autocast(trainer.job.target.machine.device, torch.bfloat16, enabled=trainer.job.train.autocast):
+        return trainer.family.losses(trainer.loaded, batch, noise)
+
+
+def _require_finite(total_B: Tensor, clip_ids: list[str], step: int) -> None:
+    bad = [clip_id for clip_id, value in zip(clip_ids, total_B.tolist(), strict=True) if not math.isfinite(value)]
+    if bad:
+        raise WorkerError(
+            f"Step {step}: the loss of clip {', '.join(bad)} is not finite. Nothing was updated. "
+            "Look the clip up in data/audit/report.html; lower the learning rate if every clip is affected."
+        )
+
+
+def _clipped_norm(trainer: Trainer, clip_ids: list[str], step: int) -> float:
+    """Clip the global gradient norm exactly and return it as it was before."""
+    norm = float(torch.nn.utils.clip_grad_norm_(trainer.plan.trainable.values(), trainer.job.train.max_grad_norm))
+    if not math.isfinite(norm):
+        raise WorkerError(f"Step {step}: the gradient norm is {norm}. Nothing was updated. The clips of the step: {', '.join(clip_ids)}.")
+    return norm
+
+
+def _save(trainer: Trainer, step: int) -> None:
+    """The numbered checkpoint first, then the state to resume from: a kill in between repeats steps, never loses weights."""
+    trainer.emit(jobs.PHASE, {"name": "checkpoint", "step": step, "micro": 0})
+    draft = checkpoints.Draft(trainer.directory / f"step_{step:07d}")
+    write_weights(draft, trainer.family, trainer.loaded, trainer.job.train, Path(trainer.job.target.base))
+    draft.commit({"step": step, "kind": trainer.job.train.mode, "run_digest": trainer.job.run_digest})
+    resume.save(trainer.directory, step, trainer.plan.trainable, trainer.optimizer)
+
+
+def write_weights(draft: checkpoints.Draft, family: Family, loaded: Any, train: settings.Train, base: Path) -> None:
+    """Weights alone, in upstream's format: the adapter, or a whole directory whose unchanged files are links to the base."""
+    if train.lora is not None:
+        for name, value in family.save_adapter(adapters.tensors(loaded.core), train.lora, base).items():
+            (draft.tensors if name.endswith(".safetensors") else draft.json)(name, value)
+        return
+    weights = family.full_files(loaded, torch.bfloat16)
+    for name, tensors in weights.items():
+        draft.tensors(name, tensors)
+    for path in sorted(base.rglob("*")):
+        if path.is_file() and (name := path.relative_to(base).as_posix()) not in weights:
+            draft.link(name, path)
+
+
+class _Flag:
+    """Set by a signal handler, read at step boundaries."""
+
+    def __init__(self) -> None:
+        self.raised = False
+
+    def is_set(self) -> bool:
+        return self.raised
+
+
+def _stop_on_sigterm() -> _Flag:
+    flag = _Flag()
+
+    def handle(_number: int, _frame: Any) -> None:
+        if flag.raised:
+            raise SystemExit(STOPPED)
+        flag.raised = True
+
+    signal.signal(signal.SIGTERM, handle)
+    return flag

@@ -1,0 +1,98 @@
+"""What a run must remember to go on bit for bit: trained weights, optimizer state and the step. Everything else is a function of these.
+
+The order of clips, all noise, dropout and the learning rate come from (seed, clip, step), so no random state is stored.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from voicelathe import checkpoints, digest, records
+from voicelathe.errors import CheckpointError
+from voicelathe.train import memory
+
+PREFIX = "state_"
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The run's two append-only files beside the weights; both are durable when `append` returns."""
+
+    directory: Path
+
+    @property
+    def steps(self) -> Path:
+        return self.directory / "steps.jsonl"
+
+    @property
+    def timings(self) -> Path:
+        return self.directory / "timings.jsonl"
+
+    def append(self, step: records.StepRecord, timing: records.StepTiming) -> None:
+        for path, record in ((self.steps, step), (self.timings, timing)):
+            with path.open("ab") as file:
+                file.write(digest.canonical_json(records.to_json(record)).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+
+    def truncate(self, step: int) -> None:
+        """Forget what came after a step; a line torn by a kill goes, too."""
+        for path in (self.steps, self.timings):
+            kept = [line for line in _whole_lines(path) if digest_step(line) <= step]
+            digest.write_bytes(path, b"".join(kept))
+
+
+def digest_step(line: bytes) -> int:
+    """The step number of a journal line."""
+    import json
+
+    return int(json.loads(line)["step"])
+
+
+def save(root: Path, step: int, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+    """Commit the state of a step, then remove the older ones: one state is kept."""
+    draft = checkpoints.Draft(root / f"{PREFIX}{step:07d}")
+    draft.tensors("parameters.safetensors", {name: p.detach().to("cpu").contiguous() for name, p in parameters.items()})
+    draft.tensors("optimizer.safetensors", memory.state(optimizer, parameters))
+    kept = draft.commit({"step": step})
+    for old in root.glob(f"{PREFIX}*"):
+        if old != kept:
+            import shutil
+
+            shutil.rmtree(old)
+
+
+def restore(root: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> int:
+    """Load the newest verified state; returns its step, 0 for a run that has saved nothing yet.
+
+    Raises CheckpointError when numbered checkpoints exist but no state does: starting over would overwrite them.
+    """
+    from safetensors.torch import load_file
+
+    checkpoints.sweep(root)
+    directory = checkpoints.newest_verified(root, PREFIX)
+    if directory is None:
+        if any(root.glob("step_*")):
+            raise CheckpointError(
+                f"{root} holds checkpoints but no state to resume from (damaged ones are in {root}/quarantine). "
+                "Restore it, or set the run aside and start over: voicelathe retrain RECIPE"
+            )
+        return 0
+    stored = load_file(directory / "parameters.safetensors")
+    if set(stored) != set(parameters):
+        raise CheckpointError(f"{directory} is of other parameters than this recipe trains. Set the run aside: voicelathe retrain RECIPE")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(stored[name])
+    memory.restore(optimizer, parameters, load_file(directory / "optimizer.safetensors"))
+    return int(directory.name.removeprefix(PREFIX))
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    if not path.is_file():
+        return []
+    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]

@@ -1,0 +1,43 @@
+"""Verb `encode`: every clip of every split through the base's own audio encoder, once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from voicelathe import families, jobs, records
+from voicelathe.data import audio, latents
+
+CLIPS_PER_BATCH = {"cpu": 1, "cuda": 8}  # on the CPU one clip at a time is as fast and needs the least memory
+
+
+def run(job: jobs.EncodeJob, emit: Any) -> dict[str, Any]:
+    """Encode what the cache lacks, then write shards and index. Killed at any moment, it goes on with the next clip."""
+    clips = {split: records.read(Path(path), records.CleanClip) for split, path in job.splits.items()}
+    everything = [clip for members in clips.values() for clip in members]
+    cached = {clip.clip_id: _place(job, clip) for clip in everything}
+    todo = sorted((clip for clip in everything if not cached[clip.clip_id].is_file()), key=lambda clip: (clip.duration_s, clip.clip_id))
+    if todo:
+        _encode(job, todo, cached, emit)
+    emit(jobs.PHASE, {"name": "bundle", "step": 0, "micro": 0})
+    latents.bundle(clips, cached, Path(job.out))
+    return {"clips": len(everything), "encoded": len(todo)}
+
+
+def _encode(job: jobs.EncodeJob, todo: Sequence[records.CleanClip], cached: dict[str, Path], emit: Any) -> None:
+    emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
+    family, base, machine = families.find(job.target.family), Path(job.target.base), job.target.machine
+    facts = family.describe(base, licence="", trained=True)
+    loaded = family.load(base, facts, machine, "encoder")
+    size = CLIPS_PER_BATCH[machine.device]
+    for start in range(0, len(todo), size):
+        batch = todo[start : start + size]
+        emit(jobs.PHASE, {"name": "encode", "step": start, "micro": 0})
+        samples = [audio.read_mono(Path(job.audio_root), clip, facts.encode_rate_hz) for clip in batch]
+        for clip, tensors in zip(batch, family.encode(loaded, samples), strict=True):
+            latents.store(cached[clip.clip_id], tensors)
+        emit(jobs.PROGRESS, {"done": start + len(batch), "total": len(todo), "unit": "clips"})
+
+
+def _place(job: jobs.EncodeJob, clip: records.CleanClip) -> Path:
+    key = latents.cache_key(clip, job.target.base_digest)
+    return Path(job.cache) / key[:2] / f"{key}.safetensors"

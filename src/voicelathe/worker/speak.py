@@ -1,0 +1,117 @@
+"""Verb `speak`: candidates speak lines, each written as a WAV and judged for the failures that need no reference.
+
+With `interactive` the worker then answers requests from stdin with the first candidate, for serving.
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from voicelathe import digest, families, jobs, records
+from voicelathe.data import audio
+from voicelathe.errors import VoiceLatheError
+from voicelathe.families.base import Spoken
+from voicelathe.worker.weights import Swapper
+
+REVISION = 1  # of the spoken samples: a new one speaks every line again
+SILENT_DBFS = -60.0
+EMPTY_S = 0.1
+
+
+def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
+    """Speak what is not spoken yet; a candidate is finished when its samples.json stands beside its WAV files."""
+    todo = [ref for ref in job.weights if not _is_finished(job, ref)]
+    if not todo and not job.interactive:
+        return {"spoken": 0}
+    emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
+    family, target = families.find(job.target.family), job.target
+    loaded = family.load(Path(target.base), family.describe(Path(target.base), "", True), target.machine, "all")
+    swapper = Swapper(family, loaded, Path(target.base), job.lora)
+    total = len(todo) * len(job.lines)
+    for number, ref in enumerate(todo if job.lines else []):
+        swapper.put(ref)
+        samples = []
+        for position, line in enumerate(job.lines):
+            emit(jobs.PHASE, {"name": "speak", "step": ref.candidate.step, "micro": position})
+            path = Path(job.out) / ref.candidate.name / f"{line.line_id}-{line.seed}.wav"
+            spoken = family.synthesize(loaded, line.text, line.language, line.seed, job.max_seconds)
+            samples.append(records.to_json(_sample(ref.candidate, line, spoken, path)))
+            emit(jobs.PROGRESS, {"done": number * len(job.lines) + position + 1, "total": total, "unit": "samples"})
+        digest.write_json(_finished(job, ref), {"key": _key(job, ref), "samples": samples})
+    if job.interactive:
+        _answer(job, swapper, emit)
+    return {"spoken": total}
+
+
+def _answer(job: jobs.SpeakJob, swapper: Swapper, emit: Any) -> None:
+    """One request line in, one event out; a request that fails does not end the worker."""
+    ref = job.weights[0]
+    swapper.put(ref)
+    emit(jobs.READY, {})
+    for text in sys.stdin:
+        try:
+            request = records.from_json(jobs.SpeakRequest, json.loads(text), "stdin")
+            if request.lora_scale is not None and ref.kind == "lora":
+                swapper.scale(request.lora_scale)
+            spoken = swapper.family.synthesize(swapper.loaded, request.text, request.language, request.seed, request.max_seconds)
+            line = records.Line("request", request.text, request.language, request.seed)
+            scale = ref.candidate.lora_scale if request.lora_scale is None else request.lora_scale
+            candidate = records.Candidate(ref.candidate.step, scale if ref.kind == "lora" else None)
+            emit(jobs.SAMPLE, records.to_json(_sample(candidate, line, spoken, Path(request.path))))
+            if ref.kind == "lora" and ref.candidate.lora_scale is not None:
+                swapper.scale(ref.candidate.lora_scale)
+        except (VoiceLatheError, ValueError) as problem:
+            emit(jobs.FAILED, {"error": type(problem).__name__, "message": str(problem)})
+
+
+def _sample(candidate: records.Candidate, line: records.Line, spoken: Spoken, path: Path) -> records.SampleRecord:
+    problem = _problem(spoken)
+    finite = np.nan_to_num(spoken.samples, nan=0.0, posinf=0.0, neginf=0.0)
+    audio.write_wav(path, finite, spoken.rate_hz)
+    return records.SampleRecord(
+        candidate=candidate.name, step=candidate.step, lora_scale=candidate.lora_scale, line_id=line.line_id, text=line.text,
+        seed=line.seed, path=path.as_posix(), sha256=digest.of_file(path), duration_s=round(len(finite) / spoken.rate_hz, 4),
+        peak_dbfs=_dbfs(float(np.max(np.abs(finite), initial=0.0))),
+        rms_dbfs=_dbfs(float(np.sqrt(np.mean(finite.astype(np.float64) ** 2))) if len(finite) else 0.0),
+        stopped=spoken.stopped, problem=problem,
+    )  # fmt: skip
+
+
+def _problem(spoken: Spoken) -> str | None:
+    """Failures that can be seen in the samples alone; the first that applies."""
+    if not np.isfinite(spoken.samples).all():
+        return "nonfinite"
+    if len(spoken.samples) < EMPTY_S * spoken.rate_hz:
+        return "empty"
+    level = _dbfs(float(np.max(np.abs(spoken.samples))))
+    if level is None or level < SILENT_DBFS:
+        return "silent"
+    return None if spoken.stopped else "runaway"
+
+
+def _dbfs(amplitude: float) -> float | None:
+    return round(20.0 * math.log10(amplitude), 2) if amplitude > 0 else None
+
+
+def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef) -> str:
+    """Everything the samples depend on."""
+    lines = [records.to_json(line) for line in job.lines]
+    machine = job.target.machine
+    parts = [REVISION, ref.sha256, ref.candidate.lora_scale, job.target.base_digest, lines, job.max_seconds, machine.device, machine.threads]
+    return digest.of_value(parts)
+
+
+def _finished(job: jobs.SpeakJob, ref: jobs.WeightsRef) -> Path:
+    return Path(job.out) / ref.candidate.name / "samples.json"
+
+
+def _is_finished(job: jobs.SpeakJob, ref: jobs.WeightsRef) -> bool:
+    path = _finished(job, ref)
+    if not path.is_file() or (stored := digest.read_json(path))["key"] != _key(job, ref):
+        return False
+    files = [(Path(sample["path"]), sample["sha256"]) for sample in stored["samples"]]
+    return all(file.is_file() and digest.of_file(file) == sha256 for file, sha256 in files)

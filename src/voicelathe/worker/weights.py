@@ -1,0 +1,46 @@
+"""Put one candidate's weights after another into a model that is loaded once."""
+
+from pathlib import Path
+from typing import Any
+
+from voicelathe import checkpoints, jobs, settings
+from voicelathe.errors import CheckpointError
+from voicelathe.families.base import Family
+from voicelathe.train import adapters
+
+
+class Swapper:
+    """Holds the loaded base and what is in it now; every directory is verified before it is read."""
+
+    def __init__(self, family: Family, loaded: Any, base: Path, lora: settings.Lora | None) -> None:
+        self.family, self.loaded, self.base, self.lora = family, loaded, base, lora
+        self.holds_full: str | None = None
+        if lora is not None:
+            adapters.inject(loaded.core, lora, family.adapter_targets(loaded, lora.scope), seed=0)
+            loaded.core.to(loaded.device)
+
+    def put(self, ref: jobs.WeightsRef) -> None:
+        """Make the model be this candidate. Raises CheckpointError when the files are not the ones it names."""
+        if ref.kind == "base":
+            self._put_base()
+            return
+        checkpoints.verify(Path(ref.path), ref.sha256)
+        if ref.kind == "full":
+            self.family.load_full(self.loaded, Path(ref.path))
+            self.holds_full = ref.path
+        elif self.lora is None or ref.candidate.lora_scale is None:
+            raise CheckpointError(f"{ref.path} is an adapter, but the recipe has no train.lora settings or the candidate no scale.")
+        else:
+            adapters.load(self.loaded.core, self.family.load_adapter(Path(ref.path)))
+            adapters.set_scale(self.loaded.core, ref.candidate.lora_scale)
+
+    def scale(self, value: float) -> None:
+        """Change the strength of the adapter that is in place."""
+        adapters.set_scale(self.loaded.core, value)
+
+    def _put_base(self) -> None:
+        if self.lora is not None:
+            adapters.set_scale(self.loaded.core, 0.0)
+        if self.holds_full is not None:
+            self.family.load_full(self.loaded, self.base)
+            self.holds_full = None

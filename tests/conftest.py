@@ -1,0 +1,1 @@
+"""Shared test set-up: nothing is mocked; markers say what a test needs."""

@@ -1,0 +1,202 @@
+"""Runs, losses, samples and verdicts of an imaginary sweep, so that a test states only what matters to it."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from voicelathe import records, rng, settings
+from voicelathe.evaluate import design, losses, verdicts
+from voicelathe.records import (
+    BaseFacts,
+    Candidate,
+    CheckpointRecord,
+    ClipLoss,
+    EvaluationRecord,
+    Judgement,
+    Opinion,
+    RunIdentity,
+    RunRecord,
+    SampleRecord,
+    Sitting,
+    StepRecord,
+    Verdict,
+)
+
+RECIPE = "mini-lora"
+SELECT = settings.Select({"diff": 1.0, "stop": 1.0})
+LINES = {"carrier": "Every small detail felt clear, steady, and close.", "short": "The lamp is on."}
+RATE_HZ = 16_000
+
+
+def run(recipe: str = RECIPE, seed: int = 7, steps: int = 60) -> RunRecord:
+    train = settings.Train(
+        mode="lora",
+        steps=steps,
+        clips_per_step=8,
+        clips_per_pass=8,
+        checkpoint_every=10,
+        learning_rate=0.002,
+        warmup_steps=5,
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        optimizer="adamw",
+        activation_checkpointing=False,
+        autocast=False,
+        lora=settings.Lora(16, 16.0, 0.0, ["lm"]),
+    )
+    identity = RunIdentity(train, "voxcpm2-mini", "voxcpm2", "b" * 64, "c" * 64, seed, 1, "cpu", 2, "2.13.0")
+    run_digest = "d" * 64
+    directory = f"checkpoints/{recipe}/{run_digest[:16]}"
+    return RunRecord(recipe, run_digest, directory, identity, 270, 5_000_000, 90_000, {"data/split/train.jsonl": "e" * 64})
+
+
+def candidates(*steps: int, scale: float | None = 1.0) -> list[Candidate]:
+    """The base and one candidate a step."""
+    return [Candidate(0, None), *(Candidate(step, scale) for step in steps)]
+
+
+def paired_losses(
+    means: Mapping[Candidate, Mapping[str, float]],
+    num_recordings: int = 12,
+    clips_each: int = 5,
+    spread: float = 0.2,
+    noise: float = 0.02,
+) -> list[ClipLoss]:
+    """Clips of different difficulty (`spread`), to which candidates respond a little differently (`noise`); means come out as given."""
+    rows = []
+    clips = [(f"clip-{r:02d}-{c}", f"recording-{r:02d}") for r in range(num_recordings) for c in range(clips_each)]
+    names = sorted({name for values in means.values() for name in values})
+    difficulty = {name: _centred(len(clips), spread, "difficulty", name) for name in names}
+    for candidate, values in means.items():
+        own = {name: _centred(len(clips), noise, "own", name, candidate.name) for name in names}
+        for place, (clip, recording) in enumerate(clips):
+            parts = {name: float(values[name] + difficulty[name][place] + own[name][place]) for name in values}
+            rows.append(ClipLoss(candidate.name, clip, recording, parts, sum(parts.values())))
+    return rows
+
+
+def evaluations(clip_losses: Sequence[ClipLoss], known: Sequence[Candidate]) -> list[EvaluationRecord]:
+    """What the evaluate stage says of these clips."""
+    rows = []
+    for one in known:
+        mine = [row for row in clip_losses if row.candidate == one.name]
+        parts = {name: float(np.mean([row.losses[name] for row in mine])) for name in mine[0].losses}
+        sha256 = hashlib.sha256(one.name.encode()).hexdigest()
+        total = sum(parts.values())
+        rows.append(EvaluationRecord(one.name, one.step, one.lora_scale, sha256, parts, total, len(mine), 2))
+    return rows
+
+
+def samples(
+    known: Sequence[Candidate],
+    lines: Mapping[str, str] = LINES,
+    seeds: Sequence[int] = (42,),
+    problems: Mapping[tuple[str, str], str] | None = None,
+    root: Path | None = None,
+    seconds: float = 0.5,
+) -> list[SampleRecord]:
+    """One sample a candidate, line and seed; with `root` the audio is really written. `problems`: (candidate, line) -> code."""
+    rows = []
+    for one in known:
+        for line, text in lines.items():
+            for seed in seeds:
+                problem = (problems or {}).get((one.name, line))
+                path = f"checkpoints/{RECIPE}/speech/{one.name}/{line}-{seed}.wav"
+                sha256 = hashlib.sha256(path.encode()).hexdigest()
+                if root is not None and problem != "empty":
+                    sha256 = write_tone(root / path, 200 + 40 * one.step % 700, seconds, gain=0.05 + 0.02 * (one.step % 7))
+                heard = None if problem == "empty" else path
+                rows.append(
+                    SampleRecord(
+                        one.name, one.step, one.lora_scale, line, text, seed, heard, sha256 if heard else None,
+                        seconds if heard else 0.0, -6.0, -20.0, problem != "runaway", problem,
+                    )
+                )  # fmt: skip
+    return rows
+
+
+def write_tone(path: Path, hz: float, seconds: float, gain: float) -> str:
+    """A tone with a slow swell, as 16-bit WAV; gives its sha256."""
+    import soundfile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    time = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
+    wave = gain * np.sin(2 * np.pi * hz * time) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time))
+    soundfile.write(path, wave.astype(np.float32), RATE_HZ, subtype="PCM_16")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+Taste = Callable[[str, str, int], float]  # candidate, line, seed -> how good it sounds
+
+
+def sitting(known: Sequence[SampleRecord], taste: Taste, listener: str = "anna", mode: str = "rate", of: RunRecord | None = None) -> Sitting:
+    """A finished sitting of a listener with this taste, sealed as the page seals it."""
+    of = of or run()
+    judgements = []
+    for trial in design.trials(mode, known, of.identity.seed):
+        worth = {name: taste(name, trial.line_id, trial.seed) for name in trial.candidates}
+        opinions = [Opinion(name, _score(mode, worth, name), []) for name in trial.candidates]
+        judgements.append(Judgement(trial.trial, trial.line_id, trial.seed, trial.repeats, opinions, ""))
+    sweep = design.sweep_digest(of.run_digest, known)
+    return seal(Sitting(verdicts.FORMAT, of.recipe, of.run_digest, sweep, listener, mode, judgements, ""))
+
+
+def seal(one: Sitting) -> Sitting:
+    return replace(one, digest=verdicts.seal(one))
+
+
+def verdict(*sittings: Sitting) -> Verdict:
+    return Verdict(sittings[0].recipe, sittings[0].run_digest, sittings[0].sweep, list(sittings))
+
+
+def steps(num: int) -> list[StepRecord]:
+    rows = []
+    for step in range(1, num + 1):
+        fall = 0.4 * np.exp(-step / (num / 4)) + 0.05 * rng.unit(1, "bump", step)
+        parts = {"diff": round(0.8 + float(fall), 6), "stop": round(0.05 + float(fall) / 5, 6)}
+        rows.append(StepRecord(step, parts, sum(parts.values()), 1.0 + float(fall), 0.002 * min(1.0, step / 5), ["clip-00-0"]))
+    return rows
+
+
+def checkpoints(known: Sequence[Candidate]) -> list[CheckpointRecord]:
+    return [
+        CheckpointRecord(one.step, "lora" if one.step else "base", f"checkpoints/x/step_{one.step:07d}", 1_400_000, "a" * 64)
+        for one in known
+    ]
+
+
+def base_facts(trained: bool = False) -> BaseFacts:
+    return BaseFacts(
+        "voxcpm2", "VoxCPM2", 16000, 48000, 6.25, 0.2, 30.0, 5_000_000, trained, "Apache-2.0", {"config.json": "f" * 64}, "b" * 64
+    )
+
+
+def write_run(root: Path, known: Sequence[Candidate], clip_losses: Sequence[ClipLoss], spoken: Sequence[SampleRecord]) -> Path:
+    """Everything that the stages before `select` leave in runs/<recipe>/; gives that directory."""
+    from voicelathe import digest
+
+    folder = root / "runs" / RECIPE
+    digest.write_json(folder / "run.json", records.to_json(run()))
+    records.write(folder / "steps.jsonl", steps(60))
+    digest.write_json(folder / "checkpoints.json", [records.to_json(one) for one in checkpoints(known)])
+    records.write(folder / "evaluations.jsonl", evaluations(clip_losses, known))
+    losses.write(folder / "clip_losses.parquet", clip_losses)
+    records.write(folder / "samples.jsonl", spoken)
+    digest.write_json(root / "data/latents/voxcpm2-mini/base.json", records.to_json(base_facts()))
+    (root / "verdicts").mkdir(exist_ok=True)
+    return folder
+
+
+def _centred(num: int, width: float, *purpose: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    values = np.random.default_rng(rng.key(3, "factory", *purpose)).normal(0.0, width, num)
+    return values - values.mean()
+
+
+def _score(mode: str, worth: Mapping[str, float], name: str) -> int:
+    if mode == "rate":
+        return int(np.clip(round(50 + 10 * worth[name]), 0, 100))
+    below = sum(worth[other] < worth[name] for other in worth)
+    return below if mode == "rank" else int(below > 0)
