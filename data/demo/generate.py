@@ -3,14 +3,16 @@
     python data/demo/generate.py [OUT]
 
 writes audio/, manifest.jsonl, ground_truth.jsonl and SHA256SUMS into OUT (the folder of this file when not
-given), the same bytes every time. It needs the Debian package flite and a minute or two on two cores.
+given), the same bytes every time. It needs the Debian package flite and two CPU minutes.
 The pipeline reads the committed files and never runs this.
 """
 
 import argparse
 import hashlib
 import json
+import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import extras
@@ -42,7 +44,9 @@ def make() -> tuple[list[recordings.Row], dict[str, bytes]]:
     spoken = speech.speak(line for recording in planned for line in recording.lines)
     takes = [recordings.record(recording, spoken, SEED) for recording in planned]
     rows = recordings.rows(takes, SEED)
-    audio = {take.recording.audio: speech.encode(take.samples, ".opus") for take in takes}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        files = pool.map(lambda take: speech.encode(take.samples, ".opus"), takes)
+        audio = dict(zip((take.recording.audio for take in takes), files, strict=True))
     placed = extras.place(texts[num_cut:], takes, SEED)
     for row, file in extras.files(placed, speech.speak(one.line for one in placed)):
         rows.append(row)
