@@ -1,1 +1,8 @@
-"""Shared test set-up: nothing is mocked; markers say what a test needs."""
+"""Shared set-up: nothing of ours is mocked; one thread, because results are bit-identical at one thread count only."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for every process a test starts
+os.environ["MKL_CBWR"] = "AVX2,STRICT"  # as the worker sets it
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["DVC_NO_ANALYTICS"] = "1"

@@ -71,6 +71,10 @@ class PromotionError(VoiceLatheError):
     """A checkpoint must not be put into production."""
 
 
+class RequestError(VoiceLatheError):
+    """A request to a voice must be changed: its text, or an option that does not exist or fit."""
+
+
 class ConsentError(VoiceLatheError):
     """A speaker has no valid consent record."""
 

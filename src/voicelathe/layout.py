@@ -1,5 +1,6 @@
 """Where things lie in a project. Stages name their own files; this is for what reads across stages (tracking, promotion, doctor)."""
 
+import os
 from pathlib import Path
 
 CACHE = Path(".cache/voicelathe")  # per-clip results; safe to delete
@@ -13,6 +14,12 @@ DATA_REPORT = Path("data/audit/report.html")
 GATE = Path("data/gate/passed.json")
 GATE_REPORT = Path("data/gate/report.html")
 SPLITS = ("train", "validation", "test")
+
+
+def in_project(path: Path) -> str:
+    """A path as params.yaml names it: relative inside the project, absolute outside of it. Links are not resolved."""
+    absolute, project = Path(os.path.abspath(path)), Path.cwd()  # noqa: PTH100
+    return (absolute.relative_to(project) if absolute.is_relative_to(project) else absolute).as_posix()
 
 
 def split(name: str) -> Path:

@@ -13,6 +13,7 @@ from voicelathe.digest import write_text
 from voicelathe.errors import ParamsError, listing
 
 FILE = Path("params.yaml")
+NULL = "tag:yaml.org,2002:null"
 
 
 def load(path: Path = FILE) -> settings.Params:
@@ -74,6 +75,9 @@ def _yaml(kind: Any) -> Any:
     yaml = kind()
     yaml.preserve_quotes = True
     yaml.width = 120
+    # As params.yaml is written by hand, so that an edit changes no line but its own.
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar(NULL, "null"))
     return yaml
 
 

@@ -33,15 +33,14 @@ class Display:
         """Report that `done` of `total` are finished. The rate is that of this process: what a resume found does not count."""
         now = time.monotonic()
         if self._began is None:
-            self._began, self._first = now, done - 1
+            self._began, self._first = now, done
         rate = (done - self._first) / max(now - self._began, 1e-3)
-        left_s = (total - done) / rate if rate > 0 else 0.0
-        text = f"{rate:.2f} {unit}/s, {_clock(left_s)} left"
+        text = f"{rate:.2f} {unit}/s, {_clock((total - done) / rate)} left" if rate > 0 else ""
         if sys.stderr.isatty():
             self._draw(done, total, text)
         elif now - self._printed > QUIET_S:
             self._printed = now
-            print(f"{self.label}: {done}/{total} {unit}, {text}", file=sys.stderr, flush=True)
+            print(f"{self.label}: {done}/{total} {unit} {text}", file=sys.stderr, flush=True)
 
     def _draw(self, done: int, total: int, text: str) -> None:
         if self._bar is None:

@@ -35,7 +35,7 @@ class ManifestRow:
     language: str
     sample_rate_hz: int | None  # as declared; None: not declared
     audio_sha256: str | None  # None: the file could not be opened, `audio_problem` says why
-    audio_problem: str | None  # code: outside_root, missing, not_regular, unsupported_type, unreadable
+    audio_problem: str | None  # code, one of data.rules.UNUSABLE_AUDIO: missing, outside_root, symlink, not_regular, ...
     ref_audio: str | None
     user_id: str | None
     extra: dict[str, str]
@@ -56,7 +56,7 @@ class ClipMeasure:
     """What the audio of a clip really is. Measures are None when it could not be decoded."""
 
     clip_id: str
-    problem: str | None  # code, as in ManifestRow.audio_problem, and: truncated, bad_slice, over_limit, no_samples
+    problem: str | None  # code, as in ManifestRow.audio_problem, and: truncated, bad_header, bad_slice, over_limit, no_samples
     detail: str
     file_rate_hz: int | None
     num_channels: int | None
@@ -69,6 +69,7 @@ class ClipMeasure:
     leading_silence_s: float | None
     trailing_silence_s: float | None
     silence_share: float | None  # 20 ms frames under the silence level
+    level_spread_db: float | None  # between the 10th and 90th percentile of 20 ms levels; None for clips under half a second
     bandwidth_hz: float | None  # frequency under which 99.9 % of the energy lies
     samples_sha256: str | None  # of the decoded 16-bit samples: equal for exact duplicates
 
@@ -125,6 +126,16 @@ class SplitAssignment:
     split: str  # train | validation | test
     num_clips: int
     duration_s: float
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What the gate let through: exactly these bytes, under this consent policy."""
+
+    splits: dict[str, str]  # split name -> sha256 of its file
+    policy: str  # required | research; nothing trained under research may be promoted
+    speakers: dict[str, str]  # speaker -> sha256 of the consent record; empty where there is none (research only)
+    inputs: dict[str, str]
 
 
 # --- bases and latents -----------------------------------------------------------------------------------------------
@@ -462,6 +473,34 @@ class Selection:
     identical: list[list[str]]  # candidates with equal losses on every clip
     listening: Listening | None
     base_trained: bool
+    inputs: dict[str, str]
+
+
+# --- registry --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What was put into production, by whom, why, and everything it rests on."""
+
+    name: str  # of the registered model
+    version: str
+    previous: str | None  # the version that was in production before
+    recipe: str
+    run_digest: str
+    candidate: str
+    kind: str  # base | lora | full
+    path: str  # directory of the weights, relative to the project
+    checkpoint_sha256: str
+    base: str
+    base_path: str
+    base_digest: str
+    licence: str
+    speakers: dict[str, list[str]]  # speaker -> languages of the clips trained on
+    by: str
+    at: str  # UTC, ISO 8601
+    because: str | None
+    waived: list[str]  # gates that said no and were overridden by `because`
     inputs: dict[str, str]
 
 

@@ -3,6 +3,7 @@
 One thread only drains the worker's events, so neither a slow terminal nor a slow server can stall it; its stderr goes to a log.
 """
 
+import contextlib
 import ctypes
 import os
 import queue
@@ -56,11 +57,9 @@ class Speaker:
         """Speak one text. Raises the worker's error; the speaker stays usable after a refused request."""
         stdin = self._worker.process.stdin
         assert stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # a dead worker is diagnosed below
             stdin.write(digest.canonical_json(records.to_json(request)).encode() + b"\n")
             stdin.flush()
-        except BrokenPipeError:
-            pass  # the worker is dead; waiting for its event says why
         return records.from_json(records.SampleRecord, self._await(jobs.SAMPLE), "speak worker")
 
     def close(self) -> None:
@@ -116,7 +115,8 @@ class Worker:
     def end(self) -> None:
         """Close its stdin; if it does not leave by itself, ask it to, then make it."""
         if self.process.stdin is not None:
-            self.process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
         for signal_number, patience_s in ((None, 5), (signal.SIGTERM, 60), (signal.SIGKILL, 10)):
             if signal_number is not None:
                 self.process.send_signal(signal_number)

@@ -85,6 +85,7 @@ class Audit(_Closed):
     max_chars_per_s: PositiveFloat
     max_clipped_share: Share
     max_silence_share: Share
+    min_level_spread_db: Annotated[float, Ge(0)]  # speech has pauses and syllables; a hum, a tone or noise has none
     max_edge_silence_s: PositiveFloat
     max_text_chars: Positive
     min_overlap_share: Share  # of the shorter clip

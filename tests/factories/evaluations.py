@@ -84,7 +84,7 @@ def evaluations(clip_losses: Sequence[ClipLoss], known: Sequence[Candidate]) -> 
     for one in known:
         mine = [row for row in clip_losses if row.candidate == one.name]
         parts = {name: float(np.mean([row.losses[name] for row in mine])) for name in mine[0].losses}
-        sha256 = hashlib.sha256(one.name.encode()).hexdigest()
+        sha256 = weights_sha256(one.step)
         total = sum(parts.values())
         rows.append(EvaluationRecord(one.name, one.step, one.lora_scale, sha256, parts, total, len(mine), 2))
     return rows
@@ -163,9 +163,13 @@ def steps(num: int) -> list[StepRecord]:
 
 def checkpoints(known: Sequence[Candidate]) -> list[CheckpointRecord]:
     return [
-        CheckpointRecord(one.step, "lora" if one.step else "base", f"checkpoints/x/step_{one.step:07d}", 1_400_000, "a" * 64)
-        for one in known
+        CheckpointRecord(step, "lora" if step else "base", f"checkpoints/x/step_{step:07d}", 1_400_000, weights_sha256(step))
+        for step in sorted({one.step for one in known})
     ]
+
+
+def weights_sha256(step: int) -> str:
+    return hashlib.sha256(f"weights of step {step}".encode()).hexdigest()
 
 
 def base_facts(trained: bool = False) -> BaseFacts:
@@ -181,7 +185,8 @@ def write_run(root: Path, known: Sequence[Candidate], clip_losses: Sequence[Clip
     folder = root / "runs" / RECIPE
     digest.write_json(folder / "run.json", records.to_json(run()))
     records.write(folder / "steps.jsonl", steps(60))
-    digest.write_json(folder / "checkpoints.json", [records.to_json(one) for one in checkpoints(known)])
+    index = {"run_digest": run().run_digest, "checkpoints": [records.to_json(one) for one in checkpoints(known)]}
+    digest.write_json(folder / "checkpoints.json", index)
     records.write(folder / "evaluations.jsonl", evaluations(clip_losses, known))
     losses.write(folder / "clip_losses.parquet", clip_losses)
     records.write(folder / "samples.jsonl", spoken)

@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for area in (corpus, bases, consents, runs, summary, production, health):
+for area in (corpus, bases, consents, summary, runs, production, health):
     area.register(app)
 
 

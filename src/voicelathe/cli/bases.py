@@ -1,25 +1,33 @@
 """`voicelathe base`: a downloaded model directory becomes a base that recipes can name."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from voicelathe.cli import screen
 from voicelathe.errors import BaseModelError
-from voicelathe.records import BaseFacts
+
+if TYPE_CHECKING:
+    from voicelathe.records import BaseFacts
 
 Directory = Annotated[
     Path, typer.Argument(metavar="DIR", help="Model directory: config.json, model.safetensors, ...")
 ]
-Name = Annotated[str | None, typer.Option(help="Name under `bases:`; default: the directory's name.")]
+Name = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Name under `bases:`; default: the directory's name.")
+]
 Licence = Annotated[
-    str | None, typer.Option(help="SPDX id; default: `license:` in the directory's README.md.")
+    str | None,
+    typer.Option(metavar="SPDX", help="SPDX id; default: `license:` in the directory's README.md."),
 ]
 Untrained = Annotated[
     bool, typer.Option("--untrained", help="Random weights: every player and table will say so.")
 ]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Default: all of params.yaml.")]
 Replace = Annotated[
     bool, typer.Option("--replace", help="Accept that an existing base of this name has changed.")
 ]
@@ -51,7 +59,7 @@ def add(
     _require_unchanged(name, facts, replace)
     entry = {
         "family": family,
-        "path": _project_path(directory),
+        "path": layout.in_project(directory),
         "digest": facts.digest,
         "licence": facts.licence,
         "trained": facts.trained,
@@ -66,12 +74,18 @@ def add(
     )
 
 
-def check() -> None:
-    """Hash every base of params.yaml again and say whether it still is what was added."""
+def check(names: Names = None) -> None:
+    """Hash bases again and say whether they still are what was added."""
     from voicelathe import params
     from voicelathe.families import bases
 
-    for name, base in params.load().bases.items():
+    known = params.load().bases
+    if unknown := sorted(set(names or ()) - set(known)):
+        raise BaseModelError(
+            f"bases.{unknown[0]}: no such base in {params.FILE}. There are: {', '.join(sorted(known))}."
+        )
+    for name in names or known:
+        base = known[name]
         facts = bases.pinned(name, base)
         screen.say(f"{name}: {len(facts.files)} files as pinned ({facts.digest[:16]})")
 
@@ -139,11 +153,3 @@ def _require_unchanged(name: str, facts: BaseFacts, replace: bool) -> None:
             "Choose another --name, or give --replace: everything made from it is then made again."
         )
     screen.say(f"Replacing bases.{name}: digest {known.digest[:16]} -> {facts.digest[:16]}")
-
-
-def _project_path(directory: Path) -> str:
-    """Relative inside the project, absolute outside of it."""
-    resolved, project = directory.resolve(), Path.cwd().resolve()
-    return (
-        resolved.relative_to(project).as_posix() if resolved.is_relative_to(project) else resolved.as_posix()
-    )

@@ -1,16 +1,20 @@
 """Commands on runs: train one again from nothing, mirror it into MLflow again, take in a listening verdict."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from voicelathe.cli import screen
 from voicelathe.errors import CheckpointError, RecordError, RunLocked, WorkerError, listing
-from voicelathe.records import CheckpointRecord
+
+if TYPE_CHECKING:
+    from voicelathe.records import CheckpointRecord
 
 SET_ASIDE = ".set-aside-"
 NOT_RUNS = ("preflight-", "quarantine", ".")
@@ -45,14 +49,14 @@ def retrain(recipe: Recipe) -> None:
 def track(recipe: Recipe) -> None:
     """Mirror everything of a finished run into MLflow again, for example into another server."""
     from voicelathe import params
+    from voicelathe.tracking import replay
 
-    params.recipe(params.load(), recipe)
-    dvc(
-        "repro",
-        "--force",
-        "--single-item",
-        f"track@{recipe}",
-        recover="Local files are complete; nothing was lost.",
+    settings = params.load()
+    params.recipe(settings, recipe)
+    mirrored = replay.mirror_all(recipe, settings.tracking, Path())
+    screen.say(
+        f"{recipe}: {len(mirrored['candidates'])} candidates, {mirrored['num_samples']} samples and "
+        f"{len(mirrored['curves'])} curves are in MLflow."
     )
 
 

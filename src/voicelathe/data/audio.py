@@ -25,11 +25,18 @@ from voicelathe.records import CleanClip
 
 Samples = NDArray[np.float32]
 
-EXACT_SEEK = ("wav", "flac")  # libsndfile lands elsewhere in MP3, and an Opus decoder needs to settle after a jump
+EXACT_SEEK = (
+    "wav",
+    "flac",
+)  # libsndfile lands elsewhere in MP3, and an Opus decoder needs to settle after a jump
 MIN_RATE_HZ, MAX_RATE_HZ, MAX_CHANNELS = 8_000, 192_000, 8
-MAX_FILE_BYTES = 512 << 20  # of float32, where a file has to be decoded whole: a 1.4 MB FLAC can ask for 2.6 GB
-MAX_CLIP_BYTES = 64 << 20  # of float32; a file up to this size is decoded whole, so that its clips cost nothing more
-BLOCK_FRAMES = 1 << 16
+MAX_FILE_BYTES = (
+    512 << 20
+)  # of float32, where a file has to be decoded whole: a 1.4 MB FLAC can ask for 2.6 GB
+MAX_CLIP_BYTES = (
+    64 << 20
+)  # of float32; a file up to this size is decoded whole, so that its clips cost nothing more
+BLOCK_FRAMES = 1 << 14
 END_TOLERANCE_S = 0.01  # manifests give times with two decimals
 FULL_SCALE = 32768  # of 16-bit samples
 NUM_KEPT_OPEN = 2
@@ -75,7 +82,9 @@ def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
 
 def to_16_bit(samples: Samples) -> NDArray[np.int16]:
     """Rounded to 16 bits; what lies beyond full scale is clamped, and NaN becomes 0."""
-    scaled = np.nan_to_num(np.round(samples.astype(np.float64) * FULL_SCALE), nan=0.0, posinf=FULL_SCALE, neginf=-FULL_SCALE)
+    scaled = np.nan_to_num(
+        np.round(samples.astype(np.float64) * FULL_SCALE), nan=0.0, posinf=FULL_SCALE, neginf=-FULL_SCALE
+    )
     return np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype("<i2")
 
 
@@ -167,7 +176,10 @@ class AudioFile:
 def _container(file: int, audio: str) -> str:
     container = containers.kind(os.pread(file, 16, 0))
     if container != audio_files.CONTAINERS[Path(audio).suffix.lower()]:
-        raise AudioProblem("unsupported_type", f"the content is {container or 'no audio that we read'}, the name says otherwise")
+        raise AudioProblem(
+            "unsupported_type",
+            f"the content is {container or 'no audio that we read'}, the name says otherwise",
+        )
     if fault := containers.fault(file, container, os.fstat(file).st_size):
         raise AudioProblem(*fault)
     return container
@@ -178,11 +190,15 @@ def _facts(file: int, max_file_s: float) -> tuple[int, int, int]:
     with _sound(file) as sound:
         rate_hz, num_channels, num_frames = sound.samplerate, sound.channels, sound.frames
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-        raise AudioProblem("over_limit", f"{rate_hz} samples a second; {MIN_RATE_HZ} to {MAX_RATE_HZ} are read")
+        raise AudioProblem(
+            "over_limit", f"{rate_hz} samples a second; {MIN_RATE_HZ} to {MAX_RATE_HZ} are read"
+        )
     if not 1 <= num_channels <= MAX_CHANNELS:
         raise AudioProblem("over_limit", f"{num_channels} channels; at most {MAX_CHANNELS} are read")
     if num_frames > max_file_s * rate_hz:
-        raise AudioProblem("over_limit", f"{num_frames / rate_hz:.0f} s; measure.max_file_s is {max_file_s:g}")
+        raise AudioProblem(
+            "over_limit", f"{num_frames / rate_hz:.0f} s; measure.max_file_s is {max_file_s:g}"
+        )
     return rate_hz, num_channels, num_frames
 
 

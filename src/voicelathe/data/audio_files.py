@@ -30,7 +30,9 @@ def check_path(audio: str) -> None:
     """Raise AudioProblem for what the text of a path alone forbids."""
     is_plain = not any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in audio)
     if not is_plain or "\\" in audio or len(audio.encode(errors="replace")) > MAX_PATH_BYTES:
-        raise AudioProblem("invalid_path", f"control characters, backslashes or more than {MAX_PATH_BYTES} bytes")
+        raise AudioProblem(
+            "invalid_path", f"control characters, backslashes or more than {MAX_PATH_BYTES} bytes"
+        )
     if audio.startswith(("/", "~")) or "://" in audio or audio[1:2] == ":":
         raise AudioProblem("absolute_path", "audio is named relative to ingest.audio_root")
     if ".." in audio.split("/"):
@@ -58,7 +60,9 @@ def _open_root(root: Path) -> int:
     try:
         return os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as problem:
-        raise ManifestError(f"ingest.audio_root = {str(root)!r} cannot be opened ({problem.strerror}). Set it in params.yaml.") from None
+        raise ManifestError(
+            f"ingest.audio_root = {str(root)!r} cannot be opened ({problem.strerror}). Set it in params.yaml."
+        ) from None
 
 
 def _step(here: int, parts: list[str], flags: int) -> int:
@@ -79,7 +83,9 @@ def _step(here: int, parts: list[str], flags: int) -> int:
 def _refused(problem: OSError, part: str, folder: int) -> AudioProblem:
     with suppress(OSError):
         if stat.S_ISLNK(os.stat(part, dir_fd=folder, follow_symlinks=False).st_mode):
-            return AudioProblem("symlink", "links below ingest.audio_root are not followed; copy the file there")
+            return AudioProblem(
+                "symlink", "links below ingest.audio_root are not followed; copy the file there"
+            )
     return AudioProblem("unreadable", problem.strerror or str(problem))
 
 

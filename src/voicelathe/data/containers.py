@@ -9,7 +9,7 @@ import struct
 
 # What a header says when its length was not known while it was written (ffmpeg and sox writing to a pipe).
 UNKNOWN_BYTES = 0xFFFFFFFF
-MAX_CHUNKS = 1000
+MAX_CHUNKS, MAX_PADDING_BYTES = 1000, 4096
 OGG_TAIL_BYTES = 1 << 17  # more than the largest page, 65,307 bytes
 OGG_LAST_PAGE = 0x04  # RFC 3533, header type flag
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
@@ -23,7 +23,9 @@ def kind(start: bytes) -> str | None:
         return "flac"
     if start[:4] == b"OggS":
         return "ogg"
-    is_frame = len(start) > 1 and start[0] == 0xFF and start[1] & 0xE6 in (0xE2, 0xE4, 0xE6)  # MPEG audio layers III, II, I
+    is_frame = (
+        len(start) > 1 and start[0] == 0xFF and start[1] & 0xE6 in (0xE2, 0xE4, 0xE6)
+    )  # MPEG audio layers III, II, I
     return "mp3" if start[:3] == b"ID3" or is_frame else None
 
 
@@ -43,6 +45,8 @@ def _wav_fault(file: int, num_bytes: int) -> tuple[str, str] | None:
         if len(head) < 8:
             return ("truncated", "the file ends before its data chunk")
         name, size = head[:4], struct.unpack("<I", head[4:])[0]
+        if name != b"data" and at + 8 + size > num_bytes:
+            return ("truncated", "the file ends inside a chunk before its data chunk")
         if name == b"ds64":
             long_bytes = struct.unpack("<Q", os.pread(file, 16, at + 8)[8:].ljust(8, b"\0"))[0]
         elif name == b"fmt " and (lie := _format_lie(os.pread(file, min(size, 40), at + 8))):
@@ -70,22 +74,25 @@ def _data_fault(file: int, start: int, claimed: int, num_bytes: int) -> tuple[st
     if claimed > there:
         return ("truncated", f"the header claims {claimed} bytes of audio, the file holds {there}")
     if not _are_chunks(file, start + claimed + claimed % 2, num_bytes):
-        return ("bad_header", f"the header claims {claimed} bytes of audio, but {there - claimed} more follow")
+        return (
+            "bad_header",
+            f"the header claims {claimed} bytes of audio, but {there - claimed} more follow",
+        )
     return None
 
 
 def _are_chunks(file: int, at: int, num_bytes: int) -> bool:
-    """Whether what follows the audio is chunks (tags, markers) up to the end of the file."""
+    """Whether what follows the audio is chunks (tags, markers), or a little padding, up to the end of the file."""
     for _ in range(MAX_CHUNKS):
-        head = os.pread(file, 8, at)
-        if not head.strip(b"\0"):
-            return at + len(head) >= num_bytes or num_bytes - at < 4096  # padding
-        if len(head) < 8 or not head[:4].isalnum() and not head[:4].rstrip(b" ").replace(b"_", b"").isalnum():
-            return False
-        at += 8 + struct.unpack("<I", head[4:])[0]
-        at += at % 2
         if at >= num_bytes:
             return at <= num_bytes + 1
+        head = os.pread(file, 8, at)
+        if not head.strip(b"\0"):
+            return num_bytes - at <= MAX_PADDING_BYTES
+        if len(head) < 8 or not all(0x20 <= byte < 0x7F for byte in head[:4]):
+            return False
+        size = struct.unpack("<I", head[4:])[0]
+        at += 8 + size + size % 2
     return False
 
 

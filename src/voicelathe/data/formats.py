@@ -80,9 +80,17 @@ def _csv_rows(lines: jsonl.Lines) -> Iterator[Fields]:
         elif isinstance(cells, LineProblem):
             yield number, data, cells
         elif len(cells) != len(header):
-            yield number, data, LineProblem("wrong_columns", f"{len(cells)} fields, the header names {len(header)}")
+            yield (
+                number,
+                data,
+                LineProblem("wrong_columns", f"{len(cells)} fields, the header names {len(header)}"),
+            )
         else:
-            yield number, data, {name: cell for name, cell in zip(header, cells, strict=True) if cell or name == "text"}
+            yield (
+                number,
+                data,
+                {name: cell for name, cell in zip(header, cells, strict=True) if cell or name == "text"},
+            )
 
 
 def _ljspeech_rows(lines: jsonl.Lines) -> Iterator[Fields]:
@@ -96,7 +104,11 @@ def _ljspeech_rows(lines: jsonl.Lines) -> Iterator[Fields]:
         if len(cells) not in (2, 3):
             yield number, data, LineProblem("wrong_columns", f"{len(cells)} fields between |, not 2 or 3")
         else:
-            yield number, data, {"id": cells[0], "audio": f"wavs/{cells[0]}.wav", "text": cells[-1] or cells[1]}
+            yield (
+                number,
+                data,
+                {"id": cells[0], "audio": f"wavs/{cells[0]}.wav", "text": cells[-1] or cells[1]},
+            )
 
 
 _FIELDS: dict[str, Callable[[jsonl.Lines], Iterator[Fields]]] = {
@@ -127,9 +139,13 @@ def _cells(data: bytes) -> list[str]:
 
 
 def _header(cells: Any, path: Path) -> list[str]:
-    names = [] if isinstance(cells, LineProblem) else [ALIASES.get(name.strip(), name.strip()) for name in cells]
+    names = (
+        [] if isinstance(cells, LineProblem) else [ALIASES.get(name.strip(), name.strip()) for name in cells]
+    )
     if "audio" not in names or len(set(names)) < len(names):
-        raise ManifestError(f"{path}:1 must name each column once, among them audio and text; it holds {names}.")
+        raise ManifestError(
+            f"{path}:1 must name each column once, among them audio and text; it holds {names}."
+        )
     return names
 
 
@@ -158,7 +174,9 @@ def _typed(line: int, fields: Mapping[str, Any], ingest: settings.Ingest) -> Raw
         ref_audio=_text(fields, "ref_audio"),
         user_id=_name(fields, "id"),
         extra={name: _as_text(value) for name, value in sorted(fields.items()) if name not in KNOWN},
-        recording_id=_required("recording_id", _name(fields, "recording_id") or _recording(audio, ingest.recording_from)),
+        recording_id=_required(
+            "recording_id", _name(fields, "recording_id") or _recording(audio, ingest.recording_from)
+        ),
         speaker_id=_required("speaker_id", _name(fields, "speaker_id") or ingest.speaker_id),
         language=_required("language", _name(fields, "language") or ingest.language),
     )
@@ -196,7 +214,9 @@ def _number(fields: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     try:
-        number = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else math.nan
+        number = (
+            float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else math.nan
+        )
     except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
@@ -207,7 +227,9 @@ def _number(fields: Mapping[str, Any], name: str) -> float | None:
 def _rate(fields: Mapping[str, Any]) -> int | None:
     number = _number(fields, "sample_rate_hz")
     if number is not None and not (number.is_integer() and 0 < number < 2**31):
-        raise LineProblem("wrong_type", f"sample_rate_hz is {number:g}, not a whole number of samples a second")
+        raise LineProblem(
+            "wrong_type", f"sample_rate_hz is {number:g}, not a whole number of samples a second"
+        )
     return None if number is None else int(number)
 
 
@@ -232,7 +254,9 @@ def _require_rows(found: list[Read], ingest: settings.Ingest) -> None:
         )
     for name in ("speaker_id", "language"):
         if commonest == f"no {name}":
-            raise ManifestError(f"{where}: no row has a {name}. Add the column, or set ingest.{name} in params.yaml.")
+            raise ManifestError(
+                f"{where}: no row has a {name}. Add the column, or set ingest.{name} in params.yaml."
+            )
     raise ManifestError(f"{where}: none of its {len(lines)} lines is a row. The first:\n{_shown(lines)}")
 
 

@@ -112,7 +112,10 @@ def _identified(raw: Sequence[formats.RawRow], audio: dict[str, _Audio]) -> list
             clip_id = f"{clip_id}-{times_seen[clip_id]}"
         rows.append(
             ManifestRow(
-                **{**vars(row), "extra": dict(row.extra)}, clip_id=clip_id, audio_sha256=file.sha256, audio_problem=file.problem
+                **{**vars(row), "extra": dict(row.extra)},
+                clip_id=clip_id,
+                audio_sha256=file.sha256,
+                audio_problem=file.problem,
             )
         )
     return rows
@@ -121,7 +124,9 @@ def _identified(raw: Sequence[formats.RawRow], audio: dict[str, _Audio]) -> list
 def _check_manifest(ingest: settings.Ingest) -> None:
     path = Path(ingest.manifest)
     if not path.is_file():
-        raise ManifestError(f"ingest.manifest = {ingest.manifest!r}: there is no such file. Set it in params.yaml.")
+        raise ManifestError(
+            f"ingest.manifest = {ingest.manifest!r}: there is no such file. Set it in params.yaml."
+        )
     if (now := digest.of_file(path)) != ingest.sha256:
         raise ManifestError(
             f"{path} is not the manifest that params.yaml pins.\n  pinned {ingest.sha256}\n  found  {now}\n"

@@ -36,7 +36,9 @@ class Lines:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise ManifestError(f"{path}: there is no such manifest. Set ingest.manifest in params.yaml to the file.")
+            raise ManifestError(
+                f"{path}: there is no such manifest. Set ingest.manifest in params.yaml to the file."
+            )
         self.path = path
         self.notes: list[str] = []
 
@@ -59,7 +61,9 @@ class Lines:
 
     def _without_bom(self, data: bytes) -> bytes:
         if data.startswith(UTF16_BOMS) or data[:2].count(0) == 1:
-            raise ManifestError(f"{self.path} is UTF-16, not UTF-8. Save it as UTF-8: iconv -f UTF-16 -t UTF-8")
+            raise ManifestError(
+                f"{self.path} is UTF-16, not UTF-8. Save it as UTF-8: iconv -f UTF-16 -t UTF-8"
+            )
         if data.startswith(UTF8_BOM):
             self.notes.append(f"{self.path}: line 1 starts with a byte order mark; it was left out.")
         return data.removeprefix(UTF8_BOM)
@@ -87,7 +91,9 @@ def parse(data: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise LineProblem("not_an_object", f"a row is {{...}}, this is {type(value).__name__}")
     if not encodable(_all_strings(value)):
-        raise LineProblem("lone_surrogate", "half of a surrogate pair (\\ud800 to \\udfff), which is no character")
+        raise LineProblem(
+            "lone_surrogate", "half of a surrogate pair (\\ud800 to \\udfff), which is no character"
+        )
     return value
 
 

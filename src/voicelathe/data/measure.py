@@ -19,7 +19,7 @@ from voicelathe.records import ClipMeasure, ManifestRow
 Floats = NDArray[np.float64]
 
 FILES_PER_SHARD = 8
-FRAME_S = 0.02
+FRAME_S, MIN_SPREAD_FRAMES = 0.02, 25
 CLIPPED_FROM = (FULL_SCALE - 2) / FULL_SCALE  # full scale, and one step below where a converter rounded
 SPECTRUM_S, WINDOWS_AT_ONCE = 0.064, 512
 ENERGY_BELOW_BANDWIDTH = 0.999
@@ -34,11 +34,15 @@ def measure(
     for row in rows:
         by_file.setdefault(row.audio, []).append(row)
     files = [by_file[name] for name in sorted(by_file)]
-    shards = engine.map_shards(partial(_measure_files, audio_root, limits), engine.cut(files, FILES_PER_SHARD), how)
+    shards = engine.map_shards(
+        partial(_measure_files, audio_root, limits), engine.cut(files, FILES_PER_SHARD), how
+    )
     return sorted((one for shard in shards for one in shard), key=lambda one: one.clip_id)
 
 
-def _measure_files(root: Path, limits: settings.Measure, files: Sequence[list[ManifestRow]]) -> list[ClipMeasure]:
+def _measure_files(
+    root: Path, limits: settings.Measure, files: Sequence[list[ManifestRow]]
+) -> list[ClipMeasure]:
     return [one for rows in files for one in _measure_file(root, limits, rows)]
 
 
@@ -72,8 +76,16 @@ def _unmeasured(row: ManifestRow, problem: AudioProblem, file: AudioFile | None)
 
 
 _MEASURES = (
-    *("num_samples", "duration_s", "peak_dbfs", "rms_dbfs", "clipped_share", "num_nonfinite", "leading_silence_s"),
-    *("trailing_silence_s", "silence_share", "bandwidth_hz", "samples_sha256"),
+    *(
+        "num_samples",
+        "duration_s",
+        "peak_dbfs",
+        "rms_dbfs",
+        "clipped_share",
+        "num_nonfinite",
+        "leading_silence_s",
+    ),
+    *("trailing_silence_s", "silence_share", "level_spread_db", "bandwidth_hz", "samples_sha256"),
 )
 
 
@@ -82,7 +94,8 @@ def of_samples(clip_id: str, samples: Samples, rate_hz: int, silence_dbfs: float
     finite = np.isfinite(samples)
     sound = np.where(finite, samples, 0.0).astype(np.float64)
     mono = sound.mean(axis=1)
-    leading_s, trailing_s, share = _silence(mono, rate_hz, silence_dbfs)
+    energies, frame_s = _frame_energies(mono, rate_hz)
+    leading_s, trailing_s, share = _silence(energies, frame_s, len(mono) / rate_hz, silence_dbfs)
     return ClipMeasure(
         clip_id=clip_id,
         problem=None,
@@ -98,6 +111,7 @@ def of_samples(clip_id: str, samples: Samples, rate_hz: int, silence_dbfs: float
         leading_silence_s=leading_s,
         trailing_silence_s=trailing_s,
         silence_share=share,
+        level_spread_db=_spread(energies),
         bandwidth_hz=_bandwidth(mono, rate_hz),
         samples_sha256=digest.of_bytes(to_16_bit(samples).tobytes()),
     )
@@ -107,20 +121,34 @@ def _dbfs(level: float) -> float | None:
     return round(20.0 * math.log10(level), 2) if level > SMALLEST else None
 
 
-def _silence(mono: Floats, rate_hz: int, silence_dbfs: float) -> tuple[float, float, float]:
-    """Seconds of silence at the start and at the end, and the share of silent frames; the last frame may be a short one."""
+def _frame_energies(mono: Floats, rate_hz: int) -> tuple[Floats, float]:
+    """Mean square of each 20 ms frame, the last one perhaps shorter, and the exact length of a frame in seconds."""
     frame = max(1, round(FRAME_S * rate_hz))
     num_full = len(mono) // frame
     energies = np.square(mono[: num_full * frame]).reshape(num_full, frame).mean(axis=1)
     if len(mono) > num_full * frame:
         energies = np.append(energies, np.square(mono[num_full * frame :]).mean())
+    return energies, frame / rate_hz
+
+
+def _silence(
+    energies: Floats, frame_s: float, duration_s: float, silence_dbfs: float
+) -> tuple[float, float, float]:
+    """Seconds of silence at the start and at the end, and the share of silent frames."""
     is_loud = energies >= 10.0 ** (silence_dbfs / 10.0)
-    duration_s = len(mono) / rate_hz
     if not is_loud.any():
         return round(duration_s, 3), round(duration_s, 3), 1.0
     first, last = int(is_loud.argmax()), len(is_loud) - int(is_loud[::-1].argmax())
-    trailing_s = max(0.0, duration_s - last * frame / rate_hz)
-    return round(first * frame / rate_hz, 3), round(trailing_s, 3), round(1.0 - float(is_loud.mean()), 4)
+    trailing_s = max(0.0, duration_s - last * frame_s)
+    return round(first * frame_s, 3), round(trailing_s, 3), round(1.0 - float(is_loud.mean()), 4)
+
+
+def _spread(energies: Floats) -> float | None:
+    """How much the level moves: some 25 dB in read speech, next to nothing in a hum, a tone or noise."""
+    if len(energies) < MIN_SPREAD_FRAMES:
+        return None
+    low, high = np.percentile(np.maximum(energies, SMALLEST**2), [10, 90])
+    return round(10.0 * math.log10(high / low), 2)
 
 
 def _bandwidth(mono: Floats, rate_hz: int) -> float | None:

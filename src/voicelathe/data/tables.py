@@ -43,10 +43,14 @@ def read(path: Path, kind: type[Record]) -> list[Record]:
     try:
         table = pyarrow.parquet.ParquetFile(path).read()
     except (pyarrow.ArrowInvalid, pyarrow.ArrowIOError) as problem:
-        raise RecordError(f"{path} is not a Parquet file ({problem}). Run the stage that writes it again.") from None
+        raise RecordError(
+            f"{path} is not a Parquet file ({problem}). Run the stage that writes it again."
+        ) from None
     schema = _schema(kind)
     if not table.schema.equals(schema):
-        raise RecordError(f"{path} does not hold {kind.__name__}. Written by another version? Run its stage again.")
+        raise RecordError(
+            f"{path} does not hold {kind.__name__}. Written by another version? Run its stage again."
+        )
     columns = [table.column(name).to_pylist() for name in schema.names]
     for at, name in enumerate(schema.names):
         if pyarrow.types.is_map(schema.field(name).type):

@@ -12,7 +12,7 @@ import numpy as np
 
 from voicelathe.errors import SelectionError, listing
 from voicelathe.evaluate.statistics import Floats
-from voicelathe.records import ClipLoss, EvaluationRecord, SampleRecord
+from voicelathe.records import CheckpointRecord, ClipLoss, EvaluationRecord, SampleRecord
 
 BASE = "base"
 HARD_FAILURES = ("empty", "silent", "nonfinite")  # SampleRecord.problem codes that always exclude
@@ -63,6 +63,11 @@ def pair(
     return Paired(ordered, clips, [recordings[clip] for clip in clips], components, dict(weights))
 
 
+def check_index(recipe: str, evaluations: Sequence[EvaluationRecord], checkpoints: Sequence[CheckpointRecord]) -> None:
+    """Every checkpoint of the run was evaluated, and nothing else was. Raises SelectionError that names what is missing or foreign."""
+    _stop(recipe, "evaluate", _index_problems(evaluations, checkpoints))
+
+
 def vetoes(samples: Sequence[SampleRecord]) -> dict[str, list[str]]:
     """Per candidate, why it must not ship: hard failures, and running away on a line where the base stops by itself."""
     base_stops = {(one.line_id, one.seed) for one in samples if one.candidate == BASE and one.problem is None and one.stopped}
@@ -90,6 +95,17 @@ def _stop(recipe: str, stage: str, problems: Iterator[str]) -> None:
             f"runs/{recipe}: no decision is possible, {len(lines)} problem{'s' if len(lines) > 1 else ''}:\n{listing(lines)}\n"
             f"Correct it, then: dvc repro -f {stage}@{recipe} select@{recipe}"
         )
+
+
+def _index_problems(evaluations: Sequence[EvaluationRecord], checkpoints: Sequence[CheckpointRecord]) -> Iterator[str]:
+    listed = {one.step: one.sha256 for one in checkpoints}
+    evaluated = {one.step for one in evaluations}
+    yield from (f"the checkpoint of step {step} was not evaluated" for step in sorted(set(listed) - evaluated))
+    for one in evaluations:
+        if one.step not in listed:
+            yield f"candidate {one.candidate}: checkpoints.json lists no step {one.step}"
+        elif one.checkpoint_sha256 != listed[one.step]:
+            yield f"candidate {one.candidate}: other weights were evaluated ({one.checkpoint_sha256[:12]}) than listed ({listed[one.step][:12]})"
 
 
 def _candidate_problems(evaluations: Sequence[EvaluationRecord]) -> Iterator[str]:

@@ -6,7 +6,7 @@ Reasons carry the decision; notes say what limits it. Both are written from the 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from voicelathe.evaluate import statistics
+from voicelathe.evaluate import design, statistics
 from voicelathe.records import Comparison, Interval, Listening, Preference, Selection
 
 
@@ -20,11 +20,9 @@ def explain(selection: Selection, has_foreign_verdict: bool, few_recordings: int
 
 
 def spoken(selection: Selection, name: str | None) -> str:
-    """A candidate as people say it: `the base`, `step 2000`, `step 2000 at strength 0.35`."""
+    """A candidate as people say it; the base with its article."""
     one = next(row for row in selection.ranking if row.candidate == name)
-    if one.step == 0:
-        return "the base"
-    return f"step {one.step}" + ("" if one.lora_scale in (None, 1.0) else f" at strength {one.lora_scale:g}")
+    return "the base" if one.step == 0 else design.label(one.step, one.lora_scale)
 
 
 def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
@@ -137,4 +135,4 @@ def _intervals(comparison: Comparison) -> str:
 
 
 def _interval(interval: Interval) -> str:
-    return f"{interval.low:+.4f} to {interval.high:+.4f}"
+    return f"{interval.low:+.4f} to {interval.high:+.4f}".replace("-", "\u2212")

@@ -15,6 +15,7 @@ from voicelathe.evaluate import design, evidence, preferences, reasons, statisti
 from voicelathe.evaluate.evidence import BASE, Paired
 from voicelathe.evaluate.statistics import Floats, percentile_interval, rounded
 from voicelathe.records import (
+    CheckpointRecord,
     ClipLoss,
     Comparison,
     EvaluationRecord,
@@ -82,12 +83,14 @@ def decide(
     select: settings.Select,
     base_trained: bool,
     inputs: Mapping[str, str],
+    checkpoints: Sequence[CheckpointRecord],
 ) -> Selection:
     """The decision with all its evidence. The order of the rows does not matter; a verdict on other samples is noted, not counted.
 
-    Raises SelectionError when evaluations, clip losses and samples have holes, duplicates or losses that are not finite numbers.
+    Raises SelectionError when checkpoints, evaluations, clip losses and samples have holes, duplicates or losses that are no numbers.
     """
     paired = evidence.pair(run.recipe, evaluations, clip_losses, samples, select.loss_weights)
+    evidence.check_index(run.recipe, evaluations, checkpoints)
     losses = _resample(paired, run.identity.seed)
     vetoes = evidence.vetoes(samples)
     order = sorted(paired.candidates, key=lambda one: (losses.means[one.candidate], one.step, one.lora_scale or 0.0))

@@ -19,6 +19,7 @@ from voicelathe.records import Interval
 
 RESAMPLES = 10_000
 LEVEL = 0.95
+SETTLED = 1e-7  # relative change of a strength at which its iteration ends
 NORMAL_QUANTILE = 1.959963984540054  # two-sided 95 %
 Floats = NDArray[np.float64]
 
@@ -140,8 +141,11 @@ def bradley_terry(wins_RCC: NDArray[Any], prior: float = 0.5, rounds: int = 200)
     total = wins.sum(axis=-1)
     power = np.ones_like(total)
     for _ in range(rounds):
+        before = power
         power = total / (games / (power[..., :, None] + power[..., None, :])).sum(axis=-1)
-        power /= np.exp(np.log(power).mean(axis=-1, keepdims=True))
+        power = power / np.exp(np.log(power).mean(axis=-1, keepdims=True))
+        if np.abs(power / before - 1.0).max() < SETTLED:
+            break
     return np.asarray(np.log(power), dtype=np.float64)
 
 

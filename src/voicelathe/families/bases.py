@@ -54,6 +54,11 @@ def pinned(name: str, base: settings.Base) -> BaseFacts:
     return facts
 
 
+def verify(directory: Path, facts: BaseFacts) -> None:
+    """Hash every file of a directory and compare with its record. Raises BaseModelError naming what changed."""
+    import_module(FILES[facts.family]).verify(directory, facts)
+
+
 def known(name: str, digest: str) -> BaseFacts | None:
     """The record of `voicelathe base add`, if there is one and it belongs to this digest."""
     path = layout.base_record(name)

@@ -36,9 +36,8 @@ class Pack:
     target_APD: Tensor  # latents to predict
     predicts_at_A: Tensor  # the position whose hidden state predicts each target
     previous_APD: Tensor  # the latent before each target, zero for the first
-    clip_of_A: Tensor
     stop_A: Tensor  # 1 at the last position of each clip
-    mean_BA: Tensor  # mean_BA @ x_A = per-clip means
+    count_B: Tensor  # predicted positions of each clip
     position_T: Tensor  # inside the clip
     slot_T: Tensor  # index into the padded [B * longest] view
     num_clips: int
@@ -74,17 +73,15 @@ def pack(texts: Sequence[Tensor], latents: Sequence[Tensor], references: Sequenc
         lengths.append(length)
         start += length
     counts = torch.tensor([latent.shape[0] for latent in latents])
-    clip_of = torch.repeat_interleave(torch.arange(len(latents)), counts)
     longest = max(lengths)
     position = torch.cat([torch.arange(length) for length in lengths])
     slot = torch.cat([torch.arange(length) + clip * longest for clip, length in enumerate(lengths)])
-    one_hot = F.one_hot(clip_of, len(latents)).T.float()
     stop = torch.zeros(int(counts.sum()), dtype=torch.long)
     stop[counts.cumsum(0) - 1] = 1
     previous = torch.cat([torch.cat([torch.zeros_like(latent[:1]), latent[:-1]]) for latent in latents])
     tensors = (
         torch.cat(ids), torch.cat(fed), torch.cat(fed_at), torch.cat(list(latents)), torch.cat(predicts_at), previous,
-        clip_of, stop, one_hot / counts[:, None], position, slot,
+        stop, counts, position, slot,
     )  # fmt: skip
     return Pack(*(tensor.to(device) for tensor in tensors), num_clips=len(latents), longest=longest)
 
@@ -95,7 +92,7 @@ def draw(pack: Pack, keys: Sequence[int], drop: float, schedule: str, frozen: tu
     Training follows upstream: conditions are dropped with probability `drop`, times are log-normal (or uniform). `frozen` =
     (pass, passes) is validation: nothing is dropped and the times of a clip are stratified over its positions and passes.
     """
-    counts = torch.bincount(pack.clip_of_A, minlength=pack.num_clips).tolist()
+    counts = pack.count_B.tolist()
     shape = pack.target_APD.shape[1:]
     keep, time, noise = [], [], []
     for count, key in zip(counts, keys, strict=True):
@@ -144,7 +141,12 @@ def losses(model: Any, pack: Pack, noise: Noise, recompute: bool) -> dict[str, T
     difference_A = _flow_matching(model.feat_decoder.estimator, pack, noise, condition_AC * noise.keep_A[:, None], recompute)
     logits_A2 = model.stop_head(model.stop_actn(model.stop_proj(semantic_AC)))
     stop_A = F.cross_entropy(logits_A2.float(), pack.stop_A, reduction="none")
-    return {"diff": pack.mean_BA @ difference_A, "stop": pack.mean_BA @ stop_A}
+    return {"diff": _clip_means(difference_A, pack), "stop": _clip_means(stop_A, pack)}
+
+
+def _clip_means(values_A: Tensor, pack: Pack) -> Tensor:
+    """[B] means. Segments, not a matrix of weights: a NaN of one clip must not reach another through 0 * NaN."""
+    return torch.segment_reduce(values_A, "mean", lengths=pack.count_B)
 
 
 def _flow_matching(estimator: Any, pack: Pack, noise: Noise, condition_AC: Tensor, recompute: bool) -> Tensor:

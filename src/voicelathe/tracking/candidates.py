@@ -4,20 +4,20 @@ A LoggedModel is found again by (candidate, sha256 of its weights), so nothing i
 never slip under a name that was judged before. Its metrics also are points of the run: that is the validation curve.
 """
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest, records
-from voicelathe.tracking import runs
+from voicelathe import checkpoints, digest, records
+from voicelathe.tracking import artifacts, runs
+from voicelathe.tracking.artifacts import Contents
 from voicelathe.tracking.files import RunFiles, Shown, sample_files
 from voicelathe.tracking.runs import TAG
-from voicelathe.tracking.store import Store, mlflow
+from voicelathe.tracking.store import BATCH, Store, mlflow
 
 PAGE = 100
+Samples = Mapping[str, Path]  # artifact name -> WAV
 
 
 def mirror(store: Store, run: Any, files: RunFiles, upload: str) -> None:
@@ -31,7 +31,8 @@ def mirror(store: Store, run: Any, files: RunFiles, upload: str) -> None:
     _log_metrics(store, run, files, models)
     samples = sample_files(files)
     for shown, model in zip(files.candidates, models, strict=True):
-        _upload(store, model, _contents(files, shown, samples.get(shown.title, {}), uploads(files, shown, upload)))
+        _mark(store, model, shown is files.selected)
+        _bring_files(store, model, files, shown, samples.get(shown.title, {}), uploads(files, shown, upload))
         if str(model.status) != "READY":
             store.client.finalize_logged_model(model.model_id, "READY")
 
@@ -86,11 +87,20 @@ def _create(store: Store, run_id: str, files: RunFiles, shown: Shown) -> Any:
     )
 
 
+def _mark(store: Store, model: Any, is_selected: bool) -> None:
+    """Say on the model whether it is the one to ship; a later decision changes it."""
+    value = str(is_selected).lower()
+    if model.tags.get(f"{TAG}selected", "false") != value:
+        store.client.set_logged_model_tags(model.model_id, {f"{TAG}selected": value})
+
+
 def _log_outputs(store: Store, run: Any, files: RunFiles, models: list[Any]) -> None:
     """Link the models to the run, so that its page lists them."""
     output = mlflow("mlflow.entities").LoggedModelOutput
     linked = {one.model_id for one in run.outputs.model_outputs} if run.outputs else set()
-    steps = [(model.model_id, shown.candidate.step) for model, shown in zip(models, files.candidates, strict=True)]
+    steps = [
+        (model.model_id, shown.candidate.step) for model, shown in zip(models, files.candidates, strict=True)
+    ]
     new = [output(model_id, step) for model_id, step in steps if model_id not in linked]
     if new:
         store.client.log_outputs(run.info.run_id, new)
@@ -103,7 +113,9 @@ def _log_metrics(store: Store, run: Any, files: RunFiles, models: list[Any]) -> 
     """
     values = [list(_values(shown)) for shown in files.candidates]
     held = runs.history(store, run, {key for one in values for key, _value in one})
-    validation = runs.dataset("validation", files.validation_sha256) if files.validation_sha256 else (None, None)
+    validation = (
+        runs.dataset("validation", files.validation_sha256) if files.validation_sha256 else (None, None)
+    )
     now, metrics = int(time.time() * 1000), []
     for shown, model, named in zip(files.candidates, models, values, strict=True):
         on_model = {metric.key: metric.value for metric in model.metrics or []}
@@ -116,8 +128,8 @@ def _log_metrics(store: Store, run: Any, files: RunFiles, models: list[Any]) -> 
             step = shown.candidate.step
             metric = mlflow("mlflow.entities").Metric
             metrics.append(metric(key, value, at_ms, step, model.model_id, *data, run_id=run.info.run_id))
-    for start in range(0, len(metrics), runs.BATCH):
-        store.client.log_batch(run.info.run_id, metrics=metrics[start : start + runs.BATCH])
+    for start in range(0, len(metrics), BATCH):
+        store.client.log_batch(run.info.run_id, metrics=metrics[start : start + BATCH])
 
 
 def _values(shown: Shown) -> Iterator[tuple[str, float]]:
@@ -126,50 +138,30 @@ def _values(shown: Shown) -> Iterator[tuple[str, float]]:
         for name, value in sorted(shown.evaluation.losses.items()):
             yield f"{shown.section}/loss_{name}", value
     if shown.samples:
-        speech = shown.section.replace("val", "speech", 1)
+        speech = shown.section.replace(
+            "val", "voice", 1
+        )  # MLflow sorts chart sections by name: after train and val
         yield f"{speech}/stopped_share", sum(sample.stopped for sample in shown.samples) / len(shown.samples)
         yield f"{speech}/num_problems", float(sum(sample.problem is not None for sample in shown.samples))
 
 
-def _contents(files: RunFiles, shown: Shown, samples: Mapping[str, Path], weights: bool) -> dict[str, Path | bytes]:
-    """Artifact name -> what goes there."""
-    record = digest.canonical_json(records.to_json(shown.checkpoint)).encode()
-    contents: dict[str, Path | bytes] = {"checkpoint.json": record}
-    contents |= {f"samples/{name}": path for name, path in samples.items()}
-    if weights:
-        directory = files.root / shown.checkpoint.path
-        contents |= {f"weights/{name}": directory / name for name in sorted(_weight_files(directory))}
-    return contents
-
-
-def _weight_files(directory: Path) -> list[str]:
-    from voicelathe.train import checkpoints
-
-    return [*checkpoints.verify(directory)["files"], checkpoints.MANIFEST]
-
-
-def _upload(store: Store, model: Any, contents: Mapping[str, Path | bytes]) -> None:
+def _bring_files(
+    store: Store, model: Any, files: RunFiles, shown: Shown, samples: Samples, weights: bool
+) -> None:
     """Copy what the model does not hold yet; a tag that is written last says what it holds."""
-    identity = digest.of_value({name: sha256_of(one) for name, one in contents.items()})
+    record = digest.canonical_json(records.to_json(shown.checkpoint)).encode()
+    contents: Contents = {
+        "checkpoint.json": record,
+        **{f"samples/{name}": path for name, path in samples.items()},
+    }
+    spoken = sorted((f"{sample.line_id}-{sample.seed}", sample.sha256) for sample in shown.samples)
+    identity = digest.of_value([record.decode(), spoken, weights])
     if model.tags.get(f"{TAG}artifacts") == identity:
         return
-    with tempfile.TemporaryDirectory() as staged:
-        stage(contents, Path(staged))
-        store.client.log_model_artifacts(model.model_id, staged)
+    if weights:
+        directory = files.root / shown.checkpoint.path
+        names = [*checkpoints.verify(directory, shown.checkpoint.sha256)["files"], checkpoints.MANIFEST]
+        contents |= {f"weights/{name}": directory / name for name in names}
+    with artifacts.staged(contents) as directory:
+        store.client.log_model_artifacts(model.model_id, str(directory))
     store.client.set_logged_model_tags(model.model_id, {f"{TAG}artifacts": identity})
-
-
-def sha256_of(content: Path | bytes) -> str:
-    return digest.of_bytes(content) if isinstance(content, bytes) else digest.of_file(content)
-
-
-def stage(contents: Mapping[str, Path | bytes], directory: Path) -> None:
-    """Lay files out as they will be uploaded: links, not copies; MLflow follows them."""
-    for name, content in contents.items():
-        path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            path.write_bytes(content)
-        else:
-            path.symlink_to(content.resolve())
-    assert shutil.disk_usage(directory)

@@ -22,6 +22,7 @@ from voicelathe.records import (
 class CheckpointIndex:
     """checkpoints.json."""
 
+    run_digest: str
     checkpoints: list[CheckpointRecord]
 
 
@@ -47,6 +48,7 @@ class RunFiles:
     timings: list[StepTiming]
     candidates: list[Shown]
     selection: Selection
+    validation_sha256: str | None  # of the validation split
 
     @property
     def selected(self) -> Shown | None:
@@ -56,31 +58,33 @@ class RunFiles:
 def read(recipe: str, root: Path) -> RunFiles:
     """Read the records. Raises RecordError when one is missing, damaged or of another execution."""
     run = records.read_one(root / layout.run(recipe, "run.json"), RunRecord)
+    index = records.read_one(root / layout.run(recipe, "checkpoints.json"), CheckpointIndex)
     selection = records.read_one(root / layout.run(recipe, "selection.json"), Selection)
-    if selection.run_digest != run.run_digest:
-        raise RecordError(
-            f"{layout.run(recipe, 'selection.json')} is of run {selection.run_digest[:16]}, but run.json is of "
-            f"{run.run_digest[:16]}. Run the stages in between again: dvc repro select@{recipe}"
-        )
-    timings = root / run.directory / "timings.jsonl"
+    for file, found in (("checkpoints.json", index.run_digest), ("selection.json", selection.run_digest)):
+        if found != run.run_digest:
+            raise RecordError(
+                f"{layout.run(recipe, file)} is of run {found[:16]}, but run.json is of {run.run_digest[:16]}. "
+                f"Run the stages in between again: dvc repro select@{recipe}"
+            )
+    timings, validation = root / run.directory / "timings.jsonl", root / layout.split("validation")
     return RunFiles(
         root=root,
         run=run,
         steps=records.read(root / layout.run(recipe, "steps.jsonl"), StepRecord),
         timings=records.read(timings, StepTiming) if timings.is_file() else [],
-        candidates=candidates(recipe, root),
+        candidates=candidates(recipe, root, index.checkpoints),
         selection=selection,
+        validation_sha256=digest.of_file(validation) if validation.is_file() else None,
     )
 
 
-def candidates(recipe: str, root: Path) -> list[Shown]:
-    """The base and every checkpoint at every strength that was evaluated, in the order of their names."""
-    index = records.read_one(root / layout.run(recipe, "checkpoints.json"), CheckpointIndex)
+def candidates(recipe: str, root: Path, checkpoints: list[CheckpointRecord]) -> list[Shown]:
+    """The base and every checkpoint at every strength that was evaluated, by step and strength."""
     evaluations = records.read(root / layout.run(recipe, "evaluations.jsonl"), EvaluationRecord)
     samples = records.read(root / layout.run(recipe, "samples.jsonl"), SampleRecord)
     main = _main_scale(evaluations)
     shown = []
-    for checkpoint in sorted(index.checkpoints, key=lambda one: one.step):
+    for checkpoint in sorted(checkpoints, key=lambda one: one.step):
         evaluated = [one for one in evaluations if one.step == checkpoint.step]
         for candidate in _candidates(checkpoint, evaluated, main):
             evaluation = next((one for one in evaluated if one.candidate == candidate.name), None)
@@ -133,7 +137,9 @@ def _title(candidate: Candidate, main: float | None) -> tuple[str, str]:
     return f"{title}_scale_{candidate.lora_scale:g}".replace(".", "p"), f"val_scale_{candidate.lora_scale:g}"
 
 
-def _require_same_weights(recipe: str, checkpoint: CheckpointRecord, evaluation: EvaluationRecord | None) -> None:
+def _require_same_weights(
+    recipe: str, checkpoint: CheckpointRecord, evaluation: EvaluationRecord | None
+) -> None:
     if evaluation is not None and evaluation.checkpoint_sha256 != checkpoint.sha256:
         raise RecordError(
             f"runs/{recipe}/evaluations.jsonl judged {evaluation.candidate} with sha256 {evaluation.checkpoint_sha256}, "

@@ -22,7 +22,10 @@ from voicelathe.tracking.tail import Tail
 
 EVERY_S = 2.0
 PAUSE_LIMIT_S = 300.0
-PATIENCE_S = {True: 60.0, False: 5.0}  # at the end; an embedded store may still be making its database, but cannot hang
+PATIENCE_S = {
+    True: 60.0,
+    False: 5.0,
+}  # at the end; an embedded store may still be making its database, but cannot hang
 Row = TypeVar("Row", StepRecord, StepTiming)
 
 
@@ -33,7 +36,9 @@ class Mirror:
     FAILED, after an interruption KILLED.
     """
 
-    def __init__(self, tracking: settings.Tracking, run: RunRecord, root: Path, every_s: float = EVERY_S) -> None:
+    def __init__(
+        self, tracking: settings.Tracking, run: RunRecord, root: Path, every_s: float = EVERY_S
+    ) -> None:
         self._tracking, self._run, self._root, self._every_s = tracking, run, root, every_s
         self._uri = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:")
         directory = root / run.directory
@@ -63,7 +68,9 @@ class Mirror:
         """The thread. It ends after `_stop` was set, and only then."""
         ending = False
         while not ending:
-            ending = self._stop.wait(0.0 if self._connection is None and not self._failures else self._pause_s())
+            ending = self._stop.wait(
+                0.0 if self._connection is None and not self._failures else self._pause_s()
+            )
             try:
                 self._send(ending)
                 self._failures = 0

@@ -76,7 +76,9 @@ def history(store: Store, run: Any, keys: Iterable[str]) -> dict[tuple[str, int]
     """What the store holds for these curves: the newest value of every step."""
     held: dict[tuple[str, int], Known] = {}
     for key in keys:
-        for metric in store.client.get_metric_history(run.info.run_id, key) if key in run.data.metrics else []:
+        for metric in (
+            store.client.get_metric_history(run.info.run_id, key) if key in run.data.metrics else []
+        ):
             before = held.get((key, metric.step))
             if before is None or before.at_ms <= metric.timestamp:
                 held[key, metric.step] = Known(metric.value, metric.timestamp)
@@ -103,7 +105,8 @@ def _params(run: RunRecord) -> Iterator[tuple[str, str]]:
             yield key, value
     yield "clips.train", str(run.num_train_clips)
     yield "parameters.total", str(run.num_parameters)
-    yield "parameters.trainable", str(run.num_trainable)
+    if run.num_trainable is not None:  # known once the run has finished
+        yield "parameters.trainable", str(run.num_trainable)
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -147,7 +150,9 @@ def _circumstances(root: Path) -> dict[str, str]:
 def _git(root: Path, *arguments: str) -> str:
     """What git says, or nothing when there is no git, no repository or no answer."""
     try:
-        done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            ["git", "-C", root, *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
@@ -156,11 +161,17 @@ def _git(root: Path, *arguments: str) -> str:
 def _log_datasets(store: Store, found: Any, run: RunRecord, root: Path) -> None:
     """The splits as dataset inputs of the run, by sha256; nothing is copied."""
     entities = mlflow("mlflow.entities")
-    there = {(one.dataset.name, one.dataset.digest) for one in found.inputs.dataset_inputs} if found.inputs else set()
+    there = (
+        {(one.dataset.name, one.dataset.digest) for one in found.inputs.dataset_inputs}
+        if found.inputs
+        else set()
+    )
     inputs = []
     for split in ("train", "validation"):
         path = root / layout.split(split)
-        sha256 = run.inputs.get(layout.split(split).as_posix()) or (digest.of_file(path) if path.is_file() else None)
+        sha256 = run.inputs.get(layout.split(split).as_posix()) or (
+            digest.of_file(path) if path.is_file() else None
+        )
         if sha256 is None or dataset(split, sha256) in there:
             continue
         source = json.dumps({"uri": layout.split(split).as_posix()})

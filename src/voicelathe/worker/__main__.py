@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+STRICT_NUMERICS = {"MKL_CBWR": "AVX2,STRICT"}  # without it MKL's last digits depend on where a matrix lies in memory
 
 
 def main() -> int:
     """Run the job; a user's error is told as a `failed` event, anything else ends with a traceback on stderr."""
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
+    os.environ.update(STRICT_NUMERICS)
     _die_with_parent(int(sys.argv[2]) if len(sys.argv) > 2 else None)
 
     from voicelathe import digest, jobs, records

@@ -15,7 +15,7 @@ def run(job: jobs.EncodeJob, emit: Any) -> dict[str, Any]:
     clips = {split: records.read(Path(path), records.CleanClip) for split, path in job.splits.items()}
     everything = [clip for members in clips.values() for clip in members]
     cached = {clip.clip_id: _place(job, clip) for clip in everything}
-    todo = sorted((clip for clip in everything if not cached[clip.clip_id].is_file()), key=lambda clip: (clip.duration_s, clip.clip_id))
+    todo = sorted((clip for clip in everything if not cached[clip.clip_id].is_file()), key=lambda clip: (clip.audio, clip.start_s, clip.clip_id))
     if todo:
         _encode(job, todo, cached, emit)
     emit(jobs.PHASE, {"name": "bundle", "step": 0, "micro": 0})

@@ -64,7 +64,7 @@ def _answer(job: jobs.SpeakJob, swapper: Swapper, emit: Any) -> None:
             emit(jobs.SAMPLE, records.to_json(_sample(candidate, line, spoken, Path(request.path))))
             if ref.kind == "lora" and ref.candidate.lora_scale is not None:
                 swapper.scale(ref.candidate.lora_scale)
-        except (VoiceLatheError, ValueError) as problem:
+        except (VoiceLatheError, ValueError, OSError) as problem:
             emit(jobs.FAILED, {"error": type(problem).__name__, "message": str(problem)})
 
 

@@ -1,0 +1,15 @@
+"""The stages: one thin script each, run as `python -m pipelines.<name>`. What a user can cause ends in a sentence, not in a traceback."""
+
+import sys
+from collections.abc import Callable
+
+from voicelathe.errors import VoiceLatheError
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a stage; a VoiceLatheError goes to stderr without a traceback and the exit code is 1."""
+    try:
+        main()
+    except VoiceLatheError as problem:
+        print(f"{type(problem).__name__}: {problem}", file=sys.stderr)
+        sys.exit(1)

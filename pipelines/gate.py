@@ -1,0 +1,31 @@
+"""Stage `gate`: Great Expectations judges what would be trained on; a failure stops everything below."""
+
+from datetime import date
+from pathlib import Path
+
+from pipelines import run
+from voicelathe import digest, layout, params, records
+from voicelathe.data import gatekeeper, tables
+
+REVISION = 1
+MEASURES = Path("data/measured/clips.parquet")
+SPLITS = {name: layout.split(name) for name in layout.SPLITS}
+READS = ["pipelines/gate.py", str(layout.MANIFEST), str(MEASURES), *map(str, SPLITS.values()), "consent"]
+WRITES = ["data/gate/passed.json", "data/gate/report.json", "data/gate/report.html"]
+PARAMS = ["gate", "consent"]
+
+
+def main() -> None:
+    settings = params.load()
+    data = gatekeeper.Data(
+        splits={name: records.read(path, records.CleanClip) for name, path in SPLITS.items()},
+        rows=records.read(layout.MANIFEST, records.ManifestRow),
+        measures=tables.read(MEASURES, records.ClipMeasure),
+        inputs=digest.of_files({str(path): path for path in (layout.MANIFEST, MEASURES, *SPLITS.values())}),
+    )
+    gatekeeper.decide(data, settings.gate, settings.consent.policy, date.today(), layout.GATE.parent)
+    print(f"The gate is open; see {layout.GATE_REPORT}")
+
+
+if __name__ == "__main__":
+    run(main)

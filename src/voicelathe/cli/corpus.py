@@ -1,0 +1,280 @@
+"""`voicelathe import` and `voicelathe pin`: which manifest and audio the pipeline stands on, pinned in params.yaml."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from voicelathe import layout
+from voicelathe.cli import consents, screen
+from voicelathe.errors import ManifestError
+
+if TYPE_CHECKING:
+    from voicelathe import settings
+    from voicelathe.data import importing
+    from voicelathe.data.ingest import Ingested
+    from voicelathe.records import RejectedLine
+
+UNPINNED = "0" * 64
+MIN_RECORDINGS = 3  # one each for train, validation and test
+SHOWN = 5
+FormatName = Literal["voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv"]  # as in settings.Ingest
+
+
+Source = Annotated[
+    Path, typer.Argument(metavar="PATH", help="A manifest (.jsonl, .csv), or the folder that holds it.")
+]
+FormatOption = Annotated[
+    FormatName | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="voicelathe, voxcpm, qwen3-tts, ljspeech or csv; overrides what is recognised.",
+    ),
+]
+AudioRoot = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder that audio paths start from; default: the manifest's."),
+]
+Rule = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX", help="Which recording a clip is from: a regex on its audio path, first group."
+    ),
+]
+Speaker = Annotated[str | None, typer.Option(metavar="ID", help="Speaker of rows that name none.")]
+Language = Annotated[
+    str | None, typer.Option(metavar="CODE", help="Language of rows that name none, for example en.")
+]
+Name = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Copy the manifest to data/NAME/, so that git keeps it.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this area."""
+    app.command("import")(import_manifest)
+    app.command("pin")(pin)
+
+
+def import_manifest(
+    path: Source,
+    format: FormatOption = None,
+    audio_root: AudioRoot = None,
+    recording_from: Rule = None,
+    speaker: Speaker = None,
+    language: Language = None,
+    name: Name = None,
+) -> None:
+    """Make your corpus the raw manifest: a VoxCPM or Qwen3-TTS JSONL, an LJSpeech folder or a CSV."""
+    from voicelathe import params, settings
+    from voicelathe.data import importing
+
+    current = params.load()
+    found = importing.find(path, format)
+    screen.say(f"{found.manifest}: format {found.format} ({found.why}); --format overrides it.")
+    root = audio_root or found.folder
+    wanted = settings.Ingest(
+        str(found.manifest), UNPINNED, str(root), UNPINNED, found.format, recording_from, speaker, language
+    )
+    wanted = _in_project(wanted, found, audio_root, name)
+    probe = importing.probe(wanted)
+    wanted = _complete(wanted, probe)
+    read = _read(wanted, current.engine)
+    wanted = replace(wanted, sha256=_sha256(wanted), audio_digest=_audio_digest(read))
+    params.edit({f"ingest/{key}": value for key, value in vars(wanted).items()})
+    _report(wanted, read)
+    screen.say(f"Written: ingest in {params.FILE}. Commit it, then: dvc repro")
+
+
+def pin() -> None:
+    """Accept the manifest and audio as they are now, after a change that was meant."""
+    from voicelathe import params
+    from voicelathe.data import ingest
+
+    current = params.load()
+    before = current.ingest
+    sha256, audio_digest = ingest.pins(before, current.engine)
+    rows = [
+        ("ingest.sha256", before.sha256, sha256, before.manifest),
+        ("ingest.audio_digest", before.audio_digest, audio_digest, before.audio_root),
+    ]
+    changed = [row for row in rows if row[1] != row[2]]
+    for key, old, new, of in changed:
+        screen.say(f"{key}, of {of}\n  old {old}\n  new {new}")
+    if not changed:
+        screen.say("Nothing to pin: the manifest and its audio are what params.yaml says.")
+        return
+    params.edit({key.replace(".", "/"): new for key, _, new, _ in changed})
+    screen.say(f"Written: {params.FILE}. Commit it, then: dvc repro")
+
+
+def _in_project(
+    wanted: settings.Ingest, found: importing.Found, audio_root: Path | None, name: str | None
+) -> settings.Ingest:
+    """Copy the manifest into the project where that was asked for, or where absolute paths make it necessary."""
+    from voicelathe.data import importing
+
+    absolute = importing.common_root(importing.probe(wanted).rows)
+    if name is None and absolute is None:
+        where = layout.in_project(Path(wanted.audio_root))
+        return replace(wanted, manifest=layout.in_project(found.manifest), audio_root=where)
+    root = Path(os.path.abspath(audio_root or absolute or found.folder))  # noqa: PTH100  (keeps symbolic links)
+    to = Path("data") / _folder(name or found.manifest.stem) / f"manifest{found.manifest.suffix}"
+    changed = importing.copy(found, root, to)
+    told = f"; {changed} lines with absolute paths now start from {root}" if changed else ""
+    screen.say(f"Copied {found.manifest} to {to}{told}. The original is unchanged.")
+    return replace(wanted, manifest=to.as_posix(), audio_root=layout.in_project(root))
+
+
+def _folder(name: str) -> str:
+    from voicelathe import settings
+
+    if name in ("raw", "measured", "audit", "split", "gate", "latents", "bases", "demo", "phrases"):
+        raise ManifestError(f"--name {name!r}: data/{name} belongs to the pipeline. Give another name.")
+    if not re.fullmatch(settings.NAME, name):
+        raise ManifestError(
+            f"--name {name!r}: lower-case letters, digits, '.', '_' and '-' only. Give another: --name NAME"
+        )
+    return name
+
+
+def _complete(wanted: settings.Ingest, probe: importing.Probe) -> settings.Ingest:
+    """Fill what the rows do not say. Raises ManifestError naming the option when nobody can be asked."""
+    if probe.without_recording:
+        wanted = replace(wanted, recording_from=_recording_rule(wanted, probe))
+    speaker, language = wanted.speaker_id, wanted.language
+    if probe.needs_speaker:
+        speaker = _ask("speaker", "Which speaker are the rows without speaker_id?", "--speaker ID")
+    if probe.needs_language:
+        language = _ask(
+            "language", "Which language are the rows without language (for example en)?", "--language CODE"
+        )
+    return replace(wanted, speaker_id=speaker, language=language)
+
+
+def _ask(what: str, question: str, option: str) -> str:
+    if not screen.is_terminal():
+        raise ManifestError(f"Rows without a {what}, and no terminal to ask on. Give it: {option}")
+    return str(typer.prompt(question))
+
+
+def _recording_rule(wanted: settings.Ingest, probe: importing.Probe) -> str:
+    """The regex given, or the one a person agrees to; clips of one recording must never land in two splits."""
+    from voicelathe.data import importing
+
+    audio = [row.audio for row in probe.without_recording]
+    if wanted.recording_from is not None:
+        _require_fit(audio, wanted.recording_from)
+        return wanted.recording_from
+    proposal = importing.suggest(audio)
+    examples = "\n".join(f"  {path}" for path in list(dict.fromkeys(audio))[:SHOWN])
+    explained = (
+        f"{len(audio)} rows of {wanted.manifest} do not say which source recording they were cut from, and one recording "
+        f"per file is not assumed: clips of one recording in two splits would make validation meaningless.\n{examples}"
+    )
+    if not screen.is_terminal():
+        offer = proposal or r"([^/]+)_\d+\.wav$"
+        shown = (
+            f" which finds {_outcome(audio, proposal)}" if proposal else ", to be adapted to your file names"
+        )
+        raise ManifestError(
+            f"{explained}\nGive the rule, for example{shown}:\n  --recording-from {shlex.quote(offer)}"
+        )
+    screen.say(explained)
+    while True:
+        rule = str(typer.prompt("Regex whose first group is the recording", default=proposal))
+        try:
+            _require_fit(audio, rule)
+        except ManifestError as problem:
+            screen.say(str(problem))
+            continue
+        screen.say(f"It finds {_outcome(audio, rule)}.")
+        if typer.confirm("Use it?", default=True):
+            return rule
+
+
+def _require_fit(audio: Sequence[str], rule: str) -> None:
+    from voicelathe.data import importing
+
+    groups = importing.grouped(audio, rule)
+    if set(groups) <= {""}:
+        raise ManifestError(
+            f"--recording-from {rule!r} fits none of {len(audio)} audio paths, for example {audio[0]}."
+        )
+
+
+def _outcome(audio: Sequence[str], rule: str) -> str:
+    from voicelathe.data import importing
+
+    groups = importing.grouped(audio, rule)
+    missed = groups.pop("", 0)
+    sizes = sorted(groups.values())
+    names = ", ".join(sorted(groups)[:3])
+    rest = f"; {missed} rows it does not fit will be rejected" if missed else ""
+    return f"{len(groups)} recordings of {sizes[0]} to {sizes[-1]} clips ({names}, ...){rest}"
+
+
+def _read(wanted: settings.Ingest, engine: settings.Engine) -> Ingested:
+    from voicelathe.data import ingest
+
+    try:
+        return ingest.read(wanted, engine)
+    except ManifestError as problem:
+        raise ManifestError(
+            f"{problem}\nThe folder that relative audio paths start from is --audio-root DIR."
+        ) from None
+
+
+def _sha256(wanted: settings.Ingest) -> str:
+    from voicelathe import digest
+
+    return digest.of_file(Path(wanted.manifest))
+
+
+def _audio_digest(read: Ingested) -> str:
+    from voicelathe import digest
+
+    return digest.of_value(read.audio)
+
+
+def _report(wanted: settings.Ingest, read: Ingested) -> None:
+    for note in read.notes:
+        screen.say(note)
+    recordings = Counter(row.recording_id for row in read.rows)
+    speakers: dict[str, set[str]] = {}
+    for row in read.rows:
+        speakers.setdefault(row.speaker_id, set()).add(row.language)
+    screen.say(
+        f"{len(read.rows)} rows of {len(recordings)} recordings, {len(read.audio)} audio files, "
+        f"speakers {', '.join(sorted(speakers))}."
+    )
+    if len(recordings) < MIN_RECORDINGS:
+        screen.say(
+            f"Warning: {len(recordings)} recordings cannot make train, validation and test; `split` will stop."
+        )
+    unusable = Counter(row.audio_problem for row in read.rows if row.audio_problem)
+    for problem, count in sorted(unusable.items()):
+        first = next(row for row in read.rows if row.audio_problem == problem)
+        screen.say(f"{count} rows whose audio is {problem}, the first on line {first.line}: {first.audio}")
+    _rejected(read.rejected)
+    consents.print_missing(speakers)
+
+
+def _rejected(lines: Sequence[RejectedLine]) -> None:
+    if not lines:
+        screen.say("No line was rejected.")
+        return
+    screen.say(f"{len(lines)} lines are no rows; the pipeline keeps them in the quarantine:")
+    for line in lines[: 2 * SHOWN]:
+        screen.say(f"  line {line.line}: {line.problem}, {line.detail}: {line.excerpt}")
+    if len(lines) > 2 * SHOWN:
+        screen.say(f"  ... and {len(lines) - 2 * SHOWN} more")

@@ -1,0 +1,189 @@
+"""Commands on what is in production: put it there, prove where it came from, go back, speak with it, look at it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from voicelathe.cli import screen
+
+if TYPE_CHECKING:
+    from voicelathe.records import Promotion
+
+BROKEN = 3  # exit code when something is not what it claims to be
+
+Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="A name under `recipes:` in params.yaml.")]
+What = Annotated[
+    str | None,
+    typer.Argument(metavar="RECIPE|URI", help="A recipe, or models:/NAME@production; default: production."),
+]
+Text = Annotated[str, typer.Argument(metavar="TEXT", help="What to say.")]
+Because = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Override the gates that can be overridden; kept in the journal."),
+]
+Reason = Annotated[str, typer.Option("--because", metavar="TEXT", help="Why; kept in the journal.")]
+Candidate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Another candidate than the selected one, for example step_0002000@0.35."
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask every gate, change nothing.")]
+Expect = Annotated[
+    str | None,
+    typer.Option(metavar="VERSION", help="Refuse unless this version is in production now; `none` for none."),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="WAV file to write.")]
+Uri = Annotated[
+    str | None,
+    typer.Option(metavar="URI", help="models:/NAME@production (the default) or models:/NAME/VERSION."),
+]
+LoraScale = Annotated[
+    float | None,
+    typer.Option(metavar="X", help="Strength of the adapter; default: the one that was promoted."),
+]
+Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="Another seed is another take of the same sentence.")
+]
+MaxSeconds = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Where generation is cut at the latest.")
+]
+Port = Annotated[int, typer.Option(metavar="N", help="Port on 127.0.0.1.", min=1, max=65535)]
+Language = Annotated[str | None, typer.Option(metavar="CODE", help="Language of the text.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this area."""
+    app.command("promote")(promote)
+    app.command("rollback")(rollback)
+    app.command("status")(status)
+    app.command("history")(history)
+    app.command("verify")(verify)
+    app.command("say")(say)
+    app.command("ui")(ui)
+
+
+def promote(
+    recipe: Recipe,
+    because: Because = None,
+    candidate: Candidate = None,
+    expect: Expect = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Put a recipe's selected checkpoint into production: every gate, then the MLflow alias and the journal."""
+    from voicelathe.registry import promote as registry
+
+    wanted = registry.UNCHANGED if expect is None else _version(expect)
+    done = registry.promote(recipe, Path(), because, candidate, wanted, dry_run)
+    if dry_run:
+        screen.say(f"Nothing stands against {recipe} {done.candidate}; nothing was changed.")
+        return
+    _show(done)
+    screen.say(
+        f'Commit registry/. Hear it: voicelathe say "Hello." --out hello.wav --uri models:/{done.name}@production'
+    )
+
+
+def rollback(because: Reason, expect: Expect = None) -> None:
+    """Put the version before back into production; its weights and consent are checked again."""
+    from voicelathe.registry import promote as registry
+
+    _show(registry.rollback(Path(), because, registry.UNCHANGED if expect is None else _version(expect)))
+
+
+def status() -> None:
+    """What is in production, and whether MLflow and the journal agree; exit code 3 if they do not."""
+    from voicelathe.registry import promote as registry
+
+    found = registry.status(Path())
+    screen.say(f"{found.name}: {found.state}" + (f", version {found.alias}" if found.alias else ""))
+    if found.promotion is not None:
+        _show(found.promotion)
+    if found.problem is not None:
+        screen.say(found.problem)
+        raise typer.Exit(BROKEN)
+
+
+def history() -> None:
+    """Every promotion and rollback, the oldest first, as the journal has them."""
+    from voicelathe.registry import promote as registry
+
+    entries = registry.history(Path())
+    if not entries:
+        screen.say("Nothing was ever promoted here.")
+        return
+    rows = [
+        (
+            *(str(entry.number), entry.promotion.at, entry.action, entry.event, entry.promotion.version),
+            *(f"{entry.promotion.recipe} {entry.promotion.candidate}", entry.promotion.by),
+            entry.promotion.because or "selection",
+        )
+        for entry in entries
+    ]
+    screen.table("journal", ("no", "at", "action", "event", "version", "candidate", "by", "because"), rows)
+
+
+def verify(what: What = None) -> None:
+    """Hash everything again, from the version in production back to the raw manifest; exit code 3 names the broken link."""
+    from voicelathe import params
+    from voicelathe.registry import verify as registry
+    from voicelathe.tracking import registered
+
+    what = what or f"models:/{registered.name_of(params.load().tracking)}@{registered.PRODUCTION}"
+    walk = registry.verify(what, Path())
+    if walk.broken is not None:
+        screen.say(f"BROKEN after {walk.num_links - 1} links that hold: {walk.broken}")
+        raise typer.Exit(BROKEN)
+    screen.say(f"{what}: all {walk.num_links} links hold, back to the raw manifest and its audio.")
+
+
+def say(
+    text: Text,
+    out: Out = Path("said.wav"),
+    uri: Uri = None,
+    lora_scale: LoraScale = None,
+    seed: Seed = None,
+    max_seconds: MaxSeconds = None,
+    language: Language = None,
+) -> None:
+    """Let the voice in production say a text into a WAV file."""
+    from voicelathe.registry import say as registry
+
+    given = {"lora_scale": lora_scale, "seed": seed, "max_seconds": max_seconds, "language": language}
+    options = {name: value for name, value in given.items() if value is not None}
+    said = registry.speak_production(text, out, Path(), options, uri)
+    cut = "" if said.stopped else ", cut at the limit: it did not stop by itself"
+    screen.say(
+        f"{said.path}: version {said.version}, {said.duration_s:.2f} s at {said.sample_rate_hz:,} Hz{cut}"
+    )
+    if said.problem:
+        screen.say(f"Warning: the speech is {said.problem}.")
+
+
+def ui(port: Port = 5000) -> None:
+    """Serve MLflow's pages over the project's store on this machine until Ctrl-C, and print where to look."""
+    from voicelathe import params
+    from voicelathe.tracking import ui as pages
+
+    raise typer.Exit(pages.serve(params.load().tracking, Path(), port))
+
+
+def _version(expect: str) -> str | None:
+    return None if expect.lower() == "none" else expect
+
+
+def _show(promotion: Promotion) -> None:
+    rows = [
+        ("model, version", f"{promotion.name}, {promotion.version} (before: {promotion.previous or 'none'})"),
+        ("candidate", f"{promotion.recipe} {promotion.candidate}"),
+        ("weights", f"{promotion.path} ({promotion.checkpoint_sha256[:16]})"),
+        ("base, licence", f"{promotion.base}, {promotion.licence}"),
+        ("speakers", ", ".join(promotion.speakers)),
+        ("by", f"{promotion.by}, {promotion.at}"),
+        ("because", promotion.because or "selection"),
+        ("gates overridden", ", ".join(promotion.waived) or "none"),
+    ]
+    screen.table("in production", ("what", "value"), rows)

@@ -1,0 +1,151 @@
+"""`voicelathe summary`: where the project stands, in one screen. It also ends `make repro`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from voicelathe import layout
+from voicelathe.cli import screen, weights
+from voicelathe.errors import RecordError
+
+if TYPE_CHECKING:
+    from voicelathe.cli.weights import Weights
+    from voicelathe.records import EvaluationRecord
+
+DAMAGED = 3  # exit code, as of `verify`
+BEFORE_TRAINING = ("preflight.json", "run.json")
+AFTER_TRAINING = ("evaluations.jsonl", "samples.jsonl", "selection.json")
+
+Deep = Annotated[
+    bool, typer.Option("--deep", help="Hash every byte of the weights, not only their names and sizes.")
+]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One recipe in the table, and the weights behind it."""
+
+    cells: list[str]
+    weights: Weights | None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this area."""
+    app.command("summary")(summary)
+
+
+def summary(deep: Deep = False) -> None:
+    """Rows kept and dropped, what each recipe came to, whether its weights are there, and the pages to open."""
+    from voicelathe import params
+
+    recipes = params.load().recipes
+    _data()
+    lines = {name: _recipe(name, deep) for name in recipes}
+    columns = ("recipe", "decision", "selected", "validation", "base", "samples", "weights")
+    screen.table("recipes", columns, [[name, *line.cells] for name, line in lines.items()])
+    _pages(list(recipes))
+    damaged = {
+        name: line.weights.problems for name, line in lines.items() if line.weights and line.weights.problems
+    }
+    for name, problems in damaged.items():
+        screen.say(f"{name}: weights are missing or changed.")
+        for problem in problems:
+            screen.say(f"  {problem}")
+        screen.say(f"  {weights.remedy(name)}")
+    if damaged:
+        raise typer.Exit(DAMAGED)
+
+
+def _data() -> None:
+    """Rows kept and dropped; a row with several reasons counts under each of them."""
+    from voicelathe import records
+
+    clean, dropped = layout.SUMMARY.with_name("clean.jsonl"), layout.SUMMARY.with_name("quarantine.jsonl")
+    if not clean.is_file() or not dropped.is_file():
+        screen.say("data: not audited yet. Run: make repro")
+        return
+    kept = records.read(clean, records.CleanClip)
+    out = records.read(dropped, records.Quarantined)
+    reasons = Counter(reason for row in out for reason in set(row.reasons))
+    rows = [("kept", f"{len(kept):,}"), ("dropped", f"{len(out):,}")]
+    rows += [
+        (f"  {reason}", f"{count:,}")
+        for reason, count in sorted(reasons.items(), key=lambda one: (-one[1], one[0]))
+    ]
+    splits = {name: layout.split(name) for name in layout.SPLITS}
+    if all(path.is_file() for path in splits.values()):
+        rows += [
+            (f"split {name}", f"{len(records.read(path, records.CleanClip)):,}")
+            for name, path in splits.items()
+        ]
+    screen.table("data", ("rows", "count"), rows)
+
+
+def _recipe(name: str, deep: bool) -> Line:
+    """A finished recipe as numbers, an unfinished one with the first thing it lacks."""
+    from voicelathe import records, runs
+
+    wanted = AFTER_TRAINING if layout.run(name, "run.json").is_file() else BEFORE_TRAINING
+    missing = next((file for file in wanted if not layout.run(name, file).is_file()), None)
+    found = None
+    if layout.run(name, "checkpoints.json").is_file() and layout.run(name, "run.json").is_file():
+        found = weights.inspect(*runs.read(name), deep)
+    shown = str(found) if found else "-"
+    if missing is not None:
+        return Line([_unfinished(name, missing), "-", "-", "-", "-", shown], found)
+    choice = records.read_one(layout.run(name, "selection.json"), records.Selection)
+    evaluations = {
+        one.candidate: one
+        for one in records.read(layout.run(name, "evaluations.jsonl"), records.EvaluationRecord)
+    }
+    samples = records.read(layout.run(name, "samples.jsonl"), records.SampleRecord)
+    broken = sum(1 for sample in samples if sample.problem)
+    cells = [
+        choice.decision.replace("_", " "),
+        choice.selected or "-",
+        _losses(evaluations.get(choice.selected or "")),
+        _losses(evaluations.get("base")) + ("" if choice.base_trained else " (untrained)"),
+        f"{len(samples)}" + (f", {broken} failed" if broken else ""),
+        shown,
+    ]
+    return Line(cells, found)
+
+
+def _unfinished(name: str, missing: str) -> str:
+    from voicelathe import records
+
+    trial = layout.run(name, "preflight.json")
+    if trial.is_file():
+        try:
+            found = records.read_one(trial, records.PreflightRecord)
+        except RecordError as problem:
+            return str(problem)
+        if found.decision != "go":
+            return f"stopped by preflight: {'; '.join(found.reasons)}"
+    return f"not finished: no {layout.run(name, missing)}"
+
+
+def _losses(one: EvaluationRecord | None) -> str:
+    """The total, and its parts in the order of their names."""
+    if one is None:
+        return "-"
+    parts = ", ".join(f"{name} {value:.4f}" for name, value in sorted(one.losses.items()))
+    return f"{one.total:.4f} ({parts})"
+
+
+def _pages(recipes: list[str]) -> None:
+    pages: list[tuple[str, Path]] = [("data report", layout.DATA_REPORT), ("data gate", layout.GATE_REPORT)]
+    for name in recipes:
+        pages += [
+            (f"listen to {name}", layout.run(name, "listening.html")),
+            (f"report of {name}", layout.run(name, "report.html")),
+        ]
+    there = [(what, str(path)) for what, path in pages if path.is_file()]
+    if there:
+        screen.table("pages", ("what", "file"), there)
+    screen.say("MLflow, every run, curve and sample: make ui")

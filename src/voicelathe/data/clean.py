@@ -1,0 +1,141 @@
+"""The audit: every row is judged, and what is dropped goes to the quarantine with all of its reasons.
+
+Clean and quarantined rows and rejected lines add up to the lines of the raw manifest.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from voicelathe import settings
+from voicelathe.data import repeats, rules
+from voicelathe.data.phrases import Phrases
+from voicelathe.data.rules import Clip, Limits
+from voicelathe.errors import RecordError
+from voicelathe.records import CleanClip, ClipMeasure, Finding, ManifestRow, Quarantined, RejectedLine
+
+STEP_CLIPS = 8  # of the contamination figure in the summary: a usual batch
+ALL_RULES = (*rules.RULES, *repeats.RULES)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the audit found. `clips` are all rows, in the order of the manifest."""
+
+    clips: list[Clip]
+    findings: list[Finding]
+    rejected: list[RejectedLine]
+    clean: list[CleanClip]
+    quarantine: list[Quarantined]
+
+
+def audit(
+    rows: Sequence[ManifestRow],
+    rejected: Sequence[RejectedLine],
+    measures: Iterable[ClipMeasure],
+    limits: settings.Audit,
+    phrases: Phrases,
+) -> Audit:
+    """Judge every row. Raises RecordError when the measures are of other rows."""
+    clips = _joined(rows, measures)
+    own = [finding for clip in clips for finding in rules.judge(clip, Limits(limits, phrases))]
+    findings = _in_order(clips, [*own, *repeats.judge(clips, dropped(own), limits)])
+    bad = dropped(findings)
+    return Audit(
+        clips=clips,
+        findings=findings,
+        rejected=list(rejected),
+        clean=[clean_clip(clip) for clip in clips if clip.row.clip_id not in bad],
+        quarantine=_quarantine([clip for clip in clips if clip.row.clip_id in bad], rejected, findings),
+    )
+
+
+def dropped(findings: Iterable[Finding]) -> set[str]:
+    """Ids of the clips that a rule drops."""
+    return {finding.clip_id for finding in findings if finding.action == "drop"}
+
+
+def clean_clip(clip: Clip) -> CleanClip:
+    """What later stages need to know about a clip that may be trained on."""
+    row, measured = clip.row, clip.measure
+    assert row.text and row.audio_sha256 and measured.samples_sha256 and measured.duration_s, (
+        "a clean clip has text and audio"
+    )
+    start_s = row.start_s or 0.0
+    return CleanClip(
+        clip_id=row.clip_id,
+        audio=row.audio,
+        start_s=start_s,
+        end_s=round(start_s + measured.duration_s, 6),
+        text=row.text,
+        recording_id=row.recording_id,
+        speaker_id=row.speaker_id,
+        language=row.language,
+        audio_sha256=row.audio_sha256,
+        samples_sha256=measured.samples_sha256,
+        duration_s=measured.duration_s,
+        ref_audio=row.ref_audio,
+    )
+
+
+def summary(found: Audit) -> dict[str, float | int]:
+    """Flat metrics for `dvc metrics`: every rule has its line, so that two runs can be compared."""
+    num_lines = len(found.clips) + len(found.rejected)
+    num_dropped = len(found.quarantine)
+    hits = Counter(finding.rule for finding in found.findings)
+    return {
+        "rows": num_lines,
+        "kept": len(found.clean),
+        "dropped": num_dropped,
+        "dropped_share": round(num_dropped / num_lines, 6),
+        "dropped_not_a_row": len(found.rejected),
+        **{f"dropped_{rule.code}": hits[rule.code] for rule in ALL_RULES if rule.action == "drop"},
+        **{f"warned_{rule.code}": hits[rule.code] for rule in ALL_RULES if rule.action == "warn"},
+        "minutes_before": round(sum(clip.measure.duration_s or 0.0 for clip in found.clips) / 60, 3),
+        "minutes_kept": round(sum(clip.duration_s for clip in found.clean) / 60, 3),
+        f"bad_share_of_steps_of_{STEP_CLIPS}": round(contamination(num_dropped / num_lines, STEP_CLIPS), 6),
+    }
+
+
+def contamination(bad_share: float, step_clips: int) -> float:
+    """The share of training steps that meet at least one bad row when clips are drawn at random: 1 - (1 - p)^N."""
+    return 1.0 - (1.0 - bad_share) ** step_clips
+
+
+def _joined(rows: Sequence[ManifestRow], measures: Iterable[ClipMeasure]) -> list[Clip]:
+    by_id = {measure.clip_id: measure for measure in measures}
+    if len(by_id) != len(rows) or any(row.clip_id not in by_id for row in rows):
+        raise RecordError("data/measured/clips.parquet is not of these rows. Run: dvc repro measure")
+    return [Clip(row, by_id[row.clip_id]) for row in sorted(rows, key=lambda row: row.line)]
+
+
+def _in_order(clips: Sequence[Clip], findings: Iterable[Finding]) -> list[Finding]:
+    """By line of the manifest, then by rule."""
+    line = {clip.row.clip_id: clip.row.line for clip in clips}
+    place = {rule.code: number for number, rule in enumerate(ALL_RULES)}
+    return sorted(findings, key=lambda finding: (line[finding.clip_id], place[finding.rule]))
+
+
+def _quarantine(
+    bad: Iterable[Clip], rejected: Iterable[RejectedLine], findings: Iterable[Finding]
+) -> list[Quarantined]:
+    by_clip: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_clip.setdefault(finding.clip_id, []).append(finding)
+    rows = [
+        Quarantined(
+            line=clip.row.line,
+            clip_id=clip.row.clip_id,
+            user_id=clip.row.user_id,
+            audio=clip.row.audio,
+            text=clip.row.text,
+            reasons=[finding.rule for finding in by_clip[clip.row.clip_id]],
+            details=[f"{finding.value} ({finding.threshold})" for finding in by_clip[clip.row.clip_id]],
+        )
+        for clip in bad
+    ]
+    lines = [
+        Quarantined(one.line, None, None, None, None, [one.problem], [f"{one.detail}: {one.excerpt}"])
+        for one in rejected
+    ]
+    return sorted([*rows, *lines], key=lambda one: one.line)

@@ -1,0 +1,215 @@
+"""Who may be trained on: one record per speaker under consent/, and everything that is missing in it.
+
+The gate asks for the purpose `train`, promotion for `clone`. The fields are explained in consent/README.md. Only a record's
+sha256 and what it allows ever leave that directory.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from voicelathe import digest, layout, records
+from voicelathe.errors import ConsentError, RecordError
+
+SCHEMA = "voicelathe.consent/1"
+SPEAKER = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"  # it becomes a file name
+PURPOSES = ("train", "clone", "commercial", "ads", "political")
+GRANTED_BY = {"adult": "self", "minor": "guardian", "deceased": "estate"}
+EVIDENCE = ("signed_pdf", "audio_statement", "licence")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A document or recording that shows the consent; `path` only where the file is in this repository."""
+
+    type: str
+    sha256: str
+    path: str | None
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What one speaker allows. Days are ISO, first and last included; an empty list allows nothing, "*" anything."""
+
+    schema: str
+    speaker_id: str
+    subject_kind: str
+    granted_by: str
+    purposes: dict[str, bool]
+    languages: list[str]
+    models_allowed: list[str]
+    territories: list[str]
+    valid_from: str
+    valid_until: str | None
+    revocable: bool
+    revoked_at: str | None
+    evidence: list[Evidence]
+    statement_audio_sha256: str | None
+    statement_text: str | None
+    speaker_embedding_check: dict[str, Any] | None
+    compensation_ref: str | None
+    contact_ref: str | None
+    disclosure_required: bool
+    watermark_required: bool
+    issued_by: str
+    signature: str | None
+
+
+def path_of(speaker_id: str, directory: Path = layout.CONSENT) -> Path:
+    """Where a speaker's record lies. Raises ConsentError for an id that cannot be a file name."""
+    if not re.fullmatch(SPEAKER, speaker_id):
+        raise ConsentError(
+            f"speaker_id {speaker_id[:80]!r} cannot name a consent record: letters, digits, '.', '_' and '-', at most 64. "
+            f"Rename the speaker in the manifest."
+        )
+    return directory / f"{speaker_id}.json"
+
+
+def load(speaker_id: str, directory: Path = layout.CONSENT) -> Consent:
+    """Read a record. Raises ConsentError when it is missing, is no record, or is somebody else's."""
+    path = path_of(speaker_id, directory)
+    if not path.is_file():
+        raise ConsentError(
+            f"{path} is missing. Write it with the speaker: voicelathe consent new {speaker_id}"
+        )
+    try:
+        consent = records.from_json(Consent, _with_paths(digest.read_json(path)), str(path))
+    except (RecordError, ValueError) as problem:
+        said = str(problem).removesuffix(" Run its stage again.")
+        raise ConsentError(f"{path} is not a consent record: {said} Correct it; see {directory}/README.md.") from None
+    if consent.speaker_id != speaker_id:
+        raise ConsentError(
+            f"{path} is the record of {consent.speaker_id!r}, not of {speaker_id!r}. Correct or rename it."
+        )
+    return consent
+
+
+def problems(
+    speaker_id: str, purpose: str, on: date, languages: Iterable[str] = (), directory: Path = layout.CONSENT
+) -> list[str]:
+    """Everything that keeps a speaker from being used for a purpose on a day; empty when nothing does."""
+    try:
+        consent = load(speaker_id, directory)
+        return [
+            f"{path_of(speaker_id, directory)}: {text}" for text in _problems(consent, purpose, on, languages)
+        ]
+    except ConsentError as problem:
+        return [str(problem)]
+
+
+def require(
+    speakers: Mapping[str, Iterable[str]], purpose: str, on: date, directory: Path = layout.CONSENT
+) -> dict[str, str]:
+    """sha256 of every speaker's record; `speakers` names the languages used of each. Raises ConsentError with all problems."""
+    found = [
+        text for name in sorted(speakers) for text in problems(name, purpose, on, speakers[name], directory)
+    ]
+    if found:
+        lines = "\n".join(f"  {text}" for text in found)
+        raise ConsentError(f"No valid consent for purpose {purpose!r} on {on.isoformat()}:\n{lines}")
+    return digests(speakers, directory)
+
+
+def digests(speakers: Iterable[str], directory: Path = layout.CONSENT) -> dict[str, str]:
+    """sha256 of each speaker's record; empty for a speaker without one, which only policy `research` lets through."""
+    return {name: _digest(name, directory) for name in sorted(speakers)}
+
+
+def _digest(speaker_id: str, directory: Path) -> str:
+    try:
+        path = path_of(speaker_id, directory)
+    except ConsentError:
+        return ""
+    return digest.of_file(path) if path.is_file() else ""
+
+
+def new_record(
+    speaker_id: str,
+    purposes: Sequence[str],
+    languages: Sequence[str],
+    valid_from: date,
+    issued_by: str,
+    subject_kind: str = "adult",
+) -> dict[str, Any]:
+    """A record to complete and sign. Its evidence and contact are empty, so it is not valid yet."""
+    path_of(speaker_id)
+    if unknown := sorted(set(purposes) - set(PURPOSES)):
+        raise ConsentError(f"purpose {unknown[0]!r} is none of {', '.join(PURPOSES)}.")
+    if subject_kind not in GRANTED_BY:
+        raise ConsentError(f"subject_kind {subject_kind!r} is none of {', '.join(GRANTED_BY)}.")
+    nothing = dict.fromkeys(("statement_audio_sha256", "statement_text", "speaker_embedding_check"))
+    record = Consent(
+        schema=SCHEMA,
+        speaker_id=speaker_id,
+        subject_kind=subject_kind,
+        granted_by=GRANTED_BY[subject_kind],
+        purposes={purpose: purpose in purposes for purpose in PURPOSES},
+        languages=list(languages),
+        models_allowed=["*"],
+        territories=["*"],
+        valid_from=valid_from.isoformat(),
+        valid_until=None,
+        revocable=True,
+        revoked_at=None,
+        evidence=[],
+        **nothing,
+        compensation_ref=None,
+        contact_ref=None,
+        disclosure_required=True,
+        watermark_required=False,
+        issued_by=issued_by,
+        signature=None,
+    )
+    return asdict(record)
+
+
+def _with_paths(raw: Any) -> Any:
+    """The record with the one field filled in that may be left out: the path of a piece of evidence."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("evidence"), list):
+        return raw
+    return {
+        **raw,
+        "evidence": [{"path": None, **one} if isinstance(one, dict) else one for one in raw["evidence"]],
+    }
+
+
+def _problems(consent: Consent, purpose: str, on: date, languages: Iterable[str]) -> Iterator[str]:
+    if consent.schema != SCHEMA:
+        yield f"schema is {consent.schema!r}, this version reads {SCHEMA!r}"
+    if consent.subject_kind not in GRANTED_BY:
+        yield f"subject_kind is {consent.subject_kind!r}, not one of {', '.join(GRANTED_BY)}"
+    elif consent.granted_by != GRANTED_BY[consent.subject_kind]:
+        yield f"granted_by is {consent.granted_by!r}; for {consent.subject_kind} it is {GRANTED_BY[consent.subject_kind]}"
+    if consent.purposes.get(purpose) is not True:
+        yield f"purposes.{purpose} is not true"
+    for language in sorted(set(languages) - set(consent.languages)):
+        if "*" not in consent.languages:
+            yield f"languages {consent.languages} do not hold {language!r}"
+    yield from _when(consent, on)
+    if not consent.evidence:
+        yield "evidence is empty; name a signed document, a spoken statement or a licence by its sha256"
+    for one in consent.evidence:
+        if one.type not in EVIDENCE or not re.fullmatch("[0-9a-f]{64}", str(one.sha256)):
+            yield f"evidence {one.type!r} with sha256 {one.sha256!r}: needs one of {', '.join(EVIDENCE)} and 64 hex digits"
+    if not consent.contact_ref:
+        yield "contact_ref is empty; say where this person can be reached"
+
+
+def _when(consent: Consent, on: date) -> Iterator[str]:
+    try:
+        first = date.fromisoformat(consent.valid_from)
+        last, revoked = (
+            date.fromisoformat(day) if day else None for day in (consent.valid_until, consent.revoked_at)
+        )
+    except (TypeError, ValueError) as problem:
+        yield f"valid_from, valid_until or revoked_at is not a day such as 2026-11-21 ({problem})"
+        return
+    if on < first:
+        yield f"valid_from is {consent.valid_from}"
+    if last is not None and on > last:
+        yield f"valid_until was {consent.valid_until}"
+    if revoked is not None and on >= revoked:
+        yield f"revoked_at is {consent.revoked_at}"

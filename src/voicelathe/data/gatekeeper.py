@@ -1,0 +1,102 @@
+"""What the gate stage decides: the suite over the splits, consent of every speaker, and the pass that training needs.
+
+The report is written first, whatever it says; only then does a failure stop the pipeline.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+from voicelathe import digest, layout, records, settings
+from voicelathe.data import consent, gate, gate_report, gate_table
+from voicelathe.data.gate import Check, Verdict
+from voicelathe.errors import ConsentError, GateError
+from voicelathe.records import CleanClip, ClipMeasure, ManifestRow
+
+SHOWN_IDS = 5
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the gate reads. `inputs` are the files it came from, with their sha256."""
+
+    splits: Mapping[str, Sequence[CleanClip]]
+    rows: Sequence[ManifestRow]
+    measures: Sequence[ClipMeasure]
+    inputs: Mapping[str, str]
+
+
+def decide(data: Data, limits: settings.Gate, policy: str, on: date, out: Path) -> records.Passed:
+    """Write report.json and report.html into `out`, and passed.json only when nothing critical failed.
+
+    Raises GateError with the checks that failed and the first clips of each, or ConsentError with every speaker's problems.
+    """
+    (out / "passed.json").unlink(missing_ok=True)
+    verdict = gate.judge(gate_table.of_splits(data.splits, data.rows, data.measures), limits)
+    before = gate.judge(gate_table.of_manifest(data.rows, data.measures), limits)
+    speakers = languages_of(data.splits)
+    refused = [text for name in speakers for text in consent.problems(name, "train", on, speakers[name])]
+    is_open = not verdict.failures and (not refused or policy == "research")
+    digest.write_json(out / "report.json", _report(is_open, policy, verdict, before, refused, data.inputs))
+    digest.write_text(
+        out / "report.html", gate_report.render(verdict, before, policy, sorted(speakers), refused)
+    )
+    _require(verdict, out)
+    if refused and policy == "required":
+        raise ConsentError(
+            f"The gate is closed: no valid consent for training, see {out / 'report.html'}:\n"
+            + "\n".join(f"  {text}" for text in refused)
+        )
+    passed = records.Passed(
+        splits={name: data.inputs[layout.split(name).as_posix()] for name in layout.SPLITS},
+        policy=policy,
+        speakers=consent.digests(speakers),
+        inputs=dict(data.inputs),
+    )
+    digest.write_json(out / "passed.json", records.to_json(passed))
+    return passed
+
+
+def languages_of(splits: Mapping[str, Sequence[CleanClip]]) -> dict[str, list[str]]:
+    """The languages that each speaker is used in."""
+    used: dict[str, set[str]] = {}
+    for clips in splits.values():
+        for clip in clips:
+            used.setdefault(clip.speaker_id, set()).add(clip.language)
+    return {speaker: sorted(languages) for speaker, languages in sorted(used.items())}
+
+
+def _require(verdict: Verdict, out: Path) -> None:
+    if not verdict.failures:
+        return
+    lines = "\n".join(f"  {_failure(check, verdict.num_rows)}" for check in verdict.failures)
+    raise GateError(
+        f"The gate is closed: {len(verdict.failures)} of {len(verdict.checks)} checks failed, see {out / 'report.html'}:\n{lines}\n"
+        f"The audit let these rows through. Correct the data or a threshold under audit in params.yaml, then: dvc repro"
+    )
+
+
+def _failure(check: Check, num_rows: int) -> str:
+    if not check.clip_ids:
+        return f"{check.name}: found {check.observed or 'other values'}, expected {check.limits}"
+    more = ", ..." if check.num_unexpected > SHOWN_IDS else ""
+    return f"{check.name}: {check.num_unexpected} of {num_rows} rows, {', '.join(check.clip_ids[:SHOWN_IDS])}{more}"
+
+
+def _report(
+    is_open: bool,
+    policy: str,
+    verdict: Verdict,
+    before: Verdict,
+    refused: Sequence[str],
+    inputs: Mapping[str, str],
+) -> dict[str, object]:
+    return {
+        "passed": is_open,
+        "policy": policy,
+        "consent_problems": list(refused),
+        "splits": asdict(verdict),
+        "raw_manifest_split_by_rows": asdict(before),
+        "inputs": dict(inputs),
+    }

@@ -1,0 +1,96 @@
+"""Rules that compare rows: the same audio twice, overlapping cuts of one file, one id for two rows.
+
+Of rows that repeat each other one is kept: the first in the manifest among those that no other rule drops. So a bad row never
+pushes out a good one. When the same audio has two different texts, nobody can know which is right, and all of them go.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from voicelathe import settings
+from voicelathe.data import text
+from voicelathe.data.rules import Clip, Rule, drop, warn
+from voicelathe.records import Finding
+
+EXACT_DUPLICATE = drop(
+    "exact_duplicate", "The very same samples again: the clip counts twice and can be in two splits."
+)
+CONFLICTING_TEXT = drop(
+    "conflicting_text", "The very same samples have different texts, and only one of them can be right."
+)
+OVERLAP = drop(
+    "overlap",
+    "Cut from the same seconds of a file as another clip, so its text is learned from the same audio twice.",
+)
+DUPLICATE_ID = warn(
+    "duplicate_id", "Another row has the same id, so whoever looks for this one by id can find the other."
+)
+RULES: tuple[Rule, ...] = (EXACT_DUPLICATE, CONFLICTING_TEXT, OVERLAP, DUPLICATE_ID)
+
+
+def judge(clips: Sequence[Clip], dropped: Collection[str], audit: settings.Audit) -> list[Finding]:
+    """Findings over all rows; `dropped` are the ids of the clips that another rule drops."""
+    ranked = sorted(clips, key=lambda clip: (clip.row.clip_id in dropped, clip.row.line))
+    same = list(_same_audio(ranked, dropped))
+    repeated = {finding.clip_id for finding in same}
+    overlaps = _overlaps(
+        [clip for clip in ranked if clip.row.clip_id not in repeated], audit.min_overlap_share
+    )
+    return [*same, *overlaps, *_same_ids(ranked)]
+
+
+def _groups(ranked: Iterable[Clip], key: str) -> list[list[Clip]]:
+    """Clips that agree in a field of their row or measure, in the order of their rank; None agrees with nothing."""
+    groups: dict[str, list[Clip]] = {}
+    for clip in ranked:
+        value = getattr(clip.measure if hasattr(clip.measure, key) else clip.row, key)
+        if value is not None:
+            groups.setdefault(value, []).append(clip)
+    return list(groups.values())
+
+
+def _same_audio(ranked: Sequence[Clip], dropped: Collection[str]) -> Iterator[Finding]:
+    for first, *others in _groups(ranked, "samples_sha256"):
+        sound = [clip for clip in (first, *others) if clip.row.clip_id not in dropped]
+        if len({text.words(clip.row.text) for clip in sound}) > 1:
+            lines = ", ".join(str(clip.row.line) for clip in sound[:5])
+            yield from (
+                CONFLICTING_TEXT.finding(clip.row.clip_id, (f"lines {lines}", "one text")) for clip in sound
+            )
+        for clip in others:
+            yield EXACT_DUPLICATE.finding(clip.row.clip_id, (f"as line {first.row.line}", "once"))
+
+
+def _overlaps(ranked: Sequence[Clip], min_share: float) -> Iterator[Finding]:
+    for members in _groups(ranked, "audio_sha256"):
+        yield from _overlaps_in_file([clip for clip in members if clip.measure.duration_s], min_share)
+
+
+def _overlaps_in_file(ranked: Sequence[Clip], min_share: float) -> Iterator[Finding]:
+    """Take clips by rank; what shares enough of the shorter one's time with a clip already taken is an overlap."""
+    taken: list[tuple[float, float, int]] = []
+    longest_s = max((clip.measure.duration_s or 0.0 for clip in ranked), default=0.0)
+    for clip in ranked:
+        start_s, length_s = clip.row.start_s or 0.0, clip.measure.duration_s or 0.0
+        end_s = start_s + length_s
+        shared_s, with_line = 0.0, 0
+        for at in range(bisect_left(taken, (start_s - longest_s,)), len(taken)):
+            start, end, line = taken[at]
+            if start >= end_s:
+                break
+            share = (min(end, end_s) - max(start, start_s)) / min(length_s, end - start)
+            if share >= min_share and share > shared_s:
+                shared_s, with_line = share, line
+        if with_line:
+            yield OVERLAP.finding(
+                clip.row.clip_id, (f"{shared_s:.2f} of it with line {with_line}", f"less than {min_share:g}")
+            )
+        else:
+            insort(taken, (start_s, end_s, clip.row.line))
+
+
+def _same_ids(ranked: Sequence[Clip]) -> Iterator[Finding]:
+    for members in _groups(ranked, "user_id"):
+        first, *others = sorted(members, key=lambda clip: clip.row.line)
+        for clip in others:
+            yield DUPLICATE_ID.finding(clip.row.clip_id, (f"id of line {first.row.line}, too", "once"))

@@ -1,0 +1,228 @@
+"""The audit as a page: what was dropped, why, what that would have done to a training run, and what is left."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from voicelathe.data import clean, rules
+from voicelathe.data.clean import Audit
+from voicelathe.data.page import bar, cards, counted, escape, histogram, page, percent, table
+from voicelathe.data.rules import Clip, Rule
+from voicelathe.records import Finding, RejectedLine
+
+NUM_EXAMPLES = 20
+STEP_SIZES = (1, 4, 8, 16, 32)
+NOT_A_ROW = "not_a_row"
+DURATION_EDGES = [round(0.25 * at, 2) for at in range(25)]
+PACE_EDGES = [float(2 * at) for at in range(21)]
+LEVEL_EDGES = [-50 + 2.5 * at for at in range(21)]
+
+
+def render(found: Audit) -> str:
+    """The page. The same audit gives the same bytes."""
+    parts = [
+        _headline(found),
+        _contamination(found),
+        _rules(found),
+        _charts(found),
+        _kept(found),
+        _examples(found),
+        _silent_rules(found),
+    ]
+    return page("Data audit", "\n".join(parts))
+
+
+def _headline(found: Audit) -> str:
+    figures = clean.summary(found)
+    lines, kept, dropped = int(figures["rows"]), len(found.clean), len(found.quarantine)
+    recordings = {clip.recording_id for clip in found.clean}
+    return (
+        "<h1>What is in the raw manifest</h1>"
+        "<p>Every row was measured and judged. What is dropped stays in <code>quarantine.jsonl</code> with all of its reasons; "
+        "nothing was corrected, and no file was changed.</p>"
+        + cards(
+            [
+                (str(lines), "lines in the raw manifest"),
+                (str(kept), f"rows kept, {percent(kept / lines)}"),
+                (str(dropped), f"dropped, {percent(dropped / lines)}"),
+                (f"{figures['minutes_kept']:.1f} min", f"of audio kept, of {figures['minutes_before']:.1f}"),
+                (str(len(recordings)), "source recordings with kept rows"),
+            ]
+        )
+    )
+
+
+def _contamination(found: Audit) -> str:
+    share = len(found.quarantine) / (len(found.clips) + len(found.rejected))
+    rows = [
+        [str(size), percent(clean.contamination(share, size)), bar(clean.contamination(share, size), "lost")]
+        for size in STEP_SIZES
+    ]
+    return (
+        "<h2>What this manifest would have done</h2>"
+        f"<p>With {percent(share)} bad rows, drawn at random, a training step of N clips holds at least one of them with probability "
+        "1 \u2212 (1 \u2212 p)<sup>N</sup>. The loss of such a step says little about the model.</p>"
+        + table(
+            "Steps that meet at least one bad row",
+            ["Clips in a step", "Bad steps", ""],
+            rows,
+            numeric=[0, 1],
+            is_narrow=True,
+        )
+    )
+
+
+def _rules(found: Audit) -> str:
+    hits = Counter(finding.rule for finding in found.findings)
+    alone = _only_reason(found.findings)
+    num_lines = len(found.clips) + len(found.rejected)
+    broken = sorted(
+        (rule for rule in clean.ALL_RULES if hits[rule.code]),
+        key=lambda rule: (rule.action != "drop", -hits[rule.code]),
+    )
+    rows = [_rule_row(rule, hits[rule.code], alone[rule.code], num_lines) for rule in broken]
+    if found.rejected:
+        rule = rules.drop(
+            NOT_A_ROW,
+            "The line is no row: not JSON, a duplicate key, a missing field. Its number is in the quarantine.",
+        )
+        rows.insert(0, _rule_row(rule, len(found.rejected), len(found.rejected), num_lines))
+    caption = "A row can break several rules; \u201conly\u201d counts the rows that no other rule would have dropped"
+    headers = ["Rule", "Why it matters", "Action", "Rows", "Only", "Share", ""]
+    return "<h2>Rules that were broken</h2>" + table(caption, headers, rows, numeric=[3, 4, 5])
+
+
+def _rule_row(rule: Rule, num: int, alone: int, num_lines: int) -> list[str]:
+    is_drop = rule.action == "drop"
+    return [
+        f'<a href="#{rule.code}"><code>{rule.code}</code></a>',
+        escape(rule.reason),
+        f'<span class="tag {"bad" if is_drop else "warn"}">{rule.action}</span>',
+        str(num),
+        str(alone) if is_drop else "",
+        percent(num / num_lines),
+        bar(num / num_lines, "lost"),
+    ]
+
+
+def _only_reason(findings: Iterable[Finding]) -> Counter[str]:
+    by_clip: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.action == "drop":
+            by_clip.setdefault(finding.clip_id, []).append(finding.rule)
+    return Counter(codes[0] for codes in by_clip.values() if len(codes) == 1)
+
+
+def _charts(found: Audit) -> str:
+    bad = {one.clip_id for one in found.quarantine}
+    kept = [clip for clip in found.clips if clip.row.clip_id not in bad]
+    lost = [clip for clip in found.clips if clip.row.clip_id in bad]
+
+    def values(clips: Sequence[Clip], name: str) -> list[float]:
+        seen = (getattr(clip, name) if hasattr(clip, name) else getattr(clip.measure, name) for clip in clips)
+        return [value for value in seen if value is not None]
+
+    charts = [
+        histogram(caption, unit, values(kept, name), values(lost, name), edges)
+        for caption, unit, name, edges in (
+            ("Duration", "seconds", "duration_s", _wide_enough(DURATION_EDGES, values(kept, "duration_s"))),
+            ("Pace", "characters/s of speech", "chars_per_s", PACE_EDGES),
+            ("Loudness", "dBFS (RMS)", "rms_dbfs", LEVEL_EDGES),
+        )
+    ]
+    return (
+        "<h2>Before and after</h2>"
+        '<p><svg class="key" aria-hidden="true"><rect class="kept" width="20" height="20"/></svg> kept \u00a0 '
+        '<svg class="key" aria-hidden="true"><rect class="lost" width="20" height="20"/></svg> dropped. '
+        '<span class="soft">The first and the last bar hold everything beyond; rows without audio or text are in no bar.</span></p>'
+        f'<div class="charts">{"".join(charts)}</div>'
+    )
+
+
+def _wide_enough(edges: list[float], kept: Sequence[float]) -> list[float]:
+    """The edges, stretched by a whole factor so that the kept values fit."""
+    factor = 1 + int(max(kept, default=0.0) // edges[-1])
+    return [edge * factor for edge in edges]
+
+
+def _kept(found: Audit) -> str:
+    groups: dict[tuple[str, str], list[float]] = {}
+    recordings: dict[tuple[str, str], set[str]] = {}
+    for clip in found.clean:
+        groups.setdefault((clip.speaker_id, clip.language), []).append(clip.duration_s)
+        recordings.setdefault((clip.speaker_id, clip.language), set()).add(clip.recording_id)
+    rows = [
+        [
+            escape(speaker),
+            escape(language),
+            str(len(seconds)),
+            f"{sum(seconds) / 60:.1f}",
+            str(len(recordings[speaker, language])),
+        ]
+        for (speaker, language), seconds in sorted(groups.items())
+    ]
+    headers = ["Speaker", "Language", "Clips", "Minutes", "Recordings"]
+    return "<h2>What is left</h2>" + table("Rows that may be trained on", headers, rows, numeric=[2, 3, 4])
+
+
+def _examples(found: Audit) -> str:
+    clips = {clip.row.clip_id: clip for clip in found.clips}
+    by_rule: dict[str, list[Finding]] = {}
+    for finding in found.findings:
+        by_rule.setdefault(finding.rule, []).append(finding)
+    parts = [_rejected(found.rejected)] if found.rejected else []
+    for rule in clean.ALL_RULES:
+        if hits := by_rule.get(rule.code):
+            rows = [_example(clips[finding.clip_id], finding) for finding in hits[:NUM_EXAMPLES]]
+            shown = (
+                counted(len(hits), "row")
+                if len(hits) <= NUM_EXAMPLES
+                else f"the first {NUM_EXAMPLES} of {len(hits)} rows"
+            )
+            headers = ["Line", "Id", "Audio", "Text", "Seen", "Limit"]
+            listed = table(rule.reason, headers, rows, numeric=[0])
+            parts.append(
+                f'<details id="{rule.code}"><summary><code>{rule.code}</code>, {shown}</summary>{listed}</details>'
+            )
+    return "<h2>Examples</h2><p>In the order of the manifest. Lines are counted from 1.</p>" + "".join(parts)
+
+
+def _example(clip: Clip, finding: Finding) -> list[str]:
+    row = clip.row
+    place = (
+        row.audio
+        if row.start_s is None
+        else f"{row.audio} {row.start_s:g}\u2013{'end' if row.end_s is None else f'{row.end_s:g}'} s"
+    )
+    texts = [
+        str(row.line),
+        row.user_id or row.clip_id,
+        _short(place),
+        rules.shown(row.text),
+        finding.value,
+        finding.threshold,
+    ]
+    return [escape(text) for text in texts]
+
+
+def _rejected(lines: Sequence[RejectedLine]) -> str:
+    rows = [
+        [str(one.line), escape(one.problem), escape(one.detail), f"<code>{escape(one.excerpt)}</code>"]
+        for one in lines[:NUM_EXAMPLES]
+    ]
+    listed = table("Lines that are no rows", ["Line", "Problem", "Detail", "Begins with"], rows, numeric=[0])
+    return f'<details id="{NOT_A_ROW}"><summary><code>{NOT_A_ROW}</code>, {counted(len(lines), "line")}</summary>{listed}</details>'
+
+
+def _short(text: str, limit: int = 80) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _silent_rules(found: Audit) -> str:
+    broken = {finding.rule for finding in found.findings}
+    rows = [
+        [f"<code>{rule.code}</code>", escape(rule.reason)]
+        for rule in clean.ALL_RULES
+        if rule.code not in broken
+    ]
+    listed = table("Every row was checked for these, too", ["Rule", "Why it matters"], rows)
+    return f"<h2>Rules that found nothing</h2><details><summary>{counted(len(rows), 'rule')}</summary>{listed}</details>"

@@ -1,0 +1,277 @@
+"""The rules of the audit: what makes a row unfit to train on, why, and what happens to it.
+
+A rule sees one row as its owner described it, and what was measured. Rules that compare rows stand in `repeats`.
+`drop` keeps a row out of training, `warn` only reports it. Thresholds come from `audit` in params.yaml.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from voicelathe import settings
+from voicelathe.data import text
+from voicelathe.data.phrases import Phrases
+from voicelathe.records import ClipMeasure, Finding, ManifestRow
+
+SHOWN_CHARS = 60
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A row and what its audio really is."""
+
+    row: ManifestRow
+    measure: ClipMeasure
+
+    @cached_property
+    def speech_s(self) -> float | None:
+        """Duration without the silence at both ends; None when there is no sound between them."""
+        measured = self.measure
+        if (
+            measured.duration_s is None
+            or measured.leading_silence_s is None
+            or measured.trailing_silence_s is None
+        ):
+            return None
+        speech_s = measured.duration_s - measured.leading_silence_s - measured.trailing_silence_s
+        return speech_s if speech_s > 0 else None
+
+    @cached_property
+    def num_spoken_chars(self) -> int:
+        return text.num_spoken_chars(self.row.text)
+
+    @cached_property
+    def chars_per_s(self) -> float | None:
+        """Characters for each second of speech; None without a text to say or sound to hear."""
+        return (
+            len(text.plain(self.row.text)) / self.speech_s
+            if self.speech_s and self.num_spoken_chars
+            else None
+        )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the rules compare with."""
+
+    audit: settings.Audit
+    phrases: Phrases
+
+
+Seen = tuple[str, str]  # the value seen and the threshold, for people
+Test = Callable[[Clip, Limits], Seen | None]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One reason to doubt a row. `reason` is the sentence that reports show."""
+
+    code: str
+    severity: str  # critical | warning
+    action: str  # drop | warn
+    reason: str
+
+    def finding(self, clip_id: str, seen: Seen) -> Finding:
+        return Finding(clip_id, self.code, self.severity, self.action, *seen)
+
+
+def drop(code: str, reason: str) -> Rule:
+    return Rule(code, "critical", "drop", reason)
+
+
+def warn(code: str, reason: str) -> Rule:
+    return Rule(code, "warning", "warn", reason)
+
+
+def judge(clip: Clip, limits: Limits) -> Iterator[Finding]:
+    """Every rule that one row breaks, in the order of RULES."""
+    for rule, test in RULES.items():
+        if seen := test(clip, limits):
+            yield rule.finding(clip.row.clip_id, seen)
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+def _empty_text(clip: Clip, _: Limits) -> Seen | None:
+    if clip.num_spoken_chars:
+        return None
+    return shown(clip.row.text), "1 letter or digit"
+
+
+def _boilerplate(clip: Clip, limits: Limits) -> Seen | None:
+    """The phrase, with the evidence beside it: how long the clip is, and how fast the phrase would be said."""
+    phrase = limits.phrases.find(clip.row.text) if clip.row.text else None
+    if phrase is None:
+        return None
+    pace = (
+        ""
+        if clip.chars_per_s is None
+        else f" in {clip.measure.duration_s:.2f} s, {clip.chars_per_s:.1f} characters/s"
+    )
+    return f"{phrase}{pace}", limits.audit.phrases
+
+
+def _control_characters(clip: Clip, _: Limits) -> Seen | None:
+    found = text.controls(clip.row.text or "")
+    return (", ".join(found)[:SHOWN_CHARS], "none") if found else None
+
+
+def _long_text(clip: Clip, limits: Limits) -> Seen | None:
+    length, limit = len(clip.row.text or ""), limits.audit.max_text_chars
+    return (f"{length} characters", f"at most {limit}") if length > limit else None
+
+
+def shown(transcript: str | None) -> str:
+    """A transcript for people, its start, with quotes so that an empty one can be seen."""
+    if transcript is None:
+        return "null"
+    cut = transcript if len(transcript) <= SHOWN_CHARS else transcript[:SHOWN_CHARS] + "..."
+    return (
+        '"'
+        + "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in cut)
+        + '"'
+    )
+
+
+# --- audio -----------------------------------------------------------------------------------------------------------
+
+
+def _has_problem(code: str) -> Test:
+    return lambda clip, _: (
+        (clip.measure.detail or code, "audio that can be read") if clip.measure.problem == code else None
+    )
+
+
+def _too_short(clip: Clip, limits: Limits) -> Seen | None:
+    return _below(clip.measure.duration_s, limits.audit.min_duration_s, "s", 3)
+
+
+def _too_long(clip: Clip, limits: Limits) -> Seen | None:
+    return _above(clip.measure.duration_s, limits.audit.max_duration_s, "s", 2)
+
+
+def _nonfinite(clip: Clip, _: Limits) -> Seen | None:
+    return _above(clip.measure.num_nonfinite, 0, "samples", 0)
+
+
+def _clipped(clip: Clip, limits: Limits) -> Seen | None:
+    return _above(clip.measure.clipped_share, limits.audit.max_clipped_share, "of the samples", 4)
+
+
+def _silent(clip: Clip, limits: Limits) -> Seen | None:
+    return _above(clip.measure.silence_share, limits.audit.max_silence_share, "of the clip", 2)
+
+
+def _steady(clip: Clip, limits: Limits) -> Seen | None:
+    return _below(clip.measure.level_spread_db, limits.audit.min_level_spread_db, "dB", 1)
+
+
+def _edge_silence(clip: Clip, limits: Limits) -> Seen | None:
+    edges = (clip.measure.leading_silence_s, clip.measure.trailing_silence_s)
+    return _above(
+        max((edge for edge in edges if edge is not None), default=None),
+        limits.audit.max_edge_silence_s,
+        "s",
+        2,
+    )
+
+
+def _channels(clip: Clip, _: Limits) -> Seen | None:
+    return _above(clip.measure.num_channels, 1, "channels", 0)
+
+
+def _declared_rate(clip: Clip, _: Limits) -> Seen | None:
+    declared, real = clip.row.sample_rate_hz, clip.measure.file_rate_hz
+    if declared is None or real is None or declared == real:
+        return None
+    return f"{declared} Hz declared", f"{real} Hz in the file"
+
+
+def _file_rate(clip: Clip, limits: Limits) -> Seen | None:
+    real, allowed = clip.measure.file_rate_hz, limits.audit.sample_rates_hz
+    return (
+        (f"{real} Hz", f"one of {', '.join(map(str, allowed))}")
+        if real is not None and real not in allowed
+        else None
+    )
+
+
+def _too_fast(clip: Clip, limits: Limits) -> Seen | None:
+    return _above(clip.chars_per_s, limits.audit.max_chars_per_s, "characters/s", 1)
+
+
+def _too_slow(clip: Clip, limits: Limits) -> Seen | None:
+    return _below(clip.chars_per_s, limits.audit.min_chars_per_s, "characters/s", 1)
+
+
+def _above(value: float | None, limit: float, unit: str, digits: int) -> Seen | None:
+    return (
+        (f"{value:.{digits}f} {unit}", f"at most {limit:g}") if value is not None and value > limit else None
+    )
+
+
+def _below(value: float | None, limit: float, unit: str, digits: int) -> Seen | None:
+    return (
+        (f"{value:.{digits}f} {unit}", f"at least {limit:g}") if value is not None and value < limit else None
+    )
+
+
+# --- all of them -----------------------------------------------------------------------------------------------------
+
+UNUSABLE_AUDIO = {
+    "missing": "The file is not there, so there is nothing to train on.",
+    "outside_root": "The path leaves the audio root; what lies outside was never meant to be read.",
+    "absolute_path": "The path is absolute, so the manifest only works on one machine and could name any file.",
+    "invalid_path": "The path holds control characters or backslashes, or is too long to be a name.",
+    "symlink": "A link below the audio root can point anywhere, and its target can change unnoticed.",
+    "not_regular": "A directory, FIFO or device is not a recording.",
+    "unsupported_type": "Only WAV, FLAC, Ogg, Opus and MP3 are read, and the name must agree with the content.",
+    "unreadable": "The file cannot be opened or decoded.",
+    "truncated": "The file ends before its header says it does, so the words at the end are missing.",
+    "bad_header": "The header contradicts the file, so what is decoded is not what was recorded.",
+    "bad_slice": "Start and end do not lie inside the file, in this order.",
+    "over_limit": "Rate, channels or length are beyond what can be decoded safely.",
+    "no_samples": "There is no audio between start and end.",
+}
+
+RULES: dict[Rule, Test] = {
+    drop(
+        "empty_text", "Nothing in the transcript can be said: the model learns to speak without words."
+    ): _empty_text,
+    drop(
+        "boilerplate", "A phrase of subtitle files and speech recognisers, which the audio hardly ever says."
+    ): _boilerplate,
+    drop(
+        "control_characters", "Control or direction characters have no sound and break tokenisers and pages."
+    ): _control_characters,
+    drop("long_text", "A transcript this long does not belong to one clip."): _long_text,
+    **{drop(code, reason): _has_problem(code) for code, reason in UNUSABLE_AUDIO.items()},
+    drop(
+        "too_short", "A clip shorter than a syllable carries no speech and makes the losses of a step jump."
+    ): _too_short,
+    drop(
+        "too_long", "A clip longer than the base was trained on does not fit its context or the memory."
+    ): _too_long,
+    drop("nonfinite", "NaN or infinite samples turn the loss, and then every weight, into NaN."): _nonfinite,
+    drop("clipped", "Samples at full scale: the model learns the distortion as part of the voice."): _clipped,
+    drop("silent", "Most of the clip is silence, so the text has nothing to be learned from."): _silent,
+    drop(
+        "steady", "The level hardly moves, as in a hum, a tone or noise; speech has syllables and pauses."
+    ): _steady,
+    drop(
+        "declared_rate",
+        "The file has another sample rate than declared; who trusts the manifest hears another pitch.",
+    ): _declared_rate,
+    drop("file_rate", "A sample rate that no recording is made at points to a wrong header."): _file_rate,
+    drop(
+        "too_fast", "More text than can be said in this time: the clip is cut, sped up or has another text."
+    ): _too_fast,
+    drop(
+        "too_slow", "Less text than the speech takes: words are missing, or the clip is slowed down."
+    ): _too_slow,
+    warn(
+        "edge_silence", "Long silence at an edge teaches the model to start late or not to stop."
+    ): _edge_silence,
+    warn("channels", "More than one channel; the mean of the channels is used."): _channels,
+}

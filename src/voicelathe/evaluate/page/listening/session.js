@@ -1,0 +1,74 @@
+// What one listener has answered, where it is kept, and the file it becomes.
+const KEPT_AS = "voicelathe-listening:" + page.sweep;
+
+// Storage throws in a sandboxed frame; then the page works without it and says so.
+const storage = (() => {
+  try {
+    localStorage.setItem(KEPT_AS + ":test", "1");
+    localStorage.removeItem(KEPT_AS + ":test");
+    return localStorage;
+  } catch { return null; }
+})();
+
+class Session {
+  constructor(listener, mode) {
+    Object.assign(this, { listener, mode, place: 0, answers: {}, finished: false });
+  }
+
+  static kept() {
+    try {
+      const found = JSON.parse(storage.getItem(KEPT_AS));
+      return found && page.trials[found.mode] ? Object.assign(new Session("", "rate"), found) : null;
+    } catch { return null; }
+  }
+
+  keep() { try { storage?.setItem(KEPT_AS, JSON.stringify(this)); } catch { /* full: the page goes on without */ } }
+  static forget() { try { storage?.removeItem(KEPT_AS); } catch { /* nothing kept */ } }
+
+  get trials() { return page.trials[this.mode]; }
+  get trial() { return this.trials[this.place]; }
+
+  // Clips of a trial in the order of this listener's labels: another listener sees them turned round, so no position is favoured.
+  clips(trial) {
+    const turn = parseInt(sha256(this.listener + "\n" + trial.trial).slice(0, 8), 16) % trial.clips.length;
+    return [...trial.clips.slice(turn), ...trial.clips.slice(0, turn)];
+  }
+
+  answer(trial) {
+    return (this.answers[trial.trial] ??= { values: {}, defects: {}, heard: {}, note: "" });
+  }
+
+  // What is still missing in a trial, in words; empty when it is complete.
+  missing(trial) {
+    const answer = this.answer(trial), clips = this.clips(trial);
+    const unheard = clips.map((clip, i) => (answer.heard[clip] ? 0 : i + 1)).filter(Boolean);
+    if (unheard.length) return "Still to be heard: " + unheard.join(", ");
+    const open = clips.map((clip, i) => (Number.isInteger(answer.values[clip]) ? 0 : i + 1)).filter(Boolean);
+    if (open.length) return this.mode === "pair" ? "Choose one, or no difference" : "Still to be judged: " + open.join(", ");
+    return "";
+  }
+
+  get isComplete() { return this.trials.every((trial) => !this.missing(trial)); }
+
+  // Higher is better in every mode; `values` are ratings, places (1 is best) or points.
+  score(trial, clip) {
+    const values = this.answer(trial).values;
+    return this.mode === "rank" ? trial.clips.filter((other) => values[other] > values[clip]).length : values[clip];
+  }
+
+  // The verdict file. Only integers and text, so that Python computes the same digest.
+  sitting(names) {
+    const judgements = this.trials.map((trial) => ({
+      trial: trial.trial, line_id: trial.line, seed: trial.seed, repeats: trial.repeats,
+      note: wellFormed(this.answer(trial).note),
+      opinions: this.clips(trial).map((clip) => ({
+        candidate: names[page.clips[clip].candidate][0],
+        score: this.score(trial, clip),
+        defects: page.defects.map(([code]) => code).filter((code) => (this.answer(trial).defects[clip] ?? []).includes(code)),
+      })),
+    }));
+    const { format, recipe, run_digest, sweep } = page;
+    const content = { format, recipe, run_digest, sweep, listener: wellFormed(this.listener), mode: this.mode, judgements };
+    return { ...content, digest: sha256(canonical(content)) };
+  }
+}

@@ -1,0 +1,63 @@
+"""How is one self-contained page put together? Template, styles, scripts and data in a single file that needs no network.
+
+Templates escape everything by themselves; data reaches scripts as inert JSON; a content security policy allows exactly the styles and
+scripts that were shipped, so a transcript that looks like markup stays text even if an escape were forgotten.
+"""
+
+import base64
+import hashlib
+import json
+from importlib import resources
+from pathlib import PurePosixPath
+from typing import Any
+
+
+def build(template: str, styles: list[str], scripts: list[str], **values: Any) -> str:
+    """Render page/<template>; `style` and `script` of the template are the named files, joined. Equal values give equal bytes."""
+    from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
+    from markupsafe import Markup
+
+    class Packaged(BaseLoader):
+        def get_source(self, environment: Environment, name: str) -> tuple[str, None, None]:
+            try:
+                return asset(name), None, None
+            except FileNotFoundError:
+                raise TemplateNotFound(name) from None
+
+    environment = Environment(
+        loader=Packaged(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    style, script = "\n".join(map(asset, styles)), "\n".join(map(asset, scripts))
+    return environment.get_template(template).render(
+        **values, policy=policy(style, script), style=Markup(style), script=Markup(script)
+    )
+
+
+def asset(name: str) -> str:
+    """A text file that ships with the package."""
+    parts = PurePosixPath("page", name).parts
+    return resources.files("voicelathe.evaluate").joinpath(*parts).read_text(encoding="utf-8")
+
+
+def policy(style: str, script: str) -> str:
+    """Content security policy: this style, this script, embedded media, and nothing from anywhere else."""
+    return (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
+        "img-src data:; media-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def data_block(value: object) -> str:
+    """JSON that can stand inside a script element: nothing in it can end the element or the line."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def base64_text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

@@ -1,0 +1,222 @@
+"""Why was this checkpoint chosen? One offline page per recipe: the decision in plain words, then everything it rests on.
+
+It shows what the selection record holds and decides nothing itself. Pictures are SVG, samples lie inside the file, and equal inputs
+give equal bytes: no date, no machine, no measured time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from voicelathe import records
+from voicelathe.evaluate import charts, design, pages, reasons, sound
+from voicelathe.evaluate.selection import FEW_RECORDINGS
+from voicelathe.records import CheckpointRecord, Interval, Ranked, RunRecord, SampleRecord, Selection, StepRecord
+
+STYLES = ["common.css", "report.css"]
+SCRIPTS = ["report.js"]
+PROBLEMS = {
+    "empty": "nothing was spoken",
+    "silent": "only silence",
+    "nonfinite": "not a number in the audio",
+    "runaway": "cut at the length limit",
+}
+
+
+def render(
+    run: RunRecord,
+    selection: Selection,
+    steps: Sequence[StepRecord],
+    checkpoints: Sequence[CheckpointRecord],
+    samples: Sequence[SampleRecord],
+    root: Path,
+) -> str:
+    """The page. Raises RecordError when the file of a sample is missing or is not the one that was spoken."""
+    heard = [one for one in samples if design.is_hearable(one)]
+    audio = sound.encode([sound.load(one, root) for one in heard])
+    places = {(one.candidate, one.line_id, one.seed): number for number, one in enumerate(heard)}
+    return pages.build(
+        "report.html",
+        STYLES,
+        SCRIPTS,
+        run=run,
+        selection=selection,
+        ships=selection.decision == "ship",
+        headline=_headline(selection),
+        tiles=_tiles(selection),
+        rows=[_row(selection, row) for row in selection.ranking],
+        components=sorted(selection.loss_weights),
+        shows_clips=selection.num_recordings < FEW_RECORDINGS,
+        losses=_loss_charts(selection),
+        robustness=_weight_charts(selection),
+        training=_training_charts(steps),
+        num_steps=len(steps),
+        table=_samples(selection, samples, places),
+        lines=_lines(samples),
+        listening=selection.listening,
+        spoken=lambda name: reasons.spoken(selection, name),
+        interval=_interval,
+        identity=_identity(run),
+        settings=sorted(records.to_json(run.identity.train).items()),
+        disk=[(one, _size(one.bytes)) for one in checkpoints],
+        disk_total=_size(sum(one.bytes for one in checkpoints if one.step)),
+        audio=[(one.mime, pages.base64_text(one.data)) for one in audio],
+    )
+
+
+def _headline(selection: Selection) -> str:
+    if selection.decision == "ship":
+        return f"Ship {reasons.spoken(selection, selection.selected)}"
+    return "Do not ship: " + ("every checkpoint has a veto" if selection.nominee is None else "the base is not beaten")
+
+
+def _tiles(selection: Selection) -> list[tuple[str, str, str]]:
+    """(caption, figure, explanation) of what a hurried reader needs."""
+    comparison, base = selection.against_base, next(row for row in selection.ranking if row.step == 0)
+    tiles = [("base", f"{base.total:.4f}", "validation total before training")]
+    if comparison is not None:
+        chosen = next(row for row in selection.ranking if row.candidate == comparison.candidate)
+        change = comparison.difference / base.total if base.total else 0.0
+        tiles.insert(0, (reasons.spoken(selection, chosen.candidate), f"{chosen.total:.4f}", f"validation total, {change:+.1%} against the base".replace("-", "\u2212")))
+        if chosen.win_probability is not None:
+            tiles.append(("chance to be lowest", f"{chosen.win_probability:.0%}", "share of resampled validation sets"))
+    if selection.margin is not None:
+        tiles.append(("margin", f"{selection.margin:.4f}", f"to {reasons.spoken(selection, selection.runner_up)}"))
+    recordings = f"from {selection.num_recordings} recording" + ("s" if selection.num_recordings != 1 else "")
+    return [*tiles, ("evidence", f"{selection.num_clips} clip" + ("s" if selection.num_clips != 1 else ""), recordings)]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One line of the candidates' table."""
+
+    ranked: Ranked
+    label: str
+    badges: list[tuple[str, str]]  # class, text
+    share: float | None
+
+
+def _row(selection: Selection, row: Ranked) -> _Row:
+    badges = []
+    if row.candidate == selection.selected:
+        badges.append(("good", "ships"))
+    if row.candidate == selection.nominee and row.candidate != selection.selected:
+        badges.append(("", "nominated"))
+    if row.step and row.is_tied and not row.vetoes:
+        badges.append(("", "tie"))
+    if row.step == 0:
+        badges.append(("warn", "untrained base") if not selection.base_trained else ("", "before training"))
+    if row.step and row.step == max(one.step for one in selection.ranking):
+        badges.append(("", "last"))
+    badges += [("bad", f"veto: {veto}") for veto in row.vetoes[:2]]
+    return _Row(row, design.label(row.step, row.lora_scale), badges, row.win_probability)
+
+
+def _loss_charts(selection: Selection) -> list[tuple[str, Markup]]:
+    """The total, then each component: a falling component beside a rising total is the final-checkpoint trap."""
+    pictures = [("weighted total", _loss_chart(selection, None))]
+    return pictures + [(f"loss/{name}", _loss_chart(selection, name)) for name in sorted(selection.loss_weights)]
+
+
+def _loss_chart(selection: Selection, component: str | None) -> Markup:
+    def value(row: Ranked) -> float:
+        return row.total if component is None else row.losses[component]
+
+    tuned = sorted((row for row in selection.ranking if row.step), key=lambda row: row.step)
+    nominee = next((row for row in tuned if row.candidate == selection.nominee), None)
+    lines = []
+    for number, scale in enumerate(sorted({row.lora_scale for row in tuned}, key=lambda scale: scale or 0.0)):
+        rows = [row for row in tuned if row.lora_scale == scale]
+        whiskers = [_whisker(row, nominee) if component is None else None for row in rows]
+        name = "checkpoints" if scale is None else f"strength {scale:g}"
+        lines.append(charts.Curve(name, [(row.step, value(row)) for row in rows], number % 8 + 1, whiskers))
+    base = next(row for row in selection.ranking if row.step == 0)
+    chosen = selection.selected or selection.nominee
+    marks = [charts.Mark(row.step, value(row), f"step {row.step}", "chosen") for row in tuned if row.candidate == chosen]
+    last = min((row for row in tuned if row.step == tuned[-1].step), key=lambda row: row.total)
+    if last.candidate != chosen:
+        marks.append(charts.Mark(last.step, value(last), "last", "last"))
+    return charts.curves(f"Validation {component or 'total'} of every checkpoint", lines, (value(base), "base"), marks)
+
+
+def _whisker(row: Ranked, nominee: Ranked | None) -> tuple[float, float] | None:
+    """The interval of the distance to the nominee, drawn around the candidate's own total."""
+    interval = row.behind_by_recording or row.behind_by_clip
+    return (nominee.total + interval.low, nominee.total + interval.high) if nominee and interval else None
+
+
+def _weight_charts(selection: Selection) -> list[tuple[str, Markup]]:
+    """One bar a component; a candidate has the same colour in all of them."""
+    winners = sorted({one.candidates[0] for one in selection.robustness})
+    pictures = []
+    for component in sorted({one.component for one in selection.robustness}):
+        spans = []
+        for one in (part for part in selection.robustness if part.component == component):
+            name = " = ".join(reasons.spoken(selection, candidate) for candidate in one.candidates)
+            colour = winners.index(one.candidates[0]) % 8 + 1
+            spans.append(charts.Span(name, name.replace("step ", ""), one.low, one.high, colour))
+        weight = selection.loss_weights[component]
+        pictures.append((component, charts.ranges(f"Winner by the weight of {component}", spans, weight)))
+    return pictures
+
+
+def _training_charts(steps: Sequence[StepRecord]) -> list[tuple[str, Markup]]:
+    if not steps:
+        return []
+    curves = [("loss/total", [(one.step, one.total) for one in steps])]
+    curves += [(f"loss/{name}", [(one.step, one.losses[name]) for one in steps]) for name in sorted(steps[0].losses)]
+    curves += [("grad_norm", [(one.step, one.grad_norm) for one in steps]), ("lr", [(one.step, one.learning_rate) for one in steps])]
+    return [(name, charts.band(f"Training {name}", points, number % 8 + 1)) for number, (name, points) in enumerate(curves)]
+
+
+def _lines(samples: Sequence[SampleRecord]) -> list[tuple[str, int, str]]:
+    return sorted({(one.line_id, one.seed, one.text) for one in samples})
+
+
+def _samples(
+    selection: Selection, samples: Sequence[SampleRecord], places: dict[tuple[str, str, int], int]
+) -> list[tuple[_Row, list[dict[str, Any]]]]:
+    """One row a candidate by step, one cell a line: a player, or the failure that stays visible."""
+    found = {(one.candidate, one.line_id, one.seed): one for one in samples}
+    by_step = sorted(selection.ranking, key=lambda row: (row.step, row.lora_scale or 0.0))
+    table = []
+    for row in by_step:
+        cells = []
+        for line, seed, _ in _lines(samples):
+            one, place = found[row.candidate, line, seed], places.get((row.candidate, line, seed))
+            problem = PROBLEMS.get(one.problem, one.problem) if one.problem else None
+            cells.append({"place": place, "seconds": one.duration_s, "problem": problem, "line": line, "seed": seed})
+        table.append((_row(selection, row), cells))
+    return table
+
+
+def _interval(interval: Interval | None) -> str:
+    return "\u2013" if interval is None else f"{interval.low:+.4f} \u2026 {interval.high:+.4f}".replace("-", "\u2212")
+
+
+def _identity(run: RunRecord) -> list[tuple[str, str]]:
+    one = run.identity
+    return [
+        ("run digest", run.run_digest),
+        ("weights", run.directory),
+        ("base", f"{one.base} ({one.family})"),
+        ("base digest", one.base_digest),
+        ("latents digest", one.latents_digest),
+        ("seed", str(one.seed)),
+        ("machine class", f"{one.device}, {one.threads} threads, torch {one.torch}"),
+        ("train stage revision", str(one.revision)),
+        ("training clips", f"{run.num_train_clips:,}"),
+        ("parameters", f"{run.num_parameters:,}" + (f", {run.num_trainable:,} of them trained" if run.num_trainable is not None else "")),
+    ]
+
+
+def _size(number: int) -> str:
+    value, unit = float(number), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.0f} B" if unit == "B" else f"{value:.2f} {unit}"

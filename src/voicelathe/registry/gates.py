@@ -1,0 +1,213 @@
+"""May this candidate go into production? Every reason against it at once, each with what to do next.
+
+Some may be overridden with a reason that is recorded for ever; consent, licence, data and integrity may not.
+"""
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from voicelathe import checkpoints, digest, families, layout, params, records, settings
+from voicelathe.data import consent
+from voicelathe.errors import PromotionError, VoiceLatheError, listing
+from voicelathe.tracking import files as local
+from voicelathe.tracking.files import RunFiles, Shown
+
+FORBIDDING = ("nc", "noncommercial", "research", "unknown", "proprietary")  # as a part of a licence's name
+
+
+@dataclass(frozen=True)
+class Objection:
+    """One gate that says no."""
+
+    gate: str
+    message: str
+    waivable: bool
+
+
+@dataclass(frozen=True)
+class Case:
+    """A candidate with everything that was looked at to judge it."""
+
+    files: RunFiles
+    shown: Shown
+    params: settings.Params
+    speakers: dict[str, list[str]]  # speaker -> languages of the clips trained on
+    objections: list[Objection]
+    inputs: dict[str, str]
+
+    @property
+    def base(self) -> settings.Base:
+        return self.params.bases[self.files.run.identity.base]
+
+
+def examine(recipe: str, root: Path, chosen: settings.Params, candidate: str | None) -> Case:
+    """Look at everything that speaks against a candidate (None: the selected one); nothing is changed.
+
+    Cost: reads every byte of the candidate's weights and of the base.
+    """
+    files = local.read(recipe, root)
+    shown = _find(files, candidate)
+    speakers = _speakers(root)
+    objections = [
+        *_selection(files, shown),
+        *_evidence(files, shown),
+        *_data(files),
+        *_consent(root, chosen, speakers),
+        *_licence(chosen, files),
+        *_weights(files, shown, chosen),
+    ]
+    paths = [
+        layout.run(recipe, name)
+        for name in ("run.json", "checkpoints.json", "evaluations.jsonl", "samples.jsonl")
+    ]
+    paths += [
+        layout.run(recipe, "selection.json"),
+        layout.GATE,
+        *(layout.CONSENT / f"{one}.json" for one in speakers),
+    ]
+    inputs = digest.of_files({path.as_posix(): root / path for path in paths if (root / path).is_file()})
+    return Case(files, shown, chosen, speakers, objections, inputs)
+
+
+def require(case: Case, because: str | None) -> list[str]:
+    """The gates that `because` overrides. Raises PromotionError with all objections that stand."""
+    standing = [one for one in case.objections if not (one.waivable and because)]
+    if not standing:
+        return sorted({one.gate for one in case.objections})
+    waivable = all(one.waivable for one in standing)
+    raise PromotionError(
+        f"{case.files.run.recipe}: {case.shown.candidate.name} must not go into production:\n"
+        + listing(f"{one.gate}: {one.message}" for one in standing)
+        + ('\nTo do it nevertheless, on the record: --because "the reason"' if waivable else "")
+    )
+
+
+def _find(files: RunFiles, candidate: str | None) -> Shown:
+    wanted = candidate or files.selection.selected
+    if wanted is None:
+        raise PromotionError(
+            f"runs/{files.run.recipe}/selection.json decided {files.selection.decision}: no candidate was selected "
+            f"({'; '.join(files.selection.reasons)}). Name one to override it: --candidate NAME --because TEXT"
+        )
+    for shown in files.candidates:
+        if wanted in (shown.candidate.name, shown.title):
+            return shown
+    names = ", ".join(shown.candidate.name for shown in files.candidates)
+    raise PromotionError(f"{files.run.recipe} has no candidate {wanted!r}. There are: {names}.")
+
+
+def _selection(files: RunFiles, shown: Shown) -> Iterator[Objection]:
+    selection = files.selection
+    if selection.decision != "ship":
+        why = "; ".join(selection.reasons)
+        yield Objection("selection", f"the decision is {selection.decision}: {why}", waivable=True)
+    elif selection.selected != shown.candidate.name:
+        yield Objection(
+            "selection", f"{selection.selected} was selected, not {shown.candidate.name}", waivable=True
+        )
+    for path, expected in selection.inputs.items():
+        if not (files.root / path).exists() or _digest(files.root / path) != expected:
+            message = f"{path} is not the file the decision was made on. Decide again: dvc repro select@{selection.recipe}"
+            yield Objection("selection", message, waivable=False)
+
+
+def _evidence(files: RunFiles, shown: Shown) -> Iterator[Objection]:
+    missing = [one.candidate.name for one in files.candidates if one.evaluation is None]
+    if missing:
+        message = f"not evaluated: {', '.join(missing)}. Run: dvc repro evaluate@{files.run.recipe}"
+        yield Objection("evaluation", message, waivable=False)
+    if not shown.samples:
+        message = f"it never spoke. Run: dvc repro listen@{files.run.recipe}"
+        yield Objection("listening", message, waivable=True)
+    failed = [f"{sample.line_id}: {sample.problem}" for sample in shown.samples if sample.problem]
+    if failed:
+        yield Objection("listening", f"failed samples ({', '.join(failed)})", waivable=True)
+
+
+def _data(files: RunFiles) -> Iterator[Objection]:
+    """The gate must have passed exactly the rows the run was trained on."""
+    again = "Run: dvc repro gate"
+    path = files.root / layout.GATE
+    if not path.is_file():
+        yield Objection(
+            "data gate", f"{layout.GATE} is missing: the data never passed. {again}", waivable=False
+        )
+        return
+    passed = records.read_one(path, records.Passed)
+    trained_on = files.run.inputs.get(layout.split("train").as_posix())
+    if trained_on != passed.splits.get("train"):
+        message = f"{passed.splits.get('train')} passed as training data, but the run was trained on {trained_on}. {again}"
+        yield Objection("data gate", message, waivable=False)
+    for name, sha256 in passed.splits.items():
+        split = files.root / layout.split(name)
+        found = digest.of_file(split) if split.is_file() else None
+        if found != sha256:
+            message = f"{layout.split(name)} has sha256 {found}, but {sha256} passed. {again}"
+            yield Objection("data gate", message, waivable=False)
+    if passed.policy != "required":
+        message = (
+            f"the data passed under consent.policy = {passed.policy}: nothing trained on it may be promoted"
+        )
+        yield Objection("consent", message, waivable=False)
+
+
+def _consent(
+    root: Path, chosen: settings.Params, speakers: Mapping[str, Sequence[str]]
+) -> Iterator[Objection]:
+    if chosen.consent.policy != "required":
+        message = f"consent.policy = {chosen.consent.policy}: nothing trained under it may be promoted"
+        yield Objection("consent", message, waivable=False)
+    for problem in consent_problems(root, speakers):
+        yield Objection("consent", problem, waivable=False)
+
+
+def consent_problems(root: Path, speakers: Mapping[str, Sequence[str]]) -> list[str]:
+    """What is wrong today with the consent of these speakers to a voice of theirs in these languages."""
+    today, place = datetime.datetime.now(datetime.UTC).date(), root / layout.CONSENT
+    return [
+        text for one, used in speakers.items() for text in consent.problems(one, "clone", today, used, place)
+    ]
+
+
+def _speakers(root: Path) -> dict[str, list[str]]:
+    used: dict[str, set[str]] = {}
+    for clip in records.read(root / layout.split("train"), records.CleanClip):
+        used.setdefault(clip.speaker_id, set()).add(clip.language)
+    return {speaker: sorted(languages) for speaker, languages in sorted(used.items())}
+
+
+def _licence(chosen: settings.Params, files: RunFiles) -> Iterator[Objection]:
+    base = files.run.identity.base
+    licence = chosen.bases[base].licence if base in chosen.bases else ""
+    parts = licence.lower().replace("_", "-").split("-")
+    if not licence.strip() or any(part in FORBIDDING for part in parts):
+        message = f"bases.{base}.licence = {licence!r} does not allow it. Correct the field if it is wrong."
+        yield Objection("licence", message, waivable=False)
+
+
+def _weights(files: RunFiles, shown: Shown, chosen: settings.Params) -> Iterator[Objection]:
+    identity = files.run.identity
+    try:
+        if shown.checkpoint.kind != "base":
+            checkpoints.verify(files.root / shown.checkpoint.path, shown.checkpoint.sha256)
+    except VoiceLatheError as problem:
+        yield Objection("weights", str(problem), waivable=False)
+    if identity.base not in chosen.bases:
+        yield Objection("base", f"bases.{identity.base} is no longer in params.yaml", waivable=False)
+        return
+    try:
+        families.find(identity.family).verify(
+            files.root / chosen.bases[identity.base].path, identity.base_digest
+        )
+    except VoiceLatheError as problem:
+        yield Objection("base", str(problem), waivable=False)
+
+
+def _digest(path: Path) -> str:
+    return digest.of_file(path) if path.is_file() else digest.of_value(digest.of_tree(path))
+
+
+def load_params(root: Path) -> settings.Params:
+    return params.load(root / params.FILE)

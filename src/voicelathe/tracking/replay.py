@@ -1,0 +1,88 @@
+"""Rebuild the mirror of one recipe from its local files. Twice is the same as once: nothing is doubled, nothing lost.
+
+This is what the stage `track` does, and what repairs MLflow after an outage, a lost database or a killed training.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from voicelathe import settings
+from voicelathe.tracking import artifacts, candidates, runs
+from voicelathe.tracking import files as local
+from voicelathe.tracking.curves import SECTION, Curves, Point
+from voicelathe.tracking.files import RunFiles
+from voicelathe.tracking.runs import TAG
+from voicelathe.tracking.store import Store, connect, usable
+
+
+def mirror_all(recipe: str, tracking: settings.Tracking, root: Path) -> dict[str, Any]:
+    """Bring everything of a recipe's run into MLflow. Returns counts and digests, the same for every call.
+
+    Raises TrackingError when MLflow cannot be used, RecordError when a local file is missing or of another run.
+    """
+    files = local.read(recipe, root)
+    store = connect(tracking, root)
+    with usable(store.uri):
+        run = runs.ensure(store, files.run, root)
+        curves = _send_steps(store, run, files)
+        candidates.mirror(store, run, files, tracking.upload)
+        _log_outcome(store, run, files)
+        listing = artifacts.mirror(store, run, files)
+        if run.info.status != "FINISHED":
+            store.client.set_terminated(run.info.run_id, "FINISHED")
+    return {
+        "run_digest": files.run.run_digest,
+        "curves": curves,
+        "candidates": {one.title: one.checkpoint.sha256 for one in files.candidates},
+        "num_samples": sum(len(one.samples) for one in files.candidates),
+        "weights_in_mlflow": [
+            c.title for c in files.candidates if candidates.uploads(files, c, tracking.upload)
+        ],
+        "artifacts": listing,
+    }
+
+
+def _send_steps(store: Store, run: Any, files: RunFiles) -> dict[str, int]:
+    """Send the points the store lacks. Returns the number of points of every curve that does not depend on speed."""
+    curves = Curves(run.info.start_time)
+    curves.take(files.steps, files.timings)
+    points = curves.ready(final=True)
+    held = runs.history(store, run, {point.key for point in points})
+    runs.send(store, run.info.run_id, [point for point in points if (point.key, point.step) not in held])
+    return _counts([point for point in points if point.key != f"{SECTION}/clips_per_s"])
+
+
+def _counts(points: list[Point]) -> dict[str, int]:
+    return {key: sum(point.key == key for point in points) for key in sorted({point.key for point in points})}
+
+
+def _log_outcome(store: Store, run: Any, files: RunFiles) -> None:
+    """The decision on the run itself: a sortable metric, tags and the note that its page opens with."""
+    selection, selected = files.selection, files.selected
+    tags = {
+        f"{TAG}decision": selection.decision,
+        f"{TAG}selected": selection.selected or "none",
+        "mlflow.note.content": _note(files),
+    }
+    runs.write(store, run.info.run_id, {}, {k: v for k, v in tags.items() if run.data.tags.get(k) != v})
+    if selected is None or selected.evaluation is None:
+        return
+    named = {"val_selected/loss_total": selected.evaluation.total}
+    base = next((one.evaluation for one in files.candidates if one.candidate.step == 0), None)
+    if base is not None:
+        named["val_selected/gain_over_base"] = base.total - selected.evaluation.total
+    held = runs.history(store, run, named)
+    step, at_ms = selected.candidate.step, run.info.start_time
+    late = 1 + max((known.at_ms for known in held.values()), default=at_ms)
+    points = [Point(key, value, step, late) for key, value in named.items()]
+    changed = [p for p in points if (known := held.get((p.key, step))) is None or known.value != p.value]
+    runs.send(store, run.info.run_id, changed)
+
+
+def _note(files: RunFiles) -> str:
+    """Markdown for the run's page."""
+    selection = files.selection
+    chosen = f"**{selection.selected}**" if selection.decision == "ship" else "**do not ship**"
+    trained = "" if selection.base_trained else " (untrained base: a demonstration, not a voice)"
+    reasons = "\n".join(f"- {reason}" for reason in selection.reasons)
+    return f"{files.run.recipe}: {chosen}{trained}\n\n{reasons}\n\nListen: artifact `listening.html`; `report.html` says why."

@@ -1,0 +1,263 @@
+"""`voicelathe import` and `pin`: a user's corpus becomes the pinned raw manifest, and what is missing is said, not guessed."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.factories import corpora
+from voicelathe import params
+from voicelathe.data import importing, ingest
+from voicelathe.errors import ManifestError
+
+RULE = r"([^/]+?)[-_.]\d+\.[^./]+$"
+FILLED = ("--speaker", "anna", "--language", "en")
+
+
+@pytest.mark.parametrize("name", corpora.FORMATS)
+def test_each_format_is_recognised_said_and_pinned(project: Path, run: Run, name: str) -> None:
+    path = corpora.FORMATS[name](project / "corpus")
+    options = () if name == "voicelathe" else ("--recording-from", RULE, *FILLED)
+    done = run("import", path, *options)
+    assert done.code == 0, done.told
+    assert f"format {name} (" in done.out
+    assert "12 rows of 4 recordings, 12 audio files, speakers anna." in done.out
+    assert "No line was rejected." in done.out
+    assert "voicelathe consent new anna --purpose train --purpose clone --language en" in done.out
+    written = params.load().ingest
+    assert written.format == name
+    assert (written.sha256, written.audio_digest) == ingest.pins(written)
+    assert not Path(written.manifest).is_absolute()
+    assert len(ingest.read_pinned(written).rows) == 12
+
+
+def test_the_formats_we_recognise_are_those_of_the_settings() -> None:
+    from typing import get_args, get_type_hints
+
+    from voicelathe import cli, settings
+
+    accepted = get_args(get_type_hints(settings.Ingest)["format"])
+    assert (
+        set(get_args(importing.FormatName))
+        == set(get_args(cli.corpus.FormatName))
+        == set(accepted)
+        == set(corpora.FORMATS)
+    )
+
+
+def test_the_format_can_be_overridden(project: Path, run: Run) -> None:
+    path = corpora.voxcpm(project / "corpus")
+    done = run("import", path, "--format", "voicelathe", "--recording-from", RULE, *FILLED)
+    assert "format voicelathe (as --format says)" in done.out
+    assert params.load().ingest.format == "voicelathe"
+
+
+def test_without_a_recording_rule_import_stops_shows_paths_and_proposes_one(project: Path, run: Run) -> None:
+    before = Path("params.yaml").read_text()
+    done = run("import", corpora.voxcpm(project / "corpus"), *FILLED)
+    assert done.code == 1
+    assert done.err.startswith(
+        "ManifestError: 12 rows of corpus/train.jsonl do not say which source recording"
+    )
+    assert "  talk01_001.wav" in done.err
+    assert "4 recordings of 3 to 3 clips" in done.err
+    assert f"--recording-from '{RULE}'" in done.err
+    assert Path("params.yaml").read_text() == before
+    repeated = re.search(r"--recording-from '(.*)'", done.err)
+    assert repeated is not None
+    assert run("import", "corpus/train.jsonl", *FILLED, "--recording-from", repeated.group(1)).code == 0
+
+
+def test_a_terminal_is_asked_for_the_rule_and_can_refuse_a_bad_one(project: Path) -> None:
+    corpora.voxcpm(project / "corpus")
+    told, code = in_terminal(
+        ["import", "corpus/train.jsonl", *FILLED], ["(", "nothing(x)", r"(talk\d)", "n", "", "y"]
+    )
+    assert code == 0, told
+    assert "is not a regular expression" in told
+    assert "fits none of 12 audio paths" in told
+    assert "1 recordings of 12 to 12 clips (talk0, ...)" in told
+    assert params.load().ingest.recording_from == RULE  # the proposal, accepted with Enter
+
+
+@pytest.mark.parametrize("missing, option", [("speaker", "--speaker ID"), ("language", "--language CODE")])
+def test_a_missing_speaker_or_language_names_its_option(
+    project: Path, run: Run, missing: str, option: str
+) -> None:
+    given = {"speaker": ("--language", "en"), "language": ("--speaker", "anna")}[missing]
+    done = run("import", corpora.voxcpm(project / "corpus"), "--recording-from", RULE, *given)
+    assert done.code == 1
+    assert (
+        done.err == f"ManifestError: Rows without a {missing}, and no terminal to ask on. Give it: {option}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "rule, told", [("(", "is not a regular expression"), ("talk", "captures nothing"), ("(zz)", "fits none")]
+)
+def test_a_useless_rule_is_refused(project: Path, run: Run, rule: str, told: str) -> None:
+    done = run("import", corpora.voxcpm(project / "corpus"), "--recording-from", rule, *FILLED)
+    assert done.code == 1 and told in done.err and "Traceback" not in done.err
+
+
+def test_no_line_is_lost_every_bad_one_is_shown_by_number(project: Path, run: Run) -> None:
+    path = corpora.ours(project / "corpus")
+    lines = path.read_bytes().splitlines()
+    lines[3] = b'{"audio": "talk01_001.wav", '
+    lines[5] = b"\xff\xfe nonsense"
+    lines[7] = lines[7].replace(b"talk03_002.wav", b"gone.wav")
+    path.write_bytes(b"\n".join([*lines, b""]))
+    done = run("import", path)
+    assert done.code == 0, done.told
+    assert "10 rows of 4 recordings, 9 audio files" in done.out
+    assert "1 rows whose audio is missing, the first on line 8: gone.wav" in done.out
+    assert "2 lines are no rows; the pipeline keeps them in the quarantine:" in done.out
+    assert "  line 4: not_json" in done.out and "  line 6: not_utf8" in done.out
+
+
+def test_absolute_paths_are_made_relative_in_a_copy(project: Path, run: Run, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    rows = [{"audio": str(elsewhere / path), "text": "x"} for path in corpora.audio(elsewhere)]
+    path = corpora.json_lines(tmp_path / "my-train.jsonl", rows)
+    original = path.read_bytes() + b"not json\n"
+    path.write_bytes(original)
+    done = run("import", path, "--recording-from", RULE, *FILLED)
+    assert done.code == 0, done.told
+    assert "12 lines with absolute paths now start from" in done.out
+    assert path.read_bytes() == original
+    written = params.load().ingest
+    assert (written.manifest, written.audio_root) == ("data/my-train/manifest.jsonl", str(elsewhere))
+    lines = Path(written.manifest).read_text().splitlines()
+    assert json.loads(lines[0])["audio"] == "talk01_001.wav"
+    assert lines[12] == "not json"
+    assert "  line 13: not_json" in done.out
+
+
+def test_a_csv_with_absolute_paths_keeps_its_quotes(tmp_path: Path) -> None:
+    manifest = tmp_path / "clips.csv"
+    manifest.write_text('audio,text\n/a/b/x.wav,"one, ""two"""\n"/a/b/y, z.wav",three\n/c/w.wav,four\n')
+    found = importing.Found(manifest, "csv", tmp_path, "")
+    assert importing.copy(found, Path("/a/b"), tmp_path / "copy.csv") == 2
+    copied = (tmp_path / "copy.csv").read_text()
+    assert copied == 'audio,text\nx.wav,"one, ""two"""\n"y, z.wav",three\n/c/w.wav,four\n'
+
+
+def test_a_named_corpus_is_copied_into_the_project_unchanged(project: Path, run: Run, tmp_path: Path) -> None:
+    path = corpora.ours(tmp_path / "outside")
+    assert run("import", path, "--name", "anna").code == 0
+    written = params.load().ingest
+    assert written.manifest == "data/anna/manifest.jsonl"
+    assert written.audio_root == str(tmp_path / "outside")
+    assert Path(written.manifest).read_bytes() == path.read_bytes()
+    for name, told in (("raw", "belongs to the pipeline"), ("My Voice", "lower-case letters")):
+        refused = run("import", path, "--name", name)
+        assert refused.code == 1 and told in refused.err
+
+
+def test_two_recordings_are_imported_with_a_warning(project: Path, run: Run) -> None:
+    done = run("import", corpora.voxcpm(project / "corpus"), "--recording-from", r"talk\d([12])_", *FILLED)
+    assert "Warning: 2 recordings cannot make train, validation and test" in done.out
+    assert "line 7: missing_field, no recording_id" in done.out  # talk03 and talk04 do not fit the rule
+
+
+@pytest.mark.parametrize(
+    "content, told",
+    [
+        ("", "neither JSON lines"),
+        ('{"wav": "a.wav", "text": "x"}\n', "no key audio among ['text', 'wav']"),
+        ("some prose, and more\n", "neither JSON lines"),
+    ],
+)
+def test_what_is_no_manifest_is_refused_with_what_was_seen(
+    project: Path, run: Run, content: str, told: str
+) -> None:
+    Path("m.jsonl").write_text(content)
+    done = run("import", "m.jsonl", *FILLED)
+    assert done.code == 1 and done.err.startswith("ManifestError: m.jsonl") and told in done.err
+
+
+def test_a_folder_with_several_manifests_asks_for_one(project: Path, run: Run) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        corpora.json_lines(project / "corpus" / name, [])
+    assert "several manifests: a.jsonl, b.jsonl" in run("import", "corpus").err
+    (project / "empty").mkdir()
+    assert "no .jsonl or .csv file" in run("import", "empty").err
+    assert "there is no such file or folder" in run("import", "nowhere").err
+
+
+def test_a_wrong_audio_root_is_said_before_anything_is_written(project: Path, run: Run) -> None:
+    before = Path("params.yaml").read_text()
+    path = corpora.ours(project / "corpus")
+    (project / "other").mkdir()
+    done = run("import", path, "--audio-root", "other")
+    assert done.code == 1 and "None of the 12 audio files" in done.err and "--audio-root" in done.err
+    assert Path("params.yaml").read_text() == before
+
+
+def test_pin_shows_old_and_new_and_accepts_the_change(project: Path, run: Run) -> None:
+    path = corpora.ours(project / "corpus")
+    assert run("import", path).code == 0
+    old = params.load().ingest
+    assert "Nothing to pin" in run("pin").out
+    corpora.tone(project / "corpus" / "talk01_001.wav", hz=999)
+    with pytest.raises(ManifestError, match="voicelathe pin"):
+        ingest.read_pinned(old)
+    done = run("pin")
+    new = params.load().ingest
+    assert f"ingest.audio_digest, of corpus\n  old {old.audio_digest}\n  new {new.audio_digest}" in done.out
+    assert "ingest.sha256" not in done.out
+    assert new.audio_digest != old.audio_digest and new.sha256 == old.sha256
+    path.write_text(path.read_text().replace("The lamp is on.", "The lamp is off."))
+    assert "ingest.sha256, of corpus/manifest.jsonl" in run("pin").out
+
+
+@pytest.mark.parametrize(
+    "paths, rule",
+    [
+        (["wavs/LJ001-0001.wav", "wavs/LJ001-0002.wav", "wavs/LJ002-0001.wav", "wavs/LJ002-0002.wav"], 0),
+        (["t1/a.wav", "t1/b.wav", "t2/a.wav", "t2/b.wav"], 1),
+        (["t1_a.wav", "t1_b.wav", "t2_a.wav", "t2_b.wav"], 3),
+        (["a.wav", "b.wav", "c.wav", "d.wav"], None),  # one clip a file: nothing to propose
+        (
+            ["rec_1.wav", "rec_2.wav", "rec_3.wav", "rec_4.wav"],
+            None,
+        ),  # all one recording: a split would be impossible
+    ],
+)
+def test_a_rule_is_proposed_only_where_it_finds_recordings(paths: list[str], rule: int | None) -> None:
+    assert importing.suggest(paths) == (None if rule is None else importing.RULES[rule])
+
+
+def test_comments_in_params_survive_an_import(project: Path, run: Run) -> None:
+    comments = re.findall(r"#[^\n]*", Path("params.yaml").read_text())
+    assert run("import", corpora.ours(project / "corpus")).code == 0
+    now = Path("params.yaml").read_text()
+    assert [comment for comment in comments if comment not in now] == []
+
+
+def in_terminal(arguments: list[str], answers: list[str]) -> tuple[str, int]:
+    """Run the command on a pseudo-terminal and type the answers; gives all that was shown and the exit code."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "voicelathe.cli", *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        close_fds=True,
+    ) as process:
+        os.close(theirs)
+        os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
+        told = b""
+        while True:
+            try:
+                told += os.read(ours, 4096)
+            except OSError:  # the other side is gone
+                break
+    os.close(ours)
+    return told.decode(), process.returncode

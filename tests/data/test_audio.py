@@ -1,0 +1,274 @@
+"""The door to users' audio: one way to decode, hard limits, and nothing that the header alone is believed for."""
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.factories import audio as sounds
+from tests.factories import rows
+from voicelathe import digest
+from voicelathe.data import audio, audio_files
+from voicelathe.data.audio import AudioFile, AudioProblem
+from voicelathe.errors import ManifestError
+
+
+def whole(root: Path, name: str) -> tuple[audio.Samples, int]:
+    return audio.read_clip(root, name, None, None, None)
+
+
+def problem(root: Path, name: str, start_s: float | None = None, end_s: float | None = None) -> str:
+    with pytest.raises(AudioProblem) as refused:
+        audio.read_clip(root, name, start_s, end_s, None)
+    assert refused.value.detail
+    return refused.value.code
+
+
+# --- clips -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.opus", "a.ogg", "a.mp3"])
+def test_a_clip_is_a_slice_of_the_whole_file(tmp_path: Path, name: str) -> None:
+    path = sounds.write(tmp_path / name, sounds.speech(4.0))
+    full, rate_hz = whole(tmp_path, name)
+    clip, _ = audio.read_clip(tmp_path, name, 1.25, 2.5, digest.of_file(path))
+    assert rate_hz == 16000 and clip.shape == (20000, 1) and clip.dtype == np.float32
+    assert np.array_equal(clip, full[20000:40000])
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_a_long_file_is_read_clip_by_clip_with_the_same_samples(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sounds.write(tmp_path / name, sounds.speech(4.0))
+    full, _ = whole(tmp_path, name)
+    monkeypatch.setattr(audio, "MAX_CLIP_BYTES", 4 * 30000)
+    with AudioFile(tmp_path, name, None) as file:
+        assert file._samples is None
+        for start_s in (2.5, 0.1, 1.0):
+            start = round(start_s * 16000)
+            assert np.array_equal(file.clip(start_s, start_s + 1.0), full[start : start + 16000])
+
+
+def test_neighbouring_clips_share_no_sample_and_lose_none(tmp_path: Path) -> None:
+    sounds.write(tmp_path / "a.wav", sounds.noise(1.0), 22050)
+    full, _ = whole(tmp_path, "a.wav")
+    cuts = [0.0, 0.10001, 0.33333, 0.5, 0.7]
+    with AudioFile(tmp_path, "a.wav", None) as file:
+        lengths = [len(file.clip(start, end)) for start, end in zip(cuts, cuts[1:], strict=False)]
+    assert abs(sum(lengths) - round(0.7 * 22050)) <= len(lengths) and len(full) == 16000
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "code"),
+    [(-0.1, 1.0, "bad_slice"), (0.5, 0.4, "bad_slice"), (0.0, 1.02, "bad_slice"), (2.0, None, "bad_slice")],
+)
+def test_a_slice_outside_of_the_file_is_refused(tmp_path: Path, start_s: float, end_s: float, code: str) -> None:
+    sounds.write(tmp_path / "a.wav", sounds.tone(1.0))
+    assert problem(tmp_path, "a.wav", start_s, end_s) == code
+
+
+def test_an_end_rounded_to_two_decimals_may_lie_just_behind_the_file(tmp_path: Path) -> None:
+    sounds.write(tmp_path / "a.wav", sounds.tone(0.9966))
+    assert len(audio.read_clip(tmp_path, "a.wav", 0.5, 1.0, None)[0]) == round(0.9966 * 16000) - 8000
+
+
+@pytest.mark.parametrize(("start_s", "end_s"), [(0.5, 0.5), (1.0, 1.0), (1.0, 1.005)])
+def test_a_slice_without_samples_is_refused(tmp_path: Path, start_s: float, end_s: float) -> None:
+    sounds.write(tmp_path / "a.wav", sounds.tone(1.0))
+    assert problem(tmp_path, "a.wav", start_s, end_s) == "no_samples"
+
+
+def test_audio_that_changed_since_ingest_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = sounds.write(tmp_path / "a.wav", sounds.tone(1.0))
+    before = digest.of_file(path)
+    sounds.write(path, sounds.tone(1.0, 300))
+    with pytest.raises(ManifestError, match="audio changed since ingest") as refused:
+        audio.read_clip(tmp_path, "a.wav", None, None, before)
+    assert before in str(refused.value) and "voicelathe pin" in str(refused.value)
+
+
+# --- damaged, lying and hostile files --------------------------------------------------------------------------------
+
+LYING = {
+    "claims 2 GiB": ("truncated", sounds.wav_bytes(claimed=0x7FFFFFF0)),
+    "claims one byte too many": ("truncated", sounds.wav_bytes(claimed=3201)),
+    "claims too little": ("bad_header", sounds.wav_bytes(data=b"\1\0" * 16000, claimed=100)),
+    "ends in its header": ("truncated", sounds.wav_bytes()[:30]),
+    "is empty behind its header": ("no_samples", sounds.wav_bytes(data=b"")),
+    "has frames of no bytes": ("bad_header", sounds.wav_bytes(block=0)),
+    "has 7 bits": ("bad_header", sounds.wav_bytes(bits=7, block=1)),
+    "has a chunk longer than itself": ("truncated", sounds.wav_bytes(before=b"JUNK" + struct.pack("<I", 0x7FFFFFFF))),
+    "has a million empty chunks": ("bad_header", sounds.wav_bytes(before=(b"JUNK" + bytes(4)) * 1_000_000)),
+    "is sampled once a second": ("over_limit", sounds.wav_bytes(rate_hz=1)),
+    "is sampled too fast": ("over_limit", sounds.wav_bytes(rate_hz=2_000_000_000)),
+    "has 1,000 channels": ("over_limit", sounds.wav_bytes(data=bytes(200_000), channels=1000)),
+    "has no channel": ("bad_header", sounds.wav_bytes(channels=0, block=2)),
+    "is empty": ("unsupported_type", b""),
+    "is text": ("unsupported_type", b"hello, not audio\n" * 10),
+    "is a FLAC by content": ("unsupported_type", b"fLaC" + bytes(100)),
+}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("case", LYING)
+def test_a_wav_that_lies_is_refused(tmp_path: Path, case: str) -> None:
+    code, content = LYING[case]
+    (tmp_path / "a.wav").write_bytes(content)
+    assert problem(tmp_path, "a.wav") == code
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        sounds.wav_bytes(claimed=0xFFFFFFFF),
+        sounds.wav_bytes() + b"LIST" + struct.pack("<I", 4) + b"INFO",
+        sounds.wav_bytes() + bytes(16),
+        sounds.wav_bytes(data=bytes(3201), bits=8) + bytes(1),
+        sounds.wav_bytes(before=b"LIST" + struct.pack("<I", 3) + b"abc\0"),
+    ],
+    ids=["length unknown, as ffmpeg writes to a pipe", "tags behind", "padding", "odd length", "tags before"],
+)
+def test_a_wav_that_is_only_unusual_is_read(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.wav").write_bytes(content)
+    assert len(whole(tmp_path, "a.wav")[0]) > 0
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.opus", "a.ogg", "a.mp3", "a.wav"])
+def test_a_file_that_was_cut_off_is_refused(tmp_path: Path, name: str) -> None:
+    path = sounds.write(tmp_path / name, sounds.speech(4.0))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    assert problem(tmp_path, name) == "truncated"
+
+
+def test_clips_before_the_damage_are_not_lost(tmp_path: Path) -> None:
+    path = sounds.write(tmp_path / "a.flac", sounds.speech(8.0))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 9 // 10])
+    assert len(audio.read_clip(tmp_path, "a.flac", 1.0, 3.0, None)[0]) == 32000
+    assert problem(tmp_path, "a.flac", 6.0, 8.0) == "truncated"
+
+
+def test_a_flac_that_claims_68_billion_frames_is_refused_without_the_memory(tmp_path: Path) -> None:
+    path = sounds.write(tmp_path / "a.flac", sounds.speech(1.0))
+    content = bytearray(path.read_bytes())
+    content[21] |= 0x0F
+    content[22:26] = b"\xff" * 4
+    path.write_bytes(content)
+    assert problem(tmp_path, "a.flac") == "over_limit"
+
+
+def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sounds.write(tmp_path / "a.flac", np.zeros((48000 * 60, 2), np.float32), 48000)
+    assert (tmp_path / "a.flac").stat().st_size < 50_000
+    monkeypatch.setattr(audio, "MAX_CLIP_BYTES", 1 << 20)
+    assert problem(tmp_path, "a.flac") == "over_limit"
+    monkeypatch.setattr(audio, "MAX_FILE_BYTES", 1 << 20)
+    sounds.write(tmp_path / "a.opus", sounds.silence(60), 16000)
+    assert problem(tmp_path, "a.opus") == "over_limit"
+
+
+def test_a_file_over_the_length_limit_is_refused(tmp_path: Path) -> None:
+    sounds.write(tmp_path / "a.wav", sounds.tone(2.0))
+    with pytest.raises(AudioProblem, match="max_file_s"):
+        AudioFile(tmp_path, "a.wav", None, max_file_s=1.5)
+
+
+def test_a_damaged_mp3_does_not_fill_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = sounds.write(tmp_path / "a.mp3", sounds.speech(3.0))
+    content = bytearray(path.read_bytes())
+    content[2000:4000] = os.urandom(2000)
+    path.write_bytes(content)
+    try:
+        whole(tmp_path, "a.mp3")
+    except AudioProblem as refused:
+        assert refused.code in ("truncated", "unreadable")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.opus", "a.mp3"])
+def test_mutated_files_are_decoded_or_refused_and_nothing_else(tmp_path: Path, name: str) -> None:
+    content = sounds.write(tmp_path / name, sounds.speech(0.5)).read_bytes()
+    random = np.random.default_rng(1)
+    outcomes = set()
+    for _ in range(60):
+        mutant = bytearray(content)
+        for at in random.integers(0, len(mutant), random.integers(1, 12)):
+            mutant[at] = random.integers(256)
+        (tmp_path / name).write_bytes(mutant)
+        try:
+            whole(tmp_path, name)
+            outcomes.add("decoded")
+        except AudioProblem as refused:
+            outcomes.add(refused.code)
+    assert outcomes <= {"decoded", "truncated", "bad_header", "over_limit", "no_samples", "unreadable", "unsupported_type"}
+
+
+def test_descriptors_are_given_back_whatever_happens(tmp_path: Path) -> None:
+    sounds.write(tmp_path / "good.wav", sounds.tone(0.1))
+    (tmp_path / "bad.wav").write_bytes(sounds.wav_bytes(claimed=0x7FFFFFF0))
+    whole(tmp_path, "good.wav")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        whole(tmp_path, "good.wav")
+        problem(tmp_path, "bad.wav")
+        problem(tmp_path, "good.wav", 3.0, 4.0)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+# --- what the encode worker calls ------------------------------------------------------------------------------------
+
+
+def test_read_mono_gives_one_channel_at_the_wanted_rate(tmp_path: Path) -> None:
+    stereo = np.stack([sounds.tone(2.0, 440), np.zeros(32000, np.float32)], axis=1)
+    path = sounds.write(tmp_path / "a.wav", stereo)
+    clip = rows.clean_clip(audio="a.wav", start_s=0.5, end_s=1.5, audio_sha256=digest.of_file(path))
+    same, other = audio.read_mono(tmp_path, clip, 16000), audio.read_mono(tmp_path, clip, 48000)
+    assert same.shape == (16000,) and same.dtype == other.dtype == np.float32 and other.shape == (48000,)
+    assert abs(np.abs(same).max() - 0.25) < 0.01
+    assert np.abs(other[3::3][100:-100] - same[1:][100:-100]).max() < 0.01
+
+
+def test_a_file_is_hashed_and_decoded_once_for_its_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = sounds.write(tmp_path / "a.opus", sounds.speech(3.0))
+    sha256 = digest.of_file(path)
+    hashed: list[int] = []
+    really = audio_files.of_descriptor
+    monkeypatch.setattr(audio_files, "of_descriptor", lambda file: hashed.append(file) or really(file))
+    for start_s in (0.0, 1.0, 2.0):
+        audio.read_mono(tmp_path, rows.clean_clip(audio="a.opus", start_s=start_s, end_s=start_s + 1, audio_sha256=sha256), 16000)
+    assert len(hashed) == 1
+
+
+def test_a_file_that_changed_before_encoding_is_refused(tmp_path: Path) -> None:
+    sounds.write(tmp_path / "a.wav", sounds.tone(3.0))
+    with pytest.raises(ManifestError, match="audio changed since ingest"):
+        audio.read_mono(tmp_path, rows.clean_clip(audio="a.wav"), 16000)
+
+
+def test_a_file_that_is_gone_before_encoding_is_named_with_its_clip(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"a\.wav: clip c0001 .*missing"):
+        audio.read_mono(tmp_path, rows.clean_clip(audio="a.wav"), 16000)
+
+
+def test_a_wav_is_written_as_16_bits_and_read_back(tmp_path: Path) -> None:
+    samples = np.array([0.0, 0.5, -0.5, 1.5, -1.5, 1 / 32768], np.float32)
+    audio.write_wav(tmp_path / "deep" / "out.wav", samples, 48000)
+    back, rate_hz = whole(tmp_path, "deep/out.wav")
+    assert rate_hz == 48000
+    assert back[:, 0].tolist() == [0.0, 0.5, -0.5, 32767 / 32768, -1.0, 1 / 32768]
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out.wav"]
+
+
+def test_the_worker_side_does_not_import_what_belongs_to_the_parent() -> None:
+    code = (
+        "import sys, voicelathe.data.audio, voicelathe.data.tables\n"
+        "print([name for name in ('pydantic', 'mlflow', 'great_expectations', 'torch', 'soundfile', 'pyarrow', 'pandas')"
+        " if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,114 @@
+"""Splits: recordings stay whole, shared audio joins them, and nothing depends on the order of the manifest."""
+
+import random
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from tests.factories import rows
+from voicelathe.data import splits
+from voicelathe.errors import SplitError
+from voicelathe.records import CleanClip
+
+
+def places(clips: list[CleanClip], seed: int = 1) -> dict[str, set[str]]:
+    """The splits of each recording."""
+    found: dict[str, set[str]] = {}
+    for name, members in splits.assign(clips, rows.SPLIT, seed).clips.items():
+        for clip in members:
+            found.setdefault(clip.recording_id, set()).add(name)
+    return found
+
+
+@pytest.mark.parametrize("num", [3, 10, 36, 49, 50, 200])
+def test_every_recording_is_in_one_split_and_every_clip_in_one_place(num: int) -> None:
+    clips = rows.recordings(num)
+    assert all(len(held) == 1 for held in places(clips).values())
+    assigned = [clip for members in splits.assign(clips, rows.SPLIT, 1).clips.values() for clip in members]
+    assert sorted(clip.clip_id for clip in assigned) == sorted(clip.clip_id for clip in clips)
+
+
+@pytest.mark.parametrize("num", [3, 36, 80])
+def test_the_order_of_the_manifest_does_not_matter(num: int) -> None:
+    clips = rows.recordings(num)
+    shuffled = random.Random(5).sample(clips, len(clips))
+    assert splits.assign(shuffled, rows.SPLIT, 1) == splits.assign(clips, rows.SPLIT, 1)
+
+
+def test_two_recordings_cannot_make_three_splits() -> None:
+    with pytest.raises(SplitError, match="2 independent recordings cannot make three splits"):
+        splits.assign(rows.recordings(2), rows.SPLIT, 1)
+
+
+def test_three_recordings_of_one_file_cannot_make_three_splits() -> None:
+    clips = [replace(clip, audio_sha256="same", audio="same.wav") for clip in rows.recordings(3)]
+    with pytest.raises(SplitError, match=r"1 independent recordings .*\n.*3 recordings: rec_000, rec_001, rec_002"):
+        splits.assign(clips, rows.SPLIT, 1)
+
+
+def test_no_clips_at_all_cannot_be_split() -> None:
+    with pytest.raises(SplitError):
+        splits.assign([], rows.SPLIT, 1)
+
+
+@pytest.mark.parametrize("link", ["audio", "audio_sha256", "samples_sha256"])
+def test_recordings_that_share_audio_stay_together(link: str) -> None:
+    clips = rows.recordings(30, clips_each=2)
+    joined = [replace(clip, **{link: "shared"}) if clip.clip_id in ("c0300", "c1701", "c2900") else clip for clip in clips]
+    for seed in range(6):
+        held = places(joined, seed)
+        assert held["rec_003"] == held["rec_017"] == held["rec_029"]
+    names = splits.components(joined)
+    assert names["rec_017"] == names["rec_029"] == "rec_003" and names["rec_004"] == "rec_004"
+
+
+def test_shared_audio_joins_through_a_chain() -> None:
+    clips = rows.recordings(6, clips_each=2)
+    chained = [
+        replace(clip, samples_sha256=f"link {recording // 2 if number else (recording + 1) // 2}")
+        for clip in clips
+        for recording, number in [(int(clip.clip_id[1:]) // 100, int(clip.clip_id[1:]) % 100)]
+    ]
+    assert set(splits.components(chained).values()) == {"rec_000"}
+
+
+def test_few_recordings_are_dealt_out_close_to_their_shares() -> None:
+    clips = [clip for recording in range(36) for clip in rows.recordings(36)[recording * 5 : recording * 5 + 2 + recording % 4]]
+    for seed in range(10):
+        sizes = {name: len(members) for name, members in splits.assign(clips, rows.SPLIT, seed).clips.items()}
+        assert abs(sizes["validation"] - 0.1 * len(clips)) <= 5 and abs(sizes["test"] - 0.1 * len(clips)) <= 5
+
+
+def test_one_recording_that_holds_nearly_everything_is_trained_on() -> None:
+    clips = rows.recordings(3, clips_each=2) + [rows.clean_clip(1000 + n, recording_id="rec_000", audio="rec_000.wav") for n in range(90)]
+    assert places(clips)["rec_000"] == {"train"}
+
+
+def test_another_seed_makes_other_splits() -> None:
+    for num in (36, 200):
+        assert len({str(places(rows.recordings(num), seed)) for seed in range(4)}) > 1
+
+
+def test_from_fifty_recordings_on_nothing_moves_when_one_is_added() -> None:
+    before, after = places(rows.recordings(120)), places(rows.recordings(121))
+    assert all(after[name] == held for name, held in before.items())
+
+
+def test_many_recordings_come_close_to_their_shares_by_chance() -> None:
+    held = Counter(name for names in places(rows.recordings(1000, clips_each=1)).values() for name in names)
+    assert 70 <= held["validation"] <= 130 and 70 <= held["test"] <= 130
+
+
+def test_a_split_that_stays_empty_by_chance_is_an_error() -> None:
+    share = replace(rows.SPLIT, validation_share=0.001, test_share=0.1)
+    with pytest.raises(SplitError, match="No recording fell to validation"):
+        splits.assign(rows.recordings(60), share, 1)
+
+
+def test_the_proof_lists_every_recording_with_its_component_and_sums() -> None:
+    clips = rows.recordings(10, clips_each=4)
+    proof = splits.assign(clips, rows.SPLIT, 1).assignments
+    assert [one.recording_id for one in proof] == sorted({clip.recording_id for clip in clips})
+    assert sum(one.num_clips for one in proof) == 40 and proof[0].duration_s == 12.0
+    assert {one.recording_id: {one.split} for one in proof} == places(clips)

@@ -1,0 +1,125 @@
+"""The report says what the selection holds: the decision in words, every candidate, every failure, every digest; offline."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.evaluate.test_listening import parsed
+from tests.factories import evaluations as make
+from voicelathe.evaluate import charts, report, selection
+from voicelathe.records import Candidate, Selection
+
+KNOWN = make.candidates(10, 20, 30)
+TOTALS = {"base": 1.0, "step_0000010@1": 0.85, "step_0000020@1": 0.8, "step_0000030@1": 0.9}
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("report")
+
+
+def make_report(root: Path, known: list[Candidate] | None = None, num_steps: int = 60, **how: Any) -> tuple[Selection, str]:
+    known = known or KNOWN
+    totals, trained, taste = how.pop("totals", TOTALS), how.pop("base_trained", True), how.pop("taste", None)
+    means = {one: {"diff": 0.9 * totals[one.name], "stop": 0.1 * totals[one.name]} for one in known}
+    rows = make.paired_losses(means, num_recordings=how.pop("num_recordings", 12))
+    spoken = make.samples(known, root=root, **how)
+    verdict = make.verdict(make.sitting(spoken, taste)) if taste else None
+    inputs = {"runs/mini-lora/run.json": "a1" * 32}
+    found = selection.decide(make.run(), make.evaluations(rows, known), rows, spoken, verdict, make.SELECT, trained, inputs, make.checkpoints(known))
+    page = report.render(make.run(), found, make.steps(num_steps), make.checkpoints(known), spoken, root)
+    return found, page
+
+
+def words(html: str) -> str:
+    return re.sub(r"\s+", " ", parsed(html).seen)
+
+
+def test_equal_inputs_give_equal_bytes(root: Path) -> None:
+    assert make_report(root)[1] == make_report(root)[1]
+
+
+def test_the_decision_its_reasons_and_its_limits_are_in_plain_words(root: Path) -> None:
+    found, html = make_report(root, num_recordings=4)
+    text = words(html)
+    assert "Ship step 20" in text
+    assert all(re.sub(r"\s+", " ", line) in text for line in [*found.reasons, *found.notes])
+    assert "95 % over clips" in text, "few recordings show both intervals"
+
+
+def test_a_run_that_does_not_beat_the_base_says_do_not_ship(root: Path) -> None:
+    _, html = make_report(root, totals={**TOTALS, "base": 0.5})
+    assert "Do not ship: the base is not beaten" in words(html)
+
+
+def test_a_run_in_which_every_checkpoint_failed_still_has_a_report(root: Path) -> None:
+    _, html = make_report(root, problems={(one.name, "short"): "silent" for one in KNOWN[1:]})
+    text = words(html)
+    assert "every checkpoint has a veto" in text and text.count("failed: only silence") == 3
+
+
+def test_every_candidate_sample_checkpoint_and_digest_is_there(root: Path) -> None:
+    _, html = make_report(root)
+    text = words(html)
+    for name in ("base", "step 10", "step 20", "step 30", "0.850000", "a1" * 32, "b" * 64, "d" * 64, "1.34 MiB", "270"):
+        assert name in text
+    assert html.count('class="player"') == 8 and html.count('id="audio-') == 8
+
+
+def test_the_final_checkpoint_trap_is_marked_in_every_loss_curve(root: Path) -> None:
+    _, html = make_report(root)
+    assert html.count('class="mark last"') == 3 and html.count('class="mark chosen"') == 3
+    assert "The last checkpoint, step 30, is 0.1000 worse" in words(html)
+
+
+def test_an_untrained_base_is_announced_in_the_head_and_beside_its_players(root: Path) -> None:
+    text = words(make_report(root, base_trained=False)[1])
+    assert "Untrained base." in text and text.count("untrained base") >= 2
+    assert "ntrained base" not in words(make_report(root)[1])
+
+
+def test_listeners_are_shown_with_their_corrected_p(root: Path) -> None:
+    _, html = make_report(root, taste=lambda name, *_: len(name))
+    assert "1 sitting, 2 units" in words(html) and "corrected p" in words(html)
+    assert "Nobody's verdict is counted yet" in words(make_report(root)[1])
+
+
+def test_several_strengths_are_several_curves(root: Path) -> None:
+    known = [Candidate(0, None), *(Candidate(step, scale) for step in (10, 20) for scale in (0.35, 1.0))]
+    totals = {one.name: 1.0 - 0.01 * place for place, one in enumerate(known)}
+    _, html = make_report(root, known, totals=totals)
+    assert "step 20 at strength 0.35" in words(html)
+    assert html.count('class="curve c2"') >= 3
+
+
+def test_texts_are_escaped_and_nothing_is_loaded_from_anywhere(root: Path) -> None:
+    _, html = make_report(root, lines={"x": EVIL})
+    assert "<img" not in html and EVIL in parsed(html).seen
+    assert not re.search(r"https?://", html)
+    assert "unsafe" not in html and "default-src &#39;none&#39;" in html
+
+
+def test_a_full_run_of_nine_thousand_steps_stays_small(root: Path) -> None:
+    _, html = make_report(root, num_steps=9000)
+    assert len(re.sub(r'(?s)<script type="text/plain".*?</script>', "", html)) < 300_000
+
+
+def test_a_spike_survives_the_thinning_of_a_long_curve() -> None:
+    points = [(float(step), 1.0) for step in range(9000)]
+    points[1610] = (1610.0, 27.0)
+    assert max(high for *_, high in charts._buckets(points)) == 27.0
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.88, 1.09), (-3.0, 12000.0), (1e-6, 2e-6)])
+def test_axis_ticks_are_round_and_inside(low: float, high: float) -> None:
+    found = charts.ticks(low, high, 6)
+    assert 2 <= len(found) <= 8 and all(low - 1e-9 <= tick <= high + 1e-9 for tick in found)
+
+
+def test_a_flat_curve_and_a_single_checkpoint_can_be_drawn(root: Path) -> None:
+    known = make.candidates(10)
+    _, html = make_report(root, known, totals={"base": 1.0, "step_0000010@1": 1.0}, num_steps=1)
+    assert "nan" not in " ".join(re.findall(r"<svg.*?</svg>", html, re.S)).lower()

@@ -1,0 +1,84 @@
+"""The stage `select` as DVC runs it: files in, files out, errors as one sentence, the same bytes each time."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.factories import evaluations as make
+from voicelathe import digest, records
+from voicelathe.evaluate import verdicts
+from voicelathe.records import Selection
+
+ROOT = Path(__file__).parents[2]
+KNOWN = make.candidates(10, 20)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    rows = make.paired_losses({one: {"diff": 0.8 - 0.01 * one.step, "stop": 0.1} for one in KNOWN})
+    make.write_run(tmp_path, KNOWN, rows, make.samples(KNOWN, root=tmp_path))
+    shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    return tmp_path
+
+
+def stage(project: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
+    command = [sys.executable, "-m", "pipelines.selection", make.RECIPE]
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+
+
+def selected(project: Path) -> Selection:
+    return records.read_one(project / "runs/mini-lora/selection.json", Selection)
+
+
+def test_the_stage_writes_decision_and_report_with_every_input_digest(project: Path) -> None:
+    done = stage(project)
+    assert done.returncode == 0, done.stderr
+    found = selected(project)
+    assert (found.decision, found.step) == ("ship", 20) and not found.base_trained
+    assert set(found.inputs) == {
+        "data/latents/voxcpm2-mini/base.json",
+        *(f"runs/mini-lora/{name}" for name in ("run.json", "steps.jsonl", "checkpoints.json", "evaluations.jsonl", "samples.jsonl")),
+        "runs/mini-lora/clip_losses.parquet",
+    }
+    assert all(value == digest.of_file(project / name) for name, value in found.inputs.items())
+    assert "Ship step 20" in (project / "runs/mini-lora/report.html").read_text()
+
+
+def test_running_it_again_gives_the_same_bytes_and_a_verdict_becomes_an_input(project: Path) -> None:
+    stage(project)
+    before = {name: digest.of_file(project / "runs/mini-lora" / name) for name in ("selection.json", "report.html")}
+    stage(project)
+    assert before == {name: digest.of_file(project / "runs/mini-lora" / name) for name in before}
+    spoken = records.read(project / "runs/mini-lora/samples.jsonl", records.SampleRecord)
+    records_of = make.sitting(spoken, lambda *_: 0.0)
+    digest.write_json(project / "export.json", records.to_json(records_of))
+    verdicts.import_file(project / "export.json", make.RECIPE, project)
+    stage(project)
+    found = selected(project)
+    assert found.inputs["verdicts/mini-lora.json"] == digest.of_file(project / "verdicts/mini-lora.json")
+    assert found.listening is not None and found.listening.units == 2
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "evaluation missing": (lambda runs: (runs / "evaluations.jsonl").unlink(), "RecordError: runs/mini-lora/evaluations.jsonl is missing"),
+    "sample torn": (lambda runs: next(runs.parents[1].glob("checkpoints/**/*.wav")).write_bytes(b"RIFF"), "torn or replaced"),
+    "a candidate cut out": (
+        lambda runs: (runs / "evaluations.jsonl").write_text("".join((runs / "evaluations.jsonl").read_text().splitlines(True)[:-1])),
+        "SelectionError: runs/mini-lora: no decision is possible",
+    ),
+    "verdict edited": (lambda runs: (runs.parents[1] / "verdicts/mini-lora.json").write_text("{}"), "SelectionError: verdicts/mini-lora.json"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_a_user_can_break_ends_in_a_sentence_without_a_traceback(project: Path, name: str) -> None:
+    breaking, message = BROKEN[name]
+    breaking(project / "runs/mini-lora")
+    done = stage(project)
+    assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,105 @@
+"""Real MLflow: stores, servers, and ports where a server is dead or never answers."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from voicelathe.tracking import store, ui
+
+
+def empty_database(path: Path) -> Path:
+    """A database with its tables; making one takes about four seconds."""
+    store.client_of(f"sqlite:///{path}")
+    return path
+
+
+def client(root: Path) -> Any:
+    """MLflow's own client of a project's store."""
+    return store.client_of(f"sqlite:///{root / 'mlflow.db'}")
+
+
+def history(client: Any, run_id: str, key: str) -> list[tuple[int, float]]:
+    return [(metric.step, metric.value) for metric in client.get_metric_history(run_id, key)]
+
+
+def only_run(client: Any, experiment: str = "voicelathe") -> Any:
+    """The one run of an experiment."""
+    (run,) = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    return run
+
+
+def models(client: Any, experiment: str = "voicelathe") -> dict[str, Any]:
+    """All LoggedModels by name; every name once."""
+    found = client.search_logged_models(
+        [client.get_experiment_by_name(experiment).experiment_id], max_results=100
+    )
+    named = {model.name: model for model in found}
+    assert len(named) == len(found), "a LoggedModel was made twice"
+    return named
+
+
+@contextlib.contextmanager
+def server(directory: Path) -> Iterator[str]:
+    """A real tracking server that keeps artifacts on its own side; gives its address."""
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        f"sqlite:///{directory / 'server.db'}",
+    ]
+    command += [
+        "--serve-artifacts",
+        "--artifacts-destination",
+        str(directory / "artifacts"),
+        "--workers",
+        "1",
+    ]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    environment = {**os.environ, **ui.SAFE}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    with (directory / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, start_new_session=True, stdout=log, stderr=log)
+    try:
+        end = time.monotonic() + 120
+        while not ui.is_healthy(f"http://127.0.0.1:{port}"):
+            assert process.poll() is None and time.monotonic() < end, (directory / "server.log").read_text()
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        ui.stop(process)
+
+
+@contextlib.contextmanager
+def black_hole() -> Iterator[str]:
+    """An address that accepts every connection and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        accepted: list[socket.socket] = []
+        threading.Thread(target=_swallow, args=(listener, accepted), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        for connection in accepted:
+            connection.close()
+
+
+def _swallow(listener: socket.socket, accepted: list[socket.socket]) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            accepted.append(listener.accept()[0])
+
+
+def free_port() -> int:
+    """A port nobody listens on: a dead server, or a place for a new one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,58 @@
+"""A tiny corpus of cached encodings for the embedded base, and jobs that train on it."""
+
+import random
+from pathlib import Path
+
+import torch
+
+from voicelathe import families, jobs, records, settings
+from voicelathe.data import latents
+
+BASE = Path("data/bases/voxcpm2-mini").absolute()
+WORDS = "the lamp is on a quiet road to some small town where nobody speaks of rain".split()
+LORA = settings.Lora(rank=4, alpha=4.0, dropout=0.1, scope=["lm", "dit"])
+
+
+def clip(number: int, split: str = "train") -> records.CleanClip:
+    draw = random.Random(number)
+    text = " ".join(draw.choice(WORDS) for _ in range(draw.randint(2, 5)))
+    return records.CleanClip(
+        clip_id=f"{split}{number:04d}", audio=f"{number % 5}.wav", start_s=float(number), end_s=number + 1.0, text=text,
+        recording_id=f"rec{number % 5}", speaker_id="awb", language="en", audio_sha256=f"{number:064d}", samples_sha256=f"{number:064d}",
+        duration_s=1.0, ref_audio=None,
+    )  # fmt: skip
+
+
+def corpus(root: Path, train: int = 12, validation: int = 4) -> Path:
+    """Write split files and a latents directory with random encodings; returns the directory that holds them."""
+    splits = {"train": [clip(n) for n in range(train)], "validation": [clip(n, "validation") for n in range(validation)]}
+    cached = {}
+    for split, members in splits.items():
+        records.write(root / f"{split}.jsonl", members)
+        for number, member in enumerate(members):
+            generator = torch.Generator().manual_seed(number)
+            encoding = torch.randn((4 + number % 5, 4, 32), generator=generator) * 0.3
+            cached[member.clip_id] = root / "cache" / f"{member.clip_id}.safetensors"
+            latents.store(cached[member.clip_id], {"latents": encoding})
+    latents.bundle(splits, cached, root / "latents")
+    return root
+
+
+def target() -> jobs.Target:
+    facts = families.find("voxcpm2").describe(BASE, "Apache-2.0", False)
+    return jobs.Target("voxcpm2", str(BASE), facts.digest, settings.Machine("cpu", 1))
+
+
+def train_settings(mode: str = "lora", steps: int = 6, every: int = 2, optimizer: str = "adamw") -> settings.Train:
+    return settings.Train(
+        mode=mode, steps=steps, clips_per_step=4, clips_per_pass=2, checkpoint_every=every, learning_rate=0.01, warmup_steps=1,
+        weight_decay=0.01, max_grad_norm=1.0, optimizer=optimizer, activation_checkpointing=False, autocast=False,
+        lora=LORA if mode == "lora" else None,
+    )  # fmt: skip
+
+
+def train_job(root: Path, directory: Path, train: settings.Train) -> jobs.TrainJob:
+    return jobs.TrainJob(
+        target=target(), train=train, seed=1, clips=str(root / "train.jsonl"), latents=str(root / "latents"),
+        run_digest="0" * 64, directory=str(directory),
+    )  # fmt: skip

@@ -1,0 +1,5 @@
+"""Fixtures of the registry."""
+
+from tests.factories.mlflow_fixtures import empty_database, finished_project, root
+
+__all__ = ["empty_database", "finished_project", "root"]

@@ -1,0 +1,220 @@
+"""What the documents say exists: every command and option in docs/cli.md, every path and target in README, valid recipes."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from voicelathe import cli, params, settings
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+MANUAL = ROOT / "docs" / "cli.md"
+NOT_IN_GIT = {"runs/", "checkpoints/", "registry/"}  # made by use
+
+
+def commands(group: Any = None, before: str = "") -> Iterator[tuple[str, Any]]:
+    """`base add` -> the command, for every command."""
+    group = group or typer.main.get_command(cli.app)
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{before}{name} ")
+        else:
+            yield before + name, command
+
+
+COMMANDS = dict(commands())
+GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
+
+
+def sections() -> dict[str, str]:
+    """Heading of docs/cli.md, as typed without arguments -> its text."""
+    found = re.findall(
+        r"^### `voicelathe ([^`]+)`\n(.*?)(?=^#|\Z)", MANUAL.read_text(), re.MULTILINE | re.DOTALL
+    )
+    return {re.sub(r" [\[A-Z].*", "", heading): text for heading, text in found}
+
+
+def test_every_command_is_documented_and_nothing_else() -> None:
+    assert set(sections()) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_documented(name: str) -> None:
+    text = sections()[name]
+    for option in (one for one in COMMANDS[name].params if one.name != "help"):
+        for flag in (flag for flag in option.opts if flag.startswith("--")):
+            assert f"`{flag}" in text, f"{flag} of `voicelathe {name}` is not in docs/cli.md"
+    for flag in re.findall(r"^\* `(--[a-z-]+)|, `(--[a-z-]+)", text, re.MULTILINE):
+        known = {flag for option in COMMANDS[name].params for flag in option.opts}
+        assert "".join(flag) in known, f"docs/cli.md invents {flag} for `voicelathe {name}`"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_explains_itself(name: str) -> None:
+    assert COMMANDS[name].help
+    for option in COMMANDS[name].params:
+        assert getattr(option, "help", None), f"{option.name} of `voicelathe {name}` has no help"
+
+
+def mentioned(text: str) -> set[str]:
+    """Commands that a text tells somebody to type."""
+    typed = re.findall(r"voicelathe ([a-z]+)(?: ([a-z]+))?(?![a-z])", text)
+    return {f"{first} {second}" if first in GROUPS else first for first, second in typed}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [README, *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("recipes/*.yaml"))],
+    ids=lambda p: p.name,
+)
+def test_documents_name_commands_that_exist(path: Path) -> None:
+    typed = "\n".join(
+        [
+            *re.findall(r"`(voicelathe [^`]+)`", path.read_text()),
+            *re.findall(r"^\W*(voicelathe .+)$", path.read_text(), re.M),
+        ]
+    )
+    assert mentioned(typed) <= set(COMMANDS)
+
+
+def messages(path: Path) -> str:
+    """Text in the code that is no docstring: what a user may read."""
+    tree = ast.parse(path.read_text())
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    constants = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings
+    ]
+    return "\n".join(node.value for node in constants if isinstance(node.value, str))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "src").rglob("*.py")), ids=lambda path: path.stem)
+def test_messages_tell_users_to_type_commands_that_exist(path: Path) -> None:
+    assert mentioned(messages(path)) <= set(COMMANDS)
+
+
+def test_a_message_with_a_wrong_command_would_be_seen(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(
+        '"""voicelathe frobnicate."""\nx = f"Run: voicelathe base ad {y}, voicelathe promot X"\n'
+    )
+    assert mentioned(messages(tmp_path / "m.py")) - set(COMMANDS) == {"base ad", "promot"}
+
+
+def test_make_targets_in_the_readme_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", README.read_text(), re.MULTILINE)) <= targets
+
+
+def file_map() -> list[str]:
+    table = README.read_text().split("## Where things are")[1].split("##")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    return [path for row in rows for path in re.findall(r"`([^`]+)`", row)]
+
+
+def test_the_file_map_names_what_exists_and_forgets_nothing() -> None:
+    paths = file_map()
+    missing = [
+        path for path in paths if path not in NOT_IN_GIT and "*" not in path and not (ROOT / path).exists()
+    ]
+    assert missing == []
+    named = {path.split("/")[0] for path in paths}
+    hidden = {".git", ".venv", ".dvc", ".cache", "mlruns", "scripts"}
+    every = {
+        path.name
+        for path in ROOT.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and path.name not in hidden
+    }
+    assert every - named - {"envs"} == set()
+    packages = {
+        f"src/voicelathe/{path.name}/"
+        for path in (ROOT / "src/voicelathe").iterdir()
+        if (path / "__init__.py").is_file()
+    }
+    assert packages <= set(paths)
+
+
+def test_links_and_pictures_of_the_readme_exist() -> None:
+    linked = re.findall(r"\]\(([^)#:]+)\)", README.read_text())
+    assert [path for path in linked if not (ROOT / path).exists()] == []
+
+
+def test_no_number_of_the_readme_is_left_open() -> None:
+    assert re.findall(r"TBD-[a-z-]+", README.read_text()) == []
+
+
+def test_licence_and_changelog_are_those_of_the_package() -> None:
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in text and "END OF TERMS AND CONDITIONS" in text
+    assert 'license = "Apache-2.0"' in (ROOT / "pyproject.toml").read_text()
+    assert re.search(
+        r"^## \[Unreleased\]$|^## \[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d$",
+        (ROOT / "CHANGELOG.md").read_text(),
+        re.MULTILINE,
+    )
+
+
+# --- recipes ---------------------------------------------------------------------------------------------------------
+
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_shipped_recipe_validates_in_the_shipped_params(path: Path) -> None:
+    fragment, tree = params.read_yaml(path), params.read_yaml(ROOT / "params.yaml")
+    assert set(fragment) == {"bases", "recipes"} and set(fragment["recipes"]) == {path.stem}
+    for section in ("bases", "recipes"):
+        for name, entry in fragment[section].items():
+            tree[section].setdefault(name, entry) if section == "bases" else tree[section].update(
+                {name: entry}
+            )
+    if any(one["train"]["autocast"] for one in fragment["recipes"].values()):
+        tree["machine"]["device"] = "cuda"  # step 3 of the recipe's own instructions
+    merged = params.check(tree, path.name)
+    assert merged.recipes[path.stem].base in fragment["bases"]
+
+
+def test_one_recipe_is_shipped_for_each_base_and_mode() -> None:
+    found = {path.stem: params.read_yaml(path)["recipes"][path.stem]["train"]["mode"] for path in RECIPES}
+    assert found == {f"{base}-{mode}": mode for base in ("voxcpm2", "mini") for mode in ("lora", "full")}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_explains_its_knobs_and_says_what_was_not_run(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith("# ")
+    if path.stem.startswith("voxcpm2"):
+        assert "NOT verified on a GPU here" in text
+        train = text.split("    train:")[1].split("    evaluate:")[0].splitlines()
+        knobs = [line for line in train if re.match(r"\s+(learning_rate|optimizer|clips_per_pass):", line)]
+        assert len(knobs) == 3 and all("#" in line for line in knobs)
+
+
+@pytest.mark.parametrize("mode, rate, rank", [("lora", 1e-4, 32), ("full", 1e-5, None)])
+def test_the_recipes_of_voxcpm_2_are_the_published_ones(mode: str, rate: float, rank: int | None) -> None:
+    name = f"voxcpm2-{mode}"
+    tree = params.read_yaml(ROOT / "params.yaml")
+    fragment = params.read_yaml(ROOT / "recipes" / f"{name}.yaml")
+    tree["machine"]["device"] = "cuda"
+    tree["bases"].update(fragment["bases"])
+    tree["recipes"].update(fragment["recipes"])
+    train: settings.Train = params.check(tree, name).recipes[name].train
+    assert (train.clips_per_step, train.steps, train.checkpoint_every, train.learning_rate) == (
+        8,
+        9000,
+        1000,
+        rate,
+    )
+    assert (train.lora.rank if train.lora else None) == rank
+    assert train.weight_decay == 0.01
+    if mode == "full":
+        assert (train.optimizer, train.activation_checkpointing) == ("paged_adamw8bit", True)

@@ -1,0 +1,5 @@
+"""Fixtures of tracking."""
+
+from tests.factories.mlflow_fixtures import empty_database, finished_project, root
+
+__all__ = ["empty_database", "finished_project", "root"]

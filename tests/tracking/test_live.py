@@ -1,0 +1,210 @@
+"""The live mirror: what MLflow does reaches neither the training nor the numbers."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.factories import mlflow_stores as stores
+from tests.factories import runs
+from voicelathe.records import RunRecord
+from voicelathe.tracking import live, replay
+from voicelathe.tracking.live import Mirror
+
+STEPS = 60
+KEYS = ("loss_total", "loss_diff", "loss_stop", "grad_norm", "lr", "clips_per_s")
+
+
+@pytest.fixture
+def run(root: Path) -> RunRecord:
+    """The run as the train stage knows it; its journals are not written yet."""
+    planned = runs.planned(root)
+    for name in ("steps.jsonl", "timings.jsonl"):
+        (root / planned.directory / name).unlink()
+    return planned
+
+
+def train(root: Path, run: RunRecord, first: int = 1, last: int = STEPS, pause_s: float = 0.0) -> float:
+    """Journal steps as a worker does. Returns the longest time that one of them took, pause excluded."""
+    slowest = 0.0
+    for step, timing in zip(*runs.journals(last, first), strict=True):
+        began = time.monotonic()
+        runs.append(root / run.directory, [step], [timing])
+        slowest = max(slowest, time.monotonic() - began)
+        time.sleep(pause_s)
+    return slowest
+
+
+def assert_every_step_once(root: Path) -> None:
+    client = stores.client(root)
+    run = stores.only_run(client)
+    steps, _timings = runs.journals(STEPS)
+    for key in KEYS:
+        found = stores.history(client, run.info.run_id, f"train/{key}")
+        assert [step for step, _value in found] == list(range(1, STEPS + 1)), key
+    assert stores.history(client, run.info.run_id, "train/loss_total") == [(s.step, s.total) for s in steps]
+
+
+def any_run(client: Any) -> Any:
+    experiment = client.get_experiment_by_name("voicelathe")
+    found = client.search_runs([experiment.experiment_id]) if experiment else []
+    return found[0] if found else None
+
+
+def wait_for(condition: Callable[[], Any], limit_s: float = 20.0) -> Any:
+    end = time.monotonic() + limit_s
+    while not (found := condition()):
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.05)
+    return found
+
+
+def test_steps_appear_while_the_run_trains_and_the_run_ends_finished(root: Path, run: RunRecord) -> None:
+    client = stores.client(root)
+    with Mirror(runs.tracking(), run, root, every_s=0.1) as mirror:
+        train(root, run, last=20)
+        started = wait_for(lambda: any_run(client))
+        wait_for(lambda: len(stores.history(client, started.info.run_id, "train/loss_total")) == 20)
+        assert client.get_run(started.info.run_id).info.status == "RUNNING"
+        train(root, run, first=21)
+    assert not mirror.degraded
+    assert_every_step_once(root)
+    assert stores.only_run(client).info.status == "FINISHED"
+
+
+def test_the_replay_after_a_live_mirror_adds_no_step_twice(root: Path, run: RunRecord) -> None:
+    with Mirror(runs.tracking(), run, root, every_s=0.1):
+        train(root, run)
+    replay.mirror_all("mini-lora", runs.tracking(), root)
+    replay.mirror_all("mini-lora", runs.tracking(), root)
+    assert_every_step_once(root)
+    assert stores.only_run(stores.client(root)).data.params["parameters.trainable"] == "90000"
+
+
+@pytest.mark.parametrize(
+    "error, status", [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED")]
+)
+def test_a_run_that_does_not_end_well_is_marked_as_such(
+    root: Path, run: RunRecord, error: type[BaseException], status: str
+) -> None:
+    with pytest.raises(error), Mirror(runs.tracking(), run, root, every_s=0.1):
+        train(root, run, last=5)
+        raise error
+    found = stores.only_run(stores.client(root))
+    assert found.info.status == status
+    assert found.data.metrics["train/loss_total"] > 0, "what was journaled before is there"
+
+
+def test_a_resumed_run_continues_the_same_mlflow_run(root: Path, run: RunRecord) -> None:
+    with pytest.raises(KeyboardInterrupt), Mirror(runs.tracking(), run, root, every_s=0.1):
+        train(root, run, last=27)
+        raise KeyboardInterrupt
+    first = stores.only_run(stores.client(root))
+    with Mirror(runs.tracking(), run, root, every_s=0.05):
+        time.sleep(0.3)  # the mirror reads the old journal before the worker cuts it back to its last state
+        for name in ("steps.jsonl", "timings.jsonl"):
+            path = root / run.directory / name
+            path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:20]))
+            time.sleep(0.2)
+        train(root, run, first=21, pause_s=0.01)
+    assert_every_step_once(root)
+    again = stores.only_run(stores.client(root))
+    assert (again.info.run_id, again.info.status) == (first.info.run_id, "FINISHED")
+
+
+def in_a_process(root: Path, uri: str, body: str) -> tuple[float, str]:
+    """Run a training under a mirror in a process of its own; gives its seconds and what it printed."""
+    code = f"""
+        import sys, time
+        from pathlib import Path
+        from tests.factories import runs
+        from tests.tracking.test_live import train
+        from voicelathe.tracking.live import Mirror
+        root = Path({str(root)!r})
+        run = runs.planned(root)
+        {body}
+    """
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=environment, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    return time.monotonic() - began, done.stdout + done.stderr
+
+
+TRAIN = "began = time.monotonic()\n        with Mirror(runs.tracking(), run, root) as mirror: slowest = train(root, run, pause_s=0.02)\n        print('slowest', slowest, 'total', time.monotonic() - began, 'degraded', mirror.degraded)"
+
+
+@pytest.mark.parametrize("outage", ["refused", "black hole"])
+def test_an_outage_costs_the_training_nothing_and_loses_nothing(
+    root: Path, run: RunRecord, outage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stores.black_hole() as hole:
+        uri = hole if outage == "black hole" else f"http://127.0.0.1:{stores.free_port()}"
+        uri = uri.replace("http://", "http://anna:hunter2@")
+        seconds, printed = in_a_process(root, uri, TRAIN)
+    words = printed.split()
+    slowest, total = float(words[words.index("slowest") + 1]), float(words[words.index("total") + 1])
+    assert slowest < 1.0, "a step waited for MLflow"
+    assert total < STEPS * 0.02 + live.PATIENCE_S[False] + 5, "the end of the run waited for MLflow"
+    assert seconds < total + 8, "the process could not leave"
+    assert printed.count("is not keeping up") == 1 and "degraded True" in printed
+    assert "hunter2" not in printed
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    replay.mirror_all("mini-lora", runs.tracking(), root)
+    replay.mirror_all("mini-lora", runs.tracking(), root)
+    assert_every_step_once(root)
+
+
+def test_a_store_that_cannot_be_opened_is_the_mirrors_problem_alone(
+    root: Path, run: RunRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlruns")
+    with Mirror(runs.tracking(), run, root, every_s=0.05) as mirror:
+        train(root, run, last=3)
+        time.sleep(0.3)
+    assert mirror.degraded and capsys.readouterr().err.count("is not keeping up") == 1
+
+
+def test_a_damaged_journal_line_is_the_mirrors_problem_alone(root: Path, run: RunRecord) -> None:
+    with Mirror(runs.tracking(), run, root, every_s=0.05) as mirror:
+        train(root, run, last=3)
+        with (root / run.directory / "steps.jsonl").open("ab") as file:
+            file.write(b"not json\n")
+        wait_for(lambda: mirror.degraded)
+    assert mirror.degraded
+
+
+def test_points_that_arrive_late_after_all_are_not_doubled(root: Path, run: RunRecord) -> None:
+    """A server may finish a call that the mirror had given up: the replay then sends equal points, which MLflow drops."""
+    from voicelathe.tracking import store
+    from voicelathe.tracking.curves import Curves
+    from voicelathe.tracking.runs import ensure, send
+
+    train(root, run)
+    replay.mirror_all("mini-lora", runs.tracking(), root)
+    opened = store.connect(runs.tracking(), root)
+    found = ensure(opened, run, root)
+    curves = Curves(found.info.start_time)
+    curves.take(*runs.journals(STEPS))
+    send(opened, found.info.run_id, curves.ready(final=True))
+    assert_every_step_once(root)
+
+
+def test_a_store_that_comes_back_gets_everything_before_the_run_ends(root: Path, run: RunRecord) -> None:
+    import sqlite3
+
+    blocker = sqlite3.connect(root / "mlflow.db", isolation_level=None)
+    blocker.execute("begin exclusive")
+    with Mirror(runs.tracking(), run, root, every_s=0.05) as mirror:
+        train(root, run)
+        wait_for(lambda: mirror.degraded, limit_s=60)
+        blocker.execute("rollback")
+    assert_every_step_once(root)

@@ -1,0 +1,93 @@
+"""Where MLflow is, and what is said when it is not."""
+
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.factories import mlflow_stores as stores
+from tests.factories.runs import tracking
+from voicelathe.errors import TrackingError
+from voicelathe.tracking import store
+
+SECRET_URI = "https://anna:hunter2@mlflow.example.org:5000/team?token=abc"
+
+
+def test_without_a_setting_the_store_is_a_database_in_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert store.address(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.chdir(tmp_path)
+    assert store.address(Path()) == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_a_relative_database_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs/here.db")
+    assert store.address(tmp_path) == f"sqlite:///{tmp_path}/runs/here.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////elsewhere/here.db")
+    assert store.address(tmp_path) == "sqlite:////elsewhere/here.db"
+
+
+def test_an_experiment_in_a_temporary_copy_keeps_its_runs_in_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "tmpabc"
+    assert store.address(copy) == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+@pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns"])
+def test_a_plain_folder_is_refused_with_what_to_write_instead(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(TrackingError, match="sqlite:////absolute"):
+        store.address(tmp_path)
+
+
+def test_no_address_is_shown_with_its_password() -> None:
+    assert store.public(SECRET_URI) == "https://mlflow.example.org:5000/team"
+    assert store.scrub(f"API request to {SECRET_URI} failed") == (
+        "API request to https://mlflow.example.org:5000/team?token=abc failed"
+    )
+    assert "hunter2" not in repr(store.Store(None, SECRET_URI, "1", "x"))
+
+
+def test_a_dead_server_is_an_error_that_names_it_without_the_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://anna:hunter2@127.0.0.1:{stores.free_port()}")
+    began = time.monotonic()
+    with pytest.raises(TrackingError, match=r"http://127\.0\.0\.1:\d+ cannot be used") as caught:
+        store.connect(tracking(), tmp_path)
+    assert time.monotonic() - began < 15
+    assert "hunter2" not in str(caught.value) and "run the same command again" in str(caught.value)
+
+
+def test_a_moved_project_is_told_that_its_store_points_elsewhere(root: Path) -> None:
+    store.connect(tracking(), root)
+    moved = root.with_name("moved")
+    root.rename(moved)
+    with pytest.raises(TrackingError, match="moved or copied"):
+        store.connect(tracking(), moved)
+
+
+def test_a_deleted_experiment_is_told_how_to_come_back(root: Path) -> None:
+    opened = store.connect(tracking(), root)
+    opened.client.delete_experiment(opened.experiment_id)
+    with pytest.raises(TrackingError, match="mlflow experiments restore"):
+        store.connect(tracking(), root)
+
+
+def test_two_processes_that_make_the_database_at_once_get_the_same_experiment(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(2) as pool:
+        experiments = pool.map(_connect, [tmp_path, tmp_path])
+    assert experiments[0] == experiments[1]
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def _connect(root: Path) -> str:
+    return store.connect(tracking(), root).experiment_id

@@ -1,0 +1,223 @@
+"""Training on the embedded base with random encodings: what is updated, what is kept, what is refused, and exact resume."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.factories import training
+from voicelathe import checkpoints, digest, families, jobs, records
+from voicelathe.errors import CheckpointError, WorkerError
+from voicelathe.train import loop, memory, resume
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return training.corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def quiet(_kind: str, _values: dict[str, Any]) -> None:
+    pass
+
+
+def final_state(directory: Path) -> str:
+    """sha256 over every checkpoint, the last resume state and the step log."""
+    sha = hashlib.sha256((directory / "steps.jsonl").read_bytes())
+    for manifest in sorted(directory.glob("st*_*/MANIFEST.json")):
+        sha.update(manifest.relative_to(directory).as_posix().encode() + manifest.read_bytes())
+    return sha.hexdigest()
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_every_numbered_checkpoint_is_kept_and_verifies(corpus: Path, tmp_path: Path, mode: str) -> None:
+    train = training.train_settings(mode, steps=5, every=2, optimizer="paged_adamw8bit" if mode == "full" else "adamw")
+    counts = loop.run(training.train_job(corpus, tmp_path / "run", train), quiet)
+    kept = sorted(path.name for path in (tmp_path / "run").glob("step_*"))
+    assert kept == ["step_0000002", "step_0000004", "step_0000005"]
+    for name in kept:
+        checkpoints.verify(tmp_path / "run" / name)
+    assert len(list((tmp_path / "run").glob("state_*"))) == 1
+    assert 0 < counts["num_trainable"] <= counts["num_parameters"]
+
+
+def test_weights_move_and_the_loss_falls_on_clips_seen_again_and_again(corpus: Path, tmp_path: Path) -> None:
+    train = replace(training.train_settings("full", steps=40, every=40), learning_rate=0.003)
+    loop.run(training.train_job(corpus, tmp_path / "run", train), quiet)
+    steps = records.read(tmp_path / "run" / "steps.jsonl", records.StepRecord)
+    assert [step.step for step in steps] == list(range(1, 41))
+    first, last = (sum(step.total for step in part) / 8 for part in (steps[:8], steps[-8:]))
+    assert last < 0.9 * first
+    base = load_file(training.BASE / "model.safetensors")
+    trained = load_file(tmp_path / "run" / "step_0000040" / "model.safetensors")
+    assert set(base) == set(trained)
+    moved = [name for name in base if not torch.equal(base[name], trained[name])]
+    assert len(moved) > 0.95 * len(base)
+
+
+def test_lora_leaves_the_base_alone_and_upstream_loads_the_adapter(corpus: Path, tmp_path: Path) -> None:
+    from voxcpm.model.voxcpm2 import LoRAConfig, VoxCPM2Model
+
+    loop.run(training.train_job(corpus, tmp_path / "run", training.train_settings("lora", steps=3, every=3)), quiet)
+    directory = tmp_path / "run" / "step_0000003"
+    stored = json.loads((directory / "lora_config.json").read_text())["lora_config"]
+    model = VoxCPM2Model.from_local(str(training.BASE), optimize=False, training=True, device="cpu", lora_config=LoRAConfig(**stored))
+    loaded, skipped = model.load_lora_weights(str(directory))
+    own = [name for name, _ in model.named_parameters() if "lora_" in name]
+    assert skipped == [] and sorted(loaded) == sorted(own)
+    assert any(float(parameter.abs().sum()) > 0 for name, parameter in model.named_parameters() if "lora_B" in name)
+
+
+def test_a_full_checkpoint_is_a_directory_that_upstream_opens(corpus: Path, tmp_path: Path) -> None:
+    from voxcpm.model.voxcpm2 import VoxCPM2Model
+
+    loop.run(training.train_job(corpus, tmp_path / "run", training.train_settings("full", steps=2, every=2)), quiet)
+    directory = tmp_path / "run" / "step_0000002"
+    model = VoxCPM2Model.from_local(str(directory), optimize=False, device="cpu")
+    weights = load_file(directory / "model.safetensors")
+    assert all(torch.equal(model.state_dict()[name], tensor.float()) for name, tensor in weights.items())
+    assert (directory / "audiovae.safetensors").stat().st_ino == (training.BASE / "audiovae.safetensors").stat().st_ino
+
+
+def test_two_passes_of_two_clips_are_one_pass_of_four(corpus: Path, tmp_path: Path) -> None:
+    train = replace(training.train_settings("full", steps=2, every=2))
+    loop.run(training.train_job(corpus, tmp_path / "two", train), quiet)
+    loop.run(training.train_job(corpus, tmp_path / "one", replace(train, clips_per_pass=4)), quiet)
+    two, one = (records.read(tmp_path / name / "steps.jsonl", records.StepRecord) for name in ("two", "one"))
+    assert [step.clip_ids for step in two] == [step.clip_ids for step in one]
+    assert [step.total for step in two] == pytest.approx([step.total for step in one], rel=1e-5)
+    assert [step.grad_norm for step in two] == pytest.approx([step.grad_norm for step in one], rel=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_recomputing_activations_changes_no_loss(corpus: Path, tmp_path: Path, mode: str) -> None:
+    train = training.train_settings(mode, steps=3, every=3)
+    loop.run(training.train_job(corpus, tmp_path / "off", train), quiet)
+    loop.run(training.train_job(corpus, tmp_path / "on", replace(train, activation_checkpointing=True)), quiet)
+    off, on = (records.read(tmp_path / name / "steps.jsonl", records.StepRecord) for name in ("off", "on"))
+    assert [step.total for step in off] == pytest.approx([step.total for step in on], rel=1e-6)
+
+
+class Killed(BaseException):
+    """Ends a run from outside, as a signal would."""
+
+
+@pytest.mark.parametrize("mode,optimizer", [("lora", "adamw"), ("full", "adamw"), ("full", "paged_adamw8bit"), ("lora", "paged_adamw8bit")])
+def test_a_run_that_was_interrupted_anywhere_ends_with_identical_bytes(corpus: Path, tmp_path: Path, mode: str, optimizer: str) -> None:
+    train = training.train_settings(mode, steps=5, every=2, optimizer=optimizer)
+    loop.run(training.train_job(corpus, tmp_path / "whole", train), quiet)
+    phases = [("forward", 1), ("optimizer", 2), ("checkpoint", 2), ("backward", 3), ("checkpoint", 4), ("forward", 5), ("checkpoint", 5)]
+    for phase in phases:
+
+        def kill(kind: str, values: dict[str, Any], at: tuple[str, int] = phase) -> None:
+            if kind == jobs.PHASE and (values["name"], values["step"]) == at:
+                raise Killed
+
+        with pytest.raises(Killed):
+            loop.run(training.train_job(corpus, tmp_path / "killed", train), kill)
+    loop.run(training.train_job(corpus, tmp_path / "killed", train), quiet)
+    assert final_state(tmp_path / "killed") == final_state(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("forgotten", ["optimizer", "parameters"])
+def test_the_resume_test_would_notice_forgotten_state(corpus: Path, tmp_path: Path, forgotten: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = training.train_settings("full", steps=4, every=2)
+    loop.run(training.train_job(corpus, tmp_path / "whole", train), quiet)
+
+    def kill(kind: str, values: dict[str, Any]) -> None:
+        if kind == jobs.PHASE and values["step"] == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        loop.run(training.train_job(corpus, tmp_path / "killed", train), kill)
+    if forgotten == "optimizer":
+        monkeypatch.setattr(memory, "restore", lambda *_: None)
+    else:
+        monkeypatch.setattr(torch.nn.Parameter, "copy_", lambda self, _other: self, raising=False)
+    loop.run(training.train_job(corpus, tmp_path / "killed", train), quiet)
+    assert final_state(tmp_path / "killed") != final_state(tmp_path / "whole")
+
+
+def test_sigkill_of_a_real_worker_and_another_start_end_with_identical_bytes(corpus: Path, tmp_path: Path) -> None:
+    train = training.train_settings("lora", steps=20, every=5)
+    loop.run(training.train_job(corpus, tmp_path / "whole", train), quiet)
+    job = training.train_job(corpus, tmp_path / "killed", train)
+    digest.write_json(tmp_path / "job.json", {"verb": "train", "job": records.to_json(job)})
+    command = [sys.executable, "-m", "voicelathe.worker", str(tmp_path / "job.json")]
+    worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert worker.stdout is not None
+    for line in worker.stdout:
+        event = jobs.decode(line)
+        if event.kind == jobs.PHASE and event.values["step"] >= 13:
+            os.kill(worker.pid, signal.SIGKILL)
+            break
+    assert worker.wait() == -signal.SIGKILL
+    assert subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    assert final_state(tmp_path / "killed") == final_state(tmp_path / "whole")
+
+
+def test_sigterm_saves_at_the_step_boundary_and_exits_143(corpus: Path, tmp_path: Path) -> None:
+    job = training.train_job(corpus, tmp_path / "run", training.train_settings("lora", steps=400, every=400))
+    digest.write_json(tmp_path / "job.json", {"verb": "train", "job": records.to_json(job)})
+    command = [sys.executable, "-m", "voicelathe.worker", str(tmp_path / "job.json")]
+    worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert worker.stdout is not None
+    for line in worker.stdout:
+        event = jobs.decode(line)
+        if event.kind == jobs.PHASE and event.values["step"] == 3:
+            worker.send_signal(signal.SIGTERM)
+            break
+    worker.stdout.read()
+    assert worker.wait() == loop.STOPPED
+    (state,) = (tmp_path / "run").glob("state_*")
+    checkpoints.verify(state)
+    lines = (tmp_path / "run" / "steps.jsonl").read_bytes().splitlines()
+    assert resume.digest_step(lines[-1]) == int(state.name.removeprefix("state_")) >= 3
+
+
+def test_a_clip_that_is_not_a_number_stops_the_run_by_name_before_any_update(corpus: Path, tmp_path: Path) -> None:
+    import shutil
+
+    root = tmp_path / "corpus"
+    shutil.copytree(corpus, root)
+    clips = records.read(root / "train.jsonl", records.CleanClip)
+    from voicelathe.data import latents
+
+    cached = {clip.clip_id: root / "cache" / f"{clip.clip_id}.safetensors" for clip in clips}
+    poisoned = clips[5].clip_id
+    latents.store(cached[poisoned], {"latents": torch.full((5, 4, 32), float("nan"))})
+    latents.bundle({"train": clips}, cached, root / "latents")
+    with pytest.raises(WorkerError, match=f"loss of clip {poisoned} is not finite"):
+        loop.run(training.train_job(root, tmp_path / "run", training.train_settings("lora", steps=6, every=6)), quiet)
+
+
+def test_a_damaged_state_is_set_aside_and_the_run_refuses_to_start_over(corpus: Path, tmp_path: Path) -> None:
+    train = training.train_settings("lora", steps=4, every=2)
+    job = training.train_job(corpus, tmp_path / "run", train)
+    loop.run(job, quiet)
+    state = tmp_path / "run" / "state_0000004" / "parameters.safetensors"
+    data = bytearray(state.read_bytes())
+    data[-1] ^= 1
+    state.write_bytes(data)
+    with pytest.raises(CheckpointError, match="no state to resume from"):
+        loop.run(job, quiet)
+    assert (tmp_path / "run" / "quarantine" / "state_0000004.0").is_dir()
+
+
+def test_weight_decay_falls_on_matrices_only() -> None:
+    family = families.find("voxcpm2")
+    facts = family.describe(training.BASE, "", False)
+    loaded = family.load(training.BASE, facts, training.target().machine, "core")
+    plan = family.trainable(loaded, "full")
+    decayed = {id(p) for group in memory.optimizer(training.train_settings("full"), plan.trainable).param_groups if group["weight_decay"] for p in group["params"]}
+    names = {name for name, parameter in plan.trainable.items() if id(parameter) in decayed}
+    assert not [name for name in names if "norm" in name or name.endswith("bias") or "special_token" in name]
+    assert "base_lm.layers.0.self_attn.q_proj.weight" in names
