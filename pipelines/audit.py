@@ -6,7 +6,7 @@ from pipelines import run
 from voicelathe import digest, layout, params, records
 from voicelathe.data import clean, phrases, report, tables
 
-REVISION = 1
+REVISION = 2
 REJECTED, MEASURES = Path("data/raw/rejected.jsonl"), Path("data/measured/clips.parquet")
 READS = ["pipelines/audit.py", str(layout.MANIFEST), str(REJECTED), str(MEASURES), "${audit.phrases}"]
 WRITES = [

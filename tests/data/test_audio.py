@@ -4,6 +4,7 @@ import os
 import struct
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_neighbouring_clips_share_no_sample_and_lose_none(tmp_path: Path) -> Non
     full, _ = whole(tmp_path, "a.wav")
     cuts = [0.0, 0.10001, 0.33333, 0.5, 0.7]
     with AudioFile(tmp_path, "a.wav", None) as file:
-        lengths = [len(file.clip(start, end)) for start, end in zip(cuts, cuts[1:], strict=False)]
+        lengths = [len(file.clip(start, end)) for start, end in pairwise(cuts)]
     assert abs(sum(lengths) - round(0.7 * 22050)) <= len(lengths) and len(full) == 16000
 
 
@@ -67,7 +68,9 @@ def test_neighbouring_clips_share_no_sample_and_lose_none(tmp_path: Path) -> Non
     ("start_s", "end_s", "code"),
     [(-0.1, 1.0, "bad_slice"), (0.5, 0.4, "bad_slice"), (0.0, 1.02, "bad_slice"), (2.0, None, "bad_slice")],
 )
-def test_a_slice_outside_of_the_file_is_refused(tmp_path: Path, start_s: float, end_s: float, code: str) -> None:
+def test_a_slice_outside_of_the_file_is_refused(
+    tmp_path: Path, start_s: float, end_s: float, code: str
+) -> None:
     sounds.write(tmp_path / "a.wav", sounds.tone(1.0))
     assert problem(tmp_path, "a.wav", start_s, end_s) == code
 
@@ -102,7 +105,10 @@ LYING = {
     "is empty behind its header": ("no_samples", sounds.wav_bytes(data=b"")),
     "has frames of no bytes": ("bad_header", sounds.wav_bytes(block=0)),
     "has 7 bits": ("bad_header", sounds.wav_bytes(bits=7, block=1)),
-    "has a chunk longer than itself": ("truncated", sounds.wav_bytes(before=b"JUNK" + struct.pack("<I", 0x7FFFFFFF))),
+    "has a chunk longer than itself": (
+        "truncated",
+        sounds.wav_bytes(before=b"JUNK" + struct.pack("<I", 0x7FFFFFFF)),
+    ),
     "has a million empty chunks": ("bad_header", sounds.wav_bytes(before=(b"JUNK" + bytes(4)) * 1_000_000)),
     "is sampled once a second": ("over_limit", sounds.wav_bytes(rate_hz=1)),
     "is sampled too fast": ("over_limit", sounds.wav_bytes(rate_hz=2_000_000_000)),
@@ -205,19 +211,31 @@ def test_mutated_files_are_decoded_or_refused_and_nothing_else(tmp_path: Path, n
             outcomes.add("decoded")
         except AudioProblem as refused:
             outcomes.add(refused.code)
-    assert outcomes <= {"decoded", "truncated", "bad_header", "over_limit", "no_samples", "unreadable", "unsupported_type"}
+    assert outcomes <= {
+        "decoded",
+        "truncated",
+        "bad_header",
+        "over_limit",
+        "no_samples",
+        "unreadable",
+        "unsupported_type",
+    }
+
+
+def num_open() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_descriptors_are_given_back_whatever_happens(tmp_path: Path) -> None:
     sounds.write(tmp_path / "good.wav", sounds.tone(0.1))
     (tmp_path / "bad.wav").write_bytes(sounds.wav_bytes(claimed=0x7FFFFFF0))
     whole(tmp_path, "good.wav")
-    before = len(os.listdir("/proc/self/fd"))
+    before = num_open()
     for _ in range(5):
         whole(tmp_path, "good.wav")
         problem(tmp_path, "bad.wav")
         problem(tmp_path, "good.wav", 3.0, 4.0)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert num_open() == before
 
 
 # --- what the encode worker calls ------------------------------------------------------------------------------------
@@ -233,14 +251,20 @@ def test_read_mono_gives_one_channel_at_the_wanted_rate(tmp_path: Path) -> None:
     assert np.abs(other[3::3][100:-100] - same[1:][100:-100]).max() < 0.01
 
 
-def test_a_file_is_hashed_and_decoded_once_for_its_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_hashed_and_decoded_once_for_its_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = sounds.write(tmp_path / "a.opus", sounds.speech(3.0))
     sha256 = digest.of_file(path)
     hashed: list[int] = []
     really = audio_files.of_descriptor
     monkeypatch.setattr(audio_files, "of_descriptor", lambda file: hashed.append(file) or really(file))
     for start_s in (0.0, 1.0, 2.0):
-        audio.read_mono(tmp_path, rows.clean_clip(audio="a.opus", start_s=start_s, end_s=start_s + 1, audio_sha256=sha256), 16000)
+        audio.read_mono(
+            tmp_path,
+            rows.clean_clip(audio="a.opus", start_s=start_s, end_s=start_s + 1, audio_sha256=sha256),
+            16000,
+        )
     assert len(hashed) == 1
 
 

@@ -47,7 +47,9 @@ def test_every_line_is_clean_or_in_the_quarantine_with_all_of_its_reasons() -> N
 
 
 def test_a_warning_keeps_its_row() -> None:
-    assert [(one.clip_id, one.rule) for one in audited().findings if one.action == "warn"] == [("c0006", "channels")]
+    assert [(one.clip_id, one.rule) for one in audited().findings if one.action == "warn"] == [
+        ("c0006", "channels")
+    ]
 
 
 def test_a_clean_clip_has_the_bounds_that_were_measured() -> None:
@@ -75,13 +77,16 @@ def test_the_summary_is_flat_adds_up_and_always_has_the_same_keys() -> None:
     found = clean.summary(audited())
     assert (found["rows"], found["kept"], found["dropped"]) == (7, 3, 4)
     assert found["dropped_share"] == round(4 / 7, 6) and found["dropped_not_a_row"] == 1
+    assert found["dropped_unusable_audio"] == found["dropped_declared_rate"] == 1
     assert found["dropped_empty_text"] == found["dropped_overlap"] == found["warned_channels"] == 1
     assert all(isinstance(value, (int, float)) for value in found.values())
     one = clean.audit([rows.manifest_row()], [], [rows.measured()], rows.AUDIT, rows.PHRASES)
     assert list(clean.summary(one)) == list(found)
 
 
-@pytest.mark.parametrize(("bad", "clips", "steps"), [(0.31, 8, 0.949), (0.3, 8, 0.942), (0.1, 8, 0.570), (5229 / 17055, 8, 0.947)])
+@pytest.mark.parametrize(
+    ("bad", "clips", "steps"), [(0.31, 8, 0.949), (0.3, 8, 0.942), (0.1, 8, 0.570), (5229 / 17055, 8, 0.947)]
+)
 def test_contamination_is_that_of_the_reference_arithmetic(bad: float, clips: int, steps: float) -> None:
     assert clean.contamination(bad, clips) == pytest.approx(steps, abs=0.0005)
     assert clean.summary(audited())["bad_share_of_steps_of_8"] == round(1 - (1 - 4 / 7) ** 8, 6)
@@ -100,9 +105,19 @@ class Dom(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.active += [f"{tag} {name}={value}" for name, value in attrs if name.startswith("on") or name in ("src", "style", "srcset")]
-        self.active += [f"{tag} href={value}" for name, value in attrs if name == "href" and not (value or "").startswith("#")]
-        self.active += [tag] if tag in ("script", "iframe", "object", "embed", "link", "base", "form", "img") else []
+        self.active += [
+            f"{tag} {name}={value}"
+            for name, value in attrs
+            if name.startswith("on") or name in ("src", "style", "srcset")
+        ]
+        self.active += [
+            f"{tag} href={value}"
+            for name, value in attrs
+            if name == "href" and not (value or "").startswith("#")
+        ]
+        self.active += (
+            [tag] if tag in ("script", "iframe", "object", "embed", "link", "base", "form", "img") else []
+        )
 
 
 ATTACKS = [
@@ -135,7 +150,14 @@ def dom(page: str) -> Dom:
 
 def hostile(text: str) -> str:
     known, measures = corpus()
-    known[1] = rows.manifest_row(2, text=f"{rows.SENTENCE} {text}\x07", audio=text, user_id=text, recording_id=text, sample_rate_hz=24000)
+    known[1] = rows.manifest_row(
+        2,
+        text=f"{rows.SENTENCE} {text}\x07",
+        audio=text,
+        user_id=text,
+        recording_id=text,
+        sample_rate_hz=24000,
+    )
     known[0] = rows.manifest_row(1, speaker_id=text, language=text)
     measures[1] = rows.measured(2, duration_s=4.0)
     lines = [RejectedLine(4, text, text, text)]
@@ -146,6 +168,14 @@ def hostile(text: str) -> str:
 def test_nothing_that_stands_in_a_manifest_becomes_part_of_the_page(attack: str) -> None:
     attacked, benign = dom(hostile(attack)), dom(hostile("harmless words"))
     assert attacked.active == [] and attacked.tags == benign.tags
+
+
+def test_no_character_of_the_page_is_invisible_or_turns_the_line() -> None:
+    import unicodedata
+
+    page = hostile("\u202egnp.exe\u202c \u2066\u200b\x00\x1b[31m\u2028")
+    assert {one for one in page if unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp")} == {"\n"}
+    assert "\\u202egnp.exe" in page
 
 
 def test_the_page_needs_no_network_and_says_so_in_its_policy() -> None:

@@ -32,7 +32,9 @@ def test_the_demo_speaker_may_be_trained_and_cloned() -> None:
     directory = Path(__file__).parents[2] / "consent"
     for purpose in ("train", "clone"):
         assert consent.problems("awb", purpose, TODAY, ["en"], directory) == []
-    assert consent.problems("awb", "ads", TODAY, ["en"], directory) == [f"{directory}/awb.json: purposes.ads is not true"]
+    assert consent.problems("awb", "ads", TODAY, ["en"], directory) == [
+        f"{directory}/awb.json: purposes.ads is not true"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -61,14 +63,21 @@ def test_the_demo_speaker_may_be_trained_and_cloned() -> None:
         ({"surprise": 1}, "unknown ['surprise']"),
     ],
 )
-def test_one_fault_is_one_problem_that_names_it(tmp_path: Path, changes: dict[str, Any], missing: str) -> None:
+def test_one_fault_is_one_problem_that_names_it(
+    tmp_path: Path, changes: dict[str, Any], missing: str
+) -> None:
     found = problems(tmp_path, **changes)
     assert len(found) == 1 and missing in found[0] and "s1.json" in found[0]
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"valid_from": "2026-11-21"}, {"valid_until": "2026-11-21"}, {"revoked_at": "2026-11-22"}, {"languages": ["*"]}],
+    [
+        {"valid_from": "2026-11-21"},
+        {"valid_until": "2026-11-21"},
+        {"revoked_at": "2026-11-22"},
+        {"languages": ["*"]},
+    ],
 )
 def test_the_first_and_the_last_day_count(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert problems(tmp_path, **changes) == []

@@ -62,7 +62,9 @@ def test_an_empty_text_is_a_row_and_not_our_business(tmp_path: Path) -> None:
         ({"language": {}}, "wrong_type"),
     ],
 )
-def test_a_field_of_the_wrong_kind_rejects_its_line_and_no_other(tmp_path: Path, change: dict[str, Any], code: str) -> None:
+def test_a_field_of_the_wrong_kind_rejects_its_line_and_no_other(
+    tmp_path: Path, change: dict[str, Any], code: str
+) -> None:
     found = read(rows.json_lines(tmp_path / "m.jsonl", [rows.raw(1), rows.raw(2, **change), rows.raw(3)]))
     assert codes(found) == {2: code}
     assert [one.line for one in found] == [1, 2, 3]
@@ -82,7 +84,10 @@ def test_without_recordings_the_manifest_is_refused_with_example_paths(tmp_path:
 
 
 def test_a_regex_finds_the_recording_in_the_path(tmp_path: Path) -> None:
-    lines = [rows.raw(1, recording_id=None, audio="a/talk1_001.wav"), rows.raw(2, recording_id=None, audio="odd.wav")]
+    lines = [
+        rows.raw(1, recording_id=None, audio="a/talk1_001.wav"),
+        rows.raw(2, recording_id=None, audio="odd.wav"),
+    ]
     found = read(rows.json_lines(tmp_path / "m.jsonl", lines), recording_from=r"([^/]+)_\d+\.wav$")
     assert isinstance(found[0], RawRow) and found[0].recording_id == "talk1"
     assert codes(found) == {2: "missing_field"}
@@ -113,7 +118,11 @@ def test_voxcpm_rows_need_a_rule_for_the_rest(tmp_path: Path) -> None:
     path = rows.json_lines(tmp_path / "m.jsonl", [line])
     (row,) = read(path, format="voxcpm", recording_from="^([^/]+)/", speaker_id="awb", language="en")
     assert isinstance(row, RawRow)
-    assert (row.recording_id, row.ref_audio, row.extra) == ("t1", "t1/r.wav", {"dataset_id": "2", "duration": "3.1"})
+    assert (row.recording_id, row.ref_audio, row.extra) == (
+        "t1",
+        "t1/r.wav",
+        {"dataset_id": "2", "duration": "3.1"},
+    )
 
 
 def test_qwen3_tts_rows_have_a_reference(tmp_path: Path) -> None:
@@ -166,7 +175,14 @@ def test_hugging_face_columns_are_understood(tmp_path: Path) -> None:
     assert isinstance(row, RawRow) and (row.audio, row.text) == ("a.wav", "Hello.")
 
 
-ANY_VALUE = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.lists(st.integers(), max_size=2)
+ANY_VALUE = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.lists(st.integers(), max_size=2)
+)
 HOSTILE = st.one_of(
     st.binary(max_size=120).map(lambda data: data.replace(b"\n", b" ")),
     st.dictionaries(st.sampled_from([*formats.KNOWN, "x"]), ANY_VALUE, max_size=9).map(
@@ -177,7 +193,9 @@ HOSTILE = st.one_of(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(HOSTILE, max_size=12))
-def test_whatever_stands_in_a_manifest_every_line_is_accounted_for(tmp_path: Path, hostile: list[bytes]) -> None:
+def test_whatever_stands_in_a_manifest_every_line_is_accounted_for(
+    tmp_path: Path, hostile: list[bytes]
+) -> None:
     good = json.dumps(rows.raw()).encode()
     lines = [one for bad in hostile for one in (bad, good)] + [good]
     path = tmp_path / "m.jsonl"

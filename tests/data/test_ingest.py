@@ -112,11 +112,15 @@ def test_an_id_is_made_of_what_makes_a_clip_and_of_nothing_else() -> None:
     found = ingest.read(corpus([rows.raw(1, start_s=0.0, end_s=0.1)]), rows.SERIAL)
     sha256 = digest.of_file(ROOT / "rec_01.wav")
     assert found.rows[0].clip_id == digest.of_value([sha256, 0.0, 0.1, rows.SENTENCE, "awb"])[:16]
-    same = ingest.read(corpus([b"no json", rows.raw(1, start_s=0.0, end_s=0.1, id="x", language="de")]), rows.SERIAL)
+    same = ingest.read(
+        corpus([b"no json", rows.raw(1, start_s=0.0, end_s=0.1, id="x", language="de")]), rows.SERIAL
+    )
     assert same.rows[0].clip_id == found.rows[0].clip_id
 
 
-@pytest.mark.parametrize("change", [{"start_s": 0.01}, {"end_s": 0.15}, {"text": "Other."}, {"speaker_id": "rms"}])
+@pytest.mark.parametrize(
+    "change", [{"start_s": 0.01}, {"end_s": 0.15}, {"text": "Other."}, {"speaker_id": "rms"}]
+)
 def test_whatever_makes_another_clip_makes_another_id(change: dict[str, Any]) -> None:
     found = ingest.read(corpus([rows.raw(1), rows.raw(1, **change)]), rows.SERIAL)
     assert len({row.clip_id.partition("-")[0] for row in found.rows}) == 2
@@ -218,7 +222,7 @@ def test_no_spelling_of_a_path_leads_out_of_the_root_and_none_blocks(monkeypatch
 
     def watched(path: Any, flags: int, *rest: Any, **more: Any) -> int:
         file = really(path, flags, *rest, **more)
-        opened.append(os.readlink(f"/proc/self/fd/{file}"))
+        opened.append(str(Path(f"/proc/self/fd/{file}").readlink()))
         return file
 
     with monkeypatch.context() as patch:
@@ -232,7 +236,9 @@ def test_no_spelling_of_a_path_leads_out_of_the_root_and_none_blocks(monkeypatch
 def test_a_path_is_taken_with_dots_spaces_and_any_script() -> None:
     names = ["./rec_01.wav", "sub/./a b.wav", "\u58f0.wav", "a..b.wav", ".hidden.wav", "A.WAV"]
     for name in names:
-        audio.write(ROOT / name, audio.tone(0.1)) if name != "A.WAV" else (ROOT / name).write_bytes(audio.wav_bytes())
+        audio.write(ROOT / name, audio.tone(0.1)) if name != "A.WAV" else (ROOT / name).write_bytes(
+            audio.wav_bytes()
+        )
     found = ingest.read(corpus([rows.raw(1, audio=name) for name in names]), rows.SERIAL)
     assert [row.audio_problem for row in found.rows] == [None] * len(names)
 
@@ -240,9 +246,9 @@ def test_a_path_is_taken_with_dots_spaces_and_any_script() -> None:
 def test_descriptors_are_given_back() -> None:
     wanted = corpus([*(rows.raw(1, audio=name) for name in ESCAPES), rows.raw(1)])
     traps()
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     ingest.read(wanted, rows.SERIAL)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_rows_can_be_written_and_read_back() -> None:

@@ -63,7 +63,9 @@ def test_what_is_no_number_is_counted_and_spoils_no_other_figure() -> None:
 
 
 def test_speech_moves_and_a_hum_does_not() -> None:
-    spread = [of(samples).level_spread_db for samples in (sounds.speech(2.0), sounds.tone(2.0), sounds.noise(2.0))]
+    spread = [
+        of(samples).level_spread_db for samples in (sounds.speech(2.0), sounds.tone(2.0), sounds.noise(2.0))
+    ]
     assert spread[0] is not None and spread[0] > 20
     assert spread[1] is not None and spread[1] < 1 and spread[2] is not None and spread[2] < 3
     assert of(sounds.speech(0.3)).level_spread_db is None
@@ -102,7 +104,9 @@ def corpus(root: Path) -> list[ManifestRow]:
     places = [("a.flac", 0.0, 1.0), ("a.flac", 1.0, 2.5), ("a.flac", 3.0, 9.0), ("b.wav", None, None)]
     places += [("c.opus", 0.5, 1.5), ("d.flac", None, None)]
     found = [
-        rows.manifest_row(number, audio=name, start_s=start, end_s=end, audio_sha256=digest.of_file(files[name]))
+        rows.manifest_row(
+            number, audio=name, start_s=start, end_s=end, audio_sha256=digest.of_file(files[name])
+        )
         for number, (name, start, end) in enumerate(places, 1)
     ]
     gone = rows.manifest_row(7, audio="../e.wav", audio_sha256=None, audio_problem="outside_root")
@@ -110,7 +114,9 @@ def corpus(root: Path) -> list[ManifestRow]:
 
 
 def test_a_problem_stays_with_its_clip(tmp_path: Path) -> None:
-    found = {one.clip_id: one for one in measure.measure(corpus(tmp_path), tmp_path, rows.MEASURE, rows.SERIAL)}
+    found = {
+        one.clip_id: one for one in measure.measure(corpus(tmp_path), tmp_path, rows.MEASURE, rows.SERIAL)
+    }
     assert [found[f"c{n:04d}"].problem for n in range(1, 8)] == [
         *(None, None, "bad_slice", None, None, "truncated", "outside_root")
     ]
@@ -118,13 +124,17 @@ def test_a_problem_stays_with_its_clip(tmp_path: Path) -> None:
     assert found["c0003"].file_rate_hz == 16000 and found["c0003"].duration_s is None
 
 
-def test_serial_and_parallel_tables_are_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serial_and_parallel_tables_are_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(measure, "FILES_PER_SHARD", 1)
     known = corpus(tmp_path)
     for name, some, how in (("one", known, rows.SERIAL), ("two", known[::-1], rows.PARALLEL)):
         tables.write(tmp_path / name, measure.measure(some, tmp_path, rows.MEASURE, how), ClipMeasure)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    assert tables.read(tmp_path / "one", ClipMeasure) == measure.measure(known, tmp_path, rows.MEASURE, rows.SERIAL)
+    assert tables.read(tmp_path / "one", ClipMeasure) == measure.measure(
+        known, tmp_path, rows.MEASURE, rows.SERIAL
+    )
 
 
 def test_audio_that_changed_since_ingest_stops_the_stage(tmp_path: Path) -> None:
@@ -135,5 +145,7 @@ def test_audio_that_changed_since_ingest_stops_the_stage(tmp_path: Path) -> None
 
 
 def test_a_file_longer_than_the_limit_is_not_decoded(tmp_path: Path) -> None:
-    found = measure.measure(corpus(tmp_path)[3:4], tmp_path, replace(rows.MEASURE, max_file_s=0.5), rows.SERIAL)
+    found = measure.measure(
+        corpus(tmp_path)[3:4], tmp_path, replace(rows.MEASURE, max_file_s=0.5), rows.SERIAL
+    )
     assert [one.problem for one in found] == ["over_limit"]

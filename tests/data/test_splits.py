@@ -43,7 +43,9 @@ def test_two_recordings_cannot_make_three_splits() -> None:
 
 def test_three_recordings_of_one_file_cannot_make_three_splits() -> None:
     clips = [replace(clip, audio_sha256="same", audio="same.wav") for clip in rows.recordings(3)]
-    with pytest.raises(SplitError, match=r"1 independent recordings .*\n.*3 recordings: rec_000, rec_001, rec_002"):
+    with pytest.raises(
+        SplitError, match=r"1 independent recordings .*\n.*3 recordings: rec_000, rec_001, rec_002"
+    ):
         splits.assign(clips, rows.SPLIT, 1)
 
 
@@ -55,7 +57,10 @@ def test_no_clips_at_all_cannot_be_split() -> None:
 @pytest.mark.parametrize("link", ["audio", "audio_sha256", "samples_sha256"])
 def test_recordings_that_share_audio_stay_together(link: str) -> None:
     clips = rows.recordings(30, clips_each=2)
-    joined = [replace(clip, **{link: "shared"}) if clip.clip_id in ("c0300", "c1701", "c2900") else clip for clip in clips]
+    joined = [
+        replace(clip, **{link: "shared"}) if clip.clip_id in ("c0300", "c1701", "c2900") else clip
+        for clip in clips
+    ]
     for seed in range(6):
         held = places(joined, seed)
         assert held["rec_003"] == held["rec_017"] == held["rec_029"]
@@ -74,14 +79,20 @@ def test_shared_audio_joins_through_a_chain() -> None:
 
 
 def test_few_recordings_are_dealt_out_close_to_their_shares() -> None:
-    clips = [clip for recording in range(36) for clip in rows.recordings(36)[recording * 5 : recording * 5 + 2 + recording % 4]]
+    clips = [
+        clip
+        for recording in range(36)
+        for clip in rows.recordings(36)[recording * 5 : recording * 5 + 2 + recording % 4]
+    ]
     for seed in range(10):
         sizes = {name: len(members) for name, members in splits.assign(clips, rows.SPLIT, seed).clips.items()}
         assert abs(sizes["validation"] - 0.1 * len(clips)) <= 5 and abs(sizes["test"] - 0.1 * len(clips)) <= 5
 
 
 def test_one_recording_that_holds_nearly_everything_is_trained_on() -> None:
-    clips = rows.recordings(3, clips_each=2) + [rows.clean_clip(1000 + n, recording_id="rec_000", audio="rec_000.wav") for n in range(90)]
+    clips = rows.recordings(3, clips_each=2) + [
+        rows.clean_clip(1000 + n, recording_id="rec_000", audio="rec_000.wav") for n in range(90)
+    ]
     assert places(clips)["rec_000"] == {"train"}
 
 

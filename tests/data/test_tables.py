@@ -24,7 +24,11 @@ MIXED = [Mixed("a", None, {"z": 1.0, "b": 0.5}, [], True), Mixed("\u58f0", -3, {
 
 
 def test_records_come_back_as_they_were(tmp_path: Path) -> None:
-    for kept in (MIXED, [rows.measured(1), rows.unmeasured(2, "missing")], [ClipLoss("a", "b", "c", {"diff": 0.25}, 1.0)]):
+    for kept in (
+        MIXED,
+        [rows.measured(1), rows.unmeasured(2, "missing")],
+        [ClipLoss("a", "b", "c", {"diff": 0.25}, 1.0)],
+    ):
         tables.write(tmp_path / "t.parquet", kept)
         assert tables.read(tmp_path / "t.parquet", type(kept[0])) == kept
 

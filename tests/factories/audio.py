@@ -33,7 +33,9 @@ def speech(seconds: float, seed: int = 0, rate_hz: int = RATE_HZ) -> Samples:
     return (0.15 * voice * syllables + noise(seconds, seed, 1e-4, rate_hz)).astype(np.float32)
 
 
-def write(path: Path, samples: NDArray[np.floating], rate_hz: int = RATE_HZ, subtype: str | None = None) -> Path:
+def write(
+    path: Path, samples: NDArray[np.floating], rate_hz: int = RATE_HZ, subtype: str | None = None
+) -> Path:
     """A file in the format of its extension."""
     import soundfile
 
@@ -56,7 +58,9 @@ def wav_bytes(
 ) -> bytes:
     """A WAV file whose header may say anything."""
     block = channels * bits // 8 if block is None else block
-    head = struct.pack("<HHIIHH", kind, channels, rate_hz, (rate_hz * block) & 0xFFFFFFFF, block & 0xFFFF, bits)
+    head = struct.pack(
+        "<HHIIHH", kind, channels, rate_hz, (rate_hz * block) & 0xFFFFFFFF, block & 0xFFFF, bits
+    )
     body = b"fmt " + struct.pack("<I", len(head)) + head + before
     body += b"data" + struct.pack("<I", len(data) if claimed is None else claimed) + data
     return b"RIFF" + struct.pack("<I", (4 + len(body)) & 0xFFFFFFFF) + b"WAVE" + body

@@ -61,7 +61,9 @@ def raw(number: int = 1, **changes: Any) -> dict[str, Any]:
 def json_lines(path: Path, lines: Iterable[dict[str, Any] | bytes]) -> Path:
     """A manifest of rows, and of raw bytes where a line is meant to be wrong."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    parts = [line if isinstance(line, bytes) else json.dumps(line, ensure_ascii=False).encode() for line in lines]
+    parts = [
+        line if isinstance(line, bytes) else json.dumps(line, ensure_ascii=False).encode() for line in lines
+    ]
     path.write_bytes(b"".join(part + b"\n" for part in parts))
     return path
 

@@ -16,6 +16,9 @@ from voicelathe.records import CleanClip, ClipMeasure, Finding, ManifestRow, Qua
 
 STEP_CLIPS = 8  # of the contamination figure in the summary: a usual batch
 ALL_RULES = (*rules.RULES, *repeats.RULES)
+DROPPING = [
+    rule.code for rule in ALL_RULES if rule.action == "drop" and rule.code not in rules.UNUSABLE_AUDIO
+]
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def clean_clip(clip: Clip) -> CleanClip:
 
 
 def summary(found: Audit) -> dict[str, float | int]:
-    """Flat metrics for `dvc metrics`: every rule has its line, so that two runs can be compared."""
+    """Flat metrics for `dvc metrics`, always the same keys; a row that breaks two rules counts for both."""
     num_lines = len(found.clips) + len(found.rejected)
     num_dropped = len(found.quarantine)
     hits = Counter(finding.rule for finding in found.findings)
@@ -89,7 +92,8 @@ def summary(found: Audit) -> dict[str, float | int]:
         "dropped": num_dropped,
         "dropped_share": round(num_dropped / num_lines, 6),
         "dropped_not_a_row": len(found.rejected),
-        **{f"dropped_{rule.code}": hits[rule.code] for rule in ALL_RULES if rule.action == "drop"},
+        "dropped_unusable_audio": sum(hits[code] for code in rules.UNUSABLE_AUDIO),
+        **{f"dropped_{code}": hits[code] for code in DROPPING},
         **{f"warned_{rule.code}": hits[rule.code] for rule in ALL_RULES if rule.action == "warn"},
         "minutes_before": round(sum(clip.measure.duration_s or 0.0 for clip in found.clips) / 60, 3),
         "minutes_kept": round(sum(clip.duration_s for clip in found.clean) / 60, 3),

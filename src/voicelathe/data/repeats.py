@@ -50,7 +50,8 @@ def _groups(ranked: Iterable[Clip], key: str) -> list[list[Clip]]:
 
 
 def _same_audio(ranked: Sequence[Clip], dropped: Collection[str]) -> Iterator[Finding]:
-    for first, *others in _groups(ranked, "samples_sha256"):
+    groups = (members for members in _groups(ranked, "samples_sha256") if len(members) > 1)
+    for first, *others in groups:
         sound = [clip for clip in (first, *others) if clip.row.clip_id not in dropped]
         if len({text.words(clip.row.text) for clip in sound}) > 1:
             lines = ", ".join(str(clip.row.line) for clip in sound[:5])

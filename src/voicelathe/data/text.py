@@ -7,6 +7,7 @@ import unicodedata
 INVISIBLE_LETTERS = frozenset("\u115f\u1160\u3164\uffa0")
 BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 WHITESPACE_CONTROLS = frozenset("\t\n\r")
+NO_WORD = re.compile("[^0-9a-z]+")  # of ASCII without case
 TAG = re.compile(
     "([\\[(<{*\u3010\u266a\u266b])([^\\])>}*\u3011\u266a\u266b]*)[\\])>}*\u3011\u266a\u266b]"
 )  # after NFKC
@@ -14,7 +15,8 @@ TAG = re.compile(
 
 def num_spoken_chars(text: str | None) -> int:
     """Letters and digits of any script; punctuation, spaces, emoji and invisible characters are not spoken."""
-    return sum(one.isalnum() and one not in INVISIBLE_LETTERS for one in text or "")
+    seen = text or ""
+    return sum(map(str.isalnum, seen)) - (0 if seen.isascii() else sum(map(seen.count, INVISIBLE_LETTERS)))
 
 
 def controls(text: str) -> list[str]:
@@ -43,6 +45,8 @@ def _is_visible(one: str) -> bool:
 def words(text: str | None) -> str:
     """The text as phrases are compared: no case, no punctuation, one space between words and around all of them."""
     folded = plain(text).casefold().replace("'", "").replace("\u2019", "")
+    if folded.isascii():
+        return f" {NO_WORD.sub(' ', folded).strip()} "
     return f" {' '.join(''.join(one if one.isalnum() or _is_mark(one) else ' ' for one in folded).split())} "
 
 

@@ -1,0 +1,275 @@
+"""The gate fires on data that the audit never saw, never passes by having nothing to judge, and tells failure from breakage."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data.test_clean import dom
+from tests.data.test_consent import VALID
+from tests.factories import rows
+from voicelathe import digest, layout, records
+from voicelathe.data import gate, gate_report, gate_table, gatekeeper
+from voicelathe.data.gate import Check, Verdict
+from voicelathe.errors import ConsentError, GateError, RecordError
+from voicelathe.records import CleanClip, ClipMeasure, ManifestRow
+
+TODAY = date(2026, 11, 21)
+
+
+def judge(*changes: dict[str, Any]) -> Verdict:
+    """The verdict on six good rows of which the first are changed."""
+    made = [
+        rows.gate_row(number, **(changes[number - 1] if number <= len(changes) else {}))
+        for number in range(1, 7)
+    ]
+    return gate.judge(gate_table.frame(made), rows.GATE)
+
+
+def failed(verdict: Verdict) -> dict[str, list[str]]:
+    return {check.name: check.clip_ids for check in verdict.checks if not check.passed}
+
+
+def test_good_rows_pass_every_check() -> None:
+    verdict = judge()
+    assert failed(verdict) == {} and verdict.num_rows == 6 and len(verdict.checks) > 20
+
+
+def test_each_fault_fails_its_check_and_names_its_clip() -> None:
+    verdict = judge(
+        {"text": " \t\u00a0", "plain_text": "", "num_spoken_chars": 0.0},
+        {"plain_text": "thank you for watching", "matches_manifest": False},
+        {"duration_s": 0.0999, "file_rate_hz": 8000.0},
+        {"duration_s": float("inf"), "num_nonfinite": 3.0},
+        {"num_splits_of_recording": 2.0, "num_splits_of_audio": 2.0, "num_splits_of_samples": 3.0},
+        {"clip_id": "c0001", "chars_per_s": 40.0},
+    )
+    assert failed(verdict) == {
+        "no_blank_text": ["c0001"],
+        "no_empty_text": ["c0001"],
+        "no_boilerplate": ["c0002"],
+        "as_in_manifest": ["c0002"],
+        "duration": ["c0003", "c0004"],
+        "sample_rate": ["c0003"],
+        "finite_samples": ["c0004"],
+        "one_split_per_recording": ["c0005"],
+        "one_split_per_audio_file": ["c0005"],
+        "one_split_per_exact_copy": ["c0005"],
+        "unique_ids": ["c0001", "c0001"],
+        "pace": ["c0001"],
+    }
+    assert "pace" not in {check.name for check in verdict.failures}
+
+
+def test_an_empty_table_does_not_pass() -> None:
+    verdict = gate.judge(gate_table.frame([]), rows.GATE)
+    assert {check.name for check in verdict.failures} == {"enough_rows", "three_splits"}
+
+
+def test_too_few_rows_do_not_pass() -> None:
+    verdict = gate.judge(
+        gate_table.frame([rows.gate_row(n) for n in (1, 2, 3)]), replace(rows.GATE, min_rows=4)
+    )
+    assert [(check.name, check.observed) for check in verdict.failures] == [("enough_rows", "3")]
+
+
+def test_columns_without_any_value_do_not_pass() -> None:
+    nothing = gate_table.GateRow(**dict.fromkeys(field.name for field in fields(gate_table.GateRow)))
+    names = {
+        check.name
+        for check in gate.judge(gate_table.frame([nothing] * 5), rows.GATE).checks
+        if not check.passed
+    }
+    assert names == {"three_splits", "pace_given", *(f"{column}_given" for column in gate.FILLED)}
+
+
+def test_every_column_that_a_check_reads_has_a_check_that_refuses_null() -> None:
+    columns = {field.name for field in fields(gate_table.GateRow)}
+    assert columns - set(gate.FILLED) == {
+        "plain_text",
+        "chars_per_s",
+    }  # null together with text, and a warning
+
+
+def test_one_null_among_good_rows_does_not_pass() -> None:
+    assert failed(
+        judge({"duration_s": None}, {"text": None, "plain_text": None}, {"recording_id": None})
+    ) == {
+        "duration_s_given": ["c0001"],
+        "text_given": ["c0002"],
+        "recording_id_given": ["c0003"],
+    }
+
+
+def test_a_split_without_rows_does_not_pass() -> None:
+    made = [rows.gate_row(number, split="train" if number % 2 else "test") for number in range(1, 7)]
+    assert set(failed(gate.judge(gate_table.frame(made), rows.GATE))) == {"three_splits"}
+
+
+def test_a_check_that_cannot_be_run_is_a_crash_and_no_verdict() -> None:
+    table = gate_table.frame([rows.gate_row(number) for number in range(1, 7)])
+    with pytest.raises(RuntimeError, match="could not be run"):
+        gate.judge(table.drop(columns="duration_s"), rows.GATE)
+    with pytest.raises(RuntimeError, match="could not be run"):
+        gate.judge(table.assign(duration_s=["a", "b", "c", "d", "e", "f"]), rows.GATE)
+
+
+# --- data that the audit never saw -----------------------------------------------------------------------------------
+
+
+def corpus() -> gatekeeper.Data:
+    """Nine clips of nine recordings in three splits; no audit has judged them."""
+    numbers = {name: range(3 * at + 1, 3 * at + 4) for at, name in enumerate(layout.SPLITS)}
+    splits = {name: [rows.clean_clip(number) for number in some] for name, some in numbers.items()}
+    known = [rows.manifest_row(number) for number in range(1, 10)]
+    inputs = {layout.split(name).as_posix(): digest.of_bytes(name.encode()) for name in layout.SPLITS}
+    return gatekeeper.Data(splits, known, [rows.measured(number) for number in range(1, 10)], inputs)
+
+
+def changed(number: int, row: dict[str, Any] | None = None, **measures: Any) -> gatekeeper.Data:
+    """The corpus with one clip as a careless owner would have it, in the manifest and in its split."""
+    data = corpus()
+    in_split = {name: value for name, value in (row or {}).items() if hasattr(rows.clean_clip(), name)}
+
+    def clip(one: CleanClip) -> CleanClip:
+        return replace(one, **in_split) if one.clip_id == f"c{number:04d}" else one
+
+    def raw(one: ManifestRow) -> ManifestRow:
+        return replace(one, **(row or {})) if one.line == number else one
+
+    def measured(one: ClipMeasure) -> ClipMeasure:
+        return replace(one, **measures) if one.clip_id == f"c{number:04d}" else one
+
+    splits = {name: [clip(one) for one in members] for name, members in data.splits.items()}
+    return replace(
+        data,
+        splits=splits,
+        rows=[raw(one) for one in data.rows],
+        measures=[measured(one) for one in data.measures],
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    layout.CONSENT.mkdir()
+    (layout.CONSENT / "awb.json").write_text(json.dumps({**VALID, "speaker_id": "awb"}))
+    yield tmp_path / "gate"
+
+
+def decide(data: gatekeeper.Data, out: Path, policy: str = "required") -> records.Passed:
+    return gatekeeper.decide(data, rows.GATE, policy, TODAY, out)
+
+
+MISSION = {
+    "empty text": (changed(5, {"text": "\u200b..."}), {"no_empty_text": ["c0005"], "pace": ["c0005"]}),
+    "boilerplate": (
+        changed(2, {"text": "Tha\u200bnks  for \uff57atching all"}),
+        {"no_boilerplate": ["c0002"]},
+    ),
+    "a clip of 99 ms": (changed(8, {"text": "a"}, duration_s=0.099), {"duration": ["c0008"]}),
+    "a recording in two splits": (
+        changed(1, {"recording_id": "rec_09"}),
+        {"one_split_per_recording": ["c0001", "c0009"]},
+    ),
+    "a file in two splits": (
+        changed(1, {"audio_sha256": rows.clean_clip(5).audio_sha256}),
+        {"one_split_per_audio_file": ["c0001", "c0005"]},
+    ),
+    "a copy in two splits": (
+        changed(1, samples_sha256=rows.measured(9).samples_sha256),
+        {"one_split_per_exact_copy": ["c0001", "c0009"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISSION)
+def test_a_rule_of_the_mission_fires_on_data_that_no_audit_has_seen(case: str) -> None:
+    data, expected = MISSION[case]
+    found = failed(gate.judge(gate_table.of_splits(data.splits, data.rows, data.measures), rows.GATE))
+    assert {name: sorted(ids) for name, ids in found.items()} == expected
+
+
+def test_a_failure_is_reported_first_and_then_stops_with_the_rule_and_its_clips(project: Path) -> None:
+    project.mkdir()
+    (project / "passed.json").write_text("of an earlier run")
+    with pytest.raises(GateError) as closed:
+        decide(changed(5, {"text": ""}), project)
+    assert "no_empty_text: 1 of 9 rows, c0005" in str(closed.value) and "report.html" in str(closed.value)
+    assert not (project / "passed.json").exists()
+    assert digest.read_json(project / "report.json")["passed"] is False
+    assert "The gate is closed" in (project / "report.html").read_text()
+
+
+def test_an_open_gate_writes_exactly_what_may_be_trained_on(project: Path) -> None:
+    passed = decide(corpus(), project)
+    assert records.read_one(project / "passed.json", records.Passed) == passed
+    assert passed.splits == {name: digest.of_bytes(name.encode()) for name in layout.SPLITS}
+    assert passed.policy == "required" and passed.speakers == {
+        "awb": digest.of_file(layout.CONSENT / "awb.json")
+    }
+    assert passed.inputs == corpus().inputs
+    assert "The gate is open" in (project / "report.html").read_text()
+
+
+def test_the_same_data_gives_the_same_bytes(project: Path) -> None:
+    for name in ("one", "two"):
+        decide(corpus(), project / name)
+    for file in ("passed.json", "report.json", "report.html"):
+        assert (project / "one" / file).read_bytes() == (project / "two" / file).read_bytes()
+
+
+def test_rows_split_one_by_one_fail_where_whole_recordings_pass(project: Path) -> None:
+    known = [rows.manifest_row(number, recording_id=f"rec_{number % 4}") for number in range(1, 41)]
+    verdict = gate.judge(
+        gate_table.of_manifest(known, [rows.measured(number) for number in range(1, 41)]), rows.GATE
+    )
+    assert {check.name for check in verdict.failures} == {"one_split_per_recording"}
+
+
+def test_a_clip_that_is_not_as_in_the_manifest_does_not_pass() -> None:
+    data = corpus()
+    edited = replace(data.splits["test"][0], text="Something nobody wrote, on a day like this.")
+    splits = {**data.splits, "test": [edited, *data.splits["test"][1:]]}
+    table = gate_table.of_splits(splits, data.rows, data.measures)
+    assert failed(gate.judge(table, rows.GATE)) == {"as_in_manifest": ["c0007"]}
+
+
+def test_a_clip_that_the_manifest_does_not_know_is_an_error_of_the_stages_before(project: Path) -> None:
+    data = corpus()
+    with pytest.raises(RecordError, match="first c0001"):
+        decide(replace(data, rows=data.rows[1:]), project)
+
+
+def test_a_speaker_without_consent_closes_the_gate_after_the_report(project: Path) -> None:
+    (layout.CONSENT / "awb.json").unlink()
+    with pytest.raises(ConsentError, match=r"awb\.json is missing"):
+        decide(corpus(), project)
+    assert not (project / "passed.json").exists()
+    assert "awb.json is missing" in (project / "report.html").read_text()
+
+
+def test_consent_is_asked_for_every_language_of_a_speaker_in_any_split() -> None:
+    data = changed(9, {"language": "de"})
+    assert gatekeeper.languages_of(data.splits) == {"awb": ["de", "en"]}
+
+
+def test_research_opens_the_gate_without_consent_and_is_stamped(project: Path) -> None:
+    (layout.CONSENT / "awb.json").unlink()
+    passed = decide(corpus(), project, "research")
+    assert (passed.policy, passed.speakers) == ("research", {"awb": ""})
+    assert "nothing that is trained on this may be promoted" in (project / "report.html").read_text()
+
+
+def test_nothing_in_the_data_becomes_part_of_the_page() -> None:
+    attack = "</code><script>alert(1)</script>"
+
+    def page(text: str) -> str:
+        check = Check("no_empty_text", "q", "critical", "e", text, False, 2, text, [text, text])
+        return gate_report.render(Verdict(9, [check]), Verdict(9, [check]), text, [text], [text])
+
+    assert dom(page(attack)).active == [] and dom(page(attack)).tags == dom(page("harmless")).tags
