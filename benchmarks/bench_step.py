@@ -1,0 +1,107 @@
+"""One optimizer step of 8 mixed clips, VoxCPM 2, CPU, one thread: our packed pass against upstream's loop of one clip at a time.
+
+Usage:  python -m benchmarks.bench_step [full|lora]
+The model has about 20 M random parameters in the real model's proportions. Baseline: upstream's own model and codec, batch 1 x 8,
+audio encoded in the loop, as its trainer does; a second baseline has the latents given.
+"""
+
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", MKL_CBWR="AVX2,STRICT")
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks import table
+from pretrain import random_base
+from tests.families import upstream_voxcpm as upstream
+from voicelathe import families, rng, settings
+from voicelathe.families import voxcpm_packed
+from voicelathe.train import adapters
+
+CLIPS = [(18, 22), (31, 40), (12, 14), (44, 55), (25, 30), (9, 10), (37, 45), (21, 26)]  # text tokens, audio positions
+LORA = settings.Lora(rank=32, alpha=32.0, dropout=0.0, scope=["lm", "dit"])
+TEXT_IDS, FRAMES, WIDTH, SAMPLES = 400, 4, 32, 2560
+
+
+def overrides() -> dict[str, Any]:
+    """About 20 M parameters: 28 -> 7 LM layers, 8 -> 2 residual, 12 -> 3 local, local width half of the LM's."""
+    described = random_base.config()
+    factors = [1.0] * 32
+    language = {
+        **described["lm_config"], "hidden_size": 384, "intermediate_size": 1152, "num_attention_heads": 6, "num_hidden_layers": 7,
+        "kv_channels": 64,
+        "rope_scaling": {**described["lm_config"]["rope_scaling"], "long_factor": factors, "short_factor": factors},
+    }  # fmt: skip
+    local = {"hidden_dim": 192, "ffn_dim": 768, "num_heads": 4, "num_layers": 3, "kv_channels": 64}
+    return {
+        "lm_config": language, "residual_lm_num_layers": 2, "encoder_config": local,
+        "dit_config": {**described["dit_config"], **local}, "scalar_quantization_latent_dim": 96,
+    }  # fmt: skip
+
+
+def main(mode: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        random_base.main(base, overrides())
+        family, machine = families.find("voxcpm2"), settings.Machine("cpu", 1)
+        facts = family.describe(base, "", False)
+        loaded = family.load(base, facts, machine, "core")
+        codec = family.load(base, facts, machine, "encoder").vae
+        if mode == "lora":
+            adapters.inject(loaded.core, LORA, family.adapter_targets(loaded, LORA.scope), 0)
+        plan = family.trainable(loaded, mode)
+        loaded.core.train()
+        print(measure(loaded.core, codec, list(plan.trainable.values()), mode))
+
+
+def measure(model: Any, codec: Any, parameters: list[torch.nn.Parameter], mode: str) -> str:
+    generator = torch.Generator().manual_seed(0)
+    texts = [torch.randint(105, TEXT_IDS, (text,), generator=generator) for text, _ in CLIPS]
+    latents = [torch.randn((audio, FRAMES, WIDTH), generator=generator) for _, audio in CLIPS]
+    audio = [torch.randn((1, 1, length * SAMPLES), generator=generator) * 0.1 for _, length in CLIPS]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-5)
+
+    def update() -> None:
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def theirs(encode: bool) -> None:
+        for text, latent, samples in zip(texts, latents, audio, strict=True):
+            found = encoded(codec, samples) if encode else latent
+            difference, stop = upstream.losses(model, upstream.sequence(text, found, None), 0)
+            ((difference + stop) / len(texts)).backward()
+        update()
+
+    def ours(recompute: bool) -> None:
+        pack = voxcpm_packed.pack(texts, latents, [None] * len(texts), torch.device("cpu"))
+        noise = voxcpm_packed.draw(pack, [rng.key(0, "bench", n) for n in range(len(texts))], 0.1, "log-norm", None)
+        losses = voxcpm_packed.losses(model, pack, noise, recompute)
+        (losses["diff"] + losses["stop"]).mean().backward()
+        update()
+
+    cases = {
+        "upstream, audio encoded in the loop": lambda: theirs(True),
+        "upstream, latents given": lambda: theirs(False),
+        "ours, packed": lambda: ours(False),
+        "ours, packed, activations recomputed": lambda: ours(True),
+    }
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    return table.rows(f"{mode}, {millions:.1f} M parameters", table.interleaved(cases), "upstream, audio encoded in the loop")
+
+
+@torch.inference_mode()
+def encoded(codec: Any, samples: Tensor) -> Tensor:
+    latent: Tensor = codec.encode(samples, 16000)[0].T.reshape(-1, FRAMES, WIDTH)
+    return latent.clone()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for chosen in sys.argv[1:] or ["full", "lora"]:
+        main(chosen)
