@@ -12,7 +12,9 @@ class Display:
     """One task's progress; use as a context manager."""
 
     def __init__(self, label: str) -> None:
-        self.label, self._bar, self._task = label, None, None
+        self.label = label
+        self._bar: Any = None
+        self._task: Any = None
         self._began: float | None = None
         self._first = 0
         self._printed = time.monotonic()
@@ -20,7 +22,9 @@ class Display:
     def __enter__(self) -> "Display":
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
 
@@ -52,7 +56,13 @@ def _bar(label: str, total: int) -> tuple[Any, Any]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"), TextColumn("[dim]{task.fields[phase]}"))
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TextColumn("[dim]{task.fields[phase]}"),
+    )
     bar = Progress(*columns, console=Console(stderr=True))
     bar.start()
     return bar, bar.add_task(label, total=total, speed="", phase="")

@@ -11,9 +11,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
@@ -68,7 +67,9 @@ class Speaker:
     def __enter__(self) -> "Speaker":
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _await(self, kind: str) -> dict[str, Any]:
@@ -96,7 +97,11 @@ class Worker:
         command = [sys.executable, "-P", "-m", "voicelathe.worker", str(self._description), str(os.getpid())]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=_environment(job.target.machine.threads)
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=_environment(job.target.machine.threads),
             )
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._drain, args=(self.process.stdout,), daemon=True).start()
@@ -155,7 +160,9 @@ def _environment(threads: int) -> dict[str, str]:
         "OMP_NUM_THREADS": str(threads),
     }
     secrets = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "MLFLOW_")
-    kept = {name: value for name, value in os.environ.items() if not any(word in name.upper() for word in secrets)}
+    kept = {
+        name: value for name, value in os.environ.items() if not any(word in name.upper() for word in secrets)
+    }
     return {**kept, **fixed}
 
 
@@ -179,5 +186,3 @@ def stop_with_exit_code() -> None:
         raise SystemExit(143)
 
     signal.signal(signal.SIGTERM, leave)
-
-

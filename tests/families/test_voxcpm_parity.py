@@ -15,7 +15,12 @@ from voicelathe.train import adapters
 BASE = Path("data/bases/voxcpm2-mini")
 CPU = settings.Machine("cpu", 1)
 LORA = settings.Lora(rank=8, alpha=16.0, dropout=0.0, scope=["lm", "dit", "proj"])
-LENGTHS = [(12, 9, 0), (3, 1, 0), (20, 14, 6), (7, 22, 0)]  # text tokens, audio positions, reference positions
+LENGTHS = [
+    (12, 9, 0),
+    (3, 1, 0),
+    (20, 14, 6),
+    (7, 22, 0),
+]  # text tokens, audio positions, reference positions
 
 
 def load() -> Any:
@@ -32,7 +37,9 @@ def clips(model: Any) -> list[tuple[Tensor, Tensor, Tensor | None]]:
     for text, audio, reference in LENGTHS:
         ids = torch.randint(105, 400, (text,), generator=generator)
         latents = torch.randn((audio, *shape), generator=generator)
-        made.append((ids, latents, torch.randn((reference, *shape), generator=generator) if reference else None))
+        made.append(
+            (ids, latents, torch.randn((reference, *shape), generator=generator) if reference else None)
+        )
     return made
 
 
@@ -44,7 +51,9 @@ def gradients(model: Any) -> dict[str, Tensor]:
 
 def worst_relative_error(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
     assert set(ours) == set(theirs)
-    return max(float((ours[name] - grad).norm() / grad.norm().clamp_min(1e-12)) for name, grad in theirs.items())
+    return max(
+        float((ours[name] - grad).norm() / grad.norm().clamp_min(1e-12)) for name, grad in theirs.items()
+    )
 
 
 def with_adapters(loaded: Any) -> None:
@@ -53,14 +62,18 @@ def with_adapters(loaded: Any) -> None:
     with torch.no_grad():
         for name, parameter in loaded.core.named_parameters():
             if "lora_B" in name:
-                parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name))) * 0.05)
+                parameter.copy_(
+                    torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name))) * 0.05
+                )
     families.find("voxcpm2").trainable(loaded, "lora")
 
 
 @pytest.mark.parametrize("mode", ["full", "lora"])
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2), (1,)])
-def test_loss_and_every_gradient_equal_upstream_s_forward(mode: str, recompute: bool, order: tuple[int, ...]) -> None:
+def test_loss_and_every_gradient_equal_upstream_s_forward(
+    mode: str, recompute: bool, order: tuple[int, ...]
+) -> None:
     loaded = load()
     if mode == "lora":
         with_adapters(loaded)
@@ -90,7 +103,9 @@ def test_a_clip_has_the_same_loss_whoever_is_packed_beside_it() -> None:
 
     def per_clip(order: list[int]) -> list[float]:
         chosen = [members[number] for number in order]
-        pack = voxcpm_packed.pack(*(list(column) for column in zip(*chosen, strict=True)), torch.device("cpu"))
+        pack = voxcpm_packed.pack(
+            *(list(column) for column in zip(*chosen, strict=True)), torch.device("cpu")
+        )
         noise = voxcpm_packed.draw(pack, [keys[number] for number in order], 0.1, "log-norm", None)
         with torch.no_grad():
             return voxcpm_packed.losses(loaded.core, pack, noise, False)["diff"].tolist()
@@ -110,7 +125,9 @@ def test_frozen_noise_repeats_exactly_and_drops_no_condition() -> None:
 def test_frozen_times_cover_the_schedule_evenly_over_the_passes() -> None:
     chosen = [clips(load().core)[3]]
     pack = voxcpm_packed.pack(*(list(column) for column in zip(*chosen, strict=True)), torch.device("cpu"))
-    times = torch.cat([voxcpm_packed.draw(pack, [5], 0.0, "uniform", (number, 4)).time_A for number in range(4)])
+    times = torch.cat(
+        [voxcpm_packed.draw(pack, [5], 0.0, "uniform", (number, 4)).time_A for number in range(4)]
+    )
     even = (torch.arange(len(times)) + 0.5) / len(times)
     assert torch.allclose(times.sort().values, even, atol=1e-6)
 
@@ -120,7 +137,9 @@ def test_training_times_follow_upstream_s_log_normal_schedule() -> None:
     pack = voxcpm_packed.pack(*(list(column) for column in zip(*chosen, strict=True)), torch.device("cpu"))
     noise = voxcpm_packed.draw(pack, list(range(200)), 0.1, "log-norm", None)
     logits = torch.logit(noise.time_A.double())
-    assert float(logits.mean()) == pytest.approx(-0.4, abs=0.05) and float(logits.std()) == pytest.approx(1.0, abs=0.05)
+    assert float(logits.mean()) == pytest.approx(-0.4, abs=0.05) and float(logits.std()) == pytest.approx(
+        1.0, abs=0.05
+    )
     assert float(noise.keep_A.float().mean()) == pytest.approx(0.9, abs=0.02)
 
 
@@ -129,8 +148,15 @@ def test_adapters_sit_on_exactly_the_linears_that_upstream_s_lora_wraps(scope: l
     from voxcpm.model.voxcpm2 import LoRAConfig, VoxCPM2Model
 
     config = LoRAConfig(r=4, alpha=8, **{f"enable_{one}": one in scope for one in ("lm", "dit", "proj")})
-    reference = VoxCPM2Model.from_local(str(BASE), optimize=False, training=True, device="cpu", lora_config=config)
-    wrapped = {name.removesuffix(".lora_A") for name, _ in reference.named_parameters() if name.endswith(".lora_A")}
+    reference = VoxCPM2Model.from_local(
+        str(BASE), optimize=False, training=True, device="cpu", lora_config=config
+    )
+    wrapped = {
+        name.removesuffix(".lora_A") for name, _ in reference.named_parameters() if name.endswith(".lora_A")
+    }
     loaded = load()
     lora = settings.Lora(4, 8.0, 0.0, scope)
-    assert set(adapters.inject(loaded.core, lora, families.find("voxcpm2").adapter_targets(loaded, scope), 0)) == wrapped
+    assert (
+        set(adapters.inject(loaded.core, lora, families.find("voxcpm2").adapter_targets(loaded, scope), 0))
+        == wrapped
+    )

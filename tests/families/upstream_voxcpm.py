@@ -57,4 +57,6 @@ def noise(model: Any, inputs: dict[str, Tensor], seed: int) -> Noise:
 
 
 def joined(parts: list[Noise]) -> Noise:
-    return Noise(*(torch.cat([getattr(part, name) for part in parts]) for name in ("keep_A", "time_A", "noise_APD")))
+    return Noise(
+        *(torch.cat([getattr(part, name) for part in parts]) for name in ("keep_A", "time_A", "noise_APD"))
+    )

@@ -39,7 +39,9 @@ def final_state(directory: Path) -> str:
 
 @pytest.mark.parametrize("mode", ["lora", "full"])
 def test_every_numbered_checkpoint_is_kept_and_verifies(corpus: Path, tmp_path: Path, mode: str) -> None:
-    train = training.train_settings(mode, steps=5, every=2, optimizer="paged_adamw8bit" if mode == "full" else "adamw")
+    train = training.train_settings(
+        mode, steps=5, every=2, optimizer="paged_adamw8bit" if mode == "full" else "adamw"
+    )
     counts = loop.run(training.train_job(corpus, tmp_path / "run", train), quiet)
     kept = sorted(path.name for path in (tmp_path / "run").glob("step_*"))
     assert kept == ["step_0000002", "step_0000004", "step_0000005"]
@@ -66,25 +68,35 @@ def test_weights_move_and_the_loss_falls_on_clips_seen_again_and_again(corpus: P
 def test_lora_leaves_the_base_alone_and_upstream_loads_the_adapter(corpus: Path, tmp_path: Path) -> None:
     from voxcpm.model.voxcpm2 import LoRAConfig, VoxCPM2Model
 
-    loop.run(training.train_job(corpus, tmp_path / "run", training.train_settings("lora", steps=3, every=3)), quiet)
+    loop.run(
+        training.train_job(corpus, tmp_path / "run", training.train_settings("lora", steps=3, every=3)), quiet
+    )
     directory = tmp_path / "run" / "step_0000003"
     stored = json.loads((directory / "lora_config.json").read_text())["lora_config"]
-    model = VoxCPM2Model.from_local(str(training.BASE), optimize=False, training=True, device="cpu", lora_config=LoRAConfig(**stored))
+    model = VoxCPM2Model.from_local(
+        str(training.BASE), optimize=False, training=True, device="cpu", lora_config=LoRAConfig(**stored)
+    )
     loaded, skipped = model.load_lora_weights(str(directory))
     own = [name for name, _ in model.named_parameters() if "lora_" in name]
     assert skipped == [] and sorted(loaded) == sorted(own)
-    assert any(float(parameter.abs().sum()) > 0 for name, parameter in model.named_parameters() if "lora_B" in name)
+    assert any(
+        float(parameter.abs().sum()) > 0 for name, parameter in model.named_parameters() if "lora_B" in name
+    )
 
 
 def test_a_full_checkpoint_is_a_directory_that_upstream_opens(corpus: Path, tmp_path: Path) -> None:
     from voxcpm.model.voxcpm2 import VoxCPM2Model
 
-    loop.run(training.train_job(corpus, tmp_path / "run", training.train_settings("full", steps=2, every=2)), quiet)
+    loop.run(
+        training.train_job(corpus, tmp_path / "run", training.train_settings("full", steps=2, every=2)), quiet
+    )
     directory = tmp_path / "run" / "step_0000002"
     model = VoxCPM2Model.from_local(str(directory), optimize=False, device="cpu")
     weights = load_file(directory / "model.safetensors")
     assert all(torch.equal(model.state_dict()[name], tensor.float()) for name, tensor in weights.items())
-    assert (directory / "audiovae.safetensors").stat().st_ino == (training.BASE / "audiovae.safetensors").stat().st_ino
+    assert (directory / "audiovae.safetensors").stat().st_ino == (
+        training.BASE / "audiovae.safetensors"
+    ).stat().st_ino
 
 
 def test_two_passes_of_two_clips_are_one_pass_of_four(corpus: Path, tmp_path: Path) -> None:
@@ -101,7 +113,9 @@ def test_two_passes_of_two_clips_are_one_pass_of_four(corpus: Path, tmp_path: Pa
 def test_recomputing_activations_changes_no_loss(corpus: Path, tmp_path: Path, mode: str) -> None:
     train = training.train_settings(mode, steps=3, every=3)
     loop.run(training.train_job(corpus, tmp_path / "off", train), quiet)
-    loop.run(training.train_job(corpus, tmp_path / "on", replace(train, activation_checkpointing=True)), quiet)
+    loop.run(
+        training.train_job(corpus, tmp_path / "on", replace(train, activation_checkpointing=True)), quiet
+    )
     off, on = (records.read(tmp_path / name / "steps.jsonl", records.StepRecord) for name in ("off", "on"))
     assert [step.total for step in off] == pytest.approx([step.total for step in on], rel=1e-6)
 
@@ -110,11 +124,24 @@ class Killed(BaseException):
     """Ends a run from outside, as a signal would."""
 
 
-@pytest.mark.parametrize("mode,optimizer", [("lora", "adamw"), ("full", "adamw"), ("full", "paged_adamw8bit"), ("lora", "paged_adamw8bit")])
-def test_a_run_that_was_interrupted_anywhere_ends_with_identical_bytes(corpus: Path, tmp_path: Path, mode: str, optimizer: str) -> None:
+@pytest.mark.parametrize(
+    "mode,optimizer",
+    [("lora", "adamw"), ("full", "adamw"), ("full", "paged_adamw8bit"), ("lora", "paged_adamw8bit")],
+)
+def test_a_run_that_was_interrupted_anywhere_ends_with_identical_bytes(
+    corpus: Path, tmp_path: Path, mode: str, optimizer: str
+) -> None:
     train = training.train_settings(mode, steps=5, every=2, optimizer=optimizer)
     loop.run(training.train_job(corpus, tmp_path / "whole", train), quiet)
-    phases = [("forward", 1), ("optimizer", 2), ("checkpoint", 2), ("backward", 3), ("checkpoint", 4), ("forward", 5), ("checkpoint", 5)]
+    phases = [
+        ("forward", 1),
+        ("optimizer", 2),
+        ("checkpoint", 2),
+        ("backward", 3),
+        ("checkpoint", 4),
+        ("forward", 5),
+        ("checkpoint", 5),
+    ]
     for phase in phases:
 
         def kill(kind: str, values: dict[str, Any], at: tuple[str, int] = phase) -> None:
@@ -128,7 +155,9 @@ def test_a_run_that_was_interrupted_anywhere_ends_with_identical_bytes(corpus: P
 
 
 @pytest.mark.parametrize("forgotten", ["optimizer", "parameters"])
-def test_the_resume_test_would_notice_forgotten_state(corpus: Path, tmp_path: Path, forgotten: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_resume_test_would_notice_forgotten_state(
+    corpus: Path, tmp_path: Path, forgotten: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train = training.train_settings("full", steps=4, every=2)
     loop.run(training.train_job(corpus, tmp_path / "whole", train), quiet)
 
@@ -146,7 +175,9 @@ def test_the_resume_test_would_notice_forgotten_state(corpus: Path, tmp_path: Pa
     assert final_state(tmp_path / "killed") != final_state(tmp_path / "whole")
 
 
-def test_sigkill_of_a_real_worker_and_another_start_end_with_identical_bytes(corpus: Path, tmp_path: Path) -> None:
+def test_sigkill_of_a_real_worker_and_another_start_end_with_identical_bytes(
+    corpus: Path, tmp_path: Path
+) -> None:
     train = training.train_settings("lora", steps=20, every=5)
     loop.run(training.train_job(corpus, tmp_path / "whole", train), quiet)
     job = training.train_job(corpus, tmp_path / "killed", train)
@@ -160,7 +191,10 @@ def test_sigkill_of_a_real_worker_and_another_start_end_with_identical_bytes(cor
             os.kill(worker.pid, signal.SIGKILL)
             break
     assert worker.wait() == -signal.SIGKILL
-    assert subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    assert (
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
+        == 0
+    )
     assert final_state(tmp_path / "killed") == final_state(tmp_path / "whole")
 
 
@@ -183,7 +217,9 @@ def test_sigterm_saves_at_the_step_boundary_and_exits_143(corpus: Path, tmp_path
     assert resume.digest_step(lines[-1]) == int(state.name.removeprefix("state_")) >= 3
 
 
-def test_a_clip_that_is_not_a_number_stops_the_run_by_name_before_any_update(corpus: Path, tmp_path: Path) -> None:
+def test_a_clip_that_is_not_a_number_stops_the_run_by_name_before_any_update(
+    corpus: Path, tmp_path: Path
+) -> None:
     import shutil
 
     root = tmp_path / "corpus"
@@ -196,7 +232,10 @@ def test_a_clip_that_is_not_a_number_stops_the_run_by_name_before_any_update(cor
     latents.store(cached[poisoned], {"latents": torch.full((5, 4, 32), float("nan"))})
     latents.bundle({"train": clips}, cached, root / "latents")
     with pytest.raises(WorkerError, match=f"loss of clip {poisoned} is not finite"):
-        loop.run(training.train_job(root, tmp_path / "run", training.train_settings("lora", steps=6, every=6)), quiet)
+        loop.run(
+            training.train_job(root, tmp_path / "run", training.train_settings("lora", steps=6, every=6)),
+            quiet,
+        )
 
 
 def test_a_damaged_state_is_set_aside_and_the_run_refuses_to_start_over(corpus: Path, tmp_path: Path) -> None:
@@ -217,7 +256,12 @@ def test_weight_decay_falls_on_matrices_only() -> None:
     facts = family.describe(training.BASE, "", False)
     loaded = family.load(training.BASE, facts, training.target().machine, "core")
     plan = family.trainable(loaded, "full")
-    decayed = {id(p) for group in memory.optimizer(training.train_settings("full"), plan.trainable).param_groups if group["weight_decay"] for p in group["params"]}
+    decayed = {
+        id(p)
+        for group in memory.optimizer(training.train_settings("full"), plan.trainable).param_groups
+        if group["weight_decay"]
+        for p in group["params"]
+    }
     names = {name for name, parameter in plan.trainable.items() if id(parameter) in decayed}
     assert not [name for name in names if "norm" in name or name.endswith("bias") or "special_token" in name]
     assert "base_lm.layers.0.self_attn.q_proj.weight" in names

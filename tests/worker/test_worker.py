@@ -16,7 +16,10 @@ from tests.factories import training
 from voicelathe import checkpoints, digest, jobs, records, runner, settings
 from voicelathe.errors import BaseModelError, CheckpointError, RunLocked, WorkerError
 
-LINES = [records.Line("one", "The lamp is on.", "en", 3), records.Line("two", "Nobody speaks of rain.", "en", 4)]
+LINES = [
+    records.Line("one", "The lamp is on.", "en", 3),
+    records.Line("two", "Nobody speaks of rain.", "en", 4),
+]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A corpus and a finished LoRA run with two checkpoints, made by a real worker."""
     root = training.corpus(tmp_path_factory.mktemp("corpus"))
     os.chdir(root)
-    runner.run(training.train_job(root, root / "run", training.train_settings("lora", steps=4, every=2)), "test")
+    runner.run(
+        training.train_job(root, root / "run", training.train_settings("lora", steps=4, every=2)), "test"
+    )
     return root
 
 
@@ -34,22 +39,37 @@ def _in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def weights(root: Path, scale: float = 1.0) -> list[jobs.WeightsRef]:
-    found = [jobs.WeightsRef(records.Candidate(0, None), "base", str(training.BASE), training.target().base_digest)]
+    found = [
+        jobs.WeightsRef(records.Candidate(0, None), "base", str(training.BASE), training.target().base_digest)
+    ]
     for step in (2, 4):
         directory = root / "run" / f"step_{step:07d}"
-        found.append(jobs.WeightsRef(records.Candidate(step, scale), "lora", str(directory), checkpoints.identity(directory)))
+        found.append(
+            jobs.WeightsRef(
+                records.Candidate(step, scale), "lora", str(directory), checkpoints.identity(directory)
+            )
+        )
     return found
 
 
 def validate_job(root: Path, out: Path, refs: list[jobs.WeightsRef]) -> jobs.ValidateJob:
     how = settings.Evaluate(passes=2, clips_per_pass=3, lora_scales=[1.0])
     return jobs.ValidateJob(
-        training.target(), how, 9, str(root / "validation.jsonl"), str(root / "latents"), training.LORA, refs, str(out)
+        training.target(),
+        how,
+        9,
+        str(root / "validation.jsonl"),
+        str(root / "latents"),
+        training.LORA,
+        refs,
+        str(out),
     )
 
 
 def speak_job(out: Path, refs: list[jobs.WeightsRef], interactive: bool = False) -> jobs.SpeakJob:
-    return jobs.SpeakJob(training.target(), training.LORA, refs, [] if interactive else LINES, 2.0, str(out), interactive)
+    return jobs.SpeakJob(
+        training.target(), training.LORA, refs, [] if interactive else LINES, 2.0, str(out), interactive
+    )
 
 
 def test_stdout_carries_nothing_but_events_although_upstream_prints(trained: Path, tmp_path: Path) -> None:
@@ -58,7 +78,11 @@ def test_stdout_carries_nothing_but_events_although_upstream_prints(trained: Pat
     command = [sys.executable, "-m", "voicelathe.worker", str(tmp_path / "job.json")]
     ended = subprocess.run(command, capture_output=True, check=True)
     events = [jobs.decode(line) for line in ended.stdout.splitlines()]
-    assert events[-1].kind == jobs.DONE and {event.kind for event in events} <= {jobs.PHASE, jobs.PROGRESS, jobs.DONE}
+    assert events[-1].kind == jobs.DONE and {event.kind for event in events} <= {
+        jobs.PHASE,
+        jobs.PROGRESS,
+        jobs.DONE,
+    }
     assert b"Loading" in ended.stderr
 
 
@@ -72,12 +96,17 @@ def test_validating_twice_gives_identical_bytes_and_computes_once(trained: Path,
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_candidates_differ_from_the_base_and_from_each_other_and_the_base_is_untouched(trained: Path, tmp_path: Path) -> None:
+def test_candidates_differ_from_the_base_and_from_each_other_and_the_base_is_untouched(
+    trained: Path, tmp_path: Path
+) -> None:
     refs = weights(trained)
     runner.run(validate_job(trained, tmp_path / "mixed", [refs[1], refs[0], refs[2]]), "test")
     alone = validate_job(trained, tmp_path / "alone", refs[:1])
     runner.run(replace(alone, lora=None), "test")
-    losses = {ref.candidate.name: digest.read_json(tmp_path / "mixed" / f"{ref.candidate.name}.json")["clips"] for ref in refs}
+    losses = {
+        ref.candidate.name: digest.read_json(tmp_path / "mixed" / f"{ref.candidate.name}.json")["clips"]
+        for ref in refs
+    }
     assert losses["base"] == digest.read_json(tmp_path / "alone" / "base.json")["clips"]
     assert losses["step_0000002@1"] != losses["base"] != losses["step_0000004@1"] != losses["step_0000002@1"]
 
@@ -87,12 +116,17 @@ def test_a_vanishing_adapter_strength_approaches_the_base(trained: Path, tmp_pat
     for scale in (1.0, 0.1, 0.001):
         refs = weights(trained, scale)
         runner.run(validate_job(trained, tmp_path / str(scale), [refs[0], refs[2]]), "test")
-        base, tuned = (digest.read_json(tmp_path / str(scale) / f"{ref.candidate.name}.json")["clips"] for ref in (refs[0], refs[2]))
+        base, tuned = (
+            digest.read_json(tmp_path / str(scale) / f"{ref.candidate.name}.json")["clips"]
+            for ref in (refs[0], refs[2])
+        )
         distance.append(max(abs(base[clip]["diff"] - tuned[clip]["diff"]) for clip in base))
     assert distance[0] > distance[1] > distance[2] and distance[2] < 0.01 * distance[0]
 
 
-def test_every_candidate_speaks_every_line_and_the_same_request_is_not_spoken_twice(trained: Path, tmp_path: Path) -> None:
+def test_every_candidate_speaks_every_line_and_the_same_request_is_not_spoken_twice(
+    trained: Path, tmp_path: Path
+) -> None:
     job = speak_job(tmp_path / "speech", weights(trained))
     assert runner.run(job, "test")["spoken"] == 6
     samples = [
@@ -100,17 +134,23 @@ def test_every_candidate_speaks_every_line_and_the_same_request_is_not_spoken_tw
         for path in sorted((tmp_path / "speech").glob("*/samples.json"))
         for sample in digest.read_json(path)["samples"]
     ]
-    assert len(samples) == 6 and all(digest.of_file(Path(sample.path or "")) == sample.sha256 for sample in samples)
+    assert len(samples) == 6 and all(
+        digest.of_file(Path(sample.path or "")) == sample.sha256 for sample in samples
+    )
     assert runner.run(job, "test")["spoken"] == 0
     Path(samples[0].path or "").unlink()
     assert runner.run(job, "test")["spoken"] == 2
 
 
-def test_the_same_line_and_seed_give_the_same_audio_and_another_seed_does_not(trained: Path, tmp_path: Path) -> None:
+def test_the_same_line_and_seed_give_the_same_audio_and_another_seed_does_not(
+    trained: Path, tmp_path: Path
+) -> None:
     with runner.Speaker(speak_job(tmp_path / "x", weights(trained)[1:2], interactive=True)) as speaker:
 
         def say(seed: int, name: str, scale: float | None = None) -> str | None:
-            return speaker.say(jobs.SpeakRequest("The lamp is on.", "en", seed, scale, 2.0, str(tmp_path / name))).sha256
+            return speaker.say(
+                jobs.SpeakRequest("The lamp is on.", "en", seed, scale, 2.0, str(tmp_path / name))
+            ).sha256
 
         first = say(1, "a.wav")
         assert say(1, "b.wav") == first
@@ -149,7 +189,11 @@ def test_a_base_with_one_changed_byte_is_refused_before_it_is_loaded(trained: Pa
 def test_a_second_trainer_of_one_run_is_refused(trained: Path, tmp_path: Path) -> None:
     job = training.train_job(trained, tmp_path / "run", training.train_settings("lora", steps=300, every=300))
     digest.write_json(tmp_path / "job.json", {"verb": "train", "job": records.to_json(job)})
-    first = subprocess.Popen([sys.executable, "-m", "voicelathe.worker", "job.json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    first = subprocess.Popen(
+        [sys.executable, "-m", "voicelathe.worker", "job.json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
     assert first.stdout is not None
     try:
         for line in first.stdout:
@@ -163,7 +207,9 @@ def test_a_second_trainer_of_one_run_is_refused(trained: Path, tmp_path: Path) -
 
 
 def test_a_worker_dies_with_the_process_that_started_it(trained: Path, tmp_path: Path) -> None:
-    job = training.train_job(trained, tmp_path / "run", training.train_settings("lora", steps=3000, every=3000))
+    job = training.train_job(
+        trained, tmp_path / "run", training.train_settings("lora", steps=3000, every=3000)
+    )
     digest.write_json(tmp_path / "job.json", {"verb": "train", "job": records.to_json(job)})
     script = (
         "import json, sys; from voicelathe import jobs, records, runner\n"
@@ -171,7 +217,11 @@ def test_a_worker_dies_with_the_process_that_started_it(trained: Path, tmp_path:
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
     lock = tmp_path / "run" / ".lock"
-    wait_until(lambda: lock.is_file() and lock.read_text().strip() != "" and (tmp_path / "run" / "steps.jsonl").is_file())
+    wait_until(
+        lambda: (
+            lock.is_file() and lock.read_text().strip() != "" and (tmp_path / "run" / "steps.jsonl").is_file()
+        )
+    )
     worker = int(lock.read_text())
     parent.kill()
     parent.wait()
@@ -180,7 +230,9 @@ def test_a_worker_dies_with_the_process_that_started_it(trained: Path, tmp_path:
 
 
 def test_a_killed_worker_is_diagnosed_and_the_next_step_is_named(trained: Path, tmp_path: Path) -> None:
-    job = training.train_job(trained, tmp_path / "run", training.train_settings("lora", steps=3000, every=3000))
+    job = training.train_job(
+        trained, tmp_path / "run", training.train_settings("lora", steps=3000, every=3000)
+    )
     digest.write_json(tmp_path / "job.json", {"verb": "train", "job": records.to_json(job)})
     script = (
         "import json, sys; from voicelathe import jobs, records, runner\n"
@@ -188,7 +240,11 @@ def test_a_killed_worker_is_diagnosed_and_the_next_step_is_named(trained: Path, 
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
     lock = tmp_path / "run" / ".lock"
-    wait_until(lambda: lock.is_file() and lock.read_text().strip() != "" and (tmp_path / "run" / "steps.jsonl").is_file())
+    wait_until(
+        lambda: (
+            lock.is_file() and lock.read_text().strip() != "" and (tmp_path / "run" / "steps.jsonl").is_file()
+        )
+    )
     os.kill(int(lock.read_text()), signal.SIGKILL)
     _, said = parent.communicate()
     assert b"was killed (SIGKILL) in phase" in said and b"run the same command again" in said

@@ -24,6 +24,8 @@ def find(family: str) -> "Family":
     Raises FamilyUnavailable with the names there are.
     """
     if family not in MODULES:
-        raise FamilyUnavailable(f"bases.*.family = {family!r}: no such family. There are: {', '.join(sorted(MODULES))}.")
+        raise FamilyUnavailable(
+            f"bases.*.family = {family!r}: no such family. There are: {', '.join(sorted(MODULES))}."
+        )
     implementation: Family = import_module(MODULES[family]).FAMILIES[family]
     return implementation

@@ -22,7 +22,9 @@ class FamilySpec:
 
     id: str
     modes: frozenset[str]
-    loss_weights: Mapping[str, float]  # total = sum(weight * loss); training, validation and selection use the same
+    loss_weights: Mapping[
+        str, float
+    ]  # total = sum(weight * loss); training, validation and selection use the same
     licence: str
     requires: tuple[str, ...]  # distributions that must be importable
 
@@ -81,7 +83,9 @@ class Family(Protocol):
     def load(self, base: Path, facts: BaseFacts, machine: settings.Machine, parts: Parts) -> Any:
         """Load through upstream's own loader. `encoder` must not load the language model's weights onto the device."""
 
-    def encode(self, loaded: Any, samples: "Sequence[np.ndarray[Any, Any]]") -> "Iterator[dict[str, torch.Tensor]]":
+    def encode(
+        self, loaded: Any, samples: "Sequence[np.ndarray[Any, Any]]"
+    ) -> "Iterator[dict[str, torch.Tensor]]":
         """Mono float32 audio at `facts.encode_rate_hz` -> what is cached per clip. Deterministic; batching changes nothing."""
 
     def collate(self, loaded: Any, items: Sequence[ClipItem]) -> Any:
@@ -105,7 +109,9 @@ class Family(Protocol):
     def checkpoint_blocks(self, loaded: Any, on: bool) -> None:
         """Switch recomputation of blocks in backward on or off."""
 
-    def save_adapter(self, tensors: "dict[str, torch.Tensor]", lora: settings.Lora, base: Path) -> dict[str, Any]:
+    def save_adapter(
+        self, tensors: "dict[str, torch.Tensor]", lora: settings.Lora, base: Path
+    ) -> dict[str, Any]:
         """Files of an adapter checkpoint in upstream's own format: name -> tensors (safetensors) or JSON value."""
 
     def load_adapter(self, directory: Path) -> "dict[str, torch.Tensor]":

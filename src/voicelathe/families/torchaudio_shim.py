@@ -18,7 +18,6 @@ def ensure() -> str:
         for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
             del sys.modules[name]
         sys.modules["torchaudio._extension"] = _no_extension()
-        import torchaudio  # noqa: F401
 
         return "no extension"
     return "native"

@@ -34,7 +34,11 @@ PARTS = {  # for gradient norms
     "dit": ("feat_decoder.", "lm_to_dit_proj.", "res_to_dit_proj."),
     "stop": ("stop_proj.", "stop_head."),
 }
-INFERENCE_STEPS, GUIDANCE, RETRY_RATIO = 10, 2.0, 6.0  # upstream's defaults of generate(); the ratio also caps positions per text token
+INFERENCE_STEPS, GUIDANCE, RETRY_RATIO = (
+    10,
+    2.0,
+    6.0,
+)  # upstream's defaults of generate(); the ratio also caps positions per text token
 
 
 @dataclass
@@ -77,14 +81,20 @@ class VoxCPM2:
         device = torch.device(machine.device)
         if parts == "encoder":
             return Loaded(None, _encoder(upstream, base, device), facts, base, device)
-        model = upstream.VoxCPM2Model.from_local(str(base), optimize=False, training=parts == "core", device=machine.device)
+        model = upstream.VoxCPM2Model.from_local(
+            str(base), optimize=False, training=parts == "core", device=machine.device
+        )
         _supported(model, base)
         if parts == "core":
-            model.base_lm.kv_cache = model.residual_lm.kv_cache = None  # 302 MB at the real size, used by generation only
+            model.base_lm.kv_cache = model.residual_lm.kv_cache = (
+                None  # 302 MB at the real size, used by generation only
+            )
             model.audio_vae = None
         return Loaded(model.to(device), model.audio_vae, facts, base, device)
 
-    def encode(self, loaded: Loaded, samples: "Sequence[np.ndarray[Any, Any]]") -> "Iterator[dict[str, torch.Tensor]]":
+    def encode(
+        self, loaded: Loaded, samples: "Sequence[np.ndarray[Any, Any]]"
+    ) -> "Iterator[dict[str, torch.Tensor]]":
         """Latents [A, P, D] of each clip, its end padded with silence to a whole position, as upstream encodes prompts."""
         import torch
 
@@ -97,19 +107,31 @@ class VoxCPM2:
         with torch.inference_mode():
             latents_BDF = loaded.vae.encode(batch.to(loaded.device), loaded.facts.encode_rate_hz).cpu()
         for latents_DF, length in zip(latents_BDF, lengths, strict=True):
-            yield {"latents": latents_DF[:, : length * patch].T.unflatten(0, (length, patch)).contiguous().clone()}
+            yield {
+                "latents": latents_DF[:, : length * patch]
+                .T.unflatten(0, (length, patch))
+                .contiguous()
+                .clone()
+            }
 
     def collate(self, loaded: Loaded, items: Sequence[ClipItem]) -> "Pack":
         import torch
 
         from voicelathe.families import voxcpm_packed
 
-        texts = [torch.tensor(loaded.core.text_tokenizer(item.text.strip()), dtype=torch.long) for item in items]
+        texts = [
+            torch.tensor(loaded.core.text_tokenizer(item.text.strip()), dtype=torch.long) for item in items
+        ]
         return voxcpm_packed.pack(
-            texts, [item.tensors["latents"] for item in items], [item.tensors.get("reference") for item in items], loaded.device
+            texts,
+            [item.tensors["latents"] for item in items],
+            [item.tensors.get("reference") for item in items],
+            loaded.device,
         )
 
-    def draw(self, loaded: Loaded, batch: "Pack", keys: Sequence[int], frozen: tuple[int, int] | None) -> "Noise":
+    def draw(
+        self, loaded: Loaded, batch: "Pack", keys: Sequence[int], frozen: tuple[int, int] | None
+    ) -> "Noise":
         from voicelathe.families import voxcpm_packed
 
         flow = loaded.core.feat_decoder
@@ -125,7 +147,9 @@ class VoxCPM2:
         return "|".join(f"(?:{SCOPES[one]})" for one in scope)
 
     def trainable(self, loaded: Loaded, mode: str) -> TrainPlan:
-        moves = {name: p for name, p in loaded.core.named_parameters() if ("lora_" in name) == (mode == "lora")}
+        moves = {
+            name: p for name, p in loaded.core.named_parameters() if ("lora_" in name) == (mode == "lora")
+        }
         for name, parameter in loaded.core.named_parameters():
             parameter.requires_grad_(name in moves)
         parts = {part: [name for name in moves if name.startswith(starts)] for part, starts in PARTS.items()}
@@ -136,22 +160,37 @@ class VoxCPM2:
     def checkpoint_blocks(self, loaded: Loaded, on: bool) -> None:
         loaded.recompute = on
 
-    def save_adapter(self, tensors: "dict[str, torch.Tensor]", lora: settings.Lora, base: Path) -> dict[str, Any]:
+    def save_adapter(
+        self, tensors: "dict[str, torch.Tensor]", lora: settings.Lora, base: Path
+    ) -> dict[str, Any]:
         """Upstream's own pair of files, so that every adapter checkpoint loads with `load_lora_weights`."""
-        names = {name.replace(".lora_A.weight", ".lora_A").replace(".lora_B.weight", ".lora_B"): t for name, t in tensors.items()}
+        names = {
+            name.replace(".lora_A.weight", ".lora_A").replace(".lora_B.weight", ".lora_B"): t
+            for name, t in tensors.items()
+        }
         enable = {f"enable_{scope}": scope in lora.scope for scope in SCOPES}
         config = {"r": lora.rank, "alpha": lora.alpha, "dropout": lora.dropout, **enable}
-        return {"lora_weights.safetensors": names, "lora_config.json": {"base_model": base.name, "lora_config": config}}
+        return {
+            "lora_weights.safetensors": names,
+            "lora_config.json": {"base_model": base.name, "lora_config": config},
+        }
 
     def load_adapter(self, directory: Path) -> "dict[str, torch.Tensor]":
         from safetensors.torch import load_file
 
         tensors = load_file(directory / "lora_weights.safetensors")
-        return {f"{name}.weight" if name.endswith((".lora_A", ".lora_B")) else name: t for name, t in tensors.items()}
+        return {
+            f"{name}.weight" if name.endswith((".lora_A", ".lora_B")) else name: t
+            for name, t in tensors.items()
+        }
 
     def full_files(self, loaded: Loaded, dtype: "torch.dtype") -> "dict[str, dict[str, torch.Tensor]]":
         """The weights of a full checkpoint; everything else in the directory is a link to the base's file."""
-        return {"model.safetensors": {n: p.detach().to("cpu", dtype).contiguous() for n, p in self._weights(loaded).items()}}
+        return {
+            "model.safetensors": {
+                n: p.detach().to("cpu", dtype).contiguous() for n, p in self._weights(loaded).items()
+            }
+        }
 
     def load_full(self, loaded: Loaded, directory: Path) -> None:
         """Copy a directory's weights into the loaded model, tensor by tensor from a memory map."""
@@ -162,7 +201,9 @@ class VoxCPM2:
         with safe_open(directory / "model.safetensors", framework="pt") as file, torch.no_grad():
             if set(file.keys()) != set(weights):
                 wrong = sorted(set(file.keys()) ^ set(weights))
-                raise CheckpointError(f"{directory}/model.safetensors does not fit the base: {wrong[:3]} ({len(wrong)} names differ).")
+                raise CheckpointError(
+                    f"{directory}/model.safetensors does not fit the base: {wrong[:3]} ({len(wrong)} names differ)."
+                )
             for name, parameter in weights.items():
                 parameter.copy_(file.get_tensor(name))
 
@@ -184,7 +225,11 @@ class VoxCPM2:
             retry_badcase_ratio_threshold=RETRY_RATIO,
         )  # fmt: skip
         samples = audio.reshape(-1).float().cpu().numpy()
-        return Spoken(samples, facts.speak_rate_hz, round(len(samples) / facts.speak_rate_hz * facts.positions_per_s) < limit)
+        return Spoken(
+            samples,
+            facts.speak_rate_hz,
+            round(len(samples) / facts.speak_rate_hz * facts.positions_per_s) < limit,
+        )
 
 
 FAMILIES = {"voxcpm2": VoxCPM2()}
@@ -197,7 +242,9 @@ def _upstream() -> Any:
     try:
         import voxcpm.model.voxcpm2 as upstream
     except ImportError as problem:
-        raise FamilyUnavailable(f"The family voxcpm2 needs the package voxcpm ({problem}). Install it: pip install 'voicelathe[voxcpm]'") from None
+        raise FamilyUnavailable(
+            f"The family voxcpm2 needs the package voxcpm ({problem}). Install it: pip install 'voicelathe[voxcpm]'"
+        ) from None
     return upstream
 
 
@@ -207,7 +254,11 @@ def _encoder(upstream: Any, base: Path, device: "torch.device") -> Any:
     from safetensors.torch import load_file
 
     config = upstream.VoxCPMConfig.model_validate_json((base / "config.json").read_text(encoding="utf-8"))
-    vae = upstream.AudioVAEV2(config=config.audio_vae_config) if config.audio_vae_config else upstream.AudioVAEV2()
+    vae = (
+        upstream.AudioVAEV2(config=config.audio_vae_config)
+        if config.audio_vae_config
+        else upstream.AudioVAEV2()
+    )
     if (base / "audiovae.safetensors").is_file():
         state = load_file(base / "audiovae.safetensors")
     else:

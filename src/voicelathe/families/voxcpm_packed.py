@@ -53,14 +53,23 @@ class Noise:
     noise_APD: Tensor
 
 
-def pack(texts: Sequence[Tensor], latents: Sequence[Tensor], references: Sequence[Tensor | None], device: torch.device) -> Pack:
+def pack(
+    texts: Sequence[Tensor],
+    latents: Sequence[Tensor],
+    references: Sequence[Tensor | None],
+    device: torch.device,
+) -> Pack:
     """Lay clips one behind the other. `texts` are token ids [L], `latents` [A, P, D], `references` [R, P, D] or None."""
     ids, fed, fed_at, predicts_at, lengths, start = [], [], [], [], [], 0
     for text, latent, reference in zip(texts, latents, references, strict=True):
         clip_ids, head = [], 0
         if reference is not None:
             head = reference.shape[0] + 2
-            clip_ids += [torch.tensor([REFERENCE_START]), torch.zeros(head - 2, dtype=torch.long), torch.tensor([REFERENCE_END])]
+            clip_ids += [
+                torch.tensor([REFERENCE_START]),
+                torch.zeros(head - 2, dtype=torch.long),
+                torch.tensor([REFERENCE_END]),
+            ]
             fed.append(reference)
             fed_at.append(torch.arange(start + 1, start + head - 1))
         first = head + text.numel()
@@ -79,14 +88,25 @@ def pack(texts: Sequence[Tensor], latents: Sequence[Tensor], references: Sequenc
     stop = torch.zeros(int(counts.sum()), dtype=torch.long)
     stop[counts.cumsum(0) - 1] = 1
     previous = torch.cat([torch.cat([torch.zeros_like(latent[:1]), latent[:-1]]) for latent in latents])
-    tensors = (
-        torch.cat(ids), torch.cat(fed), torch.cat(fed_at), torch.cat(list(latents)), torch.cat(predicts_at), previous,
-        stop, counts, position, slot,
-    )  # fmt: skip
-    return Pack(*(tensor.to(device) for tensor in tensors), num_clips=len(latents), longest=longest)
+    return Pack(
+        ids_T=torch.cat(ids).to(device),
+        fed_FPD=torch.cat(fed).to(device),
+        fed_at_F=torch.cat(fed_at).to(device),
+        target_APD=torch.cat(list(latents)).to(device),
+        predicts_at_A=torch.cat(predicts_at).to(device),
+        previous_APD=previous.to(device),
+        stop_A=stop.to(device),
+        count_B=counts.to(device),
+        position_T=position.to(device),
+        slot_T=slot.to(device),
+        num_clips=len(latents),
+        longest=longest,
+    )
 
 
-def draw(pack: Pack, keys: Sequence[int], drop: float, schedule: str, frozen: tuple[int, int] | None) -> Noise:
+def draw(
+    pack: Pack, keys: Sequence[int], drop: float, schedule: str, frozen: tuple[int, int] | None
+) -> Noise:
     """Random numbers of each clip from its own CPU generator, so that they do not depend on who is packed beside it.
 
     Training follows upstream: conditions are dropped with probability `drop`, times are log-normal (or uniform). `frozen` =
@@ -103,7 +123,9 @@ def draw(pack: Pack, keys: Sequence[int], drop: float, schedule: str, frozen: tu
         else:
             this, passes = frozen
             keep.append(torch.ones(count, dtype=torch.bool))
-            quantile = ((torch.arange(count) + (this + 0.5) / passes) / count)[torch.randperm(count, generator=generator)]
+            quantile = ((torch.arange(count) + (this + 0.5) / passes) / count)[
+                torch.randperm(count, generator=generator)
+            ]
         time.append(_times(quantile, schedule))
         noise.append(torch.randn((count, *shape), generator=generator))
     device = pack.target_APD.device
@@ -136,9 +158,15 @@ def losses(model: Any, pack: Pack, noise: Noise, recompute: bool) -> dict[str, T
 
     semantic_AC = hidden_TC.index_select(0, pack.predicts_at_A)
     condition_AC = torch.cat(
-        [model.lm_to_dit_proj(semantic_AC), model.res_to_dit_proj(residual_TC.index_select(0, pack.predicts_at_A))], dim=-1
+        [
+            model.lm_to_dit_proj(semantic_AC),
+            model.res_to_dit_proj(residual_TC.index_select(0, pack.predicts_at_A)),
+        ],
+        dim=-1,
     )
-    difference_A = _flow_matching(model.feat_decoder.estimator, pack, noise, condition_AC * noise.keep_A[:, None], recompute)
+    difference_A = _flow_matching(
+        model.feat_decoder.estimator, pack, noise, condition_AC * noise.keep_A[:, None], recompute
+    )
     logits_A2 = model.stop_head(model.stop_actn(model.stop_proj(semantic_AC)))
     stop_A = F.cross_entropy(logits_A2.float(), pack.stop_A, reduction="none")
     return {"diff": _clip_means(difference_A, pack), "stop": _clip_means(stop_A, pack)}
@@ -146,7 +174,8 @@ def losses(model: Any, pack: Pack, noise: Noise, recompute: bool) -> dict[str, T
 
 def _clip_means(values_A: Tensor, pack: Pack) -> Tensor:
     """[B] means. Segments, not a matrix of weights: a NaN of one clip must not reach another through 0 * NaN."""
-    return torch.segment_reduce(values_A, "mean", lengths=pack.count_B)
+    means_B: Tensor = torch.segment_reduce(values_A, "mean", lengths=pack.count_B)
+    return means_B
 
 
 def _flow_matching(estimator: Any, pack: Pack, noise: Noise, condition_AC: Tensor, recompute: bool) -> Tensor:
@@ -155,12 +184,12 @@ def _flow_matching(estimator: Any, pack: Pack, noise: Noise, condition_AC: Tenso
     noisy_APD = (1.0 - time) * pack.target_APD + time * noise.noise_APD
     width = estimator.in_proj.out_features
     clock_AC = estimator.time_mlp(estimator.time_embeddings(noise.time_A).to(noisy_APD.dtype))
-    still = estimator.time_embeddings(torch.zeros_like(noise.time_A)).to(noisy_APD.dtype)  # delta-t is 0 outside mean mode
-    clock_AC = clock_AC + estimator.delta_time_mlp(still)
-    tokens = [condition_AC.unflatten(-1, (-1, width)), clock_AC[:, None]]
+    no_step = torch.zeros_like(noise.time_A)  # delta-t is 0 outside mean mode
+    clock_AC = clock_AC + estimator.delta_time_mlp(estimator.time_embeddings(no_step).to(noisy_APD.dtype))
+    tokens = [condition_AC.reshape(len(noisy_APD), -1, width), clock_AC[:, None]]
     tokens += [estimator.cond_proj(pack.previous_APD), estimator.in_proj(noisy_APD)]
     hidden = _local(estimator.decoder, torch.cat(tokens, dim=1), recompute)
-    velocity_APD = estimator.out_proj(hidden[:, -noisy_APD.shape[1] :])
+    velocity_APD: Tensor = estimator.out_proj(hidden[:, -noisy_APD.shape[1] :])
     return (velocity_APD.float() - (noise.noise_APD - pack.target_APD)).pow(2).mean(dim=(1, 2))
 
 
@@ -173,7 +202,8 @@ def _local_encoder(encoder: Any, latents_FPD: Tensor, recompute: bool) -> Tensor
 
 def _local(body: Any, hidden: Tensor, recompute: bool) -> Tensor:
     """The small transformer inside a position: no causality, upstream's own layers."""
-    rope = None if body.rope_emb is None else body.rope_emb(torch.arange(hidden.shape[1], device=hidden.device))
+    positions = torch.arange(hidden.shape[1], device=hidden.device)
+    rope = None if body.rope_emb is None else body.rope_emb(positions)
     for layer in body.layers:
         hidden = _maybe_recompute(lambda x, layer=layer: layer(x, rope, False)[0], hidden, recompute)
     normed: Tensor = body.norm(hidden)
@@ -193,7 +223,8 @@ def _language_model(body: Any, hidden_TC: Tensor, pack: Pack, recompute: bool) -
 def _layer(layer: Any, hidden: Tensor, rope: tuple[Tensor, Tensor] | None, pack: Pack) -> Tensor:
     gain = layer.scale_depth / math.sqrt(layer.num_hidden_layers) if layer.use_mup else 1.0
     hidden = hidden + gain * _attention(layer.self_attn, layer.input_layernorm(hidden), rope, pack)
-    return hidden + gain * layer.mlp(layer.post_attention_layernorm(hidden))
+    out: Tensor = hidden + gain * layer.mlp(layer.post_attention_layernorm(hidden))
+    return out
 
 
 def _attention(attention: Any, hidden: Tensor, rope: tuple[Tensor, Tensor] | None, pack: Pack) -> Tensor:
@@ -211,11 +242,14 @@ def _attention(attention: Any, hidden: Tensor, rope: tuple[Tensor, Tensor] | Non
         query, key = apply_rotary_pos_emb(query, key, *rope)
 
     def padded(packed: Tensor) -> Tensor:
-        rows = packed.new_zeros(pack.num_clips * pack.longest, packed.shape[1], attention.head_dim)
+        heads, width = packed.shape[1], packed.shape[3]
+        rows = packed.new_zeros(pack.num_clips * pack.longest, heads, width)
         rows = rows.index_copy(0, pack.slot_T, packed[0].transpose(0, 1))
-        return rows.unflatten(0, (pack.num_clips, pack.longest)).transpose(1, 2)
+        return rows.view(pack.num_clips, pack.longest, heads, width).transpose(1, 2)
 
-    mixed = F.scaled_dot_product_attention(padded(query), padded(key), padded(value), is_causal=True, enable_gqa=True)
+    mixed = F.scaled_dot_product_attention(
+        padded(query), padded(key), padded(value), is_causal=True, enable_gqa=True
+    )
     packed = mixed.transpose(1, 2).flatten(0, 1).index_select(0, pack.slot_T).flatten(1)
     out: Tensor = attention.o_proj(packed[None])
     return out

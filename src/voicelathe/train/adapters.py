@@ -21,17 +21,25 @@ def inject(core: nn.Module, lora: settings.Lora, targets: str, seed: int) -> lis
     """
     from peft import LoraConfig, inject_adapter_in_model
 
-    wanted = [name for name, module in core.named_modules() if isinstance(module, nn.Linear) and re.fullmatch(targets, name)]
+    wanted = [
+        name
+        for name, module in core.named_modules()
+        if isinstance(module, nn.Linear) and re.fullmatch(targets, name)
+    ]
     if not wanted:
-        raise CheckpointError(f"No linear of {type(core).__name__} matches {targets!r}: the base is not what its family expects.")
-    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)  # type: ignore[arg-type]
+        raise CheckpointError(
+            f"No linear of {type(core).__name__} matches {targets!r}: the base is not what its family expects."
+        )
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
     inject_adapter_in_model(config, core, adapter_name=NAME)
     adapted = [name for name, _ in _layers(core)]
     assert adapted == wanted, (adapted, wanted)
     for name, layer in _layers(core):
         weight = layer.lora_A[NAME].weight
         generator = torch.Generator().manual_seed(rng.key(seed, "lora_A", name))
-        bound = (1.0 / weight.shape[1]) ** 0.5  # kaiming_uniform with a = sqrt(5), peft's and upstream's start
+        bound = (
+            1.0 / weight.shape[1]
+        ) ** 0.5  # kaiming_uniform with a = sqrt(5), peft's and upstream's start
         with torch.no_grad():
             weight.copy_(torch.empty(weight.shape).uniform_(-bound, bound, generator=generator))
             layer.lora_B[NAME].weight.zero_()
@@ -49,10 +57,16 @@ def tensors(core: nn.Module) -> dict[str, Tensor]:
 
 def load(core: nn.Module, stored: Mapping[str, Tensor]) -> None:
     """Replace the whole adapter. Raises CheckpointError on any missing or unknown name, so that nothing stale survives."""
-    own = {name.replace(f".{NAME}.", "."): parameter for name, parameter in core.named_parameters() if ".lora_" in name}
+    own = {
+        name.replace(f".{NAME}.", "."): parameter
+        for name, parameter in core.named_parameters()
+        if ".lora_" in name
+    }
     if set(own) != set(stored):
         missing, unknown = sorted(set(own) - set(stored)), sorted(set(stored) - set(own))
-        raise CheckpointError(f"The adapter does not fit: {len(missing)} weights missing {missing[:2]}, {len(unknown)} unknown {unknown[:2]}.")
+        raise CheckpointError(
+            f"The adapter does not fit: {len(missing)} weights missing {missing[:2]}, {len(unknown)} unknown {unknown[:2]}."
+        )
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(stored[name])

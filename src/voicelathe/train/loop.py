@@ -57,7 +57,9 @@ def run(job: jobs.TrainJob, emit: Emit) -> dict[str, Any]:
         began = time.monotonic()
         record = _step(trainer, step)
         seconds = time.monotonic() - began
-        journal.append(record, records.StepTiming(step, round(seconds, 4), round(len(record.clip_ids) / seconds, 3)))
+        journal.append(
+            record, records.StepTiming(step, round(seconds, 4), round(len(record.clip_ids) / seconds, 3))
+        )
         emit(jobs.PROGRESS, {"done": step, "total": job.train.steps, "unit": "steps"})
         if step % job.train.checkpoint_every == 0 or step == job.train.steps:
             _save(trainer, step)
@@ -79,7 +81,9 @@ def _prepare(job: jobs.TrainJob, emit: Emit) -> Trainer:
     facts = family.describe(Path(target.base), licence="", trained=True)
     loaded = family.load(Path(target.base), facts, target.machine, "core")
     if job.train.lora is not None:
-        adapters.inject(loaded.core, job.train.lora, family.adapter_targets(loaded, job.train.lora.scope), job.seed)
+        adapters.inject(
+            loaded.core, job.train.lora, family.adapter_targets(loaded, job.train.lora.scope), job.seed
+        )
         loaded.core.to(target.machine.device)
     family.checkpoint_blocks(loaded, job.train.activation_checkpointing)
     plan = family.trainable(loaded, job.train.mode)
@@ -119,12 +123,16 @@ def _forward(trainer: Trainer, clip_ids: list[str], step: int) -> dict[str, Tens
     batch = trainer.family.collate(trainer.loaded, [trainer.clips[clip_id] for clip_id in clip_ids])
     keys = [rng.key(trainer.job.seed, "noise", clip_id, step) for clip_id in clip_ids]
     noise = trainer.family.draw(trainer.loaded, batch, keys, None)
-    with torch.autocast(trainer.job.target.machine.device, torch.bfloat16, enabled=trainer.job.train.autocast):
+    with torch.autocast(
+        trainer.job.target.machine.device, torch.bfloat16, enabled=trainer.job.train.autocast
+    ):
         return trainer.family.losses(trainer.loaded, batch, noise)
 
 
 def _require_finite(total_B: Tensor, clip_ids: list[str], step: int) -> None:
-    bad = [clip_id for clip_id, value in zip(clip_ids, total_B.tolist(), strict=True) if not math.isfinite(value)]
+    bad = [
+        clip_id for clip_id, value in zip(clip_ids, total_B.tolist(), strict=True) if not math.isfinite(value)
+    ]
     if bad:
         raise WorkerError(
             f"Step {step}: the loss of clip {', '.join(bad)} is not finite. Nothing was updated. "
@@ -134,9 +142,13 @@ def _require_finite(total_B: Tensor, clip_ids: list[str], step: int) -> None:
 
 def _clipped_norm(trainer: Trainer, clip_ids: list[str], step: int) -> float:
     """Clip the global gradient norm exactly and return it as it was before."""
-    norm = float(torch.nn.utils.clip_grad_norm_(trainer.plan.trainable.values(), trainer.job.train.max_grad_norm))
+    norm = float(
+        torch.nn.utils.clip_grad_norm_(trainer.plan.trainable.values(), trainer.job.train.max_grad_norm)
+    )
     if not math.isfinite(norm):
-        raise WorkerError(f"Step {step}: the gradient norm is {norm}. Nothing was updated. The clips of the step: {', '.join(clip_ids)}.")
+        raise WorkerError(
+            f"Step {step}: the gradient norm is {norm}. Nothing was updated. The clips of the step: {', '.join(clip_ids)}."
+        )
     return norm
 
 
@@ -149,7 +161,9 @@ def _save(trainer: Trainer, step: int) -> None:
     resume.save(trainer.directory, step, trainer.plan.trainable, trainer.optimizer)
 
 
-def write_weights(draft: checkpoints.Draft, family: Family, loaded: Any, train: settings.Train, base: Path) -> None:
+def write_weights(
+    draft: checkpoints.Draft, family: Family, loaded: Any, train: settings.Train, base: Path
+) -> None:
     """Weights alone, in upstream's format: the adapter, or a whole directory whose unchanged files are links to the base."""
     if train.lora is not None:
         for name, value in family.save_adapter(adapters.tensors(loaded.core), train.lora, base).items():

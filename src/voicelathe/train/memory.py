@@ -21,15 +21,23 @@ def optimizer(train: settings.Train, parameters: Mapping[str, nn.Parameter]) -> 
     Weight decay falls on matrices only; biases, norms and tokens that are added to the input are left alone.
     """
     groups = [
-        {"params": [p for p in parameters.values() if p.ndim >= 2 and min(p.shape[-2:]) > 1], "weight_decay": train.weight_decay},
-        {"params": [p for p in parameters.values() if not (p.ndim >= 2 and min(p.shape[-2:]) > 1)], "weight_decay": 0.0},
+        {
+            "params": [p for p in parameters.values() if p.ndim >= 2 and min(p.shape[-2:]) > 1],
+            "weight_decay": train.weight_decay,
+        },
+        {
+            "params": [p for p in parameters.values() if not (p.ndim >= 2 and min(p.shape[-2:]) > 1)],
+            "weight_decay": 0.0,
+        },
     ]
     groups = [group for group in groups if group["params"]]
     if train.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=train.learning_rate, betas=BETAS, eps=EPSILON)
     import bitsandbytes
 
-    made: torch.optim.Optimizer = bitsandbytes.optim.PagedAdamW8bit(groups, lr=train.learning_rate, betas=BETAS, eps=EPSILON)
+    made: torch.optim.Optimizer = bitsandbytes.optim.PagedAdamW8bit(
+        groups, lr=train.learning_rate, betas=BETAS, eps=EPSILON
+    )
     return made
 
 
@@ -48,7 +56,9 @@ def state(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Paramete
     return flat
 
 
-def restore(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], flat: Mapping[str, Tensor]) -> None:
+def restore(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], flat: Mapping[str, Tensor]
+) -> None:
     """Undo `state`. On CUDA, state that bitsandbytes pages is paged again: `load_state_dict` would leave it resident.
 
     Raises CheckpointError when the state belongs to other parameters.
@@ -62,14 +72,24 @@ def restore(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parame
             f"The saved optimizer state is of other parameters ({unknown[:2]}, {len(unknown)} in all). Set the run aside: voicelathe retrain RECIPE"
         )
     for name, entries in grouped.items():
-        optimizer.state[parameters[name]] = {key: _place(optimizer, parameters[name], key, t) for key, t in entries.items()}
+        optimizer.state[parameters[name]] = {
+            key: _place(optimizer, parameters[name], key, t) for key, t in entries.items()
+        }
 
 
 def _place(optimizer: Any, parameter: nn.Parameter, key: str, tensor: Tensor) -> Any:
     from_bitsandbytes = hasattr(optimizer, "page_mng")
     if key == "step":
-        return int(tensor) if from_bitsandbytes else tensor.clone()  # bitsandbytes counts in an int, torch in a CPU tensor
-    if from_bitsandbytes and optimizer.is_paged and parameter.device.type == "cuda" and key in ("state1", "state2") and parameter.numel() >= 1e5:
+        return (
+            int(tensor) if from_bitsandbytes else tensor.clone()
+        )  # bitsandbytes counts in an int, torch in a CPU tensor
+    if (
+        from_bitsandbytes
+        and optimizer.is_paged
+        and parameter.device.type == "cuda"
+        and key in ("state1", "state2")
+        and parameter.numel() >= 1e5
+    ):
         import bitsandbytes
 
         paged = bitsandbytes.functional.get_paged(*tensor.shape, dtype=tensor.dtype, device=parameter.device)

@@ -53,10 +53,14 @@ def digest_step(line: bytes) -> int:
     return int(json.loads(line)["step"])
 
 
-def save(root: Path, step: int, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+def save(
+    root: Path, step: int, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+) -> None:
     """Commit the state of a step, then remove the older ones: one state is kept."""
     draft = checkpoints.Draft(root / f"{PREFIX}{step:07d}")
-    draft.tensors("parameters.safetensors", {name: p.detach().to("cpu").contiguous() for name, p in parameters.items()})
+    draft.tensors(
+        "parameters.safetensors", {name: p.detach().to("cpu").contiguous() for name, p in parameters.items()}
+    )
     draft.tensors("optimizer.safetensors", memory.state(optimizer, parameters))
     kept = draft.commit({"step": step})
     for old in root.glob(f"{PREFIX}*"):
@@ -84,7 +88,9 @@ def restore(root: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch
         return 0
     stored = load_file(directory / "parameters.safetensors")
     if set(stored) != set(parameters):
-        raise CheckpointError(f"{directory} is of other parameters than this recipe trains. Set the run aside: voicelathe retrain RECIPE")
+        raise CheckpointError(
+            f"{directory} is of other parameters than this recipe trains. Set the run aside: voicelathe retrain RECIPE"
+        )
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(stored[name])

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-STRICT_NUMERICS = {"MKL_CBWR": "AVX2,STRICT"}  # without it MKL's last digits depend on where a matrix lies in memory
+STRICT_NUMERICS = {
+    "MKL_CBWR": "AVX2,STRICT"
+}  # without it MKL's last digits depend on where a matrix lies in memory
 
 
 def main() -> int:
@@ -31,7 +33,7 @@ def main() -> int:
 
     emit(jobs.PHASE, {"name": "import", "step": 0, "micro": 0})
     description = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    job = records.from_json(jobs.VERBS[description["verb"]], description["job"], sys.argv[1])
+    job: Any = records.from_json(jobs.VERBS[description["verb"]], description["job"], sys.argv[1])
     try:
         emit(jobs.DONE, _do(job, emit))
     except VoiceLatheError as problem:
@@ -54,7 +56,9 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
     if os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
         from voicelathe.errors import BaseModelError
 
-        raise BaseModelError("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is set: torch would run code out of weight files. Unset it.")
+        raise BaseModelError(
+            "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is set: torch would run code out of weight files. Unset it."
+        )
     machine = job.target.machine
     torch.set_num_threads(machine.threads)
     families.find(job.target.family).verify(Path(job.target.base), job.target.base_digest)
@@ -83,7 +87,9 @@ def _die_with_parent(expected: int | None) -> None:
 def _is_out_of_memory(problem: Exception) -> bool:
     import torch
 
-    return isinstance(problem, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(problem)
+    return isinstance(problem, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(
+        problem
+    )
 
 
 if __name__ == "__main__":

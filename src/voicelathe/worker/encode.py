@@ -15,7 +15,10 @@ def run(job: jobs.EncodeJob, emit: Any) -> dict[str, Any]:
     clips = {split: records.read(Path(path), records.CleanClip) for split, path in job.splits.items()}
     everything = [clip for members in clips.values() for clip in members]
     cached = {clip.clip_id: _place(job, clip) for clip in everything}
-    todo = sorted((clip for clip in everything if not cached[clip.clip_id].is_file()), key=lambda clip: (clip.audio, clip.start_s, clip.clip_id))
+    todo = sorted(
+        (clip for clip in everything if not cached[clip.clip_id].is_file()),
+        key=lambda clip: (clip.audio, clip.start_s, clip.clip_id),
+    )
     if todo:
         _encode(job, todo, cached, emit)
     emit(jobs.PHASE, {"name": "bundle", "step": 0, "micro": 0})
@@ -23,7 +26,9 @@ def run(job: jobs.EncodeJob, emit: Any) -> dict[str, Any]:
     return {"clips": len(everything), "encoded": len(todo)}
 
 
-def _encode(job: jobs.EncodeJob, todo: Sequence[records.CleanClip], cached: dict[str, Path], emit: Any) -> None:
+def _encode(
+    job: jobs.EncodeJob, todo: Sequence[records.CleanClip], cached: dict[str, Path], emit: Any
+) -> None:
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
     family, base, machine = families.find(job.target.family), Path(job.target.base), job.target.machine
     facts = family.describe(base, licence="", trained=True)

@@ -29,7 +29,9 @@ def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
         return {"spoken": 0}
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
     family, target = families.find(job.target.family), job.target
-    loaded = family.load(Path(target.base), family.describe(Path(target.base), "", True), target.machine, "all")
+    loaded = family.load(
+        Path(target.base), family.describe(Path(target.base), "", True), target.machine, "all"
+    )
     swapper = Swapper(family, loaded, Path(target.base), job.lora)
     total = len(todo) * len(job.lines)
     for number, ref in enumerate(todo if job.lines else []):
@@ -40,7 +42,10 @@ def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
             path = Path(job.out) / ref.candidate.name / f"{line.line_id}-{line.seed}.wav"
             spoken = family.synthesize(loaded, line.text, line.language, line.seed, job.max_seconds)
             samples.append(records.to_json(_sample(ref.candidate, line, spoken, path)))
-            emit(jobs.PROGRESS, {"done": number * len(job.lines) + position + 1, "total": total, "unit": "samples"})
+            emit(
+                jobs.PROGRESS,
+                {"done": number * len(job.lines) + position + 1, "total": total, "unit": "samples"},
+            )
         digest.write_json(_finished(job, ref), {"key": _key(job, ref), "samples": samples})
     if job.interactive:
         _answer(job, swapper, emit)
@@ -57,7 +62,9 @@ def _answer(job: jobs.SpeakJob, swapper: Swapper, emit: Any) -> None:
             request = records.from_json(jobs.SpeakRequest, json.loads(text), "stdin")
             if request.lora_scale is not None and ref.kind == "lora":
                 swapper.scale(request.lora_scale)
-            spoken = swapper.family.synthesize(swapper.loaded, request.text, request.language, request.seed, request.max_seconds)
+            spoken = swapper.family.synthesize(
+                swapper.loaded, request.text, request.language, request.seed, request.max_seconds
+            )
             line = records.Line("request", request.text, request.language, request.seed)
             scale = ref.candidate.lora_scale if request.lora_scale is None else request.lora_scale
             candidate = records.Candidate(ref.candidate.step, scale if ref.kind == "lora" else None)
@@ -68,7 +75,9 @@ def _answer(job: jobs.SpeakJob, swapper: Swapper, emit: Any) -> None:
             emit(jobs.FAILED, {"error": type(problem).__name__, "message": str(problem)})
 
 
-def _sample(candidate: records.Candidate, line: records.Line, spoken: Spoken, path: Path) -> records.SampleRecord:
+def _sample(
+    candidate: records.Candidate, line: records.Line, spoken: Spoken, path: Path
+) -> records.SampleRecord:
     problem = _problem(spoken)
     finite = np.nan_to_num(spoken.samples, nan=0.0, posinf=0.0, neginf=0.0)
     audio.write_wav(path, finite, spoken.rate_hz)
@@ -101,7 +110,16 @@ def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef) -> str:
     """Everything the samples depend on."""
     lines = [records.to_json(line) for line in job.lines]
     machine = job.target.machine
-    parts = [REVISION, ref.sha256, ref.candidate.lora_scale, job.target.base_digest, lines, job.max_seconds, machine.device, machine.threads]
+    parts = [
+        REVISION,
+        ref.sha256,
+        ref.candidate.lora_scale,
+        job.target.base_digest,
+        lines,
+        job.max_seconds,
+        machine.device,
+        machine.threads,
+    ]
     return digest.of_value(parts)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from voicelathe import digest, families, jobs, records, rng
+from voicelathe import digest, families, jobs, rng
 from voicelathe.data import latents
 from voicelathe.families.base import ClipItem
 from voicelathe.worker.weights import Swapper
@@ -25,20 +25,26 @@ def run(job: jobs.ValidateJob, emit: Any) -> dict[str, Any]:
     todo = [ref for ref in job.weights if not _is_finished(job, ref, data)]
     if todo:
         family, target = families.find(job.target.family), job.target
-        loaded = family.load(Path(target.base), family.describe(Path(target.base), "", True), target.machine, "core")
+        loaded = family.load(
+            Path(target.base), family.describe(Path(target.base), "", True), target.machine, "core"
+        )
         swapper = Swapper(family, loaded, Path(target.base), job.lora)
         loaded.core.eval()
         for done, ref in enumerate(todo):
             emit(jobs.PHASE, {"name": "validate", "step": ref.candidate.step, "micro": 0})
             swapper.put(ref)
-            digest.write_json(_place(job, ref), {"key": _key(job, ref, data), "clips": _losses(job, swapper, items)})
+            digest.write_json(
+                _place(job, ref), {"key": _key(job, ref, data), "clips": _losses(job, swapper, items)}
+            )
             emit(jobs.PROGRESS, {"done": done + 1, "total": len(todo), "unit": "candidates"})
     return {"clips": len(items), "computed": len(todo), "key": data}
 
 
-def _losses(job: jobs.ValidateJob, swapper: Swapper, items: Mapping[str, ClipItem]) -> dict[str, dict[str, float]]:
+def _losses(
+    job: jobs.ValidateJob, swapper: Swapper, items: Mapping[str, ClipItem]
+) -> dict[str, dict[str, float]]:
     """Mean losses of each clip over the passes; clips of similar length share a batch."""
-    family, passes, size = swapper.family, job.settings.passes, job.settings.clips_per_pass
+    family, passes, size = swapper.family, job.how.passes, job.how.clips_per_pass
     ordered = sorted(items, key=lambda clip_id: (_length(items[clip_id]), clip_id))
     sums: dict[str, dict[str, float]] = {clip_id: {} for clip_id in items}
     for start in range(0, len(ordered), size):
@@ -59,8 +65,8 @@ def _key(job: jobs.ValidateJob, ref: jobs.WeightsRef, data: str) -> str:
     """Everything the losses depend on."""
     machine = job.target.machine
     return digest.of_value(
-        [REVISION, ref.sha256, ref.candidate.lora_scale, job.target.base_digest, job.seed, job.settings.passes,
-         job.settings.clips_per_pass, data, machine.device, machine.threads]
+        [REVISION, ref.sha256, ref.candidate.lora_scale, job.target.base_digest, job.seed, job.how.passes,
+         job.how.clips_per_pass, data, machine.device, machine.threads]
     )  # fmt: skip
 
 

@@ -29,7 +29,9 @@ class Swapper:
             self.family.load_full(self.loaded, Path(ref.path))
             self.holds_full = ref.path
         elif self.lora is None or ref.candidate.lora_scale is None:
-            raise CheckpointError(f"{ref.path} is an adapter, but the recipe has no train.lora settings or the candidate no scale.")
+            raise CheckpointError(
+                f"{ref.path} is an adapter, but the recipe has no train.lora settings or the candidate no scale."
+            )
         else:
             adapters.load(self.loaded.core, self.family.load_adapter(Path(ref.path)))
             adapters.set_scale(self.loaded.core, ref.candidate.lora_scale)
