@@ -1,0 +1,192 @@
+"""What people and statistics said of the candidates, what was chosen, and what went into production."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What one listener said about one sample. Scores of one judgement compare with each other only; higher is better."""
+
+    candidate: str
+    score: int  # rate: 0..100; rank: candidates placed below; pair: 1 for the better one, 0 and 0 for no difference
+    defects: list[str]  # codes: truncated, noise, wrong_word, wrong_accent, wrong_speaker
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One trial as answered: several candidates speaking one line with one seed."""
+
+    trial: str  # id in the design of the sweep
+    line_id: str
+    seed: int
+    repeats: str | None  # the trial that this one secretly repeats
+    opinions: list[Opinion]  # in the order of the blind labels
+    note: str
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """One listener's finished pass over the listening page: the file that the page exports."""
+
+    format: str  # verdicts.FORMAT
+    recipe: str
+    run_digest: str
+    sweep: str  # digest of the samples that were heard
+    listener: str
+    mode: str  # rate | rank | pair
+    judgements: list[Judgement]
+    digest: str  # of everything above: notices a slip of the editor, not a forger
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """verdicts/<recipe>.json: every finished sitting over one sweep."""
+
+    recipe: str
+    run_digest: str
+    sweep: str
+    sittings: list[Sitting]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One candidate in the order of the selection."""
+
+    candidate: str
+    step: int
+    lora_scale: float | None
+    total: float
+    losses: dict[str, float]
+    behind: float  # total minus the nominee's total
+    behind_by_recording: (
+        Interval | None
+    )  # paired bootstrap; None with fewer than two recordings, and for the nominee
+    behind_by_clip: Interval | None
+    win_probability: (
+        float | None
+    )  # share of bootstrap resamples in which its total is the lowest; None with a single clip
+    is_tied: bool  # cannot be told from the nominee
+    vetoes: list[str]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Difference of two candidates' validation totals over the same clips; negative: the first is better."""
+
+    candidate: str
+    against: str
+    difference: float
+    by_recording: Interval | None
+    by_clip: Interval | None
+
+
+@dataclass(frozen=True)
+class WeightRange:
+    """Where one candidate has the lowest total while the weight of one loss component varies and the others stay."""
+
+    component: str
+    candidates: list[str]  # several when their losses are identical
+    low: float
+    high: float | None  # None: no upper end
+
+
+@dataclass(frozen=True)
+class Preference:
+    """One candidate against another in blind listening; a unit is one listener with one line."""
+
+    candidate: str
+    against: str
+    wins: int
+    losses: int
+    ties: int
+    win_rate: float  # ties count half
+    win_interval: Interval  # Wilson
+    p: float  # exact two-sided sign test
+    p_holm: float  # corrected for the number of candidates compared
+
+
+@dataclass(frozen=True)
+class Strength:
+    """Bradley-Terry strength of one candidate, in log-odds against the average candidate."""
+
+    candidate: str
+    strength: float
+    interval: Interval | None  # bootstrap over listeners x lines; None with fewer than two of them
+
+
+@dataclass(frozen=True)
+class Listening:
+    """What the verdict says, and how far it can be trusted."""
+
+    sittings: int
+    units: int  # listener x line
+    repeated_pairs: int
+    consistent_share: float | None  # of the hidden repeats; None without any
+    strengths: list[Strength]  # best first
+    against_nominee: list[Preference]
+    against_base: list[Preference]
+    defects: dict[str, dict[str, int]]  # candidate -> code -> times ticked
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The decision and everything it rests on."""
+
+    recipe: str
+    run_digest: str
+    decision: str  # ship | do_not_ship
+    decided_by: str  # validation | listening
+    selected: str | None  # candidate name
+    step: int | None
+    lora_scale: float | None
+    checkpoint_sha256: str | None
+    nominee: str | None  # lowest validation total without a veto, whatever was decided then
+    reasons: list[str]
+    notes: list[str]  # what limits the evidence
+    runner_up: str | None
+    margin: float | None
+    loss_weights: dict[str, float]
+    num_clips: int
+    num_recordings: int
+    ranking: list[Ranked]
+    against_base: Comparison | None  # of the selected candidate, or of the nominee when nothing is shipped
+    against_runner_up: Comparison | None
+    robustness: list[WeightRange]
+    identical: list[list[str]]  # candidates with equal losses on every clip
+    listening: Listening | None
+    base_trained: bool
+    inputs: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What was put into production, by whom, why, and everything it rests on."""
+
+    name: str  # of the registered model
+    version: str
+    previous: str | None  # the version that was in production before
+    recipe: str
+    run_digest: str
+    candidate: str
+    kind: str  # base | lora | full
+    path: str  # directory of the weights, relative to the project
+    checkpoint_sha256: str
+    base: str
+    base_path: str
+    base_digest: str
+    licence: str
+    speakers: dict[str, list[str]]  # speaker -> languages of the clips trained on
+    by: str
+    at: str  # UTC, ISO 8601
+    because: str | None
+    waived: list[str]  # gates that said no and were overridden by `because`
+    inputs: dict[str, str]

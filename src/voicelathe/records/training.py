@@ -1,0 +1,148 @@
+"""What a run leaves: its identity, steps, checkpoints, losses and spoken samples."""
+
+from dataclasses import dataclass
+
+from voicelathe import settings
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One execution of a recipe; `identity` is everything the run digest covers."""
+
+    recipe: str
+    run_digest: str
+    directory: str  # checkpoints/<recipe>/<run digest>, relative to the project
+    identity: "RunIdentity"
+    num_train_clips: int
+    num_parameters: int  # of the base
+    num_trainable: int | None  # None until the worker has counted them
+    inputs: dict[str, str]
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """What makes two runs the same run: change any of it and the weights go to another directory."""
+
+    train: settings.Train
+    base: str
+    family: str
+    base_digest: str
+    latents_digest: str  # of the train split's latents
+    seed: int
+    revision: int  # of the train stage
+    device: str
+    threads: int
+    torch: str  # public version, without the build tag
+
+
+@dataclass(frozen=True)
+class StepTiming:
+    """How fast a step was: beside the weights, never in a stage output."""
+
+    step: int
+    seconds: float
+    clips_per_s: float
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One optimizer step. Losses are means of per-clip means; nothing in it depends on the machine's speed."""
+
+    step: int  # 1-based: the number of updates taken
+    losses: dict[str, float]
+    total: float
+    grad_norm: float
+    learning_rate: float
+    clip_ids: list[str]
+
+
+@dataclass(frozen=True)
+class PreflightRecord:
+    """The outcome of a short trial: a few steps, two checkpoints heard beside the base."""
+
+    decision: str  # go | no_go
+    reasons: list[str]  # codes with their evidence; empty for go
+    steps: list[StepRecord]
+    checkpoints: "list[CheckpointRecord]"
+    samples: "list[SampleRecord]"
+    inputs: dict[str, str]
+
+
+@dataclass(frozen=True)
+class CheckpointRecord:
+    """Weights at one optimizer step."""
+
+    step: int
+    kind: str  # base | lora | full
+    path: str  # directory, relative to the project; the base's own directory for step 0
+    bytes: int
+    sha256: str  # of the directory's MANIFEST.json; of the base for step 0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What can be shipped: a checkpoint at a strength. Step 0 is the untouched base."""
+
+    step: int
+    lora_scale: float | None  # None for the base and for full checkpoints
+
+    @property
+    def name(self) -> str:
+        """`base`, `step_0002000` or `step_0002000@0.35`."""
+        if self.step == 0:
+            return "base"
+        return f"step_{self.step:07d}" + ("" if self.lora_scale is None else f"@{self.lora_scale:g}")
+
+
+@dataclass(frozen=True)
+class ClipLoss:
+    """Validation losses of one clip under one candidate, averaged over the passes."""
+
+    candidate: str
+    clip_id: str
+    recording_id: str
+    losses: dict[str, float]
+    total: float
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """Mean losses of one candidate over the whole validation split."""
+
+    candidate: str
+    step: int
+    lora_scale: float | None
+    checkpoint_sha256: str
+    losses: dict[str, float]
+    total: float
+    num_clips: int
+    passes: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """A sentence that every candidate speaks."""
+
+    line_id: str
+    text: str
+    language: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class SampleRecord:
+    """One spoken line. A failed generation stays in the table, with its problem."""
+
+    candidate: str
+    step: int
+    lora_scale: float | None
+    line_id: str
+    text: str
+    seed: int
+    path: str | None  # WAV, relative to the project
+    sha256: str | None
+    duration_s: float
+    peak_dbfs: float | None
+    rms_dbfs: float | None
+    stopped: bool  # False: cut at the length limit, the model did not stop by itself
+    problem: str | None  # code: empty, silent, runaway, nonfinite, or None
