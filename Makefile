@@ -26,7 +26,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 repro: setup ## raw manifest -> audited data -> two fine-tuned voices -> selection; then a summary
-	@dvc repro -k; code=$$?; voicelathe summary; exit $$code
+	@dvc repro -k; code=$$?; voicelathe summary || code=$$?; exit $$code
 
 test: setup ## the default tests
 	$(BIN)/python -m pytest

@@ -4,16 +4,20 @@ import sys
 from pathlib import Path
 
 from pipelines import run
-from voicelathe import digest, layout, params, records, runs
-from voicelathe.evaluate import losses, report, selection, verdicts
+from voicelathe import digest, layout, params, records
+from voicelathe.evaluate import outcome
 
 REVISION = 1
-FILES = ["run.json", "steps.jsonl", "checkpoints.json", "evaluations.jsonl", "clip_losses.parquet", "samples.jsonl"]
 READS = [
     "pipelines/selection.py",
     "verdicts",
     "data/latents/${item.base}/base.json",
-    *(f"runs/${{key}}/{name}" for name in FILES),
+    "runs/${key}/run.json",
+    "runs/${key}/steps.jsonl",
+    "runs/${key}/checkpoints.json",
+    "runs/${key}/evaluations.jsonl",
+    "runs/${key}/clip_losses.parquet",
+    "runs/${key}/samples.jsonl",
 ]
 WRITES = ["runs/${key}/selection.json", "runs/${key}/report.html"]
 PARAMS = ["recipes.${key}.select"]
@@ -21,19 +25,9 @@ PARAMS = ["recipes.${key}.select"]
 
 def main() -> None:
     recipe = sys.argv[1]
-    executed, index = runs.read(recipe)
-    here = {name: layout.run(recipe, name) for name in FILES}
-    base, verdict = layout.latents(executed.identity.base) / "base.json", verdicts.path_of(recipe)
-    read = [*here.values(), base, *([verdict] if verdict.is_file() else [])]
-    samples = records.read(here["samples.jsonl"], records.SampleRecord)
-    chosen = selection.decide(
-        executed, records.read(here["evaluations.jsonl"], records.EvaluationRecord), losses.read(here["clip_losses.parquet"]),
-        samples, verdicts.load(recipe), params.recipe(params.load(), recipe).select,
-        records.read_one(base, records.BaseFacts).trained, digest.of_files({path.as_posix(): path for path in read}), index,
-    )  # fmt: skip
-    steps = records.read(here["steps.jsonl"], records.StepRecord)
+    chosen, page = outcome.of(recipe, params.recipe(params.load(), recipe).select, Path())
     digest.write_json(layout.run(recipe, "selection.json"), records.to_json(chosen))
-    digest.write_text(layout.run(recipe, "report.html"), report.render(executed, chosen, steps, index, samples, Path.cwd()))
+    digest.write_text(layout.run(recipe, "report.html"), page)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,10 @@ def main() -> None:
     planned = runs.identify(settings, recipe, REVISION)
     with Mirror(settings.tracking, planned, Path.cwd()):
         finished, checkpoints = runs.train(settings, planned)
-    index = {"run_digest": finished.run_digest, "checkpoints": [records.to_json(entry) for entry in checkpoints]}
+    index = {
+        "run_digest": finished.run_digest,
+        "checkpoints": [records.to_json(entry) for entry in checkpoints],
+    }
     digest.write_json(layout.run(recipe, "checkpoints.json"), index)
     shutil.copyfile(Path(finished.directory) / "steps.jsonl", layout.run(recipe, "steps.jsonl"))
     digest.write_json(layout.run(recipe, "run.json"), records.to_json(finished))

@@ -15,7 +15,12 @@ SEED = 20260511
 OUT = Path("data/bases/voxcpm2-mini")
 VOCABULARY = 512
 SPECIAL = ("<unk>", "<s>", "</s>")
-AUDIO_TOKENS = {101: "<|audio_start|>", 102: "<|audio_end|>", 103: "<|audio_prompt_start|>", 104: "<|audio_prompt_end|>"}
+AUDIO_TOKENS = {
+    101: "<|audio_start|>",
+    102: "<|audio_end|>",
+    103: "<|audio_prompt_start|>",
+    104: "<|audio_prompt_end|>",
+}
 
 
 def config() -> dict[str, Any]:
@@ -46,13 +51,21 @@ def write_tokenizer(out: Path) -> None:
     """Characters with byte fallback; ids 101 to 104 are the audio tokens that upstream hard-codes."""
     from tokenizers import Tokenizer, decoders, models, normalizers
 
-    tokens = [*SPECIAL, *(f"<reserved_{number}>" for number in range(3, 101)), *(AUDIO_TOKENS[number] for number in range(101, 105))]
+    tokens = [
+        *SPECIAL,
+        *(f"<reserved_{number}>" for number in range(3, 101)),
+        *(AUDIO_TOKENS[number] for number in range(101, 105)),
+    ]
     tokens += [f"<0x{byte:02X}>" for byte in range(256)] + ["▁"] + [chr(code) for code in range(33, 127)]
     tokens += [f"<pad_{number}>" for number in range(len(tokens), VOCABULARY)]
     vocabulary = {token: number for number, token in enumerate(tokens)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer = Tokenizer(
+        models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    )
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
     tokenizer.add_special_tokens(list(SPECIAL))
     tokenizer.save(str(out / "tokenizer.json"))
     special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -87,8 +100,14 @@ def main(out: Path = OUT, overrides: dict[str, Any] | None = None) -> None:
     parsed = VoxCPMConfig.model_validate(described)
     vae = AudioVAEV2(config=parsed.audio_vae_config)
     model = VoxCPM2Model(parsed, LlamaTokenizerFast.from_pretrained(str(out)), vae, device="cpu")
-    weights = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("audio_vae.")}
-    save_file({name: tensor.to(torch.bfloat16).contiguous() for name, tensor in weights.items()}, out / "model.safetensors", {"format": "pt"})
+    weights = {
+        name: tensor for name, tensor in model.state_dict().items() if not name.startswith("audio_vae.")
+    }
+    save_file(
+        {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in weights.items()},
+        out / "model.safetensors",
+        {"format": "pt"},
+    )
     codec = {name: tensor.contiguous() for name, tensor in vae.state_dict().items()}
     save_file(codec, out / "audiovae.safetensors", {"format": "pt"})
     parameters = sum(tensor.numel() for tensor in weights.values())

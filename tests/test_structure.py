@@ -36,7 +36,7 @@ DOORS = {  # heavy tool -> the only files that may import it, as patterns below 
     "voxcpm": ["families/voxcpm*.py"],
     "torchaudio": ["families/torchaudio_shim.py"],
     "torchcodec": [],
-    "soundfile": ["data/audio.py"],
+    "soundfile": ["data/audio.py", "evaluate/sound.py"],
 }
 PARENT_ONLY = {"mlflow", "great_expectations", "pydantic", "typer", "rich", "dvc"}  # never in the worker
 PARENT_MODULES = {

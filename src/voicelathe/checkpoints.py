@@ -94,16 +94,26 @@ def verify(directory: Path, sha256: str | None = None) -> dict[str, Any]:
     Raises CheckpointError naming the first file that is missing, extra or changed, or a manifest that is not the expected one.
     """
     if not (directory / MANIFEST).is_file():
-        raise CheckpointError(f"{directory} is gone or was never finished. Restore it (voicelathe doctor), or retrain: voicelathe retrain RECIPE")
+        raise CheckpointError(
+            f"{directory} is gone or was never finished. Restore it (voicelathe doctor), or retrain: voicelathe retrain RECIPE"
+        )
     if sha256 is not None and identity(directory) != sha256:
-        raise CheckpointError(f"{directory}/{MANIFEST}: sha256 is {identity(directory)}, expected {sha256}. These are other weights; restore the right ones.")
+        raise CheckpointError(
+            f"{directory}/{MANIFEST}: sha256 is {identity(directory)}, expected {sha256}. These are other weights; restore the right ones."
+        )
     manifest: dict[str, Any] = digest.read_json(directory / MANIFEST)
-    here = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()} - {MANIFEST}
+    here = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()} - {
+        MANIFEST
+    }
     if wrong := sorted(here ^ set(manifest["files"])):
-        raise CheckpointError(f"{directory}: {wrong[0]} is {'not in the manifest' if wrong[0] in here else 'missing'}. Restore the directory.")
+        raise CheckpointError(
+            f"{directory}: {wrong[0]} is {'not in the manifest' if wrong[0] in here else 'missing'}. Restore the directory."
+        )
     for name, expected in sorted(manifest["files"].items()):
         if (found := digest.of_file(directory / name)) != expected["sha256"]:
-            raise CheckpointError(f"{directory}/{name}: sha256 is {found}, expected {expected['sha256']}. The file was changed or damaged; restore it.")
+            raise CheckpointError(
+                f"{directory}/{name}: sha256 is {found}, expected {expected['sha256']}. The file was changed or damaged; restore it."
+            )
     return manifest
 
 

@@ -46,7 +46,9 @@ def of_files(paths: Mapping[str, Path]) -> dict[str, str]:
 
 def of_tree(root: Path) -> dict[str, str]:
     """sha256 of every regular file below a directory, by POSIX path; hidden files count, too."""
-    return {path.relative_to(root).as_posix(): of_file(path) for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(root).as_posix(): of_file(path) for path in sorted(root.rglob("*")) if path.is_file()
+    }
 
 
 def write_bytes(path: Path, data: bytes) -> None:

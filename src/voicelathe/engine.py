@@ -12,7 +12,9 @@ Shard = TypeVar("Shard")
 Result = TypeVar("Result")
 
 
-def map_shards(work: Callable[[Shard], Result], shards: Sequence[Shard], how: settings.Engine) -> Iterator[Result]:
+def map_shards(
+    work: Callable[[Shard], Result], shards: Sequence[Shard], how: settings.Engine
+) -> Iterator[Result]:
     """Yield `work(shard)` for each shard, in order. `work` must be a top-level function (or a partial of one)."""
     if how.kind == "serial" or how.workers == 1 or len(shards) < 2:
         yield from map(work, shards)
@@ -27,5 +29,3 @@ def map_shards(work: Callable[[Shard], Result], shards: Sequence[Shard], how: se
 def cut(items: Sequence[Shard], size: int) -> list[Sequence[Shard]]:
     """Consecutive pieces of at most `size` items."""
     return [items[start : start + size] for start in range(0, len(items), size)]
-
-

@@ -83,4 +83,6 @@ def listing(problems: Iterable[str], shown: int = 10) -> str:
     """Indent problems one a line; show the first ten and count the rest."""
     lines = list(problems)
     rest = len(lines) - shown
-    return "\n".join([*(f"  {line}" for line in lines[:shown]), *([f"  ... and {rest} more"] if rest > 0 else [])])
+    return "\n".join(
+        [*(f"  {line}" for line in lines[:shown]), *([f"  ... and {rest} more"] if rest > 0 else [])]
+    )

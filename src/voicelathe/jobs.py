@@ -5,7 +5,7 @@ A job is one JSON file; events come back as JSON lines. Nothing here imports tor
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 from voicelathe import records, settings
 from voicelathe.errors import WorkerError
@@ -60,7 +60,7 @@ class ValidateJob:
     """Losses of several candidates over one split; each finished candidate is kept beside the weights."""
 
     target: Target
-    settings: settings.Evaluate
+    how: settings.Evaluate
     seed: int
     clips: str
     latents: str
@@ -97,8 +97,13 @@ class SpeakRequest:
     path: str  # WAV to write
 
 
-Job = Union[EncodeJob, TrainJob, ValidateJob, SpeakJob]
-VERBS: Mapping[str, type] = {"encode": EncodeJob, "train": TrainJob, "validate": ValidateJob, "speak": SpeakJob}
+Job = EncodeJob | TrainJob | ValidateJob | SpeakJob
+VERBS: Mapping[str, type] = {
+    "encode": EncodeJob,
+    "train": TrainJob,
+    "validate": ValidateJob,
+    "speak": SpeakJob,
+}
 
 
 def verb_of(job: Job) -> str:
@@ -114,7 +119,9 @@ class Event:
     values: dict[str, Any]
 
 
-PHASE = "phase"  # name, step, micro: announced BEFORE the phase begins, so that a dead worker can be diagnosed
+PHASE = (
+    "phase"  # name, step, micro: announced BEFORE the phase begins, so that a dead worker can be diagnosed
+)
 PROGRESS = "progress"  # done, total, unit
 SAMPLE = "sample"  # a SampleRecord, the answer to a SpeakRequest
 READY = "ready"  # an interactive speak worker takes requests now
@@ -130,4 +137,6 @@ def decode(line: bytes) -> Event:
         value = json.loads(line)
         return Event(value["kind"], value["values"])
     except (ValueError, KeyError, TypeError):
-        raise WorkerError(f"The worker wrote something that is not an event: {line[:200]!r}. This is a bug of voicelathe.") from None
+        raise WorkerError(
+            f"The worker wrote something that is not an event: {line[:200]!r}. This is a bug of voicelathe."
+        ) from None

@@ -37,7 +37,9 @@ def check(raw: object, where: str) -> settings.Params:
 def recipe(params: settings.Params, name: str) -> settings.Recipe:
     """The recipe of that name. Raises ParamsError with the names there are."""
     if name not in params.recipes:
-        raise ParamsError(f"recipes.{name}: no such recipe in {FILE}. There are: {', '.join(sorted(params.recipes))}.")
+        raise ParamsError(
+            f"recipes.{name}: no such recipe in {FILE}. There are: {', '.join(sorted(params.recipes))}."
+        )
     return params.recipes[name]
 
 
@@ -47,7 +49,9 @@ def read_yaml(path: Path) -> Any:
     from ruamel.yaml.error import YAMLError
 
     if not path.is_file():
-        raise ParamsError(f"{path} is missing. Run in the project's root, or restore the file: git checkout {path}")
+        raise ParamsError(
+            f"{path} is missing. Run in the project's root, or restore the file: git checkout {path}"
+        )
     try:
         return _yaml(YAML).load(path.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError) as problem:
@@ -83,7 +87,9 @@ def _yaml(kind: Any) -> Any:
 
 def _structural(problem: Any, raw: object) -> Iterator[str]:
     for error in problem.errors(include_url=False):
-        location = [str(part) for part in error["loc"] if not str(part).startswith(("function-", "dataclass"))]
+        location = [
+            str(part) for part in error["loc"] if not str(part).startswith(("function-", "dataclass"))
+        ]
         seen = "(missing)" if error["type"] == "missing" else repr(error["input"])
         message = "unknown key" if error["type"] == "unexpected_keyword_argument" else _lower(error["msg"])
         yield f"{'.'.join(location)} = {_short(seen)}: {message}"

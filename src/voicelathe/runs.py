@@ -31,7 +31,9 @@ def encode(params: settings.Params, base: str) -> None:
     one, out = params.bases[base], layout.latents(base)
     facts = families.find(one.family).pinned(Path(one.path), one.licence, one.trained, one.digest)
     splits = {name: str(layout.split(name)) for name in layout.SPLITS}
-    job = jobs.EncodeJob(target(params, base), splits, params.ingest.audio_root, str(layout.CACHE / "latents"), str(out))
+    job = jobs.EncodeJob(
+        target(params, base), splits, params.ingest.audio_root, str(layout.CACHE / "latents"), str(out)
+    )
     runner.run(job, base)
     digest.write_json(out / "base.json", records.to_json(facts))
 
@@ -42,7 +44,9 @@ def identify(params: settings.Params, name: str, revision: int) -> records.RunRe
     return _identify(params, name, recipe.train, revision, prefix="")
 
 
-def _identify(params: settings.Params, name: str, train: settings.Train, revision: int, prefix: str) -> records.RunRecord:
+def _identify(
+    params: settings.Params, name: str, train: settings.Train, revision: int, prefix: str
+) -> records.RunRecord:
     base = find_recipe(params, name).base
     facts = base_facts(params, base)
     entries = index.read(layout.latents(base))
@@ -61,7 +65,9 @@ def _identify(params: settings.Params, name: str, train: settings.Train, revisio
         num_train_clips=sum(1 for entry in entries if entry.split == "train"),
         num_parameters=facts.num_parameters,
         num_trainable=None,
-        inputs=digest.of_files({clips.as_posix(): clips, (file := layout.latents(base) / "index.parquet").as_posix(): file}),
+        inputs=digest.of_files(
+            {clips.as_posix(): clips, (file := layout.latents(base) / "index.parquet").as_posix(): file}
+        ),
     )
 
 
@@ -76,7 +82,9 @@ def base_facts(params: settings.Params, base: str) -> records.BaseFacts:
     return facts
 
 
-def train(params: settings.Params, run: records.RunRecord) -> tuple[records.RunRecord, list[records.CheckpointRecord]]:
+def train(
+    params: settings.Params, run: records.RunRecord
+) -> tuple[records.RunRecord, list[records.CheckpointRecord]]:
     """Finish the run, however much of it exists; returns its record and the index of its checkpoints, the base first.
 
     Raises CheckpointError when the directory belongs to another run or a finished one lost or changed a file.
@@ -100,24 +108,34 @@ def _claim(directory: Path, run: records.RunRecord) -> None:
     identity = records.to_json(run.identity)
     if (directory / IDENTITY).is_file():
         if digest.read_json(directory / IDENTITY) != identity:
-            raise CheckpointError(f"{directory} holds another run than the settings describe. Set it aside: voicelathe retrain {run.recipe}")
+            raise CheckpointError(
+                f"{directory} holds another run than the settings describe. Set it aside: voicelathe retrain {run.recipe}"
+            )
         return
     if any(directory.glob("step_*")):
-        raise CheckpointError(f"{directory} holds checkpoints of an unknown run ({IDENTITY} is gone). Set it aside: voicelathe retrain {run.recipe}")
+        raise CheckpointError(
+            f"{directory} holds checkpoints of an unknown run ({IDENTITY} is gone). Set it aside: voicelathe retrain {run.recipe}"
+        )
     digest.write_json(directory / IDENTITY, identity)
 
 
 def _index(params: settings.Params, run: records.RunRecord) -> list[records.CheckpointRecord]:
     base = params.bases[run.identity.base]
     facts = base_facts(params, run.identity.base)
-    found = [records.CheckpointRecord(0, "base", base.path, _bytes(Path(base.path), facts.files), facts.digest)]
+    found = [
+        records.CheckpointRecord(0, "base", base.path, _bytes(Path(base.path), facts.files), facts.digest)
+    ]
     settings_ = run.identity.train
     for step in checkpoint_steps(settings_):
         directory = Path(run.directory) / f"step_{step:07d}"
         checkpoints.verify(directory)
         found.append(
             records.CheckpointRecord(
-                step, settings_.mode, directory.as_posix(), checkpoints.size_bytes(directory), checkpoints.identity(directory)
+                step,
+                settings_.mode,
+                directory.as_posix(),
+                checkpoints.size_bytes(directory),
+                checkpoints.identity(directory),
             )
         )
     return found
@@ -145,17 +163,22 @@ def candidates(index_: list[records.CheckpointRecord], lora_scales: list[float])
     found = []
     for entry in index_:
         scales = lora_scales if entry.kind == "lora" else [None]
-        found += [jobs.WeightsRef(records.Candidate(entry.step, scale), entry.kind, entry.path, entry.sha256) for scale in scales]
+        found += [
+            jobs.WeightsRef(records.Candidate(entry.step, scale), entry.kind, entry.path, entry.sha256)
+            for scale in scales
+        ]
     return found
 
 
-def evaluate(params: settings.Params, recipe: str) -> tuple[list[records.EvaluationRecord], list[records.ClipLoss]]:
+def evaluate(
+    params: settings.Params, recipe: str
+) -> tuple[list[records.EvaluationRecord], list[records.ClipLoss]]:
     """Stage `evaluate`: validation losses of every candidate, in a worker that has no optimizer."""
     (run, index_), how = read(recipe), find_recipe(params, recipe).evaluate
     refs = candidates(index_, how.lora_scales)
     out = Path(run.directory) / "validation"
     job = jobs.ValidateJob(
-        target=target(params, run.identity.base), settings=how, seed=params.seed, clips=str(layout.split("validation")),
+        target=target(params, run.identity.base), how=how, seed=params.seed, clips=str(layout.split("validation")),
         latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs, out=str(out),
     )  # fmt: skip
     runner.run(job, recipe)
@@ -165,15 +188,23 @@ def evaluate(params: settings.Params, recipe: str) -> tuple[list[records.Evaluat
     for ref in refs:
         per_clip = digest.read_json(out / f"{ref.candidate.name}.json")["clips"]
         if set(per_clip) != set(clips):
-            raise RecordError(f"{out}/{ref.candidate.name}.json does not cover the validation split. Delete it and run: dvc repro evaluate@{recipe}")
-        rows = [_clip_loss(ref.candidate, clips[clip_id], found, weights) for clip_id, found in sorted(per_clip.items())]
+            raise RecordError(
+                f"{out}/{ref.candidate.name}.json does not cover the validation split. Delete it and run: dvc repro evaluate@{recipe}"
+            )
+        rows = [
+            _clip_loss(ref.candidate, clips[clip_id], found, weights)
+            for clip_id, found in sorted(per_clip.items())
+        ]
         losses += rows
         evaluations.append(_summary(ref, rows, how.passes, weights))
     return evaluations, losses
 
 
 def _clip_loss(
-    candidate: records.Candidate, clip: records.CleanClip, found: Mapping[str, float], weights: Mapping[str, float]
+    candidate: records.Candidate,
+    clip: records.CleanClip,
+    found: Mapping[str, float],
+    weights: Mapping[str, float],
 ) -> records.ClipLoss:
     total = sum(weights[name] * value for name, value in sorted(found.items()))
     return records.ClipLoss(candidate.name, clip.clip_id, clip.recording_id, dict(found), total)
@@ -185,19 +216,30 @@ def _summary(
     means = {name: sum(row.losses[name] for row in rows) / len(rows) for name in sorted(weights)}
     total = sum(weights[name] * value for name, value in means.items())
     one = ref.candidate
-    return records.EvaluationRecord(one.name, one.step, one.lora_scale, ref.sha256, means, total, len(rows), passes)
+    return records.EvaluationRecord(
+        one.name, one.step, one.lora_scale, ref.sha256, means, total, len(rows), passes
+    )
 
 
 def listen(params: settings.Params, recipe: str) -> list[records.SampleRecord]:
     """Stage `listen`: every candidate speaks every line with every seed."""
     (run, index_), one = read(recipe), find_recipe(params, recipe)
-    lines = [records.Line(line.id, line.text, line.language, seed) for line in one.listen.lines for seed in one.listen.seeds]
+    lines = [
+        records.Line(line.id, line.text, line.language, seed)
+        for line in one.listen.lines
+        for seed in one.listen.seeds
+    ]
     refs = candidates(index_, one.evaluate.lora_scales)
     return speak(params, run, refs, lines, one.listen.max_seconds, Path(run.directory) / "speech")
 
 
 def speak(
-    params: settings.Params, run: records.RunRecord, refs: list[jobs.WeightsRef], lines: list[records.Line], max_seconds: float, out: Path
+    params: settings.Params,
+    run: records.RunRecord,
+    refs: list[jobs.WeightsRef],
+    lines: list[records.Line],
+    max_seconds: float,
+    out: Path,
 ) -> list[records.SampleRecord]:
     """Let candidates speak lines; samples of an earlier, equal request are reused."""
     job = jobs.SpeakJob(
@@ -215,7 +257,12 @@ def speak(
 def preflight(params: settings.Params, recipe: str, revision: int) -> records.PreflightRecord:
     """Stage `preflight`: a few steps with the recipe's own settings, two checkpoints heard beside the base."""
     one = find_recipe(params, recipe)
-    short = replace(one.train, steps=one.preflight.steps, checkpoint_every=max(1, one.preflight.steps // 2), warmup_steps=1)
+    short = replace(
+        one.train,
+        steps=one.preflight.steps,
+        checkpoint_every=max(1, one.preflight.steps // 2),
+        warmup_steps=1,
+    )
     run = _identify(params, recipe, short, revision, prefix="preflight-")
     run, index_ = train(params, run)
     steps = records.read(Path(run.directory) / "steps.jsonl", records.StepRecord)
@@ -238,7 +285,11 @@ def _failures(steps: list[records.StepRecord], samples: list[records.SampleRecor
     """Hard failures only: a few steps cannot show more."""
     reasons = []
     if steps[-1].total > 2.0 * steps[0].total:
-        reasons.append(f"loss_exploded: {steps[0].total:.3f} at step 1, {steps[-1].total:.3f} at step {steps[-1].step}; lower the learning rate")
-    broken = [sample for sample in samples if sample.step > 0 and sample.problem in ("empty", "silent", "nonfinite")]
+        reasons.append(
+            f"loss_exploded: {steps[0].total:.3f} at step 1, {steps[-1].total:.3f} at step {steps[-1].step}; lower the learning rate"
+        )
+    broken = [
+        sample for sample in samples if sample.step > 0 and sample.problem in ("empty", "silent", "nonfinite")
+    ]
     reasons += [f"{sample.problem}_speech: {sample.candidate} said nothing usable" for sample in broken]
     return reasons

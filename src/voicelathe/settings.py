@@ -5,7 +5,7 @@ A constraint stands beside its field (`annotated_types`); `params` enforces it a
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
@@ -18,7 +18,7 @@ NAME = r"^[a-z0-9][a-z0-9._-]*$"  # of bases and recipes: they become folder and
 class _Closed:
     """A section that refuses unknown keys, so that a typing error is an error and not a silent default."""
 
-    __pydantic_config__ = {"extra": "forbid", "strict": False}
+    __pydantic_config__: ClassVar = {"extra": "forbid", "strict": False}
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class Tracking(_Closed):
     """The MLflow mirror. MLFLOW_TRACKING_URI chooses the server; without it, sqlite in the project."""
 
     experiment: Annotated[str, MinLen(1)]
-    upload: Literal["adapters", "selected", "all"]  # which weights are copied to MLflow; the others are recorded by reference
+    upload: Literal[
+        "adapters", "selected", "all"
+    ]  # which weights are copied to MLflow; the others are recorded by reference
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,13 @@ class Ingest(_Closed):
     manifest: Annotated[str, MinLen(1)]
     sha256: Annotated[str, MinLen(64)]
     audio_root: Annotated[str, MinLen(1)]
-    audio_digest: Annotated[str, MinLen(64)]  # of the audio files the manifest names, so that audio edited in place is noticed
+    audio_digest: Annotated[
+        str, MinLen(64)
+    ]  # of the audio files the manifest names, so that audio edited in place is noticed
     format: Literal["voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv"]
-    recording_from: str | None  # regex on the audio path whose first group is the recording; None: column recording_id
+    recording_from: (
+        str | None
+    )  # regex on the audio path whose first group is the recording; None: column recording_id
     speaker_id: str | None  # for rows without the column
     language: str | None  # for rows without the column
 
@@ -85,7 +91,9 @@ class Audit(_Closed):
     max_chars_per_s: PositiveFloat
     max_clipped_share: Share
     max_silence_share: Share
-    min_level_spread_db: Annotated[float, Ge(0)]  # speech has pauses and syllables; a hum, a tone or noise has none
+    min_level_spread_db: Annotated[
+        float, Ge(0)
+    ]  # speech has pauses and syllables; a hum, a tone or noise has none
     max_edge_silence_s: PositiveFloat
     max_text_chars: Positive
     min_overlap_share: Share  # of the shorter clip
@@ -131,7 +139,9 @@ class Lora(_Closed):
     rank: Positive
     alpha: PositiveFloat
     dropout: Annotated[float, Ge(0), Lt(1)]
-    scope: Annotated[list[Literal["lm", "dit", "proj"]], MinLen(1)]  # upstream's enable_lm, enable_dit, enable_proj
+    scope: Annotated[
+        list[Literal["lm", "dit", "proj"]], MinLen(1)
+    ]  # upstream's enable_lm, enable_dit, enable_proj
 
 
 @dataclass(frozen=True)

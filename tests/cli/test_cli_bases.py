@@ -49,6 +49,16 @@ def test_other_entries_and_comments_stay(project: Path, run: Run) -> None:
     assert params.load().bases.keys() == {"voxcpm2-mini", "other"}
 
 
+def test_adding_the_same_base_again_changes_nothing(project: Path, run: Run) -> None:
+    factory.write(project / "data/bases/voxcpm2-mini")
+    again = ("base", "add", "data/bases/voxcpm2-mini", "--untrained", "--replace")
+    assert run(*again).code == 0
+    before = Path("params.yaml").read_text()
+    assert "# random weights" in before
+    assert run(*again).code == 0
+    assert Path("params.yaml").read_text() == before
+
+
 def test_a_base_outside_the_project_is_named_absolutely(project: Path, run: Run, tmp_path: Path) -> None:
     directory = factory.write(tmp_path / "elsewhere")
     assert run("base", "add", directory, "--name", "mine").code == 0

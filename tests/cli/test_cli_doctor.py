@@ -5,14 +5,17 @@ import json
 import os
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import ROOT, Outcome, Run
+from tests.factories import corpora
 from tests.factories import runs as factory
-from voicelathe import digest, params
+from voicelathe import digest, layout, params, records
 from voicelathe.cli import leftovers
+from voicelathe.data import ingest
 
 
 @pytest.fixture
@@ -21,16 +24,14 @@ def healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = factory.project(tmp_path / "project")
     shutil.copy(ROOT / "requirements.lock", root)
     manifest = root / "data/demo/manifest.jsonl"
-    manifest.write_text("{}\n")
-    params.edit(
-        {"ingest/manifest": "data/demo/manifest.jsonl", "ingest/sha256": digest.of_file(manifest)},
-        root / "params.yaml",
-    )
+    rows = [json.loads(line) for line in (ROOT / "data/demo/manifest.jsonl").read_text().splitlines()[:1]]
+    corpora.json_lines(manifest, rows)
+    corpora.tone(root / "data/demo/audio" / rows[0]["audio"], hz=200)
     monkeypatch.chdir(root)
+    params.edit({"ingest/manifest": "data/demo/manifest.jsonl", "ingest/sha256": digest.of_file(manifest)})
+    records.write(layout.MANIFEST, ingest.read(params.load().ingest, ingest.IN_THIS_PROCESS).rows)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv(
-        "PATH", f"{Path(shutil.which('python3') or '').parent}:{Path(os.sys.executable).parent}:/usr/bin:/bin"
-    )  # type: ignore[attr-defined]
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
     return root
 
 
@@ -56,6 +57,7 @@ def test_a_healthy_project_has_nothing_bad(healthy: Path, run: Run) -> None:
         "device",
         "disk",
         "manifest",
+        "consent awb",
         "base voxcpm2-mini",
         "weights mini-lora",
         "dvc",
@@ -70,6 +72,7 @@ def test_every_broken_thing_is_found_at_once_with_its_fix(
     (healthy / "data/demo/manifest.jsonl").write_text("{} \n")
     tokenizer = healthy / "data/bases/voxcpm2-mini/tokenizer.json"
     tokenizer.write_text(tokenizer.read_text() + " ")
+    (healthy / "consent/awb.json").unlink()
     lock = healthy / "requirements.lock"
     lock.write_text(lock.read_text().replace("typer==", "typer==9").replace("dvc==", "no-such-package=="))
     params.edit(
@@ -81,7 +84,7 @@ def test_every_broken_thing_is_found_at_once_with_its_fix(
     done = run("doctor")
     assert done.code == 1
     found = states(done)
-    bad = {"packages", "torch", "disk", "manifest", "base voxcpm2-mini"}
+    bad = {"packages", "torch", "disk", "manifest", "consent awb", "base voxcpm2-mini"}
     assert bad <= {what for what, state in found.items() if state == "BAD"}
     assert found["dvc"] == found["git"] == "note"
     for fix in (
@@ -90,6 +93,7 @@ def test_every_broken_thing_is_found_at_once_with_its_fix(
         "unset it",
         "source .venv/bin/activate",
         "--replace",
+        "voicelathe consent check awb",
         "The recipes want 1e+09 GiB",
     ):
         assert fix in done.out, fix

@@ -160,6 +160,21 @@ def test_a_named_corpus_is_copied_into_the_project_unchanged(project: Path, run:
         assert refused.code == 1 and told in refused.err
 
 
+def test_a_column_is_kept_and_only_rows_without_it_need_the_rule(project: Path, run: Run) -> None:
+    path = corpora.ours(project / "corpus")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows[:2]:
+        del row["recording_id"]
+    for row in rows[2:]:
+        row["recording_id"] = f"known-{row['recording_id']}"
+    corpora.json_lines(path, rows)
+    refused = run("import", path)
+    assert refused.code == 1 and "2 rows of corpus/manifest.jsonl do not say" in refused.err
+    assert run("import", path, "--recording-from", RULE).code == 0
+    found = {row.recording_id for row in ingest.read_pinned(params.load().ingest).rows}
+    assert found == {"talk01", "known-talk01", "known-talk02", "known-talk03", "known-talk04"}
+
+
 def test_two_recordings_are_imported_with_a_warning(project: Path, run: Run) -> None:
     done = run("import", corpora.voxcpm(project / "corpus"), "--recording-from", r"talk\d([12])_", *FILLED)
     assert "Warning: 2 recordings cannot make train, validation and test" in done.out
@@ -223,6 +238,7 @@ def test_pin_shows_old_and_new_and_accepts_the_change(project: Path, run: Run) -
         (["wavs/LJ001-0001.wav", "wavs/LJ001-0002.wav", "wavs/LJ002-0001.wav", "wavs/LJ002-0002.wav"], 0),
         (["t1/a.wav", "t1/b.wav", "t2/a.wav", "t2/b.wav"], 1),
         (["t1_a.wav", "t1_b.wav", "t2_a.wav", "t2_b.wav"], 3),
+        (["a_1.wav", "b_1.wav", "c_1.wav", "c_2.wav"], None),  # hardly a recording with two clips
         (["a.wav", "b.wav", "c.wav", "d.wav"], None),  # one clip a file: nothing to propose
         (
             ["rec_1.wav", "rec_2.wav", "rec_3.wav", "rec_4.wav"],

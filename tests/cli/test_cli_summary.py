@@ -11,10 +11,10 @@ from voicelathe import digest, layout, records
 from voicelathe.records import PreflightRecord, Quarantined, RunRecord
 
 
-@pytest.fixture
-def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both recipes of the shipped params.yaml, through every stage."""
-    root = tmp_path / "project"
+    root = tmp_path_factory.mktemp("summary") / "project"
     for recipe in ("mini-lora", "mini-full"):
         factory.finished(root, recipe)
     clips = [factory.clip("train", at) for at in range(30)]
@@ -25,8 +25,15 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         quarantined(3, "boilerplate"),
     ]
     records.write(root / "data/audit/quarantine.jsonl", rows)
-    monkeypatch.chdir(root)
     return root
+
+
+@pytest.fixture
+def finished(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it for one test."""
+    shutil.copytree(built, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project"
 
 
 def quarantined(line: int, *reasons: str) -> Quarantined:
@@ -45,10 +52,17 @@ def test_a_finished_project_in_one_screen(finished: Path, run: Run) -> None:
     assert ["kept", "30"] in lines and ["dropped", "3"] in lines
     assert ["empty_text", "2"] in lines and ["too_short", "1"] in lines and ["boilerplate", "1"] in lines
     assert ["split", "train", "20"] in lines and ["split", "test", "5"] in lines
-    (lora,) = [line for line in done.out.splitlines() if line.strip().startswith("mini-lora")]
-    assert "ship" in lora and "step_0000040@1" in lora
-    assert "0.8500 (diff 0.8000, stop 0.0500)" in lora and "(untrained)" in lora
-    assert "14" in lora.split() and lora.rstrip().endswith("7 of 7")
+    assert ["mini-lora", "mini-full"] in lines
+    assert ["decision", "ship", "ship"] in lines and ["selected", "step_0000040@1", "step_0000040"] in lines
+    assert ["validation", "0.8500", "0.8500"] in lines
+    assert ["validation", "diff", "0.8000", "0.8000"] in lines and [
+        "base",
+        "stop",
+        "0.0567",
+        "0.0567",
+    ] in lines
+    assert ["base", "0.9233", "(untrained)", "0.9233", "(untrained)"] in lines
+    assert ["samples", "14", "14"] in lines and ["weights", "7", "of", "7", "7", "of", "7"] in lines
     for page in ("data/audit/report.html", "runs/mini-lora/listening.html", "runs/mini-full/report.html"):
         assert page in done.out
     assert done.out.rstrip().endswith("make ui")
@@ -113,6 +127,14 @@ def test_a_recipe_that_preflight_stopped_shows_the_reasons(finished: Path, run: 
 def test_an_untouched_project_says_how_to_begin(project: Path, run: Run) -> None:
     done = run("summary")
     assert done.code == 0 and "data: not audited yet. Run: make repro" in done.out
+
+
+def test_a_recipe_that_does_not_ship_shows_its_best_checkpoint_and_why(finished: Path, run: Run) -> None:
+    factory.select(finished, "mini-lora", "do_not_ship", None)
+    done = run("summary")
+    assert "do not ship" in done.out and "none; best: step_0000040@1" in done.out
+    assert ["validation", "0.8500", "0.8500"] in [line.split() for line in done.out.splitlines()]
+    assert "mini-lora: lowest validation total" in done.out
 
 
 def test_failed_samples_are_counted(finished: Path, run: Run) -> None:

@@ -50,7 +50,9 @@ def run(recipe: str = RECIPE, seed: int = 7, steps: int = 60) -> RunRecord:
     identity = RunIdentity(train, "voxcpm2-mini", "voxcpm2", "b" * 64, "c" * 64, seed, 1, "cpu", 2, "2.13.0")
     run_digest = "d" * 64
     directory = f"checkpoints/{recipe}/{run_digest[:16]}"
-    return RunRecord(recipe, run_digest, directory, identity, 270, 5_000_000, 90_000, {"data/split/train.jsonl": "e" * 64})
+    return RunRecord(
+        recipe, run_digest, directory, identity, 270, 5_000_000, 90_000, {"data/split/train.jsonl": "e" * 64}
+    )
 
 
 def candidates(*steps: int, scale: float | None = 1.0) -> list[Candidate]:
@@ -67,13 +69,17 @@ def paired_losses(
 ) -> list[ClipLoss]:
     """Clips of different difficulty (`spread`), to which candidates respond a little differently (`noise`); means come out as given."""
     rows = []
-    clips = [(f"clip-{r:02d}-{c}", f"recording-{r:02d}") for r in range(num_recordings) for c in range(clips_each)]
+    clips = [
+        (f"clip-{r:02d}-{c}", f"recording-{r:02d}") for r in range(num_recordings) for c in range(clips_each)
+    ]
     names = sorted({name for values in means.values() for name in values})
     difficulty = {name: _centred(len(clips), spread, "difficulty", name) for name in names}
     for candidate, values in means.items():
         own = {name: _centred(len(clips), noise, "own", name, candidate.name) for name in names}
         for place, (clip, recording) in enumerate(clips):
-            parts = {name: float(values[name] + difficulty[name][place] + own[name][place]) for name in values}
+            parts = {
+                name: float(values[name] + difficulty[name][place] + own[name][place]) for name in values
+            }
             rows.append(ClipLoss(candidate.name, clip, recording, parts, sum(parts.values())))
     return rows
 
@@ -107,7 +113,9 @@ def samples(
                 path = f"checkpoints/{RECIPE}/speech/{one.name}/{line}-{seed}.wav"
                 sha256 = hashlib.sha256(path.encode()).hexdigest()
                 if root is not None and problem != "empty":
-                    sha256 = write_tone(root / path, 200 + 40 * one.step % 700, seconds, gain=0.05 + 0.02 * (one.step % 7))
+                    sha256 = write_tone(
+                        root / path, 200 + 40 * one.step % 700, seconds, gain=0.05 + 0.02 * (one.step % 7)
+                    )
                 heard = None if problem == "empty" else path
                 rows.append(
                     SampleRecord(
@@ -132,7 +140,13 @@ def write_tone(path: Path, hz: float, seconds: float, gain: float) -> str:
 Taste = Callable[[str, str, int], float]  # candidate, line, seed -> how good it sounds
 
 
-def sitting(known: Sequence[SampleRecord], taste: Taste, listener: str = "anna", mode: str = "rate", of: RunRecord | None = None) -> Sitting:
+def sitting(
+    known: Sequence[SampleRecord],
+    taste: Taste,
+    listener: str = "anna",
+    mode: str = "rate",
+    of: RunRecord | None = None,
+) -> Sitting:
     """A finished sitting of a listener with this taste, sealed as the page seals it."""
     of = of or run()
     judgements = []
@@ -157,13 +171,23 @@ def steps(num: int) -> list[StepRecord]:
     for step in range(1, num + 1):
         fall = 0.4 * np.exp(-step / (num / 4)) + 0.05 * rng.unit(1, "bump", step)
         parts = {"diff": round(0.8 + float(fall), 6), "stop": round(0.05 + float(fall) / 5, 6)}
-        rows.append(StepRecord(step, parts, sum(parts.values()), 1.0 + float(fall), 0.002 * min(1.0, step / 5), ["clip-00-0"]))
+        rows.append(
+            StepRecord(
+                step, parts, sum(parts.values()), 1.0 + float(fall), 0.002 * min(1.0, step / 5), ["clip-00-0"]
+            )
+        )
     return rows
 
 
 def checkpoints(known: Sequence[Candidate]) -> list[CheckpointRecord]:
     return [
-        CheckpointRecord(step, "lora" if step else "base", f"checkpoints/x/step_{step:07d}", 1_400_000, weights_sha256(step))
+        CheckpointRecord(
+            step,
+            "lora" if step else "base",
+            f"checkpoints/x/step_{step:07d}",
+            1_400_000,
+            weights_sha256(step),
+        )
         for step in sorted({one.step for one in known})
     ]
 
@@ -174,18 +198,34 @@ def weights_sha256(step: int) -> str:
 
 def base_facts(trained: bool = False) -> BaseFacts:
     return BaseFacts(
-        "voxcpm2", "VoxCPM2", 16000, 48000, 6.25, 0.2, 30.0, 5_000_000, trained, "Apache-2.0", {"config.json": "f" * 64}, "b" * 64
+        "voxcpm2",
+        "VoxCPM2",
+        16000,
+        48000,
+        6.25,
+        0.2,
+        30.0,
+        5_000_000,
+        trained,
+        "Apache-2.0",
+        {"config.json": "f" * 64},
+        "b" * 64,
     )
 
 
-def write_run(root: Path, known: Sequence[Candidate], clip_losses: Sequence[ClipLoss], spoken: Sequence[SampleRecord]) -> Path:
+def write_run(
+    root: Path, known: Sequence[Candidate], clip_losses: Sequence[ClipLoss], spoken: Sequence[SampleRecord]
+) -> Path:
     """Everything that the stages before `select` leave in runs/<recipe>/; gives that directory."""
     from voicelathe import digest
 
     folder = root / "runs" / RECIPE
     digest.write_json(folder / "run.json", records.to_json(run()))
     records.write(folder / "steps.jsonl", steps(60))
-    index = {"run_digest": run().run_digest, "checkpoints": [records.to_json(one) for one in checkpoints(known)]}
+    index = {
+        "run_digest": run().run_digest,
+        "checkpoints": [records.to_json(one) for one in checkpoints(known)],
+    }
     digest.write_json(folder / "checkpoints.json", index)
     records.write(folder / "evaluations.jsonl", evaluations(clip_losses, known))
     losses.write(folder / "clip_losses.parquet", clip_losses)

@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,24 @@ def empty_database(path: Path) -> Path:
     """A database with its tables; making one takes about four seconds."""
     store.client_of(f"sqlite:///{path}")
     return path
+
+
+def copy_tracked(root: Path, copy: Path) -> Path:
+    """Copy a project with its store. Ids become new ones, because MLflow remembers places by id as long as a process lives."""
+    shutil.copytree(root, copy)
+    renamed = {str(root): str(copy)}
+    for place in [*(copy / "mlruns/models").iterdir(), *(copy / "mlruns").iterdir()]:
+        if place.name != "models":
+            renamed[place.name] = place.name[:-32] + uuid.uuid4().hex
+            place.rename(place.with_name(renamed[place.name]))
+    with sqlite3.connect(root / "mlflow.db") as database:
+        script = "\n".join(database.iterdump())
+    for old, new in renamed.items():
+        script = script.replace(old, new)
+    (copy / "mlflow.db").unlink()
+    with sqlite3.connect(copy / "mlflow.db") as database:
+        database.executescript(script)
+    return copy
 
 
 def client(root: Path) -> Any:

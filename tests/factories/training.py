@@ -9,7 +9,7 @@ from voicelathe import families, jobs, records, settings
 from voicelathe.data import latents
 
 BASE = Path("data/bases/voxcpm2-mini").absolute()
-WORDS = "the lamp is on a quiet road to some small town where nobody speaks of rain".split()
+WORDS = ["the", "lamp", "is", "on", "a", "quiet", "road", "to", "some", "small", "town", "where", "nobody", "speaks", "of", "rain"]
 LORA = settings.Lora(rank=4, alpha=4.0, dropout=0.1, scope=["lm", "dit"])
 
 
@@ -25,7 +25,10 @@ def clip(number: int, split: str = "train") -> records.CleanClip:
 
 def corpus(root: Path, train: int = 12, validation: int = 4) -> Path:
     """Write split files and a latents directory with random encodings; returns the directory that holds them."""
-    splits = {"train": [clip(n) for n in range(train)], "validation": [clip(n, "validation") for n in range(validation)]}
+    splits = {
+        "train": [clip(n) for n in range(train)],
+        "validation": [clip(n, "validation") for n in range(validation)],
+    }
     cached = {}
     for split, members in splits.items():
         records.write(root / f"{split}.jsonl", members)
@@ -43,7 +46,9 @@ def target() -> jobs.Target:
     return jobs.Target("voxcpm2", str(BASE), facts.digest, settings.Machine("cpu", 1))
 
 
-def train_settings(mode: str = "lora", steps: int = 6, every: int = 2, optimizer: str = "adamw") -> settings.Train:
+def train_settings(
+    mode: str = "lora", steps: int = 6, every: int = 2, optimizer: str = "adamw"
+) -> settings.Train:
     return settings.Train(
         mode=mode, steps=steps, clips_per_step=4, clips_per_pass=2, checkpoint_every=every, learning_rate=0.01, warmup_steps=1,
         weight_decay=0.01, max_grad_norm=1.0, optimizer=optimizer, activation_checkpointing=False, autocast=False,

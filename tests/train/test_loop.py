@@ -126,7 +126,13 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize(
     "mode,optimizer",
-    [("lora", "adamw"), ("full", "adamw"), ("full", "paged_adamw8bit"), ("lora", "paged_adamw8bit")],
+    [
+        ("full", "paged_adamw8bit"),
+        *(
+            pytest.param(*pair, marks=pytest.mark.slow)
+            for pair in [("lora", "adamw"), ("full", "adamw"), ("lora", "paged_adamw8bit")]
+        ),
+    ],
 )
 def test_a_run_that_was_interrupted_anywhere_ends_with_identical_bytes(
     corpus: Path, tmp_path: Path, mode: str, optimizer: str
@@ -154,6 +160,7 @@ def test_a_run_that_was_interrupted_anywhere_ends_with_identical_bytes(
     assert final_state(tmp_path / "killed") == final_state(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forgotten", ["optimizer", "parameters"])
 def test_the_resume_test_would_notice_forgotten_state(
     corpus: Path, tmp_path: Path, forgotten: str, monkeypatch: pytest.MonkeyPatch
@@ -175,6 +182,7 @@ def test_the_resume_test_would_notice_forgotten_state(
     assert final_state(tmp_path / "killed") != final_state(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_sigkill_of_a_real_worker_and_another_start_end_with_identical_bytes(
     corpus: Path, tmp_path: Path
 ) -> None:
@@ -198,6 +206,7 @@ def test_sigkill_of_a_real_worker_and_another_start_end_with_identical_bytes(
     assert final_state(tmp_path / "killed") == final_state(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_sigterm_saves_at_the_step_boundary_and_exits_143(corpus: Path, tmp_path: Path) -> None:
     job = training.train_job(corpus, tmp_path / "run", training.train_settings("lora", steps=400, every=400))
     digest.write_json(tmp_path / "job.json", {"verb": "train", "job": records.to_json(job)})

@@ -86,6 +86,7 @@ def test_stdout_carries_nothing_but_events_although_upstream_prints(trained: Pat
     assert b"Loading" in ended.stderr
 
 
+@pytest.mark.slow
 def test_validating_twice_gives_identical_bytes_and_computes_once(trained: Path, tmp_path: Path) -> None:
     refs = weights(trained)
     assert runner.run(validate_job(trained, tmp_path / "a", refs), "test")["computed"] == 3
@@ -111,6 +112,7 @@ def test_candidates_differ_from_the_base_and_from_each_other_and_the_base_is_unt
     assert losses["step_0000002@1"] != losses["base"] != losses["step_0000004@1"] != losses["step_0000002@1"]
 
 
+@pytest.mark.slow
 def test_a_vanishing_adapter_strength_approaches_the_base(trained: Path, tmp_path: Path) -> None:
     distance = []
     for scale in (1.0, 0.1, 0.001):
@@ -124,6 +126,7 @@ def test_a_vanishing_adapter_strength_approaches_the_base(trained: Path, tmp_pat
     assert distance[0] > distance[1] > distance[2] and distance[2] < 0.01 * distance[0]
 
 
+@pytest.mark.slow
 def test_every_candidate_speaks_every_line_and_the_same_request_is_not_spoken_twice(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -159,6 +162,7 @@ def test_the_same_line_and_seed_give_the_same_audio_and_another_seed_does_not(
         assert say(1, "e.wav") == first
 
 
+@pytest.mark.slow
 def test_a_refused_request_does_not_end_the_speaker(trained: Path, tmp_path: Path) -> None:
     with runner.Speaker(speak_job(tmp_path / "x", weights(trained)[:1], interactive=True)) as speaker:
         with pytest.raises(WorkerError):
@@ -186,6 +190,7 @@ def test_a_base_with_one_changed_byte_is_refused_before_it_is_loaded(trained: Pa
         runner.run(replace(job, target=replace(job.target, base=str(tmp_path / "base"))), "test")
 
 
+@pytest.mark.slow
 def test_a_second_trainer_of_one_run_is_refused(trained: Path, tmp_path: Path) -> None:
     job = training.train_job(trained, tmp_path / "run", training.train_settings("lora", steps=300, every=300))
     digest.write_json(tmp_path / "job.json", {"verb": "train", "job": records.to_json(job)})
@@ -206,6 +211,7 @@ def test_a_second_trainer_of_one_run_is_refused(trained: Path, tmp_path: Path) -
         first.wait()
 
 
+@pytest.mark.slow
 def test_a_worker_dies_with_the_process_that_started_it(trained: Path, tmp_path: Path) -> None:
     job = training.train_job(
         trained, tmp_path / "run", training.train_settings("lora", steps=3000, every=3000)
@@ -229,6 +235,7 @@ def test_a_worker_dies_with_the_process_that_started_it(trained: Path, tmp_path:
     assert list((tmp_path / "run").glob("state_*")), "a worker that loses its parent saves before it leaves"
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_diagnosed_and_the_next_step_is_named(trained: Path, tmp_path: Path) -> None:
     job = training.train_job(
         trained, tmp_path / "run", training.train_settings("lora", steps=3000, every=3000)

@@ -64,7 +64,7 @@ def add(
         "licence": facts.licence,
         "trained": facts.trained,
     }
-    params.edit({f"bases/{name}": entry})
+    params.edit({f"bases/{name}/{key}": value for key, value in entry.items()})  # one by one: comments stay
     record = layout.base_record(name)
     digest.write_json(record, records.to_json(facts))
     show(name, facts, directory)

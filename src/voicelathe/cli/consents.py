@@ -83,7 +83,7 @@ def new(
     from voicelathe.data import consent
 
     path = consent.path_of(speaker)
-    if False:
+    if path.exists():
         raise ConsentError(f"{path} exists. Edit it, or move it away first; consent is never overwritten.")
     record = consent.new_record(speaker, purposes, languages, date.today(), issued_by, kind)
     record["contact_ref"] = contact or None

@@ -79,7 +79,8 @@ def promote(
     wanted = registry.UNCHANGED if expect is None else _version(expect)
     done = registry.promote(recipe, Path(), because, candidate, wanted, dry_run)
     if dry_run:
-        screen.say(f"Nothing stands against {recipe} {done.candidate}; nothing was changed.")
+        waived = f" (overridden: {', '.join(done.waived)})" if done.waived else ""
+        screen.say(f"Nothing stands against {recipe} {done.candidate}{waived}; nothing was changed.")
         return
     _show(done)
     screen.say(
@@ -128,11 +129,16 @@ def history() -> None:
 
 def verify(what: What = None) -> None:
     """Hash everything again, from the version in production back to the raw manifest; exit code 3 names the broken link."""
-    from voicelathe import params
+    from voicelathe.registry import promote as production
     from voicelathe.registry import verify as registry
     from voicelathe.tracking import registered
 
-    what = what or f"models:/{registered.name_of(params.load().tracking)}@{registered.PRODUCTION}"
+    if what is None:
+        found = production.status(Path())
+        if found.state == "none":
+            screen.say("Nothing is in production. To check what a recipe came from: voicelathe verify RECIPE")
+            return
+        what = f"models:/{found.name}@{registered.PRODUCTION}"
     walk = registry.verify(what, Path())
     if walk.broken is not None:
         screen.say(f"BROKEN after {walk.num_links - 1} links that hold: {walk.broken}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from voicelathe.records import CheckpointRecord
 
 SET_ASIDE = ".set-aside-"
+OF_TRAINING = ("step_", "state_", ".", "quarantine")
 NOT_RUNS = ("preflight-", "quarantine", ".")
 
 Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="A name under `recipes:` in params.yaml.")]
@@ -43,7 +45,12 @@ def retrain(recipe: Recipe) -> None:
     aside = set_aside(recipe)
     screen.say(f"{recipe}: the former weights are in {aside}. Delete them when you are done with them.")
     dvc("repro", "--force", "--single-item", f"train@{recipe}", recover=f"The former weights are in {aside}.")
-    _compare(recipe, before, _index(recipe))
+    after = _index(recipe)
+    _compare(recipe, before, after)
+    if before == after:
+        carry_over(aside, _directory(recipe))
+    else:
+        screen.say("What was made from them is out of date: dvc repro")
 
 
 def track(recipe: Recipe) -> None:
@@ -84,6 +91,27 @@ def set_aside(recipe: str) -> Path:
     except RunLocked as problem:
         raise RunLocked(f"{recipe} cannot be set aside: {problem}") from None
     return aside
+
+
+def carry_over(aside: Path, directory: Path) -> None:
+    """Link what later stages made of the same weights (speech, validation) into the new directory.
+
+    Their index has not changed, so DVC holds those stages for up to date and would not make it again.
+    """
+    for entry in sorted(aside.iterdir()):
+        if (
+            entry.is_dir()
+            and not entry.name.startswith(OF_TRAINING)
+            and not (directory / entry.name).exists()
+        ):
+            shutil.copytree(entry, directory / entry.name, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def dvc(*arguments: str, recover: str) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DAMAGED = 3  # exit code, as of `verify`
 BEFORE_TRAINING = ("preflight.json", "run.json")
+ROWS = ("decision", "selected", "validation", "base", "samples", "weights")
 AFTER_TRAINING = ("evaluations.jsonl", "samples.jsonl", "selection.json")
 
 Deep = Annotated[
@@ -27,11 +28,12 @@ Deep = Annotated[
 
 
 @dataclass(frozen=True)
-class Line:
+class Column:
     """One recipe in the table, and the weights behind it."""
 
-    cells: list[str]
+    cells: dict[str, str]  # by row
     weights: Weights | None
+    reasons: list[str]
 
 
 def register(app: typer.Typer) -> None:
@@ -45,16 +47,16 @@ def summary(deep: Deep = False) -> None:
 
     recipes = params.load().recipes
     _data()
-    lines = {name: _recipe(name, deep) for name in recipes}
-    columns = ("recipe", "decision", "selected", "validation", "base", "samples", "weights")
-    screen.table("recipes", columns, [[name, *line.cells] for name, line in lines.items()])
+    columns = {name: _recipe(name, deep) for name in recipes}
+    _recipes(columns)
+    for name, column in columns.items():
+        for reason in column.reasons:
+            screen.say(f"{name}: {reason}")
     _pages(list(recipes))
-    damaged = {
-        name: line.weights.problems for name, line in lines.items() if line.weights and line.weights.problems
-    }
-    for name, problems in damaged.items():
+    damaged = {name: one.weights for name, one in columns.items() if one.weights and one.weights.problems}
+    for name, found in damaged.items():
         screen.say(f"{name}: weights are missing or changed.")
-        for problem in problems:
+        for problem in found.problems:
             screen.say(f"  {problem}")
         screen.say(f"  {weights.remedy(name)}")
     if damaged:
@@ -86,7 +88,21 @@ def _data() -> None:
     screen.table("data", ("rows", "count"), rows)
 
 
-def _recipe(name: str, deep: bool) -> Line:
+def _recipes(columns: dict[str, Column]) -> None:
+    """One column a recipe: losses are short and recipes are few, so it fits a narrow terminal."""
+    named = {row: None for column in columns.values() for row in column.cells}
+    parts = sorted(row for row in named if row.startswith("  "))  # "  validation diff", under "validation"
+    rows = [
+        label
+        for row in ROWS
+        for label in (row, *(part for part in parts if part.startswith(f"  {row} ")))
+        if label in named
+    ]
+    cells = [[row, *(column.cells.get(row, "-") for column in columns.values())] for row in rows]
+    screen.table("recipes", ("", *columns), cells)
+
+
+def _recipe(name: str, deep: bool) -> Column:
     """A finished recipe as numbers, an unfinished one with the first thing it lacks."""
     from voicelathe import records, runs
 
@@ -95,9 +111,9 @@ def _recipe(name: str, deep: bool) -> Line:
     found = None
     if layout.run(name, "checkpoints.json").is_file() and layout.run(name, "run.json").is_file():
         found = weights.inspect(*runs.read(name), deep)
-    shown = str(found) if found else "-"
+    shown = {"weights": str(found)} if found else {}
     if missing is not None:
-        return Line([_unfinished(name, missing), "-", "-", "-", "-", shown], found)
+        return Column({"decision": "not finished", **shown}, found, [_unfinished(name, missing)])
     choice = records.read_one(layout.run(name, "selection.json"), records.Selection)
     evaluations = {
         one.candidate: one
@@ -105,15 +121,15 @@ def _recipe(name: str, deep: bool) -> Line:
     }
     samples = records.read(layout.run(name, "samples.jsonl"), records.SampleRecord)
     broken = sum(1 for sample in samples if sample.problem)
-    cells = [
-        choice.decision.replace("_", " "),
-        choice.selected or "-",
-        _losses(evaluations.get(choice.selected or "")),
-        _losses(evaluations.get("base")) + ("" if choice.base_trained else " (untrained)"),
-        f"{len(samples)}" + (f", {broken} failed" if broken else ""),
-        shown,
-    ]
-    return Line(cells, found)
+    cells = {
+        "decision": choice.decision.replace("_", " "),
+        "selected": choice.selected or (f"none; best: {choice.nominee}" if choice.nominee else "none"),
+        **_losses("validation", evaluations.get(choice.selected or choice.nominee or "")),
+        **_losses("base", evaluations.get("base"), "" if choice.base_trained else " (untrained)"),
+        "samples": f"{len(samples)}" + (f", {broken} failed" if broken else ""),
+        **shown,
+    }
+    return Column(cells, found, choice.reasons)
 
 
 def _unfinished(name: str, missing: str) -> str:
@@ -130,12 +146,12 @@ def _unfinished(name: str, missing: str) -> str:
     return f"not finished: no {layout.run(name, missing)}"
 
 
-def _losses(one: EvaluationRecord | None) -> str:
-    """The total, and its parts in the order of their names."""
+def _losses(what: str, one: EvaluationRecord | None, note: str = "") -> dict[str, str]:
+    """The total, and its parts in rows of their own."""
     if one is None:
-        return "-"
-    parts = ", ".join(f"{name} {value:.4f}" for name, value in sorted(one.losses.items()))
-    return f"{one.total:.4f} ({parts})"
+        return {}
+    parts = {f"  {what} {name}": f"{value:.4f}" for name, value in one.losses.items()}
+    return {what: f"{one.total:.4f}{note}", **parts}
 
 
 def _pages(recipes: list[str]) -> None:

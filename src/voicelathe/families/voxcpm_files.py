@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest
-from voicelathe.errors import BaseModelError, listing
+from voicelathe import digest, records
+from voicelathe.errors import BaseModelError, RecordError, listing
 from voicelathe.families import voxcpm_config
 from voicelathe.families.tensor_files import TensorInfo, read_header
 from voicelathe.records import BaseFacts
@@ -21,7 +21,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 VAE_SAFETENSORS, VAE_PICKLE = "audiovae.safetensors", "audiovae.pth"  # upstream prefers the first
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
-BOOKKEEPING = (".cache/huggingface/", ".git/")  # of the download tools, dated: not part of the model
+BOOKKEEPING = (".cache", ".git")  # of the download tools, dated: not part of the model
 FLOATS = frozenset({"F32", "BF16", "F16"})
 DOWNLOAD = "huggingface-cli download openbmb/VoxCPM2 --local-dir DIR"
 
@@ -29,26 +29,24 @@ DOWNLOAD = "huggingface-cli download openbmb/VoxCPM2 --local-dir DIR"
 def describe(base: Path, licence: str, trained: bool) -> BaseFacts:
     """Read what a base directory is. Raises BaseModelError listing everything missing or wrong, by file."""
     _require_directory(base)
-    return _facts(base, licence, trained, model_files(base))
+    return _facts(base, licence, trained, digest.of_tree(base))
 
 
 def verify(base: Path, expected: BaseFacts | str) -> None:
-    """Hash every file again. Raises BaseModelError naming what changed, unless given a bare digest."""
+    """Hash every file again, about a second a GB. Raises BaseModelError naming what changed.
+
+    Given a digest alone it can do so only beside the record that `voicelathe base add` left: DIR.json of that digest.
+    """
     _require_directory(base)
-    _compare(base, model_files(base), expected)
+    _compare(base, digest.of_tree(base), expected)
 
 
 def pinned(base: Path, licence: str, trained: bool, expected: BaseFacts | str) -> BaseFacts:
     """`verify`, then `describe`, in one reading: a changed file is named before what the change broke."""
     _require_directory(base)
-    files = model_files(base)
+    files = digest.of_tree(base)
     _compare(base, files, expected)
     return _facts(base, licence, trained, files)
-
-
-def model_files(base: Path) -> dict[str, str]:
-    """sha256 of every file the model consists of, by POSIX path. About one second a GB."""
-    return {name: sha for name, sha in digest.of_tree(base).items() if not name.startswith(BOOKKEEPING)}
 
 
 def _facts(base: Path, licence: str, trained: bool, files: dict[str, str]) -> BaseFacts:
@@ -106,13 +104,25 @@ def _compare(base: Path, files: Mapping[str, str], expected: BaseFacts | str) ->
     seen = digest.of_value(files)
     if seen == wanted:
         return
-    changes = [] if isinstance(expected, str) else list(_changes(files, expected.files))
+    record = _record_beside(base, wanted) if isinstance(expected, str) else expected
+    changes = list(_changes(files, record.files)) if record else []
     raise BaseModelError(
         f"{base} is not the base that was pinned: digest {seen[:16]}, pinned {wanted[:16]}.\n"
         + (listing(changes) + "\n" if changes else "")
         + "Restore the files, or accept them: voicelathe base add DIR --name NAME --replace "
         "(everything made from it is then made again)."
     )
+
+
+def _record_beside(base: Path, wanted: str) -> BaseFacts | None:
+    path = base.with_name(f"{base.name}.json")
+    if not path.is_file():
+        return None
+    try:
+        record = records.read_one(path, BaseFacts)
+    except RecordError:
+        return None  # somebody's own file of that name
+    return record if record.digest == wanted else None
 
 
 def _changes(files: Mapping[str, str], pinned_files: Mapping[str, str]) -> Iterator[str]:
@@ -126,6 +136,8 @@ def _changes(files: Mapping[str, str], pinned_files: Mapping[str, str]) -> Itera
 
 
 def _file_problems(base: Path, files: Mapping[str, str]) -> Iterator[str]:
+    for folder in sorted({name.split("/")[0] for name in files} & set(BOOKKEEPING)):
+        yield f"{folder}/: notes of the download, not part of the model; delete them: rm -r {base / folder}"
     for name in (WEIGHTS, *TOKENIZER):
         if name not in files:
             yield f"{name}: missing"

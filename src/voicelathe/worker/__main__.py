@@ -4,6 +4,7 @@ Before anything is imported, stdout is pointed at stderr, because upstream packa
 it when its parent dies, so that a killed pipeline leaves nobody behind.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -29,7 +30,8 @@ def main() -> int:
     from voicelathe.errors import VoiceLatheError
 
     def emit(kind: str, values: dict[str, Any]) -> None:
-        events.write(digest.canonical_json({"kind": kind, "values": values}) + "\n")
+        with contextlib.suppress(BrokenPipeError):  # nobody listens any more: the state is still to be saved
+            events.write(digest.canonical_json({"kind": kind, "values": values}) + "\n")
 
     emit(jobs.PHASE, {"name": "import", "step": 0, "micro": 0})
     description = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))

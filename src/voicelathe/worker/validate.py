@@ -3,6 +3,7 @@
 The same clip meets the same noise, times and conditions under every candidate, so differences are differences of the weights.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 from voicelathe import digest, families, jobs, rng
 from voicelathe.data import latents
+from voicelathe.errors import CheckpointError
 from voicelathe.families.base import ClipItem
 from voicelathe.worker.weights import Swapper
 
@@ -33,9 +35,9 @@ def run(job: jobs.ValidateJob, emit: Any) -> dict[str, Any]:
         for done, ref in enumerate(todo):
             emit(jobs.PHASE, {"name": "validate", "step": ref.candidate.step, "micro": 0})
             swapper.put(ref)
-            digest.write_json(
-                _place(job, ref), {"key": _key(job, ref, data), "clips": _losses(job, swapper, items)}
-            )
+            losses = _losses(job, swapper, items)
+            _require_finite(ref, losses)
+            digest.write_json(_place(job, ref), {"key": _key(job, ref, data), "clips": losses})
             emit(jobs.PROGRESS, {"done": done + 1, "total": len(todo), "unit": "candidates"})
     return {"clips": len(items), "computed": len(todo), "key": data}
 
@@ -59,6 +61,17 @@ def _losses(
                 for clip_id, value in zip(members, values.double().tolist(), strict=True):
                     sums[clip_id][name] = sums[clip_id].get(name, 0.0) + value / passes
     return sums
+
+
+def _require_finite(ref: jobs.WeightsRef, losses: Mapping[str, Mapping[str, float]]) -> None:
+    bad = [
+        clip for clip, found in losses.items() if not all(math.isfinite(value) for value in found.values())
+    ]
+    if bad:
+        raise CheckpointError(
+            f"{ref.candidate.name}: the validation loss of clip {bad[0]} is not finite ({len(bad)} clips in all). "
+            "Its weights are broken: lower recipes.*.train.learning_rate and train again. Finished candidates are kept."
+        )
 
 
 def _key(job: jobs.ValidateJob, ref: jobs.WeightsRef, data: str) -> str:

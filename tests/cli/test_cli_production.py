@@ -1,0 +1,95 @@
+"""`voicelathe promote`, `status`, `history`, `rollback`, `verify`, `track` and `say` on a real MLflow store."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.factories import mlflow_stores, runs
+from tests.factories.mlflow_fixtures import empty_database, finished_project, tracked_project
+from voicelathe import layout
+
+__all__ = ["empty_database", "finished_project", "tracked_project"]
+
+
+@pytest.fixture
+def tracked(tmp_path: Path, tracked_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run of mini-lora that is in MLflow; nothing is in production."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = mlflow_stores.copy_tracked(tracked_project, tmp_path / "project")
+    monkeypatch.chdir(root)
+    return root
+
+
+def test_into_production_and_back_through_the_command_line(tracked: Path, run: Run) -> None:
+    assert run("status").out == "voicelathe: none\n"
+    assert "Nothing was ever promoted here." in run("history").out
+    assert "Nothing is in production." in run("verify").out
+    asked = run("promote", "mini-lora", "--dry-run")
+    assert asked.out == "Nothing stands against mini-lora step_0000040@1; nothing was changed.\n"
+    assert run("status").out == "voicelathe: none\n"
+    done = run("promote", "mini-lora", "--expect", "none")
+    assert done.code == 0, done.told
+    assert "voicelathe, 1 (before: none)" in done.out and "mini-lora step_0000040@1" in done.out
+    second = run(
+        "promote",
+        "mini-lora",
+        "--candidate",
+        "step_0000020@1",
+        "--because",
+        "anna prefers it",
+        "--expect",
+        "1",
+    )
+    assert second.code == 0 and "voicelathe, 2 (before: 1)" in second.out and "anna prefers it" in second.out
+    back = run("rollback", "--because", "it hums")
+    assert back.code == 0 and "voicelathe, 1 (before: 2)" in back.out
+    assert "voicelathe: in production, version 1" in run("status").out
+    told = [line.split() for line in run("history").out.splitlines()]
+    done_events = [(row[2], row[4]) for row in told if "done" in row]
+    assert done_events == [("promote", "1"), ("promote", "2"), ("rollback", "1")]
+
+
+def test_a_stale_promotion_is_refused(tracked: Path, run: Run) -> None:
+    assert run("promote", "mini-lora").code == 0
+    done = run("promote", "mini-lora", "--candidate", "step_0000020@1", "--because", "x", "--expect", "none")
+    assert done.code == 1 and done.err.startswith("PromotionError: stale: expected version None")
+
+
+def test_every_gate_that_says_no_is_listed(tracked: Path, run: Run) -> None:
+    runs.select(tracked, "mini-lora", "do_not_ship", None)
+    (tracked / "consent/awb.json").unlink()
+    done = run("promote", "mini-lora", "--candidate", "step_0000040@1", "--because", "now")
+    assert done.code == 1 and done.err.startswith(
+        "PromotionError: mini-lora: step_0000040@1 must not go into production"
+    )
+    assert "consent: " in done.err
+
+
+def test_a_broken_link_is_named_with_exit_code_3(tracked: Path, run: Run) -> None:
+    path = layout.run("mini-lora", "clip_losses.parquet")
+    path.write_bytes(path.read_bytes() + b" ")
+    done = run("verify", "mini-lora")
+    assert done.code == 3 and done.out.startswith("BROKEN after ") and f": {path}: " in done.out
+    assert run("promote", "mini-lora").code == 1
+
+
+def test_an_alias_that_somebody_moved_is_noticed_with_exit_code_3(tracked: Path, run: Run) -> None:
+    run("promote", "mini-lora")
+    run("promote", "mini-lora", "--candidate", "step_0000020@1", "--because", "x")
+    mlflow_stores.client(tracked).set_registered_model_alias("voicelathe", "production", "1")
+    done = run("status")
+    assert done.code == 3 and "moved" in done.out
+    said = run("say", "Hello.")
+    assert said.code == 1 and said.err.startswith("PromotionError:")
+
+
+def test_tracking_twice_says_the_same(tracked: Path, run: Run) -> None:
+    first, second = run("track", "mini-lora"), run("track", "mini-lora")
+    assert first.code == 0 and first.out == second.out
+    assert "7 candidates, 14 samples" in first.out
+
+
+def test_saying_without_production_says_how_to_promote(tracked: Path, run: Run) -> None:
+    done = run("say", "Hello.")
+    assert done.code == 1 and "voicelathe promote RECIPE" in done.err
