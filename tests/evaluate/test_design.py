@@ -41,7 +41,11 @@ def test_some_trials_come_back_later_under_other_labels(mode: str) -> None:
     assert 0.1 <= len(repeats) / (len(every) - len(repeats)) <= 0.2
     for place, one in repeats:
         before, first = known[one.repeats or ""]
-        assert place - before >= 6 and one.candidates != first.candidates and set(one.candidates) <= set(first.candidates)
+        assert (
+            place - before >= 6
+            and one.candidates != first.candidates
+            and set(one.candidates) <= set(first.candidates)
+        )
 
 
 def test_the_demo_s_two_lines_still_have_a_hidden_repeat() -> None:
@@ -49,7 +53,10 @@ def test_the_demo_s_two_lines_still_have_a_hidden_repeat() -> None:
 
 
 def test_failed_generations_are_not_played_and_a_lonely_sample_is_no_trial() -> None:
-    problems = {(one.name, "short"): "empty" for one in KNOWN[1:]} | {("base", "carrier"): "silent", (KNOWN[1].name, "carrier"): "runaway"}
+    problems = {(one.name, "short"): "empty" for one in KNOWN[1:]} | {
+        ("base", "carrier"): "silent",
+        (KNOWN[1].name, "carrier"): "runaway",
+    }
     (only,) = design.trials("rate", make.samples(KNOWN, problems=problems), 7)
     assert only.line_id == "carrier" and "base" not in only.candidates and KNOWN[1].name in only.candidates
 
@@ -80,7 +87,8 @@ def test_an_unknown_mode_names_those_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "scale", "label"), [(0, None, "base"), (20, 1.0, "step 20"), (20, None, "step 20"), (20, 0.35, "step 20 at strength 0.35")]
+    ("step", "scale", "label"),
+    [(0, None, "base"), (20, 1.0, "step 20"), (20, None, "step 20"), (20, 0.35, "step 20 at strength 0.35")],
 )
 def test_candidates_have_names_that_people_say(step: int, scale: float | None, label: str) -> None:
     assert design.label(step, scale) == label

@@ -19,7 +19,9 @@ SPOKEN = make.samples(KNOWN)
 Change = Callable[[], tuple[list[EvaluationRecord], list[ClipLoss], list[SampleRecord]]]
 
 
-def decide(records: list[EvaluationRecord], rows: list[ClipLoss], spoken: list[SampleRecord], **weights: float) -> None:
+def decide(
+    records: list[EvaluationRecord], rows: list[ClipLoss], spoken: list[SampleRecord], **weights: float
+) -> None:
     chosen = make.settings.Select(weights or {"diff": 1.0, "stop": 1.0})
     selection.decide(make.run(), records, rows, spoken, None, chosen, True, {}, make.checkpoints(KNOWN))
 
@@ -84,7 +86,10 @@ def test_broken_evidence_is_an_error_that_names_it_and_the_next_step(name: str) 
 
 
 def test_weights_that_do_not_fit_the_losses_name_the_setting() -> None:
-    with pytest.raises(SelectionError, match=r"recipes.mini-lora.select.loss_weights names diff, stp; candidate base has diff, stop"):
+    with pytest.raises(
+        SelectionError,
+        match=r"recipes.mini-lora.select.loss_weights names diff, stp; candidate base has diff, stop",
+    ):
         decide(RECORDS, ROWS, SPOKEN, diff=1.0, stp=1.0)
     with pytest.raises(SelectionError, match="every weight is 0"):
         decide(RECORDS, ROWS, SPOKEN, diff=0.0, stop=0.0)
@@ -100,9 +105,17 @@ def test_evaluations_of_other_weights_or_steps_are_named() -> None:
     listed = make.checkpoints(KNOWN)
     with pytest.raises(SelectionError, match="step_0000020@1: other weights were evaluated"):
         selection.decide(
-            make.run(), RECORDS, ROWS, SPOKEN, None, make.SELECT, True, {}, [*listed[:2], replace(listed[2], sha256="0" * 64)]
+            make.run(),
+            RECORDS,
+            ROWS,
+            SPOKEN,
+            None,
+            make.SELECT,
+            True,
+            {},
+            [*listed[:2], replace(listed[2], sha256="0" * 64)],
         )
-    with pytest.raises(SelectionError, match="checkpoints.json lists no step 20"):
+    with pytest.raises(SelectionError, match=r"checkpoints\.json lists no step 20"):
         selection.decide(make.run(), RECORDS, ROWS, SPOKEN, None, make.SELECT, True, {}, listed[:2])
 
 

@@ -24,7 +24,14 @@ TABLE = {  # step: (total, diff, stop)
     9000: (0.960920, 0.808400, 0.152520),
 }
 # Winner by the weight of stop. The published text says 0.1655 for the second; the table's own six decimals give 0.16537.
-BREAKPOINTS = [(0.0971, "9000"), (0.1655, "8000"), (0.199, "5000"), (0.251, "4000"), (1.277, "2000"), (None, "1000")]
+BREAKPOINTS = [
+    (0.0971, "9000"),
+    (0.1655, "8000"),
+    (0.199, "5000"),
+    (0.251, "4000"),
+    (1.277, "2000"),
+    (None, "1000"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +42,17 @@ def decided() -> Selection:
     same = {row.clip_id: row for row in rows if row.candidate == "step_0009000"}
     rows = [row if row.candidate != "step_0008999" else _renamed(same[row.clip_id]) for row in rows]
     spoken = make.samples(known)
-    return selection.decide(make.run(), make.evaluations(rows, known), rows, spoken, None, make.SELECT, True, {}, make.checkpoints(known))
+    return selection.decide(
+        make.run(),
+        make.evaluations(rows, known),
+        rows,
+        spoken,
+        None,
+        make.SELECT,
+        True,
+        {},
+        make.checkpoints(known),
+    )
 
 
 def _renamed(row: make.ClipLoss) -> make.ClipLoss:
@@ -50,7 +67,9 @@ def test_step_2000_is_chosen_and_step_1000_is_the_runner_up_with_its_margin(deci
 
 def test_totals_are_those_of_the_table(decided: Selection) -> None:
     for row in decided.ranking:
-        assert row.total == pytest.approx(TABLE[row.step][0], abs=1.5e-6), "the table's parts are rounded, too"
+        assert row.total == pytest.approx(TABLE[row.step][0], abs=1.5e-6), (
+            "the table's parts are rounded, too"
+        )
 
 
 def test_the_winner_as_a_function_of_the_stop_weight_has_the_listed_breakpoints(decided: Selection) -> None:
@@ -63,7 +82,9 @@ def test_the_winner_as_a_function_of_the_stop_weight_has_the_listed_breakpoints(
 
 
 def test_the_breakpoints_are_exact_on_the_table_itself() -> None:
-    found = statistics.lowest_ranges([diff for _, diff, _ in TABLE.values()], [stop for *_, stop in TABLE.values()])
+    found = statistics.lowest_ranges(
+        [diff for _, diff, _ in TABLE.values()], [stop for *_, stop in TABLE.values()]
+    )
     ends = [one.high for one in found if one.high is not None]
     assert ends == pytest.approx([0.0970626, 0.0970626, 0.1653741, 0.1989855, 0.2506876, 1.2769519], abs=1e-7)
 
@@ -76,6 +97,13 @@ def test_the_last_two_checkpoints_are_noted_as_identical(decided: Selection) -> 
 def test_the_final_checkpoint_trap_is_said_in_words(decided: Selection) -> None:
     (trap,) = [reason for reason in decided.reasons if "last checkpoint" in reason]
     assert "step 9000" in trap and "0.0750 worse" in trap and "diff" in trap
+
+
+def test_the_reach_of_the_stop_weight_is_said_in_words(decided: Selection) -> None:
+    assert (
+        "The nomination is the same for every weight of stop from 0.251 to 1.28 (set to 1)."
+        in decided.reasons
+    )
 
 
 def test_1000_and_2000_cannot_be_told_apart_but_the_others_can(decided: Selection) -> None:

@@ -53,7 +53,9 @@ def render(root: Path, **how: Any) -> str:
 
 
 def page_of(html: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(re.findall(r'<script type="application/json" id="page">(.*?)</script>', html, re.S)[0])
+    found: dict[str, Any] = json.loads(
+        re.findall(r'<script type="application/json" id="page">(.*?)</script>', html, re.S)[0]
+    )
     return found
 
 
@@ -71,8 +73,13 @@ def test_nothing_is_loaded_from_anywhere(root: Path) -> None:
 
 def test_the_policy_allows_the_shipped_script_and_style_and_nothing_else(root: Path) -> None:
     html = render(root)
-    policy = re.findall(r'http-equiv="Content-Security-Policy" content="(.*?)"', html)[0].replace("&#39;", "'")
-    script, style = re.findall(r"<script>(.*?)</script>", html, re.S)[-1], re.findall(r"<style>(.*?)</style>", html, re.S)[0]
+    policy = re.findall(r'http-equiv="Content-Security-Policy" content="(.*?)"', html)[0].replace(
+        "&#39;", "'"
+    )
+    script, style = (
+        re.findall(r"<script>(.*?)</script>", html, re.S)[-1],
+        re.findall(r"<style>(.*?)</style>", html, re.S)[0],
+    )
     assert policy == pages.policy(style, script)
     assert "default-src 'none'" in policy and "unsafe" not in policy
     assert "style=" not in html.replace(style, "").replace(script, ""), "inline styles would be blocked"
@@ -81,11 +88,15 @@ def test_the_policy_allows_the_shipped_script_and_style_and_nothing_else(root: P
 def test_no_candidate_can_be_read_in_the_page_before_the_reveal(root: Path) -> None:
     html = render(root)
     assert not re.search(r"step_\d|step \d", html)
-    assert "candidate" in page_of(html)["clips"][0] and isinstance(page_of(html)["clips"][0]["candidate"], int)
+    assert "candidate" in page_of(html)["clips"][0] and isinstance(
+        page_of(html)["clips"][0]["candidate"], int
+    )
 
 
 def test_transcripts_and_recipe_names_cannot_end_the_script_or_become_markup(root: Path) -> None:
-    html = listening.render("<b>&", make.run(), make.samples(KNOWN, {"x": EVIL}, root=root), root, base_trained=True)
+    html = listening.render(
+        "<b>&", make.run(), make.samples(KNOWN, {"x": EVIL}, root=root), root, base_trained=True
+    )
     assert "<img" not in html and "<b>&</b>" not in html and "&lt;b&gt;" in html and "\u2028" not in html
     assert page_of(html)["lines"] == {"x": EVIL}
     assert [tag for tag, _ in parsed(html).tags].count("script") == 2 + len(KNOWN)
@@ -99,12 +110,17 @@ def test_an_untrained_base_is_announced_and_a_trained_one_is_not(root: Path) -> 
 def test_failed_generations_are_listed_and_not_embedded(root: Path) -> None:
     html = render(root, problems={(KNOWN[1].name, "short"): "silent", (KNOWN[2].name, "short"): "empty"})
     page = page_of(html)
-    assert [(one["line"], one["problem"]) for one in page["failed"]] == [("short", "silent"), ("short", "empty")]
+    assert [(one["line"], one["problem"]) for one in page["failed"]] == [
+        ("short", "silent"),
+        ("short", "empty"),
+    ]
     assert len(page["clips"]) == 6 and html.count('id="audio-') == 6
 
 
 def test_a_sweep_without_a_single_sound_still_makes_a_page(root: Path) -> None:
-    page = page_of(render(root, problems={(one.name, line): "silent" for one in KNOWN for line in make.LINES}))
+    page = page_of(
+        render(root, problems={(one.name, line): "silent" for one in KNOWN for line in make.LINES})
+    )
     assert page["clips"] == [] and page["trials"] == {mode: [] for mode in design.MODES}
 
 
@@ -115,4 +131,9 @@ def test_samples_of_a_line_are_equally_loud_and_gains_are_kept_for_the_reveal(ro
 
 def test_the_names_for_the_reveal_are_in_the_page_but_not_readable(root: Path) -> None:
     names = json.loads(base64.b64decode(page_of(render(root))["names"]))
-    assert names == [["base", "base"], ["step_0000010@1", "step 10"], ["step_0000020@1", "step 20"], ["step_0000030@1", "step 30"]]
+    assert names == [
+        ["base", "base"],
+        ["step_0000010@1", "step 10"],
+        ["step_0000020@1", "step 20"],
+        ["step_0000030@1", "step 30"],
+    ]

@@ -10,7 +10,9 @@ from tests.factories import evaluations as make
 from voicelathe.errors import RecordError
 from voicelathe.evaluate import losses
 
-ROWS = make.paired_losses({one: {"diff": 0.8, "stop": 0.1} for one in make.candidates(10)}, num_recordings=2, clips_each=2)
+ROWS = make.paired_losses(
+    {one: {"diff": 0.8, "stop": 0.1} for one in make.candidates(10)}, num_recordings=2, clips_each=2
+)
 
 
 def test_rows_come_back_as_they_were_written_and_give_the_same_bytes(tmp_path: Path) -> None:
@@ -28,7 +30,7 @@ def test_a_loss_that_is_not_a_number_stays_one_so_that_selection_can_refuse_it(t
 
 def test_a_missing_torn_or_foreign_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "clip_losses.parquet"
-    with pytest.raises(RecordError, match="clip_losses.parquet is missing"):
+    with pytest.raises(RecordError, match=r"clip_losses\.parquet is missing"):
         losses.read(path)
     losses.write(path, ROWS)
     path.write_bytes(path.read_bytes()[:-40])
@@ -39,4 +41,14 @@ def test_a_missing_torn_or_foreign_file_is_named(tmp_path: Path) -> None:
 
     pq.write_table(pa.table({"candidate": ["base"], "clip_id": ["c"], "loss_diff": [0.1]}), path)
     with pytest.raises(RecordError, match=r"missing \['recording_id', 'total'\]"):
+        losses.read(path)
+    empty = {
+        "candidate": ["base"],
+        "clip_id": [None],
+        "recording_id": ["r"],
+        "total": [0.1],
+        "loss_diff": [0.1],
+    }
+    pq.write_table(pa.table(empty), path)
+    with pytest.raises(RecordError, match="empty cells"):
         losses.read(path)

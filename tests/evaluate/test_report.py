@@ -21,7 +21,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("report")
 
 
-def make_report(root: Path, known: list[Candidate] | None = None, num_steps: int = 60, **how: Any) -> tuple[Selection, str]:
+def make_report(
+    root: Path, known: list[Candidate] | None = None, num_steps: int = 60, **how: Any
+) -> tuple[Selection, str]:
     known = known or KNOWN
     totals, trained, taste = how.pop("totals", TOTALS), how.pop("base_trained", True), how.pop("taste", None)
     means = {one: {"diff": 0.9 * totals[one.name], "stop": 0.1 * totals[one.name]} for one in known}
@@ -29,7 +31,17 @@ def make_report(root: Path, known: list[Candidate] | None = None, num_steps: int
     spoken = make.samples(known, root=root, **how)
     verdict = make.verdict(make.sitting(spoken, taste)) if taste else None
     inputs = {"runs/mini-lora/run.json": "a1" * 32}
-    found = selection.decide(make.run(), make.evaluations(rows, known), rows, spoken, verdict, make.SELECT, trained, inputs, make.checkpoints(known))
+    found = selection.decide(
+        make.run(),
+        make.evaluations(rows, known),
+        rows,
+        spoken,
+        verdict,
+        make.SELECT,
+        trained,
+        inputs,
+        make.checkpoints(known),
+    )
     page = report.render(make.run(), found, make.steps(num_steps), make.checkpoints(known), spoken, root)
     return found, page
 
@@ -64,7 +76,18 @@ def test_a_run_in_which_every_checkpoint_failed_still_has_a_report(root: Path) -
 def test_every_candidate_sample_checkpoint_and_digest_is_there(root: Path) -> None:
     _, html = make_report(root)
     text = words(html)
-    for name in ("base", "step 10", "step 20", "step 30", "0.850000", "a1" * 32, "b" * 64, "d" * 64, "1.34 MiB", "270"):
+    for name in (
+        "base",
+        "step 10",
+        "step 20",
+        "step 30",
+        "0.850000",
+        "a1" * 32,
+        "b" * 64,
+        "d" * 64,
+        "1.34 MiB",
+        "270",
+    ):
         assert name in text
     assert html.count('class="player"') == 8 and html.count('id="audio-') == 8
 
@@ -92,7 +115,7 @@ def test_several_strengths_are_several_curves(root: Path) -> None:
     totals = {one.name: 1.0 - 0.01 * place for place, one in enumerate(known)}
     _, html = make_report(root, known, totals=totals)
     assert "step 20 at strength 0.35" in words(html)
-    assert html.count('class="curve c2"') >= 3
+    assert html.count('class="curve c2"') >= 3 and '<li class="c2">strength 1</li>' in html
 
 
 def test_texts_are_escaped_and_nothing_is_loaded_from_anywhere(root: Path) -> None:

@@ -1,5 +1,6 @@
 """What may ship: nomination, vetoes, ties, the base, few recordings, and what listeners can change."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -15,14 +16,29 @@ EIGHT_LINES = {f"line-{number}": f"Sentence {number}." for number in range(8)}
 
 
 def losses(totals: dict[Candidate, float], **how: object) -> list[ClipLoss]:
-    return make.paired_losses({one: {"diff": 0.9 * total, "stop": 0.1 * total} for one, total in totals.items()}, **how)  # type: ignore[arg-type]
+    return make.paired_losses(
+        {one: {"diff": 0.9 * total, "stop": 0.1 * total} for one, total in totals.items()}, **how
+    )  # type: ignore[arg-type]
 
 
 def decide(
-    rows: list[ClipLoss], spoken: list[SampleRecord] | None = None, verdict: Verdict | None = None, base_trained: bool = True
+    rows: list[ClipLoss],
+    spoken: list[SampleRecord] | None = None,
+    verdict: Verdict | None = None,
+    base_trained: bool = True,
 ) -> Selection:
     spoken = make.samples(KNOWN) if spoken is None else spoken
-    return selection.decide(make.run(), make.evaluations(rows, KNOWN), rows, spoken, verdict, make.SELECT, base_trained, {"x": "0" * 64}, make.checkpoints(KNOWN))
+    return selection.decide(
+        make.run(),
+        make.evaluations(rows, KNOWN),
+        rows,
+        spoken,
+        verdict,
+        make.SELECT,
+        base_trained,
+        {"x": "0" * 64},
+        make.checkpoints(KNOWN),
+    )
 
 
 CLEAR = {BASE: 1.0, FIRST: 0.9, SECOND: 0.8, THIRD: 0.85}
@@ -30,7 +46,12 @@ CLEAR = {BASE: 1.0, FIRST: 0.9, SECOND: 0.8, THIRD: 0.85}
 
 def test_the_lowest_validation_total_is_nominated_and_ships() -> None:
     found = decide(losses(CLEAR))
-    assert (found.decision, found.selected, found.nominee, found.decided_by) == ("ship", SECOND.name, SECOND.name, "validation")
+    assert (found.decision, found.selected, found.nominee, found.decided_by) == (
+        "ship",
+        SECOND.name,
+        SECOND.name,
+        "validation",
+    )
     assert found.runner_up == THIRD.name and found.margin == pytest.approx(0.05, abs=1e-9)
     assert (found.step, found.lora_scale) == (20, 1.0) and len(found.checkpoint_sha256 or "") == 64
 
@@ -42,7 +63,15 @@ def test_the_last_checkpoint_is_never_preferred() -> None:
 def test_the_order_of_rows_and_records_does_not_matter() -> None:
     rows, spoken = losses(CLEAR), make.samples(KNOWN)
     turned = selection.decide(
-        make.run(), make.evaluations(rows, KNOWN)[::-1], rows[::-1], spoken[::-1], None, make.SELECT, True, {"x": "0" * 64}, make.checkpoints(KNOWN)
+        make.run(),
+        make.evaluations(rows, KNOWN)[::-1],
+        rows[::-1],
+        spoken[::-1],
+        None,
+        make.SELECT,
+        True,
+        {"x": "0" * 64},
+        make.checkpoints(KNOWN),
     )
     assert digest.of_value(records.to_json(turned)) == digest.of_value(records.to_json(decide(rows, spoken)))
 
@@ -57,7 +86,12 @@ def test_a_selection_survives_its_file() -> None:
 
 def test_a_fine_tune_that_does_not_beat_the_base_does_not_ship() -> None:
     found = decide(losses({BASE: 0.8, FIRST: 0.9, SECOND: 0.85, THIRD: 0.95}))
-    assert (found.decision, found.selected, found.step, found.checkpoint_sha256) == ("do_not_ship", None, None, None)
+    assert (found.decision, found.selected, found.step, found.checkpoint_sha256) == (
+        "do_not_ship",
+        None,
+        None,
+        None,
+    )
     assert found.nominee == SECOND.name, "the nomination stays on record"
 
 
@@ -84,15 +118,30 @@ def test_running_away_where_the_base_runs_away_is_only_a_note() -> None:
     assert all(row.notes and not row.vetoes for row in found.ranking)
 
 
+def test_running_away_is_no_veto_beside_an_untrained_base_that_stopped_by_accident() -> None:
+    problems = {(one.name, "short"): "runaway" for one in KNOWN[1:]}
+    found = decide(losses(CLEAR), make.samples(KNOWN, problems=problems), base_trained=False)
+    assert found.selected == SECOND.name
+    assert any("3 of 4 candidates ran to the length limit; no veto" in note for note in found.notes)
+
+
 def test_running_away_where_the_base_stops_is_a_veto() -> None:
-    found = decide(losses(CLEAR), make.samples(KNOWN, problems={(SECOND.name, "short"): "runaway", ("base", "carrier"): "runaway"}))
+    found = decide(
+        losses(CLEAR),
+        make.samples(KNOWN, problems={(SECOND.name, "short"): "runaway", ("base", "carrier"): "runaway"}),
+    )
     assert found.selected == THIRD.name
 
 
 def test_when_every_checkpoint_has_a_veto_nothing_ships_and_the_reasons_are_named() -> None:
     problems = {(one.name, "short"): "silent" for one in KNOWN[1:]}
     found = decide(losses(CLEAR), make.samples(KNOWN, problems=problems))
-    assert (found.decision, found.nominee, found.selected, found.against_base) == ("do_not_ship", None, None, None)
+    assert (found.decision, found.nominee, found.selected, found.against_base) == (
+        "do_not_ship",
+        None,
+        None,
+        None,
+    )
     assert "step 10 (silent: line short, seed 42)" in found.reasons[0]
 
 
@@ -104,17 +153,40 @@ def test_inside_a_tie_the_nominee_stays() -> None:
 
 
 def test_the_weights_of_the_settings_decide_not_the_stored_totals() -> None:
-    means = {BASE: {"diff": 2.0, "stop": 2.0}, FIRST: {"diff": 0.5, "stop": 0.9}, SECOND: {"diff": 0.9, "stop": 0.3}, THIRD: {"diff": 1.0, "stop": 1.0}}
+    means = {
+        BASE: {"diff": 2.0, "stop": 2.0},
+        FIRST: {"diff": 0.5, "stop": 0.9},
+        SECOND: {"diff": 0.9, "stop": 0.3},
+        THIRD: {"diff": 1.0, "stop": 1.0},
+    }
     rows = make.paired_losses(means)
     for weights, winner in (({"diff": 1.0, "stop": 0.0}, FIRST), ({"diff": 1.0, "stop": 1.0}, SECOND)):
         chosen = make.settings.Select(weights)
-        found = selection.decide(make.run(), make.evaluations(rows, KNOWN), rows, make.samples(KNOWN), None, chosen, True, {}, make.checkpoints(KNOWN))
+        found = selection.decide(
+            make.run(),
+            make.evaluations(rows, KNOWN),
+            rows,
+            make.samples(KNOWN),
+            None,
+            chosen,
+            True,
+            {},
+            make.checkpoints(KNOWN),
+        )
         assert found.selected == winner.name
 
 
 def test_an_untrained_base_is_said_to_be_untrained() -> None:
     assert any("Untrained base" in note for note in decide(losses(CLEAR), base_trained=False).notes)
     assert not any("Untrained base" in note for note in decide(losses(CLEAR), base_trained=True).notes)
+
+
+def test_reasons_give_distances_in_the_direction_they_name() -> None:
+    below = decide(losses(CLEAR)).reasons
+    assert re.search(r"0\.2000 below the base .*95 % interval 0\.1\d+ to 0\.2\d+ over recordings", below[1])
+    assert re.search(r"Runner-up is step 30, 0\.0500 behind, 95 % interval 0\.0\d+ to 0\.0\d+ over", below[2])
+    above = decide(losses({BASE: 0.7, FIRST: 0.9, SECOND: 0.8, THIRD: 0.85})).reasons
+    assert re.search(r"0\.1000 above the base .*95 % interval 0\.0\d+ to 0\.1\d+ over recordings", above[1])
 
 
 # --- little validation data ------------------------------------------------------------------------------------------
@@ -129,7 +201,9 @@ def test_fewer_than_eight_recordings_print_both_intervals_and_say_so() -> None:
 
 
 def test_with_few_recordings_both_intervals_must_beat_the_base() -> None:
-    rows = losses({BASE: 0.81, FIRST: 0.9, SECOND: 0.8, THIRD: 0.95}, num_recordings=3, clips_each=4, noise=0.0)
+    rows = losses(
+        {BASE: 0.81, FIRST: 0.9, SECOND: 0.8, THIRD: 0.95}, num_recordings=3, clips_each=4, noise=0.0
+    )
     bent = []
     for row in rows:  # within each recording the clips disagree, between recordings nothing does
         swing = 0.3 * (1 if row.clip_id.endswith(("0", "1")) else -1) * (row.candidate == SECOND.name)
@@ -142,14 +216,21 @@ def test_with_few_recordings_both_intervals_must_beat_the_base() -> None:
 
 def test_a_single_recording_is_judged_by_its_clips_and_says_so() -> None:
     found = decide(losses(CLEAR, num_recordings=1, clips_each=12))
-    assert found.against_base is not None and found.against_base.by_recording is None and found.against_base.by_clip
+    assert (
+        found.against_base is not None
+        and found.against_base.by_recording is None
+        and found.against_base.by_clip
+    )
     assert any("single recording" in note for note in found.notes)
 
 
 def test_a_single_clip_ships_nothing_and_says_why() -> None:
     found = decide(losses(CLEAR, num_recordings=1, clips_each=1))
     assert found.decision == "do_not_ship" and found.nominee == SECOND.name
-    assert found.against_base is not None and (found.against_base.by_recording, found.against_base.by_clip) == (None, None)
+    assert found.against_base is not None and (
+        found.against_base.by_recording,
+        found.against_base.by_clip,
+    ) == (None, None)
     assert any("single clip" in note for note in found.notes)
     assert all(row.win_probability is None for row in found.ranking)
 
@@ -159,11 +240,16 @@ def test_a_single_clip_ships_nothing_and_says_why() -> None:
 
 def heard(taste: make.Taste, listeners: int = 2) -> tuple[list[SampleRecord], Verdict]:
     spoken = make.samples(KNOWN, EIGHT_LINES)
-    return spoken, make.verdict(*(make.sitting(spoken, taste, f"listener {number}") for number in range(listeners)))
+    return spoken, make.verdict(
+        *(make.sitting(spoken, taste, f"listener {number}") for number in range(listeners))
+    )
 
 
 def test_a_significant_preference_of_listeners_overrides_validation_and_is_recorded() -> None:
-    found = decide(losses(CLEAR), *heard(lambda name, line, seed: {FIRST.name: 3, SECOND.name: 2, THIRD.name: 1}.get(name, 0)))
+    found = decide(
+        losses(CLEAR),
+        *heard(lambda name, line, seed: {FIRST.name: 3, SECOND.name: 2, THIRD.name: 1}.get(name, 0)),
+    )
     assert (found.selected, found.nominee, found.decided_by) == (FIRST.name, SECOND.name, "listening")
     assert "Listeners overrule it: step 10 was preferred to step 20 16 to 0" in " ".join(found.reasons)
     assert found.runner_up == SECOND.name and found.margin == pytest.approx(-0.1, abs=1e-9)
@@ -189,7 +275,9 @@ def test_when_listeners_prefer_the_base_nothing_ships() -> None:
     assert (found.decision, found.decided_by, found.nominee) == ("do_not_ship", "listening", SECOND.name)
 
 
-def test_listeners_who_prefer_the_fine_tune_to_the_base_can_ship_what_validation_could_not_tell_apart() -> None:
+def test_listeners_who_prefer_the_fine_tune_to_the_base_can_ship_what_validation_could_not_tell_apart() -> (
+    None
+):
     rows = losses({BASE: 0.8005, FIRST: 0.9, SECOND: 0.8, THIRD: 0.95}, noise=0.05)
     assert decide(rows).decision == "do_not_ship"
     found = decide(rows, *heard(lambda name, *_: name == SECOND.name))
@@ -206,6 +294,8 @@ def test_a_verdict_on_other_samples_is_noted_and_not_counted() -> None:
 
 def test_too_few_judgements_are_said_to_be_too_few() -> None:
     spoken = make.samples(KNOWN)
-    found = decide(losses(CLEAR), spoken, make.verdict(make.sitting(spoken, lambda name, *_: name == FIRST.name)))
+    found = decide(
+        losses(CLEAR), spoken, make.verdict(make.sitting(spoken, lambda name, *_: name == FIRST.name))
+    )
     assert found.selected == SECOND.name
     assert any("cannot show any preference" in note for note in found.notes)

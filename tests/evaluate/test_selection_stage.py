@@ -43,7 +43,10 @@ def test_the_stage_writes_decision_and_report_with_every_input_digest(project: P
     assert (found.decision, found.step) == ("ship", 20) and not found.base_trained
     assert set(found.inputs) == {
         "data/latents/voxcpm2-mini/base.json",
-        *(f"runs/mini-lora/{name}" for name in ("run.json", "steps.jsonl", "checkpoints.json", "evaluations.jsonl", "samples.jsonl")),
+        *(
+            f"runs/mini-lora/{name}"
+            for name in ("run.json", "steps.jsonl", "checkpoints.json", "evaluations.jsonl", "samples.jsonl")
+        ),
         "runs/mini-lora/clip_losses.parquet",
     }
     assert all(value == digest.of_file(project / name) for name, value in found.inputs.items())
@@ -52,7 +55,9 @@ def test_the_stage_writes_decision_and_report_with_every_input_digest(project: P
 
 def test_running_it_again_gives_the_same_bytes_and_a_verdict_becomes_an_input(project: Path) -> None:
     stage(project)
-    before = {name: digest.of_file(project / "runs/mini-lora" / name) for name in ("selection.json", "report.html")}
+    before = {
+        name: digest.of_file(project / "runs/mini-lora" / name) for name in ("selection.json", "report.html")
+    }
     stage(project)
     assert before == {name: digest.of_file(project / "runs/mini-lora" / name) for name in before}
     spoken = records.read(project / "runs/mini-lora/samples.jsonl", records.SampleRecord)
@@ -66,13 +71,24 @@ def test_running_it_again_gives_the_same_bytes_and_a_verdict_becomes_an_input(pr
 
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
-    "evaluation missing": (lambda runs: (runs / "evaluations.jsonl").unlink(), "RecordError: runs/mini-lora/evaluations.jsonl is missing"),
-    "sample torn": (lambda runs: next(runs.parents[1].glob("checkpoints/**/*.wav")).write_bytes(b"RIFF"), "torn or replaced"),
+    "evaluation missing": (
+        lambda runs: (runs / "evaluations.jsonl").unlink(),
+        "RecordError: runs/mini-lora/evaluations.jsonl is missing",
+    ),
+    "sample torn": (
+        lambda runs: next(runs.parents[1].glob("checkpoints/**/*.wav")).write_bytes(b"RIFF"),
+        "torn or replaced",
+    ),
     "a candidate cut out": (
-        lambda runs: (runs / "evaluations.jsonl").write_text("".join((runs / "evaluations.jsonl").read_text().splitlines(True)[:-1])),
+        lambda runs: (runs / "evaluations.jsonl").write_text(
+            "".join((runs / "evaluations.jsonl").read_text().splitlines(True)[:-1])
+        ),
         "SelectionError: runs/mini-lora: no decision is possible",
     ),
-    "verdict edited": (lambda runs: (runs.parents[1] / "verdicts/mini-lora.json").write_text("{}"), "SelectionError: verdicts/mini-lora.json"),
+    "verdict edited": (
+        lambda runs: (runs.parents[1] / "verdicts/mini-lora.json").write_text("{}"),
+        "SelectionError: verdicts/mini-lora.json",
+    ),
 }
 
 

@@ -10,7 +10,9 @@ from voicelathe.evaluate import statistics
 from voicelathe.records import Interval
 
 
-def two_columns(num_recordings: int, clips_each: int, shift: float = 0.1) -> tuple[np.ndarray, list[str], list[str]]:
+def two_columns(
+    num_recordings: int, clips_each: int, shift: float = 0.1
+) -> tuple[np.ndarray, list[str], list[str]]:
     """Clips whose recordings differ much more than the two candidates do."""
     generator = np.random.default_rng(5)
     recordings = [f"r{number}" for number in range(num_recordings) for _ in range(clips_each)]
@@ -45,7 +47,9 @@ def test_the_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> 
         generator = np.random.default_rng(trial)
         totals = np.zeros((60, 2))
         totals[:, 1] = 0.5 + np.repeat(generator.normal(0, 0.3, 20), 3) + generator.normal(0, 0.1, 60)
-        means = statistics.resampled_means(totals, [f"r{number // 3}" for number in range(60)], trial, resamples=600)
+        means = statistics.resampled_means(
+            totals, [f"r{number // 3}" for number in range(60)], trial, resamples=600
+        )
         assert means is not None
         interval = statistics.percentile_interval(means[:, 1] - means[:, 0])
         hits += interval.low <= 0.5 <= interval.high
@@ -71,12 +75,19 @@ def test_unequal_recordings_weigh_by_their_clips() -> None:
     assert sorted({round(value, 9) for value in means[:, 0].tolist()}) == [0.0, 2.25, 9.0]
 
 
-def test_equal_candidates_share_their_wins_exactly() -> None:
-    totals, recordings, _ = two_columns(9, 3, shift=5.0)
-    means = statistics.resampled_means(np.column_stack([totals[:, 1], totals[:, 0], totals[:, 0]]), recordings, 1)
+@pytest.mark.parametrize(("candidates", "recordings"), [(3, 9), (9, 36), (11, 60), (17, 36)])
+def test_equal_candidates_share_their_wins_exactly(candidates: int, recordings: int) -> None:
+    """A plain matrix product does not give equal columns equal sums in these shapes: its kernels treat edges differently."""
+    totals = np.random.default_rng(0).normal(1.0, 0.2, (recordings, candidates)) + 5.0
+    totals[:, candidates // 2] = totals[:, -1] = totals[:, 0] = totals[:, 0] - 5.0
+    means = statistics.resampled_means(totals, [f"r{number}" for number in range(recordings)], 1)
     assert means is not None
-    assert np.array_equal(means[:, 1], means[:, 2])
-    assert statistics.win_probabilities(means, [True, True, True]) == [0.0, 0.5, 0.5]
+    assert np.array_equal(means[:, 0], means[:, -1]) and np.array_equal(
+        means[:, 0], means[:, candidates // 2]
+    )
+    shares = statistics.win_probabilities(means, [True] * candidates)
+    assert [shares[place] for place in (0, candidates // 2, -1)] == pytest.approx([1 / 3] * 3, abs=1e-12)
+    assert sum(shares) == pytest.approx(1.0)
 
 
 def test_a_candidate_that_may_not_win_leaves_its_wins_to_the_others() -> None:
@@ -105,7 +116,9 @@ def test_parallel_lines_leave_only_the_lower_one() -> None:
     ("wins", "trials", "low", "high"),
     [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0), (8, 10, 0.4902, 0.9433)],
 )
-def test_wilson_intervals_agree_with_the_published_ones(wins: int, trials: int, low: float, high: float) -> None:
+def test_wilson_intervals_agree_with_the_published_ones(
+    wins: int, trials: int, low: float, high: float
+) -> None:
     found = statistics.wilson_interval(wins, trials)
     assert (found.low, found.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
 
@@ -114,7 +127,9 @@ def test_no_judgements_leave_every_win_rate_possible() -> None:
     assert statistics.wilson_interval(0, 0) == Interval(0.0, 1.0)
 
 
-@pytest.mark.parametrize(("wins", "losses", "p"), [(5, 0, 0.0625), (6, 0, 0.03125), (8, 2, 0.109375), (3, 3, 1.0), (0, 0, 1.0)])
+@pytest.mark.parametrize(
+    ("wins", "losses", "p"), [(5, 0, 0.0625), (6, 0, 0.03125), (8, 2, 0.109375), (3, 3, 1.0), (0, 0, 1.0)]
+)
 def test_the_sign_test_is_exact(wins: int, losses: int, p: float) -> None:
     assert statistics.sign_test(wins, losses) == pytest.approx(p)
     assert statistics.sign_test(losses, wins) == pytest.approx(p)
@@ -140,7 +155,9 @@ def test_a_candidate_that_always_won_stays_finite() -> None:
 
 
 def test_few_judgements_never_look_like_many() -> None:
-    once, often = (statistics.bradley_terry(np.array([[[0.0, count], [0.0, 0.0]]]))[0][0] for count in (1.0, 50.0))
+    once, often = (
+        statistics.bradley_terry(np.array([[[0.0, count], [0.0, 0.0]]]))[0][0] for count in (1.0, 50.0)
+    )
     assert 0 < once < often
 
 

@@ -21,7 +21,9 @@ SPOKEN = make.samples(KNOWN)
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    rows = make.paired_losses({one: {"diff": 0.8, "stop": 0.1} for one in KNOWN}, num_recordings=2, clips_each=2)
+    rows = make.paired_losses(
+        {one: {"diff": 0.8, "stop": 0.1} for one in KNOWN}, num_recordings=2, clips_each=2
+    )
     make.write_run(tmp_path, KNOWN, rows, SPOKEN)
     return tmp_path
 
@@ -47,7 +49,9 @@ def test_a_finished_sitting_is_stored_beside_the_recipe_s_name(project: Path, mo
     assert stored is not None and stored.sittings == [sitting(mode=mode)]
 
 
-def test_several_listeners_add_up_in_the_same_bytes_whatever_their_order(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_several_listeners_add_up_in_the_same_bytes_whatever_their_order(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     take(project, sitting("anna"))
     first = take(project, sitting("ben")).read_bytes()
     (project / "verdicts/mini-lora.json").unlink()
@@ -80,31 +84,67 @@ def first_opinion(value: dict[str, Any], **what: Any) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "edited": (change(lambda value: first_opinion(value, score=3), sealed=False), "was edited or damaged after its export"),
+    "edited": (
+        change(lambda value: first_opinion(value, score=3), sealed=False),
+        "was edited or damaged after its export",
+    ),
     "half finished": (change(drop_last), r"half finished.*\n  trial rate-.* is not answered"),
     "trial twice": (change(lambda v: v["judgements"].append(v["judgements"][0])), "is answered 2 times"),
-    "unknown trial": (change(lambda v: v["judgements"][0].update(trial="rate-x#1")), "trial rate-x#1 is not part of this sweep"),
+    "unknown trial": (
+        change(lambda v: v["judgements"][0].update(trial="rate-x#1")),
+        "trial rate-x#1 is not part of this sweep",
+    ),
     "other recipe": (change(lambda v: v.update(recipe="mini-full")), "voicelathe verdict import mini-full"),
-    "other run": (change(lambda v: v.update(run_digest="0" * 64)), "about another sweep.*Listen to runs/mini-lora/listening.html again"),
+    "other run": (
+        change(lambda v: v.update(run_digest="0" * 64)),
+        "about another sweep.*Listen to runs/mini-lora/listening.html again",
+    ),
     "other sweep": (change(lambda v: v.update(sweep="0" * 64)), "about another sweep"),
-    "other format": (change(lambda v: v.update(format="voicelathe-verdict/0")), "format 'voicelathe-verdict/0'"),
+    "other format": (
+        change(lambda v: v.update(format="voicelathe-verdict/0")),
+        "format 'voicelathe-verdict/0'",
+    ),
     "no listener": (change(lambda v: v.update(listener="  ")), "the listener has no name"),
-    "score too high": (change(lambda v: first_opinion(v, score=101)), r"scores \[.*101.*allowed are 0 to 100"),
+    "score too high": (
+        change(lambda v: first_opinion(v, score=101)),
+        r"scores \[.*101.*allowed are 0 to 100",
+    ),
     "score below zero": (change(lambda v: first_opinion(v, score=-1)), "allowed are 0 to 100"),
-    "stranger judged": (change(lambda v: first_opinion(v, candidate="step_0000099@1")), "does not judge exactly its 4 samples"),
-    "sample left out": (change(lambda v: v["judgements"][0]["opinions"].pop()), "does not judge exactly its 4 samples"),
+    "stranger judged": (
+        change(lambda v: first_opinion(v, candidate="step_0000099@1")),
+        "does not judge exactly its 4 samples",
+    ),
+    "sample left out": (
+        change(lambda v: v["judgements"][0]["opinions"].pop()),
+        "does not judge exactly its 4 samples",
+    ),
     "sample judged twice": (
         change(lambda v: v["judgements"][0]["opinions"].append(v["judgements"][0]["opinions"][0])),
         "does not judge exactly",
     ),
-    "repeat denied": (change(lambda v: v["judgements"][-1].update(repeats=None)), "another line, seed or repetition"),
-    "unknown defect": (change(lambda v: first_opinion(v, defects=["ugly"])), "a defect that the page does not offer"),
-    "endless note": (change(lambda v: v["judgements"][0].update(note="x" * 2001)), "a note of 2001 characters"),
+    "repeat denied": (
+        change(lambda v: v["judgements"][-1].update(repeats=None)),
+        "another line, seed or repetition",
+    ),
+    "unknown defect": (
+        change(lambda v: first_opinion(v, defects=["ugly"])),
+        "a defect that the page does not offer",
+    ),
+    "endless note": (
+        change(lambda v: v["judgements"][0].update(note="x" * 2001)),
+        "a note of 2001 characters",
+    ),
     "unknown mode": (change(lambda v: v.update(mode="mushra")), "mode 'mushra'"),
-    "text for a number": (change(lambda v: first_opinion(v, score="90")), "score = '90': expected int, got str"),
+    "text for a number": (
+        change(lambda v: first_opinion(v, score="90")),
+        "score = '90': expected int, got str",
+    ),
     "a list for the whole": (lambda: [], "expected an object of Sitting"),
     "a field missing": (change(lambda v: v.pop("sweep"), sealed=False), r"missing \['sweep'\]"),
-    "half a surrogate": (change(lambda v: v["judgements"][0].update(note="\ud800"), sealed=False), "was edited or damaged"),
+    "half a surrogate": (
+        change(lambda v: v["judgements"][0].update(note="\ud800"), sealed=False),
+        "was edited or damaged",
+    ),
 }
 
 
@@ -120,12 +160,17 @@ def test_a_or_b_allows_one_winner_at_most(project: Path) -> None:
     one = sitting(mode="pair")
     both = [replace(opinion, score=1) for opinion in one.judgements[0].opinions]
     with pytest.raises(SelectionError, match=r"scores \[1, 1\]"):
-        take(project, make.seal(replace(one, judgements=[replace(one.judgements[0], opinions=both), *one.judgements[1:]])))
+        take(
+            project,
+            make.seal(
+                replace(one, judgements=[replace(one.judgements[0], opinions=both), *one.judgements[1:]])
+            ),
+        )
 
 
 def test_the_same_file_twice_is_refused(project: Path) -> None:
     take(project, sitting())
-    with pytest.raises(SelectionError, match="already imported. Nothing to do"):
+    with pytest.raises(SelectionError, match=r"already imported\. Nothing to do"):
         take(project, sitting())
 
 
@@ -156,7 +201,14 @@ def test_a_stored_verdict_that_is_not_one_names_the_way_back(project: Path) -> N
         verdicts.load(make.RECIPE, project)
 
 
-@pytest.mark.parametrize(("content", "message"), [(b"\xff\xfe", "not a verdict file"), (b"", "not a verdict file"), (b"[" * 100_000, "not a verdict file")])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\xfe", "not a verdict file"),
+        (b"", "not a verdict file"),
+        (b"[" * 100_000, "not a verdict file"),
+    ],
+)
 def test_any_other_file_is_refused(project: Path, content: bytes, message: str) -> None:
     (project / "x.json").write_bytes(content)
     with pytest.raises(SelectionError, match=message):

@@ -47,7 +47,9 @@ class Frame:
     parts: list[str]
 
 
-def curves(title: str, lines: Sequence[Curve], level: tuple[float, str] | None = None, marks: Sequence[Mark] = ()) -> Markup:
+def curves(
+    title: str, lines: Sequence[Curve], level: tuple[float, str] | None = None, marks: Sequence[Mark] = ()
+) -> Markup:
     """Lines over steps; `level` is a dashed horizontal line with its name, for the base."""
     values = [value for line in lines for _, value in line.points]
     values += [end for line in lines for whisker in line.whiskers if whisker for end in whisker]
@@ -57,7 +59,9 @@ def curves(title: str, lines: Sequence[Curve], level: tuple[float, str] | None =
     if level is not None:
         y = frame.y(level[0])
         frame.parts.append(f'<line class="base" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        frame.parts.append(f'<text class="soft" x="{LEFT + 6}" y="{y - 5 if y > TOP + 16 else y + 13:.1f}">{escape(level[1])}</text>')
+        frame.parts.append(
+            f'<text class="soft" x="{LEFT + 6}" y="{y - 5 if y > TOP + 16 else y + 13:.1f}">{escape(level[1])}</text>'
+        )
     for line in lines:
         _draw(frame, line)
     for mark in marks:
@@ -70,7 +74,9 @@ def band(title: str, points: Points, colour: int) -> Markup:
     buckets = _buckets(points)
     lows, highs = [low for _, low, _, _ in buckets], [high for _, _, _, high in buckets]
     frame = _frame(points[0][0], points[-1][0], min(lows), max(highs))
-    outline = [(step, high) for step, _, _, high in buckets] + [(step, low) for step, low, _, _ in reversed(buckets)]
+    outline = [(step, high) for step, _, _, high in buckets] + [
+        (step, low) for step, low, _, _ in reversed(buckets)
+    ]
     frame.parts.append(f'<polygon class="band c{colour}" points="{_path(frame, outline)}"/>')
     _draw(frame, Curve(title, [(step, mean) for step, _, mean, _ in buckets], colour, dots=False))
     return _picture(title, HEIGHT, frame.parts)
@@ -98,7 +104,9 @@ def ranges(title: str, spans: Sequence[Span], weight: float) -> Markup:
 
     drawn = [part for span in spans for part in _span(span, place(span.low), place(span.high))]
     x = place(weight)
-    drawn.append(f'<path class="here" d="M{x:.1f} 58 V18 m-5 -7 h10 l-5 7 z"/><text class="strong" x="{x + 9:.1f}" y="14">weight {weight:g}</text>')
+    drawn.append(
+        f'<path class="here" d="M{x:.1f} 58 V18 m-5 -7 h10 l-5 7 z"/><text class="strong" x="{x + 9:.1f}" y="14">weight {weight:g}</text>'
+    )
     return _picture(title, 80, drawn, 2 * WIDTH)
 
 
@@ -129,10 +137,16 @@ def _frame(first: float, last: float, low: float, high: float) -> Frame:
 
     parts = []
     for tick in ticks(low, high, 6):
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
-        parts.append(f'<text class="soft" x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+        parts.append(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
+        )
+        parts.append(
+            f'<text class="soft" x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>'
+        )
     for tick in ticks(first, last, 5):
-        parts.append(f'<text class="soft" x="{x(tick):.1f}" y="{HEIGHT - 10}" text-anchor="middle">{tick:g}</text>')
+        parts.append(
+            f'<text class="soft" x="{x(tick):.1f}" y="{HEIGHT - 10}" text-anchor="middle">{tick:g}</text>'
+        )
     return Frame(x, y, parts)
 
 
@@ -148,7 +162,9 @@ def _draw(frame: Frame, line: Curve) -> None:
     for (step, _), whisker in zip(line.points, line.whiskers, strict=False):
         if whisker:
             x, low, high = frame.x(step), frame.y(whisker[0]), frame.y(whisker[1])
-            frame.parts.append(f'<path class="whisker c{line.colour}" d="M{x:.1f} {low:.1f}V{high:.1f}M{x - 3:.1f} {low:.1f}h6M{x - 3:.1f} {high:.1f}h6"/>')
+            frame.parts.append(
+                f'<path class="whisker c{line.colour}" d="M{x:.1f} {low:.1f}V{high:.1f}M{x - 3:.1f} {low:.1f}h6M{x - 3:.1f} {high:.1f}h6"/>'
+            )
     frame.parts.append(f'<polyline class="curve c{line.colour}" points="{_path(frame, line.points)}"/>')
     for step, value in line.points if line.dots else ():
         frame.parts.append(
@@ -162,7 +178,9 @@ def _mark(frame: Frame, mark: Mark) -> None:
     anchor = "end" if x > WIDTH * 0.8 else "start" if x < WIDTH * 0.25 else "middle"
     frame.parts.append(f'<circle class="mark {mark.kind}" cx="{x:.1f}" cy="{y:.1f}" r="6.5"/>')
     above = mark.kind == "last" and y > TOP + 24
-    frame.parts.append(f'<text class="{mark.kind}" x="{x:.1f}" y="{y - 12 if above else y + 20:.1f}" text-anchor="{anchor}">{escape(mark.text)}</text>')
+    frame.parts.append(
+        f'<text class="{mark.kind}" x="{x:.1f}" y="{y - 12 if above else y + 20:.1f}" text-anchor="{anchor}">{escape(mark.text)}</text>'
+    )
 
 
 def _buckets(points: Points) -> list[tuple[float, float, float, float]]:
@@ -170,7 +188,12 @@ def _buckets(points: Points) -> list[tuple[float, float, float, float]]:
     size = max(1, math.ceil(len(points) / BUCKETS))
     pieces = [points[start : start + size] for start in range(0, len(points), size)]
     return [
-        (piece[len(piece) // 2][0], min(v for _, v in piece), math.fsum(v for _, v in piece) / len(piece), max(v for _, v in piece))
+        (
+            piece[len(piece) // 2][0],
+            min(v for _, v in piece),
+            math.fsum(v for _, v in piece) / len(piece),
+            max(v for _, v in piece),
+        )
         for piece in pieces
     ]
 

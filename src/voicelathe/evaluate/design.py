@@ -34,7 +34,9 @@ class Trial:
 
 def sweep_digest(run_digest: str, samples: Sequence[SampleRecord]) -> str:
     """Identity of what was heard: any other run, sample, failure or design gives another one."""
-    heard = sorted([one.candidate, one.line_id, one.text, one.seed, one.sha256, one.problem] for one in samples)
+    heard = sorted(
+        [one.candidate, one.line_id, one.text, one.seed, one.sha256, one.problem] for one in samples
+    )
     return digest.of_value({"run": run_digest, "design": REVISION, "samples": heard})
 
 
@@ -54,13 +56,19 @@ def trials(mode: str, samples: Sequence[SampleRecord], seed: int) -> list[Trial]
     """The trials of a mode in the order they are shown; lines where fewer than two candidates can be heard have none."""
     if mode not in MODES:
         raise SelectionError(f"mode {mode!r}: no such kind of listening. There are: {', '.join(MODES)}.")
-    by_place: dict[str, tuple[str, int]] = {f"{one.line_id}#{one.seed}": (one.line_id, one.seed) for one in samples}
+    by_place: dict[str, tuple[str, int]] = {
+        f"{one.line_id}#{one.seed}": (one.line_id, one.seed) for one in samples
+    }
     first = []
     for name in rng.shuffled(list(by_place), seed, "listening order", mode):
         line, number = by_place[name]
-        heard = [one.candidate for one in samples if (one.line_id, one.seed) == (line, number) and is_hearable(one)]
+        heard = [
+            one.candidate for one in samples if (one.line_id, one.seed) == (line, number) and is_hearable(one)
+        ]
         if len(heard) > 1:
-            first += _of_line(mode, name, line, number, rng.shuffled(heard, seed, "listening labels", mode, name))
+            first += _of_line(
+                mode, name, line, number, rng.shuffled(heard, seed, "listening labels", mode, name)
+            )
     return first + _repeats(mode, first, seed)
 
 
@@ -76,7 +84,8 @@ def _repeats(mode: str, first: list[Trial], seed: int) -> list[Trial]:
     earlier = first[: max(1, len(first) // 2)] if len(first) > 1 else []
     again = earlier[: math.ceil(REPEATED_SHARE * len(first))]
     return [
-        Trial(f"{one.trial}-again", one.line_id, one.seed, _relabelled(mode, one, seed), one.trial) for one in again
+        Trial(f"{one.trial}-again", one.line_id, one.seed, _relabelled(mode, one, seed), one.trial)
+        for one in again
     ]
 
 

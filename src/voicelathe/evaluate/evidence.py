@@ -32,7 +32,10 @@ class Paired:
 
     @property
     def totals_NC(self) -> Floats:
-        return np.asarray(sum(weight * self.components[name] for name, weight in sorted(self.weights.items())), dtype=np.float64)
+        return np.asarray(
+            sum(weight * self.components[name] for name, weight in sorted(self.weights.items())),
+            dtype=np.float64,
+        )
 
     @property
     def names(self) -> list[str]:
@@ -55,7 +58,9 @@ def pair(
     cell = {(row.clip_id, row.candidate): row.losses for row in clip_losses}
     clips = sorted(recordings)
     components = {
-        name: np.array([[cell[clip, one.candidate][name] for one in ordered] for clip in clips], dtype=np.float64)
+        name: np.array(
+            [[cell[clip, one.candidate][name] for one in ordered] for clip in clips], dtype=np.float64
+        )
         for name in sorted(weights)
     }
     _stop(recipe, "evaluate", _disagreements(ordered, components))
@@ -63,27 +68,36 @@ def pair(
     return Paired(ordered, clips, [recordings[clip] for clip in clips], components, dict(weights))
 
 
-def check_index(recipe: str, evaluations: Sequence[EvaluationRecord], checkpoints: Sequence[CheckpointRecord]) -> None:
+def check_index(
+    recipe: str, evaluations: Sequence[EvaluationRecord], checkpoints: Sequence[CheckpointRecord]
+) -> None:
     """Every checkpoint of the run was evaluated, and nothing else was. Raises SelectionError that names what is missing or foreign."""
     _stop(recipe, "evaluate", _index_problems(evaluations, checkpoints))
 
 
-def vetoes(samples: Sequence[SampleRecord]) -> dict[str, list[str]]:
-    """Per candidate, why it must not ship: hard failures, and running away on a line where the base stops by itself."""
-    base_stops = {(one.line_id, one.seed) for one in samples if one.candidate == BASE and one.problem is None and one.stopped}
+def vetoes(samples: Sequence[SampleRecord], base_trained: bool) -> dict[str, list[str]]:
+    """Per candidate, why it must not ship: hard failures, and running away on a line where the base stops by itself.
+
+    An untrained base stops by accident or not at all, so it cannot show that a line ends: running away is then no veto.
+    """
+    stops = {
+        (one.line_id, one.seed)
+        for one in samples
+        if one.candidate == BASE and one.problem is None and one.stopped
+    }
     found: dict[str, list[str]] = {}
     for one in samples:
-        if one.problem in HARD_FAILURES or (one.problem == RUNAWAY and (one.line_id, one.seed) in base_stops):
+        ran_away = one.problem == RUNAWAY and base_trained and (one.line_id, one.seed) in stops
+        if one.problem in HARD_FAILURES or ran_away:
             found.setdefault(one.candidate, []).append(f"{one.problem}: line {one.line_id}, seed {one.seed}")
     return found
 
 
-def remarks(samples: Sequence[SampleRecord]) -> dict[str, list[str]]:
-    """Per candidate, what went wrong without excluding it: running away where the base runs away as well."""
-    excluded = vetoes(samples)
+def remarks(samples: Sequence[SampleRecord], excluded: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Per candidate, what went wrong without excluding it: running away where the base gives no measure."""
     runaways = Counter(one.candidate for one in samples if one.problem == RUNAWAY)
     return {
-        name: [f"runaway on {count} of {sum(one.candidate == name for one in samples)} lines, as the base does"]
+        name: [f"runaway on {count} of {sum(one.candidate == name for one in samples)} lines"]
         for name, count in runaways.items()
         if not any(veto.startswith(RUNAWAY) for veto in excluded.get(name, []))
     }
@@ -97,10 +111,14 @@ def _stop(recipe: str, stage: str, problems: Iterator[str]) -> None:
         )
 
 
-def _index_problems(evaluations: Sequence[EvaluationRecord], checkpoints: Sequence[CheckpointRecord]) -> Iterator[str]:
+def _index_problems(
+    evaluations: Sequence[EvaluationRecord], checkpoints: Sequence[CheckpointRecord]
+) -> Iterator[str]:
     listed = {one.step: one.sha256 for one in checkpoints}
     evaluated = {one.step for one in evaluations}
-    yield from (f"the checkpoint of step {step} was not evaluated" for step in sorted(set(listed) - evaluated))
+    yield from (
+        f"the checkpoint of step {step} was not evaluated" for step in sorted(set(listed) - evaluated)
+    )
     for one in evaluations:
         if one.step not in listed:
             yield f"candidate {one.candidate}: checkpoints.json lists no step {one.step}"
@@ -121,7 +139,9 @@ def _candidate_problems(evaluations: Sequence[EvaluationRecord]) -> Iterator[str
             yield f"candidate {one.candidate}: loss {', '.join(bad)} is not a finite number; its training diverged or its weights are damaged"
 
 
-def _weight_problems(recipe: str, evaluations: Sequence[EvaluationRecord], weights: Mapping[str, float]) -> Iterator[str]:
+def _weight_problems(
+    recipe: str, evaluations: Sequence[EvaluationRecord], weights: Mapping[str, float]
+) -> Iterator[str]:
     where = f"params.yaml: recipes.{recipe}.select.loss_weights"
     for one in evaluations:
         if set(one.losses) != set(weights):
@@ -133,7 +153,9 @@ def _weight_problems(recipe: str, evaluations: Sequence[EvaluationRecord], weigh
 def _clip_problems(evaluations: Sequence[EvaluationRecord], rows: Sequence[ClipLoss]) -> Iterator[str]:
     expected, components = {one.candidate: one.num_clips for one in evaluations}, set(evaluations[0].losses)
     counts = Counter((row.candidate, row.clip_id) for row in rows)
-    yield from (f"clip {clip} is there {n} times for candidate {name}" for (name, clip), n in counts.items() if n > 1)
+    yield from (
+        f"clip {clip} is there {n} times for candidate {name}" for (name, clip), n in counts.items() if n > 1
+    )
     clips = {clip for _, clip in counts}
     recordings = {(row.clip_id, row.recording_id) for row in rows}
     if len(recordings) > len(clips):
@@ -158,10 +180,16 @@ def _disagreements(candidates: Sequence[EvaluationRecord], components: Mapping[s
                 yield f"candidate {one.candidate}: loss {name} is {one.losses[name]:.6f}, but its clips average {mean:.6f}"
 
 
-def _sample_problems(candidates: Sequence[EvaluationRecord], samples: Sequence[SampleRecord]) -> Iterator[str]:
+def _sample_problems(
+    candidates: Sequence[EvaluationRecord], samples: Sequence[SampleRecord]
+) -> Iterator[str]:
     expected = {one.candidate for one in candidates}
     counts = Counter((one.candidate, one.line_id, one.seed) for one in samples)
-    yield from (f"candidate {name}: line {line}, seed {seed} is there {n} times" for (name, line, seed), n in counts.items() if n > 1)
+    yield from (
+        f"candidate {name}: line {line}, seed {seed} is there {n} times"
+        for (name, line, seed), n in counts.items()
+        if n > 1
+    )
     lines = sorted({(line, seed) for _, line, seed in counts})
     if not lines:
         yield "no candidate spoke a line"

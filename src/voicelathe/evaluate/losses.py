@@ -22,7 +22,9 @@ def write(path: Path, rows: Sequence[ClipLoss]) -> None:
 
     components = sorted(rows[0].losses)
     assert all(sorted(row.losses) == components for row in rows), "rows with different components"
-    columns: dict[str, Any] = {name: pa.array([getattr(row, name) for row in rows], pa.string()) for name in FIXED[:3]}
+    columns: dict[str, Any] = {
+        name: pa.array([getattr(row, name) for row in rows], pa.string()) for name in FIXED[:3]
+    }
     columns["total"] = pa.array([row.total for row in rows], pa.float64())
     for component in components:
         columns[PREFIX + component] = pa.array([row.losses[component] for row in rows], pa.float64())
@@ -41,7 +43,9 @@ def read(path: Path) -> list[ClipLoss]:
     try:
         columns = pq.read_table(path).to_pydict()
     except (pa.ArrowException, OSError) as problem:
-        raise RecordError(f"{path} is not a readable Parquet file ({problem}). Run the stage evaluate again.") from None
+        raise RecordError(
+            f"{path} is not a readable Parquet file ({problem}). Run the stage evaluate again."
+        ) from None
     components = [name.removeprefix(PREFIX) for name in columns if name.startswith(PREFIX)]
     missing = [name for name in FIXED if name not in columns]
     if missing or not components or any(None in values for values in columns.values()):
@@ -50,6 +54,10 @@ def read(path: Path) -> list[ClipLoss]:
             "Run the stage evaluate again."
         )
     return [
-        ClipLoss(candidate, clip, recording, {name: columns[PREFIX + name][row] for name in components}, total)
-        for row, (candidate, clip, recording, total) in enumerate(zip(*(columns[name] for name in FIXED), strict=True))
+        ClipLoss(
+            candidate, clip, recording, {name: columns[PREFIX + name][row] for name in components}, total
+        )
+        for row, (candidate, clip, recording, total) in enumerate(
+            zip(*(columns[name] for name in FIXED), strict=True)
+        )
     ]

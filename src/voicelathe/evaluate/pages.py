@@ -25,7 +25,12 @@ def build(template: str, styles: list[str], scripts: list[str], **values: Any) -
                 raise TemplateNotFound(name) from None
 
     environment = Environment(
-        loader=Packaged(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+        loader=Packaged(),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     style, script = "\n".join(map(asset, styles)), "\n".join(map(asset, scripts))
     return environment.get_template(template).render(

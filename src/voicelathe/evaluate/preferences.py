@@ -18,7 +18,9 @@ from voicelathe.records import Judgement, Listening, Preference, Strength, Verdi
 
 SIGNIFICANT = 0.05
 Unit = tuple[str, str]  # listener, line
-Signs = dict[Unit, Counter[tuple[str, str]]]  # (better, worse) -> how often; equal candidates appear in both orders
+Signs = dict[
+    Unit, Counter[tuple[str, str]]
+]  # (better, worse) -> how often; equal candidates appear in both orders
 
 
 def summarise(verdict: Verdict, candidates: Sequence[str], nominee: str, base: str, seed: int) -> Listening:
@@ -65,21 +67,31 @@ def _preferences(units: Signs, candidates: Sequence[str], against: str) -> list[
     """One row a candidate that met `against`; a unit goes to whoever won more of its seeds."""
     rows = []
     for name in candidates:
-        leads = [won[name, against] - won[against, name] for won in units.values() if won[name, against] + won[against, name]]
+        leads = [
+            won[name, against] - won[against, name]
+            for won in units.values()
+            if won[name, against] + won[against, name]
+        ]
         if leads:
             wins, losses = sum(lead > 0 for lead in leads), sum(lead < 0 for lead in leads)
             rows.append((name, wins, losses, len(leads) - wins - losses))
     p_values = [statistics.sign_test(wins, losses) for _, wins, losses, _ in rows]
     return [
         _preference(name, against, wins, losses, ties, p, p_holm)
-        for (name, wins, losses, ties), p, p_holm in zip(rows, p_values, statistics.holm(p_values), strict=True)
+        for (name, wins, losses, ties), p, p_holm in zip(
+            rows, p_values, statistics.holm(p_values), strict=True
+        )
     ]
 
 
-def _preference(name: str, against: str, wins: int, losses: int, ties: int, p: float, p_holm: float) -> Preference:
+def _preference(
+    name: str, against: str, wins: int, losses: int, ties: int, p: float, p_holm: float
+) -> Preference:
     trials, points = wins + losses + ties, wins + ties / 2.0
     interval = statistics.wilson_interval(points, trials)
-    return Preference(name, against, wins, losses, ties, round(points / trials, 6), interval, round(p, 9), round(p_holm, 9))
+    return Preference(
+        name, against, wins, losses, ties, round(points / trials, 6), interval, round(p, 9), round(p_holm, 9)
+    )
 
 
 def _strengths(units: Signs, candidates: Sequence[str], key: int) -> list[Strength]:
@@ -88,7 +100,9 @@ def _strengths(units: Signs, candidates: Sequence[str], key: int) -> list[Streng
     wins_UCC = np.stack([_win_matrix(units[unit], candidates) for unit in sorted(units)])
     strengths, intervals = statistics.bradley_terry_intervals(wins_UCC, key)
     rows = [
-        Strength(name, round(strengths[place], 6), statistics.rounded(intervals[place]) if intervals else None)
+        Strength(
+            name, round(strengths[place], 6), statistics.rounded(intervals[place]) if intervals else None
+        )
         for place, name in enumerate(candidates)
     ]
     return sorted(rows, key=lambda one: (-one.strength, one.candidate))
@@ -105,11 +119,16 @@ def _consistency(verdict: Verdict) -> tuple[int, int]:
     """How many pairs were heard twice, and how many of them got the same order again."""
     same: list[bool] = []
     for sitting in verdict.sittings:
-        scores = {one.trial: {opinion.candidate: opinion.score for opinion in one.opinions} for one in sitting.judgements}
+        scores = {
+            one.trial: {opinion.candidate: opinion.score for opinion in one.opinions}
+            for one in sitting.judgements
+        }
         for one in sitting.judgements:
             if one.repeats is not None:
                 before, again = scores[one.repeats], scores[one.trial]
-                same += [_order(before, pair) == _order(again, pair) for pair in combinations(sorted(again), 2)]
+                same += [
+                    _order(before, pair) == _order(again, pair) for pair in combinations(sorted(again), 2)
+                ]
     return len(same), sum(same)
 
 

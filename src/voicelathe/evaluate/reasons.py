@@ -28,7 +28,9 @@ def spoken(selection: Selection, name: str | None) -> str:
 def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
     if selection.nominee is None:
         yield "Every checkpoint has a veto: " + "; ".join(
-            f"{spoken(selection, row.candidate)} ({row.vetoes[0]})" for row in selection.ranking if row.vetoes and row.step
+            f"{spoken(selection, row.candidate)} ({row.vetoes[0]})"
+            for row in selection.ranking
+            if row.vetoes and row.step
         )
         return
     chosen = selection.against_base.candidate if selection.against_base else selection.nominee
@@ -41,26 +43,33 @@ def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
     if selection.against_runner_up is not None:
         yield _runner_up(selection, selection.against_runner_up, few_recordings)
     yield from _last_checkpoint(selection, chosen)
+    yield from _weights(selection)
 
 
 def _base_reasons(selection: Selection, chosen: str) -> Iterator[str]:
     comparison = selection.against_base
     assert comparison is not None
     base = next(row for row in selection.ranking if row.step == 0)
-    distance = f"{abs(comparison.difference):.4f} {'below' if comparison.difference < 0 else 'above'} the base ({base.total:.4f})"
+    distance = f"{_distance(comparison)} {'below' if comparison.difference < 0 else 'above'} the base ({base.total:.4f})"
     ships = selection.decision == "ship"
     word = "It beats the base" if ships else "It is not shown to beat the base"
-    yield f"{word} on the validation clips: {distance}, {_intervals(comparison)}." if selection.decided_by == "validation" else (
-        f"On the validation clips it is {distance}, {_intervals(comparison)}."
+    yield (
+        f"{word} on the validation clips: {distance}, {_intervals(comparison)}."
+        if selection.decided_by == "validation"
+        else (f"On the validation clips it is {distance}, {_intervals(comparison)}.")
     )
-    heard = [one for one in (selection.listening.against_base if selection.listening else []) if one.candidate == chosen]
+    heard = [
+        one
+        for one in (selection.listening.against_base if selection.listening else [])
+        if one.candidate == chosen
+    ]
     if heard and selection.decided_by == "listening":
         yield f"Against the base, {_heard(selection, heard[0])}."
 
 
 def _runner_up(selection: Selection, ahead: Comparison, few_recordings: int) -> str:
     row = next(row for row in selection.ranking if row.candidate == ahead.against)
-    text = f"Runner-up is {spoken(selection, ahead.against)}, {abs(ahead.difference):.4f} {'behind' if ahead.difference <= 0 else 'ahead'}"
+    text = f"Runner-up is {spoken(selection, ahead.against)}, {_distance(ahead)} {'behind' if ahead.difference <= 0 else 'ahead'}"
     tied = [one.candidate for one in selection.ranking if one.is_tied and one.step and not one.vetoes]
     if not tied or ahead.candidate != selection.nominee:
         return f"{text}, {_intervals(ahead)}."
@@ -78,17 +87,34 @@ def _last_checkpoint(selection: Selection, chosen: str) -> Iterator[str]:
         yield f"The last checkpoint, {spoken(selection, last.candidate)}, is {last.total - here.total:.4f} worse{trap}."
 
 
+def _weights(selection: Selection) -> Iterator[str]:
+    """How far each weight may move before validation would nominate another candidate."""
+    for one in selection.robustness:
+        weight = selection.loss_weights[one.component]
+        here = one.low <= weight and (one.high is None or weight <= one.high)
+        if here and selection.nominee in one.candidates and (one.low > 0 or one.high is not None):
+            reach = f"from {one.low:.3g} up" if one.high is None else f"from {one.low:.3g} to {one.high:.3g}"
+            yield f"The nomination is the same for every weight of {one.component} {reach} (set to {weight:g})."
+
+
 def _notes(selection: Selection, has_foreign_verdict: bool, few_recordings: int) -> Iterator[str]:
     if not selection.base_trained:
         yield "Untrained base: its weights are random, so beating it says nothing about a voice."
     yield from _size_notes(selection, few_recordings)
     for names in selection.identical:
         yield f"Identical on every clip: {', '.join(spoken(selection, name) for name in names)}."
-    for row in selection.ranking:
-        yield from (f"Excluded: {spoken(selection, row.candidate)} ({veto})." for veto in row.vetoes[:1] if row.step)
+    for row in selection.ranking if selection.nominee is not None else ():
+        yield from (
+            f"Excluded: {spoken(selection, row.candidate)} ({veto})." for veto in row.vetoes[:1] if row.step
+        )
     runaways = [row for row in selection.ranking if row.notes]
     if runaways:
-        yield f"{len(runaways)} of {len(selection.ranking)} candidates ran to the length limit on lines where the base does as well."
+        why = (
+            "the base ran on as well"
+            if selection.base_trained
+            else "an untrained base cannot show where a line ends"
+        )
+        yield f"{len(runaways)} of {len(selection.ranking)} candidates ran to the length limit; no veto, because {why}."
     if has_foreign_verdict:
         yield "There is a listening verdict on other samples than these; it was not counted. Listen again, or delete it."
     if selection.listening is not None:
@@ -128,11 +154,26 @@ def _heard(selection: Selection, one: Preference) -> str:
 
 
 def _intervals(comparison: Comparison) -> str:
-    """Both intervals of a difference, or that there is none."""
+    """Both intervals of the distance in the direction the sentence names it, or that there is none."""
     parts = [("recordings", comparison.by_recording), ("clips", comparison.by_clip)]
-    known = [f"{_interval(interval)} over {over}" for over, interval in parts if interval is not None]
+    known = [
+        f"{_interval(comparison, interval)} over {over}" for over, interval in parts if interval is not None
+    ]
     return "95 % interval " + ", ".join(known) if known else "no interval"
 
 
-def _interval(interval: Interval) -> str:
-    return f"{interval.low:+.4f} to {interval.high:+.4f}".replace("-", "\u2212")
+def _interval(comparison: Comparison, interval: Interval) -> str:
+    low, high = (
+        (-interval.high, -interval.low) if comparison.difference < 0 else (interval.low, interval.high)
+    )
+    digits = _digits(comparison)
+    return f"{low:.{digits}f} to {high:.{digits}f}".replace("-", "\u2212")
+
+
+def _distance(comparison: Comparison) -> str:
+    return f"{abs(comparison.difference):.{_digits(comparison)}f}"
+
+
+def _digits(comparison: Comparison) -> int:
+    """More of them for candidates that are close together."""
+    return 4 if abs(comparison.difference) >= 0.01 else 6

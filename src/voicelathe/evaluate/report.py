@@ -14,7 +14,15 @@ from markupsafe import Markup
 from voicelathe import records
 from voicelathe.evaluate import charts, design, pages, reasons, sound
 from voicelathe.evaluate.selection import FEW_RECORDINGS
-from voicelathe.records import CheckpointRecord, Interval, Ranked, RunRecord, SampleRecord, Selection, StepRecord
+from voicelathe.records import (
+    CheckpointRecord,
+    Interval,
+    Ranked,
+    RunRecord,
+    SampleRecord,
+    Selection,
+    StepRecord,
+)
 
 STYLES = ["common.css", "report.css"]
 SCRIPTS = ["report.js"]
@@ -51,6 +59,7 @@ def render(
         components=sorted(selection.loss_weights),
         shows_clips=selection.num_recordings < FEW_RECORDINGS,
         losses=_loss_charts(selection),
+        strengths=[f"strength {scale:g}" for scale in _strengths(selection) if scale is not None],
         robustness=_weight_charts(selection),
         training=_training_charts(steps),
         num_steps=len(steps),
@@ -70,7 +79,9 @@ def render(
 def _headline(selection: Selection) -> str:
     if selection.decision == "ship":
         return f"Ship {reasons.spoken(selection, selection.selected)}"
-    return "Do not ship: " + ("every checkpoint has a veto" if selection.nominee is None else "the base is not beaten")
+    return "Do not ship: " + (
+        "every checkpoint has a veto" if selection.nominee is None else "the base is not beaten"
+    )
 
 
 def _tiles(selection: Selection) -> list[tuple[str, str, str]]:
@@ -80,13 +91,27 @@ def _tiles(selection: Selection) -> list[tuple[str, str, str]]:
     if comparison is not None:
         chosen = next(row for row in selection.ranking if row.candidate == comparison.candidate)
         change = comparison.difference / base.total if base.total else 0.0
-        tiles.insert(0, (reasons.spoken(selection, chosen.candidate), f"{chosen.total:.4f}", f"validation total, {change:+.1%} against the base".replace("-", "\u2212")))
+        tiles.insert(
+            0,
+            (
+                reasons.spoken(selection, chosen.candidate),
+                f"{chosen.total:.4f}",
+                f"validation total, {change:+.1%} against the base".replace("-", "\u2212"),
+            ),
+        )
         if chosen.win_probability is not None:
-            tiles.append(("chance to be lowest", f"{chosen.win_probability:.0%}", "share of resampled validation sets"))
+            tiles.append(
+                ("chance to be lowest", f"{chosen.win_probability:.0%}", "share of resampled validation sets")
+            )
     if selection.margin is not None:
-        tiles.append(("margin", f"{selection.margin:.4f}", f"to {reasons.spoken(selection, selection.runner_up)}"))
+        tiles.append(
+            ("margin", f"{selection.margin:.4f}", f"to {reasons.spoken(selection, selection.runner_up)}")
+        )
     recordings = f"from {selection.num_recordings} recording" + ("s" if selection.num_recordings != 1 else "")
-    return [*tiles, ("evidence", f"{selection.num_clips} clip" + ("s" if selection.num_clips != 1 else ""), recordings)]
+    return [
+        *tiles,
+        ("evidence", f"{selection.num_clips} clip" + ("s" if selection.num_clips != 1 else ""), recordings),
+    ]
 
 
 @dataclass(frozen=True)
@@ -118,7 +143,9 @@ def _row(selection: Selection, row: Ranked) -> _Row:
 def _loss_charts(selection: Selection) -> list[tuple[str, Markup]]:
     """The total, then each component: a falling component beside a rising total is the final-checkpoint trap."""
     pictures = [("weighted total", _loss_chart(selection, None))]
-    return pictures + [(f"loss/{name}", _loss_chart(selection, name)) for name in sorted(selection.loss_weights)]
+    return pictures + [
+        (f"loss/{name}", _loss_chart(selection, name)) for name in sorted(selection.loss_weights)
+    ]
 
 
 def _loss_chart(selection: Selection, component: str | None) -> Markup:
@@ -128,18 +155,28 @@ def _loss_chart(selection: Selection, component: str | None) -> Markup:
     tuned = sorted((row for row in selection.ranking if row.step), key=lambda row: row.step)
     nominee = next((row for row in tuned if row.candidate == selection.nominee), None)
     lines = []
-    for number, scale in enumerate(sorted({row.lora_scale for row in tuned}, key=lambda scale: scale or 0.0)):
+    for number, scale in enumerate(_strengths(selection)):
         rows = [row for row in tuned if row.lora_scale == scale]
         whiskers = [_whisker(row, nominee) if component is None else None for row in rows]
         name = "checkpoints" if scale is None else f"strength {scale:g}"
         lines.append(charts.Curve(name, [(row.step, value(row)) for row in rows], number % 8 + 1, whiskers))
     base = next(row for row in selection.ranking if row.step == 0)
     chosen = selection.selected or selection.nominee
-    marks = [charts.Mark(row.step, value(row), f"step {row.step}", "chosen") for row in tuned if row.candidate == chosen]
+    marks = [
+        charts.Mark(row.step, value(row), f"step {row.step}", "chosen")
+        for row in tuned
+        if row.candidate == chosen
+    ]
     last = min((row for row in tuned if row.step == tuned[-1].step), key=lambda row: row.total)
     if last.candidate != chosen:
         marks.append(charts.Mark(last.step, value(last), "last", "last"))
-    return charts.curves(f"Validation {component or 'total'} of every checkpoint", lines, (value(base), "base"), marks)
+    return charts.curves(
+        f"Validation {component or 'total'} of every checkpoint", lines, (value(base), "base"), marks
+    )
+
+
+def _strengths(selection: Selection) -> list[float | None]:
+    return sorted({row.lora_scale for row in selection.ranking if row.step}, key=lambda scale: scale or 0.0)
 
 
 def _whisker(row: Ranked, nominee: Ranked | None) -> tuple[float, float] | None:
@@ -167,9 +204,17 @@ def _training_charts(steps: Sequence[StepRecord]) -> list[tuple[str, Markup]]:
     if not steps:
         return []
     curves = [("loss/total", [(one.step, one.total) for one in steps])]
-    curves += [(f"loss/{name}", [(one.step, one.losses[name]) for one in steps]) for name in sorted(steps[0].losses)]
-    curves += [("grad_norm", [(one.step, one.grad_norm) for one in steps]), ("lr", [(one.step, one.learning_rate) for one in steps])]
-    return [(name, charts.band(f"Training {name}", points, number % 8 + 1)) for number, (name, points) in enumerate(curves)]
+    curves += [
+        (f"loss/{name}", [(one.step, one.losses[name]) for one in steps]) for name in sorted(steps[0].losses)
+    ]
+    curves += [
+        ("grad_norm", [(one.step, one.grad_norm) for one in steps]),
+        ("lr", [(one.step, one.learning_rate) for one in steps]),
+    ]
+    return [
+        (name, charts.band(f"Training {name}", points, number % 8 + 1))
+        for number, (name, points) in enumerate(curves)
+    ]
 
 
 def _lines(samples: Sequence[SampleRecord]) -> list[tuple[str, int, str]]:
@@ -188,13 +233,19 @@ def _samples(
         for line, seed, _ in _lines(samples):
             one, place = found[row.candidate, line, seed], places.get((row.candidate, line, seed))
             problem = PROBLEMS.get(one.problem, one.problem) if one.problem else None
-            cells.append({"place": place, "seconds": one.duration_s, "problem": problem, "line": line, "seed": seed})
+            cells.append(
+                {"place": place, "seconds": one.duration_s, "problem": problem, "line": line, "seed": seed}
+            )
         table.append((_row(selection, row), cells))
     return table
 
 
 def _interval(interval: Interval | None) -> str:
-    return "\u2013" if interval is None else f"{interval.low:+.4f} \u2026 {interval.high:+.4f}".replace("-", "\u2212")
+    return (
+        "\u2013"
+        if interval is None
+        else f"{interval.low:+.4f} \u2026 {interval.high:+.4f}".replace("-", "\u2212")
+    )
 
 
 def _identity(run: RunRecord) -> list[tuple[str, str]]:
@@ -209,7 +260,11 @@ def _identity(run: RunRecord) -> list[tuple[str, str]]:
         ("machine class", f"{one.device}, {one.threads} threads, torch {one.torch}"),
         ("train stage revision", str(one.revision)),
         ("training clips", f"{run.num_train_clips:,}"),
-        ("parameters", f"{run.num_parameters:,}" + (f", {run.num_trainable:,} of them trained" if run.num_trainable is not None else "")),
+        (
+            "parameters",
+            f"{run.num_parameters:,}"
+            + (f", {run.num_trainable:,} of them trained" if run.num_trainable is not None else ""),
+        ),
     ]
 
 

@@ -49,11 +49,17 @@ class _Losses:
             None if means is None else rounded(percentile_interval(means[:, one] - means[:, other]))
             for means in (self.by_recording, self.by_clip)
         )
-        return Comparison(candidate, against, round(self.means[candidate] - self.means[against], 9), recording, clip)
+        return Comparison(
+            candidate, against, round(self.means[candidate] - self.means[against], 9), recording, clip
+        )
 
     def deciding(self, comparison: Comparison) -> list[Interval]:
         """The intervals that must agree: over recordings, and with few of them over clips as well. None at all for a single clip."""
-        both = [comparison.by_recording] if self.num_recordings >= FEW_RECORDINGS else [comparison.by_recording, comparison.by_clip]
+        both = (
+            [comparison.by_recording]
+            if self.num_recordings >= FEW_RECORDINGS
+            else [comparison.by_recording, comparison.by_clip]
+        )
         return [interval for interval in both if interval is not None]
 
     def is_better(self, comparison: Comparison) -> bool:
@@ -92,23 +98,34 @@ def decide(
     paired = evidence.pair(run.recipe, evaluations, clip_losses, samples, select.loss_weights)
     evidence.check_index(run.recipe, evaluations, checkpoints)
     losses = _resample(paired, run.identity.seed)
-    vetoes = evidence.vetoes(samples)
-    order = sorted(paired.candidates, key=lambda one: (losses.means[one.candidate], one.step, one.lora_scale or 0.0))
+    vetoes = evidence.vetoes(samples, base_trained)
+    order = sorted(
+        paired.candidates, key=lambda one: (losses.means[one.candidate], one.step, one.lora_scale or 0.0)
+    )
     eligible = [one.candidate for one in order if one.candidate != BASE and one.candidate not in vetoes]
     counts = verdict is not None and verdict.sweep == design.sweep_digest(run.run_digest, samples)
     listening = None
     if verdict is not None and counts and eligible:
         listening = preferences.summarise(verdict, paired.names, eligible[0], BASE, run.identity.seed)
     choice = _choose(losses, eligible, listening)
-    ranking = _rank(losses, order, choice.nominee, vetoes, evidence.remarks(samples))
+    ranking = _rank(losses, order, choice.nominee, vetoes, evidence.remarks(samples, vetoes))
     selection = _record(run, losses, choice, ranking, base_trained, inputs)
-    return reasons.explain(selection, has_foreign_verdict=verdict is not None and not counts, few_recordings=FEW_RECORDINGS)
+    return reasons.explain(
+        selection, has_foreign_verdict=verdict is not None and not counts, few_recordings=FEW_RECORDINGS
+    )
 
 
 def _record(
-    run: RunRecord, losses: _Losses, choice: _Choice, ranking: list[Ranked], base_trained: bool, inputs: Mapping[str, str]
+    run: RunRecord,
+    losses: _Losses,
+    choice: _Choice,
+    ranking: list[Ranked],
+    base_trained: bool,
+    inputs: Mapping[str, str],
 ) -> Selection:
-    shipped = next((one for one in losses.paired.candidates if choice.ships and one.candidate == choice.chosen), None)
+    shipped = next(
+        (one for one in losses.paired.candidates if choice.ships and one.candidate == choice.chosen), None
+    )
     ahead = losses.compare(choice.chosen, choice.runner_up) if choice.chosen and choice.runner_up else None
     return Selection(
         recipe=run.recipe,
@@ -140,8 +157,12 @@ def _record(
 
 def _resample(paired: Paired, seed: int) -> _Losses:
     totals_NC = paired.totals_NC
-    means = {name: round(float(np.mean(column)), 9) for name, column in zip(paired.names, totals_NC.T, strict=True)}
-    by_recording = statistics.resampled_means(totals_NC, paired.recordings, rng.key(seed, "bootstrap recordings"))
+    means = {
+        name: round(float(np.mean(column)), 9) for name, column in zip(paired.names, totals_NC.T, strict=True)
+    }
+    by_recording = statistics.resampled_means(
+        totals_NC, paired.recordings, rng.key(seed, "bootstrap recordings")
+    )
     by_clip = statistics.resampled_means(totals_NC, paired.clips, rng.key(seed, "bootstrap clips"))
     return _Losses(paired, means, by_recording, by_clip, len(set(paired.recordings)))
 
@@ -152,12 +173,18 @@ def _choose(losses: _Losses, eligible: Sequence[str], listening: Listening | Non
         return _Choice(None, None, None, False, "validation", None, None)
     chosen, decided_by = eligible[0], "validation"
     if listening is not None:
-        preferred = {one.candidate for one in listening.against_nominee if _is_preferred(one) and one.candidate in eligible}
+        preferred = {
+            one.candidate
+            for one in listening.against_nominee
+            if _is_preferred(one) and one.candidate in eligible
+        }
         strongest = [one.candidate for one in listening.strengths if one.candidate in preferred]
         chosen, decided_by = (strongest[0], "listening") if strongest else (chosen, decided_by)
     against_base = losses.compare(chosen, BASE)
     ships = losses.is_better(against_base)
-    heard = next((one for one in (listening.against_base if listening else []) if one.candidate == chosen), None)
+    heard = next(
+        (one for one in (listening.against_base if listening else []) if one.candidate == chosen), None
+    )
     if heard is not None and preferences.is_significant(heard) and _is_preferred(heard) != ships:
         ships, decided_by = _is_preferred(heard), "listening"
     runner_up = next((name for name in eligible if name != chosen), None)
@@ -193,8 +220,13 @@ def _rank(
                 behind=comparison.difference,
                 behind_by_recording=None if itself else comparison.by_recording,
                 behind_by_clip=None if itself else comparison.by_clip,
-                win_probability=round(shares[losses.paired.names.index(one.candidate)], 4) if shares else None,
-                is_tied=not itself and (not (ends := losses.deciding(comparison)) or any(end.low <= 0 <= end.high for end in ends)),
+                win_probability=round(shares[losses.paired.names.index(one.candidate)], 4)
+                if shares
+                else None,
+                is_tied=not itself
+                and (
+                    not (ends := losses.deciding(comparison)) or any(end.low <= 0 <= end.high for end in ends)
+                ),
                 vetoes=list(vetoes.get(one.candidate, [])),
                 notes=list(remarks.get(one.candidate, [])),
             )
@@ -207,13 +239,16 @@ def _robustness(paired: Paired, allowed: Sequence[str]) -> list[WeightRange]:
     ranges = []
     contenders = [one for one in paired.candidates if one.candidate in allowed]
     for name in sorted(paired.components):
-        others = [(component, weight) for component, weight in sorted(paired.weights.items()) if component != name]
+        others = [
+            (component, weight) for component, weight in sorted(paired.weights.items()) if component != name
+        ]
         at_zero = [sum(weight * one.losses[component] for component, weight in others) for one in contenders]
         spans: dict[tuple[float, float | None], list[str]] = {}
         for part in statistics.lowest_ranges(at_zero, [one.losses[name] for one in contenders]):
             spans.setdefault((part.low, part.high), []).append(contenders[part.index].candidate)
         ranges += [
-            WeightRange(name, names, round(low, 6), None if high is None else round(high, 6)) for (low, high), names in spans.items()
+            WeightRange(name, names, round(low, 6), None if high is None else round(high, 6))
+            for (low, high), names in spans.items()
         ]
     return ranges
 
@@ -222,5 +257,7 @@ def _identical(paired: Paired) -> list[list[str]]:
     """Groups of candidates whose losses are equal on every clip: usually one set of weights saved twice."""
     groups: dict[bytes, list[str]] = {}
     for column, name in enumerate(paired.names):
-        groups.setdefault(b"".join(values[:, column].tobytes() for _, values in sorted(paired.components.items())), []).append(name)
+        groups.setdefault(
+            b"".join(values[:, column].tobytes() for _, values in sorted(paired.components.items())), []
+        ).append(name)
     return [names for names in groups.values() if len(names) > 1]

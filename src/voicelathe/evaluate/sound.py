@@ -62,7 +62,9 @@ def load(sample: SampleRecord, root: Path) -> Sound:
     if not path.is_file():
         raise RecordError(f"{path} is missing, although samples.jsonl lists it. {again}")
     if (found := digest.of_file(path)) != sample.sha256:
-        raise RecordError(f"{path} has sha256 {found}, samples.jsonl says {sample.sha256}: torn or replaced. {again}")
+        raise RecordError(
+            f"{path} has sha256 {found}, samples.jsonl says {sample.sha256}: torn or replaced. {again}"
+        )
     frames, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     if not len(frames) or not np.isfinite(frames).all():
         raise RecordError(f"{path} holds no finite audio, although samples.jsonl reports no problem. {again}")
@@ -102,7 +104,9 @@ def encode(sounds: Sequence[Sound]) -> list[Encoded]:
     """All sounds of a page in one format; the same sounds give the same bytes."""
     lossless: list[Encoded] = []
     for sound in sounds:
-        lossless.append(Encoded("audio/flac", _write(sound.samples, sound.rate_hz, format="FLAC", subtype="PCM_16")))
+        lossless.append(
+            Encoded("audio/flac", _write(sound.samples, sound.rate_hz, format="FLAC", subtype="PCM_16"))
+        )
         if sum(len(one.data) for one in lossless) > LOSSLESS_BYTES:
             break
     else:
@@ -116,7 +120,9 @@ def _opus(sound: Sound, bits_per_s: float, number: int) -> bytes:
     rate_hz = next((rate for rate in OPUS_RATES_HZ if rate >= sound.rate_hz), OPUS_RATES_HZ[-1])
     samples = resample(sound.samples, sound.rate_hz, rate_hz)
     level = 1.0 - (bits_per_s - 6_000) / 250_000  # libsndfile maps its level 0..1 to 256..6 kbit/s a channel
-    return with_serial(_write(samples, rate_hz, format="OGG", subtype="OPUS", compression_level=level), number)
+    return with_serial(
+        _write(samples, rate_hz, format="OGG", subtype="OPUS", compression_level=level), number
+    )
 
 
 def _write(samples: Samples, rate_hz: int, **how: Any) -> bytes:

@@ -27,7 +27,9 @@ Floats = NDArray[np.float64]
 # --- paired validation losses ----------------------------------------------------------------------------------------
 
 
-def resampled_means(totals_NC: Floats, groups: Sequence[str], key: int, resamples: int = RESAMPLES) -> Floats | None:
+def resampled_means(
+    totals_NC: Floats, groups: Sequence[str], key: int, resamples: int = RESAMPLES
+) -> Floats | None:
     """Mean totals [R, C] over bootstrap resamples of whole groups; None with fewer than two groups, which have no spread.
 
     A group is a recording or a clip. All candidates share each resample, so differences between columns are paired
@@ -40,7 +42,9 @@ def resampled_means(totals_NC: Floats, groups: Sequence[str], key: int, resample
     members = np.array([place[group] for group in groups])
     sizes_G = np.bincount(members).astype(np.float64)
     columns, original = np.unique(totals_NC, axis=1, return_inverse=True)
-    sums_GC = np.stack([[math.fsum(column[members == group]) for column in columns.T] for group in range(len(names))])
+    sums_GC = np.stack(
+        [[math.fsum(column[members == group]) for column in columns.T] for group in range(len(names))]
+    )
     generator = np.random.Generator(np.random.PCG64(key))
     even = np.full(len(names), 1.0 / len(names))
     means = []
@@ -103,7 +107,9 @@ def wilson_interval(wins: float, trials: int) -> Interval:
         return Interval(0.0, 1.0)
     share, spread = wins / trials, NORMAL_QUANTILE**2 / trials
     centre = (share + spread / 2.0) / (1.0 + spread)
-    half = NORMAL_QUANTILE * math.sqrt(share * (1.0 - share) / trials + spread / (4.0 * trials)) / (1.0 + spread)
+    half = (
+        NORMAL_QUANTILE * math.sqrt(share * (1.0 - share) / trials + spread / (4.0 * trials)) / (1.0 + spread)
+    )
     return Interval(max(0.0, centre - half), min(1.0, centre + half))
 
 
@@ -149,7 +155,9 @@ def bradley_terry(wins_RCC: NDArray[Any], prior: float = 0.5, rounds: int = 200)
     return np.asarray(np.log(power), dtype=np.float64)
 
 
-def bradley_terry_intervals(wins_UCC: Floats, key: int, resamples: int = 1000) -> tuple[list[float], list[Interval] | None]:
+def bradley_terry_intervals(
+    wins_UCC: Floats, key: int, resamples: int = 1000
+) -> tuple[list[float], list[Interval] | None]:
     """Strengths and their intervals from the win counts of each unit; whole units are resampled, so repeats of one ear do not count twice.
 
     No intervals with fewer than two units.

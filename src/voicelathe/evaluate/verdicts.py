@@ -66,7 +66,13 @@ def load(recipe: str, root: Path = Path()) -> Verdict | None:
 
 def seal(sitting: Sitting) -> str:
     """The digest a sitting must carry: of all its other fields. The page computes the same in JavaScript."""
-    return digest.of_value({name: value for name, value in records.to_json(replace(sitting, digest="")).items() if name != "digest"})
+    return digest.of_value(
+        {
+            name: value
+            for name, value in records.to_json(replace(sitting, digest="")).items()
+            if name != "digest"
+        }
+    )
 
 
 def _is_intact(sitting: Sitting) -> bool:
@@ -78,23 +84,37 @@ def _is_intact(sitting: Sitting) -> bool:
 
 def _read(path: Path) -> Sitting:
     if not path.is_file():
-        raise SelectionError(f"{path}: no such file. Export the verdict on the last screen of the listening page, then name that file.")
+        raise SelectionError(
+            f"{path}: no such file. Export the verdict on the last screen of the listening page, then name that file."
+        )
     if path.stat().st_size > MAX_BYTES:
-        raise SelectionError(f"{path}: {path.stat().st_size:,} bytes is too large for a verdict. Name the file that the page exported.")
+        raise SelectionError(
+            f"{path}: {path.stat().st_size:,} bytes is too large for a verdict. Name the file that the page exported."
+        )
     try:
         sitting = records.read_one(path, Sitting)
     except (RecordError, UnicodeDecodeError, RecursionError) as problem:
-        raise SelectionError(f"{path} is not a verdict file: {problem} Export it again from the listening page.") from None
+        raise SelectionError(
+            f"{path} is not a verdict file: {problem} Export it again from the listening page."
+        ) from None
     if sitting.format != FORMAT:
-        raise SelectionError(f"{path}: format {sitting.format!r}; this version reads {FORMAT!r}. Listen on a page of this version.")
+        raise SelectionError(
+            f"{path}: format {sitting.format!r}; this version reads {FORMAT!r}. Listen on a page of this version."
+        )
     if not _is_intact(sitting):
-        raise SelectionError(f"{path} was edited or damaged after its export: its digest does not fit. Export it again from the listening page.")
+        raise SelectionError(
+            f"{path} was edited or damaged after its export: its digest does not fit. Export it again from the listening page."
+        )
     return sitting
 
 
-def _check_identity(sitting: Sitting, recipe: str, run: RunRecord, samples: Sequence[SampleRecord], path: Path) -> None:
+def _check_identity(
+    sitting: Sitting, recipe: str, run: RunRecord, samples: Sequence[SampleRecord], path: Path
+) -> None:
     if sitting.recipe != recipe:
-        raise SelectionError(f"{path} is about recipe {sitting.recipe!r}, not {recipe!r}: voicelathe verdict import {sitting.recipe} {path}")
+        raise SelectionError(
+            f"{path} is about recipe {sitting.recipe!r}, not {recipe!r}: voicelathe verdict import {sitting.recipe} {path}"
+        )
     present = design.sweep_digest(run.run_digest, samples)
     if (sitting.run_digest, sitting.sweep) != (run.run_digest, present):
         raise SelectionError(
@@ -102,7 +122,9 @@ def _check_identity(sitting: Sitting, recipe: str, run: RunRecord, samples: Sequ
             f"the run, the lines or the audio changed since. Listen to runs/{recipe}/listening.html again."
         )
     if not sitting.listener.strip():
-        raise SelectionError(f"{path}: the listener has no name. Give a name or initials on the first screen of the page.")
+        raise SelectionError(
+            f"{path}: the listener has no name. Give a name or initials on the first screen of the page."
+        )
 
 
 def _check_answers(sitting: Sitting, expected: list[design.Trial], path: Path) -> None:
@@ -149,8 +171,12 @@ def _check_room(sitting: Sitting, earlier: Verdict, stored: Path) -> None:
             f"Delete it (git keeps it: git rm {stored}), then import again."
         )
     if any(one.digest == sitting.digest for one in earlier.sittings):
-        raise SelectionError(f"{stored}: this very sitting of {sitting.listener!r} is already imported. Nothing to do.")
-    if any(one.listener.strip().casefold() == sitting.listener.strip().casefold() for one in earlier.sittings):
+        raise SelectionError(
+            f"{stored}: this very sitting of {sitting.listener!r} is already imported. Nothing to do."
+        )
+    if any(
+        one.listener.strip().casefold() == sitting.listener.strip().casefold() for one in earlier.sittings
+    ):
         raise SelectionError(
             f"{stored} already holds a sitting of {sitting.listener!r}; one listener counts once. "
             "Another person: give another name on the first screen. A second attempt: delete the earlier one from git first."

@@ -21,6 +21,7 @@ class Player {
     this.position = 0;
     this.playing = false;
     this.last = null;
+    this.wanted = null;
   }
 
   // Decodes what a trial needs; `heard` says which were already heard in an earlier visit.
@@ -33,6 +34,7 @@ class Player {
     this.buffers = buffers;
     this.heard = buffers.map((buffer, i) => new Uint8Array(Math.max(1, Math.floor(buffer.duration / BIN_S))).fill(heard[i] ? 1 : 0));
     this.changed();
+    if (this.wanted !== null) this.select(this.wanted, true);
     return true;
   }
 
@@ -68,6 +70,7 @@ class Player {
   toggle() { if (this.playing) this.pause(); else this.play(); }
 
   select(i, andPlay = false) {
+    if (!this.buffers.length) { this.wanted = andPlay ? i : null; return; }  // pressed while the audio is still being decoded
     if (i < 0 || i >= this.buffers.length) return;
     this.tick();
     this.active = i;

@@ -1,0 +1,63 @@
+"""What came out of a recipe? Everything its stages left in runs/<recipe>/, read once, decided on and explained: the work of `select`."""
+
+from pathlib import Path
+from typing import Any
+
+from voicelathe import digest, layout, records, settings
+from voicelathe.errors import RecordError
+from voicelathe.evaluate import losses, report, selection, verdicts
+from voicelathe.records import (
+    BaseFacts,
+    CheckpointRecord,
+    EvaluationRecord,
+    RunRecord,
+    SampleRecord,
+    Selection,
+    StepRecord,
+)
+
+FILES = (
+    "run.json",
+    "steps.jsonl",
+    "checkpoints.json",
+    "evaluations.jsonl",
+    "clip_losses.parquet",
+    "samples.jsonl",
+)
+
+
+def of(recipe: str, select: settings.Select, root: Path) -> tuple[Selection, str]:
+    """The selection and its report page. Raises RecordError for files that are missing or damaged, SelectionError for what they hold."""
+    files = {name: layout.run(recipe, name) for name in FILES}
+    run = records.read_one(root / files["run.json"], RunRecord)
+    base = layout.latents(run.identity.base) / "base.json"
+    read = [
+        *files.values(),
+        base,
+        *([stored] if (root / (stored := verdicts.path_of(recipe))).is_file() else []),
+    ]
+    checkpoints = _index(root / files["checkpoints.json"])
+    samples = records.read(root / files["samples.jsonl"], SampleRecord)
+    chosen = selection.decide(
+        run,
+        records.read(root / files["evaluations.jsonl"], EvaluationRecord),
+        losses.read(root / files["clip_losses.parquet"]),
+        samples,
+        verdicts.load(recipe, root),
+        select,
+        records.read_one(root / base, BaseFacts).trained,
+        digest.of_files({path.as_posix(): root / path for path in read}),
+        checkpoints,
+    )
+    steps = records.read(root / files["steps.jsonl"], StepRecord)
+    return chosen, report.render(run, chosen, steps, checkpoints, samples, root)
+
+
+def _index(path: Path) -> list[CheckpointRecord]:
+    try:
+        listed: Any = digest.read_json(path)["checkpoints"]
+    except FileNotFoundError:
+        raise RecordError(f"{path} is missing. The stage that writes it has not run: `make repro`.") from None
+    except (ValueError, KeyError, TypeError):
+        raise RecordError(f"{path} is no index of checkpoints. Run the stage train again.") from None
+    return [records.from_json(CheckpointRecord, one, str(path)) for one in listed]
