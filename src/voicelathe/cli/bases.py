@@ -55,7 +55,10 @@ def add(
     family = bases.recognise(directory)
     name = name or _name_of(directory)
     _require_name(name)
-    facts = bases.describe(family, directory, licence or _declared_licence(directory), trained=not untrained)
+    known = params.load().bases.get(name) if replace else None  # what was said of it before still holds
+    licence = licence or (known.licence if known else _declared_licence(directory))
+    trained = not untrained and (known is None or known.trained)
+    facts = bases.describe(family, directory, licence, trained)
     _require_unchanged(name, facts, replace)
     entry = {
         "family": family,
