@@ -23,7 +23,16 @@ from voicelathe import families, rng, settings
 from voicelathe.families import voxcpm_packed
 from voicelathe.train import adapters
 
-CLIPS = [(18, 22), (31, 40), (12, 14), (44, 55), (25, 30), (9, 10), (37, 45), (21, 26)]  # text tokens, audio positions
+CLIPS = [
+    (18, 22),
+    (31, 40),
+    (12, 14),
+    (44, 55),
+    (25, 30),
+    (9, 10),
+    (37, 45),
+    (21, 26),
+]  # text tokens, audio positions
 LORA = settings.Lora(rank=32, alpha=32.0, dropout=0.0, scope=["lm", "dit"])
 TEXT_IDS, FRAMES, WIDTH, SAMPLES = 400, 4, 32, 2560
 
@@ -80,7 +89,9 @@ def measure(model: Any, codec: Any, parameters: list[torch.nn.Parameter], mode: 
 
     def ours(recompute: bool) -> None:
         pack = voxcpm_packed.pack(texts, latents, [None] * len(texts), torch.device("cpu"))
-        noise = voxcpm_packed.draw(pack, [rng.key(0, "bench", n) for n in range(len(texts))], 0.1, "log-norm", None)
+        noise = voxcpm_packed.draw(
+            pack, [rng.key(0, "bench", n) for n in range(len(texts))], 0.1, "log-norm", None
+        )
         losses = voxcpm_packed.losses(model, pack, noise, recompute)
         (losses["diff"] + losses["stop"]).mean().backward()
         update()
@@ -92,7 +103,11 @@ def measure(model: Any, codec: Any, parameters: list[torch.nn.Parameter], mode: 
         "ours, packed, activations recomputed": lambda: ours(True),
     }
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    return table.rows(f"{mode}, {millions:.1f} M parameters", table.interleaved(cases), "upstream, audio encoded in the loop")
+    return table.rows(
+        f"{mode}, {millions:.1f} M parameters",
+        table.interleaved(cases),
+        "upstream, audio encoded in the loop",
+    )
 
 
 @torch.inference_mode()

@@ -25,5 +25,7 @@ def rows(title: str, measured: Mapping[str, list[float]], baseline: str) -> str:
     for name, seconds in measured.items():
         ratios = [theirs / ours for ours, theirs in zip(seconds, measured[baseline], strict=True)]
         spread = f"{min(ratios):.2f} .. {max(ratios):.2f}"
-        lines.append(f"| {name} | {1000 * statistics.median(seconds):.0f} | {statistics.median(ratios):.2f} | {spread} |")
+        lines.append(
+            f"| {name} | {1000 * statistics.median(seconds):.0f} | {statistics.median(ratios):.2f} | {spread} |"
+        )
     return "\n".join(lines)

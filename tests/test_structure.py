@@ -1,4 +1,4 @@
-"""The shape of the code: imports point up the list of DESIGN "Packages", each heavy tool has one door, files stay small.
+"""The shape of the code: imports point up the list of docs/design.md, each heavy tool has one door, files stay small.
 
 The lists below are the design as data. A new top-level module that is in no layer fails the test.
 """
@@ -44,7 +44,7 @@ PARENT_MODULES = {
 }
 STDLIB_NAMES = {
     "evaluate/statistics.py"
-}  # named in DESIGN; nothing is run out of that folder, so it shadows nothing
+}  # named in docs/design.md; nothing is run out of that folder, so it shadows nothing
 MAX_LINES, MAX_SCRIPT_LINES, MAX_FUNCTION_LINES = 350, 40, 60
 
 
@@ -125,7 +125,7 @@ def test_a_module_imports_only_from_its_own_line_or_lines_above(path: Path) -> N
     if name == "voicelathe":
         assert not imports(path.read_text()), "the package itself imports nothing"
         return
-    assert rank_of(name) is not None, f"{name} is in no layer: add it to DESIGN and to LAYERS"
+    assert rank_of(name) is not None, f"{name} is in no layer: add it to docs/design.md and to LAYERS"
     assert upward(name, imports(path.read_text(), str(path))) == []
 
 

@@ -1,6 +1,6 @@
 """The published validation table of a 9000-step run: the selection must come to the published conclusions.
 
-Figures from REFERENCE_FIGURES.md; they are the field's, not ours. Per-clip losses were not published, so clips are made that average
+Published figures of a VoxCPM 2 full fine-tuning; they are the field's, not ours. Per-clip losses were not published, so clips are made that average
 to the table; intervals are therefore not part of the golden values.
 """
 

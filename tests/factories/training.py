@@ -9,7 +9,24 @@ from voicelathe import families, jobs, records, settings
 from voicelathe.data import latents
 
 BASE = Path("data/bases/voxcpm2-mini").absolute()
-WORDS = ["the", "lamp", "is", "on", "a", "quiet", "road", "to", "some", "small", "town", "where", "nobody", "speaks", "of", "rain"]
+WORDS = [
+    "the",
+    "lamp",
+    "is",
+    "on",
+    "a",
+    "quiet",
+    "road",
+    "to",
+    "some",
+    "small",
+    "town",
+    "where",
+    "nobody",
+    "speaks",
+    "of",
+    "rain",
+]
 LORA = settings.Lora(rank=4, alpha=4.0, dropout=0.1, scope=["lm", "dit"])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.factories import bases as factory
-from voicelathe import digest, settings
+from voicelathe import digest, records, settings
 from voicelathe.errors import BaseModelError
 from voicelathe.families import bases, voxcpm_config, voxcpm_files
 
@@ -46,7 +46,7 @@ def test_the_facts_of_a_directory(base: Path) -> None:
 
 
 def test_the_real_model_has_577_tensors() -> None:
-    """Layer counts of VoxCPM 2 (facts/voxcpm.md, section 2); 577 is the number reported for the official file."""
+    """Layer counts of VoxCPM 2; 577 is the number reported for the official file."""
     real = factory.config(
         lm_config__num_hidden_layers=28,
         residual_lm_num_layers=8,
@@ -199,12 +199,15 @@ def test_upstreams_own_codec_archive_is_accepted_when_whole(base: Path) -> None:
     assert "audiovae.pth" in voxcpm_files.describe(base, "MIT", trained=True).files
 
 
-def test_bookkeeping_of_the_download_is_not_part_of_the_model(base: Path) -> None:
+@pytest.mark.parametrize("name", [".cache/huggingface/download/x.metadata", ".git/HEAD"])
+def test_notes_of_the_download_are_to_be_deleted_first(base: Path, name: str) -> None:
+    (base / name).parent.mkdir(parents=True)
+    (base / name).write_text("2026-11-21")
+    folder = base / name.split("/")[0]
+    assert f"delete them: rm -r {folder}" in refusal(base)
+    shutil.rmtree(folder)
     before = voxcpm_files.describe(base, "MIT", trained=True)
-    (base / ".cache" / "huggingface").mkdir(parents=True)
-    (base / ".cache" / "huggingface" / "x.metadata").write_text("2026-11-21")
-    assert voxcpm_files.describe(base, "MIT", trained=True) == before
-    (base / ".hidden").write_text("but other hidden files are")
+    (base / ".hidden").write_text("other hidden files count")
     assert voxcpm_files.describe(base, "MIT", trained=True).digest != before.digest
 
 
@@ -219,6 +222,13 @@ def test_one_changed_byte_is_named(base: Path) -> None:
     with pytest.raises(BaseModelError, match=r"model\.safetensors: changed") as problem:
         voxcpm_files.verify(base, facts)
     assert "base add DIR --name NAME --replace" in str(problem.value)
+    with pytest.raises(BaseModelError, match="is not the base that was pinned") as bare:
+        voxcpm_files.verify(base, facts.digest)
+    assert "model.safetensors" not in str(bare.value)
+    digest.write_json(base.with_name("base.json"), records.to_json(facts))  # as `base add` leaves it
+    with pytest.raises(BaseModelError, match=r"model\.safetensors: changed"):
+        voxcpm_files.verify(base, facts.digest)
+    base.with_name("base.json").write_text("{}")
     with pytest.raises(BaseModelError, match="is not the base that was pinned"):
         voxcpm_files.verify(base, facts.digest)
 
@@ -237,7 +247,7 @@ def test_a_changed_file_is_named_before_what_it_broke(
     tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    from voicelathe import layout, records
+    from voicelathe import layout
 
     facts = voxcpm_files.describe(base, "MIT", trained=True)
     entry = settings.Base("voxcpm2", "base", facts.digest, "MIT", True)

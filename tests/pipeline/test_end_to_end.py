@@ -136,9 +136,7 @@ def test_the_chosen_checkpoint_goes_into_production_and_speaks_through_mlflow(pr
                           env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{project}/mlflow.db"})  # fmt: skip
     assert "ROWS 1" in said.stdout, said.stderr[-3000:]
     spoken = project / "spoken.wav"
-    command(
-        project, "voicelathe", "say", "The lamp is on.", "-o", str(spoken)
-    )
+    command(project, "voicelathe", "say", "The lamp is on.", "-o", str(spoken))
     assert spoken.stat().st_size > 1000
     command(project, "voicelathe", "verify", "tiny")
 

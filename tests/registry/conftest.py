@@ -1,5 +1,11 @@
 """Fixtures of the registry."""
 
-from tests.factories.mlflow_fixtures import empty_database, finished_project, root
+from tests.factories.mlflow_fixtures import (
+    empty_database,
+    finished_project,
+    project,
+    root,
+    tracked_project,
+)
 
-__all__ = ["empty_database", "finished_project", "root"]
+__all__ = ["empty_database", "finished_project", "project", "root", "tracked_project"]

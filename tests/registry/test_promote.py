@@ -1,5 +1,6 @@
 """Promotion against a real store: what is registered, what moves, what is written down, and who is refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,9 @@ from voicelathe import digest, layout, params, records
 from voicelathe.errors import ConsentError, PromotionError
 from voicelathe.records import Promotion
 from voicelathe.registry import journal, promote
-from voicelathe.tracking import registered, replay
+from voicelathe.tracking import registered, replay, store
 
 RECIPE, NAME = "mini-lora", "voicelathe"
-
-
-@pytest.fixture
-def project(root: Path) -> Path:
-    """A finished run that is tracked, with nothing in production."""
-    replay.mirror_all(RECIPE, runs.tracking(), root)
-    return root
 
 
 def put(root: Path, candidate: str | None = None, because: str | None = None, **more: Any) -> Promotion:
@@ -48,8 +42,9 @@ def test_the_selected_candidate_goes_into_production_with_its_evidence(project: 
     assert version.source == f"models:/{model.model_id}"
     assert version.tags["voicelathe.checkpoint_sha256"] == done.checkpoint_sha256
     assert version.tags["voicelathe.run_digest"] == done.run_digest
-    assert version.tags["voicelathe.promoted_by"] == done.by and "validation" in version.description
-    assert version.tags["voicelathe.evidence"] == digest.canonical_json(done.inputs)
+    about = json.loads(version.tags["voicelathe.promotion"])
+    assert (about["by"], about["evidence"], about["from"]) == (done.by, done.inputs, None)
+    assert about["journal"] == promote.history(project)[0].sha256 and "validation" in version.description
     for path, sha256 in done.inputs.items():
         assert digest.of_file(project / path) == sha256
     assert events(project) == [("promote", "begun", "1"), ("promote", "done", "1")]
@@ -66,7 +61,10 @@ def test_what_is_registered_is_code_and_a_reference_and_no_pickle(project: Path)
     assert "python_model" not in (code.parent / "MLmodel").read_text().replace("python_model_", "")
 
 
-def test_a_weight_that_changed_after_promotion_is_never_loaded(project: Path) -> None:
+def test_a_weight_that_changed_after_promotion_is_never_loaded(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
     done = put(project)
     path = project / done.path / "lora_weights.safetensors"
     data = bytearray(path.read_bytes())
@@ -74,6 +72,7 @@ def test_a_weight_that_changed_after_promotion_is_never_loaded(project: Path) ->
     path.write_bytes(bytes(data))
     with pytest.raises(Exception, match=r"lora_weights\.safetensors: sha256 is"):
         registered.load(f"sqlite:///{project}/mlflow.db", f"models:/{NAME}@production")
+    assert not (project / ".cache").exists(), "no worker was started"
 
 
 def test_a_voice_whose_consent_was_revoked_does_not_start(project: Path) -> None:
@@ -150,11 +149,10 @@ def test_a_candidate_promoted_again_later_is_the_same_version(project: Path) -> 
 def test_an_override_is_written_down_with_its_reason(project: Path) -> None:
     done = put(project, "step_0000060", "the last one, on purpose")
     assert done.waived == ["selection"] and done.because == "the last one, on purpose"
-    tags = stores.client(project).get_model_version(NAME, done.version).tags
-    assert (tags["voicelathe.waived"], tags["voicelathe.because"]) == (
-        "selection",
-        "the last one, on purpose",
+    about = json.loads(
+        stores.client(project).get_model_version(NAME, done.version).tags["voicelathe.promotion"]
     )
+    assert (about["waived"], about["because"]) == (["selection"], "the last one, on purpose")
 
 
 def test_a_dry_run_asks_every_gate_and_changes_nothing(project: Path) -> None:
@@ -203,11 +201,9 @@ def test_an_alias_moved_by_hand_is_reported_and_only_taken_over_with_a_reason(pr
 
 
 def test_an_alias_set_before_any_promotion_is_not_believed(project: Path) -> None:
-    client = stores.client(project)
-    client.create_registered_model(NAME)
-    model = stores.models(client)["step_0000060"]
-    client.create_model_version(NAME, f"models:/{model.model_id}", model_id=model.model_id)
-    client.set_registered_model_alias(NAME, "production", "1")
+    model = stores.models(stores.client(project))["step_0000060"]
+    models = registered.Registered(store.connect(runs.tracking(), project), NAME)
+    models.set_alias("production", models.register(model.model_id, {}))
     assert promote.status(project).state == "moved"
     with pytest.raises(PromotionError, match="knows of no promotion"):
         put(project)

@@ -1,11 +1,13 @@
 """The live mirror: what MLflow does reaches neither the training nor the numbers."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +32,14 @@ def run(root: Path) -> RunRecord:
     return planned
 
 
-def train(root: Path, run: RunRecord, first: int = 1, last: int = STEPS, pause_s: float = 0.0) -> float:
+def train(
+    root: Path, run: RunRecord, first: int = 1, last: int = STEPS, pause_s: float = 0.0, seconds: float = 0.25
+) -> float:
     """Journal steps as a worker does. Returns the longest time that one of them took, pause excluded."""
     slowest = 0.0
     for step, timing in zip(*runs.journals(last, first), strict=True):
         began = time.monotonic()
-        runs.append(root / run.directory, [step], [timing])
+        runs.append(root / run.directory, [step], [replace(timing, seconds=seconds)])
         slowest = max(slowest, time.monotonic() - began)
         time.sleep(pause_s)
     return slowest
@@ -112,10 +116,16 @@ def test_a_resumed_run_continues_the_same_mlflow_run(root: Path, run: RunRecord)
             path = root / run.directory / name
             path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:20]))
             time.sleep(0.2)
-        train(root, run, first=21, pause_s=0.01)
+        train(root, run, first=21, pause_s=0.01, seconds=0.5)
     assert_every_step_once(root)
     again = stores.only_run(stores.client(root))
     assert (again.info.run_id, again.info.status) == (first.info.run_id, "FINISHED")
+    points = stores.client(root).get_metric_history(again.info.run_id, "train/lr")
+    times = {point.step: point.timestamp - again.info.start_time for point in points}
+    assert times[27] == 27 * 250, "what the first life sent stays"
+    assert times[28] == 20 * 250 + 8 * 500, "the second life counts its own seconds from the restored step on"
+    replay.mirror_all("mini-lora", runs.tracking(), root)
+    assert_every_step_once(root)
 
 
 def in_a_process(root: Path, uri: str, body: str) -> tuple[float, str]:
@@ -199,12 +209,29 @@ def test_points_that_arrive_late_after_all_are_not_doubled(root: Path, run: RunR
 
 
 def test_a_store_that_comes_back_gets_everything_before_the_run_ends(root: Path, run: RunRecord) -> None:
-    import sqlite3
-
-    blocker = sqlite3.connect(root / "mlflow.db", isolation_level=None)
-    blocker.execute("begin exclusive")
+    database = root / "mlflow.db"
+    kept = database.rename(root / "kept.db")
+    database.mkdir()
     with Mirror(runs.tracking(), run, root, every_s=0.05) as mirror:
         train(root, run)
-        wait_for(lambda: mirror.degraded, limit_s=60)
-        blocker.execute("rollback")
+        wait_for(lambda: mirror.degraded)
+        database.rmdir()
+        kept.rename(database)
+    assert_every_step_once(root)
+
+
+def test_a_store_that_fails_in_the_middle_of_a_run_misses_nothing(root: Path, run: RunRecord) -> None:
+    database = sqlite3.connect(root / "mlflow.db", isolation_level=None)
+    with Mirror(runs.tracking(), run, root, every_s=0.05) as mirror:
+        train(root, run, last=20)
+        client = stores.client(root)
+        started = wait_for(lambda: any_run(client))
+        wait_for(lambda: len(stores.history(client, started.info.run_id, "train/lr")) == 20)
+        database.execute(
+            "create trigger full before insert on metrics begin select raise(abort, 'disk full'); end"
+        )
+        train(root, run, first=21, last=40)
+        wait_for(lambda: mirror.degraded)
+        database.execute("drop trigger full")
+        train(root, run, first=41)
     assert_every_step_once(root)

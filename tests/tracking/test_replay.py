@@ -214,13 +214,13 @@ def test_a_changed_evaluation_replaces_the_old_value_and_nothing_else(root: Path
 
 def test_a_changed_report_is_copied_again_and_nothing_else(root: Path, tmp_path: Path) -> None:
     track(root)
-    stamps = {path: path.stat().st_mtime_ns for path in (root / "mlruns").rglob("*.wav")}
+    stamps = {path: path.stat().st_ctime_ns for path in (root / "mlruns").rglob("*.wav")}
     digest.write_text(root / layout.run(RECIPE, "report.html"), "<!doctype html>new")
     track(root)
     client = stores.client(root)
     page = client.download_artifacts(stores.only_run(client).info.run_id, "report.html", str(tmp_path))
     assert Path(page).read_text() == "<!doctype html>new"
-    assert {path: path.stat().st_mtime_ns for path in (root / "mlruns").rglob("*.wav")} == stamps
+    assert {path: path.stat().st_ctime_ns for path in (root / "mlruns").rglob("*.wav")} == stamps
 
 
 def test_two_recipes_with_equal_settings_are_two_runs(root: Path) -> None:

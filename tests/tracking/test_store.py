@@ -81,6 +81,7 @@ def test_a_deleted_experiment_is_told_how_to_come_back(root: Path) -> None:
         store.connect(tracking(), root)
 
 
+@pytest.mark.slow
 def test_two_processes_that_make_the_database_at_once_get_the_same_experiment(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     with context.Pool(2) as pool:
@@ -91,3 +92,14 @@ def test_two_processes_that_make_the_database_at_once_get_the_same_experiment(tm
 
 def _connect(root: Path) -> str:
     return store.connect(tracking(), root).experiment_id
+
+
+def test_a_damaged_database_is_told_at_once_and_not_after_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+    began = time.monotonic()
+    with pytest.raises(TrackingError, match=r"file is not a database.*move it aside"):
+        store.connect(tracking(), tmp_path)
+    assert time.monotonic() - began < 10

@@ -1,6 +1,6 @@
 """Whether the weights that a recipe's index names are still on disk and still are what the index says.
 
-DVC does not follow weights (DESIGN, "Mechanics"): it says "up to date" when they are gone. So this is asked wherever it matters.
+DVC does not follow weights: it says "up to date" when they are gone. So this is asked wherever it matters.
 """
 
 from __future__ import annotations

@@ -79,7 +79,9 @@ def load(speaker_id: str, directory: Path = layout.CONSENT) -> Consent:
         consent = records.from_json(Consent, _with_paths(digest.read_json(path)), str(path))
     except (RecordError, ValueError) as problem:
         said = str(problem).removesuffix(" Run its stage again.")
-        raise ConsentError(f"{path} is not a consent record: {said} Correct it; see {directory}/README.md.") from None
+        raise ConsentError(
+            f"{path} is not a consent record: {said} Correct it; see {directory}/README.md."
+        ) from None
     if consent.speaker_id != speaker_id:
         raise ConsentError(
             f"{path} is the record of {consent.speaker_id!r}, not of {speaker_id!r}. Correct or rename it."

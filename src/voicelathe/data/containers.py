@@ -1,7 +1,7 @@
 """What the bytes around the audio claim, read by ourselves: libsndfile quietly repairs a header that lies about its length.
 
 A WAV whose data chunk claims more than the file holds, or less than lies behind it, plays as something else than was recorded;
-an Ogg stream without its last page was cut off. libsndfile 1.2.2 reports neither (facts/reliability.md, 2.1).
+an Ogg stream without its last page was cut off. libsndfile 1.2.2 reports neither.
 """
 
 import os

@@ -34,7 +34,9 @@ def store(path: Path, tensors: "Mapping[str, Tensor]") -> None:
     digest.write_bytes(path, save(dict(tensors)))
 
 
-def bundle(clips: Mapping[str, list[records.CleanClip]], cached: Mapping[str, Path], out: Path) -> list[records.LatentEntry]:
+def bundle(
+    clips: Mapping[str, list[records.CleanClip]], cached: Mapping[str, Path], out: Path
+) -> list[records.LatentEntry]:
     """Write shards of all splits, clips in the order of their ids, and index.parquet. Returns the index."""
     from safetensors.torch import load_file, save_file
 
@@ -67,7 +69,9 @@ def items(clips: Path, directory: Path) -> "dict[str, ClipItem]":
     known = {entry.clip_id: entry for entry in index.read(directory)}
     rows = sorted(records.read(clips, records.CleanClip), key=lambda row: row.clip_id)
     if missing := [row.clip_id for row in rows if row.clip_id not in known]:
-        raise RecordError(f"{directory}/index.parquet has no encoding of {len(missing)} clips of {clips}, first {missing[0]}. Run: dvc repro encode")
+        raise RecordError(
+            f"{directory}/index.parquet has no encoding of {len(missing)} clips of {clips}, first {missing[0]}. Run: dvc repro encode"
+        )
     found: dict[str, dict[str, Tensor]] = {}
     for file in sorted({known[row.clip_id].file for row in rows}):
         wanted = {row.clip_id for row in rows if known[row.clip_id].file == file}
@@ -78,10 +82,15 @@ def items(clips: Path, directory: Path) -> "dict[str, ClipItem]":
                     found.setdefault(clip_id, {})[name] = shard.get_tensor(key)
     for row in rows:
         if _identity(found.get(row.clip_id, {})) != known[row.clip_id].sha256:
-            raise RecordError(f"{directory}/{known[row.clip_id].file}: the encoding of {row.clip_id} is not the one in the index. Run: dvc repro -f encode")
+            raise RecordError(
+                f"{directory}/{known[row.clip_id].file}: the encoding of {row.clip_id} is not the one in the index. Run: dvc repro -f encode"
+            )
     return {row.clip_id: ClipItem(row.clip_id, row.text, row.language, found[row.clip_id]) for row in rows}
 
 
 def _identity(tensors: "Mapping[str, Tensor]") -> str:
-    parts = [[name, list(t.shape), str(t.dtype), digest.of_bytes(t.numpy().tobytes())] for name, t in sorted(tensors.items())]
+    parts = [
+        [name, list(t.shape), str(t.dtype), digest.of_bytes(t.numpy().tobytes())]
+        for name, t in sorted(tensors.items())
+    ]
     return digest.of_value(parts)

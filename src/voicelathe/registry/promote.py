@@ -2,7 +2,7 @@
 
 Under the journal's lock: look where the alias stands, compare with what the caller expects, announce, move the alias, read it
 back, close. MLflow offers neither a lock nor compare-and-swap: of two promoters that read the same version both are told
-"success" (facts/reliability.md, finding 5). The alias is set over its old value, so it is never absent.
+"success". The alias is set over its old value, so it is never absent.
 """
 
 import datetime
@@ -200,7 +200,7 @@ def _switch(book: Book, models: Registered, action: str, promotion: Promotion) -
             f"production of {promotion.name} was set to version {promotion.version} but reads {found}: somebody moved it at the "
             "same moment, without this command. See: voicelathe status"
         )
-    models.set_tags(promotion.version, _promotion_tags(promotion, begun))
+    models.set_tags(promotion.version, promotion_tag(promotion, begun))
     models.describe(promotion.version, _sentence(promotion))
     book.append(DONE, action, promotion)
     return promotion
@@ -244,17 +244,18 @@ def _audit_tags(case: Case) -> dict[str, str]:
     }
 
 
-def _promotion_tags(promotion: Promotion, begun: Entry) -> dict[str, str]:
-    """Who put it into production and on what evidence; replaced at every promotion of this version."""
-    return {
-        f"{TAG}promoted_by": promotion.by,
-        f"{TAG}promoted_at": promotion.at,
-        f"{TAG}promoted_from": promotion.previous or "none",
-        f"{TAG}because": promotion.because or "selection",
-        f"{TAG}waived": ", ".join(promotion.waived) or "none",
-        f"{TAG}journal_sha256": begun.sha256,
-        f"{TAG}evidence": digest.canonical_json(promotion.inputs),
+def promotion_tag(promotion: Promotion, begun: Entry) -> dict[str, str]:
+    """Who put a version into production, why and on what evidence; one tag, so that it is whole or old."""
+    about = {
+        "by": promotion.by,
+        "at": promotion.at,
+        "from": promotion.previous,
+        "because": promotion.because,
+        "waived": promotion.waived,
+        "evidence": promotion.inputs,
+        "journal": begun.sha256,
     }
+    return {f"{TAG}promotion": digest.canonical_json(about)}
 
 
 def _sentence(promotion: Promotion) -> str:

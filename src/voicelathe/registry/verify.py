@@ -106,11 +106,17 @@ def _version(root: Path, promotion: Promotion) -> Iterator[Link]:
         "candidate": promotion.candidate,
         "checkpoint_sha256": promotion.checkpoint_sha256,
         "base_digest": promotion.base_digest,
-        "evidence": digest.canonical_json(promotion.inputs),
     }
-    for key, value in expected.items():
-        where = f"tag {TAG}{key} of {promotion.name} version {promotion.version}"
-        yield Link(str(journal.FILE), where, value, tags.get(f"{TAG}{key}"))
+    expected = {f"{TAG}{key}": value for key, value in expected.items()}
+    entries = journal.read(root)
+    begun = [one for one in entries if one.event == journal.BEGUN and one.promotion == promotion]
+    for key, value in {**expected, **promote.promotion_tag(promotion, begun[-1])}.items():
+        yield Link(
+            str(journal.FILE),
+            f"tag {key} of {promotion.name} version {promotion.version}",
+            value,
+            tags.get(key),
+        )
 
 
 def _speech(files: RunFiles) -> Iterator[Link]:
@@ -176,7 +182,7 @@ def _data(root: Path) -> Iterator[Link]:
 def _audio(root: Path, ingest: settings.Ingest) -> Iterator[Link]:
     """Every source recording, and the list of them against its pin."""
     listing = root / "data/raw/audio.sha256"
-    lines = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
+    lines = listing.read_text(encoding="utf-8", errors="replace").splitlines() if listing.is_file() else []
     listed = {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
     yield Link(
         "params.yaml (ingest.audio_digest)",

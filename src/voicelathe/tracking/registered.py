@@ -1,6 +1,6 @@
 """Registered models, as far as promotion and serving need them: versions by model id, aliases, models from code.
 
-Versions are made from `models:/<model id>` only: a server refuses paths, which sqlite would accept (facts/mlops.md, rule 17).
+Versions are made from `models:/<model id>` only: a server refuses paths, which sqlite would accept.
 """
 
 import json
@@ -67,7 +67,10 @@ class Registered:
         for version in self.store.client.search_model_versions(f"name = '{self.name}'"):
             if version.source == source:
                 return str(version.version)
-        made = self.store.client.create_model_version(self.name, source, tags=dict(tags), model_id=model_id)
+        with _current(self.store.uri):  # the embedded registry looks the model up in the process-wide store
+            made = self.store.client.create_model_version(
+                self.name, source, tags=dict(tags), model_id=model_id
+            )
         listed = json.dumps([{"name": self.name, "version": made.version}])
         self.store.client.set_logged_model_tags(
             model_id, {"mlflow.modelVersions": listed}
@@ -182,10 +185,12 @@ def _requirements() -> list[str]:
 @contextmanager
 def _current(uri: str) -> Iterator[None]:
     before = os.environ.get("MLFLOW_TRACKING_URI")
-    with mlflow("mlflow.tracking._tracking_service.utils")._use_tracking_uri(uri):
-        yield
-    if before is not None:
-        os.environ["MLFLOW_TRACKING_URI"] = before
+    try:
+        with mlflow("mlflow.tracking._tracking_service.utils")._use_tracking_uri(uri):
+            yield
+    finally:
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 @contextmanager

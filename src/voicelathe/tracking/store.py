@@ -2,18 +2,20 @@
 
 MLFLOW_TRACKING_URI chooses a server; without it everything lies in the project: mlflow.db (sqlite) and mlruns/.
 MLflow itself waits about four minutes for a dead server, tells its makers about every call and prints a server's
-address with the password in it; all three are switched off here, before the first import (facts/mlops.md, rules 15
-and 25; facts/reliability.md, rule 11).
+address with the password in it; all three are switched off here, before the first import.
 """
 
+import contextlib
 import importlib
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from voicelathe import settings
 from voicelathe.errors import TrackingError
@@ -26,6 +28,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would print the password, too
     "GIT_PYTHON_REFRESH": "quiet",
 }
 BATCH = 1000  # the most metrics MLflow takes in one call
@@ -101,7 +104,9 @@ def mlflow(module: str = "mlflow") -> Any:
 def client_of(uri: str) -> Any:
     """A client of this address that leaves MLflow's process-wide settings alone."""
     if is_embedded(uri):
-        _create_database(Path(uri.removeprefix("sqlite:///")))
+        path = Path(uri.removeprefix("sqlite:///"))
+        _create_database(path)
+        _require_database(path)
     return mlflow().MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -154,6 +159,18 @@ def _create_database(path: Path) -> None:
         pass  # another process was faster
     finally:
         partial.unlink()
+
+
+def _require_database(path: Path) -> None:
+    """Raises TrackingError for a file that cannot be opened; MLflow would try for 100 seconds, holding a lock."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as database:
+            database.execute("pragma schema_version")
+    except sqlite3.Error as problem:
+        raise TrackingError(
+            f"{path} cannot be opened as MLflow's database ({problem}). Correct its permissions or move it aside; "
+            "`dvc repro -f -s track@RECIPE` makes it again from local files."
+        ) from None
 
 
 def _experiment(client: Any, name: str, artifacts: str | None) -> str:

@@ -1,7 +1,7 @@
 """`make ui`: MLflow's own pages on this machine only, opened at the view that shows training runs.
 
 Without an account system whoever reaches MLflow may change everything, so it binds to loopback and nowhere else. Its job
-runner and the loading of pickles are off (facts/reliability.md, rule 13). MLflow opens at pages for chat agents unless a
+runner and the loading of pickles are off. MLflow opens at pages for chat agents unless a
 link says `workflowType=machine_learning`.
 """
 
@@ -13,7 +13,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from voicelathe import runner, settings
+from voicelathe import layout, runner, settings
 from voicelathe.errors import TrackingError
 from voicelathe.tracking import registered
 from voicelathe.tracking.store import ENVIRONMENT, address, client_of, connect, is_embedded, public, usable
@@ -21,6 +21,7 @@ from voicelathe.tracking.store import ENVIRONMENT, address, client_of, connect, 
 HOST = "127.0.0.1"
 VIEW = "workflowType=machine_learning"
 START_LIMIT_S = 120.0
+LOG = layout.CACHE / "logs" / "mlflow-server.log"
 SAFE = {
     **ENVIRONMENT,
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 7 processes and an open door less
@@ -42,11 +43,16 @@ def serve(tracking: settings.Tracking, root: Path, port: int = 5000) -> int:
     with usable(uri):
         client_of(uri)
     runner.stop_with_exit_code()
-    process = subprocess.Popen(command(uri, root, port), env=environment(), start_new_session=True)
+    log = root / LOG
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command(uri, root, port), env=environment(), start_new_session=True, stdout=output, stderr=output
+        )
     try:
-        _wait_until_healthy(process, port)
+        _wait_until_healthy(process, port, log)
         _print_links(f"http://{HOST}:{port}", tracking, root)
-        print("Stop it with Ctrl-C.", flush=True)
+        print(f"Stop it with Ctrl-C. What the server says: {log}", flush=True)
         return process.wait()
     except KeyboardInterrupt:
         return 0
@@ -90,19 +96,19 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
             continue
 
 
-def _wait_until_healthy(process: "subprocess.Popen[bytes]", port: int) -> None:
+def _wait_until_healthy(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     end = time.monotonic() + START_LIMIT_S
     while time.monotonic() < end:
         if process.poll() is not None:
             raise TrackingError(
-                f"MLflow's server ended at once (exit code {process.returncode}). Port {port} may be in use: "
-                "voicelathe ui --port 5001"
+                f"MLflow's server ended at once (exit code {process.returncode}); {log} says why. Is port {port} in use? "
+                "Another one: voicelathe ui --port 5001"
             )
         if is_healthy(f"http://{HOST}:{port}"):
             return
         time.sleep(0.3)
     raise TrackingError(
-        f"MLflow's server did not answer within {START_LIMIT_S:g} s. Try again, or: voicelathe doctor"
+        f"MLflow's server did not answer within {START_LIMIT_S:g} s; {log} may say why. Try again."
     )
 
 

@@ -1,0 +1,184 @@
+"""Promotions that are killed and promotions that race, each in a process forked from one that has imported everything.
+
+Run as `python -m tests.registry.promotion_lab crash|race PROJECT ...`; prints one JSON object a trial. Forks happen before any
+store is opened, so no connection is shared.
+"""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.factories import mlflow_stores
+from voicelathe import digest
+from voicelathe.errors import PromotionError
+from voicelathe.registry import journal, promote
+from voicelathe.tracking import registered, store
+
+RECIPE, NAME = "mini-lora", "voicelathe"
+FORK = multiprocessing.get_context("fork")
+WRITES = (
+    *("log_model_artifacts", "set_logged_model_tags", "create_registered_model", "create_model_version"),
+    *("set_registered_model_alias", "set_model_version_tag", "update_model_version"),
+)
+
+
+def in_child(work: Callable[[], Any]) -> Any:
+    """Do something in a forked process; None when it was killed."""
+    receiving, sending = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=lambda: sending.send(work()))
+    process.start()
+    sending.close()
+    try:
+        return receiving.recv()
+    except EOFError:
+        return None
+    finally:
+        process.join()
+
+
+def put(root: Path, candidate: str, **more: Any) -> str:
+    return promote.promote(RECIPE, root, "in the lab", candidate, **more).version
+
+
+def look(root: Path) -> dict[str, Any]:
+    """What anybody can see: the alias, the status and how the journal ends."""
+    status = promote.status(root)
+    entries = journal.read(root)
+    return {
+        "alias": status.alias,
+        "state": status.state,
+        "journal": [entries[-1].event, entries[-1].promotion.version],
+        "partial": [path.name for path in (root / "registry").glob("*.partial")],
+    }
+
+
+class Killer:
+    """Counts every write of a promotion, before and after it happens, and kills the process at the n-th count."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.count, self.names = at, 0, []  # type: ignore[var-annotated]
+
+    def wrap(self, owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        def write(*arguments: Any, **named: Any) -> Any:
+            self.tick(f"before {name}")
+            result = real(*arguments, **named)
+            self.tick(f"after {name}")
+            return result
+
+        setattr(owner, name, write)
+
+    def tick(self, name: str) -> None:
+        self.count += 1
+        self.names.append(name)
+        if self.count == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def put_under_fire(root: Path, candidate: str, at: int) -> list[str]:
+    """Promote with a killer in every write; gives the names of the writes when it survived."""
+    killer = Killer(at)
+    client = store.mlflow().MlflowClient
+    for name in WRITES:
+        killer.wrap(client, name)
+    killer.wrap(digest, "write_bytes")
+    put(root, candidate)
+    return killer.names
+
+
+def aftermath(root: Path, candidate: str) -> dict[str, Any]:
+    """What is seen after a kill, what repeating the promotion gives, and what is seen then."""
+    return {"seen": look(root), "new": put(root, candidate), "repaired": look(root)}
+
+
+def crash(root: Path, points: str) -> None:
+    """Kill a promotion of a candidate that was registered before at chosen writes; each time repeat it, then go back."""
+    old, new = "step_0000040", "step_0000020"
+    in_child(lambda: (put(root, new), put(root, old)))
+    names = in_child(lambda: put_under_fire(root, new, 0))
+    chosen = range(1, len(names) + 2) if points == "all" else switch_points(names)
+    for at in chosen:
+        survived = in_child(lambda at=at: (promote.rollback(root, "back"), put_under_fire(root, new, at))[1])
+        point = names[at - 1] if at <= len(names) else "the end"
+        say(point=point, old="2", survived=survived, **in_child(lambda: aftermath(root, new)))
+
+
+def switch_points(names: list[str]) -> list[int]:
+    """After the announcement, after each alias, after the closing line, and not at all."""
+    wanted = ("after write_bytes", "after set_registered_model_alias")
+    return [at for at, name in enumerate(names, 1) if name in wanted] + [len(names) + 1]
+
+
+def crash_everywhere(project: Path, work: str) -> None:
+    """Kill the first promotion of a candidate at each of its writes, in a fresh copy each time, then repeat it."""
+    at, survived = 0, None
+    while survived is None:
+        at += 1
+        root = mlflow_stores.copy_tracked(project, Path(work) / str(at))
+        old = in_child(lambda root=root: put(root, "step_0000040"))
+        survived = in_child(lambda root=root, at=at: put_under_fire(root, "step_0000020", at))
+        after = in_child(
+            lambda root=root: {**aftermath(root, "step_0000020"), "num_versions": num_versions_of(root)}
+        )
+        say(point=at, old=old, survived=survived, **after)
+        shutil.rmtree(root)
+
+
+def num_versions_of(root: Path) -> int:
+    opened = store.connect(promote.gates.load_params(root).tracking, root)
+    return len(opened.client.search_model_versions(f"name = '{NAME}'"))
+
+
+def race(root: Path, number: str) -> None:
+    """Four promoters that all expect the same version, over and over."""
+    candidates = [f"step_{step:07d}" for step in (10, 20, 30, 50, 60)]
+    current = in_child(lambda: [put(root, candidate) for candidate in candidates])[-1]
+    barrier, results = FORK.Barrier(4), FORK.Queue()
+    orders: list[Any] = [FORK.Queue() for _ in range(4)]
+    racers = [FORK.Process(target=run_races, args=(root, order, barrier, results)) for order in orders]
+    for racer in racers:
+        racer.start()
+    for _trial in range(int(number)):
+        others = [candidate for at, candidate in enumerate(candidates, 1) if str(at) != current]
+        for order, candidate in zip(orders, others, strict=True):
+            order.put((candidate, current))
+        told = [results.get(timeout=120) for _ in racers]
+        orders[0].put("look")
+        seen = results.get(timeout=120)
+        say(expected=current, told=told, seen=seen)
+        current = seen["alias"]
+    for order, racer in zip(orders, racers, strict=True):
+        order.put(None)
+        racer.join()
+
+
+def run_races(root: Path, orders: Any, barrier: Any, results: Any) -> None:
+    while order := orders.get():
+        if order == "look":
+            results.put(look(root))
+            continue
+        candidate, expected = order
+        barrier.wait()
+        try:
+            results.put(["won", put(root, candidate, expect=expected)])
+        except PromotionError as problem:
+            results.put(["lost", str(problem)])
+
+
+def say(**values: Any) -> None:
+    print(json.dumps(values), flush=True)
+
+
+if __name__ == "__main__":
+    store.mlflow("mlflow.pyfunc")
+    registered.mlflow("mlflow.store.tracking.sqlalchemy_store")
+    {"crash": crash, "crash-everywhere": crash_everywhere, "race": race}[sys.argv[1]](
+        Path(sys.argv[2]), sys.argv[3]
+    )

@@ -1,0 +1,76 @@
+"""Promotions that are killed at any write, and promotions that race: the alias is never absent and one racer wins."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def lab(*arguments: str) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "tests.registry.promotion_lab", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def assert_old_or_new_and_repairable(trials: list[dict[str, Any]]) -> None:
+    for trial in trials:
+        old, new, seen, repaired = trial["old"], trial["new"], trial["seen"], trial["repaired"]
+        assert seen["alias"] in (old, new), trial
+        assert seen["state"] in ("in production", "unfinished"), trial
+        assert (repaired["alias"], repaired["state"], repaired["journal"]) == (
+            new,
+            "in production",
+            ["done", new],
+        ), trial
+    flips = [trial["seen"]["alias"] == trial["new"] for trial in trials]
+    assert flips == sorted(flips) and not flips[0] and flips[-1], (
+        "there is exactly one moment at which it changes"
+    )
+
+
+def test_a_promotion_killed_while_it_switches_leaves_the_old_or_the_new_version(project: Path) -> None:
+    trials = lab("crash", str(project), "switch")
+    assert_old_or_new_and_repairable(trials)
+    points = [trial["point"].split()[-1] for trial in trials]
+    assert points == ["write_bytes", *["set_registered_model_alias"] * 2, "write_bytes", "end"]
+    assert [trial["survived"] is None for trial in trials] == [True] * 4 + [False]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_promotion_killed_at_any_write_at_all_can_be_repeated(project: Path, tmp_path: Path) -> None:
+    """From the first byte of the registration on; every trial starts from a candidate that was never registered."""
+    trials = lab("crash-everywhere", str(project), str(tmp_path / "copies"))
+    assert_old_or_new_and_repairable(trials)
+    assert len(trials) > 20
+    assert all(trial["num_versions"] == 2 for trial in trials), "a repeated promotion registers nothing twice"
+
+
+def assert_one_winner_each(trials: list[dict[str, Any]]) -> None:
+    for trial in trials:
+        won = [version for outcome, version in trial["told"] if outcome == "won"]
+        assert won == [trial["seen"]["alias"]], trial
+        assert trial["seen"]["journal"] == ["done", won[0]] and trial["seen"]["state"] == "in production", (
+            trial
+        )
+        lost = [message for outcome, message in trial["told"] if outcome == "lost"]
+        stale = f"stale: expected version {trial['expected']} of voicelathe in production, found {won[0]}"
+        assert len(lost) == 3 and all(message.startswith(stale) for message in lost), trial
+
+
+def test_of_four_promoters_exactly_one_wins_every_time(project: Path) -> None:
+    trials = lab("race", str(project), "6")
+    assert len(trials) == 6
+    assert_one_winner_each(trials)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_of_four_promoters_exactly_one_wins_a_hundred_times(project: Path) -> None:
+    assert_one_winner_each(lab("race", str(project), "100"))

@@ -1,0 +1,206 @@
+"""Speaking with a registered version: requests are checked in front of MLflow, and only what was promoted speaks."""
+
+import base64
+import io
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.factories import mlflow_stores as stores
+from tests.factories import runs
+from voicelathe import jobs, records
+from voicelathe.errors import CheckpointError, PromotionError, RequestError
+from voicelathe.registry import gates, promote, say, voice
+from voicelathe.tracking import registered, store
+
+RECIPE, NAME = "mini-lora", "voicelathe"
+
+
+def configuration(root: Path, candidate: str | None = None) -> dict[str, Any]:
+    return voice.configuration(gates.examine(RECIPE, root, gates.load_params(root), candidate))
+
+
+@pytest.fixture
+def files(tmp_path: Path, finished_project: Path) -> Path:
+    return Path(shutil.copytree(finished_project, tmp_path / "project"))
+
+
+def test_an_unknown_option_is_an_error_and_nothing_is_started(project: Path) -> None:
+    promote.promote(RECIPE, project)
+    (project / "consent/awb.json").unlink()  # a voice that started would refuse for this
+    with pytest.raises(
+        RequestError, match=r"No such option: lora_scal\. .*language, lora_scale, max_seconds, seed"
+    ):
+        say.speak_production("Hello.", project / "out.wav", project, {"lora_scal": 0.5})
+
+
+@pytest.mark.parametrize(
+    "text, options, message",
+    [
+        ("  ", {}, "text is empty"),
+        ("Hello.", {"max_seconds": 0.0}, "max_seconds = 0.0"),
+        ("Hello.", {"max_seconds": 1e9}, "at most 60"),
+        ("Hello.", {"lora_scale": -0.1}, "lora_scale = -0.1"),
+        ("Hello.", {"lora_scale": 2.5}, "lora_scale = 2.5"),
+        ("Hello.", {"loudness": 1}, "No such option: loudness"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused(
+    files: Path, text: str, options: dict[str, Any], message: str
+) -> None:
+    spoken = voice.Voice(configuration(files), _Silent(), _Scratch(files))  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match=message):
+        spoken.say(text, options)
+
+
+class _Silent:
+    """A speaker that must not be asked."""
+
+    def say(self, request: jobs.SpeakRequest) -> records.SampleRecord:
+        raise AssertionError(f"asked for {request}")
+
+
+class _Scratch:
+    def __init__(self, root: Path) -> None:
+        self.name = str(root)
+
+
+def test_only_promoted_versions_of_the_projects_model_speak(project: Path) -> None:
+    with pytest.raises(PromotionError, match="Nothing is in production"):
+        say.resolve(f"models:/{NAME}@production", project)
+    promote.promote(RECIPE, project)
+    model = stores.models(stores.client(project))["step_0000010"]
+    registered.Registered(store.connect(runs.tracking(), project), NAME).register(model.model_id, {})
+    assert say.resolve(f"models:/{NAME}@production", project) == "1"
+    assert say.resolve(f"models:/{NAME}/1", project) == "1"
+    with pytest.raises(
+        PromotionError, match="models:/voicelathe/2 was never promoted; the journal knows versions 1"
+    ):
+        say.resolve(f"models:/{NAME}/2", project)
+    for other in ("models:/other@production", "voicelathe", f"models:/{NAME}@candidate"):
+        with pytest.raises(RequestError, match="give models:/voicelathe@production"):
+            say.resolve(other, project)
+
+
+def test_an_alias_moved_by_hand_does_not_speak(project: Path) -> None:
+    promote.promote(RECIPE, project)
+    promote.promote(RECIPE, project, "warmer", "step_0000020")
+    stores.client(project).set_registered_model_alias(NAME, "production", "1")
+    with pytest.raises(PromotionError, match="moved by hand"):
+        say.speak_production("Hello.", project / "out.wav", project, {})
+
+
+def test_a_voice_follows_its_project_to_another_place_and_refuses_when_it_is_gone(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configuration(files)
+    moved = files.rename(tmp_path / "moved")
+    with pytest.raises(CheckpointError, match="VOICELATHE_ROOT"):
+        voice.Voice.open(config)
+    monkeypatch.setenv(voice.ROOT, str(moved))
+    weights = moved / config["path"] / "lora_weights.safetensors"
+    weights.write_bytes(b"other")
+    with pytest.raises(CheckpointError, match=str(weights)):
+        voice.Voice.open(config)
+
+
+def test_two_configurations_are_never_one_identity(files: Path) -> None:
+    one = configuration(files)
+    assert voice.identity(one) == voice.identity(dict(one))
+    assert voice.identity(one) != voice.identity({**one, "seed": 43})
+    assert voice.identity(one) != voice.identity(configuration(files, "step_0000020"))
+
+
+@pytest.mark.slow
+def test_the_voice_in_production_speaks_a_sentence_into_a_file(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real worker with the real small base; the LoRA weights of the other tests are not of its architecture."""
+    import soundfile
+
+    monkeypatch.chdir(project)
+    promote.promote(RECIPE, project, "to hear it", "base")
+    said = say.speak_production(
+        "The lamp is on.", project / "out.wav", project, {"seed": 3, "max_seconds": 2.0}
+    )
+    samples, rate_hz = soundfile.read(said.path)
+    assert rate_hz == said.sample_rate_hz and 0 < len(samples) / rate_hz <= 2.2
+    again = say.speak_production(
+        "The lamp is on.", project / "two.wav", project, {"seed": 3, "max_seconds": 2.0}
+    )
+    assert again.path.read_bytes() == said.path.read_bytes(), "one seed is one take"
+
+
+@pytest.mark.slow
+def test_mlflows_own_server_speaks_with_the_promoted_version(project: Path) -> None:
+    import json
+    import urllib.request
+
+    import soundfile
+
+    promote.promote(RECIPE, project, "to hear it", "base")
+    port = stores.free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{NAME}@production"]
+    command += ["--env-manager", "local", "-p", str(port), "-h", "127.0.0.1"]
+    environment = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{project}/mlflow.db",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # it starts `uvicorn` by name
+    }
+    with (project / "serve.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=environment, cwd=project, start_new_session=True, stdout=log, stderr=log
+        )
+    try:
+        began = time.monotonic()
+        while not _answers(port):
+            assert process.poll() is None and time.monotonic() - began < 240, (
+                project / "serve.log"
+            ).read_text()
+            time.sleep(0.5)
+        body = {"dataframe_records": [{"text": "The lamp is on."}], "params": {"seed": 5, "max_seconds": 2.0}}
+        with urllib.request.urlopen(_invocation(port, body), timeout=240) as answer:
+            (row,) = json.load(answer)["predictions"]
+        print("first audio after", round(time.monotonic() - began, 1), "s")
+        samples, rate_hz = soundfile.read(io.BytesIO(base64.b64decode(row["wav_base64"])))
+        assert (
+            rate_hz == row["sample_rate_hz"]
+            and len(samples) > 0
+            and row["problem"] in ("", "runaway", "silent")
+        )
+    finally:
+        from voicelathe.tracking import ui
+
+        ui.stop(process)
+
+
+def _invocation(port: int, body: dict[str, Any]) -> Any:
+    import json
+    import urllib.request
+
+    address, header = f"http://127.0.0.1:{port}/invocations", {"Content-Type": "application/json"}
+    return urllib.request.Request(address, json.dumps(body).encode(), header)
+
+
+def _status(port: int, body: dict[str, Any]) -> int:
+    import urllib.request
+
+    with urllib.request.urlopen(_invocation(port, body), timeout=240) as answer:
+        return int(answer.status)
+
+
+def _answers(port: int) -> bool:
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False

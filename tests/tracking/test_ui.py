@@ -1,0 +1,156 @@
+"""`make ui`: on this machine only, nothing that runs code, and links that open where training runs are."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.factories import mlflow_stores as stores
+from tests.factories import runs
+from voicelathe.tracking import replay, ui
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+
+
+def test_the_server_listens_on_loopback_only_and_answers_to_no_other_name(tmp_path: Path) -> None:
+    command = ui.command("sqlite:////x/mlflow.db", tmp_path, 5001)
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert command[command.index("--allowed-hosts") + 1] == "127.0.0.1:5001,localhost:5001"
+
+
+def test_nothing_that_runs_code_is_switched_on() -> None:
+    environment = ui.environment()
+    assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+    assert environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+    assert environment["MLFLOW_ENABLE_ASSISTANT_SANDBOX"] == "true"
+    assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_with_a_server_of_your_own_only_links_are_printed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ui, "links", lambda origin, *_rest: {"runs": origin})
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://anna:hunter2@mlflow.example.org")
+    assert ui.serve(runs.tracking(), root) == 0
+    assert capsys.readouterr().out == "runs       https://mlflow.example.org\n"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, tracked_project: Path) -> Iterator[dict[str, str]]:
+    """`voicelathe ui` on two tracked runs; gives the links it prints."""
+    root = stores.copy_tracked(tracked_project, tmp_path_factory.mktemp("ui") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        runs.finished(root, "mini-full")
+        replay.mirror_all("mini-full", runs.tracking(), root)
+    code = f"""
+        from pathlib import Path
+        from tests.factories import runs
+        from voicelathe.tracking import ui
+        ui.serve(runs.tracking(), Path({str(root)!r}), {stores.free_port()})
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+    assert process.stdout is not None
+    links = {}
+    for line in process.stdout:
+        if "http" not in line:
+            break
+        name, _, link = line.rpartition(" ")
+        links[name.strip()] = link.strip()
+    yield links
+    process.send_signal(signal.SIGTERM)
+    process.wait(30)
+    time.sleep(0.2)
+    assert not ui.is_healthy(links["runs"].split("/#")[0]), "the server outlived the command"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM.exists():
+        pytest.skip("needs chromium (Debian: apt-get install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield opened
+        opened.close()
+
+
+def page(browser: Any, link: str) -> Any:
+    """A page in a fresh browser, as a first-time visitor sees it, with the assistant's panel closed."""
+    context = browser.new_context(viewport={"width": 1500, "height": 1400})
+    context.add_init_script(
+        "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');"
+        "localStorage.setItem('mlflow.assistant.panelOpen_v1', 'false');"
+    )
+    opened = context.new_page()
+    opened.goto(link)
+    return opened
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_the_links_open_the_machine_learning_view(served: dict[str, str], browser: Any) -> None:
+    opened = page(browser, served["runs"])
+    opened.get_by_text("2 matching runs").wait_for(timeout=30_000)
+    assert opened.get_by_text("Prompts").count() == 0, "this is the view for chat agents"
+    without = page(browser, served["runs"].partition("?")[0])
+    without.get_by_text("2 matching runs").wait_for(timeout=30_000)
+    assert without.get_by_text("Prompts").count() > 0, "the parameter makes no difference any more"
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_curves_of_both_runs_share_their_charts(served: dict[str, str], browser: Any) -> None:
+    opened = page(browser, served["curves"])
+    for title in ("train/loss_total", "train/grad_norm"):
+        opened.get_by_text(title, exact=True).first.wait_for(timeout=30_000)
+    legends = opened.get_by_text("(train/loss_total)")
+    assert legends.count() == 2, "both recipes are drawn in one chart"
+    headings = re.findall(r"^(\w+)\n\((\d+)\)$", opened.inner_text("body"), re.MULTILINE)
+    assert headings[:2] == [("train", "6"), ("val", "3")], "what matters most comes first"
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_a_sample_plays_on_the_runs_page(served: dict[str, str], browser: Any) -> None:
+    opened = page(browser, served["runs"])
+    opened.get_by_text("mini-lora-").first.click(timeout=30_000)
+    opened.get_by_text("Artifacts").first.click(timeout=30_000)
+    for name in ("samples", "step_0000040", "carrier-42.wav"):
+        opened.get_by_text(name, exact=True).first.click(timeout=30_000)
+    audio = opened.locator("audio")
+    audio.wait_for(timeout=30_000, state="attached")
+    opened.wait_for_timeout(2_000)
+    assert audio.evaluate("one => one.duration") == pytest.approx(1.0, abs=0.05)
+    assert audio.evaluate("one => one.play().then(() => !one.error)")
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_the_candidates_open_as_a_table(served: dict[str, str], browser: Any) -> None:
+    opened = page(browser, served["runs"])
+    opened.get_by_text("mini-lora-").first.click(timeout=30_000)
+    opened.get_by_text("Artifacts").first.click(timeout=30_000)
+    for name in ("tables", "candidates.json"):
+        opened.get_by_text(name, exact=True).first.click(timeout=30_000)
+    opened.get_by_text("View as table").wait_for(timeout=30_000)
+    opened.get_by_text("step_0000040@1").wait_for(timeout=30_000)
