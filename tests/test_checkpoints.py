@@ -1,0 +1,105 @@
+"""Committed directories: whole and verifiable, or absent; what is broken is set aside, never deleted, never loaded."""
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import torch
+
+from voicelathe import checkpoints
+from voicelathe.errors import CheckpointError, DiskFull
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def commit(root: Path, name: str = "step_0000001", value: float = 1.0) -> Path:
+    draft = checkpoints.Draft(root / name)
+    draft.tensors("weights.safetensors", {"w": torch.full((8, 8), value)})
+    draft.json("config.json", {"rank": 8})
+    return draft.commit({"step": 1})
+
+
+def test_a_committed_directory_verifies_and_knows_its_size(tmp_path: Path) -> None:
+    directory = commit(tmp_path)
+    assert checkpoints.verify(directory)["step"] == 1
+    assert checkpoints.size_bytes(directory) == sum(
+        (directory / name).stat().st_size for name in ("weights.safetensors", "config.json")
+    )
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "config.json"])
+def test_one_flipped_bit_is_found_and_the_file_named(tmp_path: Path, name: str) -> None:
+    path = commit(tmp_path) / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=f"{name}: sha256 is"):
+        checkpoints.verify(path.parent)
+
+
+def test_a_missing_and_an_extra_file_are_named(tmp_path: Path) -> None:
+    directory = commit(tmp_path)
+    (directory / "extra.bin").write_bytes(b"x")
+    with pytest.raises(CheckpointError, match=r"extra\.bin is not in the manifest"):
+        checkpoints.verify(directory)
+    (directory / "extra.bin").unlink()
+    (directory / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"config\.json is missing"):
+        checkpoints.verify(directory)
+
+
+def test_other_weights_under_the_same_name_are_refused(tmp_path: Path) -> None:
+    expected = checkpoints.identity(commit(tmp_path / "a"))
+    other = commit(tmp_path / "b", value=2.0)
+    with pytest.raises(CheckpointError, match="These are other weights"):
+        checkpoints.verify(other, expected)
+
+
+def test_committing_the_same_again_keeps_what_is_there_and_different_bytes_are_set_aside(
+    tmp_path: Path,
+) -> None:
+    first = commit(tmp_path)
+    born = first.stat().st_ino
+    assert commit(tmp_path).stat().st_ino == born
+    commit(tmp_path, value=3.0)
+    assert first.stat().st_ino != born
+    assert (tmp_path / "quarantine" / "step_0000001.0").stat().st_ino == born
+
+
+def test_the_newest_whole_directory_wins_and_broken_ones_go_to_quarantine(tmp_path: Path) -> None:
+    commit(tmp_path, "state_0000001")
+    newer = commit(tmp_path, "state_0000002")
+    (newer / "config.json").write_text("{}")
+    found = checkpoints.newest_verified(tmp_path, "state_")
+    assert found is not None and found.name == "state_0000001"
+    assert (tmp_path / "quarantine" / "state_0000002.0").is_dir()
+
+
+def test_what_a_killed_writer_left_is_swept_and_never_taken_for_a_checkpoint(tmp_path: Path) -> None:
+    draft = checkpoints.Draft(tmp_path / "step_0000002")
+    draft.tensors("weights.safetensors", {"w": torch.ones(4)})
+    assert not (tmp_path / "step_0000002").exists() and checkpoints.newest_verified(tmp_path, "step_") is None
+    checkpoints.sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_refused_before_the_first_byte_and_the_previous_checkpoint_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    previous = commit(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(10, 9, 1))
+    with pytest.raises(DiskFull, match="The previous checkpoint is intact"):
+        commit(tmp_path, "step_0000002")
+    checkpoints.verify(previous)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_0000001"]
+
+
+def test_a_link_is_the_same_file_and_is_listed_like_any_other(tmp_path: Path) -> None:
+    source = tmp_path / "tokenizer.json"
+    source.write_text("{}")
+    draft = checkpoints.Draft(tmp_path / "step_0000001")
+    draft.link("nested/tokenizer.json", source)
+    directory = draft.commit({})
+    assert (directory / "nested/tokenizer.json").stat().st_ino == source.stat().st_ino
+    assert set(checkpoints.verify(directory)["files"]) == {"nested/tokenizer.json"}

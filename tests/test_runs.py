@@ -1,0 +1,80 @@
+"""A recipe's run from the parent's side: which checkpoints there will be, what is a candidate, when preflight says no."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from tests.factories import training
+from voicelathe import params, records, runs
+from voicelathe.train import batches
+
+RECIPE = params.load().recipes["mini-lora"]
+
+
+def step(number: int, total: float) -> records.StepRecord:
+    return records.StepRecord(number, {"diff": total, "stop": 0.0}, total, 1.0, 1e-3, ["a"])
+
+
+def sample(candidate: str, number: int, problem: str | None) -> records.SampleRecord:
+    return records.SampleRecord(
+        candidate, number, 1.0, "x", "text", 1, None, None, 1.0, -3.0, -20.0, True, problem
+    )
+
+
+def test_every_multiple_and_the_last_step_are_kept_and_no_step_twice() -> None:
+    assert runs.checkpoint_steps(training.train_settings(steps=10, every=4)) == [4, 8, 10]
+    assert runs.checkpoint_steps(training.train_settings(steps=8, every=4)) == [4, 8]
+
+
+def test_the_base_is_one_candidate_whatever_the_strengths() -> None:
+    index = [
+        records.CheckpointRecord(0, "base", "b", 1, "x"),
+        records.CheckpointRecord(5, "lora", "c", 1, "y"),
+    ]
+    names = [ref.candidate.name for ref in runs.candidates(index, [0.35, 1.0])]
+    assert names == ["base", "step_0000005@0.35", "step_0000005@1"]
+
+
+def test_preflight_says_no_when_the_loss_explodes_or_a_checkpoint_says_nothing() -> None:
+    assert runs._failures([step(1, 2.0), step(2, 2.1)], [sample("step_2", 2, "runaway")]) == []
+    assert runs._failures([step(1, 2.0), step(2, 4.1)], [])[0].startswith("loss_exploded")
+    assert runs._failures([step(1, 2.0), step(2, 1.9)], [sample("step_2", 2, "silent")])[0].startswith(
+        "silent_speech"
+    )
+    assert runs._failures([step(1, 2.0), step(2, 1.9)], [sample("base", 0, "silent")]) == []
+
+
+def test_preflight_says_no_when_the_disk_cannot_hold_every_checkpoint() -> None:
+    index = [
+        records.CheckpointRecord(0, "base", "b", 1, "x"),
+        records.CheckpointRecord(2, "full", "c", 1, "y"),
+    ]
+    assert runs._disk(RECIPE, index) == []
+    greedy = replace(RECIPE, preflight=replace(RECIPE.preflight, min_free_disk_gib=1e9))
+    assert runs._disk(greedy, index)[0].startswith("disk")
+
+
+@pytest.mark.parametrize("clips,per_step", [(10, 4), (7, 7), (5, 8)])
+def test_every_clip_is_seen_once_before_any_is_seen_twice(clips: int, per_step: int) -> None:
+    names = [f"c{number}" for number in range(clips)]
+    stream = [
+        name for number in range(1, 4 * clips) for name in batches.clips_of_step(names, number, per_step, 1)
+    ]
+    for start in range(0, 3 * clips, clips):
+        assert sorted(stream[start : start + clips]) == sorted(names)
+
+
+def test_the_order_of_the_manifest_does_not_matter_to_the_order_of_training() -> None:
+    names = [f"c{number}" for number in range(9)]
+    assert batches.clips_of_step(names, 3, 4, 1) == batches.clips_of_step(names[::-1], 3, 4, 1)
+
+
+def test_the_learning_rate_warms_up_peaks_and_ends_at_zero() -> None:
+    rates = [batches.learning_rate(number, 100, 10, 1.0) for number in range(1, 101)]
+    assert (
+        rates[0] == pytest.approx(0.1)
+        and max(rates) == rates[9] == 1.0
+        and rates[-1] == pytest.approx(0.0, abs=1e-12)
+    )
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates[9:]))
