@@ -160,3 +160,23 @@ def test_adapters_sit_on_exactly_the_linears_that_upstream_s_lora_wraps(scope: l
         set(adapters.inject(loaded.core, lora, families.find("voxcpm2").adapter_targets(loaded, scope), 0))
         == wrapped
     )
+
+
+@pytest.mark.parametrize("mode", ["full", "lora"])
+def test_bf16_autocast_over_fp32_weights_runs_and_stays_near_fp32(mode: str) -> None:
+    """The recipes for a GPU compute in bf16; the CPU's autocast stands in for it."""
+    loaded = load()
+    if mode == "lora":
+        with_adapters(loaded)
+    pack = voxcpm_packed.pack(
+        *(list(column) for column in zip(*clips(loaded.core), strict=True)), torch.device("cpu")
+    )
+    noise = voxcpm_packed.draw(pack, [1, 2, 3, 4], 0.1, "log-norm", None)
+    exact = voxcpm_packed.losses(loaded.core, pack, noise, True)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = voxcpm_packed.losses(loaded.core, pack, noise, True)
+    (rough["diff"] + rough["stop"]).mean().backward()
+    moved = [p for p in loaded.core.parameters() if p.requires_grad]
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in moved)
+    assert torch.allclose(rough["diff"], exact["diff"], rtol=0.02)
+    assert torch.allclose(rough["stop"], exact["stop"], rtol=0.02)

@@ -274,3 +274,16 @@ def test_weight_decay_falls_on_matrices_only() -> None:
     names = {name for name, parameter in plan.trainable.items() if id(parameter) in decayed}
     assert not [name for name in names if "norm" in name or name.endswith("bias") or "special_token" in name]
     assert "base_lm.layers.0.self_attn.q_proj.weight" in names
+
+
+def test_a_clip_meets_new_noise_at_every_step(corpus: Path, tmp_path: Path) -> None:
+    train = replace(
+        training.train_settings("full", steps=2, every=2),
+        learning_rate=1e-12,
+        clips_per_step=12,
+        clips_per_pass=12,
+    )
+    loop.run(training.train_job(corpus, tmp_path / "run", train), quiet)
+    first, second = records.read(tmp_path / "run" / "steps.jsonl", records.StepRecord)
+    assert sorted(first.clip_ids) == sorted(second.clip_ids)
+    assert abs(first.total - second.total) > 1e-4
