@@ -90,3 +90,18 @@ def _append_slowly(root: Path, version: str) -> None:
     with journal.locked(root) as book:
         time.sleep(0.02)
         book.append(DONE, "promote", promotion(version))
+
+
+def test_readers_without_the_lock_never_meet_half_a_change(tmp_path: Path) -> None:
+    write(tmp_path, (DONE, promotion("0")))
+    writer = multiprocessing.get_context("fork").Process(target=_append_many, args=(tmp_path, 60))
+    writer.start()
+    lengths = []
+    while writer.is_alive():
+        lengths.append(len(journal.read(tmp_path)))
+    assert lengths == sorted(lengths) and len(set(lengths)) > 5
+
+
+def _append_many(root: Path, number: int) -> None:
+    for version in range(number):
+        write(root, (DONE, promotion(str(version))))

@@ -152,7 +152,7 @@ def in_a_process(root: Path, uri: str, body: str) -> tuple[float, str]:
 TRAIN = "began = time.monotonic()\n        with Mirror(runs.tracking(), run, root) as mirror: slowest = train(root, run, pause_s=0.02)\n        print('slowest', slowest, 'total', time.monotonic() - began, 'degraded', mirror.degraded)"
 
 
-@pytest.mark.parametrize("outage", ["refused", "black hole"])
+@pytest.mark.parametrize("outage", [pytest.param("refused", marks=pytest.mark.slow), "black hole"])
 def test_an_outage_costs_the_training_nothing_and_loses_nothing(
     root: Path, run: RunRecord, outage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

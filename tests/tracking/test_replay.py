@@ -1,6 +1,7 @@
 """`track`: everything local is in MLflow afterwards, once, however often it is repeated."""
 
 import json
+import shutil
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -58,9 +59,9 @@ def test_a_second_replay_adds_nothing_and_returns_the_same(root: Path) -> None:
     assert files(root) == kept
 
 
-def test_what_is_returned_holds_no_ids_and_no_dates(root: Path) -> None:
+def test_what_is_returned_holds_no_ids_and_no_dates(root: Path, empty_database: Path) -> None:
     first = track(root)
-    (root / "mlflow.db").unlink()
+    shutil.copy(empty_database, root / "mlflow.db")
     assert track(root) == first, "another store, another time, the same record"
     run = stores.only_run(stores.client(root))
     text = json.dumps(first)
@@ -233,8 +234,6 @@ def test_two_recipes_with_equal_settings_are_two_runs(root: Path) -> None:
 
 
 def copy_recipe(root: Path, name: str) -> None:
-    import shutil
-
     shutil.copytree(root / "runs" / RECIPE, root / "runs" / name)
     run = digest.read_json(root / layout.run(name, "run.json"))
     digest.write_json(root / layout.run(name, "run.json"), {**run, "recipe": name})

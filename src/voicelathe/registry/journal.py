@@ -6,6 +6,7 @@ versions may be in production. The file is rewritten whole and renamed: a line i
 """
 
 import fcntl
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,24 +81,24 @@ def locked(root: Path) -> Iterator[Book]:
 def read(root: Path) -> list[Entry]:
     """The whole journal. Raises PromotionError naming the first line that was changed, removed or added by hand."""
     path = root / FILE
-    if not path.is_file():
-        return []
-    try:
-        entries = records.read(path, Entry)
-    except RecordError as problem:
-        raise PromotionError(
-            f"{problem} The journal is append-only; restore it: git checkout {FILE}"
-        ) from None
-    expected = ORIGIN
-    for number, (entry, line) in enumerate(
-        zip(entries, path.read_bytes().splitlines(keepends=True), strict=True), 1
-    ):
+    lines = (
+        path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    )  # once: it may be replaced any time
+    entries: list[Entry] = []
+    for number, line in enumerate(lines, 1):
+        expected = entries[-1].sha256 if entries else ORIGIN
+        try:
+            entry = records.from_json(Entry, json.loads(line), f"{FILE}:{number}")
+        except (RecordError, ValueError) as problem:
+            raise PromotionError(
+                f"{FILE}:{number}: not a line of the journal ({problem}). It is append-only; restore it: git checkout {FILE}"
+            ) from None
         if entry.number != number or entry.previous != expected or entry.line != line:
             raise PromotionError(
                 f"{FILE}:{number}: the line before has sha256 {expected}, this one follows {entry.previous}. "
                 f"The journal was edited; restore it: git checkout {FILE}"
             )
-        expected = entry.sha256
+        entries.append(entry)
     return entries
 
 
