@@ -3,11 +3,13 @@
 import sys
 from collections.abc import Callable
 
+from voicelathe import runner
 from voicelathe.errors import VoiceLatheError
 
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage; a VoiceLatheError goes to stderr without a traceback and the exit code is 1."""
+    runner.die_with_parent()
     try:
         main()
     except VoiceLatheError as problem:

@@ -140,7 +140,6 @@ class Worker:
 
 @contextmanager
 def _started(job: jobs.Job, label: str) -> Iterator[Worker]:
-    _die_with_parent()
     worker = Worker(job, label)
     try:
         yield worker
@@ -166,8 +165,8 @@ def _environment(threads: int) -> dict[str, str]:
     return {**kept, **fixed}
 
 
-def _die_with_parent() -> None:
-    """End this stage when the process that started it dies, so that a killed `dvc` leaves no stage behind."""
+def die_with_parent() -> None:
+    """For stages only, never for a user's own program that serves a voice: end this process when the process that started it dies, so that a killed `dvc` leaves no stage behind."""
     ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
 
 

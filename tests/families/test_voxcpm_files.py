@@ -56,7 +56,6 @@ def test_the_real_model_has_577_tensors() -> None:
     assert len(voxcpm_config.tensor_names(real)) == 577
 
 
-@pytest.mark.skipif(not EMBEDDED.is_dir(), reason="the embedded base is not made yet")
 def test_the_embedded_base_is_whole_and_pinned() -> None:
     from voicelathe import params
 
