@@ -29,7 +29,7 @@ repro: setup ## raw manifest -> audited data -> two fine-tuned voices -> selecti
 	@dvc repro -k; code=$$?; voicelathe summary || code=$$?; exit $$code
 
 test: setup ## the default tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-all: setup ## everything but what needs a GPU or upstream checkouts
 	$(BIN)/python -m pytest -m 'not gpu and not needs_upstream'

@@ -179,9 +179,10 @@ def _as_error(values: dict[str, Any], phase: dict[str, Any], worker: Worker) -> 
 
 
 def stop_with_exit_code() -> None:
-    """Turn SIGTERM into SystemExit, so that the worker is ended in order."""
+    """Turn SIGTERM into SystemExit, so that the worker is ended in order; a second one does not disturb that."""
 
     def leave(_number: int, _frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise SystemExit(143)
 
     signal.signal(signal.SIGTERM, leave)

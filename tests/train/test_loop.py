@@ -226,6 +226,24 @@ def test_sigterm_saves_at_the_step_boundary_and_exits_143(corpus: Path, tmp_path
     assert resume.digest_step(lines[-1]) == int(state.name.removeprefix("state_")) >= 3
 
 
+def test_a_second_sigterm_does_not_prevent_the_save(corpus: Path, tmp_path: Path) -> None:
+    """A killed parent with several threads sends the death signal more than once."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def kill_twice(kind: str, values: dict[str, Any]) -> None:
+        if kind == jobs.PHASE and values["step"] == 2 and values["name"] in ("forward", "backward"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    job = training.train_job(corpus, tmp_path / "run", training.train_settings("lora", steps=4, every=4))
+    try:
+        with pytest.raises(SystemExit) as left:
+            loop.run(job, kill_twice)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert left.value.code == loop.STOPPED
+    assert [state.name for state in (tmp_path / "run").glob("state_*")] == ["state_0000002"]
+
+
 def test_a_clip_that_is_not_a_number_stops_the_run_by_name_before_any_update(
     corpus: Path, tmp_path: Path
 ) -> None:

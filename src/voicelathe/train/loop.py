@@ -191,8 +191,8 @@ def _stop_on_sigterm() -> _Flag:
     flag = _Flag()
 
     def handle(_number: int, _frame: Any) -> None:
-        if flag.raised:
-            raise SystemExit(STOPPED)
+        # More than one may arrive: when a parent with several threads is killed, the kernel sends the death signal as each
+        # of them goes, because the child passes from thread to thread. Who cannot wait for the step sends SIGKILL.
         flag.raised = True
 
     signal.signal(signal.SIGTERM, handle)
