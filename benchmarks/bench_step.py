@@ -21,6 +21,7 @@ from pretrain import random_base
 from tests.families import upstream_voxcpm as upstream
 from voicelathe import families, rng, settings
 from voicelathe.families import voxcpm_packed
+from voicelathe.families.base import Recompute
 from voicelathe.train import adapters
 
 CLIPS = [
@@ -87,7 +88,7 @@ def measure(model: Any, codec: Any, parameters: list[torch.nn.Parameter], mode: 
             ((difference + stop) / len(texts)).backward()
         update()
 
-    def ours(recompute: bool) -> None:
+    def ours(recompute: Recompute) -> None:
         pack = voxcpm_packed.pack(texts, latents, [None] * len(texts), torch.device("cpu"))
         noise = voxcpm_packed.draw(
             pack, [rng.key(0, "bench", n) for n in range(len(texts))], 0.1, "log-norm", None
@@ -99,8 +100,8 @@ def measure(model: Any, codec: Any, parameters: list[torch.nn.Parameter], mode: 
     cases = {
         "upstream, audio encoded in the loop": lambda: theirs(True),
         "upstream, latents given": lambda: theirs(False),
-        "ours, packed": lambda: ours(False),
-        "ours, packed, activations recomputed": lambda: ours(True),
+        "ours, packed": lambda: ours("none"),
+        "ours, packed, activations recomputed": lambda: ours("all"),
     }
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     return table.rows(

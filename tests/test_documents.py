@@ -185,6 +185,7 @@ def test_a_shipped_recipe_validates_in_the_shipped_params(path: Path) -> None:
 
 def test_one_recipe_is_shipped_for_each_base_and_mode() -> None:
     found = {path.stem: params.read_yaml(path)["recipes"][path.stem]["train"]["mode"] for path in RECIPES}
+    assert found.pop("voxcpm2-full-reference") == "full", "the published run's memory stack, to compare with"
     assert found == {f"{base}-{mode}": mode for base in ("voxcpm2", "mini") for mode in ("lora", "full")}
 
 
@@ -199,7 +200,9 @@ def test_a_recipe_explains_its_knobs_and_says_what_was_not_run(path: Path) -> No
         assert len(knobs) == 3 and all("#" in line for line in knobs)
 
 
-@pytest.mark.parametrize("mode, rate, rank", [("lora", 1e-4, 32), ("full", 1e-5, None)])
+@pytest.mark.parametrize(
+    "mode, rate, rank", [("lora", 1e-4, 32), ("full", 1e-5, None), ("full-reference", 1e-5, None)]
+)
 def test_the_recipes_of_voxcpm_2_are_the_published_ones(mode: str, rate: float, rank: int | None) -> None:
     name = f"voxcpm2-{mode}"
     tree = params.read_yaml(ROOT / "params.yaml")
@@ -216,5 +219,7 @@ def test_the_recipes_of_voxcpm_2_are_the_published_ones(mode: str, rate: float, 
     )
     assert (train.lora.rank if train.lora else None) == rank
     assert train.weight_decay == 0.01
-    if mode == "full":
-        assert (train.optimizer, train.activation_checkpointing) == ("paged_adamw8bit", True)
+    if mode != "lora":
+        assert (train.optimizer, train.activation_checkpointing) == ("paged_adamw8bit", "all")
+        assert train.weights == ("fp32" if mode == "full-reference" else "bf16_split16")
+        assert train.autocast == (mode == "full-reference")

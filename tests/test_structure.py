@@ -31,7 +31,7 @@ RANKS = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()
 DOORS = {  # heavy tool -> the only files that may import it, as patterns below src/voicelathe
     "mlflow": ["tracking.py", "tracking/**", "registry/serving_model.py"],
     "great_expectations": ["data/gate.py"],
-    "bitsandbytes": ["train/memory.py"],
+    "bitsandbytes": ["train/adamw8bit.py"],
     "peft": ["train/adapters.py"],
     "voxcpm": ["families/voxcpm*.py"],
     "torchaudio": ["families/torchaudio_shim.py"],

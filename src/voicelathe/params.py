@@ -125,10 +125,37 @@ def _recipe_contradictions(where: str, one: settings.Recipe, params: settings.Pa
         yield f"{where}.train.checkpoint_every = {train.checkpoint_every}: no checkpoint before steps ({train.steps}) is over"
     if train.autocast and params.machine.device == "cpu":
         yield f"{where}.train.autocast = true: upstream's autocast is for CUDA; set it to false with machine.device: cpu"
+    yield from _memory_contradictions(f"{where}.train", train)
     if train.mode == "lora" and not one.evaluate.lora_scales:
         yield f"{where}.evaluate.lora_scales = []: an adapter needs at least one strength, for example [1.0]"
     if len({line.id for line in one.listen.lines}) < len(one.listen.lines):
         yield f"{where}.listen.lines: every line needs its own id"
+
+
+def _memory_contradictions(where: str, train: settings.Train) -> Iterator[str]:
+    """Stacks that would train wrongly, or that say one thing twice."""
+    eight_bit = train.optimizer != "adamw"
+    if train.mode == "full" and train.weights == "bf16":
+        yield (
+            f"{where}.weights = 'bf16': with mode: full most updates would be lost, being smaller than half the distance between two "
+            "bf16 numbers. Set bf16_split16 (exact), bf16_split8 or bf16_stochastic"
+        )
+    if train.mode == "lora" and train.weights not in ("fp32", "bf16"):
+        yield f"{where}.weights = {train.weights!r}: the base of an adapter is frozen and needs no master; set bf16"
+    if train.mode == "full" and train.weights not in ("fp32", "bf16") and not eight_bit:
+        yield f"{where}.optimizer = {train.optimizer!r}: bf16 weights are updated by the 8-bit kernels; set adamw8bit or paged_adamw8bit"
+    if train.autocast and train.weights != "fp32":
+        yield f"{where}.autocast = true: bf16 weights compute in bf16 anyway; set it to false"
+    if train.gradient_release:
+        if train.max_grad_norm is not None:
+            yield (
+                f"{where}.max_grad_norm = {train.max_grad_norm}: with gradient_release the global norm is known only after the update; "
+                "set it to null, or gradient_release to false"
+            )
+        if train.mode == "lora" or not eight_bit:
+            yield f"{where}.gradient_release = true: for mode: full with an 8-bit optimizer; elsewhere gradients are small or stay"
+        if train.clips_per_pass != train.clips_per_step:
+            yield f"{where}.gradient_release = true: a step must be one pass; set clips_per_pass to clips_per_step ({train.clips_per_step})"
 
 
 def _regex(where: str, pattern: str, groups: int) -> Iterator[str]:

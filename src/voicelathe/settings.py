@@ -146,7 +146,24 @@ class Lora(_Closed):
 
 @dataclass(frozen=True)
 class Train(_Closed):
-    """One run. This whole section is part of the run digest."""
+    """One run. This whole section is part of the run digest. docs/memory.md has what each choice costs in bytes.
+
+    optimizer: `adamw` keeps two fp32 moments (8 bytes a trained parameter), `adamw8bit` two 8-bit ones (2 bytes, Dettmers et
+    al., 2022), `paged_adamw8bit` the same in memory that the driver moves to the host when the card is full.
+
+    weights: how weights lie on the device.
+    `fp32`: 4 bytes, gradients 4 bytes; with `autocast` the forward makes bf16 copies besides (upstream's way, the reference).
+    `bf16` (mode: lora): the frozen base in bf16, the adapter in fp32.
+    `bf16_split16`, `bf16_split8` (mode: full): bf16 weights and the 16 or 8 bits that are missing to an fp32 or 24-bit master,
+    on which the update is computed: exact, or with the last bit rounded stochastically. 4 or 3 bytes, gradients 2.
+    `bf16_stochastic` (mode: full): bf16 weights alone; each update is rounded up or down with the probability that makes it
+    right on average. 2 bytes, gradients 2.
+    Plain bf16 updates do not exist here: at a learning rate of 1e-5, 70 to 92 % of them are smaller than half the distance to
+    the next bf16 number, and nearest rounding drops those.
+
+    gradient_release: a gradient is used and freed as soon as backward has made it, so gradients never lie there together
+    (2 bytes a parameter less). The global norm is known only afterwards: it is recorded, and nothing is clipped.
+    """
 
     mode: Literal["lora", "full"]
     steps: Positive
@@ -155,11 +172,13 @@ class Train(_Closed):
     checkpoint_every: Positive
     learning_rate: PositiveFloat
     warmup_steps: Annotated[int, Ge(0)]
-    weight_decay: Annotated[float, Ge(0)]
-    max_grad_norm: PositiveFloat
-    optimizer: Literal["adamw", "paged_adamw8bit"]
-    activation_checkpointing: bool
-    autocast: bool  # bf16 compute over fp32 weights, the upstream way; only on cuda
+    weight_decay: Annotated[float, Ge(0)]  # of the weights of linear layers only
+    max_grad_norm: PositiveFloat | None  # of all gradients together; null: recorded, not clipped
+    optimizer: Literal["adamw", "adamw8bit", "paged_adamw8bit"]
+    weights: Literal["fp32", "bf16", "bf16_split16", "bf16_split8", "bf16_stochastic"]
+    gradient_release: bool
+    activation_checkpointing: Literal["none", "decoder", "all"]  # which blocks are computed again in backward
+    autocast: bool  # bf16 arithmetic over fp32 weights, upstream's way; only on cuda
     lora: Lora | None  # null for mode: full
 
 

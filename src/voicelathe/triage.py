@@ -11,7 +11,7 @@ from typing import Any
 
 CLASSES = {
     "activations": (
-        "train.activation_checkpointing: true; then a smaller train.clips_per_pass; then a lower audit.max_duration_s",
+        "train.activation_checkpointing: all; then a smaller train.clips_per_pass; then a lower audit.max_duration_s",
         "an 8-bit or paged optimizer (its state does not exist yet)",
     ),
     "gradients": (

@@ -43,7 +43,9 @@ def run(recipe: str = RECIPE, seed: int = 7, steps: int = 60) -> RunRecord:
         weight_decay=0.01,
         max_grad_norm=1.0,
         optimizer="adamw",
-        activation_checkpointing=False,
+        weights="fp32",
+        gradient_release=False,
+        activation_checkpointing="none",
         autocast=False,
         lora=settings.Lora(16, 16.0, 0.0, ["lm"]),
     )
@@ -173,7 +175,13 @@ def steps(num: int) -> list[StepRecord]:
         parts = {"diff": round(0.8 + float(fall), 6), "stop": round(0.05 + float(fall) / 5, 6)}
         rows.append(
             StepRecord(
-                step, parts, sum(parts.values()), 1.0 + float(fall), 0.002 * min(1.0, step / 5), ["clip-00-0"]
+                step,
+                parts,
+                sum(parts.values()),
+                1.0 + float(fall),
+                {"lm": 1.0},
+                0.002 * min(1.0, step / 5),
+                ["clip-00-0"],
             )
         )
     return rows

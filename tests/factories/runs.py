@@ -186,7 +186,13 @@ def journals(last: int, first: int = 1, of: int = 60) -> tuple[list[StepRecord],
         parts = {"diff": 0.8 + fall, "stop": 0.05 + fall / 5}
         rows.append(
             StepRecord(
-                step, parts, sum(parts.values()), 1.0 + fall, 0.002 * min(1.0, step / 5), ["train-000"]
+                step,
+                parts,
+                sum(parts.values()),
+                1.0 + fall,
+                {"lm": 1.0 + fall},
+                0.002 * min(1.0, step / 5),
+                ["train-000"],
             )
         )
         timings.append(StepTiming(step, 0.25, 32.0))

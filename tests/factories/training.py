@@ -64,11 +64,12 @@ def target() -> jobs.Target:
 
 
 def train_settings(
-    mode: str = "lora", steps: int = 6, every: int = 2, optimizer: str = "adamw"
+    mode: str = "lora", steps: int = 6, every: int = 2, optimizer: str = "adamw", weights: str = "fp32"
 ) -> settings.Train:
     return settings.Train(
         mode=mode, steps=steps, clips_per_step=4, clips_per_pass=2, checkpoint_every=every, learning_rate=0.01, warmup_steps=1,
-        weight_decay=0.01, max_grad_norm=1.0, optimizer=optimizer, activation_checkpointing=False, autocast=False,
+        weight_decay=0.01, max_grad_norm=1.0, optimizer=optimizer, weights=weights, gradient_release=False,
+        activation_checkpointing="none", autocast=False,
         lora=LORA if mode == "lora" else None,
     )  # fmt: skip
 

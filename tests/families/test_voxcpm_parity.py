@@ -10,6 +10,7 @@ from torch import Tensor
 from tests.families import upstream_voxcpm as upstream
 from voicelathe import families, settings
 from voicelathe.families import voxcpm_packed
+from voicelathe.families.base import Recompute
 from voicelathe.train import adapters
 
 BASE = Path("data/bases/voxcpm2-mini")
@@ -69,10 +70,10 @@ def with_adapters(loaded: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", ["full", "lora"])
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("recompute", ["none", "decoder", "all"])
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2), (1,)])
 def test_loss_and_every_gradient_equal_upstream_s_forward(
-    mode: str, recompute: bool, order: tuple[int, ...]
+    mode: str, recompute: Recompute, order: tuple[int, ...]
 ) -> None:
     loaded = load()
     if mode == "lora":
@@ -108,7 +109,7 @@ def test_a_clip_has_the_same_loss_whoever_is_packed_beside_it() -> None:
         )
         noise = voxcpm_packed.draw(pack, [keys[number] for number in order], 0.1, "log-norm", None)
         with torch.no_grad():
-            return voxcpm_packed.losses(loaded.core, pack, noise, False)["diff"].tolist()
+            return voxcpm_packed.losses(loaded.core, pack, noise, "none")["diff"].tolist()
 
     together, alone = per_clip([2, 0, 3, 1]), [per_clip([number])[0] for number in (2, 0, 3, 1)]
     assert together == pytest.approx(alone, abs=1e-6)
@@ -172,9 +173,9 @@ def test_bf16_autocast_over_fp32_weights_runs_and_stays_near_fp32(mode: str) -> 
         *(list(column) for column in zip(*clips(loaded.core), strict=True)), torch.device("cpu")
     )
     noise = voxcpm_packed.draw(pack, [1, 2, 3, 4], 0.1, "log-norm", None)
-    exact = voxcpm_packed.losses(loaded.core, pack, noise, True)
+    exact = voxcpm_packed.losses(loaded.core, pack, noise, "all")
     with torch.autocast("cpu", torch.bfloat16):
-        rough = voxcpm_packed.losses(loaded.core, pack, noise, True)
+        rough = voxcpm_packed.losses(loaded.core, pack, noise, "all")
     (rough["diff"] + rough["stop"]).mean().backward()
     moved = [p for p in loaded.core.parameters() if p.requires_grad]
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in moved)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from tests.factories import training
 from voicelathe import checkpoints, digest, families, jobs, records
 from voicelathe.errors import CheckpointError, WorkerError
-from voicelathe.train import loop, memory, resume
+from voicelathe.train import loop, memory, precision, resume
 
 
 @pytest.fixture(scope="module")
@@ -109,12 +109,12 @@ def test_two_passes_of_two_clips_are_one_pass_of_four(corpus: Path, tmp_path: Pa
     assert [step.grad_norm for step in two] == pytest.approx([step.grad_norm for step in one], rel=1e-4)
 
 
-@pytest.mark.parametrize("mode", ["lora", "full"])
-def test_recomputing_activations_changes_no_loss(corpus: Path, tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize("mode, which", [("lora", "all"), ("full", "decoder"), ("full", "all")])
+def test_recomputing_activations_changes_no_loss(corpus: Path, tmp_path: Path, mode: str, which: str) -> None:
     train = training.train_settings(mode, steps=3, every=3)
     loop.run(training.train_job(corpus, tmp_path / "off", train), quiet)
     loop.run(
-        training.train_job(corpus, tmp_path / "on", replace(train, activation_checkpointing=True)), quiet
+        training.train_job(corpus, tmp_path / "on", replace(train, activation_checkpointing=which)), quiet
     )
     off, on = (records.read(tmp_path / name / "steps.jsonl", records.StepRecord) for name in ("off", "on"))
     assert [step.total for step in off] == pytest.approx([step.total for step in on], rel=1e-6)
@@ -125,19 +125,28 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(
-    "mode,optimizer",
+    "mode, optimizer, weights",
     [
-        ("full", "paged_adamw8bit"),
+        ("full", "paged_adamw8bit", "bf16_split8"),
         *(
-            pytest.param(*pair, marks=pytest.mark.slow)
-            for pair in [("lora", "adamw"), ("full", "adamw"), ("lora", "paged_adamw8bit")]
+            pytest.param(*stack, marks=pytest.mark.slow)
+            for stack in [
+                ("lora", "adamw", "fp32"),
+                ("lora", "paged_adamw8bit", "fp32"),
+                ("lora", "adamw", "bf16"),
+                ("full", "adamw", "fp32"),
+                ("full", "adamw8bit", "fp32"),
+                ("full", "paged_adamw8bit", "fp32"),
+                ("full", "adamw8bit", "bf16_split16"),
+                ("full", "adamw8bit", "bf16_stochastic"),
+            ]
         ),
     ],
 )
 def test_a_run_that_was_interrupted_anywhere_ends_with_identical_bytes(
-    corpus: Path, tmp_path: Path, mode: str, optimizer: str
+    corpus: Path, tmp_path: Path, mode: str, optimizer: str, weights: str
 ) -> None:
-    train = training.train_settings(mode, steps=5, every=2, optimizer=optimizer)
+    train = training.train_settings(mode, steps=5, every=2, optimizer=optimizer, weights=weights)
     loop.run(training.train_job(corpus, tmp_path / "whole", train), quiet)
     phases = [
         ("forward", 1),
@@ -161,11 +170,14 @@ def test_a_run_that_was_interrupted_anywhere_ends_with_identical_bytes(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("forgotten", ["optimizer", "parameters"])
+@pytest.mark.parametrize("forgotten", ["optimizer", "parameters", "master", "rounding"])
 def test_the_resume_test_would_notice_forgotten_state(
     corpus: Path, tmp_path: Path, forgotten: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = training.train_settings("full", steps=4, every=2)
+    if forgotten in ("master", "rounding"):
+        weights = "bf16_split16" if forgotten == "master" else "bf16_stochastic"
+        train = replace(train, optimizer="adamw8bit", weights=weights)
     loop.run(training.train_job(corpus, tmp_path / "whole", train), quiet)
 
     def kill(kind: str, values: dict[str, Any]) -> None:
@@ -174,8 +186,23 @@ def test_the_resume_test_would_notice_forgotten_state(
 
     with pytest.raises(Killed):
         loop.run(training.train_job(corpus, tmp_path / "killed", train), kill)
+    restore = memory.restore
     if forgotten == "optimizer":
         monkeypatch.setattr(memory, "restore", lambda *_: None)
+    elif forgotten == "master":
+
+        def without_master(optimizer: Any, parameters: Any, flat: dict[str, torch.Tensor]) -> None:
+            restore(
+                optimizer,
+                parameters,
+                {key: value * 0 if key.endswith("::low") else value for key, value in flat.items()},
+            )
+
+        monkeypatch.setattr(memory, "restore", without_master)
+    elif forgotten == "rounding":
+        monkeypatch.setattr(
+            precision, "rounding_generator", lambda device, *_: torch.Generator(device).manual_seed(7)
+        )
     else:
         monkeypatch.setattr(torch.nn.Parameter, "copy_", lambda self, _other: self, raising=False)
     loop.run(training.train_job(corpus, tmp_path / "killed", train), quiet)
@@ -278,20 +305,84 @@ def test_a_damaged_state_is_set_aside_and_the_run_refuses_to_start_over(corpus: 
     assert (tmp_path / "run" / "quarantine" / "state_0000004.0").is_dir()
 
 
-def test_weight_decay_falls_on_matrices_only() -> None:
+def test_weight_decay_falls_on_the_weights_of_linear_layers_only() -> None:
     family = families.find("voxcpm2")
     facts = family.describe(training.BASE, "", False)
     loaded = family.load(training.BASE, facts, training.target().machine, "core")
     plan = family.trainable(loaded, "full")
     decayed = {
         id(p)
-        for group in memory.optimizer(training.train_settings("full"), plan.trainable).param_groups
+        for group in memory.optimizer(
+            training.train_settings("full"), loaded.core, plan.trainable, {}, seed=1
+        ).param_groups
         if group["weight_decay"]
         for p in group["params"]
     }
     names = {name for name, parameter in plan.trainable.items() if id(parameter) in decayed}
     assert not [name for name in names if "norm" in name or name.endswith("bias") or "special_token" in name]
+    assert not [name for name in names if "embed" in name]
     assert "base_lm.layers.0.self_attn.q_proj.weight" in names
+
+
+def weights_of(directory: Path) -> dict[str, torch.Tensor]:
+    (newest,) = sorted(directory.glob("step_*"))[-1:]
+    return load_file(newest / "model.safetensors")
+
+
+def test_released_gradients_give_the_same_weights_as_gradients_that_stay(
+    corpus: Path, tmp_path: Path
+) -> None:
+    train = training.train_settings("full", steps=2, every=2, optimizer="adamw8bit", weights="bf16_split16")
+    train = replace(train, clips_per_pass=4, max_grad_norm=None, activation_checkpointing="all")
+    loop.run(training.train_job(corpus, tmp_path / "stay", train), quiet)
+    held = []
+
+    def watch(kind: str, values: dict[str, Any]) -> None:
+        if kind == jobs.PHASE and values["name"] == "optimizer":
+            held.append(sum(p.grad is not None for p in trained))
+
+    trained: list[torch.nn.Parameter] = []
+    release = memory.release_gradients
+    memory_release = lambda optimizer, parameters: (  # noqa: E731
+        trained.extend(parameters.values()),
+        release(optimizer, parameters),
+    )[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "release_gradients", memory_release)
+        loop.run(
+            training.train_job(corpus, tmp_path / "released", replace(train, gradient_release=True)), watch
+        )
+    assert held == [0, 0], "no gradient is left when backward is over"
+    stay, released = weights_of(tmp_path / "stay"), weights_of(tmp_path / "released")
+    assert all(torch.equal(tensor, released[name]) for name, tensor in stay.items())
+    one, two = (records.read(tmp_path / n / "steps.jsonl", records.StepRecord) for n in ("stay", "released"))
+    assert [step.grad_norm for step in one] == [step.grad_norm for step in two]
+
+
+def test_the_norms_of_the_parts_make_up_the_norm_of_the_whole(corpus: Path, tmp_path: Path) -> None:
+    loop.run(
+        training.train_job(corpus, tmp_path / "run", training.train_settings("full", steps=1, every=1)), quiet
+    )
+    (step,) = records.read(tmp_path / "run" / "steps.jsonl", records.StepRecord)
+    assert set(step.part_norms) == {"lm", "residual", "encoder", "dit", "stop"}
+    assert min(step.part_norms.values()) > 0
+    assert sum(norm**2 for norm in step.part_norms.values()) == pytest.approx(step.grad_norm**2)
+
+
+@pytest.mark.parametrize("mode, weights", [("full", "bf16_stochastic"), ("lora", "bf16")])
+def test_bf16_weights_train_near_fp32_and_keep_their_checkpoints(
+    corpus: Path, tmp_path: Path, mode: str, weights: str
+) -> None:
+    exact = training.train_settings(mode, steps=3, every=3, optimizer="adamw8bit")
+    exact = replace(exact, learning_rate=1e-3)
+    for name, train in (("fp32", exact), ("bf16", replace(exact, weights=weights))):
+        loop.run(training.train_job(corpus, tmp_path / name, train), quiet)
+    one, two = (records.read(tmp_path / n / "steps.jsonl", records.StepRecord) for n in ("fp32", "bf16"))
+    assert [step.total for step in two] == pytest.approx([step.total for step in one], rel=0.03)
+    if mode == "full":
+        state = load_file(tmp_path / "bf16" / "state_0000003" / "parameters.safetensors")
+        kept = weights_of(tmp_path / "bf16")
+        assert all(torch.equal(tensor, kept[name]) for name, tensor in state.items())
 
 
 def test_a_clip_meets_new_noise_at_every_step(corpus: Path, tmp_path: Path) -> None:

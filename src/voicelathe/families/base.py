@@ -57,6 +57,7 @@ class Spoken:
 
 
 Parts = Literal["encoder", "core", "all"]
+Recompute = Literal["none", "decoder", "all"]
 
 
 class Loaded(Protocol):
@@ -64,6 +65,7 @@ class Loaded(Protocol):
 
     core: "torch.nn.Module"
     facts: BaseFacts
+    device: "torch.device"  # where `core` is; whoever moves it sets this
 
 
 class Family(Protocol):
@@ -106,8 +108,8 @@ class Family(Protocol):
     def trainable(self, loaded: Any, mode: str) -> TrainPlan:
         """What moves in this mode; freezes everything else."""
 
-    def checkpoint_blocks(self, loaded: Any, on: bool) -> None:
-        """Switch recomputation of blocks in backward on or off."""
+    def checkpoint_blocks(self, loaded: Any, which: Recompute) -> None:
+        """Which blocks keep only their input and are computed again in backward. `decoder` is the part that makes the audio frames."""
 
     def save_adapter(
         self, tensors: "dict[str, torch.Tensor]", lora: settings.Lora, base: Path

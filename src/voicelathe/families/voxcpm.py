@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from voicelathe import settings
 from voicelathe.errors import BaseModelError, CheckpointError, FamilyUnavailable
 from voicelathe.families import torchaudio_shim, voxcpm_files
-from voicelathe.families.base import ClipItem, FamilySpec, Parts, Spoken, TrainPlan
+from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Spoken, TrainPlan
 from voicelathe.records import BaseFacts
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Loaded:
     facts: BaseFacts
     base: Path
     device: "torch.device"
-    recompute: bool = False
+    recompute: Recompute = "none"
 
 
 class VoxCPM2:
@@ -157,8 +157,8 @@ class VoxCPM2:
         assert not unnamed, f"parameters outside every part: {sorted(unnamed)[:3]}"
         return TrainPlan(moves, {part: names for part, names in parts.items() if names})
 
-    def checkpoint_blocks(self, loaded: Loaded, on: bool) -> None:
-        loaded.recompute = on
+    def checkpoint_blocks(self, loaded: Loaded, which: Recompute) -> None:
+        loaded.recompute = which
 
     def save_adapter(
         self, tensors: "dict[str, torch.Tensor]", lora: settings.Lora, base: Path

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from voicelathe.families.base import Recompute
+
 AUDIO_START, REFERENCE_START, REFERENCE_END = 101, 103, 104  # hard-coded upstream (voxcpm2.py)
 
 
@@ -140,21 +142,23 @@ def _times(quantile: Tensor, schedule: str) -> Tensor:
     return torch.sigmoid(normal - 0.4).float()
 
 
-def losses(model: Any, pack: Pack, noise: Noise, recompute: bool) -> dict[str, Tensor]:
+def losses(model: Any, pack: Pack, noise: Noise, recompute: Recompute) -> dict[str, Tensor]:
     """Per-clip means [B] of the flow-matching loss (`diff`) and of the stop loss (`stop`).
 
-    `recompute` keeps only the inputs of each layer and computes the rest again in backward.
+    `recompute` names the layers (none, those of the local diffusion decoder, all) of which only inputs are kept and the rest is
+    computed again in backward.
     """
-    patches_FC = model.enc_to_lm_proj(_local_encoder(model.feat_encoder, pack.fed_FPD, recompute))
+    everywhere, in_decoder = recompute == "all", recompute != "none"
+    patches_FC = model.enc_to_lm_proj(_local_encoder(model.feat_encoder, pack.fed_FPD, everywhere))
     text_scale = model.config.lm_config.scale_emb if model.config.lm_config.use_mup else 1.0
     embedded_TC = model.base_lm.embed_tokens(pack.ids_T) * text_scale
     embedded_TC = embedded_TC.index_copy(0, pack.fed_at_F, patches_FC.to(embedded_TC.dtype))
-    hidden_TC = _language_model(model.base_lm, embedded_TC, pack, recompute)
+    hidden_TC = _language_model(model.base_lm, embedded_TC, pack, everywhere)
     quantised_FC = model.fsq_layer(hidden_TC.index_select(0, pack.fed_at_F))
     hidden_TC = hidden_TC.index_copy(0, pack.fed_at_F, quantised_FC.to(hidden_TC.dtype))
     acoustic_TC = torch.zeros_like(hidden_TC).index_copy(0, pack.fed_at_F, patches_FC.to(hidden_TC.dtype))
     fused_TC = model.fusion_concat_proj(torch.cat([hidden_TC, acoustic_TC], dim=-1))
-    residual_TC = _language_model(model.residual_lm, fused_TC, pack, recompute)
+    residual_TC = _language_model(model.residual_lm, fused_TC, pack, everywhere)
 
     semantic_AC = hidden_TC.index_select(0, pack.predicts_at_A)
     condition_AC = torch.cat(
@@ -165,7 +169,7 @@ def losses(model: Any, pack: Pack, noise: Noise, recompute: bool) -> dict[str, T
         dim=-1,
     )
     difference_A = _flow_matching(
-        model.feat_decoder.estimator, pack, noise, condition_AC * noise.keep_A[:, None], recompute
+        model.feat_decoder.estimator, pack, noise, condition_AC * noise.keep_A[:, None], in_decoder
     )
     logits_A2 = model.stop_head(model.stop_actn(model.stop_proj(semantic_AC)))
     stop_A = F.cross_entropy(logits_A2.float(), pack.stop_A, reduction="none")

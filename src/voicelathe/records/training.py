@@ -51,7 +51,8 @@ class StepRecord:
     step: int  # 1-based: the number of updates taken
     losses: dict[str, float]
     total: float
-    grad_norm: float
+    grad_norm: float  # of all gradients, before clipping
+    part_norms: dict[str, float]  # the same for each part of the model, as its family names them
     learning_rate: float
     clip_ids: list[str]
 

@@ -63,6 +63,8 @@ def _values(step: StepRecord, timing: StepTiming | None) -> Iterator[tuple[str, 
     for name, value in sorted(step.losses.items()):
         yield f"{SECTION}/loss_{name}", value
     yield f"{SECTION}/grad_norm", step.grad_norm
+    for part, value in sorted(step.part_norms.items()):
+        yield f"{SECTION}/grad_norm_{part}", value
     yield f"{SECTION}/lr", step.learning_rate
     if timing is not None:
         yield f"{SECTION}/clips_per_s", timing.clips_per_s

@@ -8,7 +8,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from voicelathe import checkpoints, families, jobs, records, rng, settings
 from voicelathe.data import latents
 from voicelathe.errors import WorkerError
 from voicelathe.families.base import ClipItem, Family, TrainPlan
-from voicelathe.train import adapters, batches, memory, resume
+from voicelathe.train import adapters, batches, memory, precision, resume
 
 Emit = Callable[[str, dict[str, Any]], None]
 STOPPED = 143  # exit code after SIGTERM, as a shell reports it
@@ -36,6 +36,9 @@ class Trainer:
     optimizer: torch.optim.Optimizer
     clips: dict[str, ClipItem]
     emit: Emit
+    released: (
+        dict[str, float] | None
+    )  # norms of gradients that backward used and freed; None where gradients stay
 
     @property
     def directory(self) -> Path:
@@ -76,25 +79,30 @@ def run(job: jobs.TrainJob, emit: Emit) -> dict[str, Any]:
 
 
 def _prepare(job: jobs.TrainJob, emit: Emit) -> Trainer:
-    target, family = job.target, families.find(job.target.family)
+    """Load on the host, where fp32 weights become what `train.weights` says, then move: the card never holds both."""
+    target, train, family = job.target, job.train, families.find(job.target.family)
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
     facts = family.describe(Path(target.base), licence="", trained=True)
-    loaded = family.load(Path(target.base), facts, target.machine, "core")
-    if job.train.lora is not None:
-        adapters.inject(
-            loaded.core, job.train.lora, family.adapter_targets(loaded, job.train.lora.scope), job.seed
-        )
-        loaded.core.to(target.machine.device)
-    family.checkpoint_blocks(loaded, job.train.activation_checkpointing)
-    plan = family.trainable(loaded, job.train.mode)
+    loaded = family.load(Path(target.base), facts, replace(target.machine, device="cpu"), "core")
+    if train.lora is not None:
+        adapters.inject(loaded.core, train.lora, family.adapter_targets(loaded, train.lora.scope), job.seed)
+    family.checkpoint_blocks(loaded, train.activation_checkpointing)
+    plan = family.trainable(loaded, train.mode)
+    lows = precision.narrow(loaded.core, train.weights, plan.trainable)
+    loaded.device = torch.device(target.machine.device)
+    loaded.core.to(loaded.device)
+    optimizer = memory.optimizer(train, loaded.core, plan.trainable, lows, job.seed)
+    released = memory.release_gradients(optimizer, plan.trainable) if train.gradient_release else None
     clips = latents.items(Path(job.clips), Path(job.latents))
-    return Trainer(job, family, loaded, plan, memory.optimizer(job.train, plan.trainable), clips, emit)
+    return Trainer(job, family, loaded, plan, optimizer, clips, emit, released)
 
 
 def _step(trainer: Trainer, step: int) -> records.StepRecord:
-    """One update. Raises WorkerError with the clip ids when a loss or gradient is not finite; nothing is updated then."""
+    """One update. Raises WorkerError with the clip ids when a loss or gradient is not finite; nothing is saved then."""
     train, seed = trainer.job.train, trainer.job.seed
     clip_ids = batches.clips_of_step(list(trainer.clips), step, train.clips_per_step, seed)
+    rate = batches.learning_rate(step, train.steps, train.warmup_steps, train.learning_rate)
+    memory.prepare(trainer.optimizer, step, rate)
     torch.manual_seed(rng.key(seed, "dropout", step))
     sums: dict[str, float] = {}
     for micro in range(train.clips_per_step // train.clips_per_pass):
@@ -108,24 +116,19 @@ def _step(trainer: Trainer, step: int) -> records.StepRecord:
         (total.sum() / train.clips_per_step).backward()  # type: ignore[no-untyped-call]
         for name, loss in losses.items():
             sums[name] = sums.get(name, 0.0) + float(loss.detach().double().sum())
-    norm = _clipped_norm(trainer, clip_ids, step)
-    rate = batches.learning_rate(step, train.steps, train.warmup_steps, train.learning_rate)
-    trainer.emit(jobs.PHASE, {"name": "optimizer", "step": step, "micro": 0})
-    memory.set_learning_rate(trainer.optimizer, rate)
-    trainer.optimizer.step()
-    trainer.optimizer.zero_grad(set_to_none=True)
+    norm, parts = _update(trainer, clip_ids, step)
     means = {name: value / train.clips_per_step for name, value in sums.items()}
     weighted = sum(trainer.family.spec.loss_weights[name] * value for name, value in means.items())
-    return records.StepRecord(step, means, weighted, norm, rate, clip_ids)
+    return records.StepRecord(step, means, weighted, norm, parts, rate, clip_ids)
 
 
 def _forward(trainer: Trainer, clip_ids: list[str], step: int) -> dict[str, Tensor]:
     batch = trainer.family.collate(trainer.loaded, [trainer.clips[clip_id] for clip_id in clip_ids])
     keys = [rng.key(trainer.job.seed, "noise", clip_id, step) for clip_id in clip_ids]
     noise = trainer.family.draw(trainer.loaded, batch, keys, None)
-    with torch.autocast(
-        trainer.job.target.machine.device, torch.bfloat16, enabled=trainer.job.train.autocast
-    ):
+    train = trainer.job.train
+    in_bf16 = train.autocast or train.weights != "fp32"
+    with torch.autocast(trainer.job.target.machine.device, torch.bfloat16, enabled=in_bf16):
         return trainer.family.losses(trainer.loaded, batch, noise)
 
 
@@ -140,16 +143,30 @@ def _require_finite(total_B: Tensor, clip_ids: list[str], step: int) -> None:
         )
 
 
-def _clipped_norm(trainer: Trainer, clip_ids: list[str], step: int) -> float:
-    """Clip the global gradient norm exactly and return it as it was before."""
-    norm = float(
-        torch.nn.utils.clip_grad_norm_(trainer.plan.trainable.values(), trainer.job.train.max_grad_norm)
-    )
+def _update(trainer: Trainer, clip_ids: list[str], step: int) -> tuple[float, dict[str, float]]:
+    """Clip exactly and update; returns the gradient norm before clipping, of everything and of each part."""
+    norms = trainer.released
+    if norms is None:
+        norms = memory.gradient_norms(trainer.plan.trainable)
+    norm, limit = memory.global_norm(norms), trainer.job.train.max_grad_norm
     if not math.isfinite(norm):
         raise WorkerError(
-            f"Step {step}: the gradient norm is {norm}. Nothing was updated. The clips of the step: {', '.join(clip_ids)}."
+            f"Step {step}: the gradient norm is {norm}. The clips of the step: {', '.join(clip_ids)}. "
+            "What is saved is from before this step; lower the learning rate, or look the clips up in data/audit/report.html."
         )
-    return norm
+    parts = {
+        part: memory.global_norm({name: norms.get(name, 0.0) for name in names})
+        for part, names in trainer.plan.parts.items()
+    }
+    trainer.emit(jobs.PHASE, {"name": "optimizer", "step": step, "micro": 0})
+    if trainer.released is None:
+        if limit is not None:
+            memory.clip(trainer.optimizer, trainer.plan.trainable, norm, limit)
+        trainer.optimizer.step()
+        trainer.optimizer.zero_grad(set_to_none=True)
+    else:
+        trainer.released.clear()
+    return norm, parts
 
 
 def _save(trainer: Trainer, step: int) -> None:

@@ -1,8 +1,6 @@
-"""The optimizer and its state: which one, what decays, and how its state is read and written bit by bit.
+"""What a run keeps on the device for each trained parameter: weights, gradients, moments; built, clipped, saved and restored bit by bit."""
 
-The only importer of bitsandbytes.
-"""
-
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,35 +13,91 @@ from voicelathe.errors import CheckpointError
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 
-def optimizer(train: settings.Train, parameters: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
-    """AdamW (fp32 state) or bitsandbytes' 8-bit AdamW, whose state is paged to host memory under pressure on CUDA.
+def optimizer(
+    train: settings.Train,
+    core: nn.Module,
+    parameters: Mapping[str, nn.Parameter],
+    lows: Mapping[str, Tensor],
+    seed: int,
+) -> torch.optim.Optimizer:
+    """AdamW with fp32 or with 8-bit moments (paged: moved to the host under pressure, on CUDA). `lows` come from precision.narrow.
 
-    Weight decay falls on matrices only; biases, norms and tokens that are added to the input are left alone.
+    Weight decay falls on the weights of linear layers. Biases and norms are left alone, and so are embeddings and tokens that are
+    added to the input: decay would shrink the rows of words that the data does not contain.
     """
+    linear = {id(module.weight) for module in core.modules() if isinstance(module, nn.Linear)}
+    decayed = [p for p in parameters.values() if id(p) in linear]
+    others = [p for p in parameters.values() if id(p) not in linear]
     groups = [
-        {
-            "params": [p for p in parameters.values() if p.ndim >= 2 and min(p.shape[-2:]) > 1],
-            "weight_decay": train.weight_decay,
-        },
-        {
-            "params": [p for p in parameters.values() if not (p.ndim >= 2 and min(p.shape[-2:]) > 1)],
-            "weight_decay": 0.0,
-        },
+        {"params": members, "weight_decay": decay}
+        for members, decay in ((decayed, train.weight_decay), (others, 0.0))
+        if members
     ]
-    groups = [group for group in groups if group["params"]]
     if train.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=train.learning_rate, betas=BETAS, eps=EPSILON)
-    import bitsandbytes
+    from voicelathe.train.adamw8bit import AdamW8bit
 
-    made: torch.optim.Optimizer = bitsandbytes.optim.PagedAdamW8bit(
-        groups, lr=train.learning_rate, betas=BETAS, eps=EPSILON
-    )
+    weights = "fp32" if train.mode == "lora" else train.weights  # an adapter is fp32 over any base
+    made: torch.optim.Optimizer = AdamW8bit(
+        groups, {p: name for name, p in parameters.items()}, lows, weights=weights,
+        paged=train.optimizer == "paged_adamw8bit", lr=train.learning_rate, betas=BETAS, eps=EPSILON, seed=seed,
+    )  # fmt: skip
     return made
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+def prepare(optimizer: torch.optim.Optimizer, step: int, learning_rate: float) -> None:
+    """Tell the optimizer which step comes; before backward, because released gradients are used there."""
     for group in optimizer.param_groups:
-        group["lr"] = value
+        group["lr"] = learning_rate
+    if hasattr(optimizer, "number"):
+        optimizer.number = step
+
+
+def gradient_norms(parameters: Mapping[str, nn.Parameter]) -> dict[str, float]:
+    """The L2 norm of each gradient, summed in fp32 whatever the gradient's own precision, in one transfer from the device."""
+    graded = {name: p.grad for name, p in parameters.items() if p.grad is not None}
+    if not graded:
+        return {}
+    found = torch.stack([torch.linalg.vector_norm(grad, dtype=torch.float32) for grad in graded.values()])
+    return dict(zip(graded, found.double().tolist(), strict=True))
+
+
+def global_norm(norms: Mapping[str, float]) -> float:
+    """The norm of all those gradients as one vector, whatever their order."""
+    return math.sqrt(math.fsum(value * value for value in norms.values()))
+
+
+def clip(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], norm: float, limit: float
+) -> None:
+    """Scale all gradients so that their global norm is at most `limit`: in place, or inside the update for bf16 gradients."""
+    scale = min(1.0, limit / (norm + 1e-6))  # torch's clip_grad_norm_
+    if _scales_itself(optimizer):
+        optimizer.gradient_scale = scale  # type: ignore[attr-defined]
+    elif scale < 1.0:
+        for parameter in parameters.values():
+            if parameter.grad is not None:
+                parameter.grad.mul_(scale)
+
+
+def release_gradients(optimizer: Any, parameters: Mapping[str, nn.Parameter]) -> dict[str, float]:
+    """From now on backward updates each parameter and frees its gradient. Returns a dict that each backward fills with norms.
+
+    A gradient that is not finite is not used; the others of that step are, in memory only: the caller stops, nothing is saved.
+    """
+    norms: dict[str, float] = {}
+
+    def hook(parameter: nn.Parameter, name: str) -> None:
+        norms.update(gradient_norms({name: parameter}))
+        if math.isfinite(norms[name]):
+            optimizer.take(parameter)
+        parameter.grad = None
+
+    for name, parameter in parameters.items():
+        parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+            lambda p, name=name: hook(p, name)
+        )
+    return norms
 
 
 def state(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
@@ -59,10 +113,7 @@ def state(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Paramete
 def restore(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], flat: Mapping[str, Tensor]
 ) -> None:
-    """Undo `state`. On CUDA, state that bitsandbytes pages is paged again: `load_state_dict` would leave it resident.
-
-    Raises CheckpointError when the state belongs to other parameters.
-    """
+    """Undo `state`. On CUDA, moments that bitsandbytes pages are paged again. Raises CheckpointError for other parameters' state."""
     grouped: dict[str, dict[str, Tensor]] = {}
     for flat_name, tensor in flat.items():
         name, key = flat_name.split("::")
@@ -78,23 +129,18 @@ def restore(
 
 
 def _place(optimizer: Any, parameter: nn.Parameter, key: str, tensor: Tensor) -> Any:
-    from_bitsandbytes = hasattr(optimizer, "page_mng")
+    eight_bit = hasattr(optimizer, "page_mng")
     if key == "step":
         return (
-            int(tensor) if from_bitsandbytes else tensor.clone()
+            int(tensor) if eight_bit else tensor.clone()
         )  # bitsandbytes counts in an int, torch in a CPU tensor
-    if (
-        from_bitsandbytes
-        and optimizer.is_paged
-        and parameter.device.type == "cuda"
-        and key in ("state1", "state2")
-        and parameter.numel() >= 1e5
-    ):
-        import bitsandbytes
+    if eight_bit and optimizer.is_paged and parameter.device.type == "cuda" and key in ("state1", "state2"):
+        from voicelathe.train import adamw8bit
 
-        paged = bitsandbytes.functional.get_paged(*tensor.shape, dtype=tensor.dtype, device=parameter.device)
-        paged.copy_(tensor)
-        optimizer.page_mng.paged_tensors.append(paged)
-        assert paged.is_paged
-        return paged
+        if parameter.numel() >= adamw8bit.PAGED_FROM:
+            return adamw8bit.paged_copy(optimizer, parameter, tensor)
     return tensor.to(parameter.device, copy=True)
+
+
+def _scales_itself(optimizer: torch.optim.Optimizer) -> bool:
+    return getattr(optimizer, "weights", "fp32") != "fp32"
