@@ -59,6 +59,16 @@ class DiskFull(VoiceLatheError):
     """There is not enough room for what is about to be written."""
 
 
+class MetricUnavailable(VoiceLatheError):
+    """A measure of audio needs a package that is not installed."""
+
+    @classmethod
+    def of(cls, package: str, problem: Exception) -> "MetricUnavailable":
+        return cls(
+            f"{package} cannot be imported ({problem}). Install the measures: pip install 'voicelathe[metrics]'"
+        )
+
+
 class SelectionError(VoiceLatheError):
     """Evaluations, verdicts or settings do not allow a decision."""
 
