@@ -39,7 +39,7 @@ def run(job: jobs.Job, label: str) -> dict[str, Any]:
                 return event.values
             elif event.kind == jobs.FAILED:
                 raise _as_error(event.values, phase, worker)
-        raise errors.WorkerError(triage.of_death(label, worker.wait(), phase, worker.log, worker.tail()))
+        raise _diagnosed(worker, triage.of_death(label, worker.wait(), phase, worker.log, worker.tail()))
 
 
 class Speaker:
@@ -82,7 +82,7 @@ class Speaker:
             if event.kind == jobs.PHASE:
                 phase = event.values
         worker = self._worker
-        raise errors.WorkerError(triage.of_death("speak", worker.wait(), phase, worker.log, worker.tail()))
+        raise _diagnosed(worker, triage.of_death("speak", worker.wait(), phase, worker.log, worker.tail()))
 
 
 class Worker:
@@ -172,10 +172,17 @@ def die_with_parent() -> None:
 
 def _as_error(values: dict[str, Any], phase: dict[str, Any], worker: Worker) -> errors.VoiceLatheError:
     if values["error"] == "OutOfMemory":
-        return errors.WorkerError(triage.of_memory(phase, values["message"], worker.log))
+        return _diagnosed(worker, triage.of_memory(phase, values["message"], worker.log))
     kind = getattr(errors, values["error"], errors.WorkerError)
     made: errors.VoiceLatheError = kind(values["message"])
     return made
+
+
+def _diagnosed(worker: Worker, diagnosis: str) -> errors.WorkerError:
+    """The error, which the worker's log also keeps: the worker itself never knew its last phase was the last."""
+    with worker.log.open("a", encoding="utf-8") as log:
+        log.write(f"\n{diagnosis}\n")
+    return errors.WorkerError(diagnosis)
 
 
 def stop_with_exit_code() -> None:

@@ -15,11 +15,14 @@ def phase(name: str, step: int = 1, micro: int = 0) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "name,step,micro,expected",
     [
-        ("load", 0, 0, "activations"),
+        ("load", 0, 0, "weights"),
         ("forward", 1, 0, "activations"),
-        ("backward", 1, 0, "gradients"),
-        ("forward", 1, 1, "gradients"),
+        ("validate", 2000, 0, "activations"),
+        ("encode", 40, 0, "activations"),
+        ("backward", 1, 0, "gradients and casts"),
+        ("forward", 1, 1, "gradients and casts"),
         ("optimizer", 1, 0, "optimizer state"),
+        ("checkpoint", 1, 0, "optimizer state"),
         ("forward", 2, 0, "growth or fragmentation"),
         ("optimizer", 7, 0, "growth or fragmentation"),
     ],
