@@ -28,24 +28,42 @@ EXPANDABLE = "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True in the environmen
 
 OF_OURS: Mapping[str, Remedy] = {
     WEIGHTS: Remedy(
-        (OTHER_PROGRAMS, "a card with more memory"),
-        ("shorter clips, train.clips_per_pass, activation checkpointing", EIGHT_BIT_TOO_EARLY),
+        (
+            OTHER_PROGRAMS,
+            "train.weights: bf16 (mode: lora) or bf16_split16 (mode: full), half of fp32",
+            "a card with more memory",
+        ),
+        ("shorter clips, train.clips_per_pass, train.activation_checkpointing", EIGHT_BIT_TOO_EARLY),
     ),
     ACTIVATIONS: Remedy(
-        ("train.activation_checkpointing: true", "a smaller train.clips_per_pass", "a lower audit.max_duration_s"),
-        (EIGHT_BIT_TOO_EARLY,),
+        (
+            "train.activation_checkpointing: all",
+            "a smaller train.clips_per_pass",
+            "a lower audit.max_duration_s",
+        ),
+        (EIGHT_BIT_TOO_EARLY, "train.gradient_release"),
     ),
     GRADIENTS: Remedy(
-        ("train.mode: lora (gradients of the adapter only)",),
         (
-            "train.clips_per_pass (gradients and casts are as large as the weights, whatever is packed)",
-            "activation checkpointing and shorter clips (they hold no gradients)",
+            "train.weights: bf16_split16 with autocast: false (half the gradients, and no bf16 copies)",
+            "train.gradient_release: true, with max_grad_norm: null (no gradients lie there together)",
+            "train.mode: lora (gradients of the adapter only)",
+        ),
+        (
+            "train.clips_per_pass (gradients and copies are as large as the weights, whatever is packed)",
+            "train.activation_checkpointing and shorter clips (they hold no gradients)",
             EIGHT_BIT_TOO_EARLY,
         ),
     ),
     STATE: Remedy(
-        ("train.optimizer: paged_adamw8bit", "train.mode: lora"),
-        ("activation checkpointing, train.clips_per_pass and shorter clips (the state is as large as the weights)",),
+        (
+            "train.optimizer: paged_adamw8bit (the moments move to the host when the card is full)",
+            "train.weights: bf16_split8 or bf16_stochastic (1 or 0 bytes of master instead of 2)",
+            "train.mode: lora",
+        ),
+        (
+            "train.activation_checkpointing, train.clips_per_pass and shorter clips (the state is as large as the weights)",
+        ),
     ),
     GROWTH: Remedy(
         ("a lower audit.max_duration_s or a smaller train.clips_per_pass: a later step met longer clips",),
@@ -54,12 +72,12 @@ OF_OURS: Mapping[str, Remedy] = {
     HOST: Remedy(
         (
             "end other programs, or give the container more memory",
-            "train.optimizer: adamw on a large card (paged_adamw8bit keeps its state in host memory)",
-            "a smaller engine.workers in the data stages",
+            "train.optimizer: adamw8bit, if the card has room (paged_adamw8bit keeps its moments in host memory)",
+            "a smaller engine.workers, if it was a data stage",
         ),
         ("anything that saves memory of the card",),
     ),
-}  # fmt: skip
+}
 OF_STAGES: Mapping[str, Remedy] = {  # phases of our other stages, in which nothing is trained
     "validate": Remedy(("a smaller evaluate.clips_per_pass", OTHER_PROGRAMS), ("any setting under train:",)),
     "speak": Remedy(("a lower listen.max_seconds", OTHER_PROGRAMS), ("any setting under train:",)),
