@@ -5,6 +5,7 @@ from pathlib import Path
 from pipelines import run
 from voicelathe import layout, params, records
 from voicelathe.data import measure, tables
+from voicelathe.data.measure_cache import MeasureCache
 
 REVISION = 1
 READS = ["pipelines/measure.py", "data/raw/manifest.jsonl"]
@@ -15,7 +16,9 @@ PARAMS = ["measure", "ingest.audio_root"]
 def main() -> None:
     settings = params.load()
     rows = records.read(layout.MANIFEST, records.ManifestRow)
-    measures = measure.measure(rows, Path(settings.ingest.audio_root), settings.measure, settings.engine)
+    cache = MeasureCache(layout.CACHE / "measures", REVISION, settings.measure)
+    root = Path(settings.ingest.audio_root)
+    measures = measure.measure(rows, root, settings.measure, settings.engine, cache)
     tables.write(Path(WRITES[0]), measures, records.ClipMeasure)
     print(f"{len(measures)} clips measured, {sum(one.problem is not None for one in measures)} could not be")
 

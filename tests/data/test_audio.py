@@ -13,7 +13,7 @@ import pytest
 from tests.factories import audio as sounds
 from tests.factories import rows
 from voicelathe import digest
-from voicelathe.data import audio, audio_files
+from voicelathe.data import audio, audio_files, decoding
 from voicelathe.data.audio import AudioFile, AudioProblem
 from voicelathe.errors import ManifestError
 
@@ -41,16 +41,26 @@ def test_a_clip_is_a_slice_of_the_whole_file(tmp_path: Path, name: str) -> None:
     assert np.array_equal(clip, full[20000:40000])
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+LONG = {
+    "a.wav": ("PCM_16", decoding._Plain),
+    "b.wav": ("FLOAT", decoding._Seeking),
+    "a.flac": ("PCM_16", decoding._Seeking),
+    "a.opus": ("OPUS", decoding._Forward),
+    "a.mp3": ("MPEG_LAYER_III", decoding._Forward),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
 def test_a_long_file_is_read_clip_by_clip_with_the_same_samples(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sounds.write(tmp_path / name, sounds.speech(4.0))
+    subtype, how = LONG[name]
+    sounds.write(tmp_path / name, sounds.speech(4.0), subtype=subtype)
     full, _ = whole(tmp_path, name)
-    monkeypatch.setattr(audio, "MAX_CLIP_BYTES", 4 * 30000)
+    monkeypatch.setattr(decoding, "SMALL_BYTES", 4 * 30000)
     with AudioFile(tmp_path, name, None) as file:
-        assert file._samples is None
-        for start_s in (2.5, 0.1, 1.0):
+        assert type(file._reader) is how
+        for start_s in (2.5, 0.1, 1.0, 1.3, 1.3, 2.9):  # back, on, overlapping, the same again
             start = round(start_s * 16000)
             assert np.array_equal(file.clip(start_s, start_s + 1.0), full[start : start + 16000])
 
@@ -167,14 +177,30 @@ def test_a_flac_that_claims_68_billion_frames_is_refused_without_the_memory(tmp_
     assert problem(tmp_path, "a.flac") == "over_limit"
 
 
-def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sounds.write(tmp_path / "a.flac", np.zeros((48000 * 60, 2), np.float32), 48000)
-    assert (tmp_path / "a.flac").stat().st_size < 50_000
+@pytest.mark.parametrize("name", ["a.flac", "a.opus", "a.mp3"])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = np.zeros(48000 * 30, np.float32)
+    assert sounds.write(tmp_path / name, bomb, 48000).stat().st_size < 250_000
     monkeypatch.setattr(audio, "MAX_CLIP_BYTES", 1 << 20)
-    assert problem(tmp_path, "a.flac") == "over_limit"
-    monkeypatch.setattr(audio, "MAX_FILE_BYTES", 1 << 20)
-    sounds.write(tmp_path / "a.opus", sounds.silence(60), 16000)
-    assert problem(tmp_path, "a.opus") == "over_limit"
+    monkeypatch.setattr(decoding, "SMALL_BYTES", 1 << 20)
+    assert problem(tmp_path, name) == "over_limit"
+    with AudioFile(tmp_path, name, None) as file:  # a clip of it is as good as any
+        assert len(file.clip(20.0, 21.0)) == 48000
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_16_bit_wav_is_read_as_libsndfile_reads_it(tmp_path: Path, channels: int) -> None:
+    made = np.stack([sounds.noise(0.5, seed, 0.4) for seed in range(channels)], axis=1)
+    sounds.write(tmp_path / "a.wav", made)
+    import soundfile
+
+    theirs, _ = soundfile.read(tmp_path / "a.wav", dtype="float32", always_2d=True)
+    assert np.array_equal(whole(tmp_path, "a.wav")[0], theirs)
+    with AudioFile(tmp_path, "a.wav", None) as file:
+        assert file.stored(None, None).dtype == np.int16
+    assert audio.header(tmp_path, "a.wav") == decoding.Header(16000, channels, 8000)
 
 
 def test_a_file_over_the_length_limit_is_refused(tmp_path: Path) -> None:

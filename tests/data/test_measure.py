@@ -9,8 +9,9 @@ import pytest
 
 from tests.factories import audio as sounds
 from tests.factories import rows
-from voicelathe import digest
-from voicelathe.data import measure, tables
+from voicelathe import digest, engine
+from voicelathe.data import measure, measure_cache, tables
+from voicelathe.data.measure_cache import MeasureCache
 from voicelathe.errors import ManifestError
 from voicelathe.records import ClipMeasure, ManifestRow
 
@@ -124,17 +125,110 @@ def test_a_problem_stays_with_its_clip(tmp_path: Path) -> None:
     assert found["c0003"].file_rate_hz == 16000 and found["c0003"].duration_s is None
 
 
-def test_serial_and_parallel_tables_are_the_same_bytes(
+def test_serial_parallel_and_remembered_tables_are_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measure, "FILES_PER_SHARD", 1)
-    known = corpus(tmp_path)
-    for name, some, how in (("one", known, rows.SERIAL), ("two", known[::-1], rows.PARALLEL)):
-        tables.write(tmp_path / name, measure.measure(some, tmp_path, rows.MEASURE, how), ClipMeasure)
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    assert tables.read(tmp_path / "one", ClipMeasure) == measure.measure(
-        known, tmp_path, rows.MEASURE, rows.SERIAL
+    monkeypatch.setattr(measure, "CLIPS_AT_ONCE", 4)
+    known, cache = corpus(tmp_path), MeasureCache(tmp_path / "cache", 1, rows.MEASURE)
+    ways = {
+        "serial": (known, rows.SERIAL, None),
+        "parallel": (known[::-1], rows.PARALLEL, None),
+        "cold": (known, rows.PARALLEL, cache),
+        "warm": (known[::-1], rows.SERIAL, cache),
+    }
+    for name, (some, how, remembered) in ways.items():
+        found = measure.measure(some, tmp_path, rows.MEASURE, how, remembered)
+        tables.write(tmp_path / name, found, ClipMeasure)
+    assert len({(tmp_path / name).read_bytes() for name in ways}) == 1
+
+
+# --- what was measured before ----------------------------------------------------------------------------------------
+
+
+def worked(root: Path, some: list[ManifestRow], cache: MeasureCache, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Clips that had to be measured."""
+    seen: list[int] = []
+    really = engine.try_each
+    monkeypatch.setattr(
+        engine,
+        "try_each",
+        lambda work, items, *rest: seen.extend(map(len, items)) or really(work, items, *rest),
     )
+    measure.measure(some, root, rows.MEASURE, rows.SERIAL, cache)
+    monkeypatch.setattr(engine, "try_each", really)
+    return sum(seen)
+
+
+def test_only_what_is_new_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, cache = corpus(tmp_path), MeasureCache(tmp_path / "cache", 1, rows.MEASURE)
+    assert worked(tmp_path, known[:4], cache, monkeypatch) == 4
+    assert worked(tmp_path, known, cache, monkeypatch) == 2  # and one that ingest refused
+    assert worked(tmp_path, known, cache, monkeypatch) == 0
+
+
+def test_a_measure_is_found_again_by_content_whatever_the_row_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, cache = corpus(tmp_path), MeasureCache(tmp_path / "cache", 1, rows.MEASURE)
+    measure.measure(known, tmp_path, rows.MEASURE, rows.SERIAL, cache)
+    (tmp_path / "a.flac").rename(tmp_path / "renamed.flac")
+    moved = [replace(row, clip_id=f"x{row.line}", audio="renamed.flac", text="other") for row in known[:3]]
+    assert worked(tmp_path, moved, cache, monkeypatch) == 0
+    (tmp_path / "b.flac").write_bytes((tmp_path / "b.wav").read_bytes())
+    lying = replace(known[3], audio="b.flac")  # the same bytes under a name that promises another container
+    assert worked(tmp_path, [lying], cache, monkeypatch) == 1
+    assert worked(tmp_path, [replace(known[3], start_s=0.25)], cache, monkeypatch) == 1
+
+
+def test_other_limits_and_another_revision_remember_nothing(tmp_path: Path) -> None:
+    other = replace(rows.MEASURE, silence_dbfs=-40.0)
+    caches = [
+        MeasureCache(tmp_path, revision, limits)
+        for revision, limits in ((1, rows.MEASURE), (2, rows.MEASURE), (1, other))
+    ]
+    assert len({cache.directory for cache in caches}) == 3
+
+
+def test_a_damaged_cache_costs_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, cache = corpus(tmp_path), MeasureCache(tmp_path / "cache", 1, rows.MEASURE)
+    assert worked(tmp_path, known, cache, monkeypatch) == 6
+    (file,) = cache.directory.glob("*.parquet")
+    file.write_bytes(file.read_bytes()[:-100])
+    assert worked(tmp_path, known, cache, monkeypatch) == 6
+    assert worked(tmp_path, known, cache, monkeypatch) == 0
+
+
+def test_many_small_runs_do_not_leave_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = MeasureCache(tmp_path, 1, rows.MEASURE)
+    monkeypatch.setattr(measure_cache, "MAX_FILES", 4)
+    some = [rows.manifest_row(number) for number in range(20)]
+    for row in some:
+        cache.add([row], [rows.measured(clip_id=row.clip_id)])
+    assert len(list(cache.directory.glob("*"))) <= 4
+    assert {one.clip_id for one in cache.known(some)} == {row.clip_id for row in some}
+
+
+# --- what would end the run ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(60)
+def test_a_clip_that_fills_its_worker_costs_that_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "WORKER", engine.Limits(memory_bytes=96 << 20, silent_s=60.0))
+    sounds.write(tmp_path / "long.flac", sounds.noise(150.0, rate_hz=48000), 48000)
+    sounds.write(tmp_path / "good.wav", sounds.speech(1.0))
+    cuts = {"c0001": (1.0, 2.0), "c0002": (2.0, 140.0), "c0003": (3.0, 4.0), "c0004": (149.0, 150.0)}
+    long = [
+        rows.manifest_row(number, audio="long.flac", start_s=start, end_s=end, audio_sha256=None)
+        for number, (start, end) in enumerate(cuts.values(), 1)
+    ]
+    good = rows.manifest_row(5, audio="good.wav", audio_sha256=None)
+    cache = MeasureCache(tmp_path / "cache", 1, rows.MEASURE)
+    found = measure.measure([*long, good], tmp_path, rows.MEASURE, rows.PARALLEL, cache)
+    assert [one.problem for one in found] == [None, "over_limit", None, None, None]
+    assert found[1].detail == "needs more than 96 MiB"
+    assert "c0002" not in {one.clip_id for one in cache.known([*long, good])}  # it is tried again another day
 
 
 def test_audio_that_changed_since_ingest_stops_the_stage(tmp_path: Path) -> None:

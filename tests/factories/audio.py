@@ -42,7 +42,14 @@ def write(
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = {".opus": ("OGG", "OPUS"), ".ogg": ("OGG", "VORBIS"), ".mp3": ("MP3", None)}.get(path.suffix)
     container, default = kind or (path.suffix[1:].upper(), "PCM_16")
-    soundfile.write(path, samples, rate_hz, format=container, subtype=subtype or default)
+    channels = 1 if samples.ndim == 1 else samples.shape[1]
+    with soundfile.SoundFile(
+        path, "w", rate_hz, channels, format=container, subtype=subtype or default
+    ) as file:
+        for start in range(
+            0, len(samples), 1 << 16
+        ):  # the Vorbis encoder overflows its stack on minutes at once
+            file.write(samples[start : start + (1 << 16)])
     return path
 
 

@@ -9,36 +9,24 @@ import math
 import os
 import wave
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe import digest
-from voicelathe.data import audio_files, containers
+from voicelathe.data import audio_files, containers, decoding
 from voicelathe.data.audio_files import AudioProblem
+from voicelathe.data.decoding import Header, Stored
+from voicelathe.data.levels import FULL_SCALE
 from voicelathe.errors import ManifestError
 from voicelathe.records import CleanClip
 
 Samples = NDArray[np.float32]
 
-EXACT_SEEK = (
-    "wav",
-    "flac",
-)  # libsndfile lands elsewhere in MP3, and an Opus decoder needs to settle after a jump
 MIN_RATE_HZ, MAX_RATE_HZ, MAX_CHANNELS = 8_000, 192_000, 8
-MAX_FILE_BYTES = (
-    512 << 20
-)  # of float32, where a file has to be decoded whole: a 1.4 MB FLAC can ask for 2.6 GB
-MAX_CLIP_BYTES = (
-    64 << 20
-)  # of float32; a file up to this size is decoded whole, so that its clips cost nothing more
-BLOCK_FRAMES = 1 << 14
+MAX_CLIP_BYTES = 32 << 20  # of float32, 174 s at 48 kHz: a 1.4 MB FLAC can ask for 2.6 GB
 END_TOLERANCE_S = 0.01  # manifests give times with two decimals
-FULL_SCALE = 32768  # of 16-bit samples
 NUM_KEPT_OPEN = 2
 
 
@@ -66,6 +54,22 @@ def read_mono(root: Path, clip: CleanClip, rate_hz: int) -> Samples:
         ) from None
 
 
+def header(root: Path, audio: str) -> Header:
+    """What a file's header says, checked for lies and limits; nothing is decoded. Raises AudioProblem."""
+    file = audio_files.open_file(root, audio)
+    try:
+        return _checked(file, audio, math.inf)[2]
+    finally:
+        os.close(file)
+
+
+def as_float(stored: Stored) -> Samples:
+    """Samples as float32 with full scale 1.0."""
+    if stored.dtype == np.float32:
+        return np.asarray(stored, np.float32)
+    return np.multiply(stored, 1 / FULL_SCALE, dtype=np.float32)
+
+
 def mono(samples: Samples) -> Samples:
     """The mean of the channels."""
     return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
@@ -80,8 +84,10 @@ def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
     return np.asarray(soxr.resample(samples, from_hz, to_hz), np.float32)
 
 
-def to_16_bit(samples: Samples) -> NDArray[np.int16]:
-    """Rounded to 16 bits; what lies beyond full scale is clamped, and NaN becomes 0."""
+def to_16_bit(samples: Stored) -> NDArray[np.int16]:
+    """Rounded to 16 bits; what lies beyond full scale is clamped, and NaN becomes 0. Samples of 16 bits stay as they are."""
+    if samples.dtype == np.int16:
+        return np.asarray(samples, "<i2")
     scaled = np.nan_to_num(
         np.round(samples.astype(np.float64) * FULL_SCALE), nan=0.0, posinf=FULL_SCALE, neginf=-FULL_SCALE
     )
@@ -114,38 +120,41 @@ def _kept(root: Path, audio: str, sha256: str) -> "AudioFile":
 class AudioFile:
     """One file, verified and within limits, out of which clips are cut. Closed by `close` or at the end of a `with`.
 
-    Small files and those without exact seeking are decoded whole; of a long WAV or FLAC only the clips are read.
-    Raises AudioProblem, and ManifestError when the bytes are not those whose sha256 ingest wrote down.
+    Clips in the order of their start cost one pass over the file. Raises AudioProblem, and ManifestError when the bytes are not
+    those whose sha256 ingest wrote down.
     """
 
     def __init__(self, root: Path, audio: str, sha256: str | None, max_file_s: float = math.inf) -> None:
         self._file = audio_files.open_file(root, audio)
+        self._reader: decoding.Reader | None = None
         try:
             if sha256 is not None:
                 audio_files.verify(self._file, root / audio, sha256)
-            container = _container(self._file, audio)
-            self.rate_hz, self.num_channels, self.num_frames = _facts(self._file, max_file_s)
-            decoded_bytes = self.num_frames * self.num_channels * 4
-            self._samples: Samples | None = None
-            self._stopped: AudioProblem | None = None
-            if decoded_bytes <= MAX_CLIP_BYTES or container not in EXACT_SEEK:
-                _require_room(decoded_bytes, MAX_FILE_BYTES)
-                with _quiet(container == "mp3"):
-                    self._samples, self._stopped = _decode(self._file, 0, self.num_frames, self.num_channels)
+            container, plain, head = _checked(self._file, audio, max_file_s)
+            self.rate_hz, self.num_channels, self.num_frames = (
+                head.rate_hz,
+                head.num_channels,
+                head.num_frames,
+            )
+            self._reader = decoding.reader(self._file, container, plain, head)
         except BaseException:
             self.close()
             raise
 
     def clip(self, start_s: float | None, end_s: float | None) -> Samples:
-        """Samples [frames, channels] of a slice, or of the whole file. Raises AudioProblem."""
+        """Samples [frames, channels] of a slice, or of the whole file, as float32. Raises AudioProblem."""
+        return as_float(self.stored(start_s, end_s))
+
+    def stored(self, start_s: float | None, end_s: float | None) -> Stored:
+        """As `clip`, but samples of a 16-bit WAV stay as they are in the file."""
         start, num = self._frames(start_s, end_s)
-        _require_room(num * self.num_channels * 4, MAX_CLIP_BYTES)
-        if self._samples is None:
-            samples, stopped = _decode(self._file, start, num, self.num_channels)
-        else:
-            samples, stopped = self._samples[start : start + num], self._stopped
-        if len(samples) < num:
-            assert stopped is not None
+        num_bytes = num * self.num_channels * 4
+        if num_bytes > MAX_CLIP_BYTES:
+            detail = f"{num_bytes >> 20} MiB decoded, more than {MAX_CLIP_BYTES >> 20}: cut it into clips"
+            raise AudioProblem("over_limit", detail)
+        assert self._reader is not None, "the file is closed"
+        samples, stopped = self._reader.read(start, num)
+        if stopped is not None:
             raise stopped
         return samples
 
@@ -162,6 +171,9 @@ class AudioFile:
         return start, num
 
     def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -173,84 +185,24 @@ class AudioFile:
         self.close()
 
 
-def _container(file: int, audio: str) -> str:
+def _checked(file: int, audio: str, max_file_s: float) -> tuple[str, containers.Pcm16 | None, Header]:
+    """Container, layout of a plain WAV, and header, all within limits: headers can claim anything."""
     container = containers.kind(os.pread(file, 16, 0))
-    if container != audio_files.CONTAINERS[Path(audio).suffix.lower()]:
+    if container is None or container != audio_files.CONTAINERS[Path(audio).suffix.lower()]:
         raise AudioProblem(
             "unsupported_type",
             f"the content is {container or 'no audio that we read'}, the name says otherwise",
         )
-    if fault := containers.fault(file, container, os.fstat(file).st_size):
-        raise AudioProblem(*fault)
-    return container
-
-
-def _facts(file: int, max_file_s: float) -> tuple[int, int, int]:
-    """Rate, channels and frames as the header says, all within limits: headers can claim anything."""
-    with _sound(file) as sound:
-        rate_hz, num_channels, num_frames = sound.samplerate, sound.channels, sound.frames
-    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+    plain = containers.check(file, container, os.fstat(file).st_size)
+    head = decoding.header(file, plain)
+    if not MIN_RATE_HZ <= head.rate_hz <= MAX_RATE_HZ:
         raise AudioProblem(
-            "over_limit", f"{rate_hz} samples a second; {MIN_RATE_HZ} to {MAX_RATE_HZ} are read"
+            "over_limit", f"{head.rate_hz} samples a second; {MIN_RATE_HZ} to {MAX_RATE_HZ} are read"
         )
-    if not 1 <= num_channels <= MAX_CHANNELS:
-        raise AudioProblem("over_limit", f"{num_channels} channels; at most {MAX_CHANNELS} are read")
-    if num_frames > max_file_s * rate_hz:
+    if not 1 <= head.num_channels <= MAX_CHANNELS:
+        raise AudioProblem("over_limit", f"{head.num_channels} channels; at most {MAX_CHANNELS} are read")
+    if head.num_frames > max_file_s * head.rate_hz:
         raise AudioProblem(
-            "over_limit", f"{num_frames / rate_hz:.0f} s; measure.max_file_s is {max_file_s:g}"
+            "over_limit", f"{head.num_frames / head.rate_hz:.0f} s; measure.max_file_s is {max_file_s:g}"
         )
-    return rate_hz, num_channels, num_frames
-
-
-def _require_room(num_bytes: int, limit: int) -> None:
-    if num_bytes > limit:
-        detail = f"{num_bytes >> 20} MiB decoded, more than {limit >> 20}: cut it into clips, or convert a long file to FLAC"
-        raise AudioProblem("over_limit", detail)
-
-
-@contextmanager
-def _sound(file: int) -> Iterator[Any]:
-    """A soundfile over an open descriptor; its file offset is where libsndfile believes the file to begin."""
-    import soundfile
-
-    os.lseek(file, 0, os.SEEK_SET)
-    try:
-        with soundfile.SoundFile(file, closefd=False) as sound:
-            yield sound
-    except (soundfile.LibsndfileError, ValueError, TypeError, MemoryError) as problem:
-        raise AudioProblem("unreadable", str(problem)) from None
-
-
-def _decode(file: int, start: int, num: int, channels: int) -> tuple[Samples, AudioProblem | None]:
-    """`num` frames from `start`; fewer, with the reason, where the file cannot be decoded any further."""
-    samples, done, stopped = np.empty((num, channels), np.float32), 0, "the file ends there"
-    try:
-        with _sound(file) as sound:
-            if start:
-                sound.seek(start)
-            while done < num:
-                block = sound.read(out=samples[done : done + BLOCK_FRAMES])
-                if not len(block):
-                    break
-                done += len(block)
-    except AudioProblem as problem:
-        stopped = problem.detail
-    if done == num:
-        return samples, None
-    return samples[:done], AudioProblem("truncated", f"decoded {done} of {num} samples: {stopped}")
-
-
-@contextmanager
-def _quiet(is_needed: bool) -> Iterator[None]:
-    """Keep libmpg123 from writing thousands of lines to descriptor 2 about one damaged file."""
-    if not is_needed:
-        yield
-        return
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+    return container, plain, head

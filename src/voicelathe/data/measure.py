@@ -1,10 +1,11 @@
 """What the audio of every clip really is: the one stage that decodes, and it decodes each file once.
 
-Figures are computed in float64 and rounded, and sorted by clip, so the table is the same bytes for any number of workers.
+Figures are computed in float64 and rounded, and sorted by clip, so the table is the same bytes for any number of workers, and
+whether or not something was measured before. A file that hangs, kills or fills its worker costs the clip that did it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,59 +13,123 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe import digest, engine, settings
-from voicelathe.data.audio import FULL_SCALE, AudioFile, Samples, to_16_bit
+from voicelathe.data import levels
+from voicelathe.data.audio import AudioFile, as_float, to_16_bit
 from voicelathe.data.audio_files import AudioProblem
+from voicelathe.data.decoding import Stored
+from voicelathe.data.measure_cache import MeasureCache
 from voicelathe.records import ClipMeasure, ManifestRow
 
 Floats = NDArray[np.float64]
 
-FILES_PER_SHARD = 8
+CLIPS_AT_ONCE = 5000  # measured before the cache is written
+# The longest that a clip may take: two hours of Opus up to its start, on a slow and busy core. What is decoded is at most
+# audio.MAX_CLIP_BYTES, and with the float64 figures of it a worker stays under these 512 MiB.
+WORKER = engine.Limits(memory_bytes=512 << 20, silent_s=300.0)
+MAX_LOSSES = 3  # in one file; the rest of its clips are then given up, too
+LOST = {"memory": "over_limit", "time": "over_limit", "crash": "unreadable"}
 FRAME_S, MIN_SPREAD_FRAMES = 0.02, 25
-CLIPPED_FROM = (FULL_SCALE - 2) / FULL_SCALE  # full scale, and one step below where a converter rounded
 SPECTRUM_S, WINDOWS_AT_ONCE = 0.064, 512
 ENERGY_BELOW_BANDWIDTH = 0.999
 SMALLEST = 1e-10  # -200 dBFS: less is digital silence
 
 
 def measure(
-    rows: Sequence[ManifestRow], audio_root: Path, limits: settings.Measure, how: settings.Engine
+    rows: Sequence[ManifestRow],
+    audio_root: Path,
+    limits: settings.Measure,
+    how: settings.Engine,
+    cache: MeasureCache | None = None,
 ) -> list[ClipMeasure]:
     """One measure for each row, in the order of the clip ids. Raises ManifestError when a file changed since ingest."""
+    found = [
+        _unmeasured(row, AudioProblem(row.audio_problem, "seen by ingest"))
+        for row in rows
+        if row.audio_problem is not None
+    ]
+    if cache is not None:
+        found += cache.known(rows)
+    have = {one.clip_id for one in found}
+    for some in _by_file([row for row in rows if row.clip_id not in have]):
+        found += _measure_new(some, audio_root, limits, how, cache)
+    return sorted(found, key=lambda one: one.clip_id)
+
+
+def _by_file(rows: Sequence[ManifestRow]) -> Iterator[list[list[ManifestRow]]]:
+    """Clips of one file together, in the order of their start; CLIPS_AT_ONCE or a little more at a time."""
     by_file: dict[str, list[ManifestRow]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: (row.audio, row.start_s or 0.0, row.clip_id)):
         by_file.setdefault(row.audio, []).append(row)
-    files = [by_file[name] for name in sorted(by_file)]
-    shards = engine.map_shards(
-        partial(_measure_files, audio_root, limits), engine.cut(files, FILES_PER_SHARD), how
-    )
-    return sorted((one for shard in shards for one in shard), key=lambda one: one.clip_id)
+    some: list[list[ManifestRow]] = []
+    for clips in by_file.values():
+        some.append(clips)
+        if sum(map(len, some)) >= CLIPS_AT_ONCE:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
-def _measure_files(
-    root: Path, limits: settings.Measure, files: Sequence[list[ManifestRow]]
+def _measure_new(
+    files: list[list[ManifestRow]],
+    root: Path,
+    limits: settings.Measure,
+    how: settings.Engine,
+    cache: MeasureCache | None,
 ) -> list[ClipMeasure]:
-    return [one for rows in files for one in _measure_file(root, limits, rows)]
+    """Measure files. What was lost is tried again alone, so that a machine that was merely busy costs nothing."""
+    work = partial(_measure_file, root, limits)
+    found: list[ClipMeasure] = []
+    lost: list[ClipMeasure] = []
+    for clips, attempt in zip(files, engine.try_each(work, files, how, WORKER), strict=True):
+        found += attempt.results
+        if attempt.lost:
+            rest = clips[len(attempt.results) :]
+            more, given_up = _measure_alone(rest, work, was_read=bool(attempt.results))
+            found, lost = found + more, lost + given_up
+    if cache is not None:
+        cache.add([row for clips in files for row in clips], found)
+    return found + lost
 
 
-def _measure_file(root: Path, limits: settings.Measure, rows: list[ManifestRow]) -> list[ClipMeasure]:
-    first = rows[0]
-    if first.audio_problem is not None:
-        return [_unmeasured(row, AudioProblem(first.audio_problem, "seen by ingest"), None) for row in rows]
+def _measure_alone(
+    clips: list[ManifestRow], work: partial[Iterator[ClipMeasure]], was_read: bool
+) -> tuple[list[ClipMeasure], list[ClipMeasure]]:
+    """Measures of a file that ended its worker, and the clips that cannot be measured: all, when it gave none at all."""
+    found: list[ClipMeasure] = []
+    lost: list[ClipMeasure] = []
+    while clips:
+        (attempt,) = engine.try_each(work, [clips], settings.Engine("serial", 1), WORKER)
+        found += attempt.results
+        clips = clips[len(attempt.results) :]
+        if attempt.lost is None:
+            break
+        problem = AudioProblem(LOST[attempt.lost.reason], attempt.lost.detail)
+        was_read = was_read or bool(attempt.results)
+        num_lost = 1 if was_read and len(lost) < MAX_LOSSES - 1 else len(clips)
+        lost += [_unmeasured(row, problem) for row in clips[:num_lost]]
+        clips = clips[num_lost:]
+    return found, lost
+
+
+def _measure_file(root: Path, limits: settings.Measure, clips: list[ManifestRow]) -> Iterator[ClipMeasure]:
+    first = clips[0]
     try:
         with AudioFile(root, first.audio, first.audio_sha256, limits.max_file_s) as file:
-            return [_measure_clip(file, limits, row) for row in rows]
+            for row in clips:
+                yield _measure_clip(file, limits, row)
     except AudioProblem as problem:
-        return [_unmeasured(row, problem, None) for row in rows]
+        yield from (_unmeasured(row, problem) for row in clips)
 
 
 def _measure_clip(file: AudioFile, limits: settings.Measure, row: ManifestRow) -> ClipMeasure:
     try:
-        return of_samples(row.clip_id, file.clip(row.start_s, row.end_s), file.rate_hz, limits.silence_dbfs)
+        return of_samples(row.clip_id, file.stored(row.start_s, row.end_s), file.rate_hz, limits.silence_dbfs)
     except AudioProblem as problem:
         return _unmeasured(row, problem, file)
 
 
-def _unmeasured(row: ManifestRow, problem: AudioProblem, file: AudioFile | None) -> ClipMeasure:
+def _unmeasured(row: ManifestRow, problem: AudioProblem, file: AudioFile | None = None) -> ClipMeasure:
     return ClipMeasure(
         clip_id=row.clip_id,
         problem=problem.code,
@@ -89,11 +154,10 @@ _MEASURES = (
 )
 
 
-def of_samples(clip_id: str, samples: Samples, rate_hz: int, silence_dbfs: float) -> ClipMeasure:
+def of_samples(clip_id: str, samples: Stored, rate_hz: int, silence_dbfs: float) -> ClipMeasure:
     """Measure samples [frames, channels]. Levels and silence are those of the mean of the channels, with NaN as 0."""
-    finite = np.isfinite(samples)
-    sound = np.where(finite, samples, 0.0).astype(np.float64)
-    mono = sound.mean(axis=1)
+    level = levels.of(samples)
+    mono = _mono(samples, level.num_nonfinite > 0)
     energies, frame_s = _frame_energies(mono, rate_hz)
     leading_s, trailing_s, share = _silence(energies, frame_s, len(mono) / rate_hz, silence_dbfs)
     return ClipMeasure(
@@ -104,10 +168,10 @@ def of_samples(clip_id: str, samples: Samples, rate_hz: int, silence_dbfs: float
         num_channels=samples.shape[1],
         num_samples=len(samples),
         duration_s=round(len(samples) / rate_hz, 6),
-        peak_dbfs=_dbfs(float(np.abs(mono).max())),
-        rms_dbfs=_dbfs(math.sqrt(float(np.square(mono).mean()))),
-        clipped_share=round(float((np.abs(sound) >= CLIPPED_FROM).mean()), 6),
-        num_nonfinite=int(finite.size - np.count_nonzero(finite)),
+        peak_dbfs=_dbfs(level.peak),
+        rms_dbfs=_dbfs(math.sqrt(level.mean_square)),
+        clipped_share=round(level.clipped_share, 6),
+        num_nonfinite=level.num_nonfinite,
         leading_silence_s=leading_s,
         trailing_silence_s=trailing_s,
         silence_share=share,
@@ -115,6 +179,14 @@ def of_samples(clip_id: str, samples: Samples, rate_hz: int, silence_dbfs: float
         bandwidth_hz=_bandwidth(mono, rate_hz),
         samples_sha256=digest.of_bytes(to_16_bit(samples).tobytes()),
     )
+
+
+def _mono(samples: Stored, has_nonfinite: bool) -> Floats:
+    """The mean of the channels, full scale 1.0, with 0 for what is no number."""
+    sound = as_float(samples)
+    if has_nonfinite:
+        sound = np.where(np.isfinite(sound), sound, np.float32(0.0))
+    return sound[:, 0].astype(np.float64) if sound.shape[1] == 1 else sound.mean(axis=1, dtype=np.float64)
 
 
 def _dbfs(level: float) -> float | None:
