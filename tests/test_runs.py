@@ -13,7 +13,7 @@ RECIPE = params.load().recipes["mini-lora"]
 
 
 def step(number: int, total: float) -> records.StepRecord:
-    return records.StepRecord(number, {"diff": total, "stop": 0.0}, total, 1.0, {}, 1e-3, ["a"])
+    return records.StepRecord(number, {"diff": total, "stop": 0.0}, total, 1.0, {}, 1e-3, ["a"], {}, [])
 
 
 def sample(candidate: str, number: int, problem: str | None) -> records.SampleRecord:

@@ -123,6 +123,7 @@ PHASE = (
     "phase"  # name, step, micro: announced BEFORE the phase begins, so that a dead worker can be diagnosed
 )
 PROGRESS = "progress"  # done, total, unit
+NOTICE = "notice"  # text: something a person should look at; the work goes on
 SAMPLE = "sample"  # a SampleRecord, the answer to a SpeakRequest
 READY = "ready"  # an interactive speak worker takes requests now
 DONE = "done"  # results of the job

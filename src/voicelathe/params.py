@@ -146,6 +146,8 @@ def _memory_contradictions(where: str, train: settings.Train) -> Iterator[str]:
         yield f"{where}.optimizer = {train.optimizer!r}: bf16 weights are updated by the 8-bit kernels; set adamw8bit or paged_adamw8bit"
     if train.autocast and train.weights != "fp32":
         yield f"{where}.autocast = true: bf16 weights compute in bf16 anyway; set it to false"
+    if train.cache_encoder and (train.lora is None or "proj" in train.lora.scope):
+        yield f"{where}.cache_encoder = true: the encoder's output stays the same only with mode: lora and a scope without proj"
     if train.gradient_release:
         if train.max_grad_norm is not None:
             yield (

@@ -33,6 +33,13 @@ class Display:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, phase=name)
 
+    def notice(self, text: str) -> None:
+        """Show a sentence that should be read, above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(f"{self.label}: {text}", markup=False, highlight=False)
+        else:
+            print(f"{self.label}: {text}", file=sys.stderr, flush=True)
+
     def advance(self, done: int, total: int, unit: str) -> None:
         """Report that `done` of `total` are finished. The rate is that of this process: what a resume found does not count."""
         now = time.monotonic()

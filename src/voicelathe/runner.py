@@ -35,6 +35,8 @@ def run(job: jobs.Job, label: str) -> dict[str, Any]:
                 display.phase(phase["name"])
             elif event.kind == jobs.PROGRESS:
                 display.advance(event.values["done"], event.values["total"], event.values["unit"])
+            elif event.kind == jobs.NOTICE:
+                display.notice(event.values["text"])
             elif event.kind == jobs.DONE:
                 return event.values
             elif event.kind == jobs.FAILED:

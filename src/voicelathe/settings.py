@@ -179,6 +179,8 @@ class Train(_Closed):
     gradient_release: bool
     activation_checkpointing: Literal["none", "decoder", "all"]  # which blocks are computed again in backward
     autocast: bool  # bf16 arithmetic over fp32 weights, upstream's way; only on cuda
+    cache_encoder: bool  # mode: lora without proj: what the frozen local encoder makes of a clip is computed once and kept
+    probe_every: Positive  # steps between two looks at whether text and stop head still work
     lora: Lora | None  # null for mode: full
 
 

@@ -47,6 +47,8 @@ def run(recipe: str = RECIPE, seed: int = 7, steps: int = 60) -> RunRecord:
         gradient_release=False,
         activation_checkpointing="none",
         autocast=False,
+        cache_encoder=False,
+        probe_every=10,
         lora=settings.Lora(16, 16.0, 0.0, ["lm"]),
     )
     identity = RunIdentity(train, "voxcpm2-mini", "voxcpm2", "b" * 64, "c" * 64, seed, 1, "cpu", 2, "2.13.0")
@@ -182,6 +184,8 @@ def steps(num: int) -> list[StepRecord]:
                 {"lm": 1.0},
                 0.002 * min(1.0, step / 5),
                 ["clip-00-0"],
+                {},
+                [],
             )
         )
     return rows

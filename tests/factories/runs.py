@@ -193,6 +193,8 @@ def journals(last: int, first: int = 1, of: int = 60) -> tuple[list[StepRecord],
                 {"lm": 1.0 + fall},
                 0.002 * min(1.0, step / 5),
                 ["train-000"],
+                {},
+                [],
             )
         )
         timings.append(StepTiming(step, 0.25, 32.0))

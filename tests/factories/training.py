@@ -69,7 +69,7 @@ def train_settings(
     return settings.Train(
         mode=mode, steps=steps, clips_per_step=4, clips_per_pass=2, checkpoint_every=every, learning_rate=0.01, warmup_steps=1,
         weight_decay=0.01, max_grad_norm=1.0, optimizer=optimizer, weights=weights, gradient_release=False,
-        activation_checkpointing="none", autocast=False,
+        activation_checkpointing="none", autocast=False, cache_encoder=False, probe_every=3,
         lora=LORA if mode == "lora" else None,
     )  # fmt: skip
 

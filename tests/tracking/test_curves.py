@@ -19,6 +19,7 @@ def test_a_step_is_drawn_as_its_losses_norm_rate_and_speed() -> None:
         "train/loss_stop",
         "train/grad_norm",
         "train/grad_norm_lm",
+        "train/signs",
         "train/lr",
         "train/clips_per_s",
     ]

@@ -20,7 +20,7 @@ from voicelathe.tracking import live, replay
 from voicelathe.tracking.live import Mirror
 
 STEPS = 60
-KEYS = ("loss_total", "loss_diff", "loss_stop", "grad_norm", "grad_norm_lm", "lr", "clips_per_s")
+KEYS = ("loss_total", "loss_diff", "loss_stop", "grad_norm", "grad_norm_lm", "signs", "lr", "clips_per_s")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from voicelathe.errors import CheckpointError, RecordError
 from voicelathe.tracking import replay
 
 RECIPE = "mini-lora"
-NUM_STEPS, NUM_CURVES = 60, 7
+NUM_STEPS, NUM_CURVES = 60, 8
 
 
 def track(root: Path, upload: str = "adapters") -> dict[str, Any]:
@@ -44,6 +44,7 @@ def test_every_step_of_every_curve_is_in_the_store_exactly_once(root: Path) -> N
         "train/loss_stop": [step.losses["stop"] for step in steps],
         "train/grad_norm": [step.grad_norm for step in steps],
         "train/grad_norm_lm": [step.part_norms["lm"] for step in steps],
+        "train/signs": [0.0] * NUM_STEPS,
         "train/lr": [step.learning_rate for step in steps],
         "train/clips_per_s": [32.0] * NUM_STEPS,
     }

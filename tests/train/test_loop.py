@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from tests.factories import training
 from voicelathe import checkpoints, digest, families, jobs, records
 from voicelathe.errors import CheckpointError, WorkerError
+from voicelathe.families import voxcpm_packed
 from voicelathe.train import loop, memory, precision, resume
 
 
@@ -120,6 +121,22 @@ def test_recomputing_activations_changes_no_loss(corpus: Path, tmp_path: Path, m
     assert [step.total for step in off] == pytest.approx([step.total for step in on], rel=1e-6)
 
 
+def test_a_cached_encoder_changes_no_loss_and_runs_once_for_each_clip(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = training.train_settings("lora", steps=4, every=4)
+    loop.run(training.train_job(corpus, tmp_path / "off", train), quiet)
+    seen = []
+    encoded = voxcpm_packed.encoded
+    monkeypatch.setattr(voxcpm_packed, "encoded", lambda *a: seen.append(a[1]) or encoded(*a))
+    loop.run(training.train_job(corpus, tmp_path / "on", replace(train, cache_encoder=True)), quiet)
+    off, on = (records.read(tmp_path / name / "steps.jsonl", records.StepRecord) for name in ("off", "on"))
+    assert [step.total for step in off] == pytest.approx([step.total for step in on], rel=1e-6)
+    assert [step.grad_norm for step in off] == pytest.approx([step.grad_norm for step in on], rel=1e-5)
+    assert on[0].probe == pytest.approx(off[0].probe, rel=1e-4)
+    assert len(seen) == 12, "twelve clips, four steps and two probes"
+
+
 class Killed(BaseException):
     """Ends a run from outside, as a signal would."""
 
@@ -147,6 +164,7 @@ def test_a_run_that_was_interrupted_anywhere_ends_with_identical_bytes(
     corpus: Path, tmp_path: Path, mode: str, optimizer: str, weights: str
 ) -> None:
     train = training.train_settings(mode, steps=5, every=2, optimizer=optimizer, weights=weights)
+    train = replace(train, cache_encoder=weights == "bf16")
     loop.run(training.train_job(corpus, tmp_path / "whole", train), quiet)
     phases = [
         ("forward", 1),

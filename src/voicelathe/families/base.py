@@ -102,6 +102,9 @@ class Family(Protocol):
     def losses(self, loaded: Any, batch: Any, noise: Any) -> "dict[str, torch.Tensor]":
         """Per-clip mean losses [B] of every component in `spec.loss_weights`."""
 
+    def frozen(self, loaded: Any, item: ClipItem) -> "dict[str, torch.Tensor]":
+        """What no adapter outside `proj` can change of this clip's forward: added to its tensors, `collate` uses it. {}: nothing."""
+
     def adapter_targets(self, loaded: Any, scope: Sequence[str]) -> str:
         """Regular expression over whole module names of the linears that carry an adapter."""
 

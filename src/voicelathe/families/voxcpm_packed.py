@@ -44,6 +44,7 @@ class Pack:
     slot_T: Tensor  # index into the padded [B * longest] view
     num_clips: int
     longest: int
+    patches_FC: Tensor | None = None  # what the local encoder makes of `fed_FPD`, where that is known
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,9 @@ def losses(model: Any, pack: Pack, noise: Noise, recompute: Recompute) -> dict[s
     computed again in backward.
     """
     everywhere, in_decoder = recompute == "all", recompute != "none"
-    patches_FC = model.enc_to_lm_proj(_local_encoder(model.feat_encoder, pack.fed_FPD, everywhere))
+    patches_FC = pack.patches_FC
+    if patches_FC is None:
+        patches_FC = encoded(model, pack.fed_FPD, everywhere)
     text_scale = model.config.lm_config.scale_emb if model.config.lm_config.use_mup else 1.0
     embedded_TC = model.base_lm.embed_tokens(pack.ids_T) * text_scale
     embedded_TC = embedded_TC.index_copy(0, pack.fed_at_F, patches_FC.to(embedded_TC.dtype))
@@ -174,6 +177,12 @@ def losses(model: Any, pack: Pack, noise: Noise, recompute: Recompute) -> dict[s
     logits_A2 = model.stop_head(model.stop_actn(model.stop_proj(semantic_AC)))
     stop_A = F.cross_entropy(logits_A2.float(), pack.stop_A, reduction="none")
     return {"diff": _clip_means(difference_A, pack), "stop": _clip_means(stop_A, pack)}
+
+
+def encoded(model: Any, fed_FPD: Tensor, recompute: bool = False) -> Tensor:
+    """What the language models see of audio positions [F, C]: the local encoder, projected."""
+    patches_FC: Tensor = model.enc_to_lm_proj(_local_encoder(model.feat_encoder, fed_FPD, recompute))
+    return patches_FC
 
 
 def _clip_means(values_A: Tensor, pack: Pack) -> Tensor:

@@ -55,6 +55,8 @@ class StepRecord:
     part_norms: dict[str, float]  # the same for each part of the model, as its family names them
     learning_rate: float
     clip_ids: list[str]
+    probe: dict[str, float]  # text_gap and stop at every probe_every-th step, empty at others
+    signs: list[str]  # what stands out, in words
 
 
 @dataclass(frozen=True)

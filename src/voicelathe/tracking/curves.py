@@ -65,6 +65,9 @@ def _values(step: StepRecord, timing: StepTiming | None) -> Iterator[tuple[str, 
     yield f"{SECTION}/grad_norm", step.grad_norm
     for part, value in sorted(step.part_norms.items()):
         yield f"{SECTION}/grad_norm_{part}", value
+    for name, value in sorted(step.probe.items()):
+        yield f"{SECTION}/probe_{name}", value
+    yield f"{SECTION}/signs", float(len(step.signs))
     yield f"{SECTION}/lr", step.learning_rate
     if timing is not None:
         yield f"{SECTION}/clips_per_s", timing.clips_per_s

@@ -8,7 +8,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from voicelathe import checkpoints, families, jobs, records, rng, settings
 from voicelathe.data import latents
 from voicelathe.errors import WorkerError
 from voicelathe.families.base import ClipItem, Family, TrainPlan
-from voicelathe.train import adapters, batches, memory, precision, resume
+from voicelathe.train import adapters, batches, memory, precision, probe, resume, signs
 
 Emit = Callable[[str, dict[str, Any]], None]
 STOPPED = 143  # exit code after SIGTERM, as a shell reports it
@@ -36,9 +36,9 @@ class Trainer:
     optimizer: torch.optim.Optimizer
     clips: dict[str, ClipItem]
     emit: Emit
-    released: (
-        dict[str, float] | None
-    )  # norms of gradients that backward used and freed; None where gradients stay
+    released: dict[str, float] | None  # norms of gradients that backward used; None where gradients stay
+    watch: signs.Watch
+    encoded: set[str] = field(default_factory=set)  # clips that carry what is frozen of them
 
     @property
     def directory(self) -> Path:
@@ -55,6 +55,7 @@ def run(job: jobs.TrainJob, emit: Emit) -> dict[str, Any]:
     journal = resume.Journal(trainer.directory)
     done = resume.restore(trainer.directory, trainer.plan.trainable, trainer.optimizer)
     journal.truncate(done)
+    trainer.watch = signs.Watch(journal.read())
     trainer.loaded.core.train()
     for step in range(done + 1, job.train.steps + 1):
         began = time.monotonic()
@@ -94,7 +95,7 @@ def _prepare(job: jobs.TrainJob, emit: Emit) -> Trainer:
     optimizer = memory.optimizer(train, loaded.core, plan.trainable, lows, job.seed)
     released = memory.release_gradients(optimizer, plan.trainable) if train.gradient_release else None
     clips = latents.items(Path(job.clips), Path(job.latents))
-    return Trainer(job, family, loaded, plan, optimizer, clips, emit, released)
+    return Trainer(job, family, loaded, plan, optimizer, clips, emit, released, signs.Watch([]))
 
 
 def _step(trainer: Trainer, step: int) -> records.StepRecord:
@@ -105,6 +106,7 @@ def _step(trainer: Trainer, step: int) -> records.StepRecord:
     memory.prepare(trainer.optimizer, step, rate)
     torch.manual_seed(rng.key(seed, "dropout", step))
     sums: dict[str, float] = {}
+    clip_totals: dict[str, float] = {}
     for micro in range(train.clips_per_step // train.clips_per_pass):
         part = clip_ids[micro * train.clips_per_pass : (micro + 1) * train.clips_per_pass]
         trainer.emit(jobs.PHASE, {"name": "forward", "step": step, "micro": micro})
@@ -114,22 +116,54 @@ def _step(trainer: Trainer, step: int) -> records.StepRecord:
         _require_finite(total, part, step)
         trainer.emit(jobs.PHASE, {"name": "backward", "step": step, "micro": micro})
         (total.sum() / train.clips_per_step).backward()  # type: ignore[no-untyped-call]
+        clip_totals.update(zip(part, total.detach().tolist(), strict=True))
         for name, loss in losses.items():
             sums[name] = sums.get(name, 0.0) + float(loss.detach().double().sum())
     norm, parts = _update(trainer, clip_ids, step)
     means = {name: value / train.clips_per_step for name, value in sums.items()}
     weighted = sum(trainer.family.spec.loss_weights[name] * value for name, value in means.items())
-    return records.StepRecord(step, means, weighted, norm, parts, rate, clip_ids)
+    found = trainer.watch.spikes(weighted, norm, clip_totals)
+    seen: dict[str, float] = {}
+    if step == 1 or step % train.probe_every == 0:
+        seen = _probe(trainer, step)
+        found += trainer.watch.probed(seen)
+    record = records.StepRecord(step, means, weighted, norm, parts, rate, clip_ids, seen, found)
+    trainer.watch.remember(record)
+    for text in found:
+        trainer.emit(jobs.NOTICE, {"text": f"step {step}: {text}"})
+    return record
 
 
 def _forward(trainer: Trainer, clip_ids: list[str], step: int) -> dict[str, Tensor]:
-    batch = trainer.family.collate(trainer.loaded, [trainer.clips[clip_id] for clip_id in clip_ids])
-    keys = [rng.key(trainer.job.seed, "noise", clip_id, step) for clip_id in clip_ids]
-    noise = trainer.family.draw(trainer.loaded, batch, keys, None)
+    with _precision(trainer):
+        batch = trainer.family.collate(trainer.loaded, _items(trainer, clip_ids))
+        keys = [rng.key(trainer.job.seed, "noise", clip_id, step) for clip_id in clip_ids]
+        noise = trainer.family.draw(trainer.loaded, batch, keys, None)
+        return trainer.family.losses(trainer.loaded, batch, noise)
+
+
+def _probe(trainer: Trainer, step: int) -> dict[str, float]:
+    trainer.emit(jobs.PHASE, {"name": "probe", "step": step, "micro": 0})
+    chosen = probe.clips(list(trainer.clips), trainer.job.seed)
+    with _precision(trainer):
+        return probe.look(trainer.family, trainer.loaded, _items(trainer, chosen), trainer.job.seed)
+
+
+def _items(trainer: Trainer, clip_ids: list[str]) -> list[ClipItem]:
+    """The clips; with cache_encoder each gets what is frozen of it when it is first used, on its own: packing changes last digits."""
+    for clip_id in clip_ids if trainer.job.train.cache_encoder else []:
+        item = trainer.clips[clip_id]
+        if clip_id not in trainer.encoded:
+            known = trainer.family.frozen(trainer.loaded, item)
+            trainer.clips[clip_id] = replace(item, tensors={**item.tensors, **known})
+            trainer.encoded.add(clip_id)
+    return [trainer.clips[clip_id] for clip_id in clip_ids]
+
+
+def _precision(trainer: Trainer) -> torch.autocast:
     train = trainer.job.train
     in_bf16 = train.autocast or train.weights != "fp32"
-    with torch.autocast(trainer.job.target.machine.device, torch.bfloat16, enabled=in_bf16):
-        return trainer.family.losses(trainer.loaded, batch, noise)
+    return torch.autocast(trainer.job.target.machine.device, torch.bfloat16, enabled=in_bf16)
 
 
 def _require_finite(total_B: Tensor, clip_ids: list[str], step: int) -> None:

@@ -32,6 +32,10 @@ class Journal:
     def timings(self) -> Path:
         return self.directory / "timings.jsonl"
 
+    def read(self) -> list[records.StepRecord]:
+        """Every step so far."""
+        return records.read(self.steps, records.StepRecord) if self.steps.is_file() else []
+
     def append(self, step: records.StepRecord, timing: records.StepTiming) -> None:
         for path, record in ((self.steps, step), (self.timings, timing)):
             with path.open("ab") as file:

@@ -1,0 +1,68 @@
+"""Early signs that a run goes wrong: steps that stand out, text that stops to matter, a stop head that forgets.
+
+Everything is compared with the run's own past, which the journal holds, so a resumed run says what an uninterrupted one would.
+A sign is a sentence in the step's record; nothing is stopped by it.
+"""
+
+import statistics
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from voicelathe.records import StepRecord
+
+WINDOW, ENOUGH = 50, 20  # steps that are compared, and how many of them there must be
+TIMES, SIGMAS = 2.0, 8.0  # a spike is both: so many times the median and so many deviations above it
+GAP, GAP_SHARE = 0.02, 0.25  # a gap once this large that fell to a quarter
+STOP_LOSS, STOP_TIMES = 0.02, 1.5  # a stop loss this large and so many times its lowest
+
+
+class Watch:
+    """Remembers what the signs of a step depend on."""
+
+    def __init__(self, history: Iterable[StepRecord]) -> None:
+        self.totals: deque[float] = deque(maxlen=WINDOW)
+        self.norms: deque[float] = deque(maxlen=WINDOW)
+        self.widest_gap, self.lowest_stop = 0.0, float("inf")
+        for record in history:
+            self.remember(record)
+
+    def remember(self, record: StepRecord) -> None:
+        self.totals.append(record.total)
+        self.norms.append(record.grad_norm)
+        self.widest_gap = max(self.widest_gap, record.probe.get("text_gap", 0.0))
+        self.lowest_stop = min(self.lowest_stop, record.probe.get("stop", float("inf")))
+
+    def spikes(self, total: float, norm: float, clip_totals: Mapping[str, float]) -> list[str]:
+        """What stands out of a step; the clips with the highest loss come first."""
+        worst = sorted(clip_totals, key=lambda clip_id: (-clip_totals[clip_id], clip_id))[:3]
+        named = ", ".join(f"{clip_id} ({clip_totals[clip_id]:.3f})" for clip_id in worst)
+        return [
+            f"{name}_spike: {value:.3f}, the median of the last {len(past)} steps is {statistics.median(past):.3f}; "
+            f"clips with the highest loss: {named}"
+            for name, value, past in (("loss", total, self.totals), ("grad_norm", norm, self.norms))
+            if _stands_out(value, past)
+        ]
+
+    def probed(self, probe: Mapping[str, float]) -> list[str]:
+        """What a probe says, compared with the best that earlier probes found."""
+        signs = []
+        gap, stop = probe.get("text_gap", self.widest_gap), probe.get("stop", 0.0)
+        if self.widest_gap >= GAP and gap < GAP_SHARE * self.widest_gap:
+            signs.append(
+                f"text_ignored: another clip's text raises the loss by {gap:.1%}, earlier by {self.widest_gap:.1%}; "
+                "stop earlier, lower the learning rate, or add data"
+            )
+        if stop > max(STOP_LOSS, STOP_TIMES * self.lowest_stop):
+            signs.append(
+                f"stop_head_forgets: its loss is {stop:.3f}, earlier {self.lowest_stop:.3f}; speech may not end. "
+                "Trim silence at the ends of clips, or stop earlier"
+            )
+        return signs
+
+
+def _stands_out(value: float, past: "deque[float]") -> bool:
+    if len(past) < ENOUGH:
+        return False
+    median = statistics.median(past)
+    deviation = 1.4826 * statistics.median(abs(one - median) for one in past)  # as a standard deviation
+    return value > TIMES * median and value > median + SIGMAS * deviation

@@ -1,0 +1,108 @@
+"""What a run says about itself early: spikes with the clips behind them, text that stops to matter, a stop head that forgets."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.factories import training
+from voicelathe import families, jobs, params, records
+from voicelathe.data import latents
+from voicelathe.errors import ParamsError
+from voicelathe.train import loop, probe, signs
+
+
+def record(step: int, total: float = 1.0, norm: float = 2.0, **probed: float) -> records.StepRecord:
+    wobble = 0.05 * (step % 3)
+    return records.StepRecord(step, {}, total + wobble, norm + wobble, {}, 1e-4, ["a", "b"], probed, [])
+
+
+def history(length: int = 30, **probed: float) -> list[records.StepRecord]:
+    return [record(step, **probed) for step in range(1, length + 1)]
+
+
+def test_a_step_far_above_the_last_fifty_is_named_with_its_worst_clips() -> None:
+    watch = signs.Watch(history())
+    assert watch.spikes(1.1, 2.1, {"a": 1.0, "b": 1.2}) == []
+    (sign,) = watch.spikes(1.1, 51.0, {"a": 0.5, "b": 7.25})
+    assert sign.startswith("grad_norm_spike: 51.000, the median of the last 30 steps is 2.050")
+    assert sign.endswith("b (7.250), a (0.500)")
+    assert [sign.split(":")[0] for sign in watch.spikes(9.0, 2.0, {"a": 9.0})] == ["loss_spike"]
+
+
+def test_a_run_that_has_just_begun_has_no_spikes() -> None:
+    assert signs.Watch(history(19)).spikes(100.0, 100.0, {"a": 100.0}) == []
+    assert signs.Watch(history(20)).spikes(100.0, 100.0, {"a": 100.0}) != []
+
+
+def test_a_noisy_run_is_not_full_of_spikes() -> None:
+    noisy = [record(step, norm=1.0 + (step * 7919 % 100) / 50) for step in range(60)]
+    assert signs.Watch(noisy).spikes(1.0, 4.5, {"a": 1.0}) == [], (
+        "more than twice the median, within the noise"
+    )
+
+
+def test_text_that_mattered_and_stops_to_matter_is_a_sign() -> None:
+    watch = signs.Watch(history(3, text_gap=0.20, stop=0.05))
+    assert watch.probed({"text_gap": 0.06, "stop": 0.05}) == []
+    (sign,) = watch.probed({"text_gap": 0.04, "stop": 0.05})
+    assert sign.startswith("text_ignored: another clip's text raises the loss by 4.0%, earlier by 20.0%")
+    assert signs.Watch(history(3, text_gap=0.01)).probed({"text_gap": 0.0}) == [], "an untrained base"
+
+
+def test_a_stop_loss_that_rises_again_is_a_sign() -> None:
+    watch = signs.Watch([*history(2, stop=0.08), record(3, stop=0.04), record(4, stop=0.05)])
+    assert watch.probed({"stop": 0.055}) == []
+    assert watch.probed({"stop": 0.061})[0].startswith("stop_head_forgets: its loss is 0.061, earlier 0.040")
+    assert signs.Watch(history(1, stop=0.001)).probed({"stop": 0.015}) == [], "too small to matter"
+
+
+def test_a_probe_repeats_exactly_and_leaves_the_model_training(tmp_path: Path) -> None:
+    root = training.corpus(tmp_path)
+    family = families.find("voxcpm2")
+    loaded = family.load(
+        training.BASE, family.describe(training.BASE, "", False), training.target().machine, "core"
+    )
+    clips = latents.items(root / "train.jsonl", root / "latents")
+    chosen = [clips[clip_id] for clip_id in probe.clips(list(clips), seed=1)]
+    assert len(chosen) == 8
+    loaded.core.train()
+    first = probe.look(family, loaded, chosen, seed=1)
+    assert first == probe.look(family, loaded, chosen, seed=1)
+    assert set(first) == {"text_gap", "stop"} and loaded.core.training
+    assert first["text_gap"] != 0.0
+    assert "text_gap" not in probe.look(family, loaded, chosen[:1], seed=1)
+
+
+def test_probes_and_signs_are_in_the_journal_and_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signs, "ENOUGH", 1)
+    monkeypatch.setattr(signs, "TIMES", 0.1)
+    monkeypatch.setattr(signs, "SIGMAS", -1e9)
+    told: list[str] = []
+
+    def listen(kind: str, values: dict[str, Any]) -> None:
+        if kind == jobs.NOTICE:
+            told.append(values["text"])
+
+    train = replace(training.train_settings("lora", steps=4, every=4), probe_every=2)
+    root = training.corpus(tmp_path)
+    loop.run(training.train_job(root, tmp_path / "run", train), listen)
+    steps = records.read(tmp_path / "run" / "steps.jsonl", records.StepRecord)
+    assert [bool(step.probe) for step in steps] == [True, True, False, True]
+    assert [len(step.signs) for step in steps] == [0, 2, 2, 2]
+    assert told == [f"step {step.step}: {text}" for step in steps for text in step.signs]
+    assert all(any(clip_id in text for clip_id in step.clip_ids) for step in steps for text in step.signs)
+
+
+def test_the_encoder_is_cached_only_where_it_is_frozen() -> None:
+    tree = params.read_yaml(Path("params.yaml"))
+    tree["recipes"]["mini-lora"]["train"]["cache_encoder"] = True
+    params.check(tree, "params.yaml")
+    tree["recipes"]["mini-lora"]["train"]["lora"]["scope"].append("proj")
+    with pytest.raises(ParamsError, match="a scope without proj"):
+        params.check(tree, "params.yaml")
+    tree["recipes"]["mini-lora"]["train"]["cache_encoder"] = False
+    params.check(tree, "params.yaml")
