@@ -31,12 +31,9 @@ def of_bytes(data: bytes) -> str:
 
 
 def of_file(path: Path) -> str:
-    """sha256 of a file, read in blocks."""
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            sha.update(block)
-    return sha.hexdigest()
+    """sha256 of a file. As fast as the processor hashes: read unbuffered into one reused buffer."""
+    with path.open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def of_files(paths: Mapping[str, Path]) -> dict[str, str]:

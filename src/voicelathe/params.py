@@ -3,6 +3,7 @@
 The file is read as YAML 1.2 with ruamel.yaml, which is DVC's own parser: PyYAML reads the `1e-05` that DVC writes as a string.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
@@ -17,8 +18,16 @@ NULL = "tag:yaml.org,2002:null"
 
 
 def load(path: Path = FILE) -> settings.Params:
-    """Read and check the whole file. Raises ParamsError that lists every problem."""
-    return check(read_yaml(path), str(path))
+    """Read and check the whole file. Raises ParamsError that lists every problem.
+
+    Parsing takes 0.1 s, so a process parses the same text once; settings are frozen.
+    """
+    return _loaded(_text(path), str(path))
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(text: str, where: str) -> settings.Params:
+    return check(_parsed(text, where), where)
 
 
 def check(raw: object, where: str) -> settings.Params:
@@ -45,17 +54,28 @@ def recipe(params: settings.Params, name: str) -> settings.Recipe:
 
 def read_yaml(path: Path) -> Any:
     """Parse YAML 1.2 keeping comments, so that `edit` can write the file back."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    return _parsed(_text(path), str(path))
 
+
+def _text(path: Path) -> str:
     if not path.is_file():
         raise ParamsError(
             f"{path} is missing. Run in the project's root, or restore the file: git checkout {path}"
         )
     try:
-        return _yaml(YAML).load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as problem:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as problem:
         raise ParamsError(f"{path} is not readable YAML: {problem}") from None
+
+
+def _parsed(text: str, where: str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return _yaml(YAML).load(text)
+    except YAMLError as problem:
+        raise ParamsError(f"{where} is not readable YAML: {problem}") from None
 
 
 def edit(changes: Mapping[str, object], path: Path = FILE) -> None:

@@ -1,6 +1,6 @@
 """Promotions that are killed and promotions that race, each in a process forked from one that has imported everything.
 
-Run as `python -m tests.registry.promotion_lab crash|race PROJECT ...`; prints one JSON object a trial. Forks happen before any
+Run as `python -m tests.registry.promotion_lab short|crash|crash-everywhere|race PROJECT ...`; prints one JSON object a trial. Forks happen before any
 store is opened, so no connection is shared.
 """
 
@@ -111,9 +111,10 @@ def crash(root: Path, points: str) -> None:
 
 
 def switch_points(names: list[str]) -> list[int]:
-    """After the announcement, after each alias, after the closing line, and not at all."""
-    wanted = ("after write_bytes", "after set_registered_model_alias")
-    return [at for at, name in enumerate(names, 1) if name in wanted] + [len(names) + 1]
+    """After the announcement, after the alias has moved, and not at all."""
+    announced = names.index("after write_bytes") + 1
+    moved = len(names) - names[::-1].index("after set_registered_model_alias")
+    return [announced, moved, len(names) + 1]
 
 
 def crash_everywhere(project: Path, work: str) -> None:
@@ -139,14 +140,15 @@ def num_versions_of(root: Path) -> int:
 def race(root: Path, number: str) -> None:
     """Four promoters that all expect the same version, over and over."""
     candidates = [f"step_{step:07d}" for step in (10, 20, 30, 50, 60)]
-    current = in_child(lambda: [put(root, candidate) for candidate in candidates])[-1]
+    versions = in_child(lambda: {candidate: put(root, candidate) for candidate in candidates})
+    current = versions[candidates[-1]]
     barrier, results = FORK.Barrier(4), FORK.Queue()
     orders: list[Any] = [FORK.Queue() for _ in range(4)]
     racers = [FORK.Process(target=run_races, args=(root, order, barrier, results)) for order in orders]
     for racer in racers:
         racer.start()
     for _trial in range(int(number)):
-        others = [candidate for at, candidate in enumerate(candidates, 1) if str(at) != current]
+        others = [candidate for candidate, version in versions.items() if version != current]
         for order, candidate in zip(orders, others, strict=True):
             order.put((candidate, current))
         told = [results.get(timeout=120) for _ in racers]
@@ -157,6 +159,12 @@ def race(root: Path, number: str) -> None:
     for order, racer in zip(orders, racers, strict=True):
         order.put(None)
         racer.join()
+
+
+def short(root: Path) -> None:
+    """What the default tests have time for."""
+    crash(root, "switch")
+    race(root, "1")
 
 
 def run_races(root: Path, orders: Any, barrier: Any, results: Any) -> None:
@@ -179,6 +187,5 @@ def say(**values: Any) -> None:
 if __name__ == "__main__":
     store.mlflow("mlflow.pyfunc")
     registered.mlflow("mlflow.store.tracking.sqlalchemy_store")
-    {"crash": crash, "crash-everywhere": crash_everywhere, "race": race}[sys.argv[1]](
-        Path(sys.argv[2]), sys.argv[3]
-    )
+    commands = {"short": short, "crash": crash, "crash-everywhere": crash_everywhere, "race": race}
+    commands[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

@@ -23,6 +23,13 @@ def track(root: Path, upload: str = "adapters") -> dict[str, Any]:
     return replay.mirror_all(RECIPE, runs.tracking(upload=upload), root)
 
 
+@pytest.fixture
+def tracked(tracked_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What `track` leaves, shared by the tests that only look at it."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tracked_project
+
+
 def rows(root: Path, table: str) -> int:
     with sqlite3.connect(root / "mlflow.db") as database:
         return int(database.execute(f"select count(*) from {table}").fetchone()[0])
@@ -33,11 +40,10 @@ def files(root: Path) -> set[str]:
     return {path.relative_to(root / "mlruns").as_posix() for path in inside if path.is_file()}
 
 
-def test_every_step_of_every_curve_is_in_the_store_exactly_once(root: Path) -> None:
-    track(root)
-    client = stores.client(root)
+def test_every_step_of_every_curve_is_in_the_store_exactly_once(tracked: Path) -> None:
+    client = stores.client(tracked)
     run = stores.only_run(client)
-    steps = records.read(root / layout.run(RECIPE, "steps.jsonl"), records.StepRecord)
+    steps = records.read(tracked / layout.run(RECIPE, "steps.jsonl"), records.StepRecord)
     expected = {
         "train/loss_total": [step.total for step in steps],
         "train/loss_diff": [step.losses["diff"] for step in steps],
@@ -52,13 +58,13 @@ def test_every_step_of_every_curve_is_in_the_store_exactly_once(root: Path) -> N
         assert stores.history(client, run.info.run_id, key) == list(enumerate(values, 1)), key
 
 
-def test_a_second_replay_adds_nothing_and_returns_the_same(root: Path) -> None:
+def test_a_second_replay_adds_nothing_and_returns_the_same(project: Path) -> None:
     tables = ("metrics", "params", "tags", "runs", "logged_models", "logged_model_metrics", "inputs")
-    first, before, kept = track(root), {table: rows(root, table) for table in tables}, files(root)
+    first, before, kept = track(project), {table: rows(project, table) for table in tables}, files(project)
     assert before["metrics"] >= NUM_STEPS * NUM_CURVES
-    assert track(root) == first
-    assert {table: rows(root, table) for table in tables} == before
-    assert files(root) == kept
+    assert track(project) == first
+    assert {table: rows(project, table) for table in tables} == before
+    assert files(project) == kept
 
 
 def test_what_is_returned_holds_no_ids_and_no_dates(root: Path, empty_database: Path) -> None:
@@ -119,11 +125,10 @@ def test_a_repository_is_named_by_its_revision_and_whether_it_was_changed(root: 
     )
 
 
-def test_the_base_and_every_checkpoint_are_logged_models_with_their_losses(root: Path) -> None:
-    track(root)
-    models = stores.models(stores.client(root))
+def test_the_base_and_every_checkpoint_are_logged_models_with_their_losses(tracked: Path) -> None:
+    models = stores.models(stores.client(tracked))
     assert sorted(models) == ["base", *(f"step_{step:07d}" for step in range(10, 61, 10))]
-    evaluations = records.read(root / layout.run(RECIPE, "evaluations.jsonl"), records.EvaluationRecord)
+    evaluations = records.read(tracked / layout.run(RECIPE, "evaluations.jsonl"), records.EvaluationRecord)
     for evaluation in evaluations:
         model = models["base" if evaluation.step == 0 else f"step_{evaluation.step:07d}"]
         found = {metric.key: (metric.value, metric.step, metric.dataset_name) for metric in model.metrics}
@@ -137,20 +142,18 @@ def test_the_base_and_every_checkpoint_are_logged_models_with_their_losses(root:
     ]
 
 
-def test_the_validation_losses_are_a_curve_of_the_run_that_starts_at_the_base(root: Path) -> None:
-    track(root)
-    client = stores.client(root)
-    evaluations = records.read(root / layout.run(RECIPE, "evaluations.jsonl"), records.EvaluationRecord)
+def test_the_validation_losses_are_a_curve_of_the_run_that_starts_at_the_base(tracked: Path) -> None:
+    client = stores.client(tracked)
+    evaluations = records.read(tracked / layout.run(RECIPE, "evaluations.jsonl"), records.EvaluationRecord)
     curve = stores.history(client, stores.only_run(client).info.run_id, "val/loss_total")
     assert curve == [(evaluation.step, evaluation.total) for evaluation in evaluations]
     assert curve[0][0] == 0
 
 
-def test_every_sample_and_page_can_be_downloaded_from_the_run(root: Path, tmp_path: Path) -> None:
-    track(root)
-    client = stores.client(root)
+def test_every_sample_and_page_can_be_downloaded_from_the_run(tracked: Path, tmp_path: Path) -> None:
+    client = stores.client(tracked)
     run_id = stores.only_run(client).info.run_id
-    for sample in records.read(root / layout.run(RECIPE, "samples.jsonl"), records.SampleRecord):
+    for sample in records.read(tracked / layout.run(RECIPE, "samples.jsonl"), records.SampleRecord):
         title = sample.candidate.split("@")[0]
         place = client.download_artifacts(
             run_id, f"samples/{title}/{sample.line_id}-{sample.seed}.wav", str(tmp_path)
@@ -201,36 +204,33 @@ def test_a_strength_of_its_own_gets_a_curve_of_its_own(root: Path) -> None:
     assert models["step_0000020"].params["lora_scale"] == "1"
 
 
-def test_a_changed_evaluation_replaces_the_old_value_and_nothing_else(root: Path) -> None:
-    track(root)
-    path = root / layout.run(RECIPE, "evaluations.jsonl")
+def test_a_changed_evaluation_replaces_the_old_value_and_nothing_else(project: Path) -> None:
+    path = project / layout.run(RECIPE, "evaluations.jsonl")
     evaluations = records.read(path, records.EvaluationRecord)
     evaluations[-1] = replace(evaluations[-1], total=9.5)
     records.write(path, evaluations)
-    before = rows(root, "metrics")
-    track(root)
-    assert rows(root, "metrics") == before + 1
-    assert stores.only_run(stores.client(root)).data.metrics["val/loss_total"] == 9.5
-    track(root)
-    assert rows(root, "metrics") == before + 1
+    before = rows(project, "metrics")
+    track(project)
+    assert rows(project, "metrics") == before + 1
+    assert stores.only_run(stores.client(project)).data.metrics["val/loss_total"] == 9.5
+    track(project)
+    assert rows(project, "metrics") == before + 1
 
 
-def test_a_changed_report_is_copied_again_and_nothing_else(root: Path, tmp_path: Path) -> None:
-    track(root)
-    stamps = {path: path.stat().st_ctime_ns for path in (root / "mlruns").rglob("*.wav")}
-    digest.write_text(root / layout.run(RECIPE, "report.html"), "<!doctype html>new")
-    track(root)
-    client = stores.client(root)
+def test_a_changed_report_is_copied_again_and_nothing_else(project: Path, tmp_path: Path) -> None:
+    stamps = {path: path.stat().st_ctime_ns for path in (project / "mlruns").rglob("*.wav")}
+    digest.write_text(project / layout.run(RECIPE, "report.html"), "<!doctype html>new")
+    track(project)
+    client = stores.client(project)
     page = client.download_artifacts(stores.only_run(client).info.run_id, "report.html", str(tmp_path))
     assert Path(page).read_text() == "<!doctype html>new"
-    assert {path: path.stat().st_ctime_ns for path in (root / "mlruns").rglob("*.wav")} == stamps
+    assert {path: path.stat().st_ctime_ns for path in (project / "mlruns").rglob("*.wav")} == stamps
 
 
-def test_two_recipes_with_equal_settings_are_two_runs(root: Path) -> None:
-    track(root)
-    copy_recipe(root, "twin")
-    replay.mirror_all("twin", runs.tracking(), root)
-    client = stores.client(root)
+def test_two_recipes_with_equal_settings_are_two_runs(project: Path) -> None:
+    copy_recipe(project, "twin")
+    replay.mirror_all("twin", runs.tracking(), project)
+    client = stores.client(project)
     found = client.search_runs([client.get_experiment_by_name("voicelathe").experiment_id])
     assert sorted(run.data.tags["voicelathe.recipe"] for run in found) == [RECIPE, "twin"]
 

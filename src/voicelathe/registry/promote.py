@@ -17,7 +17,7 @@ from voicelathe.records import Promotion
 from voicelathe.registry import gates, journal, voice
 from voicelathe.registry.gates import Case
 from voicelathe.registry.journal import ABANDONED, BEGUN, DONE, Book, Entry, Standing
-from voicelathe.tracking import registered
+from voicelathe.tracking import glance, registered
 from voicelathe.tracking.registered import PREVIOUS, PRODUCTION, Registered
 from voicelathe.tracking.runs import TAG
 from voicelathe.tracking.store import connect, usable
@@ -99,10 +99,7 @@ def status(root: Path) -> Status:
     chosen = gates.load_params(root)
     name = registered.name_of(chosen.tracking)
     standing = journal.standing(journal.read(root), name)
-    store = connect(chosen.tracking, root)
-    with usable(store.uri):
-        alias = Registered(store, name).aliases().get(PRODUCTION)
-    return judge(name, alias, standing)
+    return judge(name, glance.look(chosen.tracking, root).aliases.get(PRODUCTION), standing)
 
 
 def judge(name: str, alias: str | None, standing: Standing) -> Status:

@@ -7,17 +7,20 @@ the first link that does not hold.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voicelathe import checkpoints, digest, layout, params, records, settings
+from voicelathe import checkpoints, digest, layout, records, settings
 from voicelathe.data import index
+from voicelathe.errors import RecordError
 from voicelathe.records import Promotion
 from voicelathe.registry import gates, journal, promote
 from voicelathe.tracking import files as local
-from voicelathe.tracking import registered, store
+from voicelathe.tracking import glance
 from voicelathe.tracking.files import RunFiles
 from voicelathe.tracking.runs import TAG
 
@@ -97,10 +100,7 @@ def _from_production(root: Path) -> Iterator[Link]:
 
 def _version(root: Path, promotion: Promotion) -> Iterator[Link]:
     """Tags of the version in MLflow: an index that anybody may edit, so it is compared and never believed."""
-    chosen = gates.load_params(root)
-    place = store.connect(chosen.tracking, root)
-    with store.usable(place.uri):
-        tags = registered.Registered(place, promotion.name).tags(promotion.version) or {}
+    tags = glance.look(gates.load_params(root).tracking, root).tags.get(promotion.version, {})
     expected = {
         "run_digest": promotion.run_digest,
         "candidate": promotion.candidate,
@@ -196,10 +196,8 @@ def _audio(root: Path, ingest: settings.Ingest) -> Iterator[Link]:
 
 def _stages(root: Path) -> Iterator[Link]:
     """Files that DVC stages read and wrote, by the md5 in dvc.lock; those of the data only, the others have sha256."""
-    if not (root / LOCK).is_file():
-        return
     seen: set[tuple[str, str]] = set()
-    for name, stage in params.read_yaml(root / LOCK)["stages"].items():
+    for name, stage in _lock(root).items():
         for entry in [*stage.get("deps", []), *stage.get("outs", [])]:
             path, md5 = entry["path"], entry.get("md5")
             if (
@@ -213,11 +211,29 @@ def _stages(root: Path) -> Iterator[Link]:
             yield Link(f"{LOCK} ({name})", path, md5, _md5(root / path))
 
 
+def _lock(root: Path) -> dict[str, Any]:
+    """The stages of dvc.lock with every scalar as text, by libyaml: the round-trip parser of params.yaml takes 0.3 s for it."""
+    import yaml
+
+    path = root / LOCK
+    if not path.is_file():
+        return {}
+    try:
+        stages: dict[str, Any] = yaml.load(path.read_bytes(), Loader=yaml.CBaseLoader)["stages"]
+    except (yaml.YAMLError, KeyError, TypeError) as problem:
+        raise RecordError(f"{LOCK} is not readable ({problem}). Restore it: git checkout {LOCK}") from None
+    return stages
+
+
 def _tree(
     root: Path, directory: Path, expected: dict[str, str], used_by: str, besides: set[str]
 ) -> Iterator[Link]:
-    for name, sha256 in sorted(expected.items()):
-        yield _link(root, (directory / name).as_posix(), sha256, used_by)
+    """Every expected file, hashed on all cores (hashlib lets go of the interpreter), and every file that is there besides."""
+    paths = [(directory / name).as_posix() for name in sorted(expected)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = [pool.submit(_sha256, root / path) for path in paths]
+        for name, path, one in zip(sorted(expected), paths, found, strict=True):
+            yield Link(used_by, path, expected[name], one.result())
     here = {
         path.relative_to(root / directory).as_posix()
         for path in (root / directory).rglob("*")
@@ -233,7 +249,11 @@ def _link(root: Path, path: str, sha256: str, used_by: str) -> Link:
     place = root / path
     if place.is_dir():
         return Link(used_by, path, sha256, digest.of_value(digest.of_tree(place)))
-    return Link(used_by, path, sha256, digest.of_file(place) if place.is_file() else None)
+    return Link(used_by, path, sha256, _sha256(place))
+
+
+def _sha256(path: Path) -> str | None:
+    return digest.of_file(path) if path.is_file() else None
 
 
 def _md5(path: Path) -> str | None:

@@ -60,6 +60,11 @@ class Registered:
                 return None
             raise
 
+    def all_tags(self) -> dict[str, dict[str, str]]:
+        """version -> its tags, of every version there is."""
+        found = self.store.client.search_model_versions(f"name = '{self.name}'")
+        return {str(version.version): dict(version.tags) for version in found}
+
     def register(self, model_id: str, tags: Mapping[str, str]) -> str:
         """The version of a LoggedModel; made when there is none yet, so that a repeated promotion leaves no orphans."""
         source = f"models:/{model_id}"

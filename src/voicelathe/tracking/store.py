@@ -106,7 +106,7 @@ def client_of(uri: str) -> Any:
     if is_embedded(uri):
         path = Path(uri.removeprefix("sqlite:///"))
         _create_database(path)
-        _require_database(path)
+        require_database(path)
     return mlflow().MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -161,7 +161,7 @@ def _create_database(path: Path) -> None:
         partial.unlink()
 
 
-def _require_database(path: Path) -> None:
+def require_database(path: Path) -> None:
     """Raises TrackingError for a file that cannot be opened; MLflow would try for 100 seconds, holding a lock."""
     try:
         with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as database:
