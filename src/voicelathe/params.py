@@ -9,9 +9,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from voicelathe import settings
+from voicelathe import families, settings
 from voicelathe.digest import write_text
 from voicelathe.errors import ParamsError, listing
+from voicelathe.families.base import FamilySpec
 
 FILE = Path("params.yaml")
 NULL = "tag:yaml.org,2002:null"
@@ -127,8 +128,16 @@ def _contradictions(params: settings.Params) -> Iterator[str]:
         yield from _regex("ingest.recording_from", params.ingest.recording_from, groups=1)
     for number, pattern in enumerate(params.gate.boilerplate):
         yield from _regex(f"gate.boilerplate.{number}", pattern, groups=0)
+    for name, base in params.bases.items():
+        if base.family not in families.TABLE:
+            known = ", ".join(sorted(families.TABLE))
+            yield f"bases.{name}.family = {base.family!r}: no such family; there are {known}"
     for name, one in params.recipes.items():
         yield from _recipe_contradictions(f"recipes.{name}", one, params)
+        if one.base in params.bases and params.bases[one.base].family in families.TABLE:
+            yield from _family_contradictions(
+                f"recipes.{name}", one, families.spec(params.bases[one.base].family)
+            )
 
 
 def _recipe_contradictions(where: str, one: settings.Recipe, params: settings.Params) -> Iterator[str]:
@@ -166,8 +175,6 @@ def _memory_contradictions(where: str, train: settings.Train) -> Iterator[str]:
         yield f"{where}.optimizer = {train.optimizer!r}: bf16 weights are updated by the 8-bit kernels; set adamw8bit or paged_adamw8bit"
     if train.autocast and train.weights != "fp32":
         yield f"{where}.autocast = true: bf16 weights compute in bf16 anyway; set it to false"
-    if train.cache_encoder and (train.lora is None or "proj" in train.lora.scope):
-        yield f"{where}.cache_encoder = true: the encoder's output stays the same only with mode: lora and a scope without proj"
     if train.gradient_release:
         if train.max_grad_norm is not None:
             yield (
@@ -178,6 +185,24 @@ def _memory_contradictions(where: str, train: settings.Train) -> Iterator[str]:
             yield f"{where}.gradient_release = true: for mode: full with an 8-bit optimizer; elsewhere gradients are small or stay"
         if train.clips_per_pass != train.clips_per_step:
             yield f"{where}.gradient_release = true: a step must be one pass; set clips_per_pass to clips_per_step ({train.clips_per_step})"
+
+
+def _family_contradictions(where: str, one: settings.Recipe, spec: FamilySpec) -> Iterator[str]:
+    """What the model family of the base knows and the recipe must agree with."""
+    if one.train.mode not in spec.modes:
+        yield f"{where}.train.mode = {one.train.mode}: {spec.id} knows {', '.join(sorted(spec.modes))}"
+    for scope in one.train.lora.scope if one.train.lora else []:
+        if scope not in spec.scopes:
+            yield f"{where}.train.lora.scope = {scope!r}: {spec.id} has {', '.join(sorted(spec.scopes))}"
+    if one.train.cache_encoder and not (one.train.lora and set(one.train.lora.scope) <= spec.cached_with):
+        known = ", ".join(sorted(spec.cached_with)) or "no scope"
+        yield (
+            f"{where}.train.cache_encoder = true: the encoder's output of {spec.id} stays the same only with mode: lora and a scope "
+            f"of {known}"
+        )
+    if set(one.select.loss_weights) != set(spec.loss_weights):
+        seen, wanted = sorted(one.select.loss_weights), ", ".join(sorted(spec.loss_weights))
+        yield f"{where}.select.loss_weights = {seen}: {spec.id} has the losses {wanted}"
 
 
 def _regex(where: str, pattern: str, groups: int) -> Iterator[str]:

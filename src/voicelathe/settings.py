@@ -125,7 +125,7 @@ class Gate(_Closed):
 class Base(_Closed):
     """A pretrained model directory, pinned by the digest of its files (`voicelathe base add` writes this)."""
 
-    family: Literal["voxcpm2"]
+    family: Annotated[str, MinLen(1)]  # one of families.TABLE
     path: Annotated[str, MinLen(1)]
     digest: Annotated[str, MinLen(64)]
     licence: Annotated[str, MinLen(1)]
@@ -139,9 +139,7 @@ class Lora(_Closed):
     rank: Positive
     alpha: PositiveFloat
     dropout: Annotated[float, Ge(0), Lt(1)]
-    scope: Annotated[
-        list[Literal["lm", "dit", "proj"]], MinLen(1)
-    ]  # upstream's enable_lm, enable_dit, enable_proj
+    scope: Annotated[list[str], MinLen(1)]  # groups of linears; which there are is the family's to say
 
 
 @dataclass(frozen=True)

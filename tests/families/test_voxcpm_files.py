@@ -12,9 +12,10 @@ import pytest
 from tests.factories import bases as factory
 from voicelathe import digest, records, settings
 from voicelathe.errors import BaseModelError
-from voicelathe.families import bases, voxcpm_config, voxcpm_files
+from voicelathe.families import bases, find, voxcpm_config
 
 ROOT = Path(__file__).parents[2]
+VOXCPM2 = find("voxcpm2")
 EMBEDDED = ROOT / "data" / "bases" / "voxcpm2-mini"
 
 
@@ -25,12 +26,12 @@ def base(tmp_path: Path) -> Path:
 
 def refusal(directory: Path) -> str:
     with pytest.raises(BaseModelError) as problem:
-        voxcpm_files.describe(directory, "MIT", trained=True)
+        VOXCPM2.describe(directory, "MIT", trained=True)
     return str(problem.value)
 
 
 def test_the_facts_of_a_directory(base: Path) -> None:
-    facts = voxcpm_files.describe(base, "Apache-2.0", trained=False)
+    facts = VOXCPM2.describe(base, "Apache-2.0", trained=False)
     assert (facts.family, facts.architecture, facts.licence, facts.trained) == (
         "voxcpm2",
         "voxcpm2",
@@ -60,7 +61,7 @@ def test_the_embedded_base_is_whole_and_pinned() -> None:
     from voicelathe import params
 
     pinned = params.load(ROOT / "params.yaml").bases["voxcpm2-mini"]
-    facts = voxcpm_files.describe(EMBEDDED, pinned.licence, pinned.trained)
+    facts = VOXCPM2.describe(EMBEDDED, pinned.licence, pinned.trained)
     assert facts.digest == pinned.digest
 
 
@@ -116,7 +117,7 @@ def test_all_faults_of_a_directory_are_listed_at_once(base: Path) -> None:
 def test_settings_that_upstream_has_defaults_for_may_be_absent(base: Path) -> None:
     settings = factory.config(patch_size=None, max_length=None, audio_vae_config=None)
     (base / "config.json").write_text(json.dumps(settings))
-    facts = voxcpm_files.describe(base, "MIT", trained=True)
+    facts = VOXCPM2.describe(base, "MIT", trained=True)
     assert (facts.encode_rate_hz, facts.speak_rate_hz, facts.positions_per_s) == (16000, 48000, 6.25)
     assert facts.max_clip_s == 8192 / 6.25
 
@@ -125,7 +126,7 @@ def test_settings_that_upstream_has_defaults_for_may_be_absent(base: Path) -> No
 def test_another_architecture_is_refused(tmp_path: Path, architecture: object) -> None:
     directory = factory.write(tmp_path / "base", architecture=architecture)
     assert "config.json: architecture = " in refusal(directory)
-    with pytest.raises(BaseModelError, match="cannot be fine-tuned here; supported: voxcpm2"):
+    with pytest.raises(BaseModelError, match=r"cannot be fine-tuned here\. Supported:\n"):
         bases.recognise(directory)
 
 
@@ -169,7 +170,7 @@ def test_missing_and_foreign_tensors_are_named(base: Path) -> None:
     factory.write_tensors(base / "model.safetensors", dict.fromkeys(names, (1,)))
     told = refusal(base)
     assert "model.safetensors: missing: stop_head.weight" in told
-    assert "model.safetensors: not part of VoxCPM 2: base_lm.lora_A" in told
+    assert "model.safetensors: not part of voxcpm2: base_lm.lora_A" in told
     assert "base_lm.embed_tokens.weight has shape (1,)" in told
 
 
@@ -195,7 +196,7 @@ def test_upstreams_own_codec_archive_is_accepted_when_whole(base: Path) -> None:
     assert "audiovae.pth: not a whole torch archive" in refusal(base)
     shutil.make_archive(str(base / "audiovae"), "zip", base.parent, base.name)
     (base / "audiovae.zip").rename(base / "audiovae.pth")
-    assert "audiovae.pth" in voxcpm_files.describe(base, "MIT", trained=True).files
+    assert "audiovae.pth" in VOXCPM2.describe(base, "MIT", trained=True).files
 
 
 @pytest.mark.parametrize("name", [".cache/huggingface/download/x.metadata", ".git/HEAD"])
@@ -205,39 +206,39 @@ def test_notes_of_the_download_are_to_be_deleted_first(base: Path, name: str) ->
     folder = base / name.split("/")[0]
     assert f"delete them: rm -r {folder}" in refusal(base)
     shutil.rmtree(folder)
-    before = voxcpm_files.describe(base, "MIT", trained=True)
+    before = VOXCPM2.describe(base, "MIT", trained=True)
     (base / ".hidden").write_text("other hidden files count")
-    assert voxcpm_files.describe(base, "MIT", trained=True).digest != before.digest
+    assert VOXCPM2.describe(base, "MIT", trained=True).digest != before.digest
 
 
 def test_one_changed_byte_is_named(base: Path) -> None:
-    facts = voxcpm_files.describe(base, "MIT", trained=True)
-    voxcpm_files.verify(base, facts)
-    voxcpm_files.verify(base, facts.digest)
+    facts = VOXCPM2.describe(base, "MIT", trained=True)
+    VOXCPM2.verify(base, facts)
+    VOXCPM2.verify(base, facts.digest)
     weights = base / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
     with pytest.raises(BaseModelError, match=r"model\.safetensors: changed") as problem:
-        voxcpm_files.verify(base, facts)
+        VOXCPM2.verify(base, facts)
     assert "base add DIR --name NAME --replace" in str(problem.value)
     with pytest.raises(BaseModelError, match="is not the base that was pinned") as bare:
-        voxcpm_files.verify(base, facts.digest)
+        VOXCPM2.verify(base, facts.digest)
     assert "model.safetensors" not in str(bare.value)
     digest.write_json(base.with_name("base.json"), records.to_json(facts))  # as `base add` leaves it
     with pytest.raises(BaseModelError, match=r"model\.safetensors: changed"):
-        voxcpm_files.verify(base, facts.digest)
+        VOXCPM2.verify(base, facts.digest)
     base.with_name("base.json").write_text("{}")
     with pytest.raises(BaseModelError, match="is not the base that was pinned"):
-        voxcpm_files.verify(base, facts.digest)
+        VOXCPM2.verify(base, facts.digest)
 
 
 def test_missing_and_new_files_are_named(base: Path) -> None:
-    facts = voxcpm_files.describe(base, "MIT", trained=True)
+    facts = VOXCPM2.describe(base, "MIT", trained=True)
     (base / "tokenizer.json").unlink()
     (base / "tokenizer_fast.json").write_text("{}")
     with pytest.raises(BaseModelError) as problem:
-        voxcpm_files.verify(base, facts)
+        VOXCPM2.verify(base, facts)
     assert "tokenizer.json: missing" in str(problem.value)
     assert "tokenizer_fast.json: was not there when the base was added" in str(problem.value)
 
@@ -248,7 +249,7 @@ def test_a_changed_file_is_named_before_what_it_broke(
     monkeypatch.chdir(tmp_path)
     from voicelathe import layout
 
-    facts = voxcpm_files.describe(base, "MIT", trained=True)
+    facts = VOXCPM2.describe(base, "MIT", trained=True)
     entry = settings.Base("voxcpm2", "base", facts.digest, "MIT", True)
     assert bases.pinned("mine", entry) == facts  # without the record of `base add`, too
     digest.write_json(layout.base_record("mine"), records.to_json(facts))

@@ -85,7 +85,10 @@ def items(clips: Path, directory: Path) -> "dict[str, ClipItem]":
             raise RecordError(
                 f"{directory}/{known[row.clip_id].file}: the encoding of {row.clip_id} is not the one in the index. Run: dvc repro -f encode"
             )
-    return {row.clip_id: ClipItem(row.clip_id, row.text, row.language, found[row.clip_id]) for row in rows}
+    return {
+        row.clip_id: ClipItem(row.clip_id, row.text, row.language, row.speaker_id, found[row.clip_id])
+        for row in rows
+    }
 
 
 def _identity(tensors: "Mapping[str, Tensor]") -> str:

@@ -1,16 +1,18 @@
 """The model families voicelathe can fine-tune; the table is the only place that lists them."""
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from voicelathe.errors import FamilyUnavailable
 
 if TYPE_CHECKING:
     from voicelathe.families.base import Family, FamilySpec
 
-MODULES = {"voxcpm2": "voicelathe.families.voxcpm"}
-FILES = {"voxcpm2": "voicelathe.families.voxcpm_files"}  # describe, verify, pinned: without torch
-ARCHITECTURES = {"voxcpm2": "voxcpm2"}  # `architecture` in a base's config.json -> family
+TABLE = {  # name -> the module whose FAMILY implements it
+    "voxcpm2": "voicelathe.families.voxcpm2",
+    "qwen3_tts": "voicelathe.families.qwen3_tts",
+}
 
 
 def spec(family: str) -> "FamilySpec":
@@ -23,9 +25,14 @@ def find(family: str) -> "Family":
 
     Raises FamilyUnavailable with the names there are.
     """
-    if family not in MODULES:
+    if family not in TABLE:
         raise FamilyUnavailable(
-            f"bases.*.family = {family!r}: no such family. There are: {', '.join(sorted(MODULES))}."
+            f"bases.*.family = {family!r}: no such family. There are: {', '.join(sorted(TABLE))}."
         )
-    implementation: Family = import_module(MODULES[family]).FAMILIES[family]
+    implementation: Family = import_module(TABLE[family]).FAMILY
     return implementation
+
+
+def recognise(config: Mapping[str, Any]) -> str | None:
+    """The family of a model directory by its config.json; None when there is none."""
+    return next((name for name in TABLE if find(name).recognises(config)), None)

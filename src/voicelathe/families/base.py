@@ -27,15 +27,22 @@ class FamilySpec:
     ]  # total = sum(weight * loss); training, validation and selection use the same
     licence: str
     requires: tuple[str, ...]  # distributions that must be importable
+    scopes: frozenset[str]  # groups of linears that can carry an adapter
+    cached_with: frozenset[
+        str
+    ]  # those under which what `frozen` gives stays true; empty: there is nothing to cache
+    stop_loss: str  # the component that says whether speech ends
+    download: str  # the command that fetches a whole base
 
 
 @dataclass(frozen=True)
 class ClipItem:
-    """One clip as training and validation see it: cached encoding and text."""
+    """One clip as training and validation see it: cached encoding and text. The first dimension of a tensor counts positions."""
 
     clip_id: str
     text: str
     language: str
+    speaker_id: str
     tensors: Mapping[str, "torch.Tensor"]
 
 
@@ -73,14 +80,17 @@ class Family(Protocol):
 
     spec: FamilySpec
 
+    def recognises(self, config: Mapping[str, Any]) -> bool:
+        """Whether a model directory with this config.json is of this family."""
+
     def describe(self, base: Path, licence: str, trained: bool) -> BaseFacts:
         """Read what a base directory is, without torch. Raises BaseModelError naming the file that is missing or wrong."""
 
-    def pinned(self, base: Path, licence: str, trained: bool, digest: str) -> BaseFacts:
+    def pinned(self, base: Path, licence: str, trained: bool, expected: BaseFacts | str) -> BaseFacts:
         """`verify`, then `describe`: a changed file is named before what the change broke."""
 
-    def verify(self, base: Path, digest: str) -> None:
-        """Compare every file with the pinned digest, before anything is loaded. Raises BaseModelError."""
+    def verify(self, base: Path, expected: BaseFacts | str) -> None:
+        """Compare every file with the record or its digest, before anything is loaded. Raises BaseModelError."""
 
     def load(self, base: Path, facts: BaseFacts, machine: settings.Machine, parts: Parts) -> Any:
         """Load through upstream's own loader. `encoder` must not load the language model's weights onto the device."""
@@ -89,6 +99,15 @@ class Family(Protocol):
         self, loaded: Any, samples: "Sequence[np.ndarray[Any, Any]]"
     ) -> "Iterator[dict[str, torch.Tensor]]":
         """Mono float32 audio at `facts.encode_rate_hz` -> what is cached per clip. Deterministic; batching changes nothing."""
+
+    def prepare(self, loaded: Any, items: Sequence[ClipItem]) -> None:
+        """See all training clips once, before the first step: refuse what cannot be trained on, remember the speakers.
+
+        Raises ManifestError or BaseModelError naming clips or speakers.
+        """
+
+    def recall(self, loaded: Any, directory: Path) -> None:
+        """Take over what a checkpoint knows of its speakers, so that the untouched base can be compared with it."""
 
     def collate(self, loaded: Any, items: Sequence[ClipItem]) -> Any:
         """Tokenise and pack clips into one batch."""
@@ -103,7 +122,7 @@ class Family(Protocol):
         """Per-clip mean losses [B] of every component in `spec.loss_weights`."""
 
     def frozen(self, loaded: Any, item: ClipItem) -> "dict[str, torch.Tensor]":
-        """What no adapter outside `proj` can change of this clip's forward: added to its tensors, `collate` uses it. {}: nothing."""
+        """What no adapter on `spec.cached_with` can change of this clip's forward: added to its tensors, `collate` uses it. {}: nothing."""
 
     def adapter_targets(self, loaded: Any, scope: Sequence[str]) -> str:
         """Regular expression over whole module names of the linears that carry an adapter."""
@@ -115,15 +134,15 @@ class Family(Protocol):
         """Which blocks keep only their input and are computed again in backward. `decoder` is the part that makes the audio frames."""
 
     def save_adapter(
-        self, tensors: "dict[str, torch.Tensor]", lora: settings.Lora, base: Path
+        self, loaded: Any, tensors: "dict[str, torch.Tensor]", lora: settings.Lora
     ) -> dict[str, Any]:
-        """Files of an adapter checkpoint in upstream's own format: name -> tensors (safetensors) or JSON value."""
+        """Files of an adapter checkpoint in the format others read: name -> tensors (safetensors) or JSON value."""
 
     def load_adapter(self, directory: Path) -> "dict[str, torch.Tensor]":
         """Back to the names `save_adapter` was given."""
 
-    def full_files(self, loaded: Any, dtype: "torch.dtype") -> "dict[str, dict[str, torch.Tensor]]":
-        """Weight files of a full checkpoint; what the base has besides is linked, so that upstream's loader opens the directory."""
+    def full_files(self, loaded: Any, dtype: "torch.dtype") -> dict[str, Any]:
+        """Files of a full checkpoint, as in `save_adapter`; what the base has besides is linked, so that upstream's loader opens it."""
 
     def load_full(self, loaded: Any, directory: Path) -> None:
         """Copy a directory's weights into the loaded model. Raises CheckpointError when names do not fit."""

@@ -1,12 +1,10 @@
 """Which family a base directory belongs to, and whether it still is what was added. Without torch."""
 
 import json
-from importlib import import_module
 from pathlib import Path
 
-from voicelathe import layout, records, settings
+from voicelathe import families, layout, records, settings
 from voicelathe.errors import BaseModelError
-from voicelathe.families import ARCHITECTURES, FILES
 from voicelathe.records import BaseFacts
 
 
@@ -26,21 +24,20 @@ def recognise(directory: Path) -> str:
         read = json.loads(config.read_text(encoding="utf-8"))
     except ValueError as problem:
         raise BaseModelError(f"{config} is not JSON ({problem}). Download it again.") from None
-    seen = read.get("architecture") if isinstance(read, dict) else None
-    if seen not in ARCHITECTURES:
-        known = ", ".join(sorted(ARCHITECTURES))
-        hint = " No key at all, or 'voxcpm', is VoxCPM 0.5B or 1.5." if seen in (None, "voxcpm") else ""
-        raise BaseModelError(
-            f"{config}: architecture = {seen!r} cannot be fine-tuned here; supported: {known}.{hint} "
-            "VoxCPM 2: huggingface-cli download openbmb/VoxCPM2 --local-dir DIR"
+    family = families.recognise(read) if isinstance(read, dict) else None
+    if family is None:
+        seen = (
+            {key: read.get(key) for key in ("architecture", "model_type")} if isinstance(read, dict) else {}
         )
-    return ARCHITECTURES[seen]
+        said = ", ".join(f"{key} = {value!r}" for key, value in seen.items()) or str(read)[:40]
+        known = "\n".join(f"  {name}: {families.spec(name).download}" for name in sorted(families.TABLE))
+        raise BaseModelError(f"{config}: {said} cannot be fine-tuned here. Supported:\n{known}")
+    return family
 
 
 def describe(family: str, directory: Path, licence: str, trained: bool) -> BaseFacts:
     """What a directory is. Raises BaseModelError that lists its faults."""
-    facts: BaseFacts = import_module(FILES[family]).describe(directory, licence, trained)
-    return facts
+    return families.find(family).describe(directory, licence, trained)
 
 
 def pinned(name: str, base: settings.Base) -> BaseFacts:
@@ -48,15 +45,13 @@ def pinned(name: str, base: settings.Base) -> BaseFacts:
 
     Raises BaseModelError; it names the file that changed where the record of `voicelathe base add` is at hand.
     """
-    facts: BaseFacts = import_module(FILES[base.family]).pinned(
-        Path(base.path), base.licence, base.trained, known(name, base.digest) or base.digest
-    )
-    return facts
+    expected = known(name, base.digest) or base.digest
+    return families.find(base.family).pinned(Path(base.path), base.licence, base.trained, expected)
 
 
 def verify(directory: Path, facts: BaseFacts) -> None:
     """Hash every file of a directory and compare with its record. Raises BaseModelError naming what changed."""
-    import_module(FILES[facts.family]).verify(directory, facts)
+    families.find(facts.family).verify(directory, facts)
 
 
 def known(name: str, digest: str) -> BaseFacts | None:

@@ -1,18 +1,21 @@
-"""VoxCPM 2 (OpenBMB): text and audio positions in one language model, a local diffusion transformer for the latents of each position.
+"""VoxCPM (OpenBMB): text and audio positions in one language model, a local diffusion transformer for the latents of each position.
 
-The only importer of upstream's `voxcpm`, together with the modules beside it. Importing this file does not import torch.
+What VoxCPM 2 and VoxCPM 1.5 share, which is nearly everything; voxcpm2.py and voxcpm15.py name the differences. The only
+importer of upstream's `voxcpm`, together with the modules beside it. Importing this file does not import torch.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voicelathe import settings
-from voicelathe.errors import BaseModelError, CheckpointError, FamilyUnavailable
-from voicelathe.families import torchaudio_shim, voxcpm_files
+from voicelathe.errors import BaseModelError, FamilyUnavailable
+from voicelathe.families import torchaudio_shim, voxcpm_config, voxcpm_files
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Spoken, TrainPlan
+from voicelathe.families.pinning import PinnedDirectory
 from voicelathe.records import BaseFacts
 
 if TYPE_CHECKING:
@@ -53,35 +56,54 @@ class Loaded:
     recompute: Recompute = "none"
 
 
-class VoxCPM2:
-    """See `voicelathe.families.base.Family` for the contract of every method."""
+@dataclass(frozen=True)
+class Format:
+    """Where the two architectures differ upstream."""
 
-    spec = FamilySpec(
-        id="voxcpm2",
+    architecture: str  # in config.json
+    module: str  # of upstream's package
+    model: str  # names in that module
+    codec: str
+
+
+def describe_family(id: str, download: str) -> FamilySpec:
+    """The spec of a VoxCPM family; everything but its name and its place is common."""
+    return FamilySpec(
+        id=id,
         modes=frozenset({"lora", "full"}),
         loss_weights={"diff": 1.0, "stop": 1.0},
         licence="Apache-2.0",
         requires=("voxcpm",),
+        scopes=frozenset(SCOPES),
+        cached_with=frozenset({"lm", "dit"}),
+        stop_loss="stop",
+        download=download,
     )
 
-    def describe(self, base: Path, licence: str, trained: bool) -> BaseFacts:
-        return voxcpm_files.describe(base, licence, trained)
 
-    def pinned(self, base: Path, licence: str, trained: bool, digest: str) -> BaseFacts:
-        return voxcpm_files.pinned(base, licence, trained, digest)
+class VoxCPM(PinnedDirectory):
+    """See `voicelathe.families.base.Family` for the contract of every method."""
 
-    def verify(self, base: Path, digest: str) -> None:
-        voxcpm_files.verify(base, digest)
+    def __init__(self, spec: FamilySpec, format: Format) -> None:
+        self.spec, self.format = spec, format
+
+    def recognises(self, config: Mapping[str, Any]) -> bool:
+        """By upstream's rule; a VoxCPM config has an lm_config, so that a missing key cannot claim other models."""
+        return "lm_config" in config and voxcpm_config.architecture(config) == self.format.architecture
+
+    def facts(self, base: Path, licence: str, trained: bool, files: dict[str, str]) -> BaseFacts:
+        return voxcpm_files.facts(base, licence, trained, files, self.spec, self.format.architecture)
 
     def load(self, base: Path, facts: BaseFacts, machine: settings.Machine, parts: Parts) -> Loaded:
         """`core` is upstream's training load: fp32 weights, fp32 rope tables; `all` is upstream's inference load."""
-        upstream = _upstream()
+        upstream = self._upstream()
         import torch
 
         device = torch.device(machine.device)
         if parts == "encoder":
-            return Loaded(None, _encoder(upstream, base, device), facts, base, device)
-        model = upstream.VoxCPM2Model.from_local(
+            codec = _codec(upstream, getattr(upstream, self.format.codec), base)
+            return Loaded(None, codec.to(device), facts, base, device)
+        model = getattr(upstream, self.format.model).from_local(
             str(base), optimize=False, training=parts == "core", device=machine.device
         )
         _supported(model, base)
@@ -113,6 +135,12 @@ class VoxCPM2:
                 .contiguous()
                 .clone()
             }
+
+    def prepare(self, loaded: Loaded, items: Sequence[ClipItem]) -> None:
+        """Nothing beyond the weights is remembered of a speaker."""
+
+    def recall(self, loaded: Loaded, directory: Path) -> None:
+        """As `prepare`."""
 
     def collate(self, loaded: Loaded, items: Sequence[ClipItem]) -> "Pack":
         import torch
@@ -174,7 +202,7 @@ class VoxCPM2:
         loaded.recompute = which
 
     def save_adapter(
-        self, tensors: "dict[str, torch.Tensor]", lora: settings.Lora, base: Path
+        self, loaded: Loaded, tensors: "dict[str, torch.Tensor]", lora: settings.Lora
     ) -> dict[str, Any]:
         """Upstream's own pair of files, so that every adapter checkpoint loads with `load_lora_weights`."""
         names = {
@@ -185,7 +213,7 @@ class VoxCPM2:
         config = {"r": lora.rank, "alpha": lora.alpha, "dropout": lora.dropout, **enable}
         return {
             "lora_weights.safetensors": names,
-            "lora_config.json": {"base_model": base.name, "lora_config": config},
+            "lora_config.json": {"base_model": loaded.base.name, "lora_config": config},
         }
 
     def load_adapter(self, directory: Path) -> "dict[str, torch.Tensor]":
@@ -197,7 +225,7 @@ class VoxCPM2:
             for name, t in tensors.items()
         }
 
-    def full_files(self, loaded: Loaded, dtype: "torch.dtype") -> "dict[str, dict[str, torch.Tensor]]":
+    def full_files(self, loaded: Loaded, dtype: "torch.dtype") -> dict[str, Any]:
         """The weights of a full checkpoint; everything else in the directory is a link to the base's file."""
         return {
             "model.safetensors": {
@@ -207,18 +235,9 @@ class VoxCPM2:
 
     def load_full(self, loaded: Loaded, directory: Path) -> None:
         """Copy a directory's weights into the loaded model, tensor by tensor from a memory map."""
-        import torch
-        from safetensors import safe_open
+        from voicelathe.families.weights import copy_weights
 
-        weights = self._weights(loaded)
-        with safe_open(directory / "model.safetensors", framework="pt") as file, torch.no_grad():
-            if set(file.keys()) != set(weights):
-                wrong = sorted(set(file.keys()) ^ set(weights))
-                raise CheckpointError(
-                    f"{directory}/model.safetensors does not fit the base: {wrong[:3]} ({len(wrong)} names differ)."
-                )
-            for name, parameter in weights.items():
-                parameter.copy_(file.get_tensor(name))
+        copy_weights(directory, self._weights(loaded))
 
     def _weights(self, loaded: Loaded) -> "dict[str, torch.Tensor]":
         """Upstream's names of what model.safetensors holds; rope tables and caches are rebuilt from the config."""
@@ -244,45 +263,37 @@ class VoxCPM2:
             round(len(samples) / facts.speak_rate_hz * facts.positions_per_s) < limit,
         )
 
-
-FAMILIES = {"voxcpm2": VoxCPM2()}
-
-
-def _upstream() -> Any:
-    """Import voxcpm. Raises FamilyUnavailable with the command that installs it."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    torchaudio_shim.ensure()
-    try:
-        import voxcpm.model.voxcpm2 as upstream
-    except ImportError as problem:
-        raise FamilyUnavailable(
-            f"The family voxcpm2 needs the package voxcpm ({problem}). Install it: pip install 'voicelathe[voxcpm]'"
-        ) from None
-    return upstream
+    def _upstream(self) -> Any:
+        """Import voxcpm. Raises FamilyUnavailable with the command that installs it."""
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        torchaudio_shim.ensure()
+        try:
+            return import_module(f"voxcpm.model.{self.format.module}")
+        except ImportError as problem:
+            raise FamilyUnavailable(
+                f"The family {self.spec.id} needs the package voxcpm ({problem}). "
+                "Install it: pip install 'voicelathe[voxcpm]'"
+            ) from None
 
 
-def _encoder(upstream: Any, base: Path, device: "torch.device") -> Any:
+def _codec(upstream: Any, kind: Any, base: Path) -> Any:
     """The audio codec alone, by upstream's own class and file order, without the language model's memory."""
     import torch
     from safetensors.torch import load_file
 
     config = upstream.VoxCPMConfig.model_validate_json((base / "config.json").read_text(encoding="utf-8"))
-    vae = (
-        upstream.AudioVAEV2(config=config.audio_vae_config)
-        if config.audio_vae_config
-        else upstream.AudioVAEV2()
-    )
+    vae = kind(config=config.audio_vae_config) if config.audio_vae_config else kind()
     if (base / "audiovae.safetensors").is_file():
         state = load_file(base / "audiovae.safetensors")
     else:
         stored = torch.load(base / "audiovae.pth", map_location="cpu", weights_only=True)
         state = stored.get("state_dict", stored)
     vae.load_state_dict(state)
-    return vae.to(device).float().eval()
+    return vae.float().eval()
 
 
 def _supported(model: Any, base: Path) -> None:
-    """Refuse what the packed forward does not implement; no published VoxCPM 2 uses it."""
+    """Refuse what the packed forward does not implement; no published VoxCPM uses it."""
     flow = model.feat_decoder
     if flow.mean_mode or flow.noise_cond_scale:
         raise BaseModelError(

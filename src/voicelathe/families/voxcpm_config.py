@@ -1,12 +1,21 @@
-"""What VoxCPM 2's config.json must hold, and what follows: the codec's rates and the name of every tensor.
+"""What VoxCPM's config.json must hold, and what follows: the codec's rates and the name of every tensor.
+
+The architecture `voxcpm2` is VoxCPM 2; `voxcpm`, or no key at all, is VoxCPM 1.5 and 0.5B (voxcpm 2.0.3, core.py).
 
 Upstream checks types through pydantic when it loads; here the same is checked without importing it or torch.
-Source: voxcpm 2.0.3, model/voxcpm2.py (VoxCPMConfig), minicpm4/config.py and audiovae/audio_vae_v2.py.
+Source: voxcpm 2.0.3, model/voxcpm.py and voxcpm2.py (VoxCPMConfig), minicpm4/config.py, audiovae/.
 """
 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+V2 = "voxcpm2"
+
+
+def architecture(config: Mapping[str, Any]) -> Any:
+    """As upstream reads it."""
+    return config.get("architecture", "voxcpm")
 
 
 def problems(config: Mapping[str, Any]) -> Iterator[str]:
@@ -29,31 +38,34 @@ def problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 def vae(config: Mapping[str, Any]) -> dict[str, Any]:
     """The codec's rates; what is absent has upstream's default (AudioVAEConfig)."""
-    defaults = {
-        "sample_rate": 16000,
-        "out_sample_rate": 48000,
-        "encoder_rates": [2, 5, 8, 8],
-        "decoder_rates": [8, 6, 5, 2, 2, 2],
-    }
-    return {**defaults, **(config.get("audio_vae_config") or {})}
+    given = config.get("audio_vae_config") or {}
+    defaults: dict[str, Any] = {"sample_rate": 16000, "encoder_rates": [2, 5, 8, 8]}
+    if architecture(config) == V2:
+        defaults |= {"out_sample_rate": 48000, "decoder_rates": [8, 6, 5, 2, 2, 2]}
+    else:  # what goes in comes out at the same rate
+        defaults |= {"out_sample_rate": given.get("sample_rate", 16000), "decoder_rates": [8, 8, 5, 2]}
+    return {**defaults, **given}
 
 
 def positions_per_s(config: Mapping[str, Any]) -> float:
     """Audio positions of the language model in one second: `patch_size` latents make one position."""
     codec = vae(config)
-    rate: float = codec["sample_rate"] / math.prod(codec["encoder_rates"]) / config.get("patch_size", 4)
+    rate: float = (
+        codec["sample_rate"] / math.prod(codec["encoder_rates"]) / _default(config, "patch_size", 4, 2)
+    )
     return rate
 
 
 def max_positions(config: Mapping[str, Any]) -> int:
     """Text and audio positions that fit in one sequence."""
-    length: int = config.get("max_length", 8192)
+    length: int = _default(config, "max_length", 8192, 4096)
     return length
 
 
 def tensor_names(config: Mapping[str, Any]) -> set[str]:
-    """The names upstream's module has for a configuration: 577 for VoxCPM 2 itself."""
-    projections = ["enc_to_lm_proj", "lm_to_dit_proj", "res_to_dit_proj", "fusion_concat_proj", "stop_proj"]
+    """The names upstream's module has for a configuration: 577 for VoxCPM 2 itself, 467 for VoxCPM 1.5."""
+    projections = ["enc_to_lm_proj", "lm_to_dit_proj", "res_to_dit_proj", "stop_proj"]
+    projections += ["fusion_concat_proj"] if architecture(config) == V2 else []
     estimator = ["cond_proj", "in_proj", "out_proj"]
     estimator += [f"{mlp}.linear_{number}" for mlp in ("time_mlp", "delta_time_mlp") for number in (1, 2)]
     linears = [*projections, "feat_encoder.in_proj", "fsq_layer.in_proj", "fsq_layer.out_proj"]
@@ -71,10 +83,15 @@ def tensor_names(config: Mapping[str, Any]) -> set[str]:
 def _layers(config: Mapping[str, Any]) -> dict[str, int]:
     return {
         "base_lm": config["lm_config"]["num_hidden_layers"],
-        "residual_lm": config.get("residual_lm_num_layers", 8),
+        "residual_lm": _default(config, "residual_lm_num_layers", 8, 6),
         "feat_encoder.encoder": config["encoder_config"].get("num_layers", 4),
         "feat_decoder.estimator.decoder": config["dit_config"].get("num_layers", 4),
     }
+
+
+def _default(config: Mapping[str, Any], name: str, second: int, first: int) -> Any:
+    """A setting, or upstream's default for it in either architecture."""
+    return config.get(name, second if architecture(config) == V2 else first)
 
 
 def _at(config: Mapping[str, Any], path: str) -> Any:

@@ -1,4 +1,4 @@
-"""VoxCPM 2's training loss for many clips in one pass, equal to upstream's forward clip by clip.
+"""VoxCPM's training loss for many clips in one pass, equal to upstream's forward clip by clip.
 
 Upstream pads a batch to its longest clip, runs the local encoder and the local diffusion transformer over text and padding, too,
 and encodes audio in the loop. Here latents come from the cache, the local models see audio positions only, and the clips of a
@@ -6,7 +6,7 @@ pass are one stream of tokens: every linear layer sees [1, T, C], attention is c
 Upstream's modules are called, never changed. tests/families/test_voxcpm_parity.py holds the equality.
 
 Shapes: T all positions of the pack, A its audio positions that are predicted, F its audio positions that are fed, B clips,
-P latent frames a position, D latent width, C model width.
+P latent frames a position, D latent width, C model width, K tokens of the condition: 2, or 1 in VoxCPM 1.5.
 """
 
 import math
@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
+from voicelathe.families import packing
 from voicelathe.families.base import Recompute
+from voicelathe.families.packing import attend, clip_means, maybe_recompute
 
 AUDIO_START, REFERENCE_START, REFERENCE_END = 101, 103, 104  # hard-coded upstream (voxcpm2.py)
 
@@ -40,10 +41,7 @@ class Pack:
     previous_APD: Tensor  # the latent before each target, zero for the first
     stop_A: Tensor  # 1 at the last position of each clip
     count_B: Tensor  # predicted positions of each clip
-    position_T: Tensor  # inside the clip
-    slot_T: Tensor  # index into the padded [B * longest] view
-    num_clips: int
-    longest: int
+    at: packing.Layout
     patches_FC: Tensor | None = None  # what the local encoder makes of `fed_FPD`, where that is known
 
 
@@ -85,9 +83,6 @@ def pack(
         lengths.append(length)
         start += length
     counts = torch.tensor([latent.shape[0] for latent in latents])
-    longest = max(lengths)
-    position = torch.cat([torch.arange(length) for length in lengths])
-    slot = torch.cat([torch.arange(length) + clip * longest for clip, length in enumerate(lengths)])
     stop = torch.zeros(int(counts.sum()), dtype=torch.long)
     stop[counts.cumsum(0) - 1] = 1
     previous = torch.cat([torch.cat([torch.zeros_like(latent[:1]), latent[:-1]]) for latent in latents])
@@ -100,10 +95,7 @@ def pack(
         previous_APD=previous.to(device),
         stop_A=stop.to(device),
         count_B=counts.to(device),
-        position_T=position.to(device),
-        slot_T=slot.to(device),
-        num_clips=len(latents),
-        longest=longest,
+        at=packing.layout(lengths, device),
     )
 
 
@@ -160,23 +152,21 @@ def losses(model: Any, pack: Pack, noise: Noise, recompute: Recompute) -> dict[s
     quantised_FC = model.fsq_layer(hidden_TC.index_select(0, pack.fed_at_F))
     hidden_TC = hidden_TC.index_copy(0, pack.fed_at_F, quantised_FC.to(hidden_TC.dtype))
     acoustic_TC = torch.zeros_like(hidden_TC).index_copy(0, pack.fed_at_F, patches_FC.to(hidden_TC.dtype))
-    fused_TC = model.fusion_concat_proj(torch.cat([hidden_TC, acoustic_TC], dim=-1))
+    second = hasattr(model, "fusion_concat_proj")  # VoxCPM 2 concatenates what VoxCPM 1.5 adds
+    both = (hidden_TC, acoustic_TC)
+    fused_TC = model.fusion_concat_proj(torch.cat(both, dim=-1)) if second else both[0] + both[1]
     residual_TC = _language_model(model.residual_lm, fused_TC, pack, everywhere)
 
     semantic_AC = hidden_TC.index_select(0, pack.predicts_at_A)
-    condition_AC = torch.cat(
-        [
-            model.lm_to_dit_proj(semantic_AC),
-            model.res_to_dit_proj(residual_TC.index_select(0, pack.predicts_at_A)),
-        ],
-        dim=-1,
-    )
+    parts = [model.lm_to_dit_proj(semantic_AC)]
+    parts += [model.res_to_dit_proj(residual_TC.index_select(0, pack.predicts_at_A))]
+    condition_AKC = torch.stack(parts, dim=1) if second else (parts[0] + parts[1])[:, None]
     difference_A = _flow_matching(
-        model.feat_decoder.estimator, pack, noise, condition_AC * noise.keep_A[:, None], in_decoder
+        model.feat_decoder.estimator, pack, noise, condition_AKC * noise.keep_A[:, None, None], in_decoder
     )
     logits_A2 = model.stop_head(model.stop_actn(model.stop_proj(semantic_AC)))
     stop_A = F.cross_entropy(logits_A2.float(), pack.stop_A, reduction="none")
-    return {"diff": _clip_means(difference_A, pack), "stop": _clip_means(stop_A, pack)}
+    return {"diff": clip_means(difference_A, pack.count_B), "stop": clip_means(stop_A, pack.count_B)}
 
 
 def encoded(model: Any, fed_FPD: Tensor, recompute: bool = False) -> Tensor:
@@ -185,21 +175,20 @@ def encoded(model: Any, fed_FPD: Tensor, recompute: bool = False) -> Tensor:
     return patches_FC
 
 
-def _clip_means(values_A: Tensor, pack: Pack) -> Tensor:
-    """[B] means. Segments, not a matrix of weights: a NaN of one clip must not reach another through 0 * NaN."""
-    means_B: Tensor = torch.segment_reduce(values_A, "mean", lengths=pack.count_B)
-    return means_B
+def _flow_matching(
+    estimator: Any, pack: Pack, noise: Noise, condition_AKC: Tensor, recompute: bool
+) -> Tensor:
+    """Squared error of the predicted velocity, per position (Lipman et al., 2023; upstream's unified_cfm.py).
 
-
-def _flow_matching(estimator: Any, pack: Pack, noise: Noise, condition_AC: Tensor, recompute: bool) -> Tensor:
-    """Squared error of the predicted velocity, per position (Lipman et al., 2023; upstream's unified_cfm.py)."""
+    The condition is two tokens beside the clock's, or one that the clock is added to (local_dit_v2.py, local_dit.py).
+    """
     time = noise.time_A[:, None, None]
     noisy_APD = (1.0 - time) * pack.target_APD + time * noise.noise_APD
-    width = estimator.in_proj.out_features
     clock_AC = estimator.time_mlp(estimator.time_embeddings(noise.time_A).to(noisy_APD.dtype))
     no_step = torch.zeros_like(noise.time_A)  # delta-t is 0 outside mean mode
     clock_AC = clock_AC + estimator.delta_time_mlp(estimator.time_embeddings(no_step).to(noisy_APD.dtype))
-    tokens = [condition_AC.reshape(len(noisy_APD), -1, width), clock_AC[:, None]]
+    clocked = condition_AKC.shape[1] == 1
+    tokens = [condition_AKC + clock_AC[:, None]] if clocked else [condition_AKC, clock_AC[:, None]]
     tokens += [estimator.cond_proj(pack.previous_APD), estimator.in_proj(noisy_APD)]
     hidden = _local(estimator.decoder, torch.cat(tokens, dim=1), recompute)
     velocity_APD: Tensor = estimator.out_proj(hidden[:, -noisy_APD.shape[1] :])
@@ -218,17 +207,17 @@ def _local(body: Any, hidden: Tensor, recompute: bool) -> Tensor:
     positions = torch.arange(hidden.shape[1], device=hidden.device)
     rope = None if body.rope_emb is None else body.rope_emb(positions)
     for layer in body.layers:
-        hidden = _maybe_recompute(lambda x, layer=layer: layer(x, rope, False)[0], hidden, recompute)
+        hidden = maybe_recompute(lambda x, layer=layer: layer(x, rope, False)[0], hidden, recompute)
     normed: Tensor = body.norm(hidden)
     return normed
 
 
 def _language_model(body: Any, hidden_TC: Tensor, pack: Pack, recompute: bool) -> Tensor:
     """A causal transformer over the stream; each clip sees itself only."""
-    rope = None if body.rope_emb is None else body.rope_emb(pack.position_T)
+    rope = None if body.rope_emb is None else body.rope_emb(pack.at.position_T)
     hidden = hidden_TC[None]
     for layer in body.layers:
-        hidden = _maybe_recompute(lambda x, layer=layer: _layer(layer, x, rope, pack), hidden, recompute)
+        hidden = maybe_recompute(lambda x, layer=layer: _layer(layer, x, rope, pack), hidden, recompute)
     normed: Tensor = body.norm(hidden)[0]
     return normed
 
@@ -241,7 +230,7 @@ def _layer(layer: Any, hidden: Tensor, rope: tuple[Tensor, Tensor] | None, pack:
 
 
 def _attention(attention: Any, hidden: Tensor, rope: tuple[Tensor, Tensor] | None, pack: Pack) -> Tensor:
-    """Project the packed stream, attend on a right-padded view (causal, so padding is never seen), and pack again."""
+    """Project the packed stream and attend inside each clip."""
     from voxcpm.modules.minicpm4.model import apply_rotary_pos_emb
 
     def heads(projection: nn.Module, count: int) -> Tensor:
@@ -254,23 +243,6 @@ def _attention(attention: Any, hidden: Tensor, rope: tuple[Tensor, Tensor] | Non
     if rope is not None:
         query, key = apply_rotary_pos_emb(query, key, *rope)
 
-    def padded(packed: Tensor) -> Tensor:
-        heads, width = packed.shape[1], packed.shape[3]
-        rows = packed.new_zeros(pack.num_clips * pack.longest, heads, width)
-        rows = rows.index_copy(0, pack.slot_T, packed[0].transpose(0, 1))
-        return rows.view(pack.num_clips, pack.longest, heads, width).transpose(1, 2)
-
-    mixed = F.scaled_dot_product_attention(
-        padded(query), padded(key), padded(value), is_causal=True, enable_gqa=True
-    )
-    packed = mixed.transpose(1, 2).flatten(0, 1).index_select(0, pack.slot_T).flatten(1)
+    packed = attend(query, key, value, pack.at)
     out: Tensor = attention.o_proj(packed[None])
     return out
-
-
-def _maybe_recompute(block: Any, hidden: Tensor, recompute: bool) -> Tensor:
-    if recompute and torch.is_grad_enabled():
-        result: Tensor = checkpoint(block, hidden, use_reentrant=False)
-        return result
-    result = block(hidden)
-    return result

@@ -95,6 +95,7 @@ def _prepare(job: jobs.TrainJob, emit: Emit) -> Trainer:
     optimizer = memory.optimizer(train, loaded.core, plan.trainable, lows, job.seed)
     released = memory.release_gradients(optimizer, plan.trainable) if train.gradient_release else None
     clips = latents.items(Path(job.clips), Path(job.latents))
+    family.prepare(loaded, list(clips.values()))
     return Trainer(job, family, loaded, plan, optimizer, clips, emit, released, signs.Watch([]))
 
 
@@ -217,14 +218,15 @@ def write_weights(
 ) -> None:
     """Weights alone, in upstream's format: the adapter, or a whole directory whose unchanged files are links to the base."""
     if train.lora is not None:
-        for name, value in family.save_adapter(adapters.tensors(loaded.core), train.lora, base).items():
-            (draft.tensors if name.endswith(".safetensors") else draft.json)(name, value)
+        files = family.save_adapter(loaded, adapters.tensors(loaded.core), train.lora)
+    else:
+        files = family.full_files(loaded, torch.bfloat16)
+    for name, value in files.items():
+        (draft.tensors if name.endswith(".safetensors") else draft.json)(name, value)
+    if train.lora is not None:
         return
-    weights = family.full_files(loaded, torch.bfloat16)
-    for name, tensors in weights.items():
-        draft.tensors(name, tensors)
     for path in sorted(base.rglob("*")):
-        if path.is_file() and (name := path.relative_to(base).as_posix()) not in weights:
+        if path.is_file() and (name := path.relative_to(base).as_posix()) not in files:
             draft.link(name, path)
 
 

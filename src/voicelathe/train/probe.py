@@ -18,14 +18,14 @@ def clips(clip_ids: Sequence[str], seed: int) -> list[str]:
 
 
 def look(family: Family, loaded: Any, items: Sequence[ClipItem], seed: int) -> dict[str, float]:
-    """`text_gap`: by what share the loss rises when every clip gets its neighbour's text; `stop`: the stop loss, where there is one.
+    """`text_gap`: by what share the loss rises when every clip gets its neighbour's text; `stop`: the loss of the end of speech.
 
     Noise is the same at every look, and the model is in evaluation mode meanwhile. One clip alone has no neighbour and no gap.
     """
     was_training = loaded.core.training
     loaded.core.eval()
     own = _losses(family, loaded, items, seed)
-    found = {"stop": own["stop"]} if "stop" in own else {}
+    found = {"stop": own[family.spec.stop_loss]}
     if len({item.text for item in items}) > 1:
         texts = [item.text for item in items]
         swapped = [replace(item, text=text) for item, text in zip(items, texts[1:] + texts[:1], strict=True)]

@@ -32,7 +32,7 @@ def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
     loaded = family.load(
         Path(target.base), family.describe(Path(target.base), "", True), target.machine, "all"
     )
-    swapper = Swapper(family, loaded, Path(target.base), job.lora)
+    swapper = Swapper(family, loaded, Path(target.base), job.lora, job.weights)
     total = len(todo) * len(job.lines)
     for number, ref in enumerate(todo if job.lines else []):
         swapper.put(ref)

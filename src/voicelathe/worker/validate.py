@@ -30,7 +30,7 @@ def run(job: jobs.ValidateJob, emit: Any) -> dict[str, Any]:
         loaded = family.load(
             Path(target.base), family.describe(Path(target.base), "", True), target.machine, "core"
         )
-        swapper = Swapper(family, loaded, Path(target.base), job.lora)
+        swapper = Swapper(family, loaded, Path(target.base), job.lora, job.weights)
         loaded.core.eval()
         for done, ref in enumerate(todo):
             emit(jobs.PHASE, {"name": "validate", "step": ref.candidate.step, "micro": 0})

@@ -1,5 +1,6 @@
 """Put one candidate's weights after another into a model that is loaded once."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,19 @@ from voicelathe.train import adapters
 class Swapper:
     """Holds the loaded base and what is in it now; every directory is verified before it is read."""
 
-    def __init__(self, family: Family, loaded: Any, base: Path, lora: settings.Lora | None) -> None:
+    def __init__(
+        self,
+        family: Family,
+        loaded: Any,
+        base: Path,
+        lora: settings.Lora | None,
+        refs: Sequence[jobs.WeightsRef],
+    ) -> None:
         self.family, self.loaded, self.base, self.lora = family, loaded, base, lora
         self.holds_full: str | None = None
+        for ref in [ref for ref in refs if ref.kind != "base"][:1]:
+            checkpoints.verify(Path(ref.path), ref.sha256)
+            family.recall(loaded, Path(ref.path))  # all checkpoints of a run know the same speakers
         if lora is not None:
             adapters.inject(loaded.core, lora, family.adapter_targets(loaded, lora.scope), seed=0)
             loaded.core.to(loaded.device)

@@ -1,0 +1,62 @@
+"""Languages and speakers by the names that Qwen3-TTS knows them by. Without torch.
+
+Upstream looks languages up by English name and speakers in lower case, and both in config.json; whatever is not there raises
+NotImplementedError in the middle of a generation. Here it is refused before.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from voicelathe.errors import RequestError
+
+LANGUAGES = {
+    "zh": "chinese", "en": "english", "ja": "japanese", "ko": "korean", "de": "german", "fr": "french", "ru": "russian",
+    "pt": "portuguese", "es": "spanish", "it": "italian",
+}  # fmt: skip
+ANY_LANGUAGE = ("", "auto", "und")
+FIRST_SLOT = 3000  # of the codec embedding: where upstream's fine-tuning puts new speakers
+
+
+def language(talker: Any, given: str) -> str | None:
+    """Upstream's name of a language; None lets the model guess. Raises RequestError for one it does not speak."""
+    if said := refused(talker, given):
+        raise RequestError(f"{said}.")
+    return None if given.lower() in ANY_LANGUAGE else _name(given)
+
+
+def refused(talker: Any, given: str) -> str | None:
+    """Why a language cannot be spoken by a model with this talker config."""
+    known = talker.codec_language_id
+    if given.lower() in ANY_LANGUAGE or _name(given) in known:
+        return None
+    return f"language = {given!r}: this base speaks {', '.join(sorted(known))}; auto lets it guess"
+
+
+def _name(given: str) -> str:
+    """`en-GB` is `en` is `english`."""
+    return LANGUAGES.get(given.lower().replace("_", "-").split("-")[0], given.lower())
+
+
+def name_problems(speakers: set[str], talker: Any) -> Iterator[str]:
+    """Upstream looks speakers up in lower case, in one table with the voices that the base brings."""
+    lower = Counter(name.lower() for name in speakers)
+    for name in sorted(speakers):
+        if lower[name.lower()] > 1:
+            yield f"speaker_id {name!r}: another speaker has the same name in lower case"
+        if name.lower() in talker.spk_id:
+            yield f"speaker_id {name!r}: the base already has a voice of this name; rename the speaker"
+    if len(lower) > (room := talker.vocab_size - FIRST_SLOT):
+        yield f"{len(lower)} speakers: there is room for {room}"
+
+
+def slots(speakers: Iterable[str], talker: Any) -> dict[str, int]:
+    """A free row of the codec embedding for each speaker, in order."""
+    taken = set(talker.spk_id.values())
+    free = (slot for slot in range(FIRST_SLOT, talker.vocab_size) if slot not in taken)
+    return dict(zip(speakers, free, strict=False))
+
+
+def in_order(slots: Mapping[str, int]) -> list[str]:
+    """The speakers that fine-tuning added, as `slots` numbered them."""
+    return sorted((name for name, slot in slots.items() if slot >= FIRST_SLOT), key=lambda name: slots[name])
