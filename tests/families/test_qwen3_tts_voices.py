@@ -1,0 +1,278 @@
+"""Qwen3-TTS from audio to a voice: encoding, speakers, adapters, directories, speech, and what is refused on the way."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.factories import audio, qwen_base
+from tests.factories.training import train_settings
+from tests.families import upstream_qwen3_tts as upstream
+from voicelathe import checkpoints, families, settings
+from voicelathe.errors import BaseModelError, FamilyUnavailable, ManifestError, RecordError, RequestError
+from voicelathe.families import bases, qwen3_tts_files
+from voicelathe.train import adapters, loop
+
+FAMILY = families.find("qwen3_tts")
+LORA = settings.Lora(rank=4, alpha=8.0, dropout=0.0, scope=["talker"])
+Load = Callable[..., Any]
+
+
+def test_encoding_gives_16_codes_at_12_and_a_half_hz_and_upstream_s_speaker_vector(
+    qwen: Load, qwen_dir: Path
+) -> None:
+    from qwen_tts import Qwen3TTSModel
+
+    samples = audio.speech(2.0, 1, 24000)
+    loaded = qwen("encoder")
+    assert loaded.core is None
+    (found,) = FAMILY.encode(loaded, [samples])
+    assert found["codes"].shape == (25, 16) and found["codes"].dtype == torch.int16
+    official = Qwen3TTSModel.from_pretrained(str(qwen_dir), dtype=torch.float32).model
+    assert torch.allclose(found["speaker"][0], official.extract_speaker_embedding(samples, 24000), atol=1e-6)
+
+
+def test_linears_of_each_scope_and_nothing_else_carry_an_adapter(qwen: Load) -> None:
+    for scope, layers, prefix in (
+        (["talker"], 2, "talker.model"),
+        (["talker", "code_predictor"], 3, "talker."),
+    ):
+        loaded = qwen("core")
+        names = adapters.inject(loaded.core, LORA, FAMILY.adapter_targets(loaded, scope), 0)
+        assert len(names) == 7 * layers and all(name.startswith(prefix) for name in names)
+
+
+def test_full_fine_tuning_moves_all_but_the_text_embedding(qwen: Load) -> None:
+    loaded = qwen("core")
+    plan = FAMILY.trainable(loaded, "full")
+    still = {name for name, p in loaded.core.named_parameters() if not p.requires_grad}
+    assert still == {"talker.model.text_embedding.weight"} and len(plan.trainable) > 40
+    assert not [name for name in loaded.core.state_dict() if name.startswith("speaker_encoder")]
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_a_checkpoint_opens_in_upstream_s_loader_and_scores_the_same_losses(
+    qwen: Load, qwen_dir: Path, tmp_path: Path, mode: str
+) -> None:
+    from peft import PeftModel
+    from qwen_tts import Qwen3TTSModel
+
+    loaded = qwen("core")
+    FAMILY.prepare(loaded, upstream.clips())
+    if mode == "lora":
+        adapters.inject(loaded.core, LORA, FAMILY.adapter_targets(loaded, LORA.scope), seed=1)
+    with torch.no_grad():
+        for name, parameter in loaded.core.named_parameters():
+            if "lora_B" in name or (mode == "full" and name.endswith("q_proj.weight")):
+                parameter += 0.01
+    if mode == "full":
+        loaded.core.to(torch.bfloat16).float()  # what the file will hold
+    draft = checkpoints.Draft(tmp_path / "step_0000001")
+    train = replace(train_settings(mode), lora=LORA if mode == "lora" else None)
+    loop.write_weights(draft, FAMILY, loaded, train, qwen_dir)
+    out = draft.commit({"step": 1})
+    opened = Qwen3TTSModel.from_pretrained(
+        str(qwen_dir if mode == "lora" else out), dtype=torch.float32, attn_implementation="sdpa"
+    )
+    model = opened.model
+    if mode == "lora":
+        model = PeftModel.from_pretrained(model, str(out)).base_model.model
+    official = replace(loaded, core=model, tts=opened)
+    with torch.no_grad():
+        ours = FAMILY.losses(loaded, FAMILY.collate(loaded, upstream.clips()), None)
+        theirs = FAMILY.losses(official, FAMILY.collate(official, upstream.clips()), None)
+    for name, values in ours.items():
+        assert torch.allclose(values, theirs[name], atol=1e-5)
+
+    again = qwen("core")
+    FAMILY.recall(again, out)
+    assert list(again.voices) == list(loaded.voices) == ["awb", "bea"]
+    for name, voice in again.voices.items():
+        assert torch.allclose(voice, loaded.voices[name], rtol=0.0 if mode == "lora" else 0.01)
+
+
+def test_a_full_checkpoint_goes_in_and_the_base_comes_back(
+    qwen: Load, qwen_dir: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import save_file
+
+    loaded = qwen("core")
+    FAMILY.prepare(loaded, upstream.clips())
+    before = {name: tensor.clone() for name, tensor in loaded.core.state_dict().items()}
+    changed = {
+        name: tensor + 1
+        for name, tensor in FAMILY.full_files(loaded, torch.float32)["model.safetensors"].items()
+    }
+    save_file(changed, tmp_path / "model.safetensors")
+    FAMILY.load_full(loaded, tmp_path)
+    assert not torch.equal(
+        loaded.core.state_dict()["talker.codec_head.weight"], before["talker.codec_head.weight"]
+    )
+    FAMILY.load_full(loaded, qwen_dir)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in loaded.core.state_dict().items())
+
+
+def test_speech_is_capped_repeatable_and_in_the_voice_of_the_run(qwen: Load) -> None:
+    loaded = qwen("all")
+    FAMILY.prepare(loaded, upstream.clips())
+
+    def say(seed: int = 1, language: str = "en", seconds: float = 0.5) -> Any:
+        return FAMILY.synthesize(loaded, "The lamp is on.", language, seed, seconds)
+
+    first = say()
+    assert first.rate_hz == 24000 and len(first.samples) <= 0.5 * 24000 + 1920
+    assert np.array_equal(first.samples, say().samples)
+    assert not np.array_equal(first.samples, say(seed=2).samples)
+    assert float(np.abs(first.samples).max()) > 1e-3
+    assert (
+        not first.stopped and len(first.samples) == 6 * 1920
+    )  # random weights hardly ever stop: cut at the cap
+    loaded.voices = {"other": -loaded.voices["awb"]}
+    assert not np.array_equal(first.samples, say().samples)
+    with pytest.raises(RequestError, match="language = 'ca'"):
+        say(language="ca")
+
+
+def test_a_model_that_ends_by_itself_is_said_to_have_stopped(qwen: Load) -> None:
+    loaded = qwen("all")
+    FAMILY.prepare(loaded, upstream.clips())
+    head = loaded.core.talker.codec_head
+    ends = torch.zeros(3072)
+    ends[2150] = 1e4
+    head.register_forward_hook(lambda _module, _given, logits: logits + ends)
+    said = FAMILY.synthesize(loaded, "The lamp is on.", "en", 1, 5.0)
+    assert said.stopped and len(said.samples) <= 3 * 1920  # upstream generates two tokens at least
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+def test_names_that_collide_languages_that_are_not_spoken_and_foreign_codes_are_refused_by_clip(
+    qwen: Load,
+) -> None:
+    loaded = qwen("core")
+    one = upstream.clip(1, 3, "a")
+    with pytest.raises(ManifestError, match=r"speaker_id 'AWB': another speaker has the same name"):
+        FAMILY.prepare(loaded, [one, replace(one, speaker_id="AWB")])
+    loaded.core.config.talker_config.spk_id = {"awb": 3000}
+    with pytest.raises(ManifestError, match="speaker_id 'awb': the base already has a voice of this name"):
+        FAMILY.prepare(loaded, [one])
+    loaded.core.config.talker_config.spk_id = {}
+    with pytest.raises(ManifestError, match=r"clip clip2: language = 'ca': .* chinese, english"):
+        FAMILY.prepare(loaded, [one, replace(upstream.clip(2, 3, "a"), language="ca")])
+    for codes in (torch.full((3, 16), 2048), torch.full((3, 16), -1), torch.zeros(3, 8), torch.zeros(0, 16)):
+        foreign = replace(one, tensors={**one.tensors, "codes": codes.to(torch.int16)})
+        with pytest.raises(
+            RecordError, match=r"codes of 1 clips are not 16 a frame from 0 to 2047, first clip1"
+        ):
+            FAMILY.prepare(loaded, [one, foreign])
+    many = [replace(one, speaker_id=f"s{number}") for number in range(73)]
+    with pytest.raises(ManifestError, match="73 speakers: there is room for 72"):
+        FAMILY.prepare(loaded, many)
+
+
+def test_transformers_of_another_major_version_is_named_before_the_import(
+    qwen: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from voicelathe.families import qwen3_tts_load
+
+    monkeypatch.setattr(qwen3_tts_load, "version", lambda name: "5.23.0")
+    with pytest.raises(FamilyUnavailable, match=r"needs transformers before 5; 5\.23\.0 is installed"):
+        qwen("core")
+    monkeypatch.setattr(qwen3_tts_load, "version", metadata.version)
+
+
+@pytest.fixture
+def copied(qwen_dir: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(qwen_dir, tmp_path / "base")
+
+
+def refusal(directory: Path) -> str:
+    with pytest.raises(BaseModelError) as problem:
+        FAMILY.describe(directory, "Apache-2.0", True)
+    return str(problem.value)
+
+
+def edit(path: Path, **changes: Any) -> None:
+    config = json.loads(path.read_text())
+    for dotted, value in changes.items():
+        *parents, leaf = dotted.split("__")
+        place = config
+        for parent in parents:
+            place = place[parent]
+        place[leaf] = value
+    path.write_text(json.dumps(config))
+
+
+def test_the_facts_of_a_directory_and_its_family(qwen_dir: Path) -> None:
+    facts = FAMILY.describe(qwen_dir, "Apache-2.0", False)
+    assert (facts.family, facts.encode_rate_hz, facts.speak_rate_hz) == ("qwen3_tts", 24000, 24000)
+    assert (facts.positions_per_s, facts.min_clip_s, facts.max_clip_s) == (12.5, 0.08, 4096 / 12.5)
+    assert bases.recognise(qwen_dir) == "qwen3_tts"
+    official = qwen3_tts_files.tensor_names(json.loads((qwen_dir / "config.json").read_text()))
+    from voicelathe.families.tensor_files import read_header
+
+    names = {n for n in read_header(qwen_dir / "model.safetensors") if not n.startswith("speaker_encoder.")}
+    assert names == official
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "speech_tokenizer/model.safetensors",
+        "speech_tokenizer/preprocessor_config.json",
+        "vocab.json",
+        "generation_config.json",
+    ],
+)
+def test_a_missing_codec_or_tokenizer_is_named(copied: Path, name: str) -> None:
+    (copied / name).unlink()
+    assert f"{name}: missing" in refusal(copied)
+
+
+@pytest.mark.parametrize(
+    "changes, seen",
+    [
+        ({"tts_model_type": "custom_voice"}, "only a Base has the speaker encoder"),
+        ({"tokenizer_type": "qwen3_tts_tokenizer_25hz"}, "only the 12 Hz codec is supported"),
+        ({"talker_config__hidden_size": "wide"}, "talker_config.hidden_size = 'wide'"),
+        ({"talker_config__use_sliding_window": True}, "windowed attention is not supported"),
+        ({"talker_config__code_predictor_config": None}, "code_predictor_config.hidden_size = (missing)"),
+        ({"talker_config__num_hidden_layers": 3}, "missing: talker.model.layers.2."),
+        ({"talker_config__vocab_size": 4000}, "talker.model.codec_embedding.weight has shape (3072, 64)"),
+    ],
+)  # fmt: skip
+def test_a_config_that_does_not_fit_is_named_with_the_value_seen(
+    copied: Path, changes: dict[str, Any], seen: str
+) -> None:
+    edit(copied / "config.json", **changes)
+    assert seen in refusal(copied)
+
+
+def test_a_codec_of_another_rate_is_refused(copied: Path) -> None:
+    edit(copied / "speech_tokenizer/config.json", input_sample_rate=16000)
+    assert "input_sample_rate = 16000: must be 24000" in refusal(copied)
+
+
+def test_a_base_without_a_speaker_encoder_is_refused(copied: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = {
+        n: t
+        for n, t in load_file(copied / "model.safetensors").items()
+        if not n.startswith("speaker_encoder.")
+    }
+    save_file(weights, copied / "model.safetensors")
+    assert "missing: speaker_encoder.*" in refusal(copied)
+
+
+def test_the_factory_writes_the_same_bytes_for_a_seed(qwen_dir: Path, tmp_path: Path) -> None:
+    again = FAMILY.describe(qwen_base.write(tmp_path / "again"), "Apache-2.0", False)
+    assert again.digest == FAMILY.describe(qwen_dir, "Apache-2.0", False).digest
