@@ -1,6 +1,5 @@
 """The door to users' audio: one way to decode, hard limits, and nothing that the header alone is believed for."""
 
-import os
 import struct
 import subprocess
 import sys
@@ -209,43 +208,19 @@ def test_a_file_over_the_length_limit_is_refused(tmp_path: Path) -> None:
         AudioFile(tmp_path, "a.wav", None, max_file_s=1.5)
 
 
-def test_a_damaged_mp3_does_not_fill_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("damage", [slice(2000, 4000), slice(40, 400), slice(600, None)])
+def test_a_damaged_mp3_does_not_fill_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], damage: slice
+) -> None:
     path = sounds.write(tmp_path / "a.mp3", sounds.speech(3.0))
     content = bytearray(path.read_bytes())
-    content[2000:4000] = os.urandom(2000)
+    content[damage] = np.random.default_rng(7).bytes(len(content[damage])) if damage.stop else b""
     path.write_bytes(content)
     try:
         whole(tmp_path, "a.mp3")
     except AudioProblem as refused:
         assert refused.code in ("truncated", "unreadable")
     assert capfd.readouterr().err == ""
-
-
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.opus", "a.mp3"])
-def test_mutated_files_are_decoded_or_refused_and_nothing_else(tmp_path: Path, name: str) -> None:
-    content = sounds.write(tmp_path / name, sounds.speech(0.5)).read_bytes()
-    random = np.random.default_rng(1)
-    outcomes = set()
-    for _ in range(60):
-        mutant = bytearray(content)
-        for at in random.integers(0, len(mutant), random.integers(1, 12)):
-            mutant[at] = random.integers(256)
-        (tmp_path / name).write_bytes(mutant)
-        try:
-            whole(tmp_path, name)
-            outcomes.add("decoded")
-        except AudioProblem as refused:
-            outcomes.add(refused.code)
-    assert outcomes <= {
-        "decoded",
-        "truncated",
-        "bad_header",
-        "over_limit",
-        "no_samples",
-        "unreadable",
-        "unsupported_type",
-    }
 
 
 def num_open() -> int:

@@ -194,7 +194,7 @@ def _checked(file: int, audio: str, max_file_s: float) -> tuple[str, containers.
             f"the content is {container or 'no audio that we read'}, the name says otherwise",
         )
     plain = containers.check(file, container, os.fstat(file).st_size)
-    head = decoding.header(file, plain)
+    head = decoding.header(file, container, plain)
     if not MIN_RATE_HZ <= head.rate_hz <= MAX_RATE_HZ:
         raise AudioProblem(
             "over_limit", f"{head.rate_hz} samples a second; {MIN_RATE_HZ} to {MAX_RATE_HZ} are read"

@@ -42,11 +42,11 @@ class Reader(Protocol):
     def close(self) -> None: ...
 
 
-def header(file: int, plain: Pcm16 | None) -> Header:
+def header(file: int, container: str, plain: Pcm16 | None) -> Header:
     """What the header claims; nothing is decoded. Raises AudioProblem."""
     if plain is not None:
         return Header(plain.rate_hz, plain.num_channels, plain.num_frames)
-    with _no_library_errors():
+    with _quiet(container == "mp3"), _no_library_errors():
         sound = _open(file)
         try:
             return Header(sound.samplerate, sound.channels, sound.frames)
