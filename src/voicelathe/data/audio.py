@@ -88,9 +88,9 @@ def to_16_bit(samples: Stored) -> NDArray[np.int16]:
     """Rounded to 16 bits; what lies beyond full scale is clamped, and NaN becomes 0. Samples of 16 bits stay as they are."""
     if samples.dtype == np.int16:
         return np.asarray(samples, "<i2")
-    scaled = np.nan_to_num(
-        np.round(samples.astype(np.float64) * FULL_SCALE), nan=0.0, posinf=FULL_SCALE, neginf=-FULL_SCALE
-    )
+    with np.errstate(invalid="ignore"):  # a signalling NaN says so when it is cast
+        scaled = np.round(samples.astype(np.float64) * FULL_SCALE)
+    scaled = np.nan_to_num(scaled, nan=0.0, posinf=FULL_SCALE, neginf=-FULL_SCALE)
     return np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype("<i2")
 
 
