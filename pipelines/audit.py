@@ -6,12 +6,12 @@ from pipelines import run
 from voicelathe import digest, layout, params, records
 from voicelathe.data import clean, phrases, report, tables
 
-REVISION = 2
+REVISION = 3
 REJECTED, MEASURES = Path("data/raw/rejected.jsonl"), Path("data/measured/clips.parquet")
 READS = ["pipelines/audit.py", str(layout.MANIFEST), str(REJECTED), str(MEASURES), "${audit.phrases}"]
 WRITES = [
     *("data/audit/findings.parquet", "data/audit/clean.jsonl", "data/audit/quarantine.jsonl"),
-    *("data/audit/report.html", "data/audit/summary.json"),
+    *("data/audit/report.html", "data/audit/summary.json", "data/audit/links.parquet"),
 ]
 PARAMS = ["audit"]
 
@@ -22,8 +22,9 @@ def main() -> None:
     rejected = records.read(REJECTED, records.RejectedLine)
     measures = tables.read(MEASURES, records.ClipMeasure)
     found = clean.audit(rows, rejected, measures, limits, phrases.load(Path(limits.phrases)))
-    findings, kept, quarantine, page, summary = map(Path, WRITES)
+    findings, kept, quarantine, page, summary, links = map(Path, WRITES)
     tables.write(findings, found.findings, records.Finding)
+    tables.write(links, found.links, records.Link)
     records.write(kept, found.clean)
     records.write(quarantine, found.quarantine)
     digest.write_text(page, report.render(found))

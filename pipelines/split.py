@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from pipelines import run
-from voicelathe import layout, params, records
-from voicelathe.data import splits, tables
+from voicelathe import digest, layout, params, records
+from voicelathe.data import frozen, proof, splits, tables
 
-REVISION = 1
-READS = ["pipelines/split.py", "data/audit/clean.jsonl"]
+REVISION = 2
+READS = ["pipelines/split.py", "data/audit/clean.jsonl", "data/audit/links.parquet", "splits"]
 WRITES = [
     *("data/split/train.jsonl", "data/split/validation.jsonl", "data/split/test.jsonl"),
-    "data/split/assignments.parquet",
+    *("data/split/assignments.parquet", "data/split/proof.json"),
 ]
 PARAMS = ["seed", "split"]
 
@@ -18,10 +18,13 @@ PARAMS = ["seed", "split"]
 def main() -> None:
     settings = params.load()
     clips = records.read(Path(READS[1]), records.CleanClip)
-    found = splits.assign(clips, settings.split, settings.seed)
+    links = tables.read(Path(READS[2]), records.Link)
+    held = frozen.read(settings.split.frozen) if settings.split.frozen else None
+    found = splits.assign(clips, settings.split, settings.seed, links, held)
     for name, members in found.clips.items():
         records.write(layout.split(name), members)
-    tables.write(Path(WRITES[-1]), found.assignments, records.SplitAssignment)
+    tables.write(Path(WRITES[3]), found.assignments, records.SplitAssignment)
+    digest.write_json(Path(WRITES[4]), proof.of(found, settings.split, settings.seed))
     print(", ".join(f"{len(members)} clips for {name}" for name, members in found.clips.items()))
 
 

@@ -7,12 +7,16 @@ CACHE = Path(".cache/voicelathe")  # per-clip results; safe to delete
 CHECKPOINTS = Path("checkpoints")  # weights, live journals, spoken samples
 CONSENT = Path("consent")
 VERDICTS = Path("verdicts")
+FROZEN_SPLITS = Path("splits")  # earlier splits that must hold, in git
 REGISTRY = Path("registry")
 MANIFEST = Path("data/raw/manifest.jsonl")
+MEASURES = Path("data/measured/clips.parquet")
+FINDINGS = Path("data/audit/findings.parquet")
 SUMMARY = Path("data/audit/summary.json")
 DATA_REPORT = Path("data/audit/report.html")
 GATE = Path("data/gate/passed.json")
 GATE_REPORT = Path("data/gate/report.html")
+RAW_GATE_REPORT = CACHE / "raw-gate.html"  # of `voicelathe gate --report-only`; no stage reads it
 SPLITS = ("train", "validation", "test")
 
 

@@ -94,9 +94,19 @@ class Audit(_Closed):
     min_level_spread_db: Annotated[
         float, Ge(0)
     ]  # speech has pauses and syllables; a hum, a tone or noise has none
+    max_pace_deviations: PositiveFloat  # robust deviations from the median of the same language
     max_edge_silence_s: PositiveFloat
+    kept_edge_silence_s: Annotated[float, Ge(0)]  # of an edge that is longer than that
     max_text_chars: Positive
+    min_script_share: Share  # of the letters that are of the language's own scripts
+    min_band_share: (
+        Share  # of half the sample rate; a spectrum that breaks off below was resampled. 0: not judged
+    )
     min_overlap_share: Share  # of the shorter clip
+    max_fingerprint_error: Annotated[
+        float, Gt(0), Lt(0.35)
+    ]  # of the bits; changed copies differ in 0.17 at most, unrelated clips in 0.34 and more
+    min_twin_share: Share  # of the shorter clip's fingerprint
     sample_rates_hz: Annotated[list[int], MinLen(1)]
 
 
@@ -106,6 +116,8 @@ class Split(_Closed):
 
     validation_share: Annotated[float, Gt(0), Lt(0.5)]
     test_share: Annotated[float, Gt(0), Lt(0.5)]
+    same_text_together: bool  # recordings that say the same sentence stay together, too
+    frozen: str | None  # name of a folder below splits/: what it holds stays where it was
 
 
 @dataclass(frozen=True)
@@ -119,6 +131,10 @@ class Gate(_Closed):
     sample_rates_hz: Annotated[list[int], MinLen(1)]
     min_chars_per_s: PositiveFloat
     max_chars_per_s: PositiveFloat
+    max_fingerprint_error: Annotated[
+        float, Gt(0), Lt(0.35)
+    ]  # of the bits of clips that are the same performance
+    min_twin_share: Share
 
 
 @dataclass(frozen=True)

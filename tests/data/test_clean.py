@@ -48,7 +48,9 @@ def test_every_line_is_clean_or_in_the_quarantine_with_all_of_its_reasons() -> N
 
 def test_a_warning_keeps_its_row() -> None:
     assert [(one.clip_id, one.rule) for one in audited().findings if one.action == "warn"] == [
-        ("c0006", "channels")
+        ("c0003", "repeated_text"),
+        ("c0006", "channels"),
+        ("c0006", "repeated_text"),
     ]
 
 

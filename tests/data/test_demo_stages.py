@@ -30,7 +30,7 @@ EXPECTED = {
     "overlap": {"overlap"},
     "too_short_for_text": {"too_fast"},
     "too_long_for_text": {"too_slow"},
-    "wrong_sample_rate": {"declared_rate", "too_fast", "too_slow"},
+    "wrong_sample_rate": {"declared_rate", "band_limited", "too_fast", "too_slow", "odd_pace"},
     "non_speech": {"steady", "silent"},
     "long_silence": {"edge_silence"},
     "stereo": {"channels"},
@@ -46,7 +46,7 @@ NOT_FOUND_YET = {"wrong_text", "wrong_speaker"}  # need a recogniser and a speak
 
 def project(root: Path, engine: str) -> Path:
     """Everything that the stages read, and nothing more."""
-    for name in ("data/demo", "data/phrases", "consent"):
+    for name in ("data/demo", "data/phrases", "consent", "splits"):
         shutil.copytree(
             REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("ground_truth*", "*.py")
         )
@@ -113,6 +113,20 @@ def test_every_kind_of_fault_is_either_found_or_known_to_be_missed(kinds: dict[s
     assert set(kinds.values()) == {"clean"} | set(EXPECTED) | NOT_FOUND_YET
 
 
+def test_long_edge_silence_is_trimmed_and_what_is_left_is_an_ordinary_clip(
+    kinds: dict[str, str], findings: list[Finding], done: Path
+) -> None:
+    rows = {row.clip_id: row for row in records.read(done / layout.MANIFEST, ManifestRow)}
+    kept = {clip.clip_id: clip for clip in records.read(done / "data/audit/clean.jsonl", CleanClip)}
+    planted = [clip_id for clip_id, kind in kinds.items() if kind == "long_silence"]
+    for clip_id in planted:
+        (trim,) = (one for one in findings if one.clip_id == clip_id and one.action == "trim")
+        clip, row = kept[clip_id], rows[clip_id]
+        assert (row.start_s, row.end_s) == (None, None) and 1.9 < clip.duration_s < 4.3
+        assert trim.value.endswith(f"became {clip.start_s:g} to {clip.end_s:g} s")
+    assert len(planted) == 4
+
+
 def test_lines_add_up(done: Path) -> None:
     summary = digest.read_json(done / layout.SUMMARY)
     lines = (REPOSITORY / "data/demo/manifest.jsonl").read_bytes().count(b"\n")
@@ -144,7 +158,7 @@ def test_every_output_is_the_same_bytes_with_one_process_or_two(done: Path, tmp_
     other = project(tmp_path / "processes", "processes")
     run(other, STAGES[:4])  # the gate starts no processes
     written = [path for stage in STAGES[:4] for path in stage.WRITES]
-    assert len(written) == 13
+    assert len(written) == 15
     assert {path: digest.of_file(other / path) for path in written} == {
         path: digest.of_file(done / path) for path in written
     }

@@ -1,5 +1,6 @@
 """The gate fires on data that the audit never saw, never passes by having nothing to judge, and tells failure from breakage."""
 
+import base64
 import json
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -7,13 +8,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.data.test_clean import dom
 from tests.data.test_consent import VALID
 from tests.factories import rows
 from voicelathe import digest, layout, records
-from voicelathe.data import gate, gate_report, gate_table, gatekeeper
+from voicelathe.data import gate, gate_report, gate_table, gatekeeper, shared
 from voicelathe.data.gate import Check, Verdict
 from voicelathe.errors import ConsentError, GateError, RecordError
 from voicelathe.records import CleanClip, ClipMeasure, ManifestRow
@@ -45,7 +47,7 @@ def test_each_fault_fails_its_check_and_names_its_clip() -> None:
         {"plain_text": "thank you for watching", "matches_manifest": False},
         {"duration_s": 0.0999, "file_rate_hz": 8000.0},
         {"duration_s": float("inf"), "num_nonfinite": 3.0},
-        {"num_splits_of_recording": 2.0, "num_splits_of_audio": 2.0, "num_splits_of_samples": 3.0},
+        dict.fromkeys(gate.LEAKS, 2.0),
         {"clip_id": "c0001", "chars_per_s": 40.0},
     )
     assert failed(verdict) == {
@@ -58,7 +60,9 @@ def test_each_fault_fails_its_check_and_names_its_clip() -> None:
         "finite_samples": ["c0004"],
         "one_split_per_recording": ["c0005"],
         "one_split_per_audio_file": ["c0005"],
+        "one_split_per_second_of_audio": ["c0005"],
         "one_split_per_exact_copy": ["c0005"],
+        "one_split_per_performance": ["c0005"],
         "unique_ids": ["c0001", "c0001"],
         "pace": ["c0001"],
     }
@@ -121,13 +125,22 @@ def test_a_check_that_cannot_be_run_is_a_crash_and_no_verdict() -> None:
 # --- data that the audit never saw -----------------------------------------------------------------------------------
 
 
+PRINT = base64.b64encode(np.random.default_rng(1).integers(0, 1 << 16, 40).astype("<u2").tobytes()).decode()
+
+
 def corpus() -> gatekeeper.Data:
     """Nine clips of nine recordings in three splits; no audit has judged them."""
     numbers = {name: range(3 * at + 1, 3 * at + 4) for at, name in enumerate(layout.SPLITS)}
     splits = {name: [rows.clean_clip(number) for number in some] for name, some in numbers.items()}
     known = [rows.manifest_row(number) for number in range(1, 10)]
     inputs = {layout.split(name).as_posix(): digest.of_bytes(name.encode()) for name in layout.SPLITS}
-    return gatekeeper.Data(splits, known, [rows.measured(number) for number in range(1, 10)], inputs)
+    measures = [rows.measured(number, fingerprint=PRINT if number == 9 else None) for number in range(1, 10)]
+    return gatekeeper.Data(splits, known, measures, inputs)
+
+
+def table_of(data: gatekeeper.Data) -> gate_table.Table:
+    same = shared.performances(data.measures, 0.18, 0.7)
+    return gate_table.of_splits(data.splits, data.rows, data.measures, same)
 
 
 def changed(number: int, row: dict[str, Any] | None = None, **measures: Any) -> gatekeeper.Data:
@@ -178,7 +191,15 @@ MISSION = {
     ),
     "a file in two splits": (
         changed(1, {"audio_sha256": rows.clean_clip(5).audio_sha256}),
+        {"one_split_per_audio_file": ["c0001", "c0005"], "one_split_per_second_of_audio": ["c0001", "c0005"]},
+    ),
+    "another cut of a file in two splits": (
+        changed(1, {"audio_sha256": rows.clean_clip(5).audio_sha256, "start_s": 3.0, "end_s": 6.0}),
         {"one_split_per_audio_file": ["c0001", "c0005"]},
+    ),
+    "a performance in two splits": (
+        changed(1, fingerprint=PRINT),
+        {"one_split_per_performance": ["c0001", "c0009"]},
     ),
     "a copy in two splits": (
         changed(1, samples_sha256=rows.measured(9).samples_sha256),
@@ -190,7 +211,7 @@ MISSION = {
 @pytest.mark.parametrize("case", MISSION)
 def test_a_rule_of_the_mission_fires_on_data_that_no_audit_has_seen(case: str) -> None:
     data, expected = MISSION[case]
-    found = failed(gate.judge(gate_table.of_splits(data.splits, data.rows, data.measures), rows.GATE))
+    found = failed(gate.judge(table_of(data), rows.GATE))
     assert {name: sorted(ids) for name, ids in found.items()} == expected
 
 
@@ -226,7 +247,7 @@ def test_the_same_data_gives_the_same_bytes(project: Path) -> None:
 def test_rows_split_one_by_one_fail_where_whole_recordings_pass(project: Path) -> None:
     known = [rows.manifest_row(number, recording_id=f"rec_{number % 4}") for number in range(1, 41)]
     verdict = gate.judge(
-        gate_table.of_manifest(known, [rows.measured(number) for number in range(1, 41)]), rows.GATE
+        gate_table.of_manifest(known, [rows.measured(number) for number in range(1, 41)], {}), rows.GATE
     )
     assert {check.name for check in verdict.failures} == {"one_split_per_recording"}
 
@@ -235,8 +256,29 @@ def test_a_clip_that_is_not_as_in_the_manifest_does_not_pass() -> None:
     data = corpus()
     edited = replace(data.splits["test"][0], text="Something nobody wrote, on a day like this.")
     splits = {**data.splits, "test": [edited, *data.splits["test"][1:]]}
-    table = gate_table.of_splits(splits, data.rows, data.measures)
+    table = table_of(replace(data, splits=splits))
     assert failed(gate.judge(table, rows.GATE)) == {"as_in_manifest": ["c0007"]}
+
+
+def test_a_clip_may_be_narrower_than_its_raw_row_and_never_wider() -> None:
+    data = changed(7, {"start_s": 1.0, "end_s": 4.0})
+    trimmed = replace(data.splits["test"][0], start_s=1.5, end_s=3.2, duration_s=1.7)
+    narrow = replace(data, splits={**data.splits, "test": [trimmed, *data.splits["test"][1:]]})
+    assert failed(gate.judge(table_of(narrow), rows.GATE)) == {"pace": ["c0007"]}  # 59 characters in 1.7 s
+    wide = replace(trimmed, start_s=0.5)
+    data = replace(data, splits={**data.splits, "test": [wide, *data.splits["test"][1:]]})
+    assert "as_in_manifest" in failed(gate.judge(table_of(data), rows.GATE))
+
+
+def test_a_look_at_the_raw_manifest_reports_what_fails_and_stops_nothing(tmp_path: Path) -> None:
+    known = [rows.manifest_row(number, text="" if number == 3 else rows.SENTENCE) for number in range(1, 41)]
+    page = tmp_path / "raw.html"
+    verdict = gatekeeper.look(known, [rows.measured(number) for number in range(1, 41)], rows.GATE, page)
+    assert gatekeeper.failures(verdict) == [
+        "no_blank_text: 1 of 40 rows, c0003",
+        "no_empty_text: 1 of 40 rows, c0003",
+    ]
+    assert "2 critical checks failed" in page.read_text() and dom(page.read_text()).active == []
 
 
 def test_a_clip_that_the_manifest_does_not_know_is_an_error_of_the_stages_before(project: Path) -> None:

@@ -1,11 +1,12 @@
 """Every rule fires on its fault and stays silent just beside it; rows that repeat each other lose the copy, not the original."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
 from tests.factories import rows
-from voicelathe.data import repeats, rules
+from voicelathe.data import outliers, repeats, rules
 from voicelathe.data.rules import Clip
 from voicelathe.records import Finding
 
@@ -30,7 +31,9 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "too_long": ({"text": "word " * 90}, {"duration_s": 30.01}),
     "nonfinite": ({}, {"num_nonfinite": 1}),
     "clipped": ({}, {"clipped_share": 0.0011}),
-    "silent": ({}, {"silence_share": 0.51}),
+    "wrong_script": ({"text": "Лампа у окна горит, и дождь наконец прекратился совсем."}, {}),
+    "silent": ({}, {"silence_share": 0.55}),  # 1.45 s of the 2.8 s between the edges
+    "band_limited": ({}, {"cutoff_hz": 3900.0}),
     "steady": ({}, {"level_spread_db": 5.9}),
     "declared_rate": ({"sample_rate_hz": 24000}, {}),
     "file_rate": ({"sample_rate_hz": 8000}, {"file_rate_hz": 8000}),
@@ -51,7 +54,9 @@ BESIDE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "too_long": ({"text": "word " * 90}, {"duration_s": 30.0}),
     "nonfinite": ({}, {"num_nonfinite": 0}),
     "clipped": ({}, {"clipped_share": 0.001}),
-    "silent": ({}, {"silence_share": 0.5}),
+    "wrong_script": ({"text": "Лампа означает lamp in Russian, and окно is the window."}, {}),
+    "silent": ({}, {"silence_share": 0.53}),
+    "band_limited": ({}, {"cutoff_hz": 6400.0}),
     "steady": ({}, {"level_spread_db": 6.0}),
     "declared_rate": ({"sample_rate_hz": None}, {}),
     "file_rate": ({"sample_rate_hz": 24000}, {"file_rate_hz": 24000}),
@@ -81,9 +86,13 @@ def test_audio_that_cannot_be_used_is_named_by_its_own_code_only(code: str) -> N
 
 def test_every_rule_has_a_test_and_a_sentence() -> None:
     assert {rule.code for rule in rules.RULES} == {*FAULTS, *rules.UNUSABLE_AUDIO}
-    for rule in (*rules.RULES, *repeats.RULES):
+    for rule in (*rules.RULES, *outliers.RULES, *repeats.RULES):
         assert rule.reason[0].isupper() and rule.reason.endswith(".")
-        assert (rule.severity, rule.action) in (("critical", "drop"), ("warning", "warn"))
+        assert (rule.severity, rule.action) in (
+            ("critical", "drop"),
+            ("warning", "trim"),
+            ("warning", "warn"),
+        )
 
 
 def test_a_clip_cannot_be_measured_for_another_reason_than_those_with_a_rule() -> None:
@@ -120,13 +129,90 @@ def test_pace_is_measured_between_the_edge_silences() -> None:
     assert rows.clip(duration_s=2.0, leading_silence_s=2.0, trailing_silence_s=2.0).chars_per_s is None
 
 
+def test_a_long_edge_is_trimmed_to_what_is_kept_and_the_old_and_new_bounds_are_recorded() -> None:
+    clip = rows.clip(
+        row={"start_s": 10.0, "end_s": 16.0},
+        duration_s=6.0,
+        trailing_silence_s=3.0,
+        silence_share=0.53,
+    )
+    (trim,) = rules.judge(clip, rows.limits())
+    assert (trim.rule, trim.action) == ("edge_silence", "trim")
+    assert rules.trimmed(clip, rows.AUDIT) == (10.0, 13.2)
+    assert trim.value == "0.10 s before and 3.00 s after; 10 to 16 s became 10 to 13.2 s"
+    both = rows.clip(duration_s=9.0, leading_silence_s=3.0, trailing_silence_s=3.0)
+    assert rules.trimmed(both, rows.AUDIT) == (2.8, 6.2)
+    assert rules.trimmed(rows.clip(), rows.AUDIT) is None
+
+
+def test_silence_at_the_edges_alone_does_not_make_a_clip_silent() -> None:
+    speech = {"duration_s": 6.0, "leading_silence_s": 3.0, "trailing_silence_s": 0.1}
+    assert codes(rows.clip(**speech, silence_share=0.6)) == ["edge_silence"]
+    all_silent = {"duration_s": 6.0, "leading_silence_s": 6.0, "trailing_silence_s": 6.0}
+    assert codes(rows.clip(**all_silent, silence_share=1.0)) == ["silent"]
+
+
+@pytest.mark.parametrize(
+    ("language", "said", "is_wrong"),
+    [
+        ("en", "Привет, как дела?", True),
+        ("en-SG", "We ate laksa at the kopitiam.", False),
+        ("ru", "The lamp is on.", True),
+        ("ja", "東京タワーはきれいです。", False),
+        ("ja", "Привет, как дела?", True),
+        ("zh", "我们去 KTV 吧。", False),
+        ("zh", "ラーメンがすきです。", True),
+        ("ko", "오늘은 날씨가 좋아요.", False),
+        ("fr", "Ça va très bien, cœur.", False),
+        ("el", "Η λάμπα είναι αναμμένη.", False),
+        ("tlh", "Привет", False),  # not in the table: not judged
+        ("en", "1984, 2001", False),  # no letters: not judged
+        ("en", "Ｆｕｌｌ ｗｉｄｔｈ letters", False),
+    ],
+)
+def test_a_text_in_another_script_than_its_language_is_found(
+    language: str, said: str, is_wrong: bool
+) -> None:
+    found = codes(rows.clip(row={"language": language, "text": said}, duration_s=2.0))
+    assert ("wrong_script" in found) == is_wrong
+
+
+# --- outliers --------------------------------------------------------------------------------------------------------
+
+
+def paced(number: int, chars_per_s: float) -> Clip:
+    """A clip of the plain sentence, 59 characters, said at that pace."""
+    return rows.clip(number, duration_s=0.2 + 59 / chars_per_s)
+
+
+def test_a_pace_far_from_the_rest_of_the_corpus_is_found_and_its_bad_rows_do_not_hide_it() -> None:
+    usual = [paced(n, 16 + 0.1 * (n % 9)) for n in range(1, 41)]
+    odd = [paced(n, 22.0) for n in range(41, 55)]  # a quarter of all rows
+    found = outliers.judge([*usual, *odd], set(), rows.AUDIT)
+    assert {one.clip_id for one in found} == {clip.row.clip_id for clip in odd}
+    assert {one.rule for one in found} == {"odd_pace"}
+
+
+def test_too_few_rows_say_nothing_about_what_is_usual() -> None:
+    clips = [paced(n, 16.0) for n in range(1, 19)] + [paced(20, 27.0)]
+    assert outliers.judge(clips, set(), rows.AUDIT) == []
+
+
 # --- repeats ---------------------------------------------------------------------------------------------------------
+
+
+def judged(clips: list[Clip], dropped: Collection[str] = ()) -> list[Finding]:
+    return repeats.judge(clips, dropped, rows.AUDIT, repeats.alike(clips, dropped, rows.AUDIT))
 
 
 def repeated(clips: list[Clip], dropped: set[str] = frozenset()) -> dict[str, list[str]]:  # type: ignore[assignment]
     found: dict[str, list[str]] = {}
-    for finding in repeats.judge(clips, dropped, rows.AUDIT):
+    for finding in judged(clips, dropped):
         assert isinstance(finding, Finding)
+        if (
+            finding.rule == "repeated_text"
+        ):  # the rows of these tests all say the same; it has tests of its own
+            continue
         found.setdefault(finding.clip_id, []).append(finding.rule)
     return found
 
@@ -215,11 +301,11 @@ def test_overlaps_are_found_as_a_plain_double_loop_finds_them() -> None:
 
 
 def test_an_id_given_twice_is_reported_and_nothing_is_dropped() -> None:
-    found = repeats.judge(
-        [rows.clip(1, row={"user_id": "x"}), rows.clip(2, row={"user_id": "x"}), rows.clip(3)],
-        set(),
-        rows.AUDIT,
-    )
+    clips = [
+        rows.clip(n, row={"user_id": "x" if n < 3 else "y", "text": f"Sentence {n} of three is said here."})
+        for n in (1, 2, 3)
+    ]
+    found = judged(clips)
     assert [(one.clip_id, one.rule, one.action, one.value) for one in found] == [
         ("c0002", "duplicate_id", "warn", "id of line 1, too")
     ]
@@ -227,3 +313,17 @@ def test_an_id_given_twice_is_reported_and_nothing_is_dropped() -> None:
 
 def test_rows_without_an_id_do_not_share_one() -> None:
     assert repeated([rows.clip(1, row={"user_id": None}), rows.clip(2, row={"user_id": None})]) == {}
+
+
+def test_the_same_words_in_other_audio_are_reported_once_and_nothing_is_dropped() -> None:
+    clips = [
+        rows.clip(1),
+        rows.clip(2, row={"text": rows.SENTENCE.upper()}),
+        rows.clip(3, row={"text": "Rain."}),
+    ]
+    found = judged(clips)
+    assert [(one.clip_id, one.rule, one.action, one.value) for one in found] == [
+        ("c0002", "repeated_text", "warn", "as line 1")
+    ]
+    assert judged(clips, {"c0001"}) == []
+    assert judged([rows.clip(1, row={"text": "..."}), rows.clip(2, row={"text": ""})]) == []

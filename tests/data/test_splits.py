@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tests.factories import rows
-from voicelathe.data import splits
+from voicelathe.data import frozen, proof, splits
 from voicelathe.errors import SplitError
-from voicelathe.records import CleanClip
+from voicelathe.records import CleanClip, Link
 
 
 def places(clips: list[CleanClip], seed: int = 1) -> dict[str, set[str]]:
@@ -123,3 +123,93 @@ def test_the_proof_lists_every_recording_with_its_component_and_sums() -> None:
     assert [one.recording_id for one in proof] == sorted({clip.recording_id for clip in clips})
     assert sum(one.num_clips for one in proof) == 40 and proof[0].duration_s == 12.0
     assert {one.recording_id: {one.split} for one in proof} == places(clips)
+
+
+# --- what else joins recordings --------------------------------------------------------------------------------------
+
+
+def test_recordings_of_the_same_performance_stay_together_and_the_proof_says_why() -> None:
+    clips = rows.recordings(12)
+    links = [Link("rec_003", "rec_007", "near_duplicate"), Link("rec_005", "gone", "exact_duplicate")]
+    for seed in range(5):
+        found = splits.assign(clips, rows.SPLIT, seed, links)
+        split_of = {one.recording_id: one.split for one in found.assignments}
+        assert split_of["rec_003"] == split_of["rec_007"]
+    shown = proof.of(found, rows.SPLIT, 4)
+    assert len(shown["components"]) == 11
+    (joined,) = (one for one in shown["components"] if len(one["recordings"]) > 1)
+    assert joined["recordings"] == ["rec_003", "rec_007"] and joined["clips"] == 10
+    assert joined["joined_by"] == ["near_duplicate: rec_003 and rec_007"]
+    assert sum(one["clips"] for one in shown["components"]) == 60
+    assert sum(one["share"] for one in shown["splits"].values()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_recordings_that_say_the_same_stay_together_only_when_asked_to() -> None:
+    clips = [replace(clip, text=f"Sentence {clip.clip_id}.") for clip in rows.recordings(9)]
+    clips[0] = replace(clips[0], text="A carrier phrase, said twice!")
+    clips[-1] = replace(clips[-1], text="a carrier phrase said twice")
+    together = replace(rows.SPLIT, same_text_together=True)
+    assert len(set(splits.components(clips).values())) == 9
+    joined = {one.recording_id: one.component for one in splits.assign(clips, together, 1).assignments}
+    assert joined["rec_000"] == joined["rec_008"] == "rec_000" and len(set(joined.values())) == 8
+
+
+def test_every_speaker_with_enough_recordings_is_in_every_split() -> None:
+    clips = [
+        replace(clip, speaker_id="anna" if int(clip.recording_id[4:]) < 24 else "bert")
+        for clip in rows.recordings(44)
+    ]
+    for seed in range(6):
+        found = splits.assign(clips, rows.SPLIT, seed)
+        held = {name: Counter(clip.speaker_id for clip in members) for name, members in found.clips.items()}
+        assert all(0.05 <= held[name]["anna"] / 120 <= 0.17 for name in ("validation", "test"))
+        assert all(0.05 <= held[name]["bert"] / 100 <= 0.17 for name in ("validation", "test"))
+
+
+def test_long_and_short_clips_are_in_every_split() -> None:
+    clips = [
+        replace(clip, duration_s=2.0 if int(clip.recording_id[4:]) % 2 else 9.0)
+        for clip in rows.recordings(40)
+    ]
+    for seed in range(6):
+        for members in splits.assign(clips, rows.SPLIT, seed).clips.values():
+            longer = sum(clip.duration_s > 5 for clip in members)
+            assert 0.3 <= longer / len(members) <= 0.7
+
+
+# --- a split that must hold ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("before", "after"), [(20, 30), (20, 90), (60, 61), (45, 55)])
+def test_what_was_tested_on_is_never_trained_on_when_data_is_added(before: int, after: int) -> None:
+    held = frozen.of(splits.assign(rows.recordings(before), rows.SPLIT, 1).clips)
+    grown = splits.assign(rows.recordings(after), rows.SPLIT, 2, frozen=held)
+    for name, members in splits.assign(rows.recordings(before), rows.SPLIT, 1).clips.items():
+        still = {clip.clip_id for clip in grown.clips[name]}
+        assert {clip.clip_id for clip in members} <= still
+    assert all(grown.clips.values())
+
+
+def test_a_tested_file_under_another_recording_name_stays_in_the_test_split() -> None:
+    first = splits.assign(rows.recordings(20), rows.SPLIT, 1)
+    tested = {clip.recording_id for clip in first.clips["test"]}
+    renamed = [
+        replace(clip, recording_id=f"new_{clip.recording_id}", audio=f"new/{clip.audio}")
+        for clip in rows.recordings(20)
+    ]
+    again = splits.assign(renamed, rows.SPLIT, 9, frozen=frozen.of(first.clips))
+    assert {clip.recording_id for clip in again.clips["test"]} == {f"new_{name}" for name in tested}
+
+
+def test_rows_that_join_a_tested_and_a_trained_recording_are_an_error() -> None:
+    first = splits.assign(rows.recordings(20), rows.SPLIT, 1)
+    one, other = first.clips["test"][0].recording_id, first.clips["train"][0].recording_id
+    link = Link(min(one, other), max(one, other), "near_duplicate")
+    with pytest.raises(SplitError, match="hold parts of two frozen splits") as problem:
+        splits.assign(rows.recordings(20), rows.SPLIT, 1, [link], frozen.of(first.clips))
+    assert f"{one} was in test" in str(problem.value) and f"{other} was in train" in str(problem.value)
+
+
+def test_a_frozen_split_that_is_not_there_is_named() -> None:
+    with pytest.raises(SplitError, match=r"splits/spring/train\.jsonl"):
+        frozen.read("spring")

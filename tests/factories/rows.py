@@ -22,9 +22,15 @@ AUDIT = settings.Audit(
     max_clipped_share=0.001,
     max_silence_share=0.5,
     min_level_spread_db=6.0,
+    max_pace_deviations=6.0,
     max_edge_silence_s=0.5,
+    kept_edge_silence_s=0.2,
     max_text_chars=500,
+    min_script_share=0.5,
+    min_band_share=0.8,
     min_overlap_share=0.2,
+    max_fingerprint_error=0.18,
+    min_twin_share=0.7,
     sample_rates_hz=[16000, 24000],
 )
 GATE = settings.Gate(
@@ -35,8 +41,10 @@ GATE = settings.Gate(
     sample_rates_hz=[16000, 24000],
     min_chars_per_s=3.0,
     max_chars_per_s=30.0,
+    max_fingerprint_error=0.18,
+    min_twin_share=0.7,
 )
-SPLIT = settings.Split(validation_share=0.1, test_share=0.1)
+SPLIT = settings.Split(validation_share=0.1, test_share=0.1, same_text_together=False, frozen=None)
 MEASURE = settings.Measure(silence_dbfs=-50.0, max_file_s=7200.0)
 PHRASES = Phrases((" thanks for watching ",), (), frozenset(), frozenset(), True)
 SENTENCE = "The lamp beside the window is on, and the rain has stopped."  # 59 characters
@@ -114,6 +122,8 @@ def measured(number: int = 1, **changes: Any) -> ClipMeasure:
         silence_share=0.15,
         level_spread_db=30.0,
         bandwidth_hz=4000.0,
+        cutoff_hz=None,
+        fingerprint=None,
         samples_sha256=digest.of_bytes(f"samples {number}".encode()),
     )
     return replace(measure, **changes)
@@ -184,7 +194,9 @@ def gate_row(number: int = 1, **changes: Any) -> GateRow:
         speaker_id="awb",
         num_splits_of_recording=1.0,
         num_splits_of_audio=1.0,
+        num_splits_of_seconds=1.0,
         num_splits_of_samples=1.0,
+        num_splits_of_performance=1.0,
         matches_manifest=True,
     )
     return replace(row, **changes)

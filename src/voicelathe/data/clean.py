@@ -8,14 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from voicelathe import settings
-from voicelathe.data import repeats, rules
+from voicelathe.data import outliers, repeats, rules
 from voicelathe.data.phrases import Phrases
+from voicelathe.data.repeats import Alike
 from voicelathe.data.rules import Clip, Limits
 from voicelathe.errors import RecordError
-from voicelathe.records import CleanClip, ClipMeasure, Finding, ManifestRow, Quarantined, RejectedLine
+from voicelathe.records import CleanClip, ClipMeasure, Finding, Link, ManifestRow, Quarantined, RejectedLine
 
 STEP_CLIPS = 8  # of the contamination figure in the summary: a usual batch
-ALL_RULES = (*rules.RULES, *repeats.RULES)
+ALL_RULES = (*rules.RULES, *outliers.RULES, *repeats.RULES)
 DROPPING = [
     rule.code for rule in ALL_RULES if rule.action == "drop" and rule.code not in rules.UNUSABLE_AUDIO
 ]
@@ -29,6 +30,7 @@ class Audit:
     findings: list[Finding]
     rejected: list[RejectedLine]
     clean: list[CleanClip]
+    links: list[Link]
     quarantine: list[Quarantined]
 
 
@@ -42,13 +44,16 @@ def audit(
     """Judge every row. Raises RecordError when the measures are of other rows."""
     clips = _joined(rows, measures)
     own = [finding for clip in clips for finding in rules.judge(clip, Limits(limits, phrases))]
-    findings = _in_order(clips, [*own, *repeats.judge(clips, dropped(own), limits)])
+    own += outliers.judge(clips, dropped(own), limits)
+    alike = repeats.alike(clips, dropped(own), limits)
+    findings = _in_order(clips, [*own, *repeats.judge(clips, dropped(own), limits, alike)])
     bad = dropped(findings)
     return Audit(
         clips=clips,
         findings=findings,
         rejected=list(rejected),
-        clean=[clean_clip(clip) for clip in clips if clip.row.clip_id not in bad],
+        clean=[clean_clip(clip, limits) for clip in clips if clip.row.clip_id not in bad],
+        links=_links(clips, dropped(own), alike),
         quarantine=_quarantine([clip for clip in clips if clip.row.clip_id in bad], rejected, findings),
     )
 
@@ -58,25 +63,54 @@ def dropped(findings: Iterable[Finding]) -> set[str]:
     return {finding.clip_id for finding in findings if finding.action == "drop"}
 
 
-def clean_clip(clip: Clip) -> CleanClip:
-    """What later stages need to know about a clip that may be trained on."""
+def _links(clips: Iterable[Clip], bad: set[str], alike: Iterable[Alike]) -> list[Link]:
+    """Recordings with sound clips of the same performance. The copies are dropped; the recordings are still of one session."""
+    first_with: dict[str, str] = {}
+    found: set[tuple[str, str, str]] = set()
+    for clip in clips:
+        if clip.row.clip_id not in bad and clip.measure.samples_sha256:
+            here = clip.row.recording_id
+            found.add(
+                (*_pair(here, first_with.setdefault(clip.measure.samples_sha256, here)), "exact_duplicate")
+            )
+    for pair in alike:
+        if not {pair.first.row.clip_id, pair.second.row.clip_id} & bad:
+            found.add((*_pair(pair.first.row.recording_id, pair.second.row.recording_id), "near_duplicate"))
+    exact = {(one, other) for one, other, why in found if why == "exact_duplicate"}
+    return [
+        Link(one, other, why)
+        for one, other, why in sorted(found)
+        if one != other and not (why == "near_duplicate" and (one, other) in exact)
+    ]
+
+
+def _pair(one: str, other: str) -> tuple[str, str]:
+    return min(one, other), max(one, other)
+
+
+def clean_clip(clip: Clip, limits: settings.Audit) -> CleanClip:
+    """What later stages need to know about a clip that may be trained on, within its bounds after trimming.
+
+    `samples_sha256` stays that of the whole row: it is what other rows are compared with.
+    """
     row, measured = clip.row, clip.measure
     assert row.text and row.audio_sha256 and measured.samples_sha256 and measured.duration_s, (
         "a clean clip has text and audio"
     )
     start_s = row.start_s or 0.0
+    bounds = rules.trimmed(clip, limits) or (start_s, round(start_s + measured.duration_s, 6))
     return CleanClip(
         clip_id=row.clip_id,
         audio=row.audio,
-        start_s=start_s,
-        end_s=round(start_s + measured.duration_s, 6),
+        start_s=bounds[0],
+        end_s=bounds[1],
         text=row.text,
         recording_id=row.recording_id,
         speaker_id=row.speaker_id,
         language=row.language,
         audio_sha256=row.audio_sha256,
         samples_sha256=measured.samples_sha256,
-        duration_s=measured.duration_s,
+        duration_s=round(bounds[1] - bounds[0], 6),
         ref_audio=row.ref_audio,
     )
 
@@ -94,6 +128,7 @@ def summary(found: Audit) -> dict[str, float | int]:
         "dropped_not_a_row": len(found.rejected),
         "dropped_unusable_audio": sum(hits[code] for code in rules.UNUSABLE_AUDIO),
         **{f"dropped_{code}": hits[code] for code in DROPPING},
+        **{f"trimmed_{rule.code}": hits[rule.code] for rule in ALL_RULES if rule.action == "trim"},
         **{f"warned_{rule.code}": hits[rule.code] for rule in ALL_RULES if rule.action == "warn"},
         "minutes_before": round(sum(clip.measure.duration_s or 0.0 for clip in found.clips) / 60, 3),
         "minutes_kept": round(sum(clip.duration_s for clip in found.clean) / 60, 3),

@@ -29,12 +29,16 @@ FILLED = {
     "matches_manifest": "whether the row is as in the raw manifest",
     "num_splits_of_recording": "the number of splits of the recording",
     "num_splits_of_audio": "the number of splits of the audio file",
+    "num_splits_of_seconds": "the number of splits of its seconds",
     "num_splits_of_samples": "the number of splits of the samples",
+    "num_splits_of_performance": "the number of splits of the performance",
 }
 LEAKS = {
     "num_splits_of_recording": "recording",
     "num_splits_of_audio": "audio file",
+    "num_splits_of_seconds": "second of audio",
     "num_splits_of_samples": "exact copy",
+    "num_splits_of_performance": "performance",
 }
 ROWS, VALUES = "ExpectTableRowCountToBeBetween", "ExpectColumnDistinctValuesToEqualSet"
 NOT_NULL, UNIQUE = "ExpectColumnValuesToNotBeNull", "ExpectColumnValuesToBeUnique"

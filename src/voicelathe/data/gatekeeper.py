@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from voicelathe import digest, layout, records, settings
-from voicelathe.data import consent, gate, gate_report, gate_table
+from voicelathe.data import consent, gate, gate_report, gate_table, shared
 from voicelathe.data.gate import Check, Verdict
 from voicelathe.errors import ConsentError, GateError
 from voicelathe.records import CleanClip, ClipMeasure, ManifestRow
@@ -33,8 +33,9 @@ def decide(data: Data, limits: settings.Gate, policy: str, on: date, out: Path) 
     Raises GateError with the checks that failed and the first clips of each, or ConsentError with every speaker's problems.
     """
     (out / "passed.json").unlink(missing_ok=True)
-    verdict = gate.judge(gate_table.of_splits(data.splits, data.rows, data.measures), limits)
-    before = gate.judge(gate_table.of_manifest(data.rows, data.measures), limits)
+    same = shared.performances(data.measures, limits.max_fingerprint_error, limits.min_twin_share)
+    verdict = gate.judge(gate_table.of_splits(data.splits, data.rows, data.measures, same), limits)
+    before = gate.judge(gate_table.of_manifest(data.rows, data.measures, same), limits)
     speakers = languages_of(data.splits)
     refused = [text for name in speakers for text in consent.problems(name, "train", on, speakers[name])]
     is_open = not verdict.failures and (not refused or policy == "research")
@@ -58,6 +59,21 @@ def decide(data: Data, limits: settings.Gate, policy: str, on: date, out: Path) 
     return passed
 
 
+def look(
+    rows: Sequence[ManifestRow], measures: Sequence[ClipMeasure], limits: settings.Gate, page: Path
+) -> Verdict:
+    """Judge the raw manifest alone, divided row by row, and write the page; nothing is stopped and nothing is passed."""
+    same = shared.performances(measures, limits.max_fingerprint_error, limits.min_twin_share)
+    verdict = gate.judge(gate_table.of_manifest(rows, measures, same), limits)
+    digest.write_text(page, gate_report.render_raw(verdict))
+    return verdict
+
+
+def failures(verdict: Verdict) -> list[str]:
+    """One line for each critical check that failed, with the first clips."""
+    return [_failure(check, verdict.num_rows) for check in verdict.failures]
+
+
 def languages_of(splits: Mapping[str, Sequence[CleanClip]]) -> dict[str, list[str]]:
     """The languages that each speaker is used in."""
     used: dict[str, set[str]] = {}
@@ -70,7 +86,7 @@ def languages_of(splits: Mapping[str, Sequence[CleanClip]]) -> dict[str, list[st
 def _require(verdict: Verdict, out: Path) -> None:
     if not verdict.failures:
         return
-    lines = "\n".join(f"  {_failure(check, verdict.num_rows)}" for check in verdict.failures)
+    lines = "\n".join(f"  {line}" for line in failures(verdict))
     raise GateError(
         f"The gate is closed: {len(verdict.failures)} of {len(verdict.checks)} checks failed, see {out / 'report.html'}:\n{lines}\n"
         f"The audit let these rows through. Correct the data or a threshold under audit in params.yaml, then: dvc repro"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe import digest, engine, settings
-from voicelathe.data import levels
+from voicelathe.data import fingerprint, levels, spectrum
 from voicelathe.data.audio import AudioFile, as_float, to_16_bit
 from voicelathe.data.audio_files import AudioProblem
 from voicelathe.data.decoding import Stored
@@ -29,8 +29,6 @@ WORKER = engine.Limits(memory_bytes=512 << 20, silent_s=300.0)
 MAX_LOSSES = 3  # in one file; the rest of its clips are then given up, too
 LOST = {"memory": "over_limit", "time": "over_limit", "crash": "unreadable"}
 FRAME_S, MIN_SPREAD_FRAMES = 0.02, 25
-SPECTRUM_S, WINDOWS_AT_ONCE = 0.064, 512
-ENERGY_BELOW_BANDWIDTH = 0.999
 SMALLEST = 1e-10  # -200 dBFS: less is digital silence
 
 
@@ -150,7 +148,8 @@ _MEASURES = (
         "num_nonfinite",
         "leading_silence_s",
     ),
-    *("trailing_silence_s", "silence_share", "level_spread_db", "bandwidth_hz", "samples_sha256"),
+    *("trailing_silence_s", "silence_share", "level_spread_db", "bandwidth_hz", "cutoff_hz", "fingerprint"),
+    "samples_sha256",
 )
 
 
@@ -159,6 +158,7 @@ def of_samples(clip_id: str, samples: Stored, rate_hz: int, silence_dbfs: float)
     level = levels.of(samples)
     mono = _mono(samples, level.num_nonfinite > 0)
     energies, frame_s = _frame_energies(mono, rate_hz)
+    heard = spectrum.power(mono, rate_hz)
     leading_s, trailing_s, share = _silence(energies, frame_s, len(mono) / rate_hz, silence_dbfs)
     return ClipMeasure(
         clip_id=clip_id,
@@ -176,7 +176,9 @@ def of_samples(clip_id: str, samples: Stored, rate_hz: int, silence_dbfs: float)
         trailing_silence_s=trailing_s,
         silence_share=share,
         level_spread_db=_spread(energies),
-        bandwidth_hz=_bandwidth(mono, rate_hz),
+        bandwidth_hz=None if heard is None else spectrum.bandwidth_hz(heard, rate_hz),
+        cutoff_hz=None if heard is None else spectrum.cutoff_hz(heard, rate_hz),
+        fingerprint=None if heard is None else fingerprint.of(mono, rate_hz),
         samples_sha256=digest.of_bytes(to_16_bit(samples).tobytes()),
     )
 
@@ -221,17 +223,3 @@ def _spread(energies: Floats) -> float | None:
         return None
     low, high = np.percentile(np.maximum(energies, SMALLEST**2), [10, 90])
     return round(10.0 * math.log10(high / low), 2)
-
-
-def _bandwidth(mono: Floats, rate_hz: int) -> float | None:
-    """The frequency under which 99.9 % of the energy lies, from averaged windows (Welch, 1967); None where there is none."""
-    size = min(len(mono), round(SPECTRUM_S * rate_hz))
-    windows = np.lib.stride_tricks.sliding_window_view(mono, size)[:: max(1, size // 2)]
-    shape, power = np.hanning(size + 2)[1:-1], np.zeros(size // 2 + 1)
-    for some in np.split(windows, range(WINDOWS_AT_ONCE, len(windows), WINDOWS_AT_ONCE)):
-        power += np.square(np.abs(np.fft.rfft(some * shape, axis=1))).sum(axis=0)
-    total = float(power.sum())
-    if total <= SMALLEST:
-        return None
-    reached = int(np.searchsorted(np.cumsum(power), ENERGY_BELOW_BANDWIDTH * total))
-    return round(reached * rate_hz / size, 1)

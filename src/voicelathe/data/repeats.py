@@ -1,14 +1,16 @@
 """Rules that compare rows: the same audio twice, overlapping cuts of one file, one id for two rows.
 
 Of rows that repeat each other one is kept: the first in the manifest among those that no other rule drops. So a bad row never
-pushes out a good one. When the same audio has two different texts, nobody can know which is right, and all of them go.
+pushes out a good one. The same performance in another file (another codec, level, rate or cut) counts as the same audio: the
+fingerprint knows it. When the same audio has two different texts, nobody can know which is right, and all of them go.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from voicelathe import settings
-from voicelathe.data import text
+from voicelathe.data import fingerprint, text, twins
 from voicelathe.data.rules import Clip, Rule, drop, warn
 from voicelathe.records import Finding
 
@@ -22,21 +24,67 @@ OVERLAP = drop(
     "overlap",
     "Cut from the same seconds of a file as another clip, so its text is learned from the same audio twice.",
 )
+NEAR_DUPLICATE = drop(
+    "near_duplicate",
+    "The same performance in other bytes, such as another codec or level: it counts twice and can be in two splits.",
+)
+REPEATED_TEXT = warn(
+    "repeated_text",
+    "Another clip says the same words: harmless if meant, and in another split it is half a leak.",
+)
 DUPLICATE_ID = warn(
     "duplicate_id", "Another row has the same id, so whoever looks for this one by id can find the other."
 )
-RULES: tuple[Rule, ...] = (EXACT_DUPLICATE, CONFLICTING_TEXT, OVERLAP, DUPLICATE_ID)
+RULES: tuple[Rule, ...] = (
+    EXACT_DUPLICATE,
+    CONFLICTING_TEXT,
+    OVERLAP,
+    NEAR_DUPLICATE,
+    REPEATED_TEXT,
+    DUPLICATE_ID,
+)
 
 
-def judge(clips: Sequence[Clip], dropped: Collection[str], audit: settings.Audit) -> list[Finding]:
-    """Findings over all rows; `dropped` are the ids of the clips that another rule drops."""
-    ranked = sorted(clips, key=lambda clip: (clip.row.clip_id in dropped, clip.row.line))
-    same = list(_same_audio(ranked, dropped))
-    repeated = {finding.clip_id for finding in same}
-    overlaps = _overlaps(
-        [clip for clip in ranked if clip.row.clip_id not in repeated], audit.min_overlap_share
-    )
-    return [*same, *overlaps, *_same_ids(ranked)]
+@dataclass(frozen=True)
+class Alike:
+    """Two clips that are the same performance, the better ranked or earlier one first, and the share of bits that differ."""
+
+    first: Clip
+    second: Clip
+    error: float
+
+
+def alike(clips: Sequence[Clip], dropped: Collection[str], audit: settings.Audit) -> list[Alike]:
+    """All pairs, exact copies included. Clips without a fingerprint are not compared."""
+    known = [clip for clip in _ranked(clips, dropped) if clip.measure.fingerprint]
+    prints = [fingerprint.words(clip.measure.fingerprint or "") for clip in known]
+    found = twins.find(prints, audit.max_fingerprint_error, audit.min_twin_share)
+    return [Alike(known[pair.first], known[pair.second], pair.error) for pair in found]
+
+
+def judge(
+    clips: Sequence[Clip], dropped: Collection[str], audit: settings.Audit, pairs: Sequence[Alike]
+) -> list[Finding]:
+    """Findings over all rows; `dropped` are the ids of the clips that another rule drops, `pairs` what `alike` found."""
+    ranked = _ranked(clips, dropped)
+    found = list(_same_audio(ranked, dropped))
+    found += _overlaps(_without(ranked, found), audit.min_overlap_share)
+    found += _near_duplicates(_without(ranked, found), pairs, audit.max_fingerprint_error)
+    alone = _without(ranked, found)
+    return [
+        *found,
+        *_same_texts([clip for clip in alone if clip.row.clip_id not in dropped]),
+        *_same_ids(ranked),
+    ]
+
+
+def _ranked(clips: Iterable[Clip], dropped: Collection[str]) -> list[Clip]:
+    return sorted(clips, key=lambda clip: (clip.row.clip_id in dropped, clip.row.line))
+
+
+def _without(ranked: Sequence[Clip], found: Iterable[Finding]) -> list[Clip]:
+    repeated = {finding.clip_id for finding in found}
+    return [clip for clip in ranked if clip.row.clip_id not in repeated]
 
 
 def _groups(ranked: Iterable[Clip], key: str) -> list[list[Clip]]:
@@ -88,6 +136,25 @@ def _overlaps_in_file(ranked: Sequence[Clip], min_share: float) -> Iterator[Find
             )
         else:
             insort(taken, (start_s, end_s, clip.row.line))
+
+
+def _near_duplicates(ranked: Sequence[Clip], pairs: Iterable[Alike], max_error: float) -> Iterator[Finding]:
+    """By rank: whoever is the twin of a clip that stays goes."""
+    staying = {clip.row.clip_id for clip in ranked}
+    for pair in pairs:
+        if {pair.first.row.clip_id, pair.second.row.clip_id} <= staying:
+            staying.remove(pair.second.row.clip_id)
+            seen = f"as line {pair.first.row.line}, {100 * pair.error:.0f} % of the bits differ"
+            yield NEAR_DUPLICATE.finding(pair.second.row.clip_id, (seen, f"more than {100 * max_error:g} %"))
+
+
+def _same_texts(ranked: Sequence[Clip]) -> Iterator[Finding]:
+    first_with: dict[tuple[str, str], int] = {}
+    for clip in sorted(ranked, key=lambda clip: clip.row.line):
+        said = (clip.row.language, text.words(clip.row.text))
+        line = first_with.setdefault(said, clip.row.line)
+        if line != clip.row.line and clip.num_spoken_chars:
+            yield REPEATED_TEXT.finding(clip.row.clip_id, (f"as line {line}", "once"))
 
 
 def _same_ids(ranked: Sequence[Clip]) -> Iterator[Finding]:

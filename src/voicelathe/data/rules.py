@@ -1,7 +1,7 @@
 """The rules of the audit: what makes a row unfit to train on, why, and what happens to it.
 
 A rule sees one row as its owner described it, and what was measured. Rules that compare rows stand in `repeats`.
-`drop` keeps a row out of training, `warn` only reports it. Thresholds come from `audit` in params.yaml.
+`drop` keeps a row out of training, `trim` keeps it with other bounds, `warn` only reports it. Thresholds come from `audit` in params.yaml.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from voicelathe import settings
-from voicelathe.data import text
+from voicelathe.data import scripts, text
 from voicelathe.data.phrases import Phrases
 from voicelathe.records import ClipMeasure, Finding, ManifestRow
 
@@ -35,6 +35,17 @@ class Clip:
             return None
         speech_s = measured.duration_s - measured.leading_silence_s - measured.trailing_silence_s
         return speech_s if speech_s > 0 else None
+
+    @cached_property
+    def inner_silence_share(self) -> float | None:
+        """Silent share of what lies between the edge silences; 1 for a clip that is silent throughout."""
+        measured = self.measure
+        if measured.silence_share is None or measured.duration_s is None:
+            return None
+        if self.speech_s is None or measured.leading_silence_s is None or measured.trailing_silence_s is None:
+            return 1.0
+        edges_s = measured.leading_silence_s + measured.trailing_silence_s
+        return max(0.0, measured.silence_share * measured.duration_s - edges_s) / self.speech_s
 
     @cached_property
     def num_spoken_chars(self) -> int:
@@ -68,7 +79,7 @@ class Rule:
 
     code: str
     severity: str  # critical | warning
-    action: str  # drop | warn
+    action: str  # drop | trim | warn
     reason: str
 
     def finding(self, clip_id: str, seen: Seen) -> Finding:
@@ -81,6 +92,10 @@ def drop(code: str, reason: str) -> Rule:
 
 def warn(code: str, reason: str) -> Rule:
     return Rule(code, "warning", "warn", reason)
+
+
+def trim(code: str, reason: str) -> Rule:
+    return Rule(code, "warning", "trim", reason)
 
 
 def judge(clip: Clip, limits: Limits) -> Iterator[Finding]:
@@ -110,6 +125,15 @@ def _boilerplate(clip: Clip, limits: Limits) -> Seen | None:
         else f" in {clip.measure.duration_s:.2f} s, {clip.chars_per_s:.1f} characters/s"
     )
     return f"{phrase}{pace}", limits.audit.phrases
+
+
+def _wrong_script(clip: Clip, limits: Limits) -> Seen | None:
+    wanted = scripts.expected(clip.row.language)
+    share = scripts.share(clip.row.text or "", wanted) if wanted else None
+    if wanted is None or share is None or share >= limits.audit.min_script_share:
+        return None
+    found = ", ".join(scripts.names(clip.row.text or "")[:3]).lower()
+    return f"{found}: {shown(clip.row.text)}", f"{clip.row.language} in {' or '.join(wanted).lower()}"
 
 
 def _control_characters(clip: Clip, _: Limits) -> Seen | None:
@@ -160,7 +184,7 @@ def _clipped(clip: Clip, limits: Limits) -> Seen | None:
 
 
 def _silent(clip: Clip, limits: Limits) -> Seen | None:
-    return _above(clip.measure.silence_share, limits.audit.max_silence_share, "of the clip", 2)
+    return _above(clip.inner_silence_share, limits.audit.max_silence_share, "of the clip", 2)
 
 
 def _steady(clip: Clip, limits: Limits) -> Seen | None:
@@ -168,12 +192,36 @@ def _steady(clip: Clip, limits: Limits) -> Seen | None:
 
 
 def _edge_silence(clip: Clip, limits: Limits) -> Seen | None:
-    edges = (clip.measure.leading_silence_s, clip.measure.trailing_silence_s)
-    return _above(
-        max((edge for edge in edges if edge is not None), default=None),
-        limits.audit.max_edge_silence_s,
-        "s",
-        2,
+    kept = trimmed(clip, limits.audit)
+    if kept is None:
+        return None
+    start_s, end_s = clip.row.start_s or 0.0, (clip.row.start_s or 0.0) + (clip.measure.duration_s or 0.0)
+    before_s, after_s = clip.measure.leading_silence_s, clip.measure.trailing_silence_s
+    seen = f"{before_s:.2f} s before and {after_s:.2f} s after; {start_s:g} to {end_s:g} s became {kept[0]:g} to {kept[1]:g} s"
+    return seen, f"at most {limits.audit.max_edge_silence_s:g}"
+
+
+def trimmed(clip: Clip, audit: settings.Audit) -> tuple[float, float] | None:
+    """Start and end without the edge silence that is too long; None where both edges are within the limit, or all is silent."""
+    measured, start_s = clip.measure, clip.row.start_s or 0.0
+    before_s, after_s = measured.leading_silence_s, measured.trailing_silence_s
+    if clip.speech_s is None or before_s is None or after_s is None or measured.duration_s is None:
+        return None
+    if max(before_s, after_s) <= audit.max_edge_silence_s:
+        return None
+    from_s = before_s - audit.kept_edge_silence_s if before_s > audit.max_edge_silence_s else 0.0
+    cut_s = after_s - audit.kept_edge_silence_s if after_s > audit.max_edge_silence_s else 0.0
+    return round(start_s + from_s, 3), round(start_s + measured.duration_s - cut_s, 3)
+
+
+def _band_limited(clip: Clip, limits: Limits) -> Seen | None:
+    """A cliff in the spectrum, far below half the sample rate."""
+    cutoff_hz, rate_hz = clip.measure.cutoff_hz, clip.measure.file_rate_hz
+    if cutoff_hz is None or rate_hz is None or cutoff_hz >= limits.audit.min_band_share * rate_hz / 2:
+        return None
+    return (
+        f"nothing above {cutoff_hz:.0f} Hz in a file of {rate_hz} Hz",
+        f"content up to {limits.audit.min_band_share * rate_hz / 2:.0f} Hz",
     )
 
 
@@ -243,6 +291,10 @@ RULES: dict[Rule, Test] = {
         "boilerplate", "A phrase of subtitle files and speech recognisers, which the audio hardly ever says."
     ): _boilerplate,
     drop(
+        "wrong_script",
+        "The letters are not those the language is written in: another clip's text, or a wrong encoding.",
+    ): _wrong_script,
+    drop(
         "control_characters", "Control or direction characters have no sound and break tokenisers and pages."
     ): _control_characters,
     drop("long_text", "A transcript this long does not belong to one clip."): _long_text,
@@ -255,7 +307,9 @@ RULES: dict[Rule, Test] = {
     ): _too_long,
     drop("nonfinite", "NaN or infinite samples turn the loss, and then every weight, into NaN."): _nonfinite,
     drop("clipped", "Samples at full scale: the model learns the distortion as part of the voice."): _clipped,
-    drop("silent", "Most of the clip is silence, so the text has nothing to be learned from."): _silent,
+    drop(
+        "silent", "Most of the clip between its edges is silence, so the text has nothing to be learned from."
+    ): _silent,
     drop(
         "steady", "The level hardly moves, as in a hum, a tone or noise; speech has syllables and pauses."
     ): _steady,
@@ -265,13 +319,18 @@ RULES: dict[Rule, Test] = {
     ): _declared_rate,
     drop("file_rate", "A sample rate that no recording is made at points to a wrong header."): _file_rate,
     drop(
+        "band_limited",
+        "Sampled again at a higher rate than it was recorded at: the model learns a muffled voice.",
+    ): _band_limited,
+    drop(
         "too_fast", "More text than can be said in this time: the clip is cut, sped up or has another text."
     ): _too_fast,
     drop(
         "too_slow", "Less text than the speech takes: words are missing, or the clip is slowed down."
     ): _too_slow,
-    warn(
-        "edge_silence", "Long silence at an edge teaches the model to start late or not to stop."
+    trim(
+        "edge_silence",
+        "Long silence at an edge teaches the model to start late or not to stop; it is cut off.",
     ): _edge_silence,
     warn("channels", "More than one channel; the mean of the channels is used."): _channels,
 }

@@ -1,16 +1,20 @@
 """Every recording, whole, in exactly one of train, validation and test.
 
 Clips of one recording share its room, its noise and its mood; a model that trained on some of them has heard the others. So
-recordings that share audio are one component, and a component is never divided.
+recordings that share audio, or the same performance, are one component, and a component is never divided.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from voicelathe import rng, settings
+from voicelathe.data import text
+from voicelathe.data.frozen import Frozen
 from voicelathe.errors import SplitError, listing
 from voicelathe.layout import SPLITS
-from voicelathe.records import CleanClip, SplitAssignment
+from voicelathe.records import CleanClip, Link, SplitAssignment
 
 # With fewer, a draw by chance misses its shares by too much, so they are dealt out. A random share of 0.1 of 50
 # components has a standard deviation of 2.1 components around 5.
@@ -20,35 +24,67 @@ LINKS = ("audio", "audio_sha256", "samples_sha256")  # what two recordings must 
 
 @dataclass(frozen=True)
 class Splits:
-    """Clips of each split, and the proof: where every recording went and with which others."""
+    """Clips of each split, and the proof: where every recording went, with which others, and why."""
 
     clips: dict[str, list[CleanClip]]
     assignments: list[SplitAssignment]
+    method: str  # dealt | by hash
+    joined_by: dict[
+        str, list[str]
+    ]  # component -> what joined its recordings; nothing for one recording alone
 
 
-def assign(clips: Sequence[CleanClip], split: settings.Split, seed: int) -> Splits:
+@dataclass(frozen=True)
+class _Component:
+    """Recordings that stay together, as one thing to place."""
+
+    name: str
+    num_clips: int
+    stratum: tuple[
+        str, bool
+    ]  # its main speaker, and whether its clips are longer than is usual in the corpus
+
+
+def assign(
+    clips: Sequence[CleanClip],
+    split: settings.Split,
+    seed: int,
+    links: Sequence[Link] = (),
+    frozen: Frozen | None = None,
+) -> Splits:
     """Assign whole components; the order of the manifest does not matter.
 
-    Below NUM_FOR_CHANCE components they are dealt out to meet the shares. From there on a seeded hash of a component's name
-    decides, so that nothing moves when recordings are added. Raises SplitError when a split would stay empty.
+    A component with anything of a frozen split stays where that was. Of the others, fewer than NUM_FOR_CHANCE are dealt out to
+    meet the shares, for all and for each speaker and length of clips; from there on a seeded hash of a component's name decides,
+    so that nothing moves when recordings are added. Raises SplitError when a split would stay empty, or when one component holds
+    parts of two frozen splits.
     """
-    component_of = components(clips)
-    sizes: dict[str, int] = {}
-    for clip in clips:
-        name = component_of[clip.recording_id]
-        sizes[name] = sizes.get(name, 0) + 1
-    by_chance = len(sizes) >= NUM_FOR_CHANCE
-    split_of = _by_hash(sizes, split, seed) if by_chance else _dealt(sizes, split, seed)
-    _require_three(split_of, component_of)
-    parts: dict[str, list[CleanClip]] = {name: [] for name in SPLITS}
+    component_of, joined_by = _joined(clips, links, split.same_text_together)
+    parts = _components(clips, component_of)
+    fixed = frozen.places(clips, component_of) if frozen else {}
+    free = [one for one in parts if one.name not in fixed]
+    by_chance = len(parts) >= NUM_FOR_CHANCE
+    split_of = dict(fixed)
+    split_of.update(_by_hash(free, split, seed) if by_chance else _dealt(free, split, seed, parts, fixed))
+    _require_three(split_of, component_of, joined_by)
+    placed: dict[str, list[CleanClip]] = {name: [] for name in SPLITS}
     for clip in sorted(clips, key=lambda clip: (clip.audio, clip.start_s, clip.clip_id)):
-        parts[split_of[component_of[clip.recording_id]]].append(clip)
-    return Splits(parts, _assignments(clips, component_of, split_of))
+        placed[split_of[component_of[clip.recording_id]]].append(clip)
+    method = "by hash" if by_chance else "dealt"
+    return Splits(placed, _assignments(clips, component_of, split_of), method, joined_by)
 
 
-def components(clips: Iterable[CleanClip]) -> dict[str, str]:
+def components(clips: Iterable[CleanClip], links: Iterable[Link] = ()) -> dict[str, str]:
     """The component of each recording, named by its smallest recording id: shared audio joins recordings."""
+    return _joined(clips, links, False)[0]
+
+
+def _joined(
+    clips: Iterable[CleanClip], links: Iterable[Link], same_text: bool
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """The component of each recording, and what joined those of more than one recording."""
     parent: dict[str, str] = {}
+    joins: list[tuple[str, str]] = []
 
     def root(name: str) -> str:
         while parent.setdefault(name, name) != name:
@@ -56,30 +92,62 @@ def components(clips: Iterable[CleanClip]) -> dict[str, str]:
             name = parent[name]
         return name
 
+    def join(one: str, other: str, why: str) -> None:
+        if one != other:
+            joins.append((one, f"{why}: {' and '.join(sorted((one, other)))}"))
+        here, there = root(one), root(other)
+        parent[max(here, there)] = min(here, there)
+
     first_with: dict[tuple[str, str], str] = {}
-    for clip in clips:
+    for clip in sorted(clips, key=lambda clip: clip.recording_id):
         root(clip.recording_id)
-        for link in LINKS:
-            here, there = (
-                root(clip.recording_id),
-                root(first_with.setdefault((link, getattr(clip, link)), clip.recording_id)),
-            )
-            parent[max(here, there)] = min(here, there)
-    return {recording: root(recording) for recording in sorted(parent)}
+        shared = [(link, getattr(clip, link)) for link in LINKS]
+        shared += [("text", text.words(clip.text))] if same_text else []
+        for link in shared:
+            join(clip.recording_id, first_with.setdefault(link, clip.recording_id), f"same {link[0]}")
+    for pair in links:
+        if pair.one in parent and pair.other in parent:
+            join(pair.one, pair.other, pair.why)
+    why: dict[str, set[str]] = {}
+    for name, reason in joins:
+        why.setdefault(root(name), set()).add(reason)
+    joined_by = {name: sorted(reasons) for name, reasons in sorted(why.items())}
+    return {recording: root(recording) for recording in sorted(parent)}, joined_by
 
 
-def _by_hash(sizes: Iterable[str], split: settings.Split, seed: int) -> dict[str, str]:
+def _components(clips: Iterable[CleanClip], component_of: Mapping[str, str]) -> list[_Component]:
+    members: dict[str, list[CleanClip]] = {}
+    for clip in clips:
+        members.setdefault(component_of[clip.recording_id], []).append(clip)
+    lengths_s = {name: median(clip.duration_s for clip in held) for name, held in members.items()}
+    middle_s = median(lengths_s.values()) if lengths_s else 0.0
+    made = []
+    for name, held in sorted(members.items()):
+        speakers = Counter(clip.speaker_id for clip in held)
+        main = min(speakers, key=lambda speaker: (-speakers[speaker], speaker))
+        made.append(_Component(name, len(held), (main, lengths_s[name] > middle_s)))
+    return made
+
+
+def _by_hash(free: Iterable[_Component], split: settings.Split, seed: int) -> dict[str, str]:
     found = {}
-    for name in sizes:
-        drawn = rng.unit(seed, "split", name)
+    for one in free:
+        drawn = rng.unit(seed, "split", one.name)
         in_test = drawn < split.validation_share + split.test_share
-        found[name] = "validation" if drawn < split.validation_share else "test" if in_test else "train"
+        found[one.name] = "validation" if drawn < split.validation_share else "test" if in_test else "train"
     return found
 
 
-def _dealt(sizes: dict[str, int], split: settings.Split, seed: int) -> dict[str, str]:
+def _dealt(
+    free: Sequence[_Component],
+    split: settings.Split,
+    seed: int,
+    everything: Iterable[_Component],
+    fixed: Mapping[str, str],
+) -> dict[str, str]:
     """Largest first, each to the split that is furthest below its share; the last ones fill splits that are still empty.
 
+    How far below is counted over all clips, among those of the same speaker, and among those of the same speaker and length.
     Equal sizes come in a seeded order. Half of the size makes it round to the nearest (Sainte-Laguë, 1910).
     """
     shares = {
@@ -87,24 +155,45 @@ def _dealt(sizes: dict[str, int], split: settings.Split, seed: int) -> dict[str,
         "validation": split.validation_share,
         "test": split.test_share,
     }
-    held = dict.fromkeys(SPLITS, 0)
+    held: Counter[tuple[object, str]] = Counter()
+
+    def groups(one: _Component) -> tuple[object, ...]:
+        return ("all", one.stratum[0], one.stratum)
+
+    def place(one: _Component, part: str) -> None:
+        for group in groups(one):
+            held[group, part] += one.num_clips
+
+    for one in everything:
+        if one.name in fixed:
+            place(one, fixed[one.name])
     found: dict[str, str] = {}
-    for name in sorted(sizes, key=lambda name: (-sizes[name], rng.key(seed, "split", name))):
-        empty = [part for part in SPLITS if not held[part]]
-        choice = empty if len(sizes) - len(found) <= len(empty) else SPLITS
-        found[name] = min(choice, key=lambda part: (held[part] + sizes[name] / 2) / shares[part])
-        held[found[name]] += sizes[name]
+    order = sorted(free, key=lambda one: (-one.num_clips, rng.key(seed, "split", one.name)))
+    for number, one in enumerate(order):
+        empty = [part for part in SPLITS if not held["all", part]]
+        choice = empty if len(order) - number <= len(empty) else SPLITS
+        fill = {
+            part: sum((held[group, part] + one.num_clips / 2) / shares[part] for group in groups(one))
+            for part in choice
+        }
+        found[one.name] = min(choice, key=fill.__getitem__)
+        place(one, found[one.name])
     return found
 
 
-def _require_three(split_of: dict[str, str], component_of: dict[str, str]) -> None:
+def _require_three(
+    split_of: Mapping[str, str], component_of: Mapping[str, str], joined_by: Mapping[str, Sequence[str]]
+) -> None:
     empty = [name for name in SPLITS if name not in split_of.values()]
     if not empty:
         return
     members: dict[str, list[str]] = {}
     for recording, component in component_of.items():
         members.setdefault(component, []).append(recording)
-    held = [f"{len(names)} recordings: {', '.join(names[:5])}" for _, names in sorted(members.items())]
+    held = []
+    for component, names in sorted(members.items()):
+        why = f" ({'; '.join(joined_by[component][:2])})" if component in joined_by else ""
+        held.append(f"{len(names)} recordings: {', '.join(names[:5])}{why}")
     if len(members) >= len(SPLITS):
         raise SplitError(
             f"No recording fell to {' and '.join(empty)} ({len(members)} components). Raise split.validation_share and "
@@ -112,12 +201,12 @@ def _require_three(split_of: dict[str, str], component_of: dict[str, str]) -> No
         )
     raise SplitError(
         f"{len(members)} independent recordings cannot make three splits (train, validation, test):\n{listing(held)}\n"
-        f"Recordings that share an audio file are one. Add recordings, or correct recording_id in the manifest."
+        f"Recordings that share an audio file or a performance are one. Add recordings, or correct recording_id in the manifest."
     )
 
 
 def _assignments(
-    clips: Iterable[CleanClip], component_of: dict[str, str], split_of: dict[str, str]
+    clips: Iterable[CleanClip], component_of: Mapping[str, str], split_of: Mapping[str, str]
 ) -> list[SplitAssignment]:
     durations: dict[str, list[float]] = {}
     for clip in clips:

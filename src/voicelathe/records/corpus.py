@@ -60,6 +60,10 @@ class ClipMeasure:
         float | None
     )  # between the 10th and 90th percentile of 20 ms levels; None for clips under half a second
     bandwidth_hz: float | None  # frequency under which 99.9 % of the energy lies
+    cutoff_hz: (
+        float | None
+    )  # where the spectrum breaks off, as after a lower sample rate; None where it does not
+    fingerprint: str | None  # data.fingerprint; None for clips under half a second
     samples_sha256: str | None  # of the decoded 16-bit samples: equal for exact duplicates
 
 
@@ -104,6 +108,15 @@ class CleanClip:
     samples_sha256: str
     duration_s: float
     ref_audio: str | None
+
+
+@dataclass(frozen=True)
+class Link:
+    """Two recordings that hold the same performance, the smaller id first: they belong in one split."""
+
+    one: str
+    other: str
+    why: str  # exact_duplicate | near_duplicate
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,66 @@
+"""An earlier split that must hold: what was tested on is never trained on, however much data is added.
+
+A frozen split is three files, train.jsonl, validation.jsonl and test.jsonl, in splits/NAME, under version control
+(`voicelathe split freeze`). Not only recordings are recognised, but also files and samples, so that renaming a recording moves nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from voicelathe import layout, records
+from voicelathe.errors import SplitError, listing
+from voicelathe.layout import SPLITS
+from voicelathe.records import CleanClip
+
+KNOWN_BY = ("recording_id", "audio_sha256", "samples_sha256")
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Where everything of the earlier split was: (how it is known, its value) -> split."""
+
+    split_of: dict[tuple[str, str], str]
+
+    def places(self, clips: Iterable[CleanClip], component_of: Mapping[str, str]) -> dict[str, str]:
+        """The split of every component that holds something of the earlier one. Raises SplitError when that is two splits."""
+        found: dict[str, dict[str, str]] = {}
+        for clip in clips:
+            for known_by in KNOWN_BY:
+                if split := self.split_of.get((known_by, getattr(clip, known_by))):
+                    found.setdefault(component_of[clip.recording_id], {}).setdefault(split, clip.recording_id)
+        torn = [
+            f"{name}: "
+            + ", ".join(f"{recording} was in {split}" for split, recording in sorted(held.items()))
+            for name, held in sorted(found.items())
+            if len(held) > 1
+        ]
+        if torn:
+            raise SplitError(
+                f"{len(torn)} groups of recordings hold parts of two frozen splits, so no place is right for them:\n"
+                f"{listing(torn)}\nNew rows join what was apart: see data/audit/links.parquet and recording_id. Remove the rows "
+                f"that join them, or give the frozen split up: set split.frozen to null in params.yaml."
+            )
+        return {name: next(iter(held)) for name, held in found.items()}
+
+
+def of(splits: Mapping[str, Sequence[CleanClip]]) -> Frozen:
+    """What a split would freeze."""
+    return Frozen(
+        {
+            (known_by, getattr(clip, known_by)): name
+            for name, clips in splits.items()
+            for clip in clips
+            for known_by in KNOWN_BY
+        }
+    )
+
+
+def read(name: str) -> Frozen:
+    """Read the frozen split of that name. Raises SplitError when its folder does not hold one."""
+    folder = layout.FROZEN_SPLITS / name
+    files = {split: folder / f"{split}.jsonl" for split in SPLITS}
+    if missing := [str(path) for path in files.values() if not path.is_file()]:
+        raise SplitError(
+            f"split.frozen = {name!r}: {', '.join(missing)} missing. Restore it from git, or set split.frozen to null."
+        )
+    return of({split: records.read(path, CleanClip) for split, path in files.items()})
