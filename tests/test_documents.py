@@ -63,7 +63,7 @@ def test_every_command_and_option_explains_itself(name: str) -> None:
 
 def mentioned(text: str) -> set[str]:
     """Commands that a text tells somebody to type."""
-    typed = re.findall(r"voicelathe ([a-z]+)(?: ([a-z]+))?(?![a-z])", text)
+    typed = re.findall(r"voicelathe ([a-z]+(?:-[a-z]+)*)(?: ([a-z]+))?(?![a-z])", text)
     return {f"{first} {second}" if first in GROUPS else first for first, second in typed}
 
 

@@ -77,6 +77,31 @@ def csv(folder: Path) -> Path:
     return folder / "clips.csv"
 
 
+def audiofolder(folder: Path) -> Path:
+    lines = [f'{path},"{text(at)}"\n' for at, path in enumerate(audio(folder))]
+    (folder / "metadata.csv").write_text("file_name,transcription\n" + "".join(lines))
+    return folder
+
+
+def audiofolder_jsonl(folder: Path) -> Path:
+    rows: list[dict[str, object]] = [
+        {"file_name": path, "transcription": text(at)} for at, path in enumerate(audio(folder))
+    ]
+    return json_lines(folder / "metadata.jsonl", rows).parent
+
+
+def cosyvoice(folder: Path) -> Path:
+    paths = audio(folder)
+    files = {
+        "wav.scp": [f"u{at} {folder / path}" for at, path in enumerate(paths)],
+        "text": [f"u{at} {text(at)}" for at in range(len(paths))],
+        "utt2spk": [f"u{at} anna" for at in range(len(paths))],
+    }
+    for name, lines in files.items():
+        (folder / name).write_text("".join(f"{line}\n" for line in lines))
+    return folder
+
+
 def ours(folder: Path) -> Path:
     paths = audio(folder)
     rows: list[dict[str, object]] = [
@@ -95,4 +120,9 @@ FORMATS: dict[str, Callable[[Path], Path]] = {
     "ljspeech": ljspeech,
     "csv": csv,
     "voicelathe": ours,
+}
+OTHERS: dict[str, tuple[Callable[[Path], Path], str]] = {  # what is read as one of these formats
+    "cosyvoice": (cosyvoice, "voicelathe"),
+    "audiofolder": (audiofolder, "csv"),
+    "audiofolder of JSON lines": (audiofolder_jsonl, "voxcpm"),
 }

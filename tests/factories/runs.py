@@ -272,7 +272,10 @@ def sample(root: Path, run: RunRecord, one: Candidate, line: str) -> SampleRecor
     )
 
 
-def select(root: Path, recipe: str, decision: str, candidate: str | None) -> None:
+HEARD = records.Listening(1, 2, 0, None, [], [], [], {})
+
+
+def select(root: Path, recipe: str, decision: str, candidate: str | None, heard: bool = True) -> None:
     """The decision of the select stage, with the digests of everything it read."""
     folder = root / layout.run(recipe, "run.json").parent
     run = records.read_one(folder / "run.json", RunRecord)
@@ -305,7 +308,7 @@ def select(root: Path, recipe: str, decision: str, candidate: str | None) -> Non
         "checkpoint_sha256": chosen.checkpoint_sha256 if chosen else None, "nominee": best.candidate,
         "reasons": ["lowest validation total"], "notes": [], "runner_up": None, "margin": None,
         "loss_weights": {"diff": 1.0, "stop": 1.0}, "num_clips": 5, "num_recordings": 5, "ranking": ranking,
-        "against_base": None, "against_runner_up": None, "robustness": [], "identical": [], "listening": None,
+        "against_base": None, "against_runner_up": None, "robustness": [], "identical": [], "listening": records.to_json(HEARD) if heard else None,
         "base_trained": False, "inputs": inputs,
     }  # fmt: skip
     records.from_json(records.Selection, json.loads(json.dumps(value)), "factory")

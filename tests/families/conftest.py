@@ -1,4 +1,4 @@
-"""One small random Qwen3-TTS for the whole session; loading it costs half a second, importing its package ten."""
+"""Small random bases for the whole session; loading one costs half a second, importing qwen_tts ten."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.factories import qwen_base
+from tests.factories import qwen_base, voxcpm15_base
 from voicelathe import families, settings
 
+EMBEDDED = Path(__file__).parents[2] / "data" / "bases" / "voxcpm2-mini"
 CPU = settings.Machine("cpu", 1)
 
 
@@ -16,6 +17,26 @@ CPU = settings.Machine("cpu", 1)
 def qwen_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Read only."""
     return qwen_base.write(tmp_path_factory.mktemp("bases") / "qwen3-tts-tiny")
+
+
+@pytest.fixture(scope="session")
+def voxcpm15_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Read only."""
+    return voxcpm15_base.write(tmp_path_factory.mktemp("bases") / "voxcpm15-tiny")
+
+
+@pytest.fixture(params=["voxcpm2", "voxcpm15"])
+def voxcpm(request: pytest.FixtureRequest) -> Callable[[], Any]:
+    """Load VoxCPM 2, or VoxCPM 1.5, for training."""
+    family = families.find(request.param)
+    base = EMBEDDED if request.param == "voxcpm2" else request.getfixturevalue("voxcpm15_dir")
+
+    def load() -> Any:
+        loaded = family.load(base, family.describe(base, "Apache-2.0", False), CPU, "core")
+        loaded.core.train()
+        return loaded
+
+    return load
 
 
 @pytest.fixture

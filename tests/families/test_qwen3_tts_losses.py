@@ -54,7 +54,10 @@ def gradients(model: Any) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("mode", ["full", "lora"])
 @pytest.mark.parametrize("recompute", ["none", "decoder", "all"])
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 0), (1,)])
+@pytest.mark.parametrize(
+    "order",
+    [(0, 1, 2, 3), pytest.param((2, 0), marks=pytest.mark.slow), pytest.param((1,), marks=pytest.mark.slow)],
+)
 def test_losses_and_every_gradient_equal_upstream_s_forward(
     qwen: Load, mode: str, recompute: Any, order: tuple[int, ...]
 ) -> None:

@@ -57,6 +57,27 @@ def test_the_real_model_has_577_tensors() -> None:
     assert len(voxcpm_config.tensor_names(real)) == 577
 
 
+def test_the_real_voxcpm_1_5_has_467_tensors() -> None:
+    """Counted on upstream's own module with the published layer counts."""
+    real = factory.config(
+        architecture="voxcpm",
+        lm_config__num_hidden_layers=24,
+        residual_lm_num_layers=8,
+        encoder_config__num_layers=8,
+        dit_config__num_layers=8,
+    )
+    assert len(voxcpm_config.tensor_names(real)) == 467
+
+
+def test_voxcpm_1_5_is_its_own_family_with_its_own_rates(voxcpm15_dir: Path) -> None:
+    facts = find("voxcpm15").describe(voxcpm15_dir, "Apache-2.0", False)
+    assert (facts.family, facts.architecture) == ("voxcpm15", "voxcpm")
+    assert (facts.encode_rate_hz, facts.speak_rate_hz, facts.positions_per_s) == (44100, 44100, 6.25)
+    assert bases.recognise(voxcpm15_dir) == "voxcpm15"
+    with pytest.raises(BaseModelError, match="this family needs 'voxcpm2'"):
+        VOXCPM2.describe(voxcpm15_dir, "Apache-2.0", False)
+
+
 def test_the_embedded_base_is_whole_and_pinned() -> None:
     from voicelathe import params
 
@@ -122,7 +143,7 @@ def test_settings_that_upstream_has_defaults_for_may_be_absent(base: Path) -> No
     assert facts.max_clip_s == 8192 / 6.25
 
 
-@pytest.mark.parametrize("architecture", ["voxcpm", "llama", None, 7])
+@pytest.mark.parametrize("architecture", ["llama", 7])
 def test_another_architecture_is_refused(tmp_path: Path, architecture: object) -> None:
     directory = factory.write(tmp_path / "base", architecture=architecture)
     assert "config.json: architecture = " in refusal(directory)

@@ -24,7 +24,12 @@ RECIPE, NAME = "mini-lora", "voicelathe"
 FORK = multiprocessing.get_context("fork")
 WRITES = (
     *("log_model_artifacts", "set_logged_model_tags", "create_registered_model", "create_model_version"),
-    *("set_registered_model_alias", "set_model_version_tag", "update_model_version"),
+    *(
+        "set_registered_model_alias",
+        "set_model_version_tag",
+        "update_model_version",
+        "delete_registered_model",
+    ),
 )
 
 
@@ -99,11 +104,13 @@ def aftermath(root: Path, candidate: str) -> dict[str, Any]:
 
 
 def crash(root: Path, points: str) -> None:
-    """Kill a promotion of a candidate that was registered before at chosen writes; each time repeat it, then go back."""
+    """Kill a promotion of a candidate that was registered before, at chosen writes or that often; each time repeat it, then go back."""
     old, new = "step_0000040", "step_0000020"
     in_child(lambda: (put(root, new), put(root, old)))
     names = in_child(lambda: put_under_fire(root, new, 0))
-    chosen = range(1, len(names) + 2) if points == "all" else switch_points(names)
+    chosen = (
+        switch_points(names) if points == "switch" else [1 + at % len(names) for at in range(int(points))]
+    )
     for at in chosen:
         survived = in_child(lambda at=at: (promote.rollback(root, "back"), put_under_fire(root, new, at))[1])
         point = names[at - 1] if at <= len(names) else "the end"

@@ -64,6 +64,14 @@ def never_spoke(root: Path) -> None:
     runs.select(root, RECIPE, "ship", "step_0000040@1")
 
 
+def nobody_listened(root: Path) -> None:
+    runs.select(root, RECIPE, "ship", "step_0000040@1", heard=False)
+
+
+def other_audio(root: Path) -> None:
+    flip(root / "data/demo/audio/1.opus")
+
+
 def spoke_nothing(root: Path) -> None:
     path = root / layout.run(RECIPE, "samples.jsonl")
     spoken = records.read(path, records.SampleRecord)
@@ -136,6 +144,8 @@ CLOSED: list[tuple[Callable[[Path], None], str, str, bool]] = [
     (unfinished_evaluation, "evaluation", "step_0000060@1", False),
     (never_spoke, "listening", "never spoke", True),
     (spoke_nothing, "listening", "carrier: silent", True),
+    (nobody_listened, "listening", r"nobody has judged.*verdict import mini-lora", True),
+    (other_audio, "chain", r"1\.opus", False),
     (no_gate, "data gate", "is missing", False),
     (other_data_passed, "data gate", "the run was trained on", False),
     (data_changed_since, "data gate", r"validation\.jsonl has sha256", False),

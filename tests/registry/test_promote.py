@@ -22,10 +22,9 @@ def put(root: Path, candidate: str | None = None, because: str | None = None, **
 
 
 def aliases(root: Path) -> dict[str, str]:
-    return {
-        alias: str(version)
-        for alias, version in stores.client(root).get_registered_model(NAME).aliases.items()
-    }
+    """Where each alias stands."""
+    held = stores.client(root).get_registered_model(NAME).aliases.items()
+    return {alias: str(version) for alias, version in held}
 
 
 def events(root: Path) -> list[tuple[str, str, str]]:
@@ -35,7 +34,7 @@ def events(root: Path) -> list[tuple[str, str, str]]:
 def test_the_selected_candidate_goes_into_production_with_its_evidence(project: Path) -> None:
     done = put(project)
     assert (done.version, done.previous, done.candidate) == ("1", None, "step_0000040@1")
-    assert aliases(project) == {"production": "1"}
+    assert aliases(project) == {"production": "1", "candidate": "1"}
     client = stores.client(project)
     version = client.get_model_version_by_alias(NAME, "production")
     model = stores.models(client)["step_0000040"]
@@ -109,10 +108,10 @@ def test_strength_and_seed_are_typed_options_of_the_version(project: Path) -> No
 def test_the_version_before_stays_reachable_and_rollback_returns_to_it(project: Path) -> None:
     put(project)
     put(project, "step_0000020", "warmer")
-    assert aliases(project) == {"production": "2", "previous": "1"}
+    assert aliases(project) == {"production": "2", "previous": "1", "candidate": "2"}
     back = promote.rollback(project, "a customer complained")
     assert (back.version, back.previous, back.because) == ("1", "2", "a customer complained")
-    assert aliases(project) == {"production": "1", "previous": "2"}
+    assert aliases(project) == {"production": "1", "previous": "2", "candidate": "2"}
     assert events(project)[-2:] == [("rollback", "begun", "1"), ("rollback", "done", "1")]
 
 
@@ -135,14 +134,17 @@ def test_promoting_what_is_in_production_changes_nothing(project: Path) -> None:
     first = put(project)
     before = (project / journal.FILE).read_bytes()
     assert put(project) == first
-    assert (project / journal.FILE).read_bytes() == before and aliases(project) == {"production": "1"}
+    assert (project / journal.FILE).read_bytes() == before and aliases(project) == {
+        "production": "1",
+        "candidate": "1",
+    }
 
 
 def test_a_candidate_promoted_again_later_is_the_same_version(project: Path) -> None:
     put(project)
     put(project, "step_0000020", "warmer")
     again = put(project)
-    assert again.version == "1" and aliases(project) == {"production": "1", "previous": "2"}
+    assert again.version == "1" and aliases(project) == {"production": "1", "previous": "2", "candidate": "1"}
     assert len(stores.client(project).search_model_versions(f"name = '{NAME}'")) == 2
 
 
@@ -185,7 +187,7 @@ def test_a_promotion_between_looking_and_acting_is_noticed(
     monkeypatch.setattr(promote.gates, "examine", slow)
     with pytest.raises(PromotionError, match=r"stale: \w+ promoted version 1 \(mini-lora step_0000020@1\)"):
         put(project)
-    assert aliases(project) == {"production": "1"}
+    assert aliases(project) == {"production": "1", "candidate": "1"}
 
 
 def test_an_alias_moved_by_hand_is_reported_and_only_taken_over_with_a_reason(project: Path) -> None:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 def lab(*arguments: str) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "tests.registry.promotion_lab", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3500)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -54,13 +54,25 @@ def test_a_promotion_killed_while_it_switches_leaves_the_old_or_the_new_version(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_a_promotion_killed_at_any_write_at_all_can_be_repeated(project: Path, tmp_path: Path) -> None:
     """From the first byte of the registration on; every trial starts from a candidate that was never registered."""
     trials = lab("crash-everywhere", str(project), str(tmp_path / "copies"))
     assert_old_or_new_and_repairable(trials)
     assert len(trials) > 20
     assert all(trial["num_versions"] == 2 for trial in trials), "a repeated promotion registers nothing twice"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_hundred_kills_leave_the_old_or_the_new_version_and_a_whole_journal(project: Path) -> None:
+    trials = lab("crash", str(project), "100")
+    assert len(trials) == 100 and all(trial["survived"] is None for trial in trials)
+    for trial in trials:
+        assert trial["seen"]["alias"] in (trial["old"], trial["new"]), trial
+        assert trial["seen"]["state"] in ("in production", "unfinished"), trial
+        assert trial["repaired"]["journal"] == ["done", trial["new"]], trial
+        assert trial["repaired"]["state"] == "in production", trial
 
 
 def assert_one_winner_each(trials: list[dict[str, Any]]) -> None:
@@ -82,6 +94,6 @@ def test_of_four_promoters_exactly_one_wins_every_time(short: list[dict[str, Any
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_of_four_promoters_exactly_one_wins_a_hundred_times(project: Path) -> None:
     assert_one_winner_each(lab("race", str(project), "100"))

@@ -46,6 +46,14 @@ def run_directory(root: Path) -> Path:
     return Path(records.read_one(root / layout.run(RECIPE, "run.json"), records.RunRecord).directory)
 
 
+RECORDS = (
+    "run.json",
+    "steps.jsonl",
+    "samples.jsonl",
+    "checkpoints.json",
+    "evaluations.jsonl",
+    "selection.json",
+)
 LINKS: dict[str, Callable[[Path], Path]] = {
     "weights": lambda root: run_directory(root) / "step_0000030/lora_weights.safetensors",
     "manifest of a checkpoint": lambda root: run_directory(root) / "step_0000030/MANIFEST.json",
@@ -71,10 +79,10 @@ def test_a_flipped_bit_is_found_and_named(files: Path, kind: str) -> None:
     assert path.name in str(walk) or path.parent.name in str(walk)
 
 
-def broken(root: Path) -> str:
+def broken(root: Path, what: str = RECIPE) -> str:
     """What `verify` or the reader of a damaged record says."""
     try:
-        walk = verify.verify(RECIPE, root)
+        walk = verify.verify(what, root)
     except VoiceLatheError as problem:
         return str(problem)
     assert walk.broken is not None, "nothing was noticed"
@@ -193,20 +201,29 @@ def test_an_edited_journal_is_found(project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_three_hundred_random_bits_are_all_found(files: Path) -> None:
-    """Anywhere in any file that the chain covers."""
-    covered = [files / LINKS[kind](files) for kind in LINKS]
-    covered += [
-        files / layout.run(RECIPE, name)
-        for name in ("run.json", "steps.jsonl", "samples.jsonl", "checkpoints.json")
-    ]
-    choose = random.Random(7)
-    for _ in range(300):
-        path = choose.choice(covered)
+@pytest.mark.timeout(3600)
+def test_a_thousand_random_bits_are_all_found_and_named(promoted: Path) -> None:
+    """One at a time, anywhere in any file that the chain of production covers, the journal and the speech included."""
+    directory = promoted / run_directory(promoted)
+    covered = {promoted / LINKS[kind](promoted) for kind in LINKS}
+    covered |= {
+        path for path in directory.rglob("*") if path.is_file() and path.suffix in (".wav", ".safetensors")
+    }
+    covered |= {promoted / layout.run(RECIPE, name) for name in RECORDS}
+    covered |= {path for path in (promoted / "data/bases" / runs.BASE).iterdir()}
+    covered |= {
+        promoted / journal.FILE,
+        promoted / layout.GATE,
+        promoted / layout.latents(runs.BASE) / "base.json",
+    }
+    choose, files = random.Random(7), sorted(covered)
+    for number in range(1000):
+        path = files[number % len(files)]
         kept = path.read_bytes()
         flip(path, choose.randrange(len(kept) * 8))
         try:
-            assert broken(files), path
+            said = broken(promoted, PRODUCTION)
         finally:
             path.write_bytes(kept)
-    assert verify.verify(RECIPE, files).broken is None
+        assert path.name in said or path.parent.name in said, (path, said)
+    assert verify.verify(PRODUCTION, promoted).broken is None

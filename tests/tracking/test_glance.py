@@ -34,7 +34,7 @@ def test_what_is_seen_is_what_mlflow_says(promoted: Path) -> None:
     client.create_registered_model("another")
     seen = glance.look(runs.tracking(), promoted)
     assert seen == asked(promoted)
-    assert seen.aliases == {"production": "3", "previous": "2", "trial": "2"}
+    assert seen.aliases == {"production": "3", "previous": "2", "candidate": "3", "trial": "2"}
     assert set(seen.tags) == {"2", "3"} and seen.tags["3"]["voicelathe.candidate"] == "step_0000030@1"
 
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 UNPINNED = "0" * 64
 MIN_RECORDINGS = 3  # one each for train, validation and test
 SHOWN = 5
-FormatName = Literal["voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv"]  # as in settings.Ingest
+FormatName = Literal[  # as in data.importing
+    "voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv", "cosyvoice"
+]
 
 
 Source = Annotated[
@@ -37,7 +39,7 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="voicelathe, voxcpm, qwen3-tts, ljspeech or csv; overrides what is recognised.",
+        help="voicelathe, voxcpm, qwen3-tts, cosyvoice, ljspeech or csv; overrides what is recognised.",
     ),
 ]
 AudioRoot = Annotated[
@@ -74,7 +76,7 @@ def import_manifest(
     language: Language = None,
     name: Name = None,
 ) -> None:
-    """Make your corpus the raw manifest: a VoxCPM or Qwen3-TTS JSONL, an LJSpeech folder or a CSV."""
+    """Make your corpus the raw manifest: VoxCPM or Qwen3-TTS JSONL, a CosyVoice, LJSpeech or Hugging Face folder, a CSV."""
     from voicelathe import params, settings
     from voicelathe.data import importing
 
@@ -82,6 +84,11 @@ def import_manifest(
     found = importing.find(path, format)
     screen.say(f"{found.manifest}: format {found.format} ({found.why}); --format overrides it.")
     root = audio_root or found.folder
+    if found.format == "cosyvoice":
+        name = _folder(name or found.folder.resolve().name)
+        found = importing.joined(found, Path("data") / name / "manifest.jsonl")
+        screen.say(f"Joined wav.scp, text and utt2spk into {found.manifest}.")
+    assert found.format != "cosyvoice", "it was joined"
     wanted = settings.Ingest(
         str(found.manifest), UNPINNED, str(root), UNPINNED, found.format, recording_from, speaker, language
     )
@@ -131,7 +138,8 @@ def _in_project(
     to = Path("data") / _folder(name or found.manifest.stem) / f"manifest{found.manifest.suffix}"
     changed = importing.copy(found, root, to)
     told = f"; {changed} lines with absolute paths now start from {root}" if changed else ""
-    screen.say(f"Copied {found.manifest} to {to}{told}. The original is unchanged.")
+    if found.manifest != to:
+        screen.say(f"Copied {found.manifest} to {to}{told}. The original is unchanged.")
     return replace(wanted, manifest=to.as_posix(), audio_root=layout.in_project(root))
 
 

@@ -67,7 +67,17 @@ Fields = tuple[int, bytes, Mapping[str, Any] | LineProblem]
 def _json_lines(lines: jsonl.Lines) -> Iterator[Fields]:
     """VoiceLathe, VoxCPM and Qwen3-TTS: one JSON object a line, the same names for the same things."""
     for number, data, whole in lines:
-        yield number, data, _tried(jsonl.parse, data, whole)
+        yield number, data, _tried(_json_object, data, whole)
+
+
+def _json_object(data: bytes) -> dict[str, Any]:
+    fields = jsonl.parse(data)
+    for theirs, ours in ALIASES.items():
+        if theirs in fields and ours in fields:
+            raise LineProblem("duplicate_key", f"{theirs!r} and {ours!r} are two names of one field")
+        if theirs in fields:
+            fields[ours] = fields.pop(theirs)
+    return fields
 
 
 def _csv_rows(lines: jsonl.Lines) -> Iterator[Fields]:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 from voicelathe import digest, settings
-from voicelathe.data import formats, jsonl
+from voicelathe.data import formats, jsonl, kaldi
 from voicelathe.data.formats import RawRow
 from voicelathe.errors import ManifestError
 from voicelathe.records import RejectedLine
 
 FormatName = Literal["voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv"]  # as in settings.Ingest
+SourceName = FormatName | Literal["cosyvoice"]  # three files, which become one manifest of ours
 UNKNOWN = "\0"  # stands for a speaker or language that no row and no option names; no manifest can hold it
 LOOKED_AT = 200  # lines that decide the format
 OURS = frozenset({"recording_id", "start_s", "end_s", "sample_rate_hz"})  # what only our own format has
@@ -34,7 +35,7 @@ class Found:
     """What lies at the path a user gave."""
 
     manifest: Path
-    format: FormatName
+    format: SourceName
     folder: Path  # what relative audio paths most likely start from
     why: str  # how the format was recognised
 
@@ -51,7 +52,7 @@ class Probe:
     notes: list[str]
 
 
-def find(path: Path, wanted: FormatName | None) -> Found:
+def find(path: Path, wanted: SourceName | None) -> Found:
     """The manifest at a path and its format; `wanted` overrides what is recognised.
 
     Raises ManifestError when there is nothing to read or the format is not plain.
@@ -61,6 +62,14 @@ def find(path: Path, wanted: FormatName | None) -> Found:
         raise ManifestError(f"{path}: there is no such file or folder.")
     known, why = (wanted, "as --format says") if wanted else _recognise(manifest)
     return Found(manifest, known, manifest.parent, why)
+
+
+def joined(found: Found, to: Path) -> Found:
+    """A CosyVoice folder as one manifest of ours, written to `to`; anything else as it is."""
+    if found.format != "cosyvoice":
+        return found
+    digest.write_bytes(to, kaldi.join(found.folder))
+    return replace(found, manifest=to, format="voicelathe")
 
 
 def probe(ingest: settings.Ingest) -> Probe:
@@ -136,7 +145,7 @@ def copy(found: Found, audio_root: Path, to: Path) -> int:
 
 def _manifest_in(folder: Path) -> Path:
     """The one manifest of a folder. Raises ManifestError when there is none or more than one."""
-    for name in ("metadata.csv", "metadata.jsonl", "manifest.jsonl"):
+    for name in ("metadata.csv", "metadata.jsonl", "manifest.jsonl", kaldi.WAVS):
         if (folder / name).is_file():
             return folder / name
     every = sorted([*folder.glob("*.jsonl"), *folder.glob("*.csv")])
@@ -150,7 +159,9 @@ def _manifest_in(folder: Path) -> Path:
     return every[0]
 
 
-def _recognise(manifest: Path) -> tuple[FormatName, str]:
+def _recognise(manifest: Path) -> tuple[SourceName, str]:
+    if manifest.name == kaldi.WAVS:
+        return "cosyvoice", "a Kaldi folder: wav.scp with text and utt2spk"
     lines = [data for _, data, _ in _first(manifest)]
     objects = [value for value in map(_object, lines) if value is not None]
     if objects:
@@ -167,7 +178,7 @@ def _recognise(manifest: Path) -> tuple[FormatName, str]:
 
 
 def _json_format(manifest: Path, objects: list[dict[str, object]]) -> tuple[FormatName, str]:
-    keys = [set(value) for value in objects]
+    keys = [{formats.ALIASES.get(key, key) for key in value} for value in objects]
     if not any("audio" in one for one in keys):
         raise ManifestError(
             f"{manifest}: JSON lines, but no key audio among {sorted(set.union(*keys))}. Rename the key that holds the "
@@ -211,7 +222,8 @@ def _relative_json(data: bytes, root: Path) -> bytes:
     value = _object(data)
     if value is None:
         return data
-    moved = {key: _relative(text, root) for key, text in value.items() if key in ("audio", "ref_audio")}
+    paths = ("audio", "ref_audio", "file_name")
+    moved = {key: _relative(text, root) for key, text in value.items() if key in paths}
     if all(value[key] == text for key, text in moved.items()):
         return data
     return digest.canonical_json({**value, **moved}).encode()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 TABLE = {  # name -> the module whose FAMILY implements it
     "voxcpm2": "voicelathe.families.voxcpm2",
+    "voxcpm15": "voicelathe.families.voxcpm15",
     "qwen3_tts": "voicelathe.families.qwen3_tts",
 }
 

@@ -98,7 +98,7 @@ class Family(Protocol):
     def encode(
         self, loaded: Any, samples: "Sequence[np.ndarray[Any, Any]]"
     ) -> "Iterator[dict[str, torch.Tensor]]":
-        """Mono float32 audio at `facts.encode_rate_hz` -> what is cached per clip. Deterministic; batching changes nothing."""
+        """Mono float32 audio at `facts.encode_rate_hz` -> what is cached per clip. Deterministic; a neighbour changes at most the last digits."""
 
     def prepare(self, loaded: Any, items: Sequence[ClipItem]) -> None:
         """See all training clips once, before the first step: refuse what cannot be trained on, remember the speakers.

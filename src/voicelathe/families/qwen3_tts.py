@@ -100,7 +100,7 @@ class Qwen3TTS(PinnedDirectory):
             assert one.ndim == 1, "mono"
             codes = loaded.codec.encode([one], sr=loaded.facts.encode_rate_hz).audio_codes[0].cpu()
             yield {
-                "codes": codes.to(torch.int16),
+                "codes": codes.to(torch.int16).contiguous(),
                 "speaker": qwen3_tts_load.speaker_vector(loaded, one)[None].cpu(),
             }
 

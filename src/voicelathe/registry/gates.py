@@ -11,6 +11,7 @@ from pathlib import Path
 from voicelathe import checkpoints, digest, families, layout, params, records, settings
 from voicelathe.data import consent
 from voicelathe.errors import PromotionError, VoiceLatheError, listing
+from voicelathe.registry import chain
 from voicelathe.tracking import files as local
 from voicelathe.tracking.files import RunFiles, Shown
 
@@ -45,7 +46,7 @@ class Case:
 def examine(recipe: str, root: Path, chosen: settings.Params, candidate: str | None) -> Case:
     """Look at everything that speaks against a candidate (None: the selected one); nothing is changed.
 
-    Cost: reads every byte of the candidate's weights and of the base.
+    Cost: reads every byte of the candidate's weights, of the base and of everything the run was made from.
     """
     files = local.read(recipe, root)
     shown = _find(files, candidate)
@@ -58,6 +59,10 @@ def examine(recipe: str, root: Path, chosen: settings.Params, candidate: str | N
         *_licence(chosen, files),
         *_weights(files, shown, chosen),
     ]
+    if all(
+        one.waivable for one in objections
+    ):  # what is broken was named above, and this reads all the audio
+        objections += _chain(recipe, root)
     paths = [
         layout.run(recipe, name)
         for name in ("run.json", "checkpoints.json", "evaluations.jsonl", "samples.jsonl")
@@ -120,6 +125,10 @@ def _evidence(files: RunFiles, shown: Shown) -> Iterator[Objection]:
         yield Objection("evaluation", message, waivable=False)
     if not shown.samples:
         message = f"it never spoke. Run: dvc repro listen@{files.run.recipe}"
+        yield Objection("listening", message, waivable=True)
+    elif files.selection.listening is None:
+        page = layout.run(files.run.recipe, "listening.html")
+        message = f"nobody has judged the samples. Listen: {page}, then: voicelathe verdict import {files.run.recipe} FILE"
         yield Objection("listening", message, waivable=True)
     failed = [f"{sample.line_id}: {sample.problem}" for sample in shown.samples if sample.problem]
     if failed:
@@ -203,6 +212,13 @@ def _weights(files: RunFiles, shown: Shown, chosen: settings.Params) -> Iterator
         )
     except VoiceLatheError as problem:
         yield Objection("base", str(problem), waivable=False)
+
+
+def _chain(recipe: str, root: Path) -> Iterator[Objection]:
+    """The whole way back to the raw manifest and its audio, except the weights and the base, which were hashed already."""
+    broken = next((link for link in chain.recipe_links(recipe, root, weights=False) if not link.holds), None)
+    if broken is not None:
+        yield Objection("chain", f"{broken}. Restore it, or run the stages after it again", waivable=False)
 
 
 def _digest(path: Path) -> str:

@@ -1,8 +1,8 @@
 """Put a candidate into production, exactly once, whoever else tries and whatever kills the process.
 
-Under the journal's lock: look where the alias stands, compare with what the caller expects, announce, move the alias, read it
-back, close. MLflow offers neither a lock nor compare-and-swap: of two promoters that read the same version both are told
-"success". The alias is set over its old value, so it is never absent.
+Under the locks of the journal (this checkout) and of the registry (all checkouts and machines): look where the alias stands, compare
+with what the caller expects, announce, move the alias, read it back, close. MLflow itself has no compare-and-swap: of two promoters
+that read the same version both are told "success". The alias is set over its old value, so it is never absent.
 """
 
 import datetime
@@ -17,8 +17,8 @@ from voicelathe.records import Promotion
 from voicelathe.registry import gates, journal, voice
 from voicelathe.registry.gates import Case
 from voicelathe.registry.journal import ABANDONED, BEGUN, DONE, Book, Entry, Standing
-from voicelathe.tracking import glance, registered
-from voicelathe.tracking.registered import PREVIOUS, PRODUCTION, Registered
+from voicelathe.tracking import glance, mutex, registered
+from voicelathe.tracking.registered import CANDIDATE, PREVIOUS, PRODUCTION, Registered
 from voicelathe.tracking.runs import TAG
 from voicelathe.tracking.store import connect, usable
 
@@ -35,6 +35,7 @@ def promote(
 ) -> Promotion:
     """Register the selected candidate (or `candidate`) and point the alias `production` at it; `previous` at the old one.
 
+    The alias `candidate` marks the version that was put forward last, whether it got into production or not.
     `expect`: the version the caller believes to be in production (None: none yet); another one is refused as stale.
     Promoting what is in production already changes nothing and returns its record; so does `dry_run`, after all gates.
     Raises PromotionError listing every gate that says no, TrackingError when MLflow does not answer.
@@ -47,8 +48,8 @@ def promote(
     if dry_run:
         return _promotion(case, name, "(dry run)", journal.standing(before, name).version, because, waived)
     store = connect(chosen.tracking, root)
-    with usable(store.uri), journal.locked(root) as book:
-        models = Registered(store, name)
+    models = Registered(store, name)
+    with usable(store.uri), journal.locked(root) as book, mutex.held(models):
         standing, taken_over = _settled(book, models, before, expect, because)
         if (
             standing.current
@@ -58,6 +59,7 @@ def promote(
         ):
             return standing.current
         version = _register(models, case)
+        models.set_alias(CANDIDATE, version)
         promotion = _promotion(case, name, version, standing.version, because, waived + taken_over)
         return _switch(book, models, "promote", promotion)
 
@@ -71,8 +73,8 @@ def rollback(root: Path, because: str, expect: str | None = UNCHANGED) -> Promot
     name = registered.name_of(chosen.tracking)
     before = journal.read(root)
     store = connect(chosen.tracking, root)
-    with usable(store.uri), journal.locked(root) as book:
-        models = Registered(store, name)
+    models = Registered(store, name)
+    with usable(store.uri), journal.locked(root) as book, mutex.held(models):
         standing, taken_over = _settled(book, models, before, expect, because)
         target = _before(book.entries, standing)
         if problems := voice.problems(root, target):

@@ -1,48 +1,17 @@
 """Is what is in production really what it claims to come from? Walk the chain backward and hash everything again, offline.
 
-Version -> journal -> selection -> evaluations, samples, checkpoints -> run -> latents, base -> gate -> splits -> ... -> raw
-manifest and audio. Records name the sha256 of what they used; for the data stages dvc.lock does, by md5. The walk stops at
-the first link that does not hold.
+Version -> journal -> selection, and from there the links of chain.py. The walk stops at the first that does not hold.
 """
 
-import hashlib
-import json
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from voicelathe import checkpoints, digest, layout, records, settings
-from voicelathe.data import index
-from voicelathe.errors import RecordError
+from voicelathe import layout
 from voicelathe.records import Promotion
-from voicelathe.registry import gates, journal, promote
-from voicelathe.tracking import files as local
+from voicelathe.registry import chain, gates, journal, promote
 from voicelathe.tracking import glance
-from voicelathe.tracking.files import RunFiles
 from voicelathe.tracking.runs import TAG
-
-LOCK = "dvc.lock"
-
-
-@dataclass(frozen=True)
-class Link:
-    """One use of one file: who used it, what it was then and what it is now."""
-
-    used_by: str
-    path: str
-    expected: str
-    found: str | None  # None: the file is gone
-
-    @property
-    def holds(self) -> bool:
-        return self.found == self.expected
-
-    def __str__(self) -> str:
-        now = "it is gone" if self.found is None else f"it is {self.found} now"
-        return f"{self.path}: {self.used_by} used {self.expected}, but {now}"
 
 
 @dataclass(frozen=True)
@@ -50,26 +19,15 @@ class Walk:
     """How far the chain holds."""
 
     num_links: int
-    broken: Link | None
+    broken: chain.Link | None
 
 
 def verify(what: str, root: Path) -> Walk:
     """`what`: a recipe, or models:/NAME@production. Raises RecordError when a record that names others is unreadable."""
-    return _walk(_from_production(root) if what.startswith("models:/") else recipe_links(what, root))
+    return _walk(_from_production(root) if what.startswith("models:/") else chain.recipe_links(what, root))
 
 
-def recipe_links(recipe: str, root: Path, only: str | None = None) -> Iterator[Link]:
-    """Every link below a recipe's selection. `only`: weights of this checkpoint directory alone, which is faster."""
-    files = local.read(recipe, root)
-    selection = layout.run(recipe, "selection.json").as_posix()
-    yield from (_link(root, path, sha256, selection) for path, sha256 in files.selection.inputs.items())
-    yield from _speech(files)
-    yield from _weights(files, only)
-    yield from _run(files)
-    yield from _data(root)
-
-
-def _walk(links: Iterator[Link]) -> Walk:
+def _walk(links: Iterator[chain.Link]) -> Walk:
     number = 0
     for number, link in enumerate(links, 1):
         if not link.holds:
@@ -77,11 +35,11 @@ def _walk(links: Iterator[Link]) -> Walk:
     return Walk(number, None)
 
 
-def _from_production(root: Path) -> Iterator[Link]:
+def _from_production(root: Path) -> Iterator[chain.Link]:
     """From the alias through the journal to the files; chain of the journal included."""
     status = promote.status(root)
     if status.promotion is None or status.alias is None:
-        yield Link(
+        yield chain.Link(
             "the journal", f"alias production of {status.name}", "a promoted version", str(status.alias)
         )
         return
@@ -89,16 +47,16 @@ def _from_production(root: Path) -> Iterator[Link]:
     yield from _version(root, promotion)
     entry = f"{journal.FILE} (version {promotion.version})"
     for problem in gates.consent_problems(root, promotion.speakers):
-        yield Link(entry, "consent", "valid", problem)
+        yield chain.Link(entry, "consent", "valid", problem)
     consent = layout.CONSENT.as_posix()  # a record may be amended; whether it is valid was just asked
     evidence = {
         path: sha256 for path, sha256 in promotion.inputs.items() if not path.startswith(f"{consent}/")
     }
-    yield from (_link(root, path, sha256, entry) for path, sha256 in evidence.items())
-    yield from recipe_links(promotion.recipe, root)
+    yield from (chain.link(root, path, sha256, entry) for path, sha256 in evidence.items())
+    yield from chain.recipe_links(promotion.recipe, root)
 
 
-def _version(root: Path, promotion: Promotion) -> Iterator[Link]:
+def _version(root: Path, promotion: Promotion) -> Iterator[chain.Link]:
     """Tags of the version in MLflow: an index that anybody may edit, so it is compared and never believed."""
     tags = glance.look(gates.load_params(root).tracking, root).tags.get(promotion.version, {})
     expected = {
@@ -111,158 +69,9 @@ def _version(root: Path, promotion: Promotion) -> Iterator[Link]:
     entries = journal.read(root)
     begun = [one for one in entries if one.event == journal.BEGUN and one.promotion == promotion]
     for key, value in {**expected, **promote.promotion_tag(promotion, begun[-1])}.items():
-        yield Link(
+        yield chain.Link(
             str(journal.FILE),
             f"tag {key} of {promotion.name} version {promotion.version}",
             value,
             tags.get(key),
         )
-
-
-def _speech(files: RunFiles) -> Iterator[Link]:
-    used_by = layout.run(files.run.recipe, "samples.jsonl").as_posix()
-    for shown in files.candidates:
-        for sample in shown.samples:
-            if sample.path is not None and sample.sha256 is not None:
-                yield _link(files.root, sample.path, sample.sha256, used_by)
-
-
-def _weights(files: RunFiles, only: str | None) -> Iterator[Link]:
-    """The manifest of every checkpoint, then every file it lists; files it does not list count as broken, too."""
-    used_by = layout.run(files.run.recipe, "checkpoints.json").as_posix()
-    for one in {shown.checkpoint.path: shown.checkpoint for shown in files.candidates}.values():
-        if one.kind == "base" or only not in (None, one.path):
-            continue
-        manifest = Path(one.path) / checkpoints.MANIFEST
-        link = _link(files.root, manifest.as_posix(), one.sha256, used_by)
-        yield link
-        if link.holds:
-            listed = digest.read_json(files.root / manifest)["files"]
-            expected = {name: entry["sha256"] for name, entry in listed.items()}
-            yield from _tree(
-                files.root, Path(one.path), expected, manifest.as_posix(), {checkpoints.MANIFEST}
-            )
-
-
-def _run(files: RunFiles) -> Iterator[Link]:
-    """What the run was trained on: inputs, identity, encodings, base."""
-    run, root = files.run, files.root
-    used_by = layout.run(run.recipe, "run.json").as_posix()
-    yield Link(
-        used_by, f"{used_by} (identity)", run.run_digest, digest.of_value(records.to_json(run.identity))
-    )
-    yield from (_link(root, path, sha256, used_by) for path, sha256 in run.inputs.items())
-    latents = layout.latents(run.identity.base)
-    entries = index.read(root / latents)
-    yield Link(
-        used_by, f"{latents} (train)", run.identity.latents_digest, index.split_digest(entries, "train")
-    )
-    facts = records.read_one(root / latents / "base.json", records.BaseFacts)
-    base = gates.load_params(root).bases[run.identity.base].path
-    yield Link(used_by, f"{latents}/base.json", run.identity.base_digest, facts.digest)
-    yield Link(
-        f"{latents}/base.json", f"{latents}/base.json (files)", facts.digest, digest.of_value(facts.files)
-    )
-    yield from _tree(root, Path(base), facts.files, f"{latents}/base.json", set())
-
-
-def _data(root: Path) -> Iterator[Link]:
-    """The gate, the splits it passed, what dvc.lock knows of every stage, and the raw manifest with its audio."""
-    if (root / layout.GATE).is_file():
-        passed = records.read_one(root / layout.GATE, records.Passed)
-        yield from (
-            _link(root, path, sha256, layout.GATE.as_posix()) for path, sha256 in passed.inputs.items()
-        )
-    yield from _stages(root)
-    ingest = gates.load_params(root).ingest
-    yield _link(root, ingest.manifest, ingest.sha256, "params.yaml (ingest.sha256)")
-    yield from _audio(root, ingest)
-
-
-def _audio(root: Path, ingest: settings.Ingest) -> Iterator[Link]:
-    """Every source recording, and the list of them against its pin."""
-    listing = root / "data/raw/audio.sha256"
-    lines = listing.read_text(encoding="utf-8", errors="replace").splitlines() if listing.is_file() else []
-    listed = {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
-    yield Link(
-        "params.yaml (ingest.audio_digest)",
-        "data/raw/audio.sha256",
-        ingest.audio_digest,
-        digest.of_value(listed),
-    )
-    for name, sha256 in listed.items():
-        yield _link(root, f"{ingest.audio_root}/{name}", sha256, "data/raw/audio.sha256")
-
-
-def _stages(root: Path) -> Iterator[Link]:
-    """Files that DVC stages read and wrote, by the md5 in dvc.lock; those of the data only, the others have sha256."""
-    seen: set[tuple[str, str]] = set()
-    for name, stage in _lock(root).items():
-        for entry in [*stage.get("deps", []), *stage.get("outs", [])]:
-            path, md5 = entry["path"], entry.get("md5")
-            if (
-                md5 is None
-                or not path.startswith("data/")
-                or (path, md5) in seen
-                or path.startswith("data/bases/")
-            ):
-                continue
-            seen.add((path, md5))
-            yield Link(f"{LOCK} ({name})", path, md5, _md5(root / path))
-
-
-def _lock(root: Path) -> dict[str, Any]:
-    """The stages of dvc.lock with every scalar as text, by libyaml: the round-trip parser of params.yaml takes 0.3 s for it."""
-    import yaml
-
-    path = root / LOCK
-    if not path.is_file():
-        return {}
-    try:
-        stages: dict[str, Any] = yaml.load(path.read_bytes(), Loader=yaml.CBaseLoader)["stages"]
-    except (yaml.YAMLError, KeyError, TypeError) as problem:
-        raise RecordError(f"{LOCK} is not readable ({problem}). Restore it: git checkout {LOCK}") from None
-    return stages
-
-
-def _tree(
-    root: Path, directory: Path, expected: dict[str, str], used_by: str, besides: set[str]
-) -> Iterator[Link]:
-    """Every expected file, hashed on all cores (hashlib lets go of the interpreter), and every file that is there besides."""
-    paths = [(directory / name).as_posix() for name in sorted(expected)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = [pool.submit(_sha256, root / path) for path in paths]
-        for name, path, one in zip(sorted(expected), paths, found, strict=True):
-            yield Link(used_by, path, expected[name], one.result())
-    here = {
-        path.relative_to(root / directory).as_posix()
-        for path in (root / directory).rglob("*")
-        if path.is_file()
-    }
-    for name in sorted(here - set(expected) - besides):
-        yield Link(
-            used_by, (directory / name).as_posix(), "no such file", digest.of_file(root / directory / name)
-        )
-
-
-def _link(root: Path, path: str, sha256: str, used_by: str) -> Link:
-    place = root / path
-    if place.is_dir():
-        return Link(used_by, path, sha256, digest.of_value(digest.of_tree(place)))
-    return Link(used_by, path, sha256, _sha256(place))
-
-
-def _sha256(path: Path) -> str | None:
-    return digest.of_file(path) if path.is_file() else None
-
-
-def _md5(path: Path) -> str | None:
-    """As DVC computes it: of a file's bytes, or of the listing of a directory (dvc_data 3.18, hashfile/tree.py)."""
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "md5").hexdigest()
-    if not path.is_dir():
-        return None
-    inside = sorted((one.relative_to(path).as_posix(), one) for one in path.rglob("*") if one.is_file())
-    entries: list[dict[str, Any]] = [{"md5": _md5(one), "relpath": name} for name, one in inside]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"

@@ -19,7 +19,7 @@ from voicelathe.tracking import candidates, runs
 from voicelathe.tracking.runs import TAG
 from voicelathe.tracking.store import Store, is_absent, mlflow
 
-PRODUCTION, PREVIOUS = "production", "previous"
+PRODUCTION, PREVIOUS, CANDIDATE = "production", "previous", "candidate"
 VOICE = f"{TAG}voice"  # tag of a LoggedModel that can speak: digest of its configuration
 
 

@@ -1,0 +1,101 @@
+"""What the contract tests need to know of a family besides the protocol: a small base, and how upstream itself opens what we write."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tests.factories import audio
+from voicelathe import families, settings
+from voicelathe.families.base import ClipItem
+
+CPU = settings.Machine("cpu", 1)
+SENTENCES = [("The lamp is on.", 1.1), ("It rains.", 0.6), ("Nobody speaks of rain in this town.", 2.03)]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One family with a small base of it."""
+
+    name: str
+    base: Path
+    open_full: Callable[
+        [Path, Any], Any
+    ]  # (directory, what `family.load` gave) -> the same with upstream's model in it
+    open_adapter: Callable[[Path, Any], Any]
+
+    @property
+    def family(self) -> Any:
+        return families.find(self.name)
+
+    @property
+    def facts(self) -> Any:
+        return self.family.describe(self.base, "Apache-2.0", False)
+
+    def load(self, parts: str = "core") -> Any:
+        return self.family.load(self.base, self.facts, CPU, parts)
+
+    def samples(self) -> list[Any]:
+        rate = self.facts.encode_rate_hz
+        return [audio.speech(seconds, number, rate) for number, (_, seconds) in enumerate(SENTENCES)]
+
+    def items(self) -> list[ClipItem]:
+        return _items(self)
+
+
+@cache
+def _items(lab: Lab) -> list[ClipItem]:
+    encoded = lab.family.encode(lab.load("encoder"), lab.samples())
+    return [
+        ClipItem(f"clip{number}", SENTENCES[number][0], "en", "awb" if number else "Bea", tensors)
+        for number, tensors in enumerate(encoded)
+    ]
+
+
+def voxcpm(name: str, base: Path) -> Lab:
+    family: Any = families.find(name)
+
+    def full(directory: Path, ours: Any) -> Any:
+        module = import_module(f"voxcpm.model.{family.format.module}")
+        model = getattr(module, family.format.model).from_local(
+            str(directory), optimize=False, training=True, device="cpu"
+        )
+        return replace(ours, core=model)
+
+    def adapter(directory: Path, ours: Any) -> Any:
+        import json
+
+        module = import_module(f"voxcpm.model.{family.format.module}")
+        config = module.LoRAConfig(**json.loads((directory / "lora_config.json").read_text())["lora_config"])
+        model = getattr(module, family.format.model).from_local(
+            str(base), optimize=False, training=True, device="cpu", lora_config=config
+        )
+        loaded, skipped = model.load_lora_weights(str(directory), device="cpu")
+        assert not skipped and len(loaded) == sum("lora_" in name for name, _ in model.named_parameters())
+        return replace(ours, core=model)
+
+    return Lab(name, base, full, adapter)
+
+
+def qwen3_tts(base: Path) -> Lab:
+    def opened(directory: Path) -> Any:
+        import torch
+        from qwen_tts import Qwen3TTSModel
+
+        return Qwen3TTSModel.from_pretrained(str(directory), dtype=torch.float32, attn_implementation="sdpa")
+
+    def full(directory: Path, ours: Any) -> Any:
+        tts = opened(directory)
+        return replace(ours, core=tts.model, tts=tts)
+
+    def adapter(directory: Path, ours: Any) -> Any:
+        from peft import PeftModel
+
+        tts = opened(base)
+        return replace(
+            ours, core=PeftModel.from_pretrained(tts.model, str(directory)).base_model.model, tts=tts
+        )
+
+    return Lab("qwen3_tts", base, full, adapter)

@@ -1,0 +1,265 @@
+"""What every family must keep, one test for all of them. A family is added with a lab; nothing else here knows its name."""
+
+import ast
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.factories import training
+from tests.families import labs
+from tests.families.labs import Lab
+from voicelathe import checkpoints, families, params, records, settings
+from voicelathe.data import latents
+from voicelathe.errors import ParamsError
+from voicelathe.train import adapters, loop
+
+ROOT = Path(__file__).parents[2]
+SRC = ROOT / "src" / "voicelathe"
+EMBEDDED = ROOT / "data" / "bases" / "voxcpm2-mini"
+
+
+@pytest.fixture(scope="session", params=sorted(families.TABLE))
+def lab(request: pytest.FixtureRequest) -> Lab:
+    made = {
+        "voxcpm2": lambda: labs.voxcpm("voxcpm2", EMBEDDED),
+        "voxcpm15": lambda: labs.voxcpm("voxcpm15", request.getfixturevalue("voxcpm15_dir")),
+        "qwen3_tts": lambda: labs.qwen3_tts(request.getfixturevalue("qwen_dir")),
+    }
+    found: Lab = made[request.param]()
+    return found
+
+
+def lora(lab: Lab) -> settings.Lora:
+    return settings.Lora(rank=4, alpha=8.0, dropout=0.0, scope=sorted(lab.family.spec.scopes))
+
+
+def adapted(lab: Lab, parts: str = "core") -> Any:
+    """Loaded with an adapter that does something."""
+    loaded = lab.load(parts)
+    lab.family.prepare(loaded, lab.items())
+    adapters.inject(loaded.core, lora(lab), lab.family.adapter_targets(loaded, lora(lab).scope), seed=1)
+    with torch.no_grad():
+        for name, parameter in loaded.core.named_parameters():
+            if "lora_B" in name:
+                generator = torch.Generator().manual_seed(len(name))
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    loaded.core.eval()
+    return loaded
+
+
+@torch.no_grad()
+def losses(lab: Lab, loaded: Any, items: list[Any], keys: list[int] | None = None) -> dict[str, list[float]]:
+    batch = lab.family.collate(loaded, items)
+    noise = lab.family.draw(loaded, batch, keys or list(range(len(items))), (0, 1))
+    return {name: values.tolist() for name, values in lab.family.losses(loaded, batch, noise).items()}
+
+
+def near(found: dict[str, list[float]], wanted: dict[str, list[float]], abs_: float = 1e-5) -> bool:
+    return all(found[name] == pytest.approx(wanted[name], abs=abs_) for name in wanted)
+
+
+def test_a_base_is_recognised_described_and_named_as_in_the_table(lab: Lab) -> None:
+    import json
+
+    config = json.loads((lab.base / "config.json").read_text())
+    assert families.recognise(config) == lab.name == lab.family.spec.id == lab.facts.family
+    assert [name for name in families.TABLE if families.find(name).recognises(config)] == [lab.name]
+    assert 0 < lab.facts.min_clip_s < lab.facts.max_clip_s and lab.facts.num_parameters > 0
+
+
+def test_encoding_is_deterministic_and_a_neighbour_changes_at_most_the_last_digits(lab: Lab) -> None:
+    loaded, samples = lab.load("encoder"), lab.samples()
+    assert loaded.core is None, "encoding must not load the language model"
+    together = list(lab.family.encode(loaded, samples))
+    for one, found in zip(samples, together, strict=True):
+        (alone,), (again,) = (list(lab.family.encode(loaded, [one])) for _ in range(2))
+        assert set(alone) == set(found)
+        for name, tensor in alone.items():
+            assert torch.equal(tensor, again[name]) and len(tensor) >= 1 and tensor.is_contiguous()
+            assert torch.allclose(tensor.double(), found[name].double(), atol=1e-5)
+        positions = max(len(tensor) for tensor in found.values())
+        assert positions == pytest.approx(
+            len(one) / lab.facts.encode_rate_hz * lab.facts.positions_per_s, abs=1
+        )
+
+
+def test_every_clip_has_every_loss_and_the_same_alone_as_packed(lab: Lab) -> None:
+    loaded, items = lab.load(), lab.items()
+    lab.family.prepare(loaded, items)
+    loaded.core.eval()
+    together = losses(lab, loaded, items)
+    assert set(together) == set(lab.family.spec.loss_weights)
+    assert lab.family.spec.stop_loss in together
+    for number, item in enumerate(items):
+        alone = losses(lab, loaded, [item], [number])
+        assert near(alone, {name: [values[number]] for name, values in together.items()})
+
+
+def test_frozen_noise_repeats_exactly_whatever_the_global_state(lab: Lab) -> None:
+    loaded, items = lab.load(), lab.items()
+    lab.family.prepare(loaded, items)
+    loaded.core.eval()
+    torch.manual_seed(1)
+    first = losses(lab, loaded, items)
+    torch.manual_seed(2)
+    assert losses(lab, loaded, items) == first
+
+
+def test_strength_zero_is_exactly_the_base_and_one_is_not(lab: Lab) -> None:
+    plain, loaded = lab.load(), adapted(lab)
+    lab.family.prepare(plain, lab.items())
+    plain.core.eval()
+    base = losses(lab, plain, lab.items())
+    assert losses(lab, loaded, lab.items()) != base
+    adapters.set_scale(loaded.core, 0.0)
+    assert losses(lab, loaded, lab.items()) == base
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_what_moves_is_what_the_mode_says_and_every_part_has_a_name(lab: Lab, mode: str) -> None:
+    loaded = adapted(lab) if mode == "lora" else lab.load()
+    plan = lab.family.trainable(loaded, mode)
+    moving = {name for name, p in loaded.core.named_parameters() if p.requires_grad}
+    assert moving == set(plan.trainable) and moving
+    assert sorted(name for names in plan.parts.values() for name in names) == sorted(moving)
+    assert all(("lora_" in name) == (mode == "lora") for name in moving)
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_a_checkpoint_is_opened_by_upstream_with_the_same_losses_and_comes_back(
+    lab: Lab, mode: str, tmp_path: Path
+) -> None:
+    loaded = adapted(lab) if mode == "lora" else lab.load()
+    if mode == "full":
+        lab.family.prepare(loaded, lab.items())
+        with torch.no_grad():
+            for parameter in loaded.core.parameters():  # what a bf16 file can hold
+                parameter.copy_((parameter * 1.01).to(torch.bfloat16))
+    loaded.core.eval()
+    draft = checkpoints.Draft(tmp_path / "step_0000001")
+    train = replace(training.train_settings(mode), lora=lora(lab) if mode == "lora" else None)
+    loop.write_weights(draft, lab.family, loaded, train, lab.base)
+    out = draft.commit({"step": 1})
+    expected = losses(lab, loaded, lab.items())
+    official = (lab.open_full if mode == "full" else lab.open_adapter)(out, loaded)
+    official.core.eval()
+    assert near(losses(lab, official, lab.items()), expected)
+
+    again = adapted(lab) if mode == "lora" else lab.load()
+    lab.family.recall(again, out)
+    if mode == "lora":
+        adapters.load(again.core, lab.family.load_adapter(out))
+    else:
+        lab.family.load_full(again, out)
+    again.core.eval()
+    assert near(losses(lab, again, lab.items()), expected, 1e-5 if mode == "lora" else 1e-3)
+
+
+def test_speech_is_capped_and_repeats_with_its_seed(lab: Lab) -> None:
+    loaded = lab.load("all")
+    lab.family.prepare(loaded, lab.items())
+
+    def say(seed: int) -> Any:
+        return lab.family.synthesize(loaded, "The lamp is on.", "en", seed, 0.64)
+
+    first = say(3)
+    assert first.rate_hz == lab.facts.speak_rate_hz and first.samples.dtype == np.float32
+    assert 0 < len(first.samples) <= 0.64 * first.rate_hz * 1.01
+    assert np.array_equal(first.samples, say(3).samples)
+    assert not np.array_equal(first.samples, say(4).samples)
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_a_few_steps_of_the_common_loop_lower_the_loss(lab: Lab, mode: str, tmp_path: Path) -> None:
+    job = _job(lab, tmp_path, mode)
+    said: list[str] = []
+    loop.run(job, lambda kind, values: said.append(kind))
+    steps = records.read(tmp_path / "run" / "steps.jsonl", records.StepRecord)
+    assert steps[-1].total < steps[0].total
+    assert set(steps[0].losses) == set(lab.family.spec.loss_weights)
+    for step in (3, 6):
+        checkpoints.verify(tmp_path / "run" / f"step_{step:07d}")
+
+
+def _job(lab: Lab, root: Path, mode: str) -> Any:
+    """A corpus of the lab's clips, encoded, and a run on it."""
+    clips, cached = [], {}
+    for number, item in enumerate(lab.items()):
+        clip = replace(training.clip(number), text=item.text, speaker_id=item.speaker_id)
+        cached[clip.clip_id] = root / "cache" / f"{clip.clip_id}.safetensors"
+        latents.store(cached[clip.clip_id], item.tensors)
+        clips.append(clip)
+    records.write(root / "train.jsonl", clips)
+    latents.bundle({"train": clips}, cached, root / "latents")
+    train = replace(
+        training.train_settings(mode, steps=6, every=3),
+        clips_per_step=3,
+        clips_per_pass=3,
+        learning_rate=0.02 if mode == "lora" else 0.002,
+        activation_checkpointing="all",
+        lora=lora(lab) if mode == "lora" else None,
+    )
+    job = training.train_job(root, root / "run", train)
+    return replace(
+        job, target=replace(job.target, family=lab.name, base=str(lab.base), base_digest=lab.facts.digest)
+    )
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+def own_files(name: str) -> set[Path]:
+    """A family's module and what stands beside it under the same first word."""
+    stem = families.TABLE[name].rpartition(".")[2]
+    return set((SRC / "families").glob(f"{re.split(r'[0-9_]', stem)[0]}*.py"))
+
+
+def mentions(text: str, name: str) -> bool:
+    """Whether code (not a comment or docstring) names a family: as text of its own, or a module of it."""
+    tree = ast.parse(text)
+    modules = families.TABLE[name].rpartition(".")[2]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value in (name, families.TABLE[name]):
+            return True
+        if isinstance(node, ast.ImportFrom | ast.Import) and any(
+            part.split(".")[-1].startswith(modules) for part in [alias.name for alias in node.names]
+        ):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("name", sorted(families.TABLE))
+def test_a_family_touches_its_own_files_and_one_line_of_the_table(name: str) -> None:
+    own = own_files(name)
+    assert own
+    elsewhere = [path for path in SRC.rglob("*.py") if path not in own and mentions(path.read_text(), name)]
+    assert elsewhere == [SRC / "families" / "__init__.py"]
+    table = (SRC / "families" / "__init__.py").read_text().splitlines()
+    assert len([line for line in table if f'"{name}"' in line]) == 1
+
+
+def test_a_family_named_elsewhere_would_be_seen() -> None:
+    assert mentions('if family == "voxcpm2":\n    pass\n', "voxcpm2")
+    assert mentions("from voicelathe.families import qwen3_tts_packed\n", "qwen3_tts")
+    assert not mentions('"""Not only voxcpm2."""\nx = 1  # "voxcpm2"\n', "voxcpm2")
+
+
+def test_what_a_recipe_asks_of_a_family_is_checked_before_anything_runs() -> None:
+    tree = params.read_yaml(ROOT / "params.yaml")
+    recipe = tree["recipes"]["mini-lora"]
+    recipe["train"]["lora"]["scope"] = ["talker"]
+    recipe["select"]["loss_weights"] = {"codec0": 1.0}
+    with pytest.raises(ParamsError) as problem:
+        params.check(tree, "params.yaml")
+    assert "recipes.mini-lora.train.lora.scope = 'talker': voxcpm2 has dit, lm, proj" in str(problem.value)
+    assert "select.loss_weights = ['codec0']: voxcpm2 has the losses diff, stop" in str(problem.value)
+    tree["bases"]["voxcpm2-mini"]["family"] = "tacotron"
+    with pytest.raises(
+        ParamsError, match="family = 'tacotron': no such family; there are qwen3_tts, voxcpm15, voxcpm2"
+    ):
+        params.check(tree, "params.yaml")
