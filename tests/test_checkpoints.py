@@ -1,13 +1,16 @@
 """Committed directories: whole and verifiable, or absent; what is broken is set aside, never deleted, never loaded."""
 
+import errno
+import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from voicelathe import checkpoints
+from voicelathe import checkpoints, digest
 from voicelathe.errors import CheckpointError, DiskFull
 
 Usage = namedtuple("Usage", "total used free")
@@ -92,6 +95,62 @@ def test_a_full_disk_is_refused_before_the_first_byte_and_the_previous_checkpoin
     with pytest.raises(DiskFull, match="The previous checkpoint is intact"):
         commit(tmp_path, "step_0000002")
     checkpoints.verify(previous)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_0000001"]
+
+
+def test_a_tensor_file_is_the_same_bytes_as_the_library_s(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    draw = torch.Generator().manual_seed(0)
+    tensors = {
+        f"{name}.{dtype}".removeprefix("torch."): (torch.rand((3, 5), generator=draw) * 100).to(dtype)
+        for name in ("b", "a", "layers.10.w", "layers.9.w")
+        for dtype in (
+            torch.uint8, torch.int8, torch.int16, torch.bfloat16, torch.float16, torch.int32, torch.float32, torch.int64, torch.bool,
+        )
+    }  # fmt: skip
+    tensors |= {"scalar": torch.tensor(7), "empty": torch.zeros(0, 4), "one": torch.ones(1)}
+    for chosen in (tensors, {"w": torch.arange(6).view(2, 3).T}):
+        library = tmp_path / "library.safetensors"
+        save_file({name: t.contiguous() for name, t in chosen.items()}, library, metadata={"format": "pt"})
+        draft = checkpoints.Draft(tmp_path / "step_0000001")
+        draft.tensors("ours.safetensors", chosen)
+        assert (draft.directory / "ours.safetensors").read_bytes() == library.read_bytes()
+        assert draft.files["ours.safetensors"]["sha256"] == digest.of_file(library)
+
+
+def test_a_file_larger_than_a_block_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "BLOCK_BYTES", 7)
+    directory = commit(tmp_path)
+    checkpoints.verify(directory)
+    assert torch.equal(load_file(directory / "weights.safetensors")["w"], torch.full((8, 8), 1.0))
+
+
+@pytest.mark.parametrize("nth", range(1, 9))
+def test_a_disk_that_fills_up_at_any_write_keeps_the_previous_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    """Every write and fsync of a commit, in turn, finds no room; eight of them, and a ninth that would be one too many."""
+    previous = commit(tmp_path)
+    calls = 0
+
+    def full(*arguments: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == nth:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    fsync, blocks = os.fsync, checkpoints._blocks
+    monkeypatch.setattr(checkpoints, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(checkpoints, "_blocks", lambda t: (b for b in blocks(t) if full() is None))
+    monkeypatch.setattr(os, "fsync", lambda handle: (full(), fsync(handle)))
+    with pytest.raises((DiskFull, OSError)) as problem:
+        commit(tmp_path, "step_0000002")
+    assert isinstance(problem.value, DiskFull) or problem.value.errno == errno.ENOSPC
+    monkeypatch.undo()
+    checkpoints.verify(previous)
+    assert checkpoints.newest_verified(tmp_path, "step_") == previous
+    checkpoints.sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step_0000001"]
 
 

@@ -5,9 +5,12 @@ the directory, rename it to its final name, fsync the parent. The rename is the 
 Only safetensors and JSON are written; nothing is ever pickled.
 """
 
+import errno
+import hashlib
+import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,11 @@ from voicelathe.errors import CheckpointError, DiskFull
 MANIFEST = "MANIFEST.json"
 TEMPORARY = ".tmp-"
 RESERVE_BYTES = 64 << 20  # left free for journals and logs
+BLOCK_BYTES = 8 << 20
+DTYPES = {  # torch's name -> safetensors' name, in the order in which safetensors sorts tensors
+    "int64": "I64", "float32": "F32", "int32": "I32", "bfloat16": "BF16", "float16": "F16", "int16": "I16", "int8": "I8",
+    "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
 
 
 @dataclass
@@ -33,9 +41,11 @@ class Draft:
         self.directory.mkdir(parents=True)
 
     def tensors(self, name: str, tensors: Mapping[str, Any]) -> None:
-        """A safetensors file. Raises DiskFull before the first byte when it would not fit."""
-        from safetensors.torch import save_file
+        """A safetensors file, the same bytes as the library's `save_file`.
 
+        Written block by block and hashed on the way: the library holds the interpreter until the last byte is written, and a
+        training loop beside it would stand still. Raises DiskFull before the first byte when it would not fit, or when it did not.
+        """
         need = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         free = shutil.disk_usage(self.directory).free
         if free < need * 1.1 + RESERVE_BYTES:
@@ -44,8 +54,24 @@ class Draft:
                 f"{self.final}: {name} needs {need:,} bytes and {free:,} are free. The previous checkpoint is intact. "
                 "Free space, then run the same command again: training goes on from there."
             )
-        save_file(dict(tensors), self.directory / name, metadata={"format": "pt"})
-        self._seal(name)
+        sha, size = hashlib.sha256(), 0
+        try:
+            with (self.directory / name).open("xb") as file:
+                for block in _blocks(tensors):
+                    file.write(block)
+                    sha.update(block)
+                    size += len(block)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as problem:
+            self.discard()
+            if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise DiskFull(
+                f"{self.final}: the disk was full after {size:,} bytes of {name}. The previous checkpoint is intact. "
+                "Free space, then run the same command again: training goes on from there."
+            ) from problem
+        self.files[name] = {"sha256": sha.hexdigest(), "bytes": size}
 
     def json(self, name: str, value: object) -> None:
         digest.write_json(self.directory / name, value)
@@ -63,7 +89,8 @@ class Draft:
     def commit(self, about: Mapping[str, Any]) -> Path:
         """Make the directory real. An equal one that is already there stays; a different one is moved to quarantine."""
         digest.write_json(self.directory / MANIFEST, {**about, "files": self.files})
-        digest.sync_directory(self.directory)
+        for below in sorted({(self.directory / name).parent for name in self.files} | {self.directory}):
+            digest.sync_directory(below)
         if self.final.exists():
             if (self.final / MANIFEST).is_file() and identity(self.final) == identity(self.directory):
                 self.discard()
@@ -81,6 +108,28 @@ class Draft:
         with path.open("rb") as file:
             os.fsync(file.fileno())
         self.files[name] = {"sha256": digest.of_file(path), "bytes": path.stat().st_size}
+
+
+def _blocks(tensors: Mapping[str, Any]) -> "Iterator[memoryview | bytes]":
+    """The bytes of a safetensors file (huggingface/safetensors, README: header length, JSON header, data), never copied as a whole."""
+    import torch
+
+    names = sorted(tensors, key=lambda name: (list(DTYPES).index(str(tensors[name].dtype)[6:]), name))
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name in names:
+        tensor, start = tensors[name], end
+        end += tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": DTYPES[str(tensor.dtype)[6:]], "shape": list(tensor.shape), "data_offsets": [start, end]
+        }  # fmt: skip
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for name in names:
+        flat = tensors[name].detach().contiguous().view(-1).view(torch.uint8).numpy()
+        for start in range(0, len(flat), BLOCK_BYTES):
+            yield memoryview(flat[start : start + BLOCK_BYTES])
 
 
 def identity(directory: Path) -> str:

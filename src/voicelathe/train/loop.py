@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from voicelathe import checkpoints, families, jobs, records, rng, settings
+from voicelathe import families, jobs, records, rng
 from voicelathe.data import latents
 from voicelathe.errors import WorkerError
 from voicelathe.families.base import ClipItem, Family, TrainPlan
-from voicelathe.train import adapters, batches, memory, precision, probe, resume, signs
+from voicelathe.train import adapters, batches, memory, precision, probe, resume, saving, signs
 
 Emit = Callable[[str, dict[str, Any]], None]
 STOPPED = 143  # exit code after SIGTERM, as a shell reports it
@@ -57,7 +57,22 @@ def run(job: jobs.TrainJob, emit: Emit) -> dict[str, Any]:
     journal.truncate(done)
     trainer.watch = signs.Watch(journal.read())
     trainer.loaded.core.train()
-    for step in range(done + 1, job.train.steps + 1):
+    saver = saving.Saver(job, trainer.family, trainer.loaded, trainer.plan.trainable, trainer.optimizer, emit)
+    try:
+        _steps(trainer, journal, saver, done + 1, stop)
+    finally:
+        saver.wait()
+    total = sum(parameter.numel() for parameter in trainer.loaded.core.parameters())
+    return {
+        "num_parameters": total,
+        "num_trainable": sum(p.numel() for p in trainer.plan.trainable.values()),
+        "num_train_clips": len(trainer.clips),
+    }
+
+
+def _steps(trainer: Trainer, journal: resume.Journal, saver: saving.Saver, first: int, stop: "_Flag") -> None:
+    job, emit = trainer.job, trainer.emit
+    for step in range(first, job.train.steps + 1):
         began = time.monotonic()
         record = _step(trainer, step)
         seconds = time.monotonic() - began
@@ -65,18 +80,12 @@ def run(job: jobs.TrainJob, emit: Emit) -> dict[str, Any]:
             record, records.StepTiming(step, round(seconds, 4), round(len(record.clip_ids) / seconds, 3))
         )
         emit(jobs.PROGRESS, {"done": step, "total": job.train.steps, "unit": "steps"})
-        if step % job.train.checkpoint_every == 0 or step == job.train.steps:
-            _save(trainer, step)
-        elif stop.is_set():
-            resume.save(trainer.directory, step, trainer.plan.trainable, trainer.optimizer)
+        numbered = step % job.train.checkpoint_every == 0 or step == job.train.steps
+        if numbered or stop.is_set():
+            emit(jobs.PHASE, {"name": "checkpoint", "step": step, "micro": 0})
+            saver.save(step, numbered)
         if stop.is_set():
             raise SystemExit(STOPPED)
-    total = sum(parameter.numel() for parameter in trainer.loaded.core.parameters())
-    return {
-        "num_parameters": total,
-        "num_trainable": sum(p.numel() for p in trainer.plan.trainable.values()),
-        "num_train_clips": len(trainer.clips),
-    }
 
 
 def _prepare(job: jobs.TrainJob, emit: Emit) -> Trainer:
@@ -202,32 +211,6 @@ def _update(trainer: Trainer, clip_ids: list[str], step: int) -> tuple[float, di
     else:
         trainer.released.clear()
     return norm, parts
-
-
-def _save(trainer: Trainer, step: int) -> None:
-    """The numbered checkpoint first, then the state to resume from: a kill in between repeats steps, never loses weights."""
-    trainer.emit(jobs.PHASE, {"name": "checkpoint", "step": step, "micro": 0})
-    draft = checkpoints.Draft(trainer.directory / f"step_{step:07d}")
-    write_weights(draft, trainer.family, trainer.loaded, trainer.job.train, Path(trainer.job.target.base))
-    draft.commit({"step": step, "kind": trainer.job.train.mode, "run_digest": trainer.job.run_digest})
-    resume.save(trainer.directory, step, trainer.plan.trainable, trainer.optimizer)
-
-
-def write_weights(
-    draft: checkpoints.Draft, family: Family, loaded: Any, train: settings.Train, base: Path
-) -> None:
-    """Weights alone, in upstream's format: the adapter, or a whole directory whose unchanged files are links to the base."""
-    if train.lora is not None:
-        files = family.save_adapter(loaded, adapters.tensors(loaded.core), train.lora)
-    else:
-        files = family.full_files(loaded, torch.bfloat16)
-    for name, value in files.items():
-        (draft.tensors if name.endswith(".safetensors") else draft.json)(name, value)
-    if train.lora is not None:
-        return
-    for path in sorted(base.rglob("*")):
-        if path.is_file() and (name := path.relative_to(base).as_posix()) not in files:
-            draft.link(name, path)
 
 
 class _Flag:

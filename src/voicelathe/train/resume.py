@@ -4,6 +4,7 @@ The order of clips, all noise, dropout and the learning rate come from (seed, cl
 """
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from voicelathe import checkpoints, digest, records
 from voicelathe.errors import CheckpointError
 from voicelathe.train import memory
 
-PREFIX = "state_"
+PREFIX, PARAMETERS, OPTIMIZER = "state_", "parameters.safetensors", "optimizer.safetensors"
 
 
 @dataclass(frozen=True)
@@ -57,20 +58,15 @@ def digest_step(line: bytes) -> int:
     return int(json.loads(line)["step"])
 
 
-def save(
-    root: Path, step: int, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
-) -> None:
-    """Commit the state of a step, then remove the older ones: one state is kept."""
-    draft = checkpoints.Draft(root / f"{PREFIX}{step:07d}")
-    draft.tensors(
-        "parameters.safetensors", {name: p.detach().to("cpu").contiguous() for name, p in parameters.items()}
-    )
-    draft.tensors("optimizer.safetensors", memory.state(optimizer, parameters))
-    kept = draft.commit({"step": step})
-    for old in root.glob(f"{PREFIX}*"):
-        if old != kept:
-            import shutil
+def place(root: Path, step: int) -> Path:
+    """The directory of a step's state: PARAMETERS and OPTIMIZER."""
+    return root / f"{PREFIX}{step:07d}"
 
+
+def forget_others(kept: Path) -> None:
+    """Remove the states beside this one: one state is kept."""
+    for old in kept.parent.glob(f"{PREFIX}*"):
+        if old != kept:
             shutil.rmtree(old)
 
 
@@ -90,7 +86,7 @@ def restore(root: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch
                 "Restore it, or set the run aside and start over: voicelathe retrain RECIPE"
             )
         return 0
-    stored = load_file(directory / "parameters.safetensors")
+    stored = load_file(directory / PARAMETERS)
     if set(stored) != set(parameters):
         raise CheckpointError(
             f"{directory} is of other parameters than this recipe trains. Set the run aside: voicelathe retrain RECIPE"
@@ -98,7 +94,7 @@ def restore(root: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(stored[name])
-    memory.restore(optimizer, parameters, load_file(directory / "optimizer.safetensors"))
+    memory.restore(optimizer, parameters, load_file(directory / OPTIMIZER))
     return int(directory.name.removeprefix(PREFIX))
 
 
