@@ -140,14 +140,12 @@ def exported(qwen_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A full checkpoint of an untrained model whose speaker was called Bea: a directory as the training loop writes it."""
     from tests.factories.training import train_settings
     from tests.families.conftest import CPU
-    from voicelathe import checkpoints
-    from voicelathe.train import loop
+    from voicelathe.train import saving
 
     loaded = FAMILY.load(qwen_dir, FAMILY.describe(qwen_dir, "", False), CPU, "core")
     FAMILY.prepare(loaded, [upstream.clip(1, 9, "The lamp is on.", speaker="Bea")])
-    draft = checkpoints.Draft(tmp_path_factory.mktemp("full") / "step_0000001")
-    loop.write_weights(draft, FAMILY, loaded, train_settings("full"), qwen_dir)
-    return draft.commit({"step": 1})
+    contents = saving.weights(FAMILY, loaded, train_settings("full"), qwen_dir)
+    return saving.put(tmp_path_factory.mktemp("full") / "step_0000001", contents, {"step": 1})
 
 
 def speak(directory: Path, speaker: str) -> Tensor:

@@ -15,10 +15,10 @@ import torch
 from tests.factories import audio, qwen_base
 from tests.factories.training import train_settings
 from tests.families import upstream_qwen3_tts as upstream
-from voicelathe import checkpoints, families, settings
+from voicelathe import families, settings
 from voicelathe.errors import BaseModelError, FamilyUnavailable, ManifestError, RecordError, RequestError
 from voicelathe.families import bases, qwen3_tts_files
-from voicelathe.train import adapters, loop
+from voicelathe.train import adapters, saving
 
 FAMILY = families.find("qwen3_tts")
 LORA = settings.Lora(rank=4, alpha=8.0, dropout=0.0, scope=["talker"])
@@ -74,10 +74,8 @@ def test_a_checkpoint_opens_in_upstream_s_loader_and_scores_the_same_losses(
                 parameter += 0.01
     if mode == "full":
         loaded.core.to(torch.bfloat16).float()  # what the file will hold
-    draft = checkpoints.Draft(tmp_path / "step_0000001")
     train = replace(train_settings(mode), lora=LORA if mode == "lora" else None)
-    loop.write_weights(draft, FAMILY, loaded, train, qwen_dir)
-    out = draft.commit({"step": 1})
+    out = saving.put(tmp_path / "step_0000001", saving.weights(FAMILY, loaded, train, qwen_dir), {"step": 1})
     opened = Qwen3TTSModel.from_pretrained(
         str(qwen_dir if mode == "lora" else out), dtype=torch.float32, attn_implementation="sdpa"
     )

@@ -25,16 +25,18 @@ def test_what_is_written_while_training_goes_on_is_the_state_of_its_own_step(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, weights: str
 ) -> None:
     train = training.train_settings(mode, steps=3, every=1, optimizer="adamw8bit", weights=weights)
-    with monkeypatch.context() as patch:
-        patch.setattr(saving, "HOST_SHARE", 0.0)
-        loop.run(training.train_job(corpus, tmp_path / "waiting", train), quiet)
-    stepped, put, order = threading.Event(), saving.put, []
+    put, stepped, written = saving.put, threading.Event(), []
+
+    def noted(final: Path, contents: Any, about: Any) -> Path:
+        """Commit, and note who did it, what it is and which bytes; states are removed later."""
+        kept = put(final, contents, about)
+        written.append((threading.current_thread().name, final.name, checkpoints.identity(kept)))
+        return kept
 
     def late(final: Path, contents: Any, about: Any) -> Path:
-        order.append((threading.current_thread().name, final.name))
         if final.name.startswith("step_") and about["step"] < 3:
             assert stepped.wait(60), "the next step never came while this one was being written"
-        return put(final, contents, about)
+        return noted(final, contents, about)
 
     def listen(kind: str, values: dict[str, Any]) -> None:
         if kind == jobs.PHASE and values["name"] == "checkpoint":
@@ -42,13 +44,20 @@ def test_what_is_written_while_training_goes_on_is_the_state_of_its_own_step(
         if kind == jobs.PROGRESS:
             stepped.set()
 
+    with monkeypatch.context() as patch:
+        patch.setattr(saving, "HOST_SHARE", 0.0)
+        patch.setattr(saving, "put", noted)
+        loop.run(training.train_job(corpus, tmp_path / "waiting", train), quiet)
+    waiting, written = written, []
     monkeypatch.setattr(saving, "put", late)
     loop.run(training.train_job(corpus, tmp_path / "beside", train), listen)
-    assert final_state(tmp_path / "beside") == final_state(tmp_path / "waiting")
-    assert {name for name, _ in order} == {saving.THREAD}
-    assert [name for _, name in order] == [
+    assert [entry[1:] for entry in written] == [entry[1:] for entry in waiting]
+    assert [name for _, name, _ in written] == [
         f"{kind}_{step:07d}" for step in (1, 2, 3) for kind in ("step", "state")
     ]
+    assert {thread for thread, _, _ in written} == {saving.THREAD}
+    assert {thread for thread, _, _ in waiting} == {threading.current_thread().name}
+    assert final_state(tmp_path / "beside") == final_state(tmp_path / "waiting")
 
 
 def test_exact_bf16_weights_are_stored_once_for_checkpoint_and_resume(corpus: Path, tmp_path: Path) -> None:
