@@ -35,7 +35,7 @@ CLIPS = [
     (21, 26),
 ]  # text tokens, audio positions
 LORA = settings.Lora(rank=32, alpha=32.0, dropout=0.0, scope=["lm", "dit"])
-TEXT_IDS, FRAMES, WIDTH, SAMPLES = 400, 4, 32, 2560
+TEXT_IDS, FRAMES, WIDTH = 400, 4, 32
 
 
 def overrides() -> dict[str, Any]:
@@ -69,11 +69,21 @@ def main(mode: str) -> None:
         print(measure(loaded.core, codec, list(plan.trainable.values()), mode))
 
 
-def measure(model: Any, codec: Any, parameters: list[torch.nn.Parameter], mode: str) -> str:
+def measure(
+    model: Any,
+    codec: Any,
+    parameters: list[torch.nn.Parameter],
+    mode: str,
+    rate_hz: int = 16000,
+    repeats: int = table.REPEATS,
+) -> str:
+    """One table. A position is 0.16 s of audio in every VoxCPM."""
     generator = torch.Generator().manual_seed(0)
     texts = [torch.randint(105, TEXT_IDS, (text,), generator=generator) for text, _ in CLIPS]
     latents = [torch.randn((audio, FRAMES, WIDTH), generator=generator) for _, audio in CLIPS]
-    audio = [torch.randn((1, 1, length * SAMPLES), generator=generator) * 0.1 for _, length in CLIPS]
+    audio = [
+        torch.randn((1, 1, length * round(0.16 * rate_hz)), generator=generator) * 0.1 for _, length in CLIPS
+    ]
     optimizer = torch.optim.AdamW(parameters, lr=1e-5)
 
     def update() -> None:
@@ -83,7 +93,7 @@ def measure(model: Any, codec: Any, parameters: list[torch.nn.Parameter], mode: 
 
     def theirs(encode: bool) -> None:
         for text, latent, samples in zip(texts, latents, audio, strict=True):
-            found = encoded(codec, samples) if encode else latent
+            found = encoded(codec, samples, rate_hz) if encode else latent
             difference, stop = upstream.losses(model, upstream.sequence(text, found, None), 0)
             ((difference + stop) / len(texts)).backward()
         update()
@@ -106,14 +116,14 @@ def measure(model: Any, codec: Any, parameters: list[torch.nn.Parameter], mode: 
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     return table.rows(
         f"{mode}, {millions:.1f} M parameters",
-        table.interleaved(cases),
+        table.interleaved(cases, repeats),
         "upstream, audio encoded in the loop",
     )
 
 
 @torch.inference_mode()
-def encoded(codec: Any, samples: Tensor) -> Tensor:
-    latent: Tensor = codec.encode(samples, 16000)[0].T.reshape(-1, FRAMES, WIDTH)
+def encoded(codec: Any, samples: Tensor, rate_hz: int) -> Tensor:
+    latent: Tensor = codec.encode(samples, rate_hz)[0].T.reshape(-1, FRAMES, WIDTH)
     return latent.clone()
 
 

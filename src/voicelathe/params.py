@@ -123,7 +123,7 @@ def _contradictions(params: settings.Params) -> Iterator[str]:
     for kind, names in (("bases", params.bases), ("recipes", params.recipes)):
         for name in names:
             if not re.match(settings.NAME, name):
-                yield f"{kind}.{name}: a name may hold lower-case letters, digits, '.', '_' and '-' only"
+                yield f"{kind}.{name}: a name may hold lower-case letters, digits, '_' and '-' only"
     if params.ingest.recording_from is not None:
         yield from _regex("ingest.recording_from", params.ingest.recording_from, groups=1)
     for number, pattern in enumerate(params.gate.boilerplate):

@@ -12,7 +12,9 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 Positive = Annotated[int, Gt(0)]
 PositiveFloat = Annotated[float, Gt(0)]
 Share = Annotated[float, Ge(0), Le(1)]
-NAME = r"^[a-z0-9][a-z0-9._-]*$"  # of bases and recipes: they become folder and stage names
+NAME = (
+    r"^[a-z0-9][a-z0-9_-]*$"  # of bases and recipes: folder and stage names; DVC cannot look a dotted name up
+)
 
 
 class _Closed:

@@ -115,7 +115,7 @@ def show(name: str, facts: BaseFacts, directory: Path) -> None:
 
 
 def _name_of(directory: Path) -> str:
-    return re.sub(r"[^a-z0-9._-]+", "-", directory.resolve().name.lower()).strip("-._")
+    return re.sub(r"[^a-z0-9_-]+", "-", directory.resolve().name.lower()).strip("-_")
 
 
 def _require_name(name: str) -> None:
@@ -123,7 +123,7 @@ def _require_name(name: str) -> None:
 
     if not re.fullmatch(settings.NAME, name):
         raise BaseModelError(
-            f"--name {name!r}: a name may hold lower-case letters, digits, '.', '_' and '-' only, and starts with "
+            f"--name {name!r}: a name may hold lower-case letters, digits, '_' and '-' only, and starts with "
             "a letter or digit. Give another: --name my-base"
         )
 

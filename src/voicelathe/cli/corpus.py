@@ -150,7 +150,7 @@ def _folder(name: str) -> str:
         raise ManifestError(f"--name {name!r}: data/{name} belongs to the pipeline. Give another name.")
     if not re.fullmatch(settings.NAME, name):
         raise ManifestError(
-            f"--name {name!r}: lower-case letters, digits, '.', '_' and '-' only. Give another: --name NAME"
+            f"--name {name!r}: lower-case letters, digits, '_' and '-' only. Give another: --name NAME"
         )
     return name
 

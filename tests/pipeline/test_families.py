@@ -1,0 +1,68 @@
+"""The same pipeline on the other families, at a tiny size: encode, train, evaluate, listen, select, promote, speak."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.factories import qwen_base, voxcpm15_base
+from tests.pipeline.conftest import command, make, write
+from voicelathe import digest, layout, params, records
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+def project(root: Path, family: str, scope: list[str], weights: dict[str, float], mode: str) -> Path:
+    """A small project whose only base is a random one of this family, added as a user adds it."""
+    make(root)
+    writer: Any = {"qwen3_tts": qwen_base.write, "voxcpm15": voxcpm15_base.write}[family]
+    writer(root / "data/bases/tiny-base")
+    command(
+        root, "voicelathe", "base", "add", "data/bases/tiny-base", "--untrained", "--licence", "Apache-2.0"
+    )
+    raw = params.read_yaml(root / "params.yaml")
+    raw["bases"] = {"tiny-base": raw["bases"]["tiny-base"]}
+    tiny = raw["recipes"]["tiny"]
+    tiny["base"] = "tiny-base"
+    tiny["train"].update(steps=4, checkpoint_every=2, learning_rate=0.005, mode=mode)
+    tiny["train"]["lora"] = (
+        {"rank": 4, "alpha": 8.0, "dropout": 0.0, "scope": scope} if mode == "lora" else None
+    )
+    tiny["evaluate"].update(passes=1, lora_scales=[0.35, 1.0] if mode == "lora" else [])
+    tiny["select"]["loss_weights"] = weights
+    write(root, raw)
+    return root
+
+
+def run_to_production(root: Path, family: str, losses: set[str], num_candidates: int) -> None:
+    command(root, "dvc", "repro")
+    evaluated = records.read(root / layout.run("tiny", "evaluations.jsonl"), records.EvaluationRecord)
+    heard = records.read(root / layout.run("tiny", "samples.jsonl"), records.SampleRecord)
+    assert len(evaluated) == num_candidates and {sample.candidate for sample in heard} == {
+        one.candidate for one in evaluated
+    }
+    assert all(set(one.losses) == losses for one in evaluated)
+    assert digest.read_json(root / "runs/tiny/run.json")["identity"]["family"] == family
+    selection = digest.read_json(root / "runs/tiny/selection.json")
+    words = [] if selection["decision"] == "ship" else ["--candidate", "4"]
+    command(root, "voicelathe", "promote", "tiny", *words, "--because", "the test wants a voice")
+    command(root, "voicelathe", "say", "The lamp is on.", "-o", str(root / "spoken.wav"))
+    assert (root / "spoken.wav").stat().st_size > 1000
+    command(root, "voicelathe", "verify", "tiny")
+    assert "Running stage" not in command(root, "dvc", "repro").stdout
+
+
+def test_qwen3_tts_with_an_adapter_goes_from_the_manifest_into_production(tmp_path: Path) -> None:
+    weights = {"codec0": 1.0, "codec0_eos": 0.0, "sub_talker": 0.3}
+    root = project(tmp_path / "root", "qwen3_tts", ["talker"], weights, "lora")
+    run_to_production(root, "qwen3_tts", set(weights), num_candidates=5)
+    index = json.loads((root / "runs/tiny/checkpoints.json").read_text())["checkpoints"]
+    files = {path.name for path in (root / index[-1]["path"]).iterdir()}
+    assert {"adapter_model.safetensors", "speaker_embedding.safetensors"} <= files
+
+
+def test_voxcpm_1_5_in_full_goes_from_the_manifest_into_production(tmp_path: Path) -> None:
+    weights = {"diff": 1.0, "stop": 1.0}
+    root = project(tmp_path / "root", "voxcpm15", [], weights, "full")
+    run_to_production(root, "voxcpm15", set(weights), num_candidates=3)
