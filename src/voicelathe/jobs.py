@@ -87,7 +87,7 @@ class SpeakJob:
 
 @dataclass(frozen=True)
 class SpeakRequest:
-    """One line on the stdin of an interactive speak worker; it speaks with the job's first weights."""
+    """One line on the stdin of an interactive speak worker; it speaks with the job's first weights unless it names others."""
 
     text: str
     language: str
@@ -95,6 +95,9 @@ class SpeakRequest:
     lora_scale: float | None  # None: the candidate's own strength
     max_seconds: float
     path: str  # WAV to write
+    weights: (
+        WeightsRef | None
+    )  # others of the same base, put in place without loading it again; None: the job's own
 
 
 Job = EncodeJob | TrainJob | ValidateJob | SpeakJob

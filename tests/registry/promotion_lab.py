@@ -17,7 +17,7 @@ from typing import Any
 from tests.factories import mlflow_stores
 from voicelathe import digest
 from voicelathe.errors import PromotionError
-from voicelathe.registry import journal, promote
+from voicelathe.registry import journal, promote, promoted
 from voicelathe.tracking import registered, store
 
 RECIPE, NAME = "mini-lora", "voicelathe"
@@ -53,7 +53,7 @@ def put(root: Path, candidate: str, **more: Any) -> str:
 
 def look(root: Path) -> dict[str, Any]:
     """What anybody can see: the alias, the status and how the journal ends."""
-    status = promote.status(root)
+    status = promoted.status(root)
     entries = journal.read(root)
     return {
         "alias": status.alias,

@@ -11,7 +11,7 @@ from tests.factories import mlflow_stores as stores
 from tests.factories import runs
 from voicelathe import digest
 from voicelathe.errors import CheckpointError, PromotionError
-from voicelathe.registry import promote, say, verify
+from voicelathe.registry import promote, promoted, say, verify
 from voicelathe.tracking import registered, replay, store
 from voicelathe.tracking.live import Mirror
 
@@ -76,15 +76,17 @@ def test_a_run_lives_on_a_server_from_its_first_step_to_production(
     assert promote.promote(RECIPE, root).version == "1"
     assert promote.promote(RECIPE, root, "warmer", "step_0000020").version == "2"
     assert promote.rollback(root, "no, the other").version == "1"
-    assert promote.status(root).state == "in production"
+    assert promoted.status(root).state == "in production"
     assert verify.verify(f"models:/{NAME}@production", root).broken is None
     with pytest.raises(PromotionError, match="stale"):
         promote.promote(RECIPE, root, "warmer", "step_0000030", expect="2")
     assert set(registered.options(server, f"models:/{NAME}@production")) == {
+        "attempts",
         "language",
         "lora_scale",
         "max_seconds",
         "seed",
+        "version",
     }
     assert say.resolve(f"models:/{NAME}@production", root) == "1"
 

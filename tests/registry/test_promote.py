@@ -11,7 +11,7 @@ from tests.factories import runs
 from voicelathe import digest, layout, params, records
 from voicelathe.errors import ConsentError, PromotionError
 from voicelathe.records import Promotion
-from voicelathe.registry import journal, promote
+from voicelathe.registry import journal, promote, promoted
 from voicelathe.tracking import registered, replay, store
 
 RECIPE, NAME = "mini-lora", "voicelathe"
@@ -161,7 +161,7 @@ def test_a_dry_run_asks_every_gate_and_changes_nothing(project: Path) -> None:
     assert put(project, dry_run=True).candidate == "step_0000040@1"
     with pytest.raises(PromotionError, match="was selected"):
         put(project, "step_0000020", dry_run=True)
-    assert promote.history(project) == [] and promote.status(project).state == "none"
+    assert promote.history(project) == [] and promoted.status(project).state == "none"
 
 
 def test_who_expected_another_version_is_refused_as_stale(project: Path) -> None:
@@ -194,19 +194,19 @@ def test_an_alias_moved_by_hand_is_reported_and_only_taken_over_with_a_reason(pr
     put(project)
     put(project, "step_0000020", "warmer")
     stores.client(project).set_registered_model_alias(NAME, "production", "1")
-    status = promote.status(project)
+    status = promoted.status(project)
     assert status.state == "moved" and "journal says 2" in str(status.problem)
     with pytest.raises(PromotionError, match="moved by hand"):
         put(project)
     done = put(project, because="we looked into it")
-    assert done.waived == ["alias"] and promote.status(project).state == "in production"
+    assert done.waived == ["alias"] and promoted.status(project).state == "in production"
 
 
 def test_an_alias_set_before_any_promotion_is_not_believed(project: Path) -> None:
     model = stores.models(stores.client(project))["step_0000060"]
     models = registered.Registered(store.connect(runs.tracking(), project), NAME)
     models.set_alias("production", models.register(model.model_id, {}))
-    assert promote.status(project).state == "moved"
+    assert promoted.status(project).state == "moved"
     with pytest.raises(PromotionError, match="knows of no promotion"):
         put(project)
 
@@ -214,9 +214,9 @@ def test_an_alias_set_before_any_promotion_is_not_believed(project: Path) -> Non
 def test_a_deleted_version_is_reported_and_promotion_repairs_it(project: Path) -> None:
     put(project)
     stores.client(project).delete_model_version(NAME, "1")
-    assert promote.status(project).state == "lost"
+    assert promoted.status(project).state == "lost"
     again = put(project)
-    assert again.version == "2" and promote.status(project).state == "in production"
+    assert again.version == "2" and promoted.status(project).state == "in production"
 
 
 def test_a_rebuilt_store_gets_its_production_back(project: Path, empty_database: Path) -> None:
@@ -224,10 +224,10 @@ def test_a_rebuilt_store_gets_its_production_back(project: Path, empty_database:
 
     put(project)
     shutil.copy(empty_database, project / "mlflow.db")
-    assert promote.status(project).state == "lost"
+    assert promoted.status(project).state == "lost"
     replay.mirror_all(RECIPE, runs.tracking(), project)
     put(project)
-    assert promote.status(project).state == "in production"
+    assert promoted.status(project).state == "in production"
 
 
 def test_a_candidate_that_was_never_tracked_is_told_how_to_get_there(root: Path) -> None:
@@ -268,5 +268,5 @@ def test_a_full_checkpoint_has_no_strength_to_choose(root: Path) -> None:
 def test_everything_works_from_inside_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     assert promote.promote(RECIPE, Path()).version == "1"
-    assert promote.status(Path()).state == "in production"
+    assert promoted.status(Path()).state == "in production"
     assert records.read_one(layout.run(RECIPE, "run.json"), records.RunRecord)

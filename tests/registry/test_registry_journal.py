@@ -89,11 +89,11 @@ def test_the_lock_lets_one_process_write_at_a_time(tmp_path: Path) -> None:
 def _append_slowly(root: Path, version: str) -> None:
     with journal.locked(root) as book:
         time.sleep(0.02)
-        book.append(DONE, "promote", promotion(version))
+        book.append(BEGUN, "promote", promotion(version))
 
 
 def test_readers_without_the_lock_never_meet_half_a_change(tmp_path: Path) -> None:
-    write(tmp_path, (DONE, promotion("0")))
+    write(tmp_path, (BEGUN, promotion("0")))
     writer = multiprocessing.get_context("fork").Process(target=_append_many, args=(tmp_path, 60))
     writer.start()
     lengths = []
@@ -104,4 +104,17 @@ def test_readers_without_the_lock_never_meet_half_a_change(tmp_path: Path) -> No
 
 def _append_many(root: Path, number: int) -> None:
     for version in range(number):
-        write(root, (DONE, promotion(str(version))))
+        write(root, (BEGUN, promotion(str(version))))
+
+
+@pytest.mark.parametrize("word", ["voice", "done", "step_0000040@1", "promote", "anna"])
+def test_the_last_line_repeats_what_it_closes(tmp_path: Path, word: str) -> None:
+    """A thousand flipped bits found this: the last line has no successor that names its sha256."""
+    write(tmp_path, (BEGUN, promotion("1")), (DONE, promotion("1")))
+    path = tmp_path / journal.FILE
+    first, last = path.read_bytes().splitlines(keepends=True)
+    changed = last.replace(f'"{word}"'.encode(), f'"{word[:-1]}x"'.encode(), 1)
+    assert changed != last
+    path.write_bytes(first + changed)
+    with pytest.raises(PromotionError, match=r"journal\.jsonl:2: .*closes nothing that was announced"):
+        journal.read(tmp_path)

@@ -35,7 +35,8 @@ def test_an_unknown_option_is_an_error_and_nothing_is_started(project: Path) -> 
     promote.promote(RECIPE, project)
     (project / "consent/awb.json").unlink()  # a voice that started would refuse for this
     with pytest.raises(
-        RequestError, match=r"No such option: lora_scal\. .*language, lora_scale, max_seconds, seed"
+        RequestError,
+        match=r"No such option: lora_scal\. .*attempts, language, lora_scale, max_seconds, seed, version",
     ):
         say.speak_production("Hello.", project / "out.wav", project, {"lora_scal": 0.5})
 
@@ -48,13 +49,15 @@ def test_an_unknown_option_is_an_error_and_nothing_is_started(project: Path) -> 
         ("Hello.", {"max_seconds": 1e9}, "at most 60"),
         ("Hello.", {"lora_scale": -0.1}, "lora_scale = -0.1"),
         ("Hello.", {"lora_scale": 2.5}, "lora_scale = 2.5"),
+        ("Hello.", {"attempts": 0}, "attempts = 0: must be from 1 to 5"),
+        ("Hello.", {"version": "7"}, r"version = '7' was never in production; there are: none"),
         ("Hello.", {"loudness": 1}, "No such option: loudness"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused(
     files: Path, text: str, options: dict[str, Any], message: str
 ) -> None:
-    spoken = voice.Voice(configuration(files), _Silent(), _Scratch(files))  # type: ignore[arg-type]
+    spoken = voice.Voice(configuration(files), files, {"version": "1"}, _Silent(), _Scratch(files))  # type: ignore[arg-type]
     with pytest.raises(RequestError, match=message):
         spoken.say(text, options)
 
@@ -94,6 +97,8 @@ def test_an_alias_moved_by_hand_does_not_speak(project: Path) -> None:
     stores.client(project).set_registered_model_alias(NAME, "production", "1")
     with pytest.raises(PromotionError, match="moved by hand"):
         say.speak_production("Hello.", project / "out.wav", project, {})
+    with pytest.raises(PromotionError, match="moved by hand"):  # as `mlflow models serve` loads it
+        registered.load(f"sqlite:///{project}/mlflow.db", f"models:/{NAME}@production")
 
 
 def test_a_voice_follows_its_project_to_another_place_and_refuses_when_it_is_gone(
@@ -169,7 +174,18 @@ def test_mlflows_own_server_speaks_with_the_promoted_version(project: Path) -> N
         with urllib.request.urlopen(_invocation(port, body), timeout=240) as answer:
             (row,) = json.load(answer)["predictions"]
         print("first audio after", round(time.monotonic() - began, 1), "s")
-        samples, rate_hz = soundfile.read(io.BytesIO(base64.b64decode(row["wav_base64"])))
+        wrong = {"dataframe_records": [{"text": "The lamp is on."}], "params": {"lora_scal": 0.5}}
+        code, message = _refusal(port, wrong)
+        assert code == 400 and "No such option" in message and "lora_scal" in message
+        content = base64.b64decode(row["wav_base64"])
+        samples, rate_hz = soundfile.read(io.BytesIO(content))
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            about = json.loads(file.comment)
+        assert about["version"] == "1" and about["consent"]["awb"]["purposes"] == [
+            "clone",
+            "commercial",
+            "train",
+        ]
         assert (
             rate_hz == row["sample_rate_hz"]
             and len(samples) > 0
@@ -189,11 +205,13 @@ def _invocation(port: int, body: dict[str, Any]) -> Any:
     return urllib.request.Request(address, json.dumps(body).encode(), header)
 
 
-def _status(port: int, body: dict[str, Any]) -> int:
+def _refusal(port: int, body: dict[str, Any]) -> tuple[int, str]:
+    import urllib.error
     import urllib.request
 
-    with urllib.request.urlopen(_invocation(port, body), timeout=240) as answer:
-        return int(answer.status)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(_invocation(port, body), timeout=240)
+    return caught.value.code, caught.value.read().decode()
 
 
 def _answers(port: int) -> bool:

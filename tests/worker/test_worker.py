@@ -152,7 +152,7 @@ def test_the_same_line_and_seed_give_the_same_audio_and_another_seed_does_not(
 
         def say(seed: int, name: str, scale: float | None = None) -> str | None:
             return speaker.say(
-                jobs.SpeakRequest("The lamp is on.", "en", seed, scale, 2.0, str(tmp_path / name))
+                jobs.SpeakRequest("The lamp is on.", "en", seed, scale, 2.0, str(tmp_path / name), None)
             ).sha256
 
         first = say(1, "a.wav")
@@ -162,12 +162,29 @@ def test_the_same_line_and_seed_give_the_same_audio_and_another_seed_does_not(
         assert say(1, "e.wav") == first
 
 
+def test_an_adapter_is_swapped_for_another_without_loading_the_base_again(
+    trained: Path, tmp_path: Path
+) -> None:
+    first, second = weights(trained)[1:3]
+
+    def say(speaker: runner.Speaker, ref: jobs.WeightsRef | None) -> str | None:
+        asked = jobs.SpeakRequest("The lamp is on.", "en", 1, None, 2.0, str(tmp_path / "a.wav"), ref)
+        return speaker.say(asked).sha256
+
+    with runner.Speaker(speak_job(tmp_path / "x", [first], interactive=True)) as speaker:
+        own, other, again = say(speaker, None), say(speaker, second), say(speaker, None)
+    with runner.Speaker(speak_job(tmp_path / "y", [second], interactive=True)) as speaker:
+        assert say(speaker, None) == other != own == again
+
+
 @pytest.mark.slow
 def test_a_refused_request_does_not_end_the_speaker(trained: Path, tmp_path: Path) -> None:
     with runner.Speaker(speak_job(tmp_path / "x", weights(trained)[:1], interactive=True)) as speaker:
         with pytest.raises(WorkerError):
-            speaker.say(jobs.SpeakRequest("x", "en", 1, None, 2.0, "/proc/nowhere/x.wav"))
-        assert speaker.say(jobs.SpeakRequest("The lamp.", "en", 1, None, 2.0, str(tmp_path / "x.wav"))).sha256
+            speaker.say(jobs.SpeakRequest("x", "en", 1, None, 2.0, "/proc/nowhere/x.wav", None))
+        assert speaker.say(
+            jobs.SpeakRequest("The lamp.", "en", 1, None, 2.0, str(tmp_path / "x.wav"), None)
+        ).sha256
 
 
 def test_weights_that_were_changed_are_refused_by_name(trained: Path, tmp_path: Path) -> None:

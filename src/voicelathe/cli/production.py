@@ -97,9 +97,9 @@ def rollback(because: Reason, expect: Expect = None) -> None:
 
 def status() -> None:
     """What is in production, and whether MLflow and the journal agree; exit code 3 if they do not."""
-    from voicelathe.registry import promote as registry
+    from voicelathe.registry import promoted
 
-    found = registry.status(Path())
+    found = promoted.status(Path())
     screen.say(f"{found.name}: {found.state}" + (f", version {found.alias}" if found.alias else ""))
     if found.promotion is not None:
         _show(found.promotion)
@@ -129,12 +129,12 @@ def history() -> None:
 
 def verify(what: What = None) -> None:
     """Hash everything again, from the version in production back to the raw manifest; exit code 3 names the broken link."""
-    from voicelathe.registry import promote as production
+    from voicelathe.registry import promoted
     from voicelathe.registry import verify as registry
     from voicelathe.tracking import registered
 
     if what is None:
-        found = production.status(Path())
+        found = promoted.status(Path())
         if found.state == "none":
             screen.say("Nothing is in production. To check what a recipe came from: voicelathe verify RECIPE")
             return

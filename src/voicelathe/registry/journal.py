@@ -20,6 +20,7 @@ FILE = layout.REGISTRY / "journal.jsonl"
 LOCK = layout.REGISTRY / ".lock"
 ORIGIN = "0" * 64
 BEGUN, DONE, ABANDONED = "begun", "done", "abandoned"
+ACTIONS = ("promote", "rollback")
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,25 @@ def read(root: Path) -> list[Entry]:
                 f"{FILE}:{number}: the line before has sha256 {expected}, this one follows {entry.previous}. "
                 f"The journal was edited; restore it: git checkout {FILE}"
             )
+        if not _follows(entries, entry):
+            raise PromotionError(
+                f"{FILE}:{number}: {entry.event} {entry.action} of version {entry.promotion.version} closes nothing that was announced. "
+                f"The journal was edited; restore it: git checkout {FILE}"
+            )
         entries.append(entry)
     return entries
+
+
+def _follows(entries: list[Entry], entry: Entry) -> bool:
+    """Whether a closing line repeats the announcement it closes; no later line's hash protects the last one."""
+    if entry.event == BEGUN:
+        return entry.action in ACTIONS
+    announced = next((one for one in reversed(entries) if one.event == BEGUN), None)
+    same = announced is not None and (announced.action, announced.promotion) == (
+        entry.action,
+        entry.promotion,
+    )
+    return entry.event in (DONE, ABANDONED) and same
 
 
 def standing(entries: list[Entry], name: str) -> Standing:

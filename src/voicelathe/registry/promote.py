@@ -7,7 +7,7 @@ that read the same version both are told "success". The alias is set over its ol
 
 import datetime
 import getpass
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,8 @@ from voicelathe.records import Promotion
 from voicelathe.registry import gates, journal, voice
 from voicelathe.registry.gates import Case
 from voicelathe.registry.journal import ABANDONED, BEGUN, DONE, Book, Entry, Standing
-from voicelathe.tracking import glance, mutex, registered
+from voicelathe.registry.promoted import judge
+from voicelathe.tracking import mutex, registered
 from voicelathe.tracking.registered import CANDIDATE, PREVIOUS, PRODUCTION, Registered
 from voicelathe.tracking.runs import TAG
 from voicelathe.tracking.store import connect, usable
@@ -83,47 +84,6 @@ def rollback(root: Path, because: str, expect: str | None = UNCHANGED) -> Promot
             target, previous=standing.version, by=_who(), at=_now(), because=because, waived=taken_over
         )
         return _switch(book, models, "rollback", promotion)
-
-
-@dataclass(frozen=True)
-class Status:
-    """Where the alias stands, and whether the journal agrees."""
-
-    name: str
-    alias: str | None  # version that `production` points at
-    promotion: Promotion | None  # of that version, when the journal knows it
-    state: str  # none | in production | unfinished | moved | lost
-    problem: str | None  # what is wrong and what to do
-
-
-def status(root: Path) -> Status:
-    """Compare MLflow with the journal; changes nothing. Raises TrackingError when MLflow does not answer."""
-    chosen = gates.load_params(root)
-    name = registered.name_of(chosen.tracking)
-    standing = journal.standing(journal.read(root), name)
-    return judge(name, glance.look(chosen.tracking, root).aliases.get(PRODUCTION), standing)
-
-
-def judge(name: str, alias: str | None, standing: Standing) -> Status:
-    """What an alias means in the light of the journal."""
-    if standing.pending is not None and alias in (standing.pending.promotion.version, standing.version):
-        won = alias == standing.pending.promotion.version
-        promotion = standing.pending.promotion if won else standing.current
-        problem = f"the promotion of version {standing.pending.promotion.version} was interrupted; repeat it, or leave it"
-        return Status(name, alias, promotion, "unfinished", problem)
-    if alias == standing.version:
-        return Status(name, alias, standing.current, "none" if alias is None else "in production", None)
-    known = (
-        f"the journal says {standing.version}" if standing.version else "the journal knows of no promotion"
-    )
-    if alias is None:
-        problem = f"{name} has no alias production, but {known}: the MLflow store is another one or was rebuilt. Promote again"
-        return Status(name, alias, standing.current, "lost", problem)
-    problem = (
-        f"production of {name} is version {alias}, but {known}: the alias was moved by hand, or the journal is not the newest "
-        f"(git pull). To take over on the record: voicelathe promote RECIPE --because TEXT"
-    )
-    return Status(name, alias, None, "moved", problem)
 
 
 def history(root: Path) -> list[Entry]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from voicelathe import digest
 from voicelathe.errors import PromotionError, RequestError
-from voicelathe.registry import gates, promote, voice
+from voicelathe.registry import gates, promote, promoted, voice
 from voicelathe.tracking import registered, store
 from voicelathe.tracking.registered import PRODUCTION
 
@@ -60,7 +60,7 @@ def speak_production(
 def resolve(uri: str, root: Path) -> str:
     """The version a URI means. Raises PromotionError when the journal never let it into production."""
     match = URI.match(uri)
-    standing = promote.status(root)
+    standing = promoted.status(root)
     if match is None or match["name"] != standing.name or match["alias"] not in (None, PRODUCTION):
         raise RequestError(
             f"{uri}: give models:/{standing.name}@{PRODUCTION} or models:/{standing.name}/VERSION, "

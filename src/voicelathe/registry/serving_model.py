@@ -10,7 +10,7 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
-from voicelathe.registry.voice import Voice
+from voicelathe.registry.voice import Strict, Voice
 
 
 class Served(PythonModel):  # type: ignore[misc]
@@ -20,6 +20,7 @@ class Served(PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: Any) -> None:
         self.voice = Voice.open(context.model_config)
+        Strict.install()
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from voicelathe import layout
 from voicelathe.records import Promotion
-from voicelathe.registry import chain, gates, journal, promote
+from voicelathe.registry import chain, gates, journal, promote, promoted
 from voicelathe.tracking import glance
 from voicelathe.tracking.runs import TAG
 
@@ -37,7 +37,7 @@ def _walk(links: Iterator[chain.Link]) -> Walk:
 
 def _from_production(root: Path) -> Iterator[chain.Link]:
     """From the alias through the journal to the files; chain of the journal included."""
-    status = promote.status(root)
+    status = promoted.status(root)
     if status.promotion is None or status.alias is None:
         yield chain.Link(
             "the journal", f"alias production of {status.name}", "a promoted version", str(status.alias)
@@ -66,8 +66,7 @@ def _version(root: Path, promotion: Promotion) -> Iterator[chain.Link]:
         "base_digest": promotion.base_digest,
     }
     expected = {f"{TAG}{key}": value for key, value in expected.items()}
-    entries = journal.read(root)
-    begun = [one for one in entries if one.event == journal.BEGUN and one.promotion == promotion]
+    begun = [one for one in journal.read(root) if one.event == journal.BEGUN and one.promotion == promotion]
     for key, value in {**expected, **promote.promotion_tag(promotion, begun[-1])}.items():
         yield chain.Link(
             str(journal.FILE),

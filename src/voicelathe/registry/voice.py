@@ -5,7 +5,7 @@ weights and of the base and the speakers' consent, then starts one worker that a
 """
 
 import base64
-import io
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from voicelathe import checkpoints, digest, families, jobs, records, settings
+from voicelathe import checkpoints, digest, families, jobs, layout, records, settings
+from voicelathe.data import consent
 from voicelathe.errors import CheckpointError, ConsentError, RequestError, VoiceLatheError
 from voicelathe.records import Candidate, Promotion
-from voicelathe.registry import gates
+from voicelathe.registry import gates, promoted, speech
 from voicelathe.runner import Speaker
 from voicelathe.tracking.registered import Interface
 
@@ -31,7 +32,8 @@ OUTPUTS = {
     "problem": "string",  # empty when nothing is wrong
 }
 MAX_LORA_SCALE = 2.0
-MAX_SECONDS = 60.0
+MAX_SECONDS = 60.0  # of one piece of a text; see speech.pieces
+MAX_ATTEMPTS = 5
 
 
 def configuration(case: gates.Case) -> dict[str, Any]:
@@ -41,6 +43,7 @@ def configuration(case: gates.Case) -> dict[str, Any]:
     return {
         "root": str(case.files.root.resolve()),
         "recipe": run.recipe,
+        "run_digest": run.run_digest,
         "step": shown.candidate.step,
         "lora_scale": shown.candidate.lora_scale,
         "kind": shown.checkpoint.kind,
@@ -56,6 +59,9 @@ def configuration(case: gates.Case) -> dict[str, Any]:
         "language": listen.lines[0].language,
         "seed": listen.seeds[0],
         "max_seconds": listen.max_seconds,
+        "attempts": 3
+        if case.base.trained
+        else 1,  # random weights never end a sentence, however often they try
     }
 
 
@@ -70,6 +76,8 @@ def interface(config: Mapping[str, Any]) -> Interface:
         "seed": ("long", config["seed"]),
         "max_seconds": ("double", config["max_seconds"]),
         "language": ("string", config["language"]),
+        "attempts": ("long", config["attempts"]),
+        "version": ("string", ""),  # another promoted version of the same base and kind; empty: this one
     }
     return Interface({"text": "string"}, OUTPUTS, {**strength, **rest})
 
@@ -90,12 +98,14 @@ class Voice:
     """A loaded voice. Close it, or let the process end: the worker follows."""
 
     config: Mapping[str, Any]
+    root: Path
+    about: Mapping[str, Any]  # the tag of its files
     speaker: Speaker
     scratch: Any = field(repr=False)
 
     @classmethod
     def open(cls, config: Mapping[str, Any]) -> "Voice":
-        """Verify, then start the worker. Raises CheckpointError, BaseModelError or ConsentError instead of speaking wrongly."""
+        """Verify, then start the worker. Raises CheckpointError, BaseModelError, ConsentError or PromotionError instead of speaking wrongly."""
         root = Path(os.environ.get(ROOT) or config["root"])
         if not root.is_dir():
             raise CheckpointError(
@@ -106,31 +116,78 @@ class Voice:
         families.find(config["family"]).verify(root / config["base"], config["base_digest"])
         if refusals := gates.consent_problems(root, config["speakers"]):
             raise ConsentError(f"This voice must not speak: {'; '.join(refusals)}")
+        standing = promoted.require_unmoved(root)
+        about = _about(root, config, promoted.version_of(standing, config))
         scratch = tempfile.TemporaryDirectory(prefix="voicelathe-")
-        return cls(config, Speaker(_job(root, config, Path(scratch.name))), scratch)
+        return cls(config, root, about, Speaker(_job(root, config, Path(scratch.name))), scratch)
 
     def say(self, text: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """One row of `OUTPUTS`. Raises RequestError for an option that does not exist or fit."""
-        request = self._request(text, options)
-        try:
-            sample = self.speaker.say(request)
-            audio = Path(request.path).read_bytes()
-        finally:
-            Path(request.path).unlink(missing_ok=True)
+        """One row of `OUTPUTS`. Raises RequestError for an option that does not exist or fit, WorkerError when nothing can be heard."""
+        chosen = self._chosen(text, options)
+        weights, about = self._weights(str(chosen.get("version", "")))
+        takes = [
+            speech.best_take(
+                piece,
+                int(chosen["seed"]),
+                int(chosen["attempts"]),
+                lambda words, seed: self._take(words, seed, chosen, weights),
+            )
+            for piece in speech.pieces(text)
+        ]
+        audio = speech.join([content for _sample, content in takes], digest.canonical_json(about))
+        faults = [sample.problem for sample, _content in takes if sample.problem]
         return {
             "text": text,
             "wav_base64": base64.b64encode(audio).decode(),
-            "sample_rate_hz": _rate_hz(audio),
-            "duration_s": sample.duration_s,
-            "stopped": sample.stopped,
-            "problem": sample.problem or "",
+            "sample_rate_hz": speech.rate_hz(audio),
+            "duration_s": round(speech.duration_s(audio), 4),
+            "stopped": all(sample.stopped for sample, _content in takes),
+            "problem": faults[0] if faults else "",
         }
 
     def close(self) -> None:
         self.speaker.close()
         self.scratch.cleanup()
 
-    def _request(self, text: str, options: Mapping[str, Any]) -> jobs.SpeakRequest:
+    def _take(
+        self, words: str, seed: int, chosen: Mapping[str, Any], weights: jobs.WeightsRef | None
+    ) -> tuple[records.SampleRecord, bytes]:
+        path = Path(self.scratch.name) / "said.wav"
+        scale = chosen.get("lora_scale")
+        request = jobs.SpeakRequest(
+            words, chosen["language"], seed, scale, float(chosen["max_seconds"]), str(path), weights
+        )
+        try:
+            return self.speaker.say(request), path.read_bytes()
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _weights(self, version: str) -> tuple[jobs.WeightsRef | None, Mapping[str, Any]]:
+        """Another promoted version of the same base, after the same checks as at the start; None for this voice itself."""
+        if version in ("", str(self.about["version"])):
+            return None, self.about
+        other = promoted.find(self.root, version)
+        if (other.base_digest, other.kind) != (self.config["base_digest"], self.config["kind"]):
+            raise RequestError(
+                f"version = {version!r}: it is {other.kind} on base {other.base}; without loading anew only versions of this voice's "
+                "kind and base can speak. Serve that version itself."
+            )
+        if refusals := problems(self.root, other):
+            raise ConsentError(f"Version {version} must not speak: {'; '.join(refusals)}")
+        candidate = promoted.candidate_of(other)
+        path = str(self.root / other.path)
+        about = {
+            **self.about,
+            "version": version,
+            "recipe": other.recipe,
+            "run_digest": other.run_digest,
+            "candidate": other.candidate,
+            "checkpoint_sha256": other.checkpoint_sha256,
+            "consent": _scopes(self.root, other.speakers),
+        }
+        return jobs.WeightsRef(candidate, other.kind, path, other.checkpoint_sha256), about
+
+    def _chosen(self, text: str, options: Mapping[str, Any]) -> dict[str, Any]:
         known = interface(self.config).options
         check_options(options, known)
         chosen = {name: options.get(name, default) for name, (_type, default) in known.items()}
@@ -140,13 +197,12 @@ class Voice:
             raise RequestError(
                 f"max_seconds = {chosen['max_seconds']}: must be over 0 and at most {MAX_SECONDS:g}."
             )
+        if not 1 <= chosen["attempts"] <= MAX_ATTEMPTS:
+            raise RequestError(f"attempts = {chosen['attempts']}: must be from 1 to {MAX_ATTEMPTS}.")
         scale = chosen.get("lora_scale")
         if scale is not None and not 0 <= scale <= MAX_LORA_SCALE:
             raise RequestError(f"lora_scale = {scale}: must be from 0 (the base) to {MAX_LORA_SCALE:g}.")
-        path = Path(self.scratch.name) / "said.wav"
-        return jobs.SpeakRequest(
-            text, chosen["language"], int(chosen["seed"]), scale, float(chosen["max_seconds"]), str(path)
-        )
+        return chosen
 
 
 def check_options(options: Iterable[str], known: Iterable[str]) -> None:
@@ -155,6 +211,59 @@ def check_options(options: Iterable[str], known: Iterable[str]) -> None:
         raise RequestError(
             f"No such option: {', '.join(unknown)}. This voice takes: {', '.join(sorted(known))}."
         )
+
+
+class Strict(logging.Filter):
+    """Turns MLflow's warning that it drops an unknown option into the error it should be, also over HTTP.
+
+    MLflow removes the names before the model sees them (mlflow/models/utils.py, _enforce_params_schema), and no signature can
+    ask it not to; what a filter raises passes through the logger to whoever logged.
+    """
+
+    LOGGER = "mlflow.models.utils"
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.getMessage().startswith("Unrecognized params"):
+            raise RequestError(f"No such option. {record.getMessage()}")
+        return True
+
+    @classmethod
+    def install(cls) -> None:
+        logger = logging.getLogger(cls.LOGGER)
+        logger.setLevel(
+            logging.WARNING
+        )  # whatever MLFLOW_LOGGING_LEVEL says: an unlogged warning is not filtered
+        if not any(isinstance(one, cls) for one in logger.filters):
+            logger.addFilter(cls())
+
+
+def _about(root: Path, config: Mapping[str, Any], version: str | None) -> dict[str, Any]:
+    """What the tag of a file says: machine-made, by which version, and what the speakers allowed."""
+    return {
+        "generated_by": "a text-to-speech model",
+        "version": version,  # None: registered, never in production
+        "recipe": config["recipe"],
+        "run_digest": config["run_digest"],
+        "candidate": Candidate(config["step"], config["lora_scale"]).name,
+        "checkpoint_sha256": config["sha256"],
+        "base_digest": config["base_digest"],
+        "consent": _scopes(root, config["speakers"]),
+    }
+
+
+def _scopes(root: Path, speakers: Iterable[str]) -> dict[str, Any]:
+    """Purposes, languages and end of every speaker's consent, and the sha256 of the record; nothing personal."""
+    found = {}
+    for speaker in speakers:
+        path = consent.path_of(speaker, root / layout.CONSENT)
+        record = consent.load(speaker, root / layout.CONSENT)
+        granted = sorted(name for name, given in records.to_json(record)["purposes"].items() if given)
+        found[speaker] = {
+            "purposes": granted,
+            "languages": list(record.languages),
+            "sha256": digest.of_file(path),
+        }
+    return found
 
 
 def _verify(root: Path, kind: str, path: str, sha256: str) -> None:
@@ -173,10 +282,3 @@ def _job(root: Path, config: Mapping[str, Any], out: Path) -> jobs.SpeakJob:
     candidate = Candidate(config["step"], config["lora_scale"])
     weights = jobs.WeightsRef(candidate, config["kind"], str(root / config["path"]), config["sha256"])
     return jobs.SpeakJob(target, lora, [weights], [], config["max_seconds"], str(out), interactive=True)
-
-
-def _rate_hz(audio: bytes) -> int:
-    import wave
-
-    with wave.open(io.BytesIO(audio)) as file:
-        return int(file.getframerate())

@@ -60,6 +60,10 @@ def _answer(job: jobs.SpeakJob, swapper: Swapper, emit: Any) -> None:
     for text in sys.stdin:
         try:
             request = records.from_json(jobs.SpeakRequest, json.loads(text), "stdin")
+            wanted = request.weights or job.weights[0]
+            if wanted != ref:
+                swapper.put(wanted)
+                ref = wanted
             if request.lora_scale is not None and ref.kind == "lora":
                 swapper.scale(request.lora_scale)
             spoken = swapper.family.synthesize(
