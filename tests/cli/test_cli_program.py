@@ -80,6 +80,7 @@ def test_the_planned_commands_exist() -> None:
         *(
             "import",
             "pin",
+            "export-data",
             "base add",
             "base check",
             "consent new",
@@ -87,6 +88,7 @@ def test_the_planned_commands_exist() -> None:
             "consent list",
             "doctor",
             "summary",
+            "triage",
         ),
         *(
             "promote",
