@@ -7,7 +7,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ from voicelathe.errors import DiskFull
 BLOCK_BYTES = 1 << 20
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def canonical_json(value: object) -> str:
     """One spelling of a JSON value: sorted keys, UTF-8, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def of_value(value: object) -> str:
@@ -53,21 +56,25 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     Raises DiskFull when the file system has no room; the old file is then untouched.
     """
+    write_parts(path, (data,))
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> None:
+    """As `write_bytes`, for content that is made while it is written and is never in memory as a whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
+        with temporary.open("wb", buffering=BLOCK_BYTES) as file:
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_directory(path.parent)
-    except OSError as problem:
+    except BaseException as problem:
         temporary.unlink(missing_ok=True)
-        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
-                f"{path}: no room for {len(data):,} bytes on this file system. "
-                "Free space (old runs: `checkpoints/`), then run the same command again."
+                f"{path}: no room on this file system. Free space (old runs: `checkpoints/`), then run the same command again."
             ) from problem
         raise
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,9 @@ def measured(number: int = 1, **changes: Any) -> ClipMeasure:
 
 
 def unmeasured(number: int, problem: str) -> ClipMeasure:
-    nothing = dict.fromkeys(name for name in vars(measured()) if name not in ("clip_id", "problem", "detail"))
+    nothing = dict.fromkeys(
+        one.name for one in fields(ClipMeasure) if one.name not in ("clip_id", "problem", "detail")
+    )
     return replace(measured(number), problem=problem, detail="seen", **nothing)
 
 

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import html
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 STYLE = """
@@ -152,8 +153,9 @@ def histogram(
 
 def _counts(values: Sequence[float], edges: Sequence[float]) -> list[int]:
     counts = [0] * (len(edges) - 1)
+    inner = list(edges[1:-1])
     for value in values:
-        counts[max(0, sum(edge <= value for edge in edges[1:-1]))] += 1
+        counts[bisect_right(inner, value)] += 1
     return counts
 
 

@@ -23,14 +23,19 @@ def write(path: Path, rows: Sequence[object], kind: type | None = None) -> None:
 
     declared = kind or type(rows[0])
     schema = _schema(declared)
-    columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
-    for name in schema.names:
-        if pyarrow.types.is_map(schema.field(name).type):
-            columns[name] = [sorted(value.items()) for value in columns[name]]
-    table = pyarrow.table(columns, schema=schema)
+    table = pyarrow.table([_array(rows, field) for field in schema], schema=schema)
     content = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(table, content, compression="zstd", version="2.6", row_group_size=1 << 17)
     digest.write_bytes(path, content.getvalue().to_pybytes())
+
+
+def _array(rows: Sequence[object], field: "pyarrow.Field") -> "pyarrow.Array":
+    import pyarrow
+
+    values = [getattr(row, field.name) for row in rows]
+    if pyarrow.types.is_map(field.type):
+        values = [sorted(value.items()) for value in values]
+    return pyarrow.array(values, field.type)
 
 
 def read(path: Path, kind: type[Record]) -> list[Record]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ManifestRow:
     """One clip as its owner described it; nothing is measured or corrected here."""
 
@@ -26,7 +26,7 @@ class ManifestRow:
     extra: dict[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RejectedLine:
     """A line of the raw manifest that is not a row at all; it reaches the quarantine under its number."""
 
@@ -36,7 +36,7 @@ class RejectedLine:
     excerpt: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClipMeasure:
     """What the audio of a clip really is. Measures are None when it could not be decoded."""
 
@@ -67,7 +67,7 @@ class ClipMeasure:
     samples_sha256: str | None  # of the decoded 16-bit samples: equal for exact duplicates
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One rule that one clip broke."""
 
@@ -79,7 +79,7 @@ class Finding:
     threshold: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Quarantined:
     """A row that will not be trained on, with every reason for it."""
 
@@ -92,7 +92,7 @@ class Quarantined:
     details: list[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CleanClip:
     """A clip that may be trained on: the manifest row plus what later stages need to know about its audio."""
 
@@ -119,7 +119,7 @@ class Link:
     why: str  # exact_duplicate | near_duplicate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SplitAssignment:
     """One recording and the split that holds all of it."""
 
@@ -160,7 +160,7 @@ class BaseFacts:
     digest: str  # of `files`
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LatentEntry:
     """Where the cached encoding of a clip lies."""
 

@@ -1,10 +1,14 @@
-"""Records as files: one canonical JSON object a line, read back strictly: every field there, none unknown, each of its type."""
+"""Records as files: one canonical JSON object a line, read back strictly: every field there, none unknown, each of its type.
+
+A corpus has a million of them, so what a record needs is worked out once for its type, and equal neighbours share their values.
+"""
 
 import json
 import types
 import typing
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -12,17 +16,28 @@ from voicelathe import digest
 from voicelathe.errors import RecordError
 
 Record = TypeVar("Record")
+PLAIN = (str, int, float, bool)
 
 
 def to_json(record: object) -> dict[str, Any]:
     """A record as plain JSON values."""
     assert is_dataclass(record) and not isinstance(record, type)
-    return asdict(record)
+    return {name: _plain(getattr(record, name)) for name in _names(type(record))}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or type(value) in PLAIN:
+        return value
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return to_json(value) if is_dataclass(value) else value
 
 
 def write(path: Path, rows: Iterable[object]) -> None:
     """Write records as JSONL, whole or not at all, one canonical object a line."""
-    digest.write_text(path, "".join(digest.canonical_json(to_json(row)) + "\n" for row in rows))
+    digest.write_parts(path, (f"{digest.canonical_json(to_json(row))}\n".encode() for row in rows))
 
 
 def read(path: Path, kind: type[Record]) -> list[Record]:
@@ -30,10 +45,19 @@ def read(path: Path, kind: type[Record]) -> list[Record]:
     if not path.is_file():
         raise RecordError(f"{path} is missing. The stage that writes it has not run: `make repro`.")
     with path.open("rb") as file:
-        return [
-            from_json(kind, _parse(line, f"{path}:{number}"), f"{path}:{number}")
-            for number, line in enumerate(file, 1)
+        return list(_read(file, path, kind))
+
+
+def _read(lines: Iterable[bytes], path: Path, kind: type[Record]) -> Iterator[Record]:
+    """Equal texts of neighbouring rows become one object: a recording, a speaker and a file have many rows."""
+    before: list[Any] = [None] * len(fields(cast(Any, kind)))
+    for number, line in enumerate(lines, 1):
+        where = f"{path}:{number}"
+        values = _values(kind, _parse(line, where), where)
+        before = [
+            old if type(new) is str and old == new else new for old, new in zip(before, values, strict=True)
         ]
+        yield kind(*before)
 
 
 def read_one(path: Path, kind: type[Record]) -> Record:
@@ -45,19 +69,45 @@ def read_one(path: Path, kind: type[Record]) -> Record:
 
 def from_json(kind: type[Record], value: object, where: str) -> Record:
     """Rebuild a dataclass, nested ones included, from plain JSON; every field must be there and none may be unknown."""
+    return kind(*_values(kind, value, where))
+
+
+def _values(kind: type, value: object, where: str) -> list[Any]:
+    """The fields of a record in their order."""
     if not isinstance(value, Mapping):
         raise RecordError(f"{where}: expected an object of {kind.__name__}, got {type(value).__name__}.")
-    declared = typing.get_type_hints(kind)
-    known = [field.name for field in fields(cast(Any, kind))]
-    missing, unknown = (
-        [name for name in known if name not in value],
-        [name for name in value if name not in known],
-    )
-    if missing or unknown:
+    known = _names(kind)
+    if len(value) != len(known) or any(name not in value for name in known):
+        missing, unknown = (
+            [name for name in known if name not in value],
+            [name for name in value if name not in known],
+        )
         raise RecordError(
             f"{where}: not a {kind.__name__}: missing {missing}, unknown {unknown}. Written by another version? Run its stage again."
         )
-    return kind(**{name: _rebuild(declared[name], value[name], f"{where}: {name}") for name in known})
+    found = []
+    for name, taken, declared in _plan(kind):
+        one = value[name]
+        found.append(one if type(one) in taken else _rebuild(declared, one, f"{where}: {name}"))
+    return found
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cast(Any, kind)))
+
+
+@cache
+def _plan(kind: type) -> list[tuple[str, frozenset[type], Any]]:
+    """For each field its name, the JSON types that are taken as they are, and the declared type for all others."""
+    declared = typing.get_type_hints(kind)
+    return [(name, _taken(declared[name]), declared[name]) for name in _names(kind)]
+
+
+def _taken(declared: Any) -> frozenset[type]:
+    if typing.get_origin(declared) in (typing.Union, types.UnionType):
+        return frozenset().union(*(_taken(part) for part in typing.get_args(declared)))
+    return frozenset([declared]) if declared in (*PLAIN, type(None)) else frozenset()
 
 
 def _rebuild(declared: Any, value: Any, where: str) -> Any:
