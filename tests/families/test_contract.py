@@ -16,7 +16,7 @@ from tests.families.labs import Lab
 from voicelathe import checkpoints, families, params, records, settings
 from voicelathe.data import latents
 from voicelathe.errors import ParamsError
-from voicelathe.train import adapters, loop
+from voicelathe.train import adapters, loop, saving
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src" / "voicelathe"
@@ -141,10 +141,10 @@ def test_a_checkpoint_is_opened_by_upstream_with_the_same_losses_and_comes_back(
             for parameter in loaded.core.parameters():  # what a bf16 file can hold
                 parameter.copy_((parameter * 1.01).to(torch.bfloat16))
     loaded.core.eval()
-    draft = checkpoints.Draft(tmp_path / "step_0000001")
     train = replace(training.train_settings(mode), lora=lora(lab) if mode == "lora" else None)
-    loop.write_weights(draft, lab.family, loaded, train, lab.base)
-    out = draft.commit({"step": 1})
+    out = saving.put(
+        tmp_path / "step_0000001", saving.weights(lab.family, loaded, train, lab.base), {"step": 1}
+    )
     expected = losses(lab, loaded, lab.items())
     official = (lab.open_full if mode == "full" else lab.open_adapter)(out, loaded)
     official.core.eval()
