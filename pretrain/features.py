@@ -1,0 +1,131 @@
+"""What a latent of the base means: the envelope of a channel vocoder, in numbers that can be squared.
+
+Every 10 ms: 20 bands of voiced energy for a low voice, 20 for a high voice, and 8 bands of noise. A number is the square root of
+an amplitude, so that the decoder only has to square. Four such frames (40 ms) are one latent: the 63 strongest directions of their
+variation (a principal component analysis), and the pitch. The encoder learns to compute this from audio; the decoder is built to
+undo it. So codec and language model can be trained apart, in any order, and improved apart.
+
+Shapes: T frames of 10 ms, F latents of 40 ms, K = 4 frames x 48 bands = 192 numbers a latent.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+RATE_HZ, HOP, WINDOW, FFT = 16_000, 160, 400, 512
+FRAMES = 4  # of 10 ms in a latent
+NUM_VOICED, NUM_NOISE = 20, 8
+TOP_VOICED_HZ = 4500.0
+BANDS = 2 * NUM_VOICED + NUM_NOISE
+LOW_HZ, HIGH_HZ = 140.0, 165.0  # below: the low voice alone; above: the high voice alone
+LAGS = (40, 230)  # samples; pitch of 70 to 400 Hz
+VOICED = (0.4, 0.65)  # normalised autocorrelation: below noise, above voice
+NUM_DIRECTIONS = 63
+PITCH_CENTRE, PITCH_SCALE = 4.9, 0.3  # of log Hz
+
+
+def edges_voiced() -> Array:
+    """Centre frequencies are the inner points: from 0 to TOP_VOICED_HZ, even in mel."""
+    mel = np.linspace(0, 2595 * np.log10(1 + TOP_VOICED_HZ / 700), NUM_VOICED + 2)
+    return np.asarray(700 * (10 ** (mel / 2595) - 1), np.float32)
+
+
+def edges_noise() -> Array:
+    return np.linspace(0, RATE_HZ / 2, NUM_NOISE + 1, dtype=np.float32)
+
+
+def filters() -> tuple[Array, Array]:
+    """Voiced triangles [20, 257] and noise boxes [8, 257] over the bins of an FFT; they add power."""
+    bins = np.linspace(0, RATE_HZ / 2, FFT // 2 + 1, dtype=np.float32)
+    edges = edges_voiced()
+    rise = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    fall = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+    noise = edges_noise()
+    boxes = (bins >= noise[:-1, None]) & (bins < noise[1:, None])
+    return np.clip(np.minimum(rise, fall), 0, None).astype(np.float32), boxes.astype(np.float32)
+
+
+def frames(samples: Array) -> tuple[Array, Array]:
+    """[T, BANDS] numbers and [T] log pitch (interpolated over noise and silence). T is a whole number of latents."""
+    count = -(-len(samples) // (HOP * FRAMES)) * FRAMES
+    padded = np.zeros(count * HOP + 1024, np.float32)
+    padded[512 : 512 + len(samples)] = samples
+    starts = np.arange(count) * HOP + 512 + HOP // 2  # centres
+    window = np.hanning(WINDOW).astype(np.float32)
+    pieces = padded[(starts - WINDOW // 2)[:, None] + np.arange(WINDOW)] * window
+    power = np.abs(np.fft.rfft(pieces, FFT)) ** 2 / np.sum(window**2) / (FFT / 2)
+    voicing, pitch = voice(padded, starts)
+    voiced_filters, noise_filters = filters()
+    voiced = (power @ voiced_filters.T) * voicing[:, None]
+    noise = power @ noise_filters.T
+    share = 1 - voicing[:, None] * np.clip((TOP_VOICED_HZ - edges_noise()[:-1]) / 1000, 0, 1)
+    high = np.clip((np.exp(pitch) - LOW_HZ) / (HIGH_HZ - LOW_HZ), 0, 1)[:, None]
+    energy = np.concatenate([voiced * (1 - high), voiced * high, noise * share], axis=1)
+    return (10 * np.maximum(energy, 0) ** 0.25).astype(np.float32), pitch.astype(np.float32)
+
+
+def voice(padded: Array, centres: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Share of voice in [0, 1] and log pitch of each frame, from the normalised autocorrelation of 48 ms."""
+    pieces = padded[(centres - 384)[:, None] + np.arange(768)]
+    pieces = pieces - pieces.mean(1, keepdims=True)
+    window = np.hanning(768)
+    spectrum = np.abs(np.fft.rfft(pieces * window, 2048)) ** 2
+    spectrum[:, 180:] = 0  # above 1.4 kHz
+    own = np.fft.irfft(np.abs(np.fft.rfft(window, 2048)) ** 2)
+    correlation = np.fft.irfft(spectrum)[:, : LAGS[1]] / (own[: LAGS[1]] / own[0])
+    level = correlation[:, 0]
+    ratio = correlation[:, LAGS[0] :] / np.maximum(level, 1e-9)[:, None]
+    best = ratio.max(1)
+    first = np.argmax(ratio > 0.9 * best[:, None], axis=1)  # the shortest period that fits nearly as well
+    top = np.array([f + int(np.argmax(r[f : f + 12])) for f, r in zip(first, ratio, strict=True)])
+    loud = level > 1e-5 * max(1e-9, float(level.max()))
+    share = np.clip((best - VOICED[0]) / (VOICED[1] - VOICED[0]), 0, 1) * loud
+    sure = share > 0.7
+    pitch = np.full(len(best), PITCH_CENTRE)
+    if sure.any():
+        raw = np.log(RATE_HZ / (LAGS[0] + top))
+        middle = np.median(raw[sure])
+        sure &= np.abs(raw - middle) < 0.4
+        pitch = np.interp(np.arange(len(raw)), np.flatnonzero(sure), raw[sure])
+    return share.astype(np.float32), pitch.astype(np.float32)
+
+
+def stacked(frames_TB: Array) -> Array:
+    """[F, K]."""
+    return frames_TB.reshape(-1, FRAMES * BANDS)
+
+
+def fit(stacks: list[Array]) -> dict[str, Array]:
+    """Mean [K], directions [63, K] and scales [63] of `latents`: the deviation of a direction is damped to its square root."""
+    together = np.concatenate(stacks).astype(np.float64)
+    mean = together.mean(0)
+    values, vectors = np.linalg.eigh(np.cov((together - mean).T))
+    order = np.argsort(-values)[:NUM_DIRECTIONS]
+    deviations = np.sqrt(np.maximum(values[order], 1e-9))
+    scales = 2.0 * np.sqrt(deviations / deviations[0])  # the deviation of each latent number
+    directions = vectors[:, order].T * np.sign(vectors[:, order].sum(0))[:, None]
+    made = {"mean": mean, "directions": directions, "gains": scales / deviations}
+    return {name: np.asarray(value, np.float32) for name, value in made.items()}
+
+
+def latents(samples: Array, basis: dict[str, Array]) -> Array:
+    """[F, 64] of mono audio at 16 kHz."""
+    frames_TB, pitch_T = frames(samples)
+    scores = (stacked(frames_TB) - basis["mean"]) @ basis["directions"].T * basis["gains"]
+    pitch = (pitch_T.reshape(-1, FRAMES).mean(1) - PITCH_CENTRE) / PITCH_SCALE
+    return np.concatenate([scores, pitch[:, None]], axis=1).astype(np.float32)
+
+
+def stacks_of(latents_FD: Array, basis: dict[str, Array]) -> Array:
+    """Back to [F, K], as far as 63 directions carry it."""
+    return np.asarray(
+        latents_FD[:, :NUM_DIRECTIONS] / basis["gains"] @ basis["directions"] + basis["mean"], np.float32
+    )
+
+
+def load(path: Path) -> dict[str, Any]:
+    with np.load(path) as stored:
+        return {name: stored[name] for name in stored.files}
