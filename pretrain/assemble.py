@@ -60,9 +60,10 @@ def known_texts() -> list[str]:
 def main(out: Path, state: Path = STATE) -> None:
     import torch
 
+    from pretrain import encoder
+
     speech = torch.load(state / "speech.pt", weights_only=True)["model"]
-    codec = torch.load(state / "codec.pt", weights_only=True)["model"]
-    write(out, SEED, speech, codec)
+    write(out, SEED, speech, encoder.codec(state))
     print(f"{out}: {sum(file.stat().st_size for file in out.iterdir()):,} bytes")
 
 

@@ -1,15 +1,10 @@
 """Train the encoder of the base: upstream's convolutions learn to compute `features.latents` from audio.
 
-Usage:  python -m pretrain.encoder [STATE] [--minutes 8] [--steps 3000]
-
-Each call trains for at most `--minutes` of CPU time and leaves STATE/codec.pt (the built decoder and this encoder) to go on from; call
-it again until it says "finished". Its residual units at 16 kHz are silenced and left out in training: they cost most of the time.
+Its residual units at 16 kHz are silenced and left out in training: they cost most of the time. The decoder is built by `vocoder`, so
+the two have only the meaning of a latent in common, and each can be improved alone.
 """
 
-import argparse
 import json
-import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +12,58 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pretrain import features, vocoder
-from pretrain.corpus import SEED, STATE
+from pretrain import features, loop, vocoder
+from pretrain.corpus import SEED
 
-BATCH, CROP = 4, 36 * 640  # clips and samples of a step
-RATE, WARMUP = 2e-3, 50
+STEPS, BATCH, CROP = 3000, 4, 36 * 640  # clips and samples of a step
 PITCH = (0.85, 1.2)  # half of the crops are resampled by a factor in this range: more voices than three
 SKIP = 3  # latents at the start of a crop that have not seen enough
-SAVE_EVERY_S = 120
+PLAN = {"rate": 2e-3, "warmup": 50, "weight_decay": 0.0, "weights": {"error": 1.0}}
+
+
+def train(state: Path, minutes: float, steps: int = STEPS) -> bool:
+    """Go on with STATE/encoder.pt; True when it is finished. `error` is the squared error as a share of the power of the latents."""
+    torch.manual_seed(SEED)
+    encoder = built(state).encoder
+    shortcut(encoder)
+    encoder.fc_logvar.requires_grad_(False)
+    crops = Crops(state)
+
+    def losses(step: int) -> dict[str, Tensor]:
+        samples, latents = crops.batch(step)
+        wrong = (encoder(samples)["mu"] - latents)[:, :, SKIP:]
+        return {"error": wrong.pow(2).mean() / latents[:, :, SKIP:].pow(2).mean()}
+
+    return loop.train(
+        state / "encoder.pt", {"encoder": encoder}, loop.Plan(steps=steps, minutes=minutes, **PLAN), losses
+    )
+
+
+def built(state: Path) -> Any:
+    """Upstream's codec: the built decoder, and a random encoder whose units at 16 kHz add nothing."""
+    vae: Any = vocoder.build(features.load(state / "basis.npz"))
+    with torch.no_grad():
+        for unit in vae.encoder.block[1].block[:3]:
+            vocoder.silence(unit.block[3])
+    return vae
+
+
+def codec(state: Path) -> dict[str, Tensor]:
+    """Every tensor of the codec as far as it is trained."""
+    vae = built(state)
+    if (state / "encoder.pt").is_file():
+        trained = torch.load(state / "encoder.pt", weights_only=True)["encoder"]
+        vae.encoder.load_state_dict(trained, strict=False)  # the silenced units are not in it
+    return dict(vae.state_dict())
+
+
+def shortcut(encoder: Any) -> None:
+    """Leave the silenced units out of the computation, and use the faster backward."""
+    import voxcpm.modules.audiovae.audio_vae_v2 as upstream
+
+    upstream.snake = Snake.apply
+    for unit in range(3):
+        encoder.block[1].block[unit] = nn.Identity()
 
 
 class Snake(torch.autograd.Function):
@@ -73,82 +112,3 @@ class Crops:
         out = np.zeros(CROP, np.float32)
         out[: len(piece[:CROP])] = piece[:CROP]
         return out * np.float32(10 ** rng.uniform(-0.3, 0.1))
-
-
-def silence(vae: Any) -> None:
-    """The residual units at 16 kHz add nothing."""
-    with torch.no_grad():
-        for unit in vae.encoder.block[1].block[:3]:
-            vocoder.silence(unit.block[3])
-
-
-def shortcut(encoder: Any) -> None:
-    """Leave the silenced units out of the computation, and use the faster backward."""
-    import voxcpm.modules.audiovae.audio_vae_v2 as upstream
-
-    upstream.snake = Snake.apply
-    for unit in range(3):
-        encoder.block[1].block[unit] = nn.Identity()
-
-
-def rate_at(step: int, steps: int) -> float:
-    """Warm-up, then down in a straight line to a hundredth."""
-    return RATE * min(1.0, step / WARMUP) * max(0.01, 1 - step / steps)
-
-
-def main(state: Path, minutes: float, steps: int) -> None:
-    torch.set_num_threads(1)
-    torch.manual_seed(SEED)
-    vae: Any = vocoder.build(features.load(state / "basis.npz"))
-    silence(vae)
-    whole, encoder = vae.state_dict(), vae.encoder
-    shortcut(encoder)
-    parameters = [p for name, p in encoder.named_parameters() if "fc_logvar" not in name]
-    optimizer = torch.optim.AdamW(parameters, RATE, betas=(0.9, 0.98), weight_decay=0.0)
-    done, file = 0, state / "codec.pt"
-    if file.is_file():
-        stored = torch.load(file, weights_only=True)
-        encoder.load_state_dict(
-            {n[8:]: t for n, t in stored["model"].items() if n.startswith("encoder.")}, strict=False
-        )
-        optimizer.load_state_dict(stored["optimizer"])
-        done = int(stored["step"])
-    crops, began, saved, sums = Crops(state), time.process_time(), time.monotonic(), [0.0, 0.0]
-    for step in range(done + 1, steps + 1):
-        for group in optimizer.param_groups:
-            group["lr"] = rate_at(step, steps)
-        samples, latents = crops.batch(step)
-        wrong = (encoder(samples)["mu"] - latents)[:, :, SKIP:]
-        loss = wrong.pow(2).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        sums = [sums[0] + float(loss.detach()), sums[1] + float(latents[:, :, SKIP:].pow(2).mean())]
-        if step % 25 == 0:
-            print(
-                f"{step} error {sums[0] / sums[1]:.4f} of the power, cpu {time.process_time() - began:.0f} s",
-                flush=True,
-            )
-            sums = [0.0, 0.0]
-        over = time.process_time() - began > 60 * minutes
-        if over or step == steps or time.monotonic() - saved > SAVE_EVERY_S:
-            model = {**whole, **{f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}}
-            torch.save(
-                {"step": step, "model": model, "optimizer": optimizer.state_dict()},
-                file.with_suffix(".partial"),
-            )
-            os.replace(file.with_suffix(".partial"), file)
-            saved = time.monotonic()
-        if over:
-            return
-    print("finished")
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("state", nargs="?", type=Path, default=STATE)
-    parser.add_argument("--minutes", type=float, default=8.0)
-    parser.add_argument("--steps", type=int, default=3000)
-    options = parser.parse_args()
-    main(options.state, options.minutes, options.steps)

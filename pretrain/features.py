@@ -88,7 +88,7 @@ def voice(padded: Array, centres: NDArray[np.int64]) -> tuple[Array, Array]:
     if sure.any():
         raw = np.log(RATE_HZ / (LAGS[0] + top))
         middle = np.median(raw[sure])
-        sure &= np.abs(raw - middle) < 0.4
+        raw = np.clip(raw, middle - 0.4, middle + 0.4)
         pitch = np.interp(np.arange(len(raw)), np.flatnonzero(sure), raw[sure])
     return share.astype(np.float32), pitch.astype(np.float32)
 

@@ -22,7 +22,7 @@ READING = """
 tion=ʃʌN sion=ʒʌN ough=ɔ augh=ɔ igh=A tch=C dge=J sch=SK sh=ʃ ch=C th=θ ph=F wh=W qu=KW ck=K ng=ŋ gh=G kn=N wr=R
 ee=I ea=I oo=U ou=Q ow=O oa=O oi=X oy=X ai=E ay=E ey=I ew=U au=ɔ aw=ɔ ar=ɑR or=ɔR er=ɚ ir=ɚ ur=ɚ
 a=æ b=B c=K d=D e=ɛ f=F g=G h=H i=ɪ j=J k=K l=L m=M n=N o=ɑ p=P q=K r=R s=S t=T u=ʌ v=V w=W x=KS y=I z=Z
-""".split()
+"""
 SPECIAL = ("<unk>", "<s>", "</s>")
 AUDIO = {
     101: "<|audio_start|>",
@@ -59,13 +59,12 @@ def write(out: Path, words: Iterable[str]) -> None:
         normalizers.Lowercase(),
         normalizers.Replace(Regex("[;:]"), ","),
         normalizers.Replace(Regex("[^a-z',.?!]+"), " "),
-        normalizers.Replace(Regex(" *([,.?!])"), ","),
+        *(normalizers.Replace(f" {mark}", mark) for mark in ",.?!"),
+        normalizers.Strip(),
     ]
-    steps[-1:] = [normalizers.Replace(f" {mark}", mark) for mark in ",.?!"]
-    steps += [normalizers.Strip()]
     steps += [normalizers.Replace(Regex(f"(?<![a-z']){w}(?![a-z'])"), p) for w, p in sorted(spoken.items())]
     steps += [normalizers.Replace("'", "")]
-    steps += [normalizers.Replace(*rule.split("=")) for rule in READING]
+    steps += [normalizers.Replace(*rule.split("=")) for rule in READING.split()]
     steps += [normalizers.Replace(" ", "▁")]
     tokens = [*SPECIAL, *MARKS, *PHONES.values()]
     tokens += [f"<reserved_{number}>" for number in range(len(tokens), 101)]

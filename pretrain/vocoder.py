@@ -120,7 +120,7 @@ def pulses(conv: Any) -> Tensor:
         ) * np.sqrt(hop / 2)
     triangle = torch.from_numpy(np.bartlett(2 * hop + 1)[:-1].astype(np.float32))
     for band in range(NOISE):
-        weight[2 * VOICED + band, 1 + band] = triangle
+        weight[2 * VOICED + band, 1 + band] = triangle * NOISE**0.5  # a band keeps an eighth of white noise
     return weight / 100  # features are ten times the square root of an amplitude
 
 

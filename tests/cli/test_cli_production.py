@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+import soundfile
 
-from tests.cli.conftest import Run
+from tests.cli.conftest import ROOT, Run
 from tests.factories import mlflow_stores, runs
 from tests.factories.mlflow_fixtures import empty_database, finished_project, tracked_project
 from voicelathe import layout
@@ -93,3 +94,20 @@ def test_tracking_twice_says_the_same(tracked: Path, run: Run) -> None:
 def test_saying_without_production_says_how_to_promote(tracked: Path, run: Run) -> None:
     done = run("say", "Hello.")
     assert done.code == 1 and "voicelathe promote RECIPE" in done.err
+
+
+def test_saying_with_a_base_needs_a_base_directory(project: Path, run: Run) -> None:
+    assert run("say", "one", "two", "three").code == 2
+    done = run("say", "nowhere", "Hello.")
+    assert done.code == 1 and "nowhere" in done.err and not Path("said.wav").exists()
+
+
+@pytest.mark.slow
+def test_a_base_speaks_as_it_is_and_the_same_seed_says_the_same(project: Path, run: Run) -> None:
+    base = ROOT / "data/bases/voxcpm2-mini"
+    for name in ("one.wav", "two.wav"):
+        done = run("say", base, "The lamp is on.", "--out", name, "--seed", "7", "--max-seconds", "3")
+        assert done.code == 0, done.told
+        assert f"{name}: the base {base}, " in done.out
+    assert Path("one.wav").read_bytes() == Path("two.wav").read_bytes()
+    assert 0.3 < soundfile.info("one.wav").duration <= 3.2

@@ -19,7 +19,12 @@ What = Annotated[
     str | None,
     typer.Argument(metavar="RECIPE|URI", help="A recipe, or models:/NAME@production; default: production."),
 ]
-Text = Annotated[str, typer.Argument(metavar="TEXT", help="What to say.")]
+Said = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[BASE] TEXT", help="What to say; with a base directory in front, that base says it."
+    ),
+]
 Because = Annotated[
     str | None,
     typer.Option(metavar="TEXT", help="Override the gates that can be overridden; kept in the journal."),
@@ -147,7 +152,7 @@ def verify(what: What = None) -> None:
 
 
 def say(
-    text: Text,
+    what: Said,
     out: Out = Path("said.wav"),
     uri: Uri = None,
     lora_scale: LoraScale = None,
@@ -155,16 +160,21 @@ def say(
     max_seconds: MaxSeconds = None,
     language: Language = None,
 ) -> None:
-    """Let the voice in production say a text into a WAV file."""
+    """Let the voice in production, or a base as it is, say a text into a WAV file."""
     from voicelathe.registry import say as registry
+
+    *base, text = what
+    if len(base) > 1 or (base and uri is not None):
+        raise typer.BadParameter("give one text, with at most one base directory in front and then no --uri")
 
     given = {"lora_scale": lora_scale, "seed": seed, "max_seconds": max_seconds, "language": language}
     options = {name: value for name, value in given.items() if value is not None}
-    said = registry.speak_production(text, out, Path(), options, uri)
+    if base:
+        said = registry.speak_base(text, Path(base[0]), out, Path(), options)
+    else:
+        said = registry.speak_production(text, out, Path(), options, uri)
     cut = "" if said.stopped else ", cut at the limit: it did not stop by itself"
-    screen.say(
-        f"{said.path}: version {said.version}, {said.duration_s:.2f} s at {said.sample_rate_hz:,} Hz{cut}"
-    )
+    screen.say(f"{said.path}: {said.who}, {said.duration_s:.2f} s at {said.sample_rate_hz:,} Hz{cut}")
     if said.problem:
         screen.say(f"Warning: the speech is {said.problem}.")
 

@@ -1,21 +1,26 @@
-"""`voicelathe say`: speak with a registered version, only if the journal knows how it came into production.
+"""`voicelathe say`: speak with a registered version, only if the journal knows how it came into production, or with a base as it is.
 
 MLflow drops option names it does not know with a warning and speaks with the default; here they are an error.
 """
 
 import base64
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest
-from voicelathe.errors import PromotionError, RequestError
-from voicelathe.registry import gates, promote, promoted, voice
+from voicelathe import digest, families, jobs
+from voicelathe.errors import PromotionError, RequestError, WorkerError
+from voicelathe.families import bases
+from voicelathe.records import Candidate
+from voicelathe.registry import gates, promote, promoted, speech, voice
+from voicelathe.runner import Speaker
 from voicelathe.tracking import registered, store
 from voicelathe.tracking.registered import PRODUCTION
 
+BASE_SEED, BASE_SECONDS = 42, 12.0  # where nothing else is asked for
 URI = re.compile(r"^models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))$")
 
 
@@ -24,7 +29,7 @@ class Said:
     """What was written."""
 
     path: Path
-    version: str
+    who: str  # the version or the base that spoke
     sample_rate_hz: int
     duration_s: float
     stopped: bool
@@ -52,8 +57,38 @@ def speak_production(
     finally:
         speaking.close()
     digest.write_bytes(out, base64.b64decode(row["wav_base64"]))
+    who = f"version {version}"
+    return Said(out, who, row["sample_rate_hz"], row["duration_s"], row["stopped"], row["problem"] or None)
+
+
+def speak_base(text: str, base: Path, out: Path, root: Path, options: Mapping[str, Any]) -> Said:
+    """Let a base directory say a text into a WAV file, in one take, on the machine that params.yaml names.
+
+    Raises RequestError for options that only a fine-tuned voice has, BaseModelError for a directory that no family knows.
+    """
+    chosen: dict[str, Any] = {"language": "en", "seed": BASE_SEED, "max_seconds": BASE_SECONDS}
+    voice.check_options(options, chosen)
+    chosen |= options
+    family, machine = bases.recognise(base), gates.load_params(root).machine
+    facts = families.find(family).describe(base, "", True)
+    target = jobs.Target(family, str(base), facts.digest, machine)
+    weights = jobs.WeightsRef(Candidate(0, None), "base", "", "")
+    with tempfile.TemporaryDirectory(prefix="voicelathe-") as scratch:
+        path, limit = Path(scratch, "said.wav"), float(chosen["max_seconds"])
+        job = jobs.SpeakJob(target, None, [weights], [], limit, scratch, interactive=True)
+        with Speaker(job) as speaker:
+            said = jobs.SpeakRequest(
+                text, chosen["language"], int(chosen["seed"]), None, limit, str(path), None
+            )
+            sample = speaker.say(said)
+        if sample.path is None:
+            raise WorkerError(
+                f"{base} said nothing that can be written: {sample.problem}. Try another --seed."
+            )
+        audio = path.read_bytes()
+    digest.write_bytes(out, audio)
     return Said(
-        out, version, row["sample_rate_hz"], row["duration_s"], row["stopped"], row["problem"] or None
+        out, f"the base {base}", speech.rate_hz(audio), sample.duration_s, sample.stopped, sample.problem
     )
 
 

@@ -1,0 +1,89 @@
+"""The built vocoder undoes the latents; training goes on where it was killed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pretrain import features, latents, loop, vocoder
+
+
+def vowel(seconds: float = 1.0) -> features.Array:
+    """A pulse train at 100 Hz with two formants that move, then noise: something voiced and something not."""
+    rng = np.random.default_rng(1)
+    time_s = np.arange(int(seconds * 16_000)) / 16_000
+    out = np.zeros_like(time_s)
+    for harmonic in range(1, 40):
+        hertz = 100.0 * harmonic
+        gain = sum(np.exp(-(((hertz - f) / 250) ** 2)) for f in (500 + 300 * time_s, 1800 - 500 * time_s))
+        out += gain * np.cos(2 * np.pi * hertz * time_s)
+    out[len(out) * 3 // 4 :] = rng.normal(size=len(out) - len(out) * 3 // 4) * 0.5
+    return (0.1 * out).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def basis() -> dict[str, features.Array]:
+    frames = features.stacked(features.frames(vowel(4.0))[0])
+    return features.fit([frames + np.random.default_rng(2).normal(0, 0.02, frames.shape).astype(np.float32)])
+
+
+def test_latents_carry_nearly_all_of_the_envelope(basis: dict[str, features.Array]) -> None:
+    wanted = features.stacked(features.frames(vowel())[0])
+    back = features.stacks_of(features.latents(vowel(), basis), basis)
+    assert ((back - wanted) ** 2).sum() < 0.03 * ((wanted - wanted.mean(0)) ** 2).sum()
+
+
+def test_the_built_decoder_gives_back_the_envelope_of_what_was_encoded(
+    basis: dict[str, features.Array],
+) -> None:
+    vae = vocoder.build(basis).eval()
+    given = torch.from_numpy(features.latents(vowel(), basis)).T[None]
+    torch.manual_seed(1)
+    with torch.inference_mode():
+        made = vae.decode(given)[0, 0].numpy()
+    assert len(made) == given.shape[2] * 640 and np.abs(made).max() < 1.0
+    wanted, got = features.frames(vowel())[0], features.frames(made.astype(np.float32))[0]
+    voiced = slice(4, 70), slice(0, features.NUM_VOICED)
+    assert np.corrcoef(wanted[voiced].ravel(), got[voiced].ravel())[0, 1] > 0.9
+    noise = slice(80, 98), slice(2 * features.NUM_VOICED, None)
+    assert got[noise].mean() == pytest.approx(wanted[noise].mean(), rel=0.35)
+
+
+def test_a_noise_band_keeps_to_itself() -> None:
+    taps = vocoder.noise_filters()
+    angle = np.pi * (np.arange(8) + 0.5) / 8  # the middle of every band
+    response = np.ones((8, 8))
+    for number, dilation in enumerate((1, 3, 9, 1)):
+        waves = np.exp(-1j * angle[:, None] * dilation * np.arange(6, -1, -1))
+        response *= np.abs(taps[:, number].numpy() @ waves.T)
+    assert response.diagonal().min() > 0.7
+    assert (response - np.diag(response.diagonal())).max() < 0.2
+
+
+def test_the_phone_of_a_latent_is_the_one_in_its_middle() -> None:
+    phones = [["pau", 0.05], ["ah", 0.1], ["t", 0.3]]
+    assert latents.labels(phones, 4, ["ah", "pau", "t"]).tolist() == [1, 0, 0, 2]
+
+
+def test_training_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    def run(file: Path, stops: list[float]) -> torch.Tensor:
+        for minutes in stops:
+            torch.manual_seed(3)
+            layer = nn.Linear(4, 1)
+
+            def losses(step: int, layer: nn.Linear = layer) -> dict[str, torch.Tensor]:
+                given = torch.randn(8, 4, generator=torch.Generator().manual_seed(step))
+                return {"error": (layer(given) - given.sum(1, keepdim=True)).pow(2).mean()}
+
+            plan = loop.Plan(30, minutes, rate=0.05, warmup=5, weight_decay=0.0, weights={"error": 1.0})
+            done = loop.train(file, {"layer": layer}, plan, losses)
+        assert done
+        return layer.weight.detach()
+
+    whole = run(tmp_path / "whole.pt", [1.0])
+    pieces = run(tmp_path / "pieces.pt", [0.0] * 29 + [1.0])  # no minutes: one step a call
+    assert torch.equal(whole, pieces)
+    steps = [line for line in (tmp_path / "pieces.jsonl").read_text().splitlines() if '"step": 25' in line]
+    assert len(steps) == 1

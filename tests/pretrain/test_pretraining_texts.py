@@ -1,0 +1,79 @@
+"""What the embedded base is trained to say, and how its tokenizer reads English."""
+
+import json
+import random
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+
+from pretrain import alignment, assemble, corpus, texts, tokens
+
+ROOT = Path(__file__).parents[2]
+WORDS = ["the", "quiet", "teacher", "lamp", "is", "on", "don't"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    out = tmp_path_factory.mktemp("tokenizer")
+    tokens.write(out, WORDS)
+    return Tokenizer.from_file(str(out / "tokenizer.json"))
+
+
+def read(tokenizer: Tokenizer, text: str) -> str:
+    return "".join(tokenizer.encode(text, add_special_tokens=False).tokens)
+
+
+def test_known_words_become_the_phonemes_of_the_dictionary(tokenizer: Tokenizer) -> None:
+    assert read(tokenizer, "The lamp is on.") == "ðʌ▁LæMP▁ɪZ▁ɑN."
+    assert read(tokenizer, "  the  QUIET teacher ,don't ") == "ðʌ▁KWAʌT▁TICɚ,DONT"
+
+
+def test_unknown_words_are_read_by_rule_and_nothing_is_unknown_to_the_model(tokenizer: Tokenizer) -> None:
+    assert read(tokenizer, "Shnight queech") == "ʃNAT▁KWIC"
+    assert "<unk>" not in tokenizer.encode("Zyxomma frobnicates; 12 naïve cafés — 東京!?").tokens
+
+
+def test_the_four_audio_tokens_have_the_numbers_that_upstream_hard_codes(tokenizer: Tokenizer) -> None:
+    assert [tokenizer.token_to_id(name) for name in tokens.AUDIO.values()] == [101, 102, 103, 104]
+
+
+def test_nothing_of_the_demo_and_of_the_measured_lines_is_trained_on() -> None:
+    trained = set(texts.training(400, seed=1))
+    demo = [json.loads(line)["text"] for line in (ROOT / "data/demo/manifest.jsonl").open(encoding="utf-8")]
+    kept_apart = {*demo, *texts.held_out_sentences(), *assemble.LISTENED}
+    assert len(trained) > 300 and len(kept_apart) > 300
+    assert not trained & kept_apart
+
+
+@pytest.mark.skipif(not texts.PROSE.is_file(), reason="the Debian package flite has the prose")
+def test_the_prose_that_is_measured_is_not_trained_on() -> None:
+    trained, measured = texts.prose()
+    assert len(measured) == texts.NUM_HELD_OUT and not set(trained) & set(measured)
+
+
+def test_the_target_of_the_demo_is_never_a_training_voice() -> None:
+    assert {line.voice for line in corpus.plan(300, seed=1)} == {"rms", "slt", "kal16"}
+    with pytest.raises(AssertionError, match="awb is not a training voice"):
+        corpus.speak(corpus.Line("Hello.", "awb", 1.0, -6.0))
+
+
+def test_where_in_the_text_a_position_is_moves_forward_and_adds_to_one() -> None:
+    text = list("ðʌ▁LæMP▁ɪZ▁ɑN.")
+    phones = [("pau", 0.1)]
+    for number, name in enumerate(["dh", "ax", "l", "ae", "m", "p", "ih", "z", "aa", "n"], start=1):
+        phones.append((name, 0.1 + 0.08 * number))
+    phones.append(("pau", 1.1))
+    shares = alignment.shares(text, phones, positions=7, patch=4)
+    assert shares.shape == (7, len(text)) and shares.sum(1) == pytest.approx(1.0)
+    middles = [float((row * range(len(text))).sum()) for row in shares]
+    assert all(before < after for before, after in pairwise(middles))
+    assert shares[1].argmax() in (3, 4) and shares[-1].argmax() == len(text) - 1
+
+
+def test_a_dictionary_that_disagrees_with_flite_still_gives_a_place_to_every_phone() -> None:
+    rng = random.Random(1)
+    phones = [(rng.choice(["ax", "t", "iy", "zz"]), 0.1 * number) for number in range(1, 12)]
+    shares = alignment.shares(list("KWAʌT▁TICɚ"), phones, positions=8, patch=4)
+    assert shares.sum(1) == pytest.approx(1.0)
