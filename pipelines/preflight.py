@@ -1,4 +1,4 @@
-"""Stage `preflight`: a few real steps, two checkpoints heard beside the base; go or no-go."""
+"""Stage `preflight`: does it fit; then a few real steps, two checkpoints heard beside the base; go or no-go."""
 
 import sys
 
@@ -7,7 +7,7 @@ from pipelines.train import REVISION as TRAIN_REVISION
 from voicelathe import digest, layout, params, records, runs
 from voicelathe.errors import PreflightError, listing
 
-REVISION = 1
+REVISION = 2
 READS = [
     "pipelines/preflight.py",
     "data/split/train.jsonl",

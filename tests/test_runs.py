@@ -46,13 +46,10 @@ def test_preflight_says_no_when_the_loss_explodes_or_a_checkpoint_says_nothing()
 
 
 def test_preflight_says_no_when_the_disk_cannot_hold_every_checkpoint() -> None:
-    index = [
-        records.CheckpointRecord(0, "base", "b", 1, "x"),
-        records.CheckpointRecord(2, "full", "c", 1, "y"),
-    ]
-    assert runs._disk(RECIPE, index) == []
+    assert runs.disk_reasons(RECIPE, 1000) == []
+    assert runs.disk_reasons(RECIPE, 10**18)[0].startswith("disk")
     greedy = replace(RECIPE, preflight=replace(RECIPE.preflight, min_free_disk_gib=1e9))
-    assert runs._disk(greedy, index)[0].startswith("disk")
+    assert runs.disk_reasons(greedy, 1000)[0].startswith("disk")
 
 
 @pytest.mark.parametrize("clips,per_step", [(10, 4), (7, 7), (5, 8)])

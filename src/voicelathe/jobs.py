@@ -86,6 +86,23 @@ class SpeakJob:
 
 
 @dataclass(frozen=True)
+class RehearseJob:
+    """Measure a recipe's training on tensors without memory. Neither base nor device is touched."""
+
+    family: str
+    config: dict[str, Any]  # of the architecture
+    base: str | None  # directory with the tokenizer
+    train: settings.Train
+    seed: int
+    clip_s: (
+        float | None
+    )  # every clip of a pass is this long; None: the largest pass of the run, found in clips and latents
+    clips: str | None  # JSONL of CleanClip
+    latents: str | None  # directory with index.parquet
+    threads: int
+
+
+@dataclass(frozen=True)
 class SpeakRequest:
     """One line on the stdin of an interactive speak worker; it speaks with the job's first weights unless it names others."""
 
@@ -100,18 +117,24 @@ class SpeakRequest:
     )  # others of the same base, put in place without loading it again; None: the job's own
 
 
-Job = EncodeJob | TrainJob | ValidateJob | SpeakJob
+Job = EncodeJob | TrainJob | ValidateJob | SpeakJob | RehearseJob
 VERBS: Mapping[str, type] = {
     "encode": EncodeJob,
     "train": TrainJob,
     "validate": ValidateJob,
     "speak": SpeakJob,
+    "rehearse": RehearseJob,
 }
 
 
 def verb_of(job: Job) -> str:
     """The worker verb that does this job."""
     return next(verb for verb, kind in VERBS.items() if isinstance(job, kind))
+
+
+def threads_of(job: Job) -> int:
+    """Size of the thread pool this job's worker gets."""
+    return job.threads if isinstance(job, RehearseJob) else job.target.machine.threads
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=_environment(job.target.machine.threads),
+                env=_environment(jobs.threads_of(job)),
             )
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._drain, args=(self.process.stdout,), daemon=True).start()

@@ -5,6 +5,7 @@ trained again; a killed one is resumed; a changed setting starts in a directory 
 """
 
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from voicelathe import checkpoints, digest, families, jobs, layout, records, run
 from voicelathe.data import index
 from voicelathe.errors import BaseModelError, CheckpointError, RecordError
 from voicelathe.params import recipe as find_recipe
+from voicelathe.plan import cards, forecast
 
 FINISHED = "finished.json"
 IDENTITY = "identity.json"
@@ -255,7 +257,7 @@ def speak(
 
 
 def preflight(params: settings.Params, recipe: str, revision: int) -> records.PreflightRecord:
-    """Stage `preflight`: a few steps with the recipe's own settings, two checkpoints heard beside the base."""
+    """Stage `preflight`: does it fit, and if so, a few steps with the recipe's own settings, two checkpoints heard beside the base."""
     one = find_recipe(params, recipe)
     short = replace(
         one.train,
@@ -264,21 +266,57 @@ def preflight(params: settings.Params, recipe: str, revision: int) -> records.Pr
         warmup_steps=1,
     )
     run = _identify(params, recipe, short, revision, prefix="preflight-")
+    rehearsal, refused = _fits(params, recipe, one)
+    if refused:
+        return records.PreflightRecord("no_go", refused, [], [], [], rehearsal, run.inputs)
     run, index_ = train(params, run)
     steps = records.read(Path(run.directory) / "steps.jsonl", records.StepRecord)
     heard = candidates([index_[0], *index_[-2:]], [FULL_STRENGTH])
     line = records.Line("preflight", one.preflight.line.text, one.preflight.line.language, params.seed)
     samples = speak(params, run, heard, [line], one.preflight.max_seconds, Path(run.directory) / "speech")
-    reasons = [*_disk(one, index_), *_failures(steps, samples)]
-    return records.PreflightRecord("no_go" if reasons else "go", reasons, steps, index_, samples, run.inputs)
+    reasons = _failures(steps, samples)
+    return records.PreflightRecord(
+        "no_go" if reasons else "go", reasons, steps, index_, samples, rehearsal, run.inputs
+    )
 
 
-def _disk(one: settings.Recipe, index_: list[records.CheckpointRecord]) -> list[str]:
-    """Room for every checkpoint, a resume state of three times its fp32 weights, and what params.yaml wants left free."""
-    each = max(entry.bytes for entry in index_ if entry.step > 0)
-    need = each * (len(checkpoint_steps(one.train)) + 6) + one.preflight.min_free_disk_gib * 2**30
-    free = shutil.disk_usage(".").free
-    return [f"disk: the run needs about {need / 2**30:.1f} GiB and less is free"] if free < need else []
+def _fits(
+    params: settings.Params, recipe: str, one: settings.Recipe
+) -> tuple[records.Rehearsal | None, list[str]]:
+    """The rehearsal of a recipe, and why this machine cannot hold it: memory with the one setting to change, disk."""
+    if not forecast.can_rehearse(params, one.base):
+        return None, []
+    found, _ = forecast.rehearse(params, one.base, one.train, recipe)
+    card = cards.present(params.machine)
+    reasons = []
+    if card is None:
+        print(
+            f"{recipe}: nvidia-smi does not say how much memory the card has; whether it fits is not checked",
+            file=sys.stderr,
+        )
+    else:
+        planned = forecast.forecast(params, recipe, one, found, card, card.name)
+        if not planned.fits:
+            change = forecast.remedy(params, recipe, one, card, None, _say)
+            reasons.append(
+                f"memory: needs {planned.total / 1e9:.1f} GB in phase `{planned.worst}` and {card.name} has {card.bytes / 1e9:.1f} GB; "
+                f"change {change}"
+            )
+    return found, [*reasons, *disk_reasons(one, forecast.disk_bytes(params, one.train, found))]
+
+
+def disk_reasons(one: settings.Recipe, needed: int) -> list[str]:
+    """Room for everything the run keeps, and what params.yaml wants left free."""
+    need, free = needed + one.preflight.min_free_disk_gib * 2**30, shutil.disk_usage(".").free
+    if free >= need:
+        return []
+    return [
+        f"disk: the run needs about {need / 2**30:.1f} GiB and less is free; change train.checkpoint_every, or make room"
+    ]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _failures(steps: list[records.StepRecord], samples: list[records.SampleRecord]) -> list[str]:

@@ -6,7 +6,7 @@ Importable without torch. Shapes: B clips, A audio positions of a clip, T positi
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from voicelathe import settings
 from voicelathe.records import BaseFacts
@@ -61,6 +61,15 @@ class Spoken:
     samples: "np.ndarray[Any, Any]"
     rate_hz: int
     stopped: bool
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A model built from its configuration alone, on tensors without memory."""
+
+    loaded: Any
+    codec: int  # bytes that upstream's own trainer keeps on the device besides: the audio codec
+    caches: int  # and what it allocates for generation
 
 
 Parts = Literal["encoder", "core", "all"]
@@ -149,3 +158,24 @@ class Family(Protocol):
 
     def synthesize(self, loaded: Any, text: str, language: str, seed: int, max_seconds: float) -> Spoken:
         """Speak with upstream's own generation."""
+
+
+@runtime_checkable
+class Plannable(Protocol):
+    """A family whose training can be rehearsed without weights (`voicelathe plan`, preflight)."""
+
+    published: Mapping[
+        str, Any
+    ]  # configuration of the model the family is named after, for a base that is not here
+
+    def sketch(self, config: Mapping[str, Any], base: Path | None) -> Sketch:
+        """Build the model as `load` would, in whatever tensor mode the caller has entered. `base` gives the tokenizer, if there is one."""
+
+    def positions_per_s(self, config: Mapping[str, Any]) -> float:
+        """Audio positions in one second."""
+
+    def text_lengths(self, loaded: Any, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text. Needs a sketch with a base."""
+
+    def example(self, loaded: Any, text_tokens: Sequence[int], positions: Sequence[int]) -> tuple[Any, Any]:
+        """Batch and noise of these sizes, as `collate` and `draw` make them; the numbers mean nothing."""

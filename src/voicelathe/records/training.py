@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from voicelathe import settings
+from voicelathe.records.planning import Rehearsal
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class PreflightRecord:
     steps: list[StepRecord]
     checkpoints: "list[CheckpointRecord]"
     samples: "list[SampleRecord]"
+    rehearsal: Rehearsal | None  # None for a family that cannot be rehearsed
     inputs: dict[str, str]
 
 

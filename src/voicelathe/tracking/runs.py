@@ -47,6 +47,7 @@ def ensure(store: Store, run: RunRecord, root: Path) -> Any:
     params = {key: value for key, value in _params(run) if key not in found.data.params}
     write(store, found.info.run_id, params, tags)
     _log_datasets(store, found, run, root)
+    _log_plan(store, found, run, root)
     return found
 
 
@@ -185,3 +186,25 @@ def _log_datasets(store: Store, found: Any, run: RunRecord, root: Path) -> None:
 def _num_lines(path: Path) -> int:
     with path.open("rb") as file:
         return sum(1 for _ in file)
+
+
+def _log_plan(store: Store, found: Any, run: RunRecord, root: Path) -> None:
+    """What preflight computed of memory, files and arithmetic, as metrics beside what is then measured."""
+    path = root / layout.run(run.recipe, "preflight.json")
+    planned = records.read_one(path, records.PreflightRecord).rehearsal if path.is_file() else None
+    if planned is None:
+        return
+    peak = planned.peak
+    sizes = {
+        "weights": peak.weights, "masters": planned.masters, "gradients": peak.gradients, "casts": peak.casts,
+        "optimizer": planned.moments - planned.paged, "activations": peak.activations, "fragmentation": planned.fragmentation,
+    }  # fmt: skip
+    values = {f"plan/{name}_gb": size / 1e9 for name, size in sizes.items()}
+    values["plan/device_gb"] = sum(sizes.values()) / 1e9
+    values["plan/host_gb"] = planned.paged / 1e9
+    values["plan/checkpoint_gb"] = planned.checkpoint / 1e9
+    values["plan/tflop_per_step"] = planned.flops / 1e12
+    held = history(store, found, values)
+    at_ms = found.info.start_time
+    known = {key: one.value for (key, _), one in held.items()}
+    send(store, found.info.run_id, [Point(k, v, 0, at_ms) for k, v in values.items() if known.get(k) != v])

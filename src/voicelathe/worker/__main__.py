@@ -61,8 +61,12 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
         raise BaseModelError(
             "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is set: torch would run code out of weight files. Unset it."
         )
+    torch.set_num_threads(jobs.threads_of(job))
+    if isinstance(job, jobs.RehearseJob):
+        from voicelathe.worker import rehearse
+
+        return rehearse.run(job, emit)
     machine = job.target.machine
-    torch.set_num_threads(machine.threads)
     families.find(job.target.family).verify(Path(job.target.base), job.target.base_digest)
     with locks.device(machine):
         match job:

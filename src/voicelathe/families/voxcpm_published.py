@@ -1,0 +1,34 @@
+"""The published configuration of VoxCPM 2, for planning before it is downloaded: sizes only, no weights.
+
+Source: config.json of openbmb/VoxCPM2, revision bffb3df5a294, as three independent ports transcribe it (a GGUF converter, an MLX
+port, two quantised copies). From it upstream's class makes 2,290,004,544 parameters in 577 tensors, as the published file has.
+"""
+
+from typing import Any
+
+LANGUAGE_MODEL: dict[str, Any] = {
+    "hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 2,
+    "kv_channels": 128, "vocab_size": 73448, "max_position_embeddings": 32768, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+    "rope_scaling": {
+        "type": "longrope", "long_factor": [1.0] * 64, "short_factor": [1.0] * 64, "original_max_position_embeddings": 32768,
+    },
+    "bos_token_id": 1, "eos_token_id": 2, "use_mup": False, "scale_emb": 12, "dim_model_base": 256, "scale_depth": 1.4,
+}  # fmt: skip
+LOCAL: dict[str, Any] = {
+    "hidden_dim": 1024,
+    "ffn_dim": 4096,
+    "num_heads": 16,
+    "num_layers": 12,
+    "kv_channels": 128,
+}
+FLOW = {"sigma_min": 1e-6, "solver": "euler", "t_scheduler": "log-norm", "inference_cfg_rate": 2.0}
+VOXCPM2: dict[str, Any] = {
+    "architecture": "voxcpm2", "lm_config": LANGUAGE_MODEL, "residual_lm_num_layers": 8, "residual_lm_no_rope": True,
+    "encoder_config": LOCAL, "dit_config": {**LOCAL, "mean_mode": False, "cfm_config": FLOW},
+    "patch_size": 4, "feat_dim": 64, "scalar_quantization_latent_dim": 512, "scalar_quantization_scale": 9,
+    "audio_vae_config": {
+        "latent_dim": 64, "encoder_dim": 128, "encoder_rates": [2, 5, 8, 8], "decoder_dim": 2048, "decoder_rates": [8, 6, 5, 2, 2, 2],
+        "sample_rate": 16000, "out_sample_rate": 48000, "sr_bin_boundaries": [20000, 30000, 40000],
+    },
+    "max_length": 8192, "device": "cuda", "dtype": "bfloat16",
+}  # fmt: skip

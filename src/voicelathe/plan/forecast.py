@@ -1,0 +1,195 @@
+"""A recipe's needs against a card: memory at the worst moment, disk for everything that is kept, the least time it can take.
+
+The worker rehearses the recipe on tensors without memory (train.rehearsal); here its numbers are put together and compared.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from voicelathe import digest, families, jobs, layout, records, runner, settings
+from voicelathe.plan.cards import Card
+from voicelathe.records import Plan, Rehearsal
+
+REVISION = 1  # of what a rehearsal means: a new one rehearses again
+CACHE = layout.CACHE / "plans"
+Report = Callable[[str], None]
+
+
+def can_rehearse(params: settings.Params, base: str) -> bool:
+    """Whether the base's family can be rehearsed."""
+    return hasattr(families.find(params.bases[base].family), "published")
+
+
+def disk_bytes(params: settings.Params, train: settings.Train, found: Rehearsal) -> int:
+    """Everything a run keeps on the disk, with what exists for a moment while it is replaced."""
+    return sum(_disk(params, train, found).values())
+
+
+def rehearse(
+    params: settings.Params, base: str, train: settings.Train, label: str, clip_s: float | None = None
+) -> tuple[Rehearsal, list[str]]:
+    """Measure a recipe's training without memory, or recall it. Returns also what had to be assumed.
+
+    `clip_s`: length of every clip; None takes the largest pass of the prepared data, or 10 s where there is none.
+    """
+    one, assumptions = params.bases[base], []
+    path, index, clips = Path(one.path), layout.latents(base) / "index.parquet", layout.split("train")
+    present = (path / "config.json").is_file()
+    if present:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    else:
+        config = _published(one.family)
+        assumptions.append(f"{path} is not here: planned with the published sizes of {one.family}")
+    has_data = present and index.is_file() and clips.is_file()
+    if clip_s is None and not has_data:
+        clip_s = DEFAULT_CLIP_S
+    from_data = clip_s is None
+    job = jobs.RehearseJob(
+        family=one.family, config=config, base=str(path) if present else None, train=train, seed=params.seed, clip_s=clip_s,
+        clips=str(clips) if from_data else None, latents=str(index.parent) if from_data else None, threads=params.machine.threads,
+    )  # fmt: skip
+    found = _recalled(job, [index, clips] if from_data else [], label)
+    return found, [*assumptions, f"lengths: {found.size.source}"]
+
+
+DEFAULT_CLIP_S = 10.0
+
+
+def _published(family: str) -> dict[str, Any]:
+    config: dict[str, Any] = dict(families.find(family).published)  # type: ignore[attr-defined]
+    return config
+
+
+def _recalled(job: jobs.RehearseJob, data: list[Path], label: str) -> Rehearsal:
+    """The cached rehearsal of an equal job over equal data, or a new one."""
+    key = digest.of_value(
+        [REVISION, version("torch"), records.to_json(job), [digest.of_file(path) for path in data]]
+    )
+    cached = CACHE / f"{key[:32]}.json"
+    if not cached.is_file():
+        digest.write_json(cached, runner.run(job, label))
+    return records.read_one(cached, Rehearsal)
+
+
+def plan(
+    params: settings.Params,
+    recipe: str,
+    card: Card,
+    speed_of: str,
+    clip_s: float | None = None,
+    report: Report = print,
+) -> Plan:
+    """A recipe against a card, with the one setting to change where it does not fit."""
+    one = params.recipes[recipe]
+    found, assumptions = rehearse(params, one.base, one.train, recipe, clip_s)
+    made = forecast(params, recipe, one, found, card, speed_of)
+    advice = None if made.fits else remedy(params, recipe, one, card, clip_s, report)
+    return replace(made, assumptions=assumptions, remedy=advice)
+
+
+def forecast(
+    params: settings.Params, recipe: str, one: settings.Recipe, found: Rehearsal, card: Card, speed_of: str
+) -> Plan:
+    """Everything but the remedy."""
+    memory, worst = _memory(found, card)
+    total, paged = sum(memory.values()), 0 if card.is_host else found.paged
+    a_second = (
+        found.activations_per_position
+        * found.positions_per_s
+        * found.size.num_positions
+        / sum(found.size.positions)
+    )
+    spare = card.bytes - total + memory["activations"]
+    step_s = _step_s(found, card, paged if total + paged > card.bytes else 0)
+    return Plan(
+        recipe=recipe, architecture=found.architecture, card=card.name, card_bytes=card.bytes, memory=memory, worst=worst,
+        host=paged, fits=total <= card.bytes, longest_pass_s=round(max(0.0, spare / a_second), 1),
+        disk=_disk(params, one.train, found), step_s=round(step_s, 4), hours=round(step_s * one.train.steps / 3600, 3), speed_of=speed_of,
+        assumptions=[], remedy=None,
+    )  # fmt: skip
+
+
+def _memory(found: Rehearsal, card: Card) -> tuple[dict[str, int], str]:
+    """What the card holds at the worst moment of any step but the first, when optimizer state is there, too."""
+    peak = found.peak
+    return {
+        "CUDA context": card.context,
+        "weights": peak.weights,
+        "masters": found.masters,
+        "gradients": peak.gradients,
+        "casts": peak.casts,
+        "optimizer": found.moments - (0 if card.is_host else found.paged),
+        "activations": peak.activations,
+        "fragmentation": found.fragmentation,
+    }, peak.name
+
+
+def _disk(params: settings.Params, train: settings.Train, found: Rehearsal) -> dict[str, int]:
+    """What the run writes; unchanged files of a checkpoint are links and weigh nothing. Speech is not counted."""
+    kept = len({*range(train.checkpoint_every, train.steps + 1, train.checkpoint_every), train.steps})
+    copies = {"adapters": kept if train.mode == "lora" else 0, "selected": 1, "all": kept}
+    return {
+        f"{kept} checkpoints": kept * found.checkpoint,
+        "resume state, old and new while one replaces the other": 2 * found.state,
+        "preflight: 2 checkpoints and a resume state": 2 * found.checkpoint + found.state,
+        f"copies in MLflow (tracking.upload: {params.tracking.upload})": copies[params.tracking.upload] * found.checkpoint,
+    }  # fmt: skip
+
+
+def _step_s(found: Rehearsal, card: Card, moved: int) -> float:
+    """Every operation takes its arithmetic or its memory traffic at the card's full speed, whichever is longer (roofline).
+
+    Small tensors that stay in the card's cache make it faster, gaps between operations slower. `moved`: bytes of state that do
+    not fit on the card and cross the bus twice a step.
+    """
+    seconds = 0.0
+    for kernel in found.kernels:
+        speed = card.half_flops if kernel.in_half else card.single_flops
+        seconds += kernel.count * max(kernel.flops / speed, kernel.bytes / card.bandwidth)
+    return found.passes * seconds + found.update_traffic / card.bandwidth + 2 * moved / card.host_bandwidth
+
+
+def remedy(
+    params: settings.Params,
+    recipe: str,
+    one: settings.Recipe,
+    card: Card,
+    clip_s: float | None,
+    report: Report,
+) -> str:
+    """The first single change of a recipe that does not fit that makes it fit, tried in order; says so when there is none."""
+    for text, changed in changes(one.train):
+        report(f"{recipe}: does not fit; trying {text}")
+        found, _ = rehearse(params, one.base, changed, recipe, clip_s)
+        if sum(_memory(found, card)[0].values()) <= card.bytes:
+            return text
+    return "no single setting is enough; a larger card, or mode: lora with weights: bf16, activation_checkpointing: all and clips_per_pass: 1"
+
+
+def changes(train: settings.Train) -> Iterator[tuple[str, settings.Train]]:
+    """Changes of one setting (with what it drags along), the cheapest in speed and quality first."""
+    if train.activation_checkpointing != "all":
+        yield "train.activation_checkpointing: all", replace(train, activation_checkpointing="all")
+    if train.mode == "lora" and train.weights == "fp32":
+        yield "train.weights: bf16 (autocast: false)", replace(train, weights="bf16", autocast=False)
+    eight_bit: Any = train.optimizer if train.optimizer != "adamw" else "paged_adamw8bit"
+    if train.mode == "full" and train.weights == "fp32":
+        dragged = "autocast: false" + (", optimizer: paged_adamw8bit" if train.optimizer == "adamw" else "")
+        lean = replace(train, weights="bf16_split16", autocast=False, optimizer=eight_bit)
+        yield f"train.weights: bf16_split16 ({dragged})", lean
+    if train.optimizer != "paged_adamw8bit":
+        yield "train.optimizer: paged_adamw8bit", replace(train, optimizer="paged_adamw8bit")
+    divisors = [n for n in range(1, train.clips_per_pass) if train.clips_per_step % n == 0]
+    for clips in (
+        sorted({divisors[len(divisors) // 2], 1}, reverse=True)
+        if divisors and not train.gradient_release
+        else []
+    ):
+        yield f"train.clips_per_pass: {clips}", replace(train, clips_per_pass=clips)
+    if train.mode == "full":
+        stochastic = replace(train, weights="bf16_stochastic", autocast=False, optimizer=eight_bit)
+        yield "train.weights: bf16_stochastic", stochastic

@@ -1,0 +1,151 @@
+"""Verb `rehearse`: what a recipe would take in memory, files and arithmetic, measured on tensors without memory.
+
+Nothing is loaded and no device is touched: a 2-billion-parameter model is rehearsed in less than a minute on one CPU core.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from voicelathe import families, jobs, records, settings
+from voicelathe.data import index
+from voicelathe.errors import FamilyUnavailable
+from voicelathe.families.base import Plannable
+from voicelathe.train import adapters, batches, ledger, precision, rehearsal
+
+TEXT_TOKENS_PER_S = 3.9  # read English: 15 characters a second, 3.85 characters a token; an assumption
+
+
+def run(job: jobs.RehearseJob, emit: Any) -> dict[str, Any]:
+    """Returns a Rehearsal as plain values."""
+    family = families.find(job.family)
+    if not isinstance(family, Plannable):
+        raise FamilyUnavailable(
+            f"{job.family} cannot be planned yet: it has no sketch of itself without weights."
+        )
+    emit(jobs.PHASE, {"name": "sketch", "step": 0, "micro": 0})
+    train, base = job.train, Path(job.base) if job.base is not None else None
+    with torch.device("meta"):
+        sketch = family.sketch(job.config, base)
+    loaded = sketch.loaded
+    if train.lora is not None:
+        adapters.inject(loaded.core, train.lora, family.adapter_targets(loaded, train.lora.scope), seed=0)
+    family.checkpoint_blocks(loaded, train.activation_checkpointing)
+    precision.narrow(
+        loaded.core, _without_master(train.weights), family.trainable(loaded, train.mode).trainable
+    )
+    mode = rehearsal.without_data(loaded.core)
+    trainable = family.trainable(loaded, train.mode).trainable
+    loaded.core.train()
+    size = _alike(job, family, job.clip_s) if job.clip_s is not None else _largest(job, family, loaded)
+    emit(jobs.PHASE, {"name": "rehearse", "step": 0, "micro": 0})
+    measured = _Rehearsed(family, loaded, train, trainable, mode, size)
+    kept = ledger.state(train, trainable)
+    found = records.Rehearsal(
+        architecture=str(job.config.get("architecture")), num_parameters=sum(p.numel() for p in loaded.core.parameters()),
+        num_trainable=sum(p.numel() for p in trainable.values()), passes=train.clips_per_step // train.clips_per_pass, size=size,
+        phases=measured.phases, fragmentation=measured.fragmentation, masters=kept.masters, moments=kept.moments, paged=kept.paged,
+        update=measured.update, update_traffic=ledger.update_traffic(trainable, kept), kernels=measured.kernels,
+        checkpoint=ledger.checkpoint_bytes(train, loaded.core, trainable), state=ledger.state_files(trainable, kept),
+        codec=sketch.codec, caches=sketch.caches,
+        activations_per_position=measured.activations / size.num_positions, positions_per_s=family.positions_per_s(job.config),
+    )  # fmt: skip
+    return asdict(found)
+
+
+class _Rehearsed:
+    """One step's phases at one size, on a model that exists."""
+
+    def __init__(
+        self, family: Any, loaded: Any, train: settings.Train, trainable: Mapping[str, Any], mode: FakeTensorMode, size: records.PassSize,
+    ) -> None:  # fmt: skip
+        self.account = rehearsal.Account()
+        for tensor in (*loaded.core.parameters(), *loaded.core.buffers()):
+            self.account.name(tensor, rehearsal.WEIGHTS)
+        rehearsal.watch_gradients(self.account, list(trainable.values()), train.gradient_release)
+        self._family, self._loaded, self._train = family, loaded, train
+        batch, noise = (
+            rehearsal.faked(mode, one) for one in family.example(loaded, size.text_tokens, size.positions)
+        )
+        self.phases: list[records.Phase] = []
+        with mode, self.account:
+            self._pass(batch, noise, "")
+            self.kernels = [records.Kernel(*key[:2], count, key[2]) for key, count in sorted(self.account.kernels.items())]  # fmt: skip
+            if train.clips_per_step > train.clips_per_pass:
+                self._pass(batch, noise, " again")
+            self.fragmentation = self.account.allocator.reserved - max(one.total for one in self.phases)
+            self.update = self._update(trainable)
+
+    @property
+    def activations(self) -> int:
+        return max(phase.activations for phase in self.phases[:2])
+
+    def _pass(self, batch: Any, noise: Any, which: str) -> None:
+        """Forward and backward as train.loop does them."""
+        train, family = self._train, self._family
+        self.account.begin()
+        with torch.autocast("cpu", torch.bfloat16, enabled=train.autocast or train.weights != "fp32"):
+            losses = family.losses(self._loaded, batch, noise)
+        total = sum(family.spec.loss_weights[name] * loss for name, loss in losses.items())
+        assert isinstance(total, torch.Tensor)
+        self.phases.append(self.account.phase(f"forward{which}"))
+        self.account.begin()
+        (total.sum() / train.clips_per_step).backward()  # type: ignore[no-untyped-call]
+        self.phases.append(self.account.phase(f"backward{which}"))
+
+    def _update(self, trainable: Mapping[str, Any]) -> int:
+        """Temporaries of the optimizer step; the phase stands beside the others."""
+        train = self._train
+        before = self.account.total
+        self.account.begin()
+        ledger.update(train, trainable, "fp32" if train.mode == "lora" else train.weights)
+        phase = self.account.phase("update")
+        made = max(0, phase.total - before)
+        if train.optimizer == "adamw":
+            made = max(0, made - ledger.state(train, trainable).moments)  # kept, and counted as such
+        self.phases.append(replace(phase, casts=0, activations=phase.total - phase.weights - phase.gradients))
+        return made
+
+
+def _without_master(weights: precision.Weights) -> precision.Weights:
+    """The same weights; low bits of masters are counted by the ledger, because they need data to be made."""
+    return "bf16_stochastic" if weights in precision.LOW_DTYPES else weights
+
+
+def _alike(job: jobs.RehearseJob, family: Plannable, clip_s: float) -> records.PassSize:
+    """A pass of clips that are all this long."""
+    text, positions = (
+        round(TEXT_TOKENS_PER_S * clip_s),
+        math.ceil(family.positions_per_s(job.config) * clip_s),
+    )
+    clips = job.train.clips_per_pass
+    source = f"{clips} clip{'s' if clips > 1 else ''} of {clip_s:g} s, {text} text tokens each: an assumption"
+    return records.PassSize([max(1, text)] * clips, [max(2, positions)] * clips, source)
+
+
+def _largest(job: jobs.RehearseJob, family: Plannable, loaded: Any) -> records.PassSize:
+    """The pass of the whole run with the most positions: which clips meet is a function of the seed."""
+    assert job.clips is not None and job.latents is not None
+    known = {entry.clip_id: entry.num_positions for entry in index.read(Path(job.latents))}
+    rows = sorted(records.read(Path(job.clips), records.CleanClip), key=lambda row: row.clip_id)
+    texts = dict(
+        zip(
+            [row.clip_id for row in rows],
+            family.text_lengths(loaded, [row.text for row in rows]),
+            strict=True,
+        )
+    )
+    names, train, best = list(texts), job.train, (0, 0, [""])
+    for step in range(1, train.steps + 1):
+        clips = batches.clips_of_step(names, step, train.clips_per_step, job.seed)
+        for start in range(0, len(clips), train.clips_per_pass):
+            part = clips[start : start + train.clips_per_pass]
+            best = max(best, (sum(texts[one] + known[one] for one in part), -step, part))
+    _, step, part = best
+    source = f"the largest pass of the run, in step {-step}"
+    return records.PassSize([texts[one] for one in part], [known[one] for one in part], source)

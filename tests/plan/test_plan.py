@@ -1,0 +1,139 @@
+"""A plan against a card: what is added up, when it does not fit, which one setting is named; the command line and the picture."""
+
+import json
+import os
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import ROOT, Run, project, run  # noqa: F401
+from tests.plan.test_rehearsal import rehearsed, train_settings
+from voicelathe import params, runs, settings
+from voicelathe.errors import RequestError
+from voicelathe.plan import cards, forecast, picture, text
+
+PARAMS = params.load(ROOT / "params.yaml")
+ONE = PARAMS.recipes["mini-full"]
+
+
+@pytest.mark.parametrize("asked, size", [("24GiB", 24 * 2**30), ("16 GB", 16 * 10**9), ("rtx3090ti", 24 * 2**30), ("NVIDIA RTX-4090", 24 * 2**30)])  # fmt: skip
+def test_a_card_is_a_size_or_a_name(asked: str, size: int) -> None:
+    card, speed_of = cards.parse(asked)
+    assert card.bytes == size and speed_of.startswith("RTX")
+
+
+@pytest.mark.parametrize("asked", ["24", "big", "-1GiB", "0GiB", ""])
+def test_anything_else_is_refused_with_what_can_be_said(asked: str) -> None:
+    with pytest.raises(RequestError, match="24GiB, or one of"):
+        cards.parse(asked)
+
+
+def planned(size: int, **changes: object) -> tuple[forecast.Plan, settings.Recipe]:
+    found = rehearsed(train_settings("full"))
+    one = replace(ONE, train=train_settings("full", **changes))
+    card = replace(cards.parse("24GiB")[0], bytes=size, context=1000)
+    return forecast.forecast(PARAMS, "x", one, found, card, "RTX 3090 Ti"), one
+
+
+def test_everything_on_the_card_is_added_up_and_decides() -> None:
+    generous, _ = planned(10**9)
+    assert generous.fits and generous.total == sum(generous.memory.values()) and generous.longest_pass_s > 60
+    assert generous.memory["optimizer"] == 8 * rehearsed(train_settings("full")).num_parameters
+    exact, _ = planned(generous.total)
+    short, _ = planned(generous.total - 1)
+    assert exact.fits and not short.fits and short.longest_pass_s < generous.longest_pass_s
+
+
+def test_paged_moments_lie_on_the_host_of_a_card_and_nowhere_else_on_a_cpu() -> None:
+    one = replace(ONE, train=train_settings("full", optimizer="paged_adamw8bit"))
+    found = replace(
+        rehearsed(train_settings("full")), paged=1000
+    )  # nothing of so small a model would be paged
+    on_card = forecast.forecast(PARAMS, "x", one, found, cards.parse("24GiB")[0], "")
+    on_cpu = forecast.forecast(PARAMS, "x", one, found, cards.CPU_SPEED, "")
+    assert on_card.host == found.paged > 0 and on_cpu.host == 0
+    assert on_cpu.memory["optimizer"] == on_card.memory["optimizer"] + found.paged == found.moments
+
+
+def test_disk_counts_every_checkpoint_that_is_kept() -> None:
+    few, _ = planned(10**9, steps=10, checkpoint_every=4)
+    assert "3 checkpoints" in few.disk  # 4, 8 and the last
+    found = rehearsed(train_settings("full"))
+    assert few.disk["3 checkpoints"] == 3 * found.checkpoint
+
+
+def test_the_changes_keep_every_rule_of_params_yaml() -> None:
+    for mode in ("full", "lora"):
+        for weights in ("fp32", "bf16" if mode == "lora" else "bf16_split8"):
+            optimizer = "adamw" if weights == "fp32" else "adamw8bit"
+            train = train_settings(
+                mode, weights=weights, optimizer=optimizer, clips_per_step=4, clips_per_pass=4
+            )
+            for what, changed in forecast.changes(train):
+                assert changed != train and what.startswith("train.")
+                one = replace(ONE, train=changed, evaluate=replace(ONE.evaluate, lora_scales=[1.0]))
+                assert list(params._recipe_contradictions("x", one, PARAMS)) == []
+
+
+FAKE_SMI = "#!/bin/sh\necho 'NVIDIA GeForce RTX 3090, {mebibytes}'\n"
+
+
+@pytest.mark.slow
+def test_preflight_refuses_what_the_card_cannot_hold_and_names_one_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_cuda = replace(PARAMS, machine=replace(PARAMS.machine, device="cuda"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    monkeypatch.setattr(forecast.layout, "latents", lambda base: tmp_path / "nothing")
+    (tmp_path / "bin").mkdir()
+    smi = tmp_path / "bin/nvidia-smi"
+    monkeypatch.setenv("PATH", f"{smi.parent}{os.pathsep}{os.environ['PATH']}")
+    one = replace(ONE, train=replace(ONE.train, activation_checkpointing="none"))
+    needs = forecast.forecast(PARAMS, "x", one, rehearsed(one.train, 10.0), cards.NAMED["rtx3090"], "").total
+    for mebibytes, refused in ((needs // 2**20 + 1, False), (needs // 2**20 - 8, True)):
+        smi.write_text(FAKE_SMI.format(mebibytes=mebibytes))
+        smi.chmod(0o755)
+        found, reasons = runs._fits(on_cuda, "mini-full", one)
+        assert found is not None and bool([r for r in reasons if r.startswith("memory:")]) == refused
+        if refused:
+            assert "change train.activation_checkpointing: all" in reasons[0]
+
+
+def test_the_picture_is_svg_with_a_bar_for_each_recipe_and_says_what_does_not_fit() -> None:
+    fits, _ = planned(10**9)
+    tight, _ = planned(fits.total - 1)
+    drawn = picture.draw([replace(fits, recipe="good"), replace(tight, recipe="<bad>")])
+    root = ET.fromstring(drawn)
+    words = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"good", "<bad>"} <= set(words) and any("does not fit" in (one or "") for one in words)
+    assert set(picture.COLOURS) == set(fits.memory)
+
+
+def test_the_table_has_every_kind_and_the_notes_name_the_change() -> None:
+    fits, _ = planned(10**9)
+    table = {row[0]: row[1] for row in text.rows([fits])}
+    assert table["fits"] == "yes" and table["weights"] == f"{fits.memory['weights'] / 1e9:.2f}"
+    broken = replace(fits, fits=False, card_bytes=1, remedy="train.weights: bf16")
+    assert any("Change: train.weights: bf16" in line for line in text.notes([broken]))
+
+
+@pytest.mark.slow
+def test_plan_prints_draws_and_gives_json_for_the_shipped_recipes(project: Path, run: Run) -> None:  # noqa: F811
+    (project / "data").symlink_to(ROOT / "data")
+    told = run("plan", "mini-lora", "--card", "24GiB", "--clip-s", "3", "--picture", project / "p.svg")
+    assert told.code == 0 and "fits" in told.out and "computed" in told.out, told.told
+    assert ET.parse(project / "p.svg").getroot().tag.endswith("svg")
+    again = run("plan", "mini-lora", "--clip-s", "3", "--json")
+    (found,) = json.loads(again.out)
+    assert (
+        found["recipe"] == "mini-lora" and found["fits"] and found["total"] == sum(found["memory"].values())
+    )
+
+
+def test_plan_of_an_unknown_recipe_or_card_is_one_line(project: Path, run: Run) -> None:  # noqa: F811
+    for arguments in (["nothing"], ["--card", "huge"], [project / "none.yaml"]):
+        told = run("plan", *arguments)
+        assert told.code == 1 and "Error" in told.err and "Traceback" not in told.err

@@ -1,0 +1,204 @@
+"""A rehearsal without memory counts what a real run of the same model, settings and clips really holds and writes."""
+
+import functools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.factories import training
+from voicelathe import families, jobs, records, settings
+from voicelathe.data import index
+from voicelathe.families.tensor_files import read_header
+from voicelathe.train import adapters, batches, ledger, loop, memory, precision, rehearsal
+from voicelathe.train.allocator import Allocator, Pool
+from voicelathe.worker import rehearse
+
+CONFIG = json.loads((training.BASE / "config.json").read_text())
+MACHINE = settings.Machine("cpu", 1)
+Train = settings.Train
+
+
+def train_settings(mode: str = "full", **changes: Any) -> Train:
+    made = replace(training.train_settings(mode), **{"clips_per_step": 2, **changes})
+    return replace(made, lora=replace(made.lora, dropout=0.0)) if made.lora else made
+
+
+@functools.cache
+def _rehearsed(train: str, clip_s: float) -> records.Rehearsal:
+    made = records.from_json(Train, json.loads(train), "train")
+    job = jobs.RehearseJob("voxcpm2", CONFIG, None, made, 1, clip_s, None, None, 1)
+    return records.from_json(records.Rehearsal, rehearse.run(job, lambda *_: None), "rehearsal")
+
+
+def rehearsed(train: Train, clip_s: float = 2.0) -> records.Rehearsal:
+    return _rehearsed(json.dumps(records.to_json(train)), clip_s)
+
+
+def real_model(train: Train) -> tuple[Any, Any, dict[str, Any], dict[str, Any]]:
+    family = families.find("voxcpm2")
+    loaded = family.load(training.BASE, family.describe(training.BASE, "", False), MACHINE, "core")
+    if train.lora is not None:
+        adapters.inject(loaded.core, train.lora, family.adapter_targets(loaded, train.lora.scope), 0)
+    family.checkpoint_blocks(loaded, train.activation_checkpointing)
+    trainable = dict(family.trainable(loaded, train.mode).trainable)
+    lows = precision.narrow(loaded.core, train.weights, trainable)
+    loaded.core.train()
+    return family, loaded, trainable, lows
+
+
+CASES = [
+    train_settings("full", clips_per_step=4),
+    train_settings("full", activation_checkpointing="all"),
+    train_settings(
+        "full", weights="bf16_stochastic", optimizer="adamw8bit", activation_checkpointing="decoder"
+    ),
+    train_settings("lora", activation_checkpointing="all"),
+]
+
+
+@pytest.mark.parametrize(
+    "train",
+    [*(pytest.param(one, marks=pytest.mark.slow) for one in (*CASES[:2], CASES[3])), CASES[2]],
+    ids=["full", "recomputed", "lora", "bf16"],
+)
+def test_the_peak_without_memory_is_the_peak_with_memory(train: Train) -> None:
+    planned = rehearsed(train)
+    family, loaded, trainable, _ = real_model(train)
+    batch, noise = family.example(loaded, planned.size.text_tokens, planned.size.positions)
+    account = rehearsal.Account()
+    for tensor in (*loaded.core.parameters(), *loaded.core.buffers()):
+        account.name(tensor, rehearsal.WEIGHTS)
+    rehearsal.watch_gradients(account, list(trainable.values()), False)
+    with account:
+        for name in ("forward", "backward"):
+            account.begin()
+            if name == "forward":
+                with torch.autocast("cpu", torch.bfloat16, enabled=train.weights != "fp32"):
+                    losses = family.losses(loaded, batch, noise)
+                total = losses["diff"] + losses["stop"]
+            else:
+                (total.sum() / train.clips_per_step).backward()
+            found = account.phase(name)
+            expected = next(one for one in planned.phases if one.name == name)
+            assert found.weights == expected.weights
+            assert found.total == pytest.approx(expected.total, rel=0.01)
+
+
+@pytest.mark.slow
+def test_gradients_that_are_released_never_lie_there_together() -> None:
+    lean = train_settings("full", weights="bf16_stochastic", optimizer="adamw8bit", max_grad_norm=None)
+    kept, released = rehearsed(lean), rehearsed(replace(lean, gradient_release=True))
+    most = max(phase.gradients for phase in kept.phases)
+    assert most == 2 * kept.num_parameters
+    assert max(phase.gradients for phase in released.phases) < 0.2 * most
+
+
+@pytest.mark.slow
+def test_activations_grow_in_proportion_to_the_clips() -> None:
+    train = train_settings("full")
+    short, long = rehearsed(train, 10.0), rehearsed(train, 40.0)
+    assert long.activations_per_position == pytest.approx(short.activations_per_position, rel=0.1)
+    assert long.peak.activations > 3 * short.peak.activations
+
+
+@pytest.mark.slow
+def test_recomputation_leaves_a_fraction_of_the_activations_and_adds_arithmetic() -> None:
+    full = rehearsed(train_settings("full"), 10.0)
+    lean = rehearsed(train_settings("full", activation_checkpointing="all"), 10.0)
+    assert lean.peak.activations < 0.6 * full.peak.activations
+    assert 1.2 < lean.flops / full.flops < 1.4
+
+
+@pytest.mark.parametrize("optimizer, weights", [
+    ("adamw", "fp32"), ("adamw8bit", "fp32"), ("paged_adamw8bit", "bf16_split16"), ("adamw8bit", "bf16_split8"), ("adamw8bit", "bf16_stochastic"),
+])  # fmt: skip
+def test_optimizer_state_and_its_file_weigh_what_the_ledger_says(optimizer: str, weights: str) -> None:
+    train = train_settings("full", optimizer=optimizer, weights=weights)
+    _, loaded, trainable, lows = real_model(train)
+    made = memory.optimizer(train, loaded.core, trainable, lows, 1)
+    for parameter in trainable.values():
+        parameter.grad = torch.zeros_like(parameter)
+    memory.prepare(made, 1, 1e-3)
+    made.step()
+    kept = ledger.state(train, trainable)
+    tensors = memory.state(made, trainable)
+    real = {kind: 0 for kind in ("low", "moment")}
+    for name, tensor in tensors.items():
+        if not name.endswith(("::step", "::qmap1", "::qmap2")):
+            real["low" if name.endswith("::low") else "moment"] += tensor.numel() * tensor.element_size()
+    assert (kept.masters, kept.moments) == (real["low"], real["moment"])
+
+
+@pytest.mark.parametrize("mode", ["full", pytest.param("lora", marks=pytest.mark.slow)])
+def test_a_checkpoint_and_a_state_weigh_what_the_plan_says(tmp_path: Path, mode: str) -> None:
+    train = train_settings(mode, steps=1, checkpoint_every=1)
+    root = training.corpus(tmp_path)
+    loop.run(training.train_job(root, root / "run", train), lambda *_: None)
+    planned = rehearsed(train)
+    name = "model.safetensors" if mode == "full" else "lora_weights.safetensors"
+    assert (root / "run/step_0000001" / name).stat().st_size == pytest.approx(planned.checkpoint, rel=0.01)
+    stored = (
+        (tensor_name, info)
+        for path in (root / "run/state_0000001").glob("*.safetensors")
+        for tensor_name, info in read_header(path).items()
+    )
+    width = {"F32": 4, "BF16": 2, "U8": 1, "I16": 2, "I8": 1}
+    kept = [
+        info for tensor_name, info in stored if not tensor_name.endswith(("::step", "::qmap1", "::qmap2"))
+    ]
+    assert sum(width[info.dtype] * info.num_values for info in kept) == planned.state
+
+
+def test_the_largest_pass_is_found_as_the_trainer_will_draw_it(tmp_path: Path) -> None:
+    root = training.corpus(tmp_path)
+    train = train_settings("full", steps=9)
+    job = jobs.RehearseJob(
+        "voxcpm2", CONFIG, str(training.BASE), train, 1, None, str(root / "train.jsonl"), str(root / "latents"), 1
+    )  # fmt: skip
+    found = records.from_json(records.Rehearsal, rehearse.run(job, lambda *_: None), "rehearsal").size
+    assert (
+        len(found.positions) == train.clips_per_pass
+        and "the largest pass of the run, in step" in found.source
+    )
+    step = int(found.source.split()[-1])
+    rows = {row.clip_id: row for row in records.read(root / "train.jsonl", records.CleanClip)}
+    lengths = {entry.clip_id: entry.num_positions for entry in index.read(root / "latents")}
+    drawn = batches.clips_of_step(sorted(rows), step, train.clips_per_step, 1)
+    assert sorted(found.positions) == sorted(lengths[one] for one in drawn)
+    longest = max(
+        sum(len(rows[one].text) for one in batches.clips_of_step(sorted(rows), number, 2, 1))
+        for number in range(1, 10)
+    )
+    assert sum(len(rows[one].text) for one in drawn) > 0.9 * longest
+
+
+def test_the_allocator_rounds_splits_merges_and_grows_by_pages() -> None:
+    pool = Pool(page=100)
+    first, second, third = pool.take(30), pool.take(30), pool.take(40)
+    assert pool.reserved == 100 and {first, second, third} == {0, 30, 60}
+    pool.give(first)
+    pool.give(second)
+    assert pool.take(60) == 0, "neighbours merge"
+    pool.give(third)
+    assert pool.take(130) == 60 and pool.reserved == 200, "a free block at the end is grown, not left behind"
+
+
+def test_a_freed_gap_that_is_too_small_is_fragmentation() -> None:
+    allocator = Allocator()
+    for key in range(4):
+        allocator.take(key, 10 << 20)
+    before = allocator.reserved
+    allocator.give(0)
+    allocator.give(2)
+    allocator.take(9, 11 << 20)
+    assert before == 40 << 20 and allocator.reserved == 60 << 20
+
+
+def test_a_family_without_a_sketch_is_refused_by_name() -> None:
+    from voicelathe.families.base import Plannable
+
+    assert isinstance(families.find("voxcpm2"), Plannable)
