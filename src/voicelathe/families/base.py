@@ -164,9 +164,9 @@ class Family(Protocol):
 class Plannable(Protocol):
     """A family whose training can be rehearsed without weights (`voicelathe plan`, preflight)."""
 
-    published: Mapping[
-        str, Any
-    ]  # configuration of the model the family is named after, for a base that is not here
+    @property
+    def published(self) -> Mapping[str, Any]:
+        """Configuration of the model the family is named after, for a base that is not here."""
 
     def sketch(self, config: Mapping[str, Any], base: Path | None) -> Sketch:
         """Build the model as `load` would, in whatever tensor mode the caller has entered. `base` gives the tokenizer, if there is one."""

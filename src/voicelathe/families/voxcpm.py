@@ -6,26 +6,16 @@ importer of upstream's `voxcpm`, together with the modules beside it. Importing 
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-<<<<<<< HEAD
 from dataclasses import dataclass, replace
 from importlib import import_module
-=======
-from dataclasses import dataclass
->>>>>>> 7066e93 (plan: a recipe's memory, disk and time before it starts, counted on tensors without memory; preflight refuses what will not fit)
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voicelathe import settings
-<<<<<<< HEAD
 from voicelathe.errors import BaseModelError, FamilyUnavailable
 from voicelathe.families import torchaudio_shim, voxcpm_config, voxcpm_files
-from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Spoken, TrainPlan
-from voicelathe.families.pinning import PinnedDirectory
-=======
-from voicelathe.errors import BaseModelError, CheckpointError, FamilyUnavailable
-from voicelathe.families import torchaudio_shim, voxcpm_config, voxcpm_files, voxcpm_published
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
->>>>>>> 7066e93 (plan: a recipe's memory, disk and time before it starts, counted on tensors without memory; preflight refuses what will not fit)
+from voicelathe.families.pinning import PinnedDirectory
 from voicelathe.records import BaseFacts
 
 if TYPE_CHECKING:
@@ -74,6 +64,7 @@ class Format:
     module: str  # of upstream's package
     model: str  # names in that module
     codec: str
+    published: Mapping[str, Any]  # configuration of the model itself
 
 
 def describe_family(id: str, download: str) -> FamilySpec:
@@ -124,12 +115,16 @@ class VoxCPM(PinnedDirectory):
             model.audio_vae = None
         return Loaded(model.to(device), model.audio_vae, facts, base, device)
 
-    published = voxcpm_published.VOXCPM2
+    @property
+    def published(self) -> Mapping[str, Any]:
+        return self.format.published
 
     def sketch(self, config: Mapping[str, Any], base: Path | None) -> Sketch:
         from voicelathe.families import voxcpm_sketch
 
-        return voxcpm_sketch.build(_upstream(), config, base)
+        upstream = self._upstream()
+        model, codec = getattr(upstream, self.format.model), getattr(upstream, self.format.codec)
+        return voxcpm_sketch.build(upstream.VoxCPMConfig, model, codec, config, base)
 
     def positions_per_s(self, config: Mapping[str, Any]) -> float:
         return voxcpm_config.positions_per_s(config)

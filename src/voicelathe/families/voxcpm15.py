@@ -4,8 +4,9 @@ VoxCPM 0.5B has the same format at 16 kHz and is accepted; nothing was tried wit
 """
 
 from voicelathe.families.voxcpm import Format, VoxCPM, describe_family
+from voicelathe.families.voxcpm_published import VOXCPM15
 
 FAMILY = VoxCPM(
     describe_family("voxcpm15", "huggingface-cli download openbmb/VoxCPM1.5 --local-dir DIR"),
-    Format(architecture="voxcpm", module="voxcpm", model="VoxCPMModel", codec="AudioVAE"),
+    Format(architecture="voxcpm", module="voxcpm", model="VoxCPMModel", codec="AudioVAE", published=VOXCPM15),
 )

@@ -1,7 +1,9 @@
-"""The published configuration of VoxCPM 2, for planning before it is downloaded: sizes only, no weights.
+"""The published configurations of VoxCPM 2 and 1.5, for planning before they are downloaded: sizes only, no weights.
 
 Source: config.json of openbmb/VoxCPM2, revision bffb3df5a294, as three independent ports transcribe it (a GGUF converter, an MLX
 port, two quantised copies). From it upstream's class makes 2,290,004,544 parameters in 577 tensors, as the published file has.
+VoxCPM 1.5 (0.80 billion, 467 tensors): tc-mb/llama.cpp-omni and OpenBMB/VoxCPM issue 174; the width of its codec's encoder is a guess,
+which matters to nothing but the codec's own size.
 """
 
 from typing import Any
@@ -29,6 +31,22 @@ VOXCPM2: dict[str, Any] = {
     "audio_vae_config": {
         "latent_dim": 64, "encoder_dim": 128, "encoder_rates": [2, 5, 8, 8], "decoder_dim": 2048, "decoder_rates": [8, 6, 5, 2, 2, 2],
         "sample_rate": 16000, "out_sample_rate": 48000, "sr_bin_boundaries": [20000, 30000, 40000],
+    },
+    "max_length": 8192, "device": "cuda", "dtype": "bfloat16",
+}  # fmt: skip
+LOCAL15 = {"hidden_dim": 1024, "ffn_dim": 4096, "num_heads": 16, "num_layers": 8}
+VOXCPM15: dict[str, Any] = {
+    "architecture": "voxcpm",
+    "lm_config": {
+        **{name: value for name, value in LANGUAGE_MODEL.items() if name != "kv_channels"},
+        "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
+        "rope_scaling": {**LANGUAGE_MODEL["rope_scaling"], "long_factor": [1.0] * 32, "short_factor": [1.0] * 32},
+    },
+    "residual_lm_num_layers": 8, "encoder_config": LOCAL15, "dit_config": {**LOCAL15, "cfm_config": FLOW},
+    "patch_size": 4, "feat_dim": 64, "scalar_quantization_latent_dim": 256, "scalar_quantization_scale": 9,
+    "audio_vae_config": {
+        "latent_dim": 64, "encoder_dim": 64, "encoder_rates": [2, 3, 6, 7, 7], "decoder_dim": 2048, "decoder_rates": [7, 7, 6, 3, 2],
+        "sample_rate": 44100,
     },
     "max_length": 8192, "device": "cuda", "dtype": "bfloat16",
 }  # fmt: skip

@@ -23,11 +23,13 @@ class NoTokenizer:
     vocab: Mapping[str, int] = {}
 
 
-def build(upstream: Any, config: Mapping[str, Any], base: Path | None) -> Sketch:
-    """The model as the trainer's `load` leaves it, and the bytes of what that drops: the codec and the caches of generation."""
-    parsed = upstream.VoxCPMConfig.model_validate({**config, "device": "cpu", "dtype": "float32"})
-    codec = upstream.AudioVAEV2(config=parsed.audio_vae_config)
-    model = upstream.VoxCPM2Model(parsed, _tokenizer(base), codec, device="cpu")
+def build(
+    read: Any, model_class: Any, codec_class: Any, config: Mapping[str, Any], base: Path | None
+) -> Sketch:
+    """Upstream's three classes put together: the model as the trainer's `load` leaves it, and the bytes of what that drops: the codec and the caches of generation."""
+    parsed = read.model_validate({**config, "device": "cpu", "dtype": "float32"})
+    codec = codec_class(config=parsed.audio_vae_config)
+    model = model_class(parsed, _tokenizer(base), codec, None, device="cpu")
     caches = sum(one.kv_cache.kv_cache.numel() for one in (model.base_lm, model.residual_lm))
     model.base_lm.kv_cache = model.residual_lm.kv_cache = model.audio_vae = None
     loaded = SimpleNamespace(core=model, vae=None, device=torch.device("cpu"), recompute="none")

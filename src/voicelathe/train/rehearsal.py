@@ -124,11 +124,12 @@ def without_data(core: nn.Module) -> FakeTensorMode:
 
 
 def faked(mode: FakeTensorMode, batch: Any) -> Any:
-    """A dataclass of real tensors with every tensor replaced by one without data."""
+    """A dataclass of real tensors, nested ones included, with every tensor replaced by one without data."""
     assert is_dataclass(batch) and not isinstance(batch, type)
     values = {field.name: getattr(batch, field.name) for field in fields(batch)}
     found = {name: mode.from_tensor(one) for name, one in values.items() if isinstance(one, Tensor)}
-    return replace(batch, **found)
+    inner = {name: faked(mode, one) for name, one in values.items() if is_dataclass(one)}
+    return replace(batch, **found, **inner)
 
 
 def watch_gradients(account: Account, parameters: list[nn.Parameter], release: bool) -> None:
