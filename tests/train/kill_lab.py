@@ -1,0 +1,110 @@
+"""Trainers that die: each run is a child forked from this process, which has torch loaded already, so hundreds of deaths stay cheap.
+
+A child dies by SIGKILL, or, at a chosen point of a commit, by `os._exit`, which like a kill runs no clean-up of Python's.
+"""
+
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from voicelathe import checkpoints, families, jobs
+from voicelathe.train import loop
+
+KILLED, BROKEN = 137, 70  # exit codes of a child: by its own crash point; by an error that is a defect
+_LOADED: dict[str, Any] = {}  # bases, for children only
+TOUCHES = (
+    "fsync",
+    "rename",
+    "replace",
+    "link",
+    "unlink",
+    "rmdir",
+    "mkdir",
+)  # what a commit asks of the file system
+
+
+def child(work: Callable[[], Any], log: Path) -> int:
+    """Fork, work, and return the child's process id; its standard error goes to `log`."""
+    if pid := os.fork():
+        return pid
+    try:
+        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(handle, 2)
+        work()
+        os._exit(0)
+    except BaseException:
+        os.write(2, traceback.format_exc().encode())
+        os._exit(BROKEN)
+
+
+def ended(pid: int) -> int:
+    """Exit code, or minus the signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def preload(job: jobs.TrainJob) -> None:
+    """Do here, once, what every child would do first: the imports, by training a step or two, and loading the base.
+
+    A child gets the loaded base by the fork, as it was loaded: this process never trains it.
+    """
+    train(job)
+    family = families.find(job.target.family)
+    facts = family.describe(Path(job.target.base), "", True)
+    loaded = family.load(Path(job.target.base), facts, job.target.machine, "core")
+    _LOADED[str(job.target.base)] = loaded
+
+
+def train(job: jobs.TrainJob) -> None:
+    family = families.find(job.target.family)
+    if loaded := _LOADED.get(str(job.target.base)):
+        type(family).load = lambda *_arguments, **_options: loaded  # type: ignore[method-assign]
+    loop.run(job, lambda *_: None)
+
+
+def die_at(nth: int, thread: str) -> None:
+    """From now on, the n-th thing that a thread asks of the file system ends this process; the middle of a file counts, too."""
+    seen = 0
+
+    def point() -> None:
+        nonlocal seen
+        if threading.current_thread().name == thread:
+            seen += 1
+            if seen == nth:
+                os._exit(KILLED)
+
+    def before(original: Callable[..., Any]) -> Callable[..., Any]:
+        def asked(*arguments: Any, **options: Any) -> Any:
+            point()
+            return original(*arguments, **options)
+
+        return asked
+
+    for name in TOUCHES:
+        setattr(os, name, before(getattr(os, name)))
+    blocks = checkpoints._blocks
+
+    def interrupted(tensors: Any) -> Any:
+        for block in blocks(tensors):
+            point()
+            yield block[: len(block) // 2]
+            point()  # half of a block is on the disk
+            yield block[len(block) // 2 :]
+
+    checkpoints._blocks = interrupted
+
+
+def kill_after(pid: int, seconds: float) -> int:
+    """SIGKILL a child after some time, unless it was faster; returns how it ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
+    return ended(pid)

@@ -1,0 +1,166 @@
+"""Training is killed at every point of a commit and at random moments, and ends with the bytes of a run that nobody disturbed.
+
+`make campaign` runs 200 random kills of each optimizer and mode (VOICELATHE_KILLS); CI runs 30 of one.
+"""
+
+import os
+import random
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.factories import training
+from tests.train import kill_lab
+from tests.train.test_loop import final_state
+from voicelathe import checkpoints, digest, jobs
+from voicelathe.train import resume, saving
+
+KILLS = int(os.environ.get("VOICELATHE_KILLS", "30"))
+ALL = [
+    (mode, optimizer) for mode in ("lora", "full") for optimizer in ("adamw", "adamw8bit", "paged_adamw8bit")
+]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus; imports and the loaded base are inherited by every child."""
+    torch.set_num_threads(1)
+    root = training.corpus(tmp_path_factory.mktemp("corpus"))
+    kill_lab.preload(job(root, root / "warm", "full", "adamw8bit", steps=2))
+    return root
+
+
+def job(
+    corpus: Path, directory: Path, mode: str, optimizer: str, steps: int, every: int = 2
+) -> jobs.TrainJob:
+    """Two clips a step; full runs with 8-bit moments train exact bf16 weights, the others fp32."""
+    lean = mode == "full" and optimizer != "adamw"
+    train = training.train_settings(
+        mode, steps=steps, every=every, optimizer=optimizer, weights="bf16_split16" if lean else "fp32"
+    )
+    train = replace(train, clips_per_step=2, clips_per_pass=2, probe_every=steps)
+    return training.train_job(corpus, directory, train)
+
+
+def undisturbed(tmp_path: Path, whole: jobs.TrainJob) -> tuple[str, float]:
+    began = time.monotonic()
+    code = kill_lab.ended(kill_lab.child(lambda: kill_lab.train(whole), tmp_path / "log"))
+    assert code == 0, (tmp_path / "log").read_text()[-2000:]
+    return final_state(Path(whole.directory)), time.monotonic() - began
+
+
+def contents(value: float) -> dict[str, saving.Contents]:
+    """What a save commits, in order: weights of several files with a link, then the state."""
+    draw = torch.full((40,), value)
+    base = Path(__file__)
+    return {
+        "step": {
+            "model.safetensors": {"w": draw, "b": draw[:3]},
+            "config.json": {"at": value},
+            "nested/link.py": base,
+        },
+        "state": {"parameters.safetensors": {"w": draw}, "optimizer.safetensors": {"m": draw * 2}},
+    }
+
+
+def commit(root: Path, step: int) -> None:
+    for kind, files in contents(float(step)).items():
+        kept = saving.put(root / f"{kind}_{step:07d}", files, {"step": step})
+    resume.forget_others(kept)
+
+
+def test_a_save_that_dies_at_any_point_leaves_the_old_state_or_the_new_one_and_can_be_repeated(
+    tmp_path: Path,
+) -> None:
+    """Before every fsync, rename, replace, link, mkdir, unlink and rmdir of a save, and in the middle of every file."""
+    commit(tmp_path / "whole", 1)
+    commit(tmp_path / "whole", 2)
+    expected, ends = digest.of_tree(tmp_path / "whole"), []
+    for nth in range(1, 500):
+        root = tmp_path / f"point-{nth}"
+        commit(root, 1)
+
+        def doomed(root: Path = root, nth: int = nth) -> None:
+            kill_lab.die_at(nth, threading.main_thread().name)
+            commit(root, 2)
+
+        if (code := kill_lab.ended(kill_lab.child(doomed, tmp_path / "log"))) == 0:
+            break
+        assert code == kill_lab.KILLED, (tmp_path / "log").read_text()
+        assert all((found / checkpoints.MANIFEST).is_file() for found in root.glob("step_*"))
+        checkpoints.sweep(root)
+        newest = checkpoints.newest_verified(root, resume.PREFIX)
+        assert newest is not None and not (root / "quarantine").exists()
+        assert newest.name == "state_0000001" or (root / "step_0000002").is_dir(), (
+            "weights come before their state"
+        )
+        ends.append(newest.name)
+        commit(root, 2)
+        assert digest.of_tree(root) == expected, f"point {nth}"
+    assert len(ends) > 30 and ends == sorted(ends), "one moment at which the new state comes into being"
+    assert set(ends) == {"state_0000001", "state_0000002"}
+
+
+def every_checkpoint_verifies(directory: Path) -> None:
+    for found in [*directory.glob("step_*"), *directory.glob("state_*")]:
+        if (found / checkpoints.MANIFEST).is_file():
+            checkpoints.verify(found)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_training_that_dies_while_it_saves_ends_with_identical_bytes(corpus: Path, tmp_path: Path) -> None:
+    """The same points in a run that goes on training beside the save: every one in the campaign, every twentieth in CI."""
+    expected, _ = undisturbed(tmp_path, job(corpus, tmp_path / "whole", "lora", "adamw", steps=2, every=1))
+    died = 0
+    for nth in range(1, 500, 1 if KILLS > 30 else 20):
+        directory = tmp_path / f"point-{nth}"
+        doomed = job(corpus, directory, "lora", "adamw", steps=2, every=1)
+
+        def work(doomed: jobs.TrainJob = doomed, nth: int = nth) -> None:
+            kill_lab.die_at(nth, saving.THREAD)
+            kill_lab.train(doomed)
+
+        if (code := kill_lab.ended(kill_lab.child(work, tmp_path / "log"))) == 0:
+            break
+        assert code == kill_lab.KILLED, (tmp_path / "log").read_text()[-2000:]
+        died += 1
+        every_checkpoint_verifies(directory)
+        code = kill_lab.ended(kill_lab.child(lambda d=doomed: kill_lab.train(d), tmp_path / "log"))
+        assert code == 0, (tmp_path / "log").read_text()[-2000:]
+        assert final_state(directory) == expected, f"point {nth}"
+        assert not list(directory.glob(f"{checkpoints.TEMPORARY}*"))
+    assert died > 2, "a run without crash points proves nothing"
+    print(f"{died} crash points of training, all recovered", file=sys.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(
+    "mode, optimizer", ALL if KILLS > 30 else [("full", "paged_adamw8bit")], ids=lambda value: value
+)
+def test_kills_at_random_moments_end_with_identical_bytes(
+    corpus: Path, tmp_path: Path, mode: str, optimizer: str
+) -> None:
+    expected, whole_s = undisturbed(tmp_path, job(corpus, tmp_path / "whole", mode, optimizer, steps=6))
+    draw, kills, finished = random.Random(f"{mode} {optimizer}"), 0, 0
+    while kills < KILLS:
+        directory = tmp_path / f"run-{finished}"
+        doomed = job(corpus, directory, mode, optimizer, steps=6)
+        while True:
+            pid = kill_lab.child(lambda d=doomed: kill_lab.train(d), tmp_path / "log")
+            code = kill_lab.kill_after(pid, draw.uniform(0.05, 0.9) * whole_s)
+            assert code in (0, -9), (tmp_path / "log").read_text()[-2000:]
+            every_checkpoint_verifies(directory)
+            assert not (directory / "quarantine").exists()
+            if code == 0:
+                break
+            kills += 1
+        assert final_state(directory) == expected
+        finished += 1
+    print(f"{mode} {optimizer}: {kills} kills, {finished} runs, all identical", file=sys.stderr)
