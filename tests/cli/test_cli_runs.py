@@ -50,7 +50,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "train_stage.py").write_text(TRAINER)
     (root / "weights-seed").write_text("7")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    here = {**os.environ, "PATH": path, "PYTHONPATH": f"{ROOT}:{root}", "DVC_NO_ANALYTICS": "1"}
+    here = {**os.environ, "PATH": path, "PYTHONPATH": f"{ROOT}:{ROOT}/src:{root}", "DVC_NO_ANALYTICS": "1"}
     for arguments in (["init", "--no-scm", "-q"], ["repro", "-q"]):
         subprocess.run([sys.executable, "-m", "dvc", *arguments], check=True, env=here, cwd=root)
     return root
@@ -62,7 +62,7 @@ def trained(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     root = tmp_path / "project"
     shutil.copytree(built, root)
     monkeypatch.chdir(root)
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{root}")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT}/src:{root}")
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     return root
 
