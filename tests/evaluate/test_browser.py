@@ -86,7 +86,7 @@ def visible(page: Any) -> str:
     return str(page.evaluate("document.body.innerText"))
 
 
-def until(page: Any, is_so: Callable[[], bool], seconds: float = 8.0) -> None:
+def until(page: Any, is_so: Callable[[], bool], seconds: float = 40.0) -> None:
     """Wait without the growing pauses of Playwright's own assertions, and without eval, which the page's policy forbids."""
     deadline = time.monotonic() + seconds
     while not is_so():
