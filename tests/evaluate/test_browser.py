@@ -192,7 +192,7 @@ def test_ranking_and_a_or_b_come_to_a_file_that_is_accepted(
 
 
 def test_nothing_can_be_judged_before_it_was_heard(page: Any, tmp_path: Path) -> None:
-    html, _ = project(tmp_path, 0.6)
+    html, _ = project(tmp_path, 3.0)
     start(page, html)
     sliders, following = page.locator(".vote input"), page.locator("#next")
     until(page, lambda: page.locator("#missing").inner_text() == "Still to be heard: 1, 2, 3")

@@ -62,7 +62,7 @@ def test_a_dead_server_is_an_error_that_names_it_without_the_password(
     began = time.monotonic()
     with pytest.raises(TrackingError, match=r"http://127\.0\.0\.1:\d+ cannot be used") as caught:
         store.connect(tracking(), tmp_path)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60  # MLflow's own patience is many minutes
     assert "hunter2" not in str(caught.value) and "run the same command again" in str(caught.value)
 
 
