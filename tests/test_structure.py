@@ -35,6 +35,7 @@ DOORS = {  # heavy tool -> the only files that may import it, as patterns below 
     "peft": ["train/adapters.py"],
     "voxcpm": ["families/voxcpm*.py"],
     "qwen_tts": ["families/qwen3_tts*.py"],
+    "fsspec": ["registry/archive.py"],
     "torchaudio": ["families/torchaudio_shim.py"],
     "torchcodec": [],
     "silero_vad": ["speech/activity.py"],

@@ -58,6 +58,7 @@ def test_a_healthy_project_has_nothing_bad(healthy: Path, run: Run) -> None:
         "disk",
         "manifest",
         "consent awb",
+        "production",
         "base voxcpm2-mini",
         "weights mini-lora",
         "dvc",

@@ -243,6 +243,49 @@ def _tracking() -> Iterator[Finding]:
     )
 
 
+def _dead_runs() -> Iterator[Finding]:
+    """Runs of killed processes; ended here, because nobody else would."""
+    from voicelathe.tracking import dead, glance, store
+
+    uri = store.address(Path())
+    if store.is_embedded(uri) and glance.num_running(Path()) == 0:
+        return  # the usual case, without importing MLflow
+    if not store.is_embedded(uri) and _unreachable(uri):
+        return  # said above
+    if ended := dead.end(_params().tracking, Path()):
+        yield Finding(
+            "runs",
+            NOTE,
+            f"{', '.join(ended)}: killed, MLflow knows that now",
+            "dvc repro goes on where they stopped",
+        )
+
+
+def _production() -> Iterator[Finding]:
+    """The alias, the journal, and whether the version in production could speak this moment."""
+    from voicelathe.registry import promoted, voice
+    from voicelathe.tracking import store
+
+    uri = store.address(Path())
+    if not store.is_embedded(uri) and _unreachable(uri):
+        return
+    found = promoted.status(Path())
+    if found.problem is not None:
+        yield Finding("production", BAD, found.state, found.problem)
+    elif found.promotion is None:
+        yield Finding("production", OK, "nothing was promoted yet")
+    elif problems := voice.problems(Path(), found.promotion):
+        yield Finding(
+            "production",
+            BAD,
+            "; ".join(problems[:2]),
+            "Restore what is named, or go back: voicelathe rollback",
+        )
+    else:
+        shown = f"version {found.alias}: {found.promotion.recipe} {found.promotion.candidate}, as the journal says"
+        yield Finding("production", OK, shown)
+
+
 def _unreachable(uri: str) -> str | None:
     from urllib.error import HTTPError, URLError
     from urllib.request import urlopen
@@ -296,5 +339,5 @@ def _locks() -> Iterator[Finding]:
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     *(_python, _packages, _torch, _device, _disk),
-    *(_manifest, _consent, _bases, _weights, _tracking, _programs, _locks),
+    *(_manifest, _consent, _bases, _weights, _tracking, _dead_runs, _production, _programs, _locks),
 )

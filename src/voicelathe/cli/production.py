@@ -59,6 +59,13 @@ MaxSeconds = Annotated[
 Port = Annotated[int, typer.Option(metavar="N", help="Port on 127.0.0.1.", min=1, max=65535)]
 Language = Annotated[str | None, typer.Option(metavar="CODE", help="Language of the text.")]
 
+Url = Annotated[
+    str, typer.Argument(metavar="URL", help="A folder, or what fsspec opens: s3://, gs://, sftp://, ...")
+]
+Recipes = Annotated[
+    list[str] | None, typer.Argument(metavar="[RECIPE]...", help="Only these; default: every finished one.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this area."""
@@ -68,6 +75,8 @@ def register(app: typer.Typer) -> None:
     app.command("history")(history)
     app.command("verify")(verify)
     app.command("say")(say)
+    app.command("archive")(archive)
+    app.command("restore")(restore)
     app.command("ui")(ui)
 
 
@@ -177,6 +186,48 @@ def say(
     screen.say(f"{said.path}: {said.who}, {said.duration_s:.2f} s at {said.sample_rate_hz:,} Hz{cut}")
     if said.problem:
         screen.say(f"Warning: the speech is {said.problem}.")
+
+
+def archive(url: Url, recipes: Recipes = None) -> None:
+    """Send weights and speech of finished runs to a folder or bucket, each file once, by its sha256."""
+    from voicelathe.registry import archive as registry
+
+    moved = registry.archive(url, _finished(recipes), Path())
+    screen.say(
+        f"{moved.num_files} files ({screen.size(moved.num_bytes)}) sent, {moved.num_there} were there. "
+        "Elsewhere: clone, dvc pull or dvc repro, then voicelathe restore with the same URL."
+    )
+
+
+def restore(url: Url, recipes: Recipes = None) -> None:
+    """Bring weights and speech back from where `archive` sent them; every file is hashed on arrival."""
+    from voicelathe.registry import archive as registry
+
+    moved = registry.restore(url, _finished(recipes), Path())
+    screen.say(
+        f"{moved.num_files} files ({screen.size(moved.num_bytes)}) brought, {moved.num_there} were here. "
+        "Check the whole chain: voicelathe verify RECIPE"
+    )
+
+
+def _finished(recipes: list[str] | None) -> list[str]:
+    """The recipes that were named, or all whose index of checkpoints is here."""
+    from voicelathe import layout, params
+    from voicelathe.errors import RecordError
+
+    known = params.load()
+    for name in recipes or ():
+        params.recipe(known, name)
+    found = [one for one in recipes or known.recipes if layout.run(one, "checkpoints.json").is_file()]
+    if missing := set(recipes or ()) - set(found):
+        raise RecordError(
+            f"No runs/{min(missing)}/checkpoints.json here. Bring it: dvc pull, or train: dvc repro"
+        )
+    if not found:
+        raise RecordError(
+            "No recipe has a runs/RECIPE/checkpoints.json here. Bring it: dvc pull, or train: dvc repro"
+        )
+    return found
 
 
 def ui(port: Port = 5000) -> None:

@@ -56,10 +56,12 @@ def retrain(recipe: Recipe) -> None:
 def track(recipe: Recipe) -> None:
     """Mirror everything of a finished run into MLflow again, for example into another server."""
     from voicelathe import params
-    from voicelathe.tracking import replay
+    from voicelathe.tracking import dead, replay
 
     settings = params.load()
     params.recipe(settings, recipe)
+    for name in dead.end(settings.tracking, Path()):
+        screen.say(f"{name}: its process was killed; MLflow knows that now.")
     mirrored = replay.mirror_all(recipe, settings.tracking, Path())
     screen.say(
         f"{recipe}: {len(mirrored['candidates'])} candidates, {mirrored['num_samples']} samples and "

@@ -39,6 +39,16 @@ def look(tracking: settings.Tracking, root: Path) -> Seen:
     return _ask(tracking, root, name)
 
 
+def num_running(root: Path) -> int | None:
+    """How many runs the embedded store shows as running; None when that cannot be told without MLflow."""
+    path = Path(store.address(root).removeprefix("sqlite:///"))
+    if not path.is_file():
+        return 0
+    with contextlib.suppress(sqlite3.Error), _opened(path) as database:
+        return int(database.execute("select count(*) from runs where status = 'RUNNING'").fetchone()[0])
+    return None
+
+
 class _OtherLayout(Exception):
     """A database of another MLflow."""
 

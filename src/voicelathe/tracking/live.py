@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from voicelathe import records, settings
 from voicelathe.records import RunRecord, StepRecord, StepTiming
-from voicelathe.tracking import runs
+from voicelathe.tracking import dead, processes, runs
 from voicelathe.tracking import store as stores
 from voicelathe.tracking.curves import SECTION, Curves, Point
 from voicelathe.tracking.tail import Tail
@@ -123,7 +123,9 @@ class _Connection:
         self.run_id: str = found.info.run_id
         self.curves = Curves(found.info.start_time)
         self._sent = {step for _key, step in runs.history(self.store, found, [f"{SECTION}/loss_total"])}
-        if found.info.status != "RUNNING":
+        dead.end_in(self.store)
+        self.store.client.set_tag(self.run_id, runs.PROCESS, processes.mark())
+        if self.store.client.get_run(self.run_id).info.status != "RUNNING":
             self.store.client.update_run(self.run_id, status="RUNNING")
 
     def send(self, points: list[Point]) -> None:

@@ -20,6 +20,7 @@ from voicelathe.tracking.curves import Point, batches
 from voicelathe.tracking.store import BATCH, Store, mlflow
 
 TAG = "voicelathe."
+PROCESS = f"{TAG}process"  # the stage that trains it: host/pid/start
 DATASET_DIGEST_CHARS = 36  # MLflow's limit
 
 
