@@ -8,7 +8,10 @@ from voicelathe.data import clean, phrases, report, tables
 
 REVISION = 3
 REJECTED, MEASURES = Path("data/raw/rejected.jsonl"), Path("data/measured/clips.parquet")
-READS = ["pipelines/audit.py", str(layout.MANIFEST), str(REJECTED), str(MEASURES), "${audit.phrases}"]
+READS = [
+    *("pipelines/audit.py", str(layout.MANIFEST), str(REJECTED), str(MEASURES), str(layout.HEARD)),
+    "${audit.phrases}",
+]
 WRITES = [
     *("data/audit/findings.parquet", "data/audit/clean.jsonl", "data/audit/quarantine.jsonl"),
     *("data/audit/report.html", "data/audit/summary.json", "data/audit/links.parquet"),
@@ -21,7 +24,8 @@ def main() -> None:
     rows = records.read(layout.MANIFEST, records.ManifestRow)
     rejected = records.read(REJECTED, records.RejectedLine)
     measures = tables.read(MEASURES, records.ClipMeasure)
-    found = clean.audit(rows, rejected, measures, limits, phrases.load(Path(limits.phrases)))
+    heard = tables.read(layout.HEARD, records.Heard)
+    found = clean.audit(rows, rejected, measures, limits, phrases.load(Path(limits.phrases)), heard)
     findings, kept, quarantine, page, summary, links = map(Path, WRITES)
     tables.write(findings, found.findings, records.Finding)
     tables.write(links, found.links, records.Link)

@@ -16,7 +16,7 @@ STAGES: dict[str, Any] = {
     for name, stage in params.read_yaml(ROOT / "dvc.yaml")["stages"].items()
 }
 ORDER = [
-    *("ingest", "measure", "audit", "split", "gate", "encode"),
+    *("ingest", "measure", "hear", "audit", "split", "gate", "encode"),
     *("preflight", "train", "evaluate", "listen", "select", "track"),
 ]
 

@@ -21,7 +21,7 @@ LAYERS = [  # a module imports only from its own line or from lines above; the l
     "data",
     "train",
     "worker",
-    "runner progress triage plan runs",
+    "runner progress triage plan runs hearing",
     "evaluate",
     "tracking",
     "registry",
@@ -46,7 +46,7 @@ DOORS = {  # heavy tool -> the only files that may import it, as patterns below 
 PARENT_ONLY = {"mlflow", "great_expectations", "pydantic", "typer", "rich", "dvc"}  # never in the worker
 PARENT_MODULES = {
     f"voicelathe.{name}"
-    for name in ("params", "runner", "plan", "runs", "evaluate", "tracking", "registry", "cli")
+    for name in ("params", "runner", "plan", "runs", "hearing", "evaluate", "tracking", "registry", "cli")
 }
 STDLIB_NAMES = {
     "evaluate/statistics.py"

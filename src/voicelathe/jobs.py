@@ -22,6 +22,17 @@ class Target:
 
 
 @dataclass(frozen=True)
+class MeasureJob:
+    """What models hear in clips: speech, words, the voice. On the CPU, whatever machine.device is: the models are small."""
+
+    machine: settings.Machine
+    how: settings.Hear
+    clips: str  # JSONL of ManifestRow
+    audio_root: str
+    out: str  # Parquet of Heard, in the order of the clips
+
+
+@dataclass(frozen=True)
 class EncodeJob:
     """Encode clips; per-clip results are cached under `cache`, shards are written to `out`."""
 
@@ -117,8 +128,9 @@ class SpeakRequest:
     )  # others of the same base, put in place without loading it again; None: the job's own
 
 
-Job = EncodeJob | TrainJob | ValidateJob | SpeakJob | RehearseJob
+Job = MeasureJob | EncodeJob | TrainJob | ValidateJob | SpeakJob | RehearseJob
 VERBS: Mapping[str, type] = {
+    "measure": MeasureJob,
     "encode": EncodeJob,
     "train": TrainJob,
     "validate": ValidateJob,
@@ -134,7 +146,9 @@ def verb_of(job: Job) -> str:
 
 def threads_of(job: Job) -> int:
     """Size of the thread pool this job's worker gets."""
-    return job.threads if isinstance(job, RehearseJob) else job.target.machine.threads
+    if isinstance(job, RehearseJob):
+        return job.threads
+    return job.machine.threads if isinstance(job, MeasureJob) else job.target.machine.threads
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ FROZEN_SPLITS = Path("splits")  # earlier splits that must hold, in git
 REGISTRY = Path("registry")
 MANIFEST = Path("data/raw/manifest.jsonl")
 MEASURES = Path("data/measured/clips.parquet")
+HEARD = Path("data/measured/heard.parquet")
 FINDINGS = Path("data/audit/findings.parquet")
 SUMMARY = Path("data/audit/summary.json")
 DATA_REPORT = Path("data/audit/report.html")

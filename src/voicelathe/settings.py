@@ -83,6 +83,15 @@ class Measure(_Closed):
 
 
 @dataclass(frozen=True)
+class Hear(_Closed):
+    """Which small models listen to every clip. Seconds of one core for an hour of audio: speech about 20, voice 20, words 600."""
+
+    speech: bool  # Silero VAD: clips without speech
+    words: bool  # PocketSphinx, English only: clips that say something else than their text
+    voice: bool  # speaker embedding: clips of somebody else
+
+
+@dataclass(frozen=True)
 class Audit(_Closed):
     """Thresholds of the audit rules; the reason for each stands in `data.rules`."""
 
@@ -96,6 +105,11 @@ class Audit(_Closed):
     min_level_spread_db: Annotated[
         float, Ge(0)
     ]  # speech has pauses and syllables; a hum, a tone or noise has none
+    min_speech_share: Share  # of what lies between the edge silences
+    max_cer_deviations: PositiveFloat  # robust deviations above the median of the same speaker
+    max_voice_deviations: (
+        PositiveFloat  # robust deviations below the median likeness to the speaker's own voice
+    )
     max_pace_deviations: PositiveFloat  # robust deviations from the median of the same language
     max_edge_silence_s: PositiveFloat
     kept_edge_silence_s: Annotated[float, Ge(0)]  # of an edge that is longer than that
@@ -275,6 +289,7 @@ class Params(_Closed):
     consent: Consent
     ingest: Ingest
     measure: Measure
+    hear: Hear
     audit: Audit
     split: Split
     gate: Gate

@@ -1,11 +1,15 @@
 """Every rule fires on its fault and stays silent just beside it; rows that repeat each other lose the copy, not the original."""
 
+import base64
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.factories import rows
+from voicelathe import records
 from voicelathe.data import outliers, repeats, rules
 from voicelathe.data.rules import Clip
 from voicelathe.records import Finding
@@ -85,7 +89,7 @@ def test_audio_that_cannot_be_used_is_named_by_its_own_code_only(code: str) -> N
 
 
 def test_every_rule_has_a_test_and_a_sentence() -> None:
-    assert {rule.code for rule in rules.RULES} == {*FAULTS, *rules.UNUSABLE_AUDIO}
+    assert {rule.code for rule in rules.RULES} == {*FAULTS, *rules.UNUSABLE_AUDIO, "no_speech"}
     for rule in (*rules.RULES, *outliers.RULES, *repeats.RULES):
         assert rule.reason[0].isupper() and rule.reason.endswith(".")
         assert (rule.severity, rule.action) in (
@@ -196,6 +200,53 @@ def test_a_pace_far_from_the_rest_of_the_corpus_is_found_and_its_bad_rows_do_not
 def test_too_few_rows_say_nothing_about_what_is_usual() -> None:
     clips = [paced(n, 16.0) for n in range(1, 19)] + [paced(20, 27.0)]
     assert outliers.judge(clips, set(), rows.AUDIT) == []
+
+
+def hearing(number: int, **heard: Any) -> Clip:
+    known = records.Heard(
+        f"c{number:04d}", **{"speech_s": 2.7, "cer": None, "is_aligned": None, "voice": None, **heard}
+    )
+    return replace(rows.clip(number), heard=known)
+
+
+def test_sound_without_speech_is_found() -> None:
+    assert codes(hearing(1, speech_s=0.69)) == ["no_speech"]  # of 2.8 s of sound
+    assert codes(hearing(1, speech_s=0.71)) == []
+    short = rows.clip(row={"text": "Yes, sir"}, duration_s=0.6, level_spread_db=None)
+    assert (
+        codes(replace(short, heard=hearing(1, speech_s=0.0).heard)) == []
+    )  # too short for the model to tell
+
+
+def test_errors_far_over_the_speakers_own_are_another_text() -> None:
+    usual = [hearing(n, cer=0.1 + 0.01 * (n % 7)) for n in range(1, 31)]
+    found = outliers.judge([*usual, hearing(31, cer=0.7), hearing(32, cer=0.3)], set(), rows.AUDIT)
+    assert [(one.clip_id, one.rule, one.action) for one in found] == [("c0031", "wrong_text", "drop")]
+    poor = [
+        hearing(n, cer=0.5 + 0.05 * (n % 7)) for n in range(1, 31)
+    ]  # an accent the recogniser does not know
+    assert outliers.judge([*poor, hearing(31, cer=0.9)], set(), rows.AUDIT) == []
+
+
+def test_a_text_that_does_not_reach_the_end_is_reported() -> None:
+    (found,) = outliers.judge([hearing(1, is_aligned=False), hearing(2, is_aligned=True)], set(), rows.AUDIT)
+    assert (found.clip_id, found.rule, found.action) == ("c0001", "not_aligned", "warn")
+
+
+def test_a_quarter_of_strangers_among_a_speakers_clips_is_found() -> None:
+    draw = np.random.default_rng(2)
+    own, other = draw.standard_normal(256), draw.standard_normal(256)
+
+    def voiced(number: int, voice: Any) -> Clip:
+        made = voice / np.linalg.norm(voice) + 0.02 * draw.standard_normal(256)
+        made = made / np.linalg.norm(made)
+        return hearing(number, voice=base64.b64encode(made.astype("<f2").tobytes()).decode())
+
+    clips = [voiced(n, own) for n in range(1, 46)] + [voiced(n, other + own) for n in range(46, 61)]
+    found = outliers.judge(clips, set(), rows.AUDIT)
+    assert {one.clip_id for one in found} == {f"c{n:04d}" for n in range(46, 61)}
+    assert {one.rule for one in found} == {"wrong_speaker"}
+    assert outliers.judge(clips[:19], set(), rows.AUDIT) == []
 
 
 # --- repeats ---------------------------------------------------------------------------------------------------------

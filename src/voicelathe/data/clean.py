@@ -13,7 +13,16 @@ from voicelathe.data.phrases import Phrases
 from voicelathe.data.repeats import Alike
 from voicelathe.data.rules import Clip, Limits
 from voicelathe.errors import RecordError
-from voicelathe.records import CleanClip, ClipMeasure, Finding, Link, ManifestRow, Quarantined, RejectedLine
+from voicelathe.records import (
+    CleanClip,
+    ClipMeasure,
+    Finding,
+    Heard,
+    Link,
+    ManifestRow,
+    Quarantined,
+    RejectedLine,
+)
 
 STEP_CLIPS = 8  # of the contamination figure in the summary: a usual batch
 ALL_RULES = (*rules.RULES, *outliers.RULES, *repeats.RULES)
@@ -40,9 +49,10 @@ def audit(
     measures: Iterable[ClipMeasure],
     limits: settings.Audit,
     phrases: Phrases,
+    heard: Iterable[Heard] = (),
 ) -> Audit:
-    """Judge every row. Raises RecordError when the measures are of other rows."""
-    clips = _joined(rows, measures)
+    """Judge every row; without `heard` the rules that need a model stay silent. Raises RecordError when the measures are of other rows."""
+    clips = _joined(rows, measures, heard)
     own = [finding for clip in clips for finding in rules.judge(clip, Limits(limits, phrases))]
     own += outliers.judge(clips, dropped(own), limits)
     alike = repeats.alike(clips, dropped(own), limits)
@@ -141,11 +151,17 @@ def contamination(bad_share: float, step_clips: int) -> float:
     return 1.0 - (1.0 - bad_share) ** step_clips
 
 
-def _joined(rows: Sequence[ManifestRow], measures: Iterable[ClipMeasure]) -> list[Clip]:
+def _joined(
+    rows: Sequence[ManifestRow], measures: Iterable[ClipMeasure], heard: Iterable[Heard]
+) -> list[Clip]:
     by_id = {measure.clip_id: measure for measure in measures}
     if len(by_id) != len(rows) or any(row.clip_id not in by_id for row in rows):
         raise RecordError("data/measured/clips.parquet is not of these rows. Run: dvc repro measure")
-    return [Clip(row, by_id[row.clip_id]) for row in sorted(rows, key=lambda row: row.line)]
+    known = {one.clip_id: one for one in heard}
+    return [
+        Clip(row, by_id[row.clip_id], known.get(row.clip_id))
+        for row in sorted(rows, key=lambda row: row.line)
+    ]
 
 
 def _in_order(clips: Sequence[Clip], findings: Iterable[Finding]) -> list[Finding]:

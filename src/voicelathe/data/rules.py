@@ -6,59 +6,15 @@ A rule sees one row as its owner described it, and what was measured. Rules that
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 from voicelathe import settings
 from voicelathe.data import scripts, text
+from voicelathe.data.clip import Clip as Clip  # rules and clips are used together
 from voicelathe.data.phrases import Phrases
-from voicelathe.records import ClipMeasure, Finding, ManifestRow
+from voicelathe.records import Finding
 
 SHOWN_CHARS = 60
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A row and what its audio really is."""
-
-    row: ManifestRow
-    measure: ClipMeasure
-
-    @cached_property
-    def speech_s(self) -> float | None:
-        """Duration without the silence at both ends; None when there is no sound between them."""
-        measured = self.measure
-        if (
-            measured.duration_s is None
-            or measured.leading_silence_s is None
-            or measured.trailing_silence_s is None
-        ):
-            return None
-        speech_s = measured.duration_s - measured.leading_silence_s - measured.trailing_silence_s
-        return speech_s if speech_s > 0 else None
-
-    @cached_property
-    def inner_silence_share(self) -> float | None:
-        """Silent share of what lies between the edge silences; 1 for a clip that is silent throughout."""
-        measured = self.measure
-        if measured.silence_share is None or measured.duration_s is None:
-            return None
-        if self.speech_s is None or measured.leading_silence_s is None or measured.trailing_silence_s is None:
-            return 1.0
-        edges_s = measured.leading_silence_s + measured.trailing_silence_s
-        return max(0.0, measured.silence_share * measured.duration_s - edges_s) / self.speech_s
-
-    @cached_property
-    def num_spoken_chars(self) -> int:
-        return text.num_spoken_chars(self.row.text)
-
-    @cached_property
-    def chars_per_s(self) -> float | None:
-        """Characters for each second of speech; None without a text to say or sound to hear."""
-        return (
-            len(text.plain(self.row.text)) / self.speech_s
-            if self.speech_s and self.num_spoken_chars
-            else None
-        )
+LEAST_JUDGED_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -187,6 +143,19 @@ def _silent(clip: Clip, limits: Limits) -> Seen | None:
     return _above(clip.inner_silence_share, limits.audit.max_silence_share, "of the clip", 2)
 
 
+def _no_speech(clip: Clip, limits: Limits) -> Seen | None:
+    """Too little speech for the sound between the edge silences; half a second is the least that is judged."""
+    if clip.heard is None or clip.speech_s is None or clip.speech_s < LEAST_JUDGED_S:
+        return None
+    limit_s = limits.audit.min_speech_share * clip.speech_s
+    if clip.heard.speech_s >= limit_s:
+        return None
+    return (
+        f"{clip.heard.speech_s:.2f} s of speech in {clip.speech_s:.2f} s of sound",
+        f"at least {limit_s:.2f}",
+    )
+
+
 def _steady(clip: Clip, limits: Limits) -> Seen | None:
     return _below(clip.measure.level_spread_db, limits.audit.min_level_spread_db, "dB", 1)
 
@@ -310,6 +279,9 @@ RULES: dict[Rule, Test] = {
     drop(
         "silent", "Most of the clip between its edges is silence, so the text has nothing to be learned from."
     ): _silent,
+    drop(
+        "no_speech", "Nobody speaks: music, noise or an empty room with a text that it does not say."
+    ): _no_speech,
     drop(
         "steady", "The level hardly moves, as in a hum, a tone or noise; speech has syllables and pauses."
     ): _steady,

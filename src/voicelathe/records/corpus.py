@@ -68,6 +68,17 @@ class ClipMeasure:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What small models heard in a clip. None: not asked for, or nothing to compare with."""
+
+    clip_id: str
+    speech_s: float  # Silero VAD
+    cer: float | None  # character errors of a recogniser against the text
+    is_aligned: bool | None  # forced alignment reached the end of the text
+    voice: str | None  # embedding of the speaker, 256 16-bit floats in base64
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One rule that one clip broke."""
 

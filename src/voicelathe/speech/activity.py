@@ -3,6 +3,7 @@
 Silero VAD 6 (MIT) marks speech at a probability of 0.5 with pieces of 32 ms; it calls digital silence, white noise and hum no speech.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,6 +15,8 @@ from voicelathe.errors import MetricUnavailable
 from voicelathe.speech import RATE_HZ
 
 Samples = NDArray[np.float32]
+
+PIECE = 512  # 32 ms, what the model hears at once
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,57 @@ def segments(samples: Samples) -> list[Segment]:
     import torch
 
     model, timestamps = _model()
-    if len(samples) < 512:  # one piece of 32 ms; the model refuses less
+    if len(samples) < PIECE:  # the model refuses less
         return []
     with torch.inference_mode():
-        found = timestamps(
-            torch.from_numpy(np.ascontiguousarray(samples, np.float32)), model, sampling_rate=RATE_HZ
-        )
+        found = timestamps(_tensor(samples), model, sampling_rate=RATE_HZ)
     return [Segment(one["start"] / RATE_HZ, one["end"] / RATE_HZ) for one in found]
+
+
+def segments_of_each(clips: Sequence[Samples]) -> list[list[Segment]]:
+    """What `segments` gives for each clip, some five times faster: the model sees all clips at once, padded to the longest.
+
+    Give it clips of about one length; memory is that of the longest times their number.
+    """
+    import torch
+
+    model, timestamps = _model()
+    heard = [clip for clip in clips if len(clip) >= PIECE]
+    if not heard:
+        return [[] for _ in clips]
+    length = -(-max(map(len, heard)) // PIECE) * PIECE
+    padded = torch.zeros(len(heard), length)
+    for at, clip in enumerate(heard):
+        padded[at, : len(clip)] = _tensor(clip)
+    with torch.inference_mode():
+        model.reset_states()
+        pieces = [model(padded[:, at : at + PIECE], RATE_HZ)[:, 0] for at in range(0, length, PIECE)]
+        found = iter(
+            [
+                timestamps(clip, _Known(row), sampling_rate=RATE_HZ)
+                for clip, row in zip(map(_tensor, heard), torch.stack(pieces, 1), strict=True)
+            ]
+        )
+        model.reset_states()
+    return [
+        [Segment(one["start"] / RATE_HZ, one["end"] / RATE_HZ) for one in next(found)]
+        if len(clip) >= PIECE
+        else []
+        for clip in clips
+    ]
+
+
+class _Known:
+    """Stands in for the model where its probabilities are known, piece by piece."""
+
+    def __init__(self, probabilities: Any) -> None:
+        self._next = iter(probabilities)
+
+    def reset_states(self) -> None:
+        pass
+
+    def __call__(self, _piece: Any, _rate_hz: int) -> Any:
+        return next(self._next)
 
 
 def speech_s(found: list[Segment]) -> float:
@@ -50,6 +97,12 @@ def only_speech(samples: Samples, found: list[Segment]) -> Samples:
     """The speech alone, its pauses cut out; empty when there is none."""
     pieces = [samples[round(one.start_s * RATE_HZ) : round(one.end_s * RATE_HZ)] for one in found]
     return np.concatenate(pieces) if pieces else samples[:0]
+
+
+def _tensor(samples: Samples) -> Any:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(samples, np.float32))
 
 
 @cache

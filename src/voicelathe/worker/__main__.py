@@ -53,7 +53,7 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
     import torch
 
     from voicelathe import families, jobs
-    from voicelathe.worker import encode, locks, speak, validate
+    from voicelathe.worker import encode, locks, measure, speak, validate
 
     if os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
         from voicelathe.errors import BaseModelError
@@ -66,6 +66,8 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
         from voicelathe.worker import rehearse
 
         return rehearse.run(job, emit)
+    if isinstance(job, jobs.MeasureJob):
+        return measure.run(job, emit)
     machine = job.target.machine
     families.find(job.target.family).verify(Path(job.target.base), job.target.base_digest)
     with locks.device(machine):

@@ -1,0 +1,25 @@
+"""Stage `hear`: small models listen to every clip that could be measured."""
+
+from pathlib import Path
+
+from pipelines import run
+from voicelathe import hearing, layout, params, records
+from voicelathe.data import tables
+
+REVISION = 1
+READS = ["pipelines/hear.py", str(layout.MANIFEST), str(layout.MEASURES)]
+WRITES = [str(layout.HEARD)]
+PARAMS = ["hear", "ingest.audio_root", "machine"]
+
+
+def main() -> None:
+    settings = params.load()
+    rows = records.read(layout.MANIFEST, records.ManifestRow)
+    measures = tables.read(layout.MEASURES, records.ClipMeasure)
+    heard = hearing.listen(rows, measures, settings, layout.CACHE / "heard", REVISION)
+    tables.write(Path(WRITES[0]), heard, records.Heard)
+    print(f"{len(heard)} clips listened to")
+
+
+if __name__ == "__main__":
+    run(main)

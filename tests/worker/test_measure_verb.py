@@ -1,0 +1,94 @@
+"""A real worker listens to real clips: speech is speech, noise is none, another voice and another text can be told."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.factories import audio, rows
+from voicelathe import hearing, params, records, settings
+from voicelathe.records import Heard, ManifestRow
+
+ROOT = Path(__file__).parents[2]
+SAID = {"clip_0002": "I think the horse should stay across the attic."}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> settings.Params:
+    """One recording of the demo corpus, and noise; settings that read them."""
+    shutil.copytree(
+        ROOT / "data/demo/audio",
+        tmp_path / "audio",
+        ignore=lambda _, names: {n for n in names if n != "rec_23.opus"},
+    )
+    audio.write(tmp_path / "audio/noise.wav", audio.noise(2.5))
+    monkeypatch.chdir(tmp_path)
+    chosen = params.load(ROOT / "params.yaml")
+    return replace(chosen, ingest=replace(chosen.ingest, audio_root="audio"))
+
+
+def clips() -> list[ManifestRow]:
+    """A sentence with its text, the same sentence with another text, and noise."""
+    cut = {"audio": "rec_23.opus", "audio_sha256": None, "start_s": 6.13, "end_s": 8.64}
+    said = SAID["clip_0002"]
+    return [
+        rows.manifest_row(1, **cut, text=said),
+        rows.manifest_row(2, **cut, text="The kitchen is twenty miles from the thick playground."),
+        rows.manifest_row(3, audio="noise.wav", audio_sha256=None, text=said),
+    ]
+
+
+def listen(project: settings.Params, known: list[ManifestRow], **how: bool) -> dict[str, Heard]:
+    chosen = replace(project, hear=settings.Hear(**{"speech": True, "words": False, "voice": False, **how}))
+    measures = [rows.measured(row.line) for row in known]
+    return {one.clip_id: one for one in hearing.listen(known, measures, chosen, Path("cache"), 1)}
+
+
+def test_speech_is_heard_in_speech_and_not_in_noise_and_nothing_is_listened_to_twice(
+    project: settings.Params,
+) -> None:
+    found = listen(project, clips()[::2])
+    assert 1.8 < found["c0001"].speech_s < 2.51 and found["c0003"].speech_s < 0.3
+    assert found["c0001"].cer is None and found["c0001"].voice is None
+    shutil.rmtree("audio")  # a worker would find nothing now
+    assert listen(project, clips()[::2]) == found
+    assert listen(project, clips()[::2], speech=False) == {}
+
+
+@pytest.mark.slow
+def test_a_wrong_text_has_more_errors_than_the_right_one(project: settings.Params) -> None:
+    found = listen(project, clips(), words=True, voice=True)
+    right, wrong = found["c0001"], found["c0002"]
+    assert right.cer is not None and wrong.cer is not None and right.cer < 0.4 < wrong.cer
+    assert right.is_aligned is True
+    assert right.voice == wrong.voice is not None and found["c0003"].voice is None
+
+
+def test_clips_that_could_not_be_measured_are_not_listened_to(project: settings.Params) -> None:
+    chosen = replace(project, hear=settings.Hear(True, False, False))
+    known = [rows.manifest_row(1), rows.manifest_row(2)]
+    measures = [rows.unmeasured(1, "missing"), rows.measured(2, duration_s=0.05)]
+    assert hearing.listen(known, measures, chosen, Path("cache"), 1) == []
+
+
+def test_what_was_heard_survives_as_a_table(tmp_path: Path) -> None:
+    from voicelathe.data import tables
+
+    made = [Heard("a", 1.5, 0.25, True, "AAAA"), Heard("b", 0.0, None, None, None)]
+    tables.write(tmp_path / "heard.parquet", made, records.Heard)
+    assert tables.read(tmp_path / "heard.parquet", records.Heard) == made
+
+
+def test_many_clips_at_once_are_heard_as_one_by_one() -> None:
+    from voicelathe.data.audio import mono, read_clip, resample
+    from voicelathe.speech import activity
+
+    spans = [(6.13, 8.64), (0.3, 9.1), (20.0, 24.5)]
+    read = [read_clip(ROOT / "data/demo/audio", "rec_23.opus", *span, None) for span in spans]
+    clips = [resample(mono(samples), rate_hz, 16_000) for samples, rate_hz in read]
+    clips = [*clips, audio.noise(1.0), audio.silence(0.01)]
+    found = activity.segments_of_each(clips)
+    assert found == [activity.segments(clip) for clip in clips]
+    assert found[0] and found[3:] == [[], []]
+    assert activity.segments_of_each([audio.silence(0.01)]) == [[]]
