@@ -10,6 +10,7 @@ from voicelathe import layout, params, records
 from voicelathe.cli import app
 from voicelathe.data import frozen, splits, tables
 from voicelathe.errors import GateError, ParamsError, SplitError
+from voicelathe.train import batches
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,3 +68,52 @@ def test_a_look_at_the_raw_manifest_names_the_failing_clips(project: Path) -> No
 def test_the_gate_itself_is_no_command(project: Path) -> None:
     with pytest.raises(GateError, match="dvc repro gate"):
         run("gate")
+
+
+def step(number: int, clips: list[str], *signs: str) -> records.StepRecord:
+    return records.StepRecord(number, {"diff": 1.0}, 1.0, 1.0, {}, 0.1, clips, {}, list(signs))
+
+
+def test_a_bad_row_planted_in_a_step_that_stands_out_is_named(project: Path) -> None:
+    known = [rows.manifest_row(n, text="" if n == 4 else rows.SENTENCE) for n in range(1, 7)]
+    records.write(layout.MANIFEST, known)
+    tables.write(
+        layout.FINDINGS,
+        [records.Finding("c0004", "empty_text", "critical", "drop", '""', "1 letter or digit")],
+    )
+    steps = [
+        step(1, ["c0001", "c0002"]),
+        step(2, ["c0003", "c0004"], "loss_spike: 9.000"),
+        step(3, ["c0004", "c0005"], "loss_spike: 8.000"),
+    ]
+    records.write(layout.run("mini-lora", "steps.jsonl"), steps)
+    said = run("spikes", "mini-lora").splitlines()
+    assert said[0] == "step 2: loss_spike: 9.000"
+    assert said[1] == '  c0004 line 4 "" (in 2 of its 2 steps); empty_text ("")'
+    assert "c0003 line 3" in said[2] and said[-1] == "mini-lora: 2 of 3 steps stand out"
+
+
+def test_every_step_that_would_hold_a_bad_row_is_named(project: Path) -> None:
+    known = [rows.manifest_row(n) for n in range(1, 241)]
+    records.write(layout.MANIFEST, known)
+    bad = [records.Quarantined(n, f"c{n:04d}", None, None, None, ["empty_text"], [""]) for n in range(1, 25)]
+    records.write(layout.QUARANTINE, bad)
+    said = run("contamination", "--steps").splitlines()
+    recipe = params.load().recipes["mini-lora"].train
+    ids = [row.clip_id for row in known]
+    expected = [
+        number
+        for number in range(1, recipe.steps + 1)
+        if {f"c{n:04d}" for n in range(1, 25)}
+        & set(batches.clips_of_step(ids, number, recipe.clips_per_step, params.load().seed))
+    ]
+    assert said[2].split() == [str(number) for number in expected]
+    assert f"mini-lora: {len(expected)} of {recipe.steps} steps of 8 clips" in said[1]
+    assert "by 1 - (1 - p)^N 56.95%" in said[1]  # 1 - 0.9^8
+
+
+def test_all_steps_in_one_go_are_those_of_the_trainer() -> None:
+    ids = [f"c{n}" for n in range(13)]
+    for size in (1, 5, 13, 31):
+        one_by_one = [batches.clips_of_step(ids, number, size, 7) for number in range(1, 12)]
+        assert list(batches.every_step(ids, 11, size, 7)) == one_by_one

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.factories import rows
-from voicelathe.data import clean, report
+from voicelathe.data import clean, contamination, report
 from voicelathe.data.clean import Audit
 from voicelathe.errors import RecordError
 from voicelathe.records import ClipMeasure, ManifestRow, RejectedLine
@@ -90,7 +90,7 @@ def test_the_summary_is_flat_adds_up_and_always_has_the_same_keys() -> None:
     ("bad", "clips", "steps"), [(0.31, 8, 0.949), (0.3, 8, 0.942), (0.1, 8, 0.570), (5229 / 17055, 8, 0.947)]
 )
 def test_contamination_is_that_of_the_reference_arithmetic(bad: float, clips: int, steps: float) -> None:
-    assert clean.contamination(bad, clips) == pytest.approx(steps, abs=0.0005)
+    assert contamination.closed_form(bad, clips) == pytest.approx(steps, abs=0.0005)
     assert clean.summary(audited())["bad_share_of_steps_of_8"] == round(1 - (1 - 4 / 7) ** 8, 6)
 
 

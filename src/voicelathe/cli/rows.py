@@ -17,6 +17,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this area."""
     app.command("gate")(gate)
     app.command("freeze")(freeze)
+    app.command("contamination")(contamination)
+    app.command("spikes")(spikes)
 
 
 def gate(
@@ -61,3 +63,51 @@ def freeze(name: Name) -> None:
         digest.write_bytes(Path(folder / f"{split}.jsonl"), path.read_bytes())
     params.edit({"split/frozen": name})
     screen.say(f"{folder} holds the split, and params.yaml names it. Add both to git.")
+
+
+def contamination(
+    all_steps: Annotated[bool, typer.Option("--steps", help="Name every step that holds a bad row.")] = False,
+) -> None:
+    """What the raw manifest would have done to each recipe: steps with a bad row, by the formula and by its own sampler."""
+    from voicelathe import layout, params, records
+    from voicelathe.data import contamination as exposure
+    from voicelathe.train import batches
+
+    settings = params.load()
+    ids = [row.clip_id for row in records.read(layout.MANIFEST, records.ManifestRow)]
+    bad = {one.clip_id for one in records.read(layout.QUARANTINE, records.Quarantined) if one.clip_id}
+    screen.say(f"{len(bad)} of {len(ids)} rows of the raw manifest are bad. Had they all been trained on:")
+    for name, recipe in settings.recipes.items():
+        train = recipe.train
+        steps = batches.every_step(ids, train.steps, train.clips_per_step, settings.seed)
+        found = exposure.of(name, ids, bad, steps)
+        screen.say(
+            f"{name}: {len(found.bad_steps)} of {found.steps} steps of {found.clips_per_step} clips hold a bad row "
+            f"({found.exact:.2%}; by 1 - (1 - p)^N {found.closed_form:.2%})"
+        )
+        if all_steps:
+            screen.say("  " + " ".join(map(str, found.bad_steps)))
+
+
+def spikes(recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A name under `recipes:`.")]) -> None:
+    """The clips of every step of a run that stands out in loss or gradient norm, and what the audit found in them."""
+    from voicelathe import layout, params, records
+    from voicelathe.data import rules, tables
+    from voicelathe.data import spikes as outlying
+
+    params.recipe(params.load(), recipe)
+    steps = records.read(layout.run(recipe, "steps.jsonl"), records.StepRecord)
+    findings = tables.read(layout.FINDINGS, records.Finding)
+    found = outlying.find(steps, findings, records.read(layout.MANIFEST, records.ManifestRow))
+    for spike in found:
+        screen.say(f"step {spike.step}: {'; '.join(spike.signs)}")
+        for clip in spike.clips:
+            place = (
+                "not in the raw manifest"
+                if clip.line is None
+                else f"line {clip.line} {rules.shown(clip.text)}"
+            )
+            known = f"; {', '.join(clip.findings)}" if clip.findings else ""
+            often = f" (in {clip.num_spikes} of its {clip.num_steps} steps)" if clip.num_spikes > 1 else ""
+            screen.say(f"  {clip.clip_id} {place}{often}{known}")
+    screen.say(f"{recipe}: {len(found)} of {len(steps)} steps stand out")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from voicelathe import settings
 from voicelathe.data import outliers, repeats, rules
+from voicelathe.data.contamination import closed_form
 from voicelathe.data.phrases import Phrases
 from voicelathe.data.repeats import Alike
 from voicelathe.data.rules import Clip, Limits
@@ -142,13 +143,8 @@ def summary(found: Audit) -> dict[str, float | int]:
         **{f"warned_{rule.code}": hits[rule.code] for rule in ALL_RULES if rule.action == "warn"},
         "minutes_before": round(sum(clip.measure.duration_s or 0.0 for clip in found.clips) / 60, 3),
         "minutes_kept": round(sum(clip.duration_s for clip in found.clean) / 60, 3),
-        f"bad_share_of_steps_of_{STEP_CLIPS}": round(contamination(num_dropped / num_lines, STEP_CLIPS), 6),
+        f"bad_share_of_steps_of_{STEP_CLIPS}": round(closed_form(num_dropped / num_lines, STEP_CLIPS), 6),
     }
-
-
-def contamination(bad_share: float, step_clips: int) -> float:
-    """The share of training steps that meet at least one bad row when clips are drawn at random: 1 - (1 - p)^N."""
-    return 1.0 - (1.0 - bad_share) ** step_clips
 
 
 def _joined(

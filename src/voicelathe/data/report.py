@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from voicelathe.data import clean, rules
 from voicelathe.data.clean import Audit
+from voicelathe.data.contamination import closed_form
 from voicelathe.data.page import bar, cards, counted, escape, histogram, page, percent, table
 from voicelathe.data.rules import Clip, Rule
 from voicelathe.records import Finding, RejectedLine
@@ -54,13 +55,13 @@ def _headline(found: Audit) -> str:
 def _contamination(found: Audit) -> str:
     share = len(found.quarantine) / (len(found.clips) + len(found.rejected))
     rows = [
-        [str(size), percent(clean.contamination(share, size)), bar(clean.contamination(share, size), "lost")]
+        [str(size), percent(closed_form(share, size)), bar(closed_form(share, size), "lost")]
         for size in STEP_SIZES
     ]
     return (
         "<h2>What this manifest would have done</h2>"
         f"<p>With {percent(share)} bad rows, drawn at random, a training step of N clips holds at least one of them with probability "
-        "1 \u2212 (1 \u2212 p)<sup>N</sup>. The loss of such a step says little about the model.</p>"
+        "1 \u2212 (1 \u2212 p)<sup>N</sup>. The loss of such a step says little about the model. <code>voicelathe contamination</code> names the very steps of each recipe.</p>"
         + table(
             "Steps that meet at least one bad row",
             ["Clips in a step", "Bad steps", ""],

@@ -1,7 +1,7 @@
 """Which clips an optimizer step sees: a function of the seed and the step alone, so a resume has nothing to remember."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from voicelathe import rng
 
@@ -19,6 +19,17 @@ def clips_of_step(clip_ids: Sequence[str], step: int, clips_per_step: int, seed:
         start, stop = max(first - epoch * count, 0), min(first + clips_per_step - epoch * count, count)
         chosen += order[start:stop]
     return chosen
+
+
+def every_step(clip_ids: Sequence[str], steps: int, clips_per_step: int, seed: int) -> Iterator[list[str]]:
+    """`clips_of_step` of the steps 1, 2, ... in one go, with one shuffle for each pass instead of one for each step."""
+    epoch, waiting = 0, list[str]()
+    for _ in range(steps):
+        while len(waiting) < clips_per_step:
+            waiting += rng.shuffled(list(clip_ids), seed, "epoch", epoch)
+            epoch += 1
+        yield waiting[:clips_per_step]
+        waiting = waiting[clips_per_step:]
 
 
 def learning_rate(step: int, steps: int, warmup_steps: int, peak: float) -> float:
