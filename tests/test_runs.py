@@ -2,11 +2,12 @@
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.factories import training
-from voicelathe import params, records, runs
+from voicelathe import digest, layout, params, records, runs
 from voicelathe.train import batches
 
 RECIPE = params.load().recipes["mini-lora"]
@@ -75,3 +76,14 @@ def test_the_learning_rate_warms_up_peaks_and_ends_at_zero() -> None:
         and rates[-1] == pytest.approx(0.0, abs=1e-12)
     )
     assert all(later <= earlier for earlier, later in itertools.pairwise(rates[9:]))
+
+
+def test_weights_of_data_without_consent_stay_marked_when_consent_comes_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    marked, clean = tmp_path / "marked", tmp_path / "clean"
+    for policy, directory in (("research", marked), ("required", marked), ("required", clean)):
+        digest.write_json(layout.GATE, records.to_json(records.Passed({}, policy, {}, {})))
+        runs._stamp(directory)
+    assert (marked / runs.RESEARCH).is_file() and not (clean / runs.RESEARCH).exists()

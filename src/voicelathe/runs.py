@@ -19,6 +19,7 @@ from voicelathe.plan import cards, forecast
 
 FINISHED = "finished.json"
 IDENTITY = "identity.json"
+RESEARCH = "research.json"  # beside weights that were trained on data without consent; it never goes away
 FULL_STRENGTH = 1.0
 
 
@@ -93,6 +94,7 @@ def train(
     """
     directory = Path(run.directory)
     _claim(directory, run)
+    _stamp(directory)
     if not (directory / FINISHED).is_file():
         job = jobs.TrainJob(
             target=target(params, run.identity.base), train=run.identity.train, seed=run.identity.seed,
@@ -119,6 +121,12 @@ def _claim(directory: Path, run: records.RunRecord) -> None:
             f"{directory} holds checkpoints of an unknown run ({IDENTITY} is gone). Set it aside: voicelathe retrain {run.recipe}"
         )
     digest.write_json(directory / IDENTITY, identity)
+
+
+def _stamp(directory: Path) -> None:
+    """Mark weights whose data passed the gate for research only: a later pass with consent is for other weights."""
+    if layout.GATE.is_file() and records.read_one(layout.GATE, records.Passed).policy != "required":
+        digest.write_json(directory / RESEARCH, {"gate_sha256": digest.of_file(layout.GATE)})
 
 
 def _index(params: settings.Params, run: records.RunRecord) -> list[records.CheckpointRecord]:

@@ -105,6 +105,12 @@ def passed_for_research(root: Path) -> None:
     edit_json(root, layout.GATE, policy="research")
 
 
+def trained_for_research(root: Path) -> None:
+    """Consent came later, and the gate passed again: the weights are still those from before."""
+    run = records.read_one(root / layout.run("mini-lora", "run.json"), records.RunRecord)
+    digest.write_json(root / run.directory / "research.json", {})
+
+
 def revoked(root: Path) -> None:
     edit_json(root, Path("consent/awb.json"), revoked_at="2026-06-01")
 
@@ -151,6 +157,7 @@ CLOSED: list[tuple[Callable[[Path], None], str, str, bool]] = [
     (data_changed_since, "data gate", r"validation\.jsonl has sha256", False),
     (researched, "consent", "policy = research", False),
     (passed_for_research, "consent", "policy = research", False),
+    (trained_for_research, "consent", "voicelathe retrain mini-lora", False),
     (revoked, "consent", "revoked_at is 2026-06-01", False),
     (not_for_cloning, "consent", r"purposes\.clone", False),
     (without_record, "consent", r"awb\.json is missing", False),

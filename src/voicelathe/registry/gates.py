@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicelathe import checkpoints, digest, families, layout, params, records, settings
+from voicelathe import checkpoints, digest, families, layout, params, records, runs, settings
 from voicelathe.data import consent
 from voicelathe.errors import PromotionError, VoiceLatheError, listing
 from voicelathe.registry import chain
@@ -158,6 +158,12 @@ def _data(files: RunFiles) -> Iterator[Objection]:
     if passed.policy != "required":
         message = (
             f"the data passed under consent.policy = {passed.policy}: nothing trained on it may be promoted"
+        )
+        yield Objection("consent", message, waivable=False)
+    if (files.root / files.run.directory / runs.RESEARCH).is_file():
+        message = (
+            "the weights were trained while the data had passed for research only (consent.policy = research). With consent, "
+            f"train them again: voicelathe retrain {files.run.recipe}"
         )
         yield Objection("consent", message, waivable=False)
 
