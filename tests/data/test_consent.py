@@ -110,3 +110,13 @@ def test_a_new_record_is_not_valid_until_it_is_completed(tmp_path: Path) -> None
     assert len(found) == 2 and "evidence" in found[0] and "contact_ref" in found[1]
     with pytest.raises(ConsentError, match="purpose 'fun'"):
         consent.new_record("s2", ["fun"], ["en"], TODAY, "us")
+
+
+@pytest.mark.parametrize("name", consent.PERSONAL)
+@pytest.mark.parametrize("secret", ["Maria Musterfrau", 491701234567, ["Maria Musterfrau"]])
+def test_what_is_personal_in_a_record_is_in_no_message_and_no_digest(
+    tmp_path: Path, name: str, secret: object
+) -> None:
+    found = problems(tmp_path, **{name: secret, "revoked_at": "2026-01-01"})
+    assert found and not any("Musterfrau" in text or "4917" in text for text in found)
+    assert [len(value) for value in consent.digests(["s1"], tmp_path).values()] == [64]

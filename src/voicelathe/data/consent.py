@@ -18,6 +18,17 @@ SCHEMA = "voicelathe.consent/1"
 SPEAKER = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"  # it becomes a file name
 PURPOSES = ("train", "clone", "commercial", "ads", "political")
 GRANTED_BY = {"adult": "self", "minor": "guardian", "deceased": "estate"}
+PERSONAL = (
+    "statement_text",
+    "compensation_ref",
+    "contact_ref",
+    "issued_by",
+    "signature",
+    "speaker_embedding_check",
+)
+PERSONAL_VALUE = re.compile(
+    rf"({'|'.join(PERSONAL)}) = .*: expected", re.DOTALL
+)  # messages end in logs and on pages
 EVIDENCE = ("signed_pdf", "audio_statement", "licence")
 
 
@@ -78,7 +89,7 @@ def load(speaker_id: str, directory: Path = layout.CONSENT) -> Consent:
     try:
         consent = records.from_json(Consent, _with_paths(digest.read_json(path)), str(path))
     except (RecordError, ValueError) as problem:
-        said = str(problem).removesuffix(" Run its stage again.")
+        said = PERSONAL_VALUE.sub(r"\1: expected", str(problem).removesuffix(" Run its stage again."))
         raise ConsentError(
             f"{path} is not a consent record: {said} Correct it; see {directory}/README.md."
         ) from None
