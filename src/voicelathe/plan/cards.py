@@ -6,7 +6,7 @@ Speeds are the makers' figures for dense 16-bit arithmetic with 32-bit accumulat
 import os
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voicelathe import settings
@@ -44,17 +44,21 @@ PUBLISHED = NAMED[
 CPU_SPEED = Card("CPU", 0, 0.05 * TERA, 0.05 * TERA, 10 * GIGA, 10 * GIGA, context=0, is_host=True)
 
 
+def named(name: str) -> Card | None:
+    """The card of that name, however a driver or a person writes it; a 3090 Ti is no 3090."""
+    return NAMED.get(re.sub(r"[\s_-]|geforce|nvidia", "", name.lower()))
+
+
 def parse(text: str) -> tuple[Card, str]:
     """A card and the name of the card whose speed it has. Raises RequestError with what can be said."""
-    if (known := NAMED.get(re.sub(r"[\s_-]|geforce|nvidia", "", text.lower()))) is not None:
+    if (known := named(text)) is not None:
         return known, known.name
     match = re.fullmatch(r"\s*([\d.]+)\s*(GiB|GB|MiB)\s*", text, re.IGNORECASE)
     if match is None or float(match[1]) <= 0:
         raise RequestError(f"--card {text}: give a size such as 24GiB, or one of {', '.join(sorted(NAMED))}.")
     unit = {"gib": GIB, "gb": 10**9, "mib": MIB}[match[2].lower()]
     size = int(float(match[1]) * unit)
-    named = {**vars(PUBLISHED), "name": f"a card with {text.strip()}", "bytes": size}
-    return Card(**named), PUBLISHED.name
+    return replace(PUBLISHED, name=f"a card with {text.strip()}", bytes=size), PUBLISHED.name
 
 
 def present(machine: settings.Machine) -> Card | None:
@@ -68,8 +72,7 @@ def present(machine: settings.Machine) -> Card | None:
     except (OSError, subprocess.SubprocessError):
         return None
     name, _, mebibytes = said.strip().splitlines()[0].rpartition(",")
-    like = NAMED.get(re.sub(r"[\s_-]|geforce|nvidia", "", name.lower()), PUBLISHED)
-    return Card(**{**vars(like), "name": name.strip(), "bytes": int(mebibytes) * MIB})
+    return Card(**{**vars(named(name) or PUBLISHED), "name": name.strip(), "bytes": int(mebibytes) * MIB})
 
 
 def _host() -> Card | None:

@@ -1,0 +1,272 @@
+"""The trainer on a real card: memory, speed and loss curves of every memory stack, VoxCPM 2's real sizes, random weights, 24 GB.
+
+Usage:  python -m benchmarks.gpu [--state FILE] [--steps N] [--cap-gib 24] [--only PART ...]
+        python -m benchmarks.gpu --cpu-dry-run     the same code on a small model and the CPU: shows that it runs, measures nothing
+
+Needs a checkout and its environment with a CUDA build of torch; no weights, no audio, no network, 12 GB of disk under --work.
+Each part is a process of its own that runs the project's trainer on the recipe's settings and is written to the state file when
+it is done; run the script again and it goes on with the next part. The table comes last, so keep the end of the output.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+WARM_UP, CLIP_POSITIONS, CLIP_S, NUM_CLIPS, SEED = 3, 47, 7.5, 24, 1
+TEXT = "A quiet road led to the town."  # 29 characters: as many tokens as 7.5 s of speech has
+PARTS: dict[
+    str, tuple[str, dict[str, Any]]
+] = {  # part -> shipped recipe, what is changed of its train section
+    "lora": ("voxcpm2-lora", {}),
+    "full, paged": ("voxcpm2-full", {}),
+    "full, stochastic rounding": ("voxcpm2-full", {"weights": "bf16_stochastic", "optimizer": "adamw8bit"}),
+    "full, exact master resident": ("voxcpm2-full", {"optimizer": "adamw8bit"}),
+    "reference": ("voxcpm2-full-reference", {}),
+}
+
+
+class Enough(Exception):
+    """The steps that are measured are done; nothing is saved."""
+
+
+def main() -> None:
+    asked = arguments()
+    if asked.part is not None:
+        print(json.dumps(measure(asked)), flush=True)
+        return
+    state = read(asked.state)
+    state.setdefault(
+        "made_with",
+        {"commit": commit(), "cap_gib": asked.cap_gib, "steps": asked.steps, "dry_run": asked.cpu_dry_run},
+    )
+    prepare(asked.work, asked.cpu_dry_run)
+    for name in asked.only or PARTS:
+        if name in state:
+            continue
+        print(f"== {name}", file=sys.stderr, flush=True)
+        command = [sys.executable, "-m", "benchmarks.gpu", "--part", name, *sys.argv[1:]]
+        environment = {**os.environ, "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
+        said = done.stdout.decode().strip().splitlines()
+        state[name] = json.loads(said[-1]) if done.returncode == 0 and said else {"failed": done.returncode}
+        write(asked.state, state)
+    print(table(state))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--state", type=Path, default=Path("benchmarks/gpu.json"))
+    parser.add_argument("--work", type=Path, default=Path(".cache/voicelathe/gpu"))
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--cap-gib", type=float, default=24.0)
+    parser.add_argument("--only", nargs="*", choices=PARTS)
+    parser.add_argument("--cpu-dry-run", action="store_true")
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def prepare(work: Path, dry_run: bool) -> None:
+    """A base with random weights in the official format, and clips of 7.5 s with random encodings; once."""
+    if (work / "ready").is_file():
+        return
+    import torch
+
+    from pretrain import random_base
+    from voicelathe import records
+    from voicelathe.data import latents
+    from voicelathe.families.voxcpm_published import VOXCPM2
+
+    random_base.main(work / "base", None if dry_run else {**VOXCPM2, "device": "cpu", "dtype": "float32"})
+    config = json.loads((work / "base/config.json").read_text())
+    cached, clips = {}, []
+    for number in range(NUM_CLIPS):
+        name = f"clip{number:04d}"
+        clips.append(
+            records.CleanClip(
+                clip_id=name, audio=f"{number}.wav", start_s=0.0, end_s=CLIP_S, text=TEXT, recording_id=f"r{number}", speaker_id="nobody",
+                language="en", audio_sha256=f"{number:064d}", samples_sha256=f"{number:064d}", duration_s=CLIP_S, ref_audio=None,
+            )
+        )  # fmt: skip
+        shape = (CLIP_POSITIONS, config["patch_size"], config["feat_dim"])
+        encoding = torch.randn(shape, generator=torch.Generator().manual_seed(number)) * 0.3
+        cached[name] = work / "cache" / f"{name}.safetensors"
+        latents.store(cached[name], {"latents": encoding})
+    records.write(work / "train.jsonl", clips)
+    latents.bundle({"train": clips}, cached, work / "latents")
+    (work / "ready").touch()
+
+
+def measure(asked: argparse.Namespace) -> dict[str, Any]:
+    """One part: the trainer's own loop until so many steps are done."""
+    import torch
+
+    from voicelathe import jobs, settings
+    from voicelathe.train import loop
+
+    torch.set_num_threads(1 if asked.cpu_dry_run else 8)
+    device = "cpu" if asked.cpu_dry_run else "cuda"
+    train = replace(train_settings(asked.part), probe_every=10**6)
+    directory = asked.work / "runs" / asked.part.replace(", ", "-").replace(" ", "-")
+    if not asked.cpu_dry_run:
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, asked.cap_gib * 2**30 / total))
+    empty(directory)
+    target = jobs.Target(
+        "voxcpm2", str(asked.work / "base"), "0" * 64, settings.Machine(device, torch.get_num_threads())
+    )
+    job = jobs.TrainJob(
+        target=target, train=train, seed=SEED, clips=str(asked.work / "train.jsonl"), latents=str(asked.work / "latents"),
+        run_digest="0" * 64, directory=str(directory),
+    )  # fmt: skip
+    last: dict[str, Any] = {}
+
+    def emit(kind: str, values: dict[str, Any]) -> None:
+        if kind == jobs.PHASE:
+            last.update(values)
+        if kind == jobs.PROGRESS and values["done"] >= asked.steps:
+            raise Enough
+
+    try:
+        loop.run(job, emit)
+    except Enough:
+        return outcome(asked, directory, device)
+    except torch.OutOfMemoryError as problem:
+        return {"out_of_memory": last, "message": str(problem).splitlines()[0]}
+    raise AssertionError("the run ended before its steps were done")
+
+
+def train_settings(part: str) -> Any:
+    """The train section of the part's recipe, as params.yaml would read it."""
+    from voicelathe import params
+
+    recipe, changes = PARTS[part]
+    tree, fragment = params.read_yaml(params.FILE), params.read_yaml(Path(f"recipes/{recipe}.yaml"))
+    tree["machine"]["device"] = "cuda"
+    tree["bases"].update(fragment["bases"])
+    fragment["recipes"][recipe]["train"].update(changes)
+    tree["recipes"].update(fragment["recipes"])
+    return params.check(tree, recipe).recipes[recipe].train
+
+
+def outcome(asked: argparse.Namespace, directory: Path, device: str) -> dict[str, Any]:
+    """What the journals and the device say after the last step."""
+    import torch
+
+    steps = [json.loads(line) for line in (directory / "steps.jsonl").read_text().splitlines()]
+    timings = [json.loads(line) for line in (directory / "timings.jsonl").read_text().splitlines()]
+    measured = sorted(one["seconds"] for one in timings[min(WARM_UP, len(timings) - 1) :])
+    found: dict[str, Any] = {
+        "device": torch.cuda.get_device_name(0) if device == "cuda" else "cpu",
+        "step_s": measured[len(measured) // 2],
+        "losses": [round(one["total"], 6) for one in steps],
+        "useful_tflop": useful_tflop(asked),
+        "at": time.strftime("%Y-%m-%d"),
+    }
+    if device == "cuda":
+        free, total = torch.cuda.mem_get_info()
+        found |= {
+            "peak_allocated": torch.cuda.max_memory_allocated(),
+            "peak_reserved": torch.cuda.max_memory_reserved(),
+            "device_in_use": total - free,  # everything on the card, context and paged state included
+        }
+    else:
+        found["peak_allocated"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return found
+
+
+def useful_tflop(asked: argparse.Namespace) -> float:
+    """Arithmetic of one step without recomputation, counted on tensors without memory."""
+    from voicelathe import jobs, records
+    from voicelathe.worker import rehearse
+
+    config = json.loads((asked.work / "base/config.json").read_text())
+    train = replace(train_settings(asked.part), activation_checkpointing="none")
+    job = jobs.RehearseJob("voxcpm2", config, None, train, SEED, CLIP_S, None, None, 1)
+    found = records.from_json(records.Rehearsal, rehearse.run(job, lambda *_: None), "rehearsal")
+    return found.flops / 1e12
+
+
+def table(state: dict[str, Any]) -> str:
+    """Markdown for RESULTS.md: memory, speed against the reference, utilisation, and how far the loss curves are apart."""
+    from voicelathe.plan import cards
+
+    made = state["made_with"]
+    reference = state.get("reference", {})
+    lines = [
+        f"commit {made['commit']}, cap {made['cap_gib']} GiB, {made['steps']} steps of 8 clips of {CLIP_S} s"
+    ]
+    lines += (
+        ["A dry run on a CPU with a small model: no number in it means anything."] if made["dry_run"] else []
+    )
+    lines += [
+        "",
+        "| part | peak allocated GB | reserved GB | card GB | s a step | times the reference | useful MFU | loss against reference |",
+    ]
+    lines += ["|---|--:|--:|--:|--:|--:|--:|--:|"]
+    for name in PARTS:
+        found = state.get(name)
+        if found is None or "step_s" not in found:
+            why = (
+                "not run"
+                if found is None
+                else f"out of memory in {found['out_of_memory']}"
+                if "out_of_memory" in found
+                else "failed"
+            )
+            lines.append(f"| {name} | {why} | | | | | | |")
+            continue
+        gigabytes = [
+            f"{found[key] / 1e9:.2f}" if key in found else ""
+            for key in ("peak_allocated", "peak_reserved", "device_in_use")
+        ]
+        speed = f"{reference['step_s'] / found['step_s']:.2f}" if "step_s" in reference else ""
+        card = cards.named(found["device"])
+        used = (
+            f"{100 * found['useful_tflop'] * 1e12 / found['step_s'] / card.half_flops:.1f} %" if card else ""
+        )
+        apart = f"{furthest(found['losses'], reference['losses']):.4f}" if "losses" in reference else ""
+        lines.append(
+            f"| {name} | {' | '.join(gigabytes)} | {found['step_s']:.3f} | {speed} | {used} | {apart} |"
+        )
+    return "\n".join(lines)
+
+
+def furthest(losses: list[float], reference: list[float]) -> float:
+    """The largest difference of two loss curves at the same step, clips and noise."""
+    return max(abs(one - other) for one, other in zip(losses, reference, strict=False))
+
+
+def empty(directory: Path) -> None:
+    """A part starts from nothing: its journals must not be resumed."""
+    import shutil
+
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+
+
+def commit() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def write(path: Path, state: dict[str, Any]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(state, indent=1) + "\n")
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    main()
