@@ -14,7 +14,7 @@ import pytest
 
 from tests.factories import training
 from voicelathe import checkpoints, digest, jobs, records, runner, settings
-from voicelathe.errors import BaseModelError, CheckpointError, RunLocked, WorkerError
+from voicelathe.errors import BaseModelError, CheckpointError, ManifestError, RunLocked, WorkerError
 
 LINES = [
     records.Line("one", "The lamp is on.", "en", 3),
@@ -288,6 +288,20 @@ def is_alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def test_a_clip_longer_than_the_base_can_take_is_named_before_anything_is_loaded(tmp_path: Path) -> None:
+    from voicelathe.worker import encode
+
+    clips = [training.clip(1), replace(training.clip(2), end_s=102.0)]
+    records.write(tmp_path / "train.jsonl", clips)
+    job = jobs.EncodeJob(
+        training.target(), {"train": str(tmp_path / "train.jsonl")}, "nowhere", str(tmp_path / "cache"), str(tmp_path / "out")
+    )  # fmt: skip
+    with pytest.raises(
+        ManifestError, match=r"voxcpm2 takes clips of up to 81\.9 s:\n  clip train0002 .*: 100\.0 s"
+    ):
+        encode.run(job, lambda kind, values: None)
 
 
 def test_the_job_file_says_everything_and_nothing_else(tmp_path: Path) -> None:

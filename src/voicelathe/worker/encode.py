@@ -6,6 +6,7 @@ from typing import Any
 
 from voicelathe import families, jobs, records
 from voicelathe.data import audio, latents
+from voicelathe.errors import ManifestError, listing
 
 CLIPS_PER_BATCH = {"cpu": 1, "cuda": 8}  # on the CPU one clip at a time is as fast and needs the least memory
 
@@ -32,6 +33,7 @@ def _encode(
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
     family, base, machine = families.find(job.target.family), Path(job.target.base), job.target.machine
     facts = family.describe(base, licence="", trained=True)
+    _require_fitting(todo, facts)
     loaded = family.load(base, facts, machine, "encoder")
     size = CLIPS_PER_BATCH[machine.device]
     for start in range(0, len(todo), size):
@@ -41,6 +43,17 @@ def _encode(
         for clip, tensors in zip(batch, family.encode(loaded, samples), strict=True):
             latents.store(cached[clip.clip_id], tensors)
         emit(jobs.PROGRESS, {"done": start + len(batch), "total": len(todo), "unit": "clips"})
+
+
+def _require_fitting(clips: Sequence[records.CleanClip], facts: records.BaseFacts) -> None:
+    """No family can train on a clip longer than its sequence. Raises ManifestError before anything is loaded."""
+    long = [clip for clip in clips if clip.end_s - clip.start_s > facts.max_clip_s]
+    if long:
+        said = [f"clip {clip.clip_id} ({clip.audio}): {clip.end_s - clip.start_s:.1f} s" for clip in long]
+        raise ManifestError(
+            f"{facts.family} takes clips of up to {facts.max_clip_s:.1f} s:\n{listing(said)}\n"
+            "Cut them, or lower audit.max_duration_s in params.yaml, which drops them."
+        )
 
 
 def _place(job: jobs.EncodeJob, clip: records.CleanClip) -> Path:
