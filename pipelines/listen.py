@@ -1,21 +1,23 @@
-"""Stage `listen`: the base and every checkpoint speak the same lines with the same seeds; one page to hear them blind."""
+"""Stage `listen`: the base and every checkpoint speak the same lines with the same seeds; a page to hear them blind, and metrics."""
 
 import sys
 from pathlib import Path
 
 from pipelines import run
 from voicelathe import digest, layout, params, records, runs
-from voicelathe.evaluate import listening
+from voicelathe.evaluate import judging, listening
 
-REVISION = 1
+REVISION = 2
 READS = [
     "pipelines/listen.py",
     "data/latents/${item.base}/base.json",
+    "data/split/validation.jsonl",
     "runs/${key}/run.json",
     "runs/${key}/checkpoints.json",
+    "runs/${key}/evaluations.jsonl",
 ]
-WRITES = ["runs/${key}/samples.jsonl", "runs/${key}/listening.html"]
-PARAMS = ["machine", "recipes.${key}.evaluate.lora_scales", "recipes.${key}.listen"]
+WRITES = ["runs/${key}/samples.jsonl", "runs/${key}/listening.html", "runs/${key}/metrics.json"]
+PARAMS = ["machine", "ingest.audio_root", "recipes.${key}.listen"]
 
 
 def main() -> None:
@@ -26,6 +28,10 @@ def main() -> None:
     trained = runs.base_facts(settings, executed.identity.base).trained
     page = listening.render(recipe, executed, samples, Path.cwd(), base_trained=trained)
     digest.write_text(layout.run(recipe, "listening.html"), page)
+    measured = judging.of(
+        recipe, executed, samples, params.recipe(settings, recipe).listen, settings.ingest.audio_root
+    )
+    digest.write_json(layout.run(recipe, "metrics.json"), records.to_json(measured))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pipelines import run
 from voicelathe import digest, layout, params, records
 from voicelathe.evaluate import outcome
 
-REVISION = 1
+REVISION = 2
 READS = [
     "pipelines/selection.py",
     "verdicts",
@@ -18,6 +18,7 @@ READS = [
     "runs/${key}/evaluations.jsonl",
     "runs/${key}/clip_losses.parquet",
     "runs/${key}/samples.jsonl",
+    "runs/${key}/metrics.json",
 ]
 WRITES = ["runs/${key}/selection.json", "runs/${key}/report.html"]
 PARAMS = ["recipes.${key}.select"]

@@ -7,7 +7,7 @@ from pipelines import run
 from voicelathe import digest, layout, params
 from voicelathe.tracking import replay
 
-REVISION = 1
+REVISION = 2
 READS = [
     "pipelines/track.py",
     "data/audit/report.html",
@@ -20,6 +20,7 @@ READS = [
     "runs/${key}/evaluations.jsonl",
     "runs/${key}/samples.jsonl",
     "runs/${key}/listening.html",
+    "runs/${key}/metrics.json",
     "runs/${key}/selection.json",
     "runs/${key}/report.html",
 ]

@@ -238,7 +238,9 @@ class Evaluate(_Closed):
 
     passes: Positive
     clips_per_pass: Positive
-    lora_scales: list[Annotated[float, Gt(0), Le(2)]]  # strengths of every adapter; ignored for mode: full
+    lora_scales: list[
+        Annotated[float, Gt(0), Le(2)]
+    ]  # every adapter at 1, the best three steps at these, too; ignored for mode: full
 
 
 @dataclass(frozen=True)
@@ -257,6 +259,8 @@ class Listen(_Closed):
     lines: Annotated[list[SpokenLine], MinLen(1)]
     seeds: Annotated[list[int], MinLen(1)]
     max_seconds: PositiveFloat
+    metrics: list[str]  # plug-ins over the samples, each in a process of its own; docs/metrics.md lists them
+    metric_timeout_s: PositiveFloat  # a metric without an answer by then is ended and recorded as such
 
 
 @dataclass(frozen=True)
@@ -264,6 +268,8 @@ class Select(_Closed):
     """How the checkpoint to ship is chosen."""
 
     loss_weights: dict[str, Annotated[float, Ge(0)]]  # total = sum(weight * loss)
+    vetoes: list[str]  # codes of metrics that exclude a candidate; the others are noted
+    max_vetoed_share: Share  # of a candidate's samples that may show one such code before it is excluded
 
 
 @dataclass(frozen=True)

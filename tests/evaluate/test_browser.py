@@ -339,10 +339,19 @@ def test_the_report_plays_its_samples_without_a_network(page: Any, tmp_path: Pat
     rows = make.paired_losses({one: {"diff": 0.9 - 0.01 * one.step, "stop": 0.1} for one in KNOWN})
     known = make.checkpoints(KNOWN)
     found = selection.decide(
-        make.run(), make.evaluations(rows, KNOWN), rows, spoken, None, make.SELECT, False, {}, known
+        make.run(),
+        make.evaluations(rows, KNOWN),
+        rows,
+        spoken,
+        None,
+        make.SELECT,
+        False,
+        {},
+        known,
+        make.measures(spoken),
     )
     (tmp_path / "report.html").write_text(
-        report.render(make.run(), found, make.steps(60), known, spoken, tmp_path)
+        report.render(make.run(), found, make.steps(60), known, spoken, make.measures(spoken), tmp_path)
     )
     page.goto((tmp_path / "report.html").as_uri())
     assert page.locator("h1").inner_text() == "Ship step 20" and "Untrained base." in visible(page)

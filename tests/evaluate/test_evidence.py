@@ -22,8 +22,19 @@ Change = Callable[[], tuple[list[EvaluationRecord], list[ClipLoss], list[SampleR
 def decide(
     records: list[EvaluationRecord], rows: list[ClipLoss], spoken: list[SampleRecord], **weights: float
 ) -> None:
-    chosen = make.settings.Select(weights or {"diff": 1.0, "stop": 1.0})
-    selection.decide(make.run(), records, rows, spoken, None, chosen, True, {}, make.checkpoints(KNOWN))
+    chosen = make.settings.Select(weights or {"diff": 1.0, "stop": 1.0}, [], 1.0)
+    selection.decide(
+        make.run(),
+        records,
+        rows,
+        spoken,
+        None,
+        chosen,
+        True,
+        {},
+        make.checkpoints(KNOWN),
+        make.measures(spoken),
+    )
 
 
 def nan(row: ClipLoss) -> ClipLoss:
@@ -98,7 +109,9 @@ def test_weights_that_do_not_fit_the_losses_name_the_setting() -> None:
 def test_a_checkpoint_that_was_never_evaluated_is_named() -> None:
     more = make.checkpoints(make.candidates(10, 20, 30))
     with pytest.raises(SelectionError, match="the checkpoint of step 30 was not evaluated"):
-        selection.decide(make.run(), RECORDS, ROWS, SPOKEN, None, make.SELECT, True, {}, more)
+        selection.decide(
+            make.run(), RECORDS, ROWS, SPOKEN, None, make.SELECT, True, {}, more, make.measures(SPOKEN)
+        )
 
 
 def test_evaluations_of_other_weights_or_steps_are_named() -> None:
@@ -114,9 +127,12 @@ def test_evaluations_of_other_weights_or_steps_are_named() -> None:
             True,
             {},
             [*listed[:2], replace(listed[2], sha256="0" * 64)],
+            make.measures(SPOKEN),
         )
     with pytest.raises(SelectionError, match=r"checkpoints\.json lists no step 20"):
-        selection.decide(make.run(), RECORDS, ROWS, SPOKEN, None, make.SELECT, True, {}, listed[:2])
+        selection.decide(
+            make.run(), RECORDS, ROWS, SPOKEN, None, make.SELECT, True, {}, listed[:2], make.measures(SPOKEN)
+        )
 
 
 def test_many_problems_are_counted_and_ten_are_shown() -> None:

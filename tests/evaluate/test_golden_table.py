@@ -52,6 +52,7 @@ def decided() -> Selection:
         True,
         {},
         make.checkpoints(known),
+        make.measures(spoken),
     )
 
 

@@ -26,6 +26,7 @@ def make_report(
 ) -> tuple[Selection, str]:
     known = known or KNOWN
     totals, trained, taste = how.pop("totals", TOTALS), how.pop("base_trained", True), how.pop("taste", None)
+    outside = how.pop("outside", None)
     means = {one: {"diff": 0.9 * totals[one.name], "stop": 0.1 * totals[one.name]} for one in known}
     rows = make.paired_losses(means, num_recordings=how.pop("num_recordings", 12))
     spoken = make.samples(known, root=root, **how)
@@ -41,8 +42,17 @@ def make_report(
         trained,
         inputs,
         make.checkpoints(known),
+        make.measures(spoken, outside),
     )
-    page = report.render(make.run(), found, make.steps(num_steps), make.checkpoints(known), spoken, root)
+    page = report.render(
+        make.run(),
+        found,
+        make.steps(num_steps),
+        make.checkpoints(known),
+        spoken,
+        make.measures(spoken, outside),
+        root,
+    )
     return found, page
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from tests.factories import evaluations as make
 from voicelathe import digest, records
+from voicelathe.errors import SelectionError
 from voicelathe.evaluate import selection
-from voicelathe.records import Candidate, ClipLoss, SampleRecord, Selection, Verdict
+from voicelathe.records import Candidate, ClipLoss, Ranked, SampleRecord, Selection, Verdict
 
 KNOWN = make.candidates(10, 20, 30)
 BASE, FIRST, SECOND, THIRD = KNOWN
@@ -26,6 +27,7 @@ def decide(
     spoken: list[SampleRecord] | None = None,
     verdict: Verdict | None = None,
     base_trained: bool = True,
+    outside: make.Outside | None = None,
 ) -> Selection:
     spoken = make.samples(KNOWN) if spoken is None else spoken
     return selection.decide(
@@ -38,6 +40,7 @@ def decide(
         base_trained,
         {"x": "0" * 64},
         make.checkpoints(KNOWN),
+        make.measures(spoken, outside),
     )
 
 
@@ -72,6 +75,7 @@ def test_the_order_of_rows_and_records_does_not_matter() -> None:
         True,
         {"x": "0" * 64},
         make.checkpoints(KNOWN),
+        make.measures(make.samples(KNOWN)),
     )
     assert digest.of_value(records.to_json(turned)) == digest.of_value(records.to_json(decide(rows, spoken)))
 
@@ -161,7 +165,7 @@ def test_the_weights_of_the_settings_decide_not_the_stored_totals() -> None:
     }
     rows = make.paired_losses(means)
     for weights, winner in (({"diff": 1.0, "stop": 0.0}, FIRST), ({"diff": 1.0, "stop": 1.0}, SECOND)):
-        chosen = make.settings.Select(weights)
+        chosen = make.settings.Select(weights, [], 1.0)
         found = selection.decide(
             make.run(),
             make.evaluations(rows, KNOWN),
@@ -172,6 +176,7 @@ def test_the_weights_of_the_settings_decide_not_the_stored_totals() -> None:
             True,
             {},
             make.checkpoints(KNOWN),
+            make.measures(make.samples(KNOWN)),
         )
         assert found.selected == winner.name
 
@@ -299,3 +304,54 @@ def test_too_few_judgements_are_said_to_be_too_few() -> None:
     )
     assert found.selected == SECOND.name
     assert any("cannot show any preference" in note for note in found.notes)
+
+
+def test_a_code_of_a_metric_on_too_many_samples_excludes_and_less_is_noted() -> None:
+    codes = {"garbled": "cer 0.8, at most 0.4"}
+    one, two = {(SECOND.name, "short"): codes}, {(SECOND.name, line): codes for line in ("short", "carrier")}
+    eight = {f"l{number}": "x" for number in range(8)}
+    spoken = make.samples(KNOWN, eight)
+
+    def row(found: Selection, one: Candidate) -> Ranked:
+        return next(ranked for ranked in found.ranking if ranked.candidate == one.name)
+
+    found = decide(losses(CLEAR), spoken, outside={(SECOND.name, f"l{number}"): codes for number in range(2)})
+    assert found.nominee == SECOND.name and "garbled: 2 of 8 samples" in row(found, SECOND).notes[0]
+    found = decide(losses(CLEAR), spoken, outside={(SECOND.name, f"l{number}"): codes for number in range(3)})
+    assert found.nominee == THIRD.name
+    assert row(found, SECOND).vetoes == ["garbled: 3 of 8 samples, line l0, cer 0.8, at most 0.4"]
+    assert decide(losses(CLEAR), outside=one).nominee == THIRD.name, "one of two lines is half"
+    assert decide(losses(CLEAR), outside=two).nominee == THIRD.name
+
+
+def test_a_code_that_the_settings_do_not_name_never_excludes() -> None:
+    found = decide(losses(CLEAR), outside={(SECOND.name, "short"): {"muffled": "highs_db -60, at least -30"}})
+    noted = next(ranked.notes for ranked in found.ranking if ranked.candidate == SECOND.name)
+    assert found.nominee == SECOND.name and noted[0].startswith("muffled")
+
+
+def test_when_everything_is_garbled_nothing_ships_and_the_reason_says_so() -> None:
+    outside = {
+        (one.name, line): {"garbled": "cer 1, at most 0.4"} for one in KNOWN for line in ("short", "carrier")
+    }
+    found = decide(losses(CLEAR), outside=outside, base_trained=False)
+    assert (found.decision, found.nominee, found.selected) == ("do_not_ship", None, None)
+    assert "Every checkpoint has a veto" in found.reasons[0] and "garbled: 2 of 2 samples" in found.reasons[0]
+
+
+def test_metrics_of_another_run_or_of_other_samples_are_refused() -> None:
+    rows, spoken = losses(CLEAR), make.samples(KNOWN)
+    whole = make.measures(spoken)
+    for measures, said in (
+        (replace(whole, run_digest="0" * 64), "metrics.json is of run"),
+        (replace(whole, samples=whole.samples[1:]), "spoken but not measured"),
+        (
+            replace(whole, samples=[*whole.samples, replace(whole.samples[0], line_id="other")]),
+            "measured but not spoken",
+        ),
+    ):
+        with pytest.raises(SelectionError, match=said):
+            selection.decide(
+                make.run(), make.evaluations(rows, KNOWN), rows, spoken, None, make.SELECT, True, {},
+                make.checkpoints(KNOWN), measures,
+            )  # fmt: skip

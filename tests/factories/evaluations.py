@@ -15,18 +15,24 @@ from voicelathe.records import (
     CheckpointRecord,
     ClipLoss,
     EvaluationRecord,
+    Figure,
+    FigureRecord,
     Judgement,
+    MeasuredSample,
+    MetricRun,
     Opinion,
     RunIdentity,
     RunRecord,
     SampleRecord,
     Sitting,
+    SpeechMeasures,
     StepRecord,
     Verdict,
 )
 
 RECIPE = "mini-lora"
-SELECT = settings.Select({"diff": 1.0, "stop": 1.0})
+CODES = ["garbled", "truncated", "wrong_speaker"]
+SELECT = settings.Select({"diff": 1.0, "stop": 1.0}, CODES, 0.25)
 LINES = {"carrier": "Every small detail felt clear, steady, and close.", "short": "The lamp is on."}
 RATE_HZ = 16_000
 
@@ -128,6 +134,33 @@ def samples(
                     )
                 )  # fmt: skip
     return rows
+
+
+Outside = Mapping[tuple[str, str], dict[str, str]]  # (candidate, line) -> veto code -> figure and limit
+
+
+def measures(spoken: Sequence[SampleRecord], outside: Outside | None = None) -> SpeechMeasures:
+    """What a metric `words` says of samples: a figure `cer`, and the vetoes of `outside`."""
+    cer = Figure("cer", "share", "lower", "garbled", "character errors")
+    return SpeechMeasures(
+        RECIPE,
+        run().run_digest,
+        12,
+        [MetricRun("words", "measured", ""), MetricRun("quality", "crashed", "exit code 1: no model")],
+        [FigureRecord(cer, "words", None, 0.4, 0.15, 0.05, 0.3)],
+        [
+            MeasuredSample(
+                one.candidate,
+                one.line_id,
+                one.seed,
+                {"cer": 0.2 + (0.5 if (one.candidate, one.line_id) in (outside or {}) else 0.0)},
+                dict((outside or {}).get((one.candidate, one.line_id), {})),
+            )
+            for one in spoken
+            if design.is_hearable(one)
+        ],
+        {"data/split/validation.jsonl": "a" * 64},
+    )
 
 
 def write_tone(path: Path, hz: float, seconds: float, gain: float) -> str:
@@ -242,6 +275,7 @@ def write_run(
     records.write(folder / "evaluations.jsonl", evaluations(clip_losses, known))
     losses.write(folder / "clip_losses.parquet", clip_losses)
     records.write(folder / "samples.jsonl", spoken)
+    digest.write_json(folder / "metrics.json", records.to_json(measures(spoken)))
     digest.write_json(root / "data/latents/voxcpm2-mini/base.json", records.to_json(base_facts()))
     (root / "verdicts").mkdir(exist_ok=True)
     return folder

@@ -146,6 +146,8 @@ def finished(
     digest.write_json(folder / "checkpoints.json", listed)
     records.write(folder / "evaluations.jsonl", evaluations)
     records.write(folder / "samples.jsonl", [sample(root, run, one, line) for one in known for line in LINES])
+    measured = records.SpeechMeasures(recipe, run.run_digest, 0, [], [], [], {})
+    digest.write_json(folder / "metrics.json", records.to_json(measured))
     digest.write_bytes(folder / "clip_losses.parquet", b"stands for losses per clip")
     digest.write_text(folder / "listening.html", "<!doctype html><title>listening</title><h1>listening</h1>")
     best = min(evaluations[1:], key=lambda one: one.total)
@@ -299,6 +301,7 @@ def select(root: Path, recipe: str, decision: str, candidate: str | None, heard:
         "evaluations.jsonl",
         "clip_losses.parquet",
         "samples.jsonl",
+        "metrics.json",
     )
     inputs = digest.of_files({layout.run(recipe, name).as_posix(): folder / name for name in names})
     value = {

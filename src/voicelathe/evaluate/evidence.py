@@ -10,9 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from voicelathe import settings
 from voicelathe.errors import SelectionError, listing
 from voicelathe.evaluate.statistics import Floats
-from voicelathe.records import CheckpointRecord, ClipLoss, EvaluationRecord, SampleRecord
+from voicelathe.records import (
+    CheckpointRecord,
+    ClipLoss,
+    EvaluationRecord,
+    MeasuredSample,
+    RunRecord,
+    SampleRecord,
+    SpeechMeasures,
+)
 
 BASE = "base"
 HARD_FAILURES = ("empty", "silent", "nonfinite")  # SampleRecord.problem codes that always exclude
@@ -91,6 +100,58 @@ def vetoes(samples: Sequence[SampleRecord], base_trained: bool) -> dict[str, lis
         if one.problem in HARD_FAILURES or ran_away:
             found.setdefault(one.candidate, []).append(f"{one.problem}: line {one.line_id}, seed {one.seed}")
     return found
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What metrics say of each candidate: why it must not ship, and what is worth knowing."""
+
+    vetoes: dict[str, list[str]]
+    notes: dict[str, list[str]]
+
+
+def check_measures(run: RunRecord, samples: Sequence[SampleRecord], measures: SpeechMeasures) -> None:
+    """Metrics and samples are of the same sweep. Raises SelectionError otherwise."""
+    spoken = {(one.candidate, one.line_id, one.seed) for one in samples if one.problem not in HARD_FAILURES}
+    measured = {(one.candidate, one.line_id, one.seed) for one in measures.samples}
+    problems = []
+    if measures.run_digest != run.run_digest:
+        problems.append(f"metrics.json is of run {measures.run_digest[:12]}, not of {run.run_digest[:12]}")
+    problems += [
+        f"{name}, line {line}, seed {seed}: spoken but not measured"
+        for name, line, seed in sorted(spoken - measured)
+    ]
+    problems += [
+        f"{name}, line {line}, seed {seed}: measured but not spoken"
+        for name, line, seed in sorted(measured - spoken)
+    ]
+    _stop(run.recipe, "listen", iter(problems))
+
+
+def measured_vetoes(
+    measures: SpeechMeasures, samples: Sequence[SampleRecord], select: settings.Select
+) -> Heard:
+    """A code excludes a candidate when more than `max_vetoed_share` of its samples show it, failed ones counted as samples."""
+    total = Counter(one.candidate for one in samples)
+    shown: dict[str, dict[str, list[MeasuredSample]]] = {}
+    for one in sorted(measures.samples, key=lambda one: (one.line_id, one.seed)):
+        for code in one.vetoes:
+            shown.setdefault(one.candidate, {}).setdefault(code, []).append(one)
+    heard = Heard({}, {})
+    for name, codes in shown.items():
+        for code, members in sorted(codes.items()):
+            first = members[0]
+            text = (
+                f"{code}: {len(members)} of {total[name]} samples, line {first.line_id}, {first.vetoes[code]}"
+            )
+            excludes = code in select.vetoes and len(members) > select.max_vetoed_share * total[name]
+            (heard.vetoes if excludes else heard.notes).setdefault(name, []).append(text)
+    return heard
+
+
+def joined(*parts: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The sentences of several tables, candidate by candidate."""
+    return {name: [text for part in parts for text in part.get(name, [])] for part in parts for name in part}
 
 
 def remarks(samples: Sequence[SampleRecord], excluded: Mapping[str, list[str]]) -> dict[str, list[str]]:

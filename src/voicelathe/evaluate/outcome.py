@@ -13,6 +13,7 @@ from voicelathe.records import (
     RunRecord,
     SampleRecord,
     Selection,
+    SpeechMeasures,
     StepRecord,
 )
 
@@ -23,6 +24,7 @@ FILES = (
     "evaluations.jsonl",
     "clip_losses.parquet",
     "samples.jsonl",
+    "metrics.json",
 )
 
 
@@ -38,6 +40,7 @@ def of(recipe: str, select: settings.Select, root: Path) -> tuple[Selection, str
     ]
     checkpoints = _index(root / files["checkpoints.json"])
     samples = records.read(root / files["samples.jsonl"], SampleRecord)
+    measures = records.read_one(root / files["metrics.json"], SpeechMeasures)
     chosen = selection.decide(
         run,
         records.read(root / files["evaluations.jsonl"], EvaluationRecord),
@@ -48,9 +51,10 @@ def of(recipe: str, select: settings.Select, root: Path) -> tuple[Selection, str
         records.read_one(root / base, BaseFacts).trained,
         digest.of_files({path.as_posix(): root / path for path in read}),
         checkpoints,
+        measures,
     )
     steps = records.read(root / files["steps.jsonl"], StepRecord)
-    return chosen, report.render(run, chosen, steps, checkpoints, samples, root)
+    return chosen, report.render(run, chosen, steps, checkpoints, samples, measures, root)
 
 
 def _index(path: Path) -> list[CheckpointRecord]:

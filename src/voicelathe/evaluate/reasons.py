@@ -107,7 +107,7 @@ def _notes(selection: Selection, has_foreign_verdict: bool, few_recordings: int)
         yield from (
             f"Excluded: {spoken(selection, row.candidate)} ({veto})." for veto in row.vetoes[:1] if row.step
         )
-    runaways = [row for row in selection.ranking if row.notes]
+    runaways = [row for row in selection.ranking if any(note.startswith("runaway") for note in row.notes)]
     if runaways:
         why = (
             "the base ran on as well"

@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from voicelathe import records
-from voicelathe.evaluate import charts, design, pages, reasons, sound
+from voicelathe.evaluate import charts, design, figures, pages, reasons, sound
 from voicelathe.evaluate.selection import FEW_RECORDINGS
 from voicelathe.records import (
     CheckpointRecord,
@@ -21,6 +21,7 @@ from voicelathe.records import (
     RunRecord,
     SampleRecord,
     Selection,
+    SpeechMeasures,
     StepRecord,
 )
 
@@ -40,6 +41,7 @@ def render(
     steps: Sequence[StepRecord],
     checkpoints: Sequence[CheckpointRecord],
     samples: Sequence[SampleRecord],
+    measures: SpeechMeasures,
     root: Path,
 ) -> str:
     """The page. Raises RecordError when the file of a sample is missing or is not the one that was spoken."""
@@ -65,6 +67,7 @@ def render(
         num_steps=len(steps),
         table=_samples(selection, samples, places),
         lines=_lines(samples),
+        measured=figures.table(measures, selection),
         listening=selection.listening,
         spoken=lambda name: reasons.spoken(selection, name),
         interval=_interval,

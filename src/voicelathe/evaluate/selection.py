@@ -26,6 +26,7 @@ from voicelathe.records import (
     RunRecord,
     SampleRecord,
     Selection,
+    SpeechMeasures,
     Verdict,
     WeightRange,
 )
@@ -90,6 +91,7 @@ def decide(
     base_trained: bool,
     inputs: Mapping[str, str],
     checkpoints: Sequence[CheckpointRecord],
+    measures: SpeechMeasures,
 ) -> Selection:
     """The decision with all its evidence. The order of the rows does not matter; a verdict on other samples is noted, not counted.
 
@@ -98,7 +100,10 @@ def decide(
     paired = evidence.pair(run.recipe, evaluations, clip_losses, samples, select.loss_weights)
     evidence.check_index(run.recipe, evaluations, checkpoints)
     losses = _resample(paired, run.identity.seed)
-    vetoes = evidence.vetoes(samples, base_trained)
+    evidence.check_measures(run, samples, measures)
+    failed = evidence.vetoes(samples, base_trained)
+    heard = evidence.measured_vetoes(measures, samples, select)
+    vetoes = evidence.joined(failed, heard.vetoes)
     order = sorted(
         paired.candidates, key=lambda one: (losses.means[one.candidate], one.step, one.lora_scale or 0.0)
     )
@@ -108,7 +113,9 @@ def decide(
     if verdict is not None and counts and eligible:
         listening = preferences.summarise(verdict, paired.names, eligible[0], BASE, run.identity.seed)
     choice = _choose(losses, eligible, listening)
-    ranking = _rank(losses, order, choice.nominee, vetoes, evidence.remarks(samples, vetoes))
+    ranking = _rank(
+        losses, order, choice.nominee, vetoes, evidence.joined(evidence.remarks(samples, vetoes), heard.notes)
+    )
     selection = _record(run, losses, choice, ranking, base_trained, inputs)
     return reasons.explain(
         selection, has_foreign_verdict=verdict is not None and not counts, few_recordings=FEW_RECORDINGS

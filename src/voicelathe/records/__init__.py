@@ -39,6 +39,15 @@ from voicelathe.records.files import (
     to_json,
     write,
 )
+from voicelathe.records.measures import (
+    ClipRef,
+    Figure,
+    FigureRecord,
+    MeasuredSample,
+    MetricJob,
+    MetricRun,
+    SpeechMeasures,
+)
 from voicelathe.records.planning import Kernel, PassSize, Phase, Plan, Rehearsal
 from voicelathe.records.training import (
     Candidate,
@@ -61,8 +70,11 @@ __all__ = [
     "CleanClip",
     "ClipLoss",
     "ClipMeasure",
+    "ClipRef",
     "Comparison",
     "EvaluationRecord",
+    "Figure",
+    "FigureRecord",
     "Finding",
     "Heard",
     "Interval",
@@ -73,6 +85,9 @@ __all__ = [
     "Link",
     "Listening",
     "ManifestRow",
+    "MeasuredSample",
+    "MetricJob",
+    "MetricRun",
     "Opinion",
     "PassSize",
     "Passed",
@@ -90,6 +105,7 @@ __all__ = [
     "SampleRecord",
     "Selection",
     "Sitting",
+    "SpeechMeasures",
     "SplitAssignment",
     "StepRecord",
     "StepTiming",

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe import digest
-from voicelathe.speech import RATE_HZ
+from voicelathe.speech import mel
 
 Samples = NDArray[np.float32]
 
@@ -43,8 +43,8 @@ def embed(samples: Samples) -> NDArray[np.float32]:
     level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
     if level <= 0.0:
         return np.zeros(256, np.float32)
-    mel_TF = _mel(samples * np.float32(10 ** (LEVEL_DBFS / 20) / level))
-    windows = [mel_TF[start : start + WINDOW] for start in _starts(len(samples))]
+    power_TF = _mel(samples * np.float32(10 ** (LEVEL_DBFS / 20) / level))
+    windows = [power_TF[start : start + WINDOW] for start in _starts(len(samples))]
     with torch.inference_mode():
         lstm, linear = _network()
         _, (hidden, _) = lstm(torch.from_numpy(np.stack(windows)))
@@ -72,28 +72,11 @@ def _starts(num_samples: int) -> list[int]:
     return starts
 
 
-def _mel(samples: Samples) -> NDArray[np.float32]:
+def _mel(samples: Samples) -> Samples:
     """Power in 40 mel bands [T, 40], padded so that the last window is whole."""
     end = (_starts(len(samples))[-1] + WINDOW) * STEP
-    padded = np.pad(samples.astype(np.float32), (FRAME // 2, max(0, end - len(samples)) + FRAME // 2))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::STEP]
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
-    power = np.abs(np.fft.rfft(frames * window, axis=1)) ** 2
-    return np.asarray(power @ _filters().T, np.float32)
-
-
-@cache
-def _filters() -> NDArray[np.float64]:
-    """Triangles on Slaney's mel scale (linear below 1 kHz), each of equal area: [40, 201]."""
-    hz_per_mel, break_mel, log_step = 200.0 / 3.0, 15.0, np.log(6.4) / 27.0
-    top = break_mel + np.log(RATE_HZ / 2 / 1000.0) / log_step
-    mels = np.linspace(0.0, top, BANDS + 2)
-    edges = np.where(mels < break_mel, mels * hz_per_mel, 1000.0 * np.exp(log_step * (mels - break_mel)))
-    bins = np.fft.rfftfreq(FRAME, 1.0 / RATE_HZ)
-    rising = (bins[None] - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    falling = (edges[2:, None] - bins[None]) / (edges[2:] - edges[1:-1])[:, None]
-    triangles: NDArray[np.float64] = np.maximum(0.0, np.minimum(rising, falling))
-    return triangles * (2.0 / (edges[2:] - edges[:-2]))[:, None]
+    padded = np.pad(samples, (0, max(0, end - len(samples))))
+    return mel.bands(padded, frame=FRAME, step=STEP, bands=BANDS)
 
 
 @cache

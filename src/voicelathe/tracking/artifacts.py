@@ -45,7 +45,7 @@ def collect(files: RunFiles) -> Contents:
         "data/gate.html": layout.GATE_REPORT,
         **{
             f"records/{name}": layout.run(recipe, name)
-            for name in ("run.json", "selection.json", "checkpoints.json")
+            for name in ("run.json", "selection.json", "checkpoints.json", "metrics.json")
         },
     }
     contents: Contents = {
@@ -55,6 +55,9 @@ def collect(files: RunFiles) -> Contents:
         contents |= {f"samples/{title}/{name}": path for name, path in samples.items()}
     contents["tables/candidates.json"] = _table(_candidate_rows(files))
     contents["tables/samples.json"] = _table(_sample_rows(files))
+    measured = files.root / layout.run(recipe, "metrics.json")
+    if measured.is_file():
+        contents["tables/metrics.json"] = _table(_metric_rows(measured))
     return contents
 
 
@@ -121,6 +124,21 @@ def _candidate_rows(files: RunFiles) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _metric_rows(path: Path) -> list[dict[str, Any]]:
+    measures = records.read_one(path, records.SpeechMeasures)
+    names = [one.figure.name for one in measures.figures]
+    return [
+        {
+            "candidate": one.candidate,
+            "line": one.line_id,
+            "seed": one.seed,
+            **{name: one.values.get(name) for name in names},
+            "vetoes": "; ".join(f"{code}: {said}" for code, said in sorted(one.vetoes.items())),
+        }
+        for one in measures.samples
+    ]
 
 
 def _sample_rows(files: RunFiles) -> list[dict[str, Any]]:

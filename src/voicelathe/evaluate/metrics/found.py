@@ -1,0 +1,37 @@
+"""Which metrics are there? The built-in ones and those that installed packages offer through entry points."""
+
+from importlib.metadata import EntryPoint, entry_points
+
+from voicelathe.errors import SelectionError
+
+GROUP = "voicelathe.metrics"
+HERE = "voicelathe.evaluate.metrics"
+BUILT_IN = {
+    "waveform": f"{HERE}.waveform:Waveform",
+    "activity": f"{HERE}.activity:Activity",
+    "words": f"{HERE}.words:Words",
+    "speaker": f"{HERE}.speaker:Speaker",
+    "quality": f"{HERE}.quality:Quality",
+}
+
+
+def all_metrics() -> dict[str, EntryPoint]:
+    """Name -> entry point of a class or factory without arguments. Raises SelectionError when two packages offer one name."""
+    found = {name: EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()}
+    for point in entry_points(group=GROUP):
+        if point.name in found and found[point.name].value != point.value:
+            raise SelectionError(
+                f"Two metrics are called {point.name!r}: {found[point.name].value} and {point.value}. Uninstall one of them."
+            )
+        found[point.name] = point
+    return found
+
+
+def find(name: str) -> EntryPoint:
+    """Raises SelectionError that lists what there is."""
+    found = all_metrics()
+    if name not in found:
+        raise SelectionError(
+            f"recipes.*.listen.metrics names {name!r}, which no installed package offers. There are: {', '.join(sorted(found))}."
+        )
+    return found[name]
