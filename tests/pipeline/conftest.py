@@ -45,7 +45,7 @@ def make(root: Path) -> Path:
     tiny, lines = raw["recipes"]["tiny"], raw["recipes"]["tiny"]["listen"]["lines"]
     tiny["train"].update(steps=6, checkpoint_every=1, warmup_steps=1)
     tiny["preflight"].update(steps=2, max_seconds=1.0)
-    tiny["listen"].update(lines=lines[1:], max_seconds=1.0)
+    tiny["listen"].update(lines=lines[1:], max_seconds=1.0, metrics=["waveform", "activity"])
     raw["gate"]["min_rows"] = 10
     raw["ingest"].update(manifest="data/mine/manifest.jsonl", audio_root="data/mine/audio")
     write(root, raw)
