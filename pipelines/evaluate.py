@@ -3,7 +3,7 @@
 import sys
 
 from pipelines import run
-from voicelathe import layout, params, records, runs
+from voicelathe import layout, params, records, sweep
 from voicelathe.evaluate import losses
 
 REVISION = 1
@@ -20,7 +20,7 @@ PARAMS = ["seed", "machine", "recipes.${key}.evaluate"]
 
 def main() -> None:
     recipe = sys.argv[1]
-    evaluations, per_clip = runs.evaluate(params.load(), recipe)
+    evaluations, per_clip = sweep.evaluate(params.load(), recipe)
     losses.write(layout.run(recipe, "clip_losses.parquet"), per_clip)
     records.write(layout.run(recipe, "evaluations.jsonl"), evaluations)
 

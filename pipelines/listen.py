@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from pipelines import run
-from voicelathe import digest, layout, params, records, runs
+from voicelathe import digest, layout, params, records, runs, sweep
 from voicelathe.evaluate import judging, listening
 
 REVISION = 2
@@ -22,7 +22,7 @@ PARAMS = ["machine", "ingest.audio_root", "recipes.${key}.listen"]
 
 def main() -> None:
     recipe, settings = sys.argv[1], params.load()
-    samples = runs.listen(settings, recipe)
+    samples = sweep.listen(settings, recipe)
     records.write(layout.run(recipe, "samples.jsonl"), samples)
     executed, _ = runs.read(recipe)
     trained = runs.base_facts(settings, executed.identity.base).trained

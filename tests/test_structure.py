@@ -21,7 +21,7 @@ LAYERS = [  # a module imports only from its own line or from lines above; the l
     "data",
     "train",
     "worker",
-    "runner progress triage plan runs hearing",
+    "runner progress triage plan runs sweep hearing",
     "evaluate",
     "tracking",
     "registry",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from voicelathe import checkpoints, digest, families, jobs, layout, records, runner, settings
 from voicelathe.data import index
-from voicelathe.errors import BaseModelError, CheckpointError, RecordError
+from voicelathe.errors import BaseModelError, CheckpointError
 from voicelathe.params import recipe as find_recipe
 from voicelathe.plan import cards, forecast
 
@@ -21,7 +21,6 @@ FINISHED = "finished.json"
 IDENTITY = "identity.json"
 RESEARCH = "research.json"  # beside weights that were trained on data without consent; it never goes away
 FULL_STRENGTH = 1.0
-SWEPT_STEPS = 3  # best steps by validation whose adapters are tried at other strengths
 
 
 def target(params: settings.Params, base: str) -> jobs.Target:
@@ -179,97 +178,6 @@ def candidates(index_: list[records.CheckpointRecord], lora_scales: list[float])
             for scale in scales
         ]
     return found
-
-
-def evaluate(
-    params: settings.Params, recipe: str
-) -> tuple[list[records.EvaluationRecord], list[records.ClipLoss]]:
-    """Stage `evaluate`: validation losses of every candidate, in a worker that has no optimizer.
-
-    Every checkpoint as trained; then the adapters of the three best steps at the other strengths of `lora_scales`.
-    """
-    (run, index_), how = read(recipe), find_recipe(params, recipe).evaluate
-    refs = candidates(index_, [FULL_STRENGTH])
-    found = _validate(params, run, how, refs)
-    others = sorted(set(how.lora_scales) - {FULL_STRENGTH})
-    if run.identity.train.mode == "lora" and others:
-        tuned = sorted((one for one, _ in found if one.step), key=lambda one: (one.total, one.step))
-        best = {one.step for one in tuned[:SWEPT_STEPS]}
-        swept = candidates([entry for entry in index_ if entry.step in best], others)
-        found += _validate(params, run, how, swept)
-    found.sort(key=lambda pair: (pair[0].step, -(pair[0].lora_scale or 0.0)))
-    return [one for one, _ in found], [row for _, rows in found for row in rows]
-
-
-def _validate(
-    params: settings.Params, run: records.RunRecord, how: settings.Evaluate, refs: list[jobs.WeightsRef]
-) -> list[tuple[records.EvaluationRecord, list[records.ClipLoss]]]:
-    out = Path(run.directory) / "validation"
-    job = jobs.ValidateJob(
-        target=target(params, run.identity.base), how=how, seed=params.seed, clips=str(layout.split("validation")),
-        latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs, out=str(out),
-    )  # fmt: skip
-    runner.run(job, run.recipe)
-    clips = {clip.clip_id: clip for clip in records.read(layout.split("validation"), records.CleanClip)}
-    weights = families.spec(run.identity.family).loss_weights
-    found = []
-    for ref in refs:
-        per_clip = digest.read_json(out / f"{ref.candidate.name}.json")["clips"]
-        if set(per_clip) != set(clips):
-            raise RecordError(
-                f"{out}/{ref.candidate.name}.json does not cover the validation split. Delete it and run: dvc repro evaluate@{run.recipe}"
-            )
-        rows = [
-            _clip_loss(ref.candidate, clips[clip_id], losses, weights)
-            for clip_id, losses in sorted(per_clip.items())
-        ]
-        found.append((_summary(ref, rows, how.passes, weights), rows))
-    return found
-
-
-def _clip_loss(
-    candidate: records.Candidate,
-    clip: records.CleanClip,
-    found: Mapping[str, float],
-    weights: Mapping[str, float],
-) -> records.ClipLoss:
-    total = sum(weights[name] * value for name, value in sorted(found.items()))
-    return records.ClipLoss(candidate.name, clip.clip_id, clip.recording_id, dict(found), total)
-
-
-def _summary(
-    ref: jobs.WeightsRef, rows: list[records.ClipLoss], passes: int, weights: Mapping[str, float]
-) -> records.EvaluationRecord:
-    means = {name: sum(row.losses[name] for row in rows) / len(rows) for name in sorted(weights)}
-    total = sum(weights[name] * value for name, value in means.items())
-    one = ref.candidate
-    return records.EvaluationRecord(
-        one.name, one.step, one.lora_scale, ref.sha256, means, total, len(rows), passes
-    )
-
-
-def listen(params: settings.Params, recipe: str) -> list[records.SampleRecord]:
-    """Stage `listen`: every candidate that was evaluated speaks every line with every seed."""
-    (run, index_), one = read(recipe), find_recipe(params, recipe)
-    lines = [
-        records.Line(line.id, line.text, line.language, seed)
-        for line in one.listen.lines
-        for seed in one.listen.seeds
-    ]
-    evaluated = records.read(layout.run(recipe, "evaluations.jsonl"), records.EvaluationRecord)
-    by_step = {entry.step: entry for entry in index_}
-    refs = [ref for found in evaluated for ref in _ref(recipe, by_step, found)]
-    return speak(params, run, refs, lines, one.listen.max_seconds, Path(run.directory) / "speech")
-
-
-def _ref(
-    recipe: str, by_step: Mapping[int, records.CheckpointRecord], found: records.EvaluationRecord
-) -> list[jobs.WeightsRef]:
-    if found.step not in by_step:
-        raise RecordError(
-            f"evaluations.jsonl of {recipe} names step {found.step}, which checkpoints.json does not list. Run: dvc repro -f evaluate@{recipe}"
-        )
-    return candidates([by_step[found.step]], [found.lora_scale or FULL_STRENGTH])
 
 
 def speak(

@@ -6,6 +6,7 @@ Silero VAD 6 (MIT) marks speech at a probability of 0.5 with pieces of 32 ms; it
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,13 @@ class Segment:
 
     start_s: float
     end_s: float
+
+
+def missing() -> str | None:
+    """Why nothing can be measured, with the remedy; None when it can."""
+    return (
+        None if find_spec("silero_vad") else "silero-vad is not installed: pip install 'voicelathe[metrics]'"
+    )
 
 
 def segments(samples: Samples) -> list[Segment]:

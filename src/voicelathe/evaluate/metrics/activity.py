@@ -1,7 +1,6 @@
 """Built-in metric `activity`: how much of a clip is speech, how fast it is, and whether silence hangs at its end."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 import numpy as np
 
@@ -28,11 +27,7 @@ class Activity:
     )
 
     def missing(self) -> str | None:
-        return (
-            None
-            if find_spec("silero_vad")
-            else "silero-vad is not installed: pip install 'voicelathe[metrics]'"
-        )
+        return activity.missing()
 
     def measure(self, clips: Sequence[Clip], real: Sequence[Clip]) -> list[Values]:
         return [_measure(clip) for clip in clips]

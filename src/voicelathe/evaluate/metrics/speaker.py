@@ -1,7 +1,6 @@
 """Built-in metric `speaker`: does it sound like the same person as the held-out recordings?"""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 import numpy as np
 
@@ -24,11 +23,7 @@ class Speaker:
     )
 
     def missing(self) -> str | None:
-        return (
-            None
-            if find_spec("silero_vad")
-            else "silero-vad is not installed: pip install 'voicelathe[metrics]'"
-        )
+        return activity.missing()
 
     def measure(self, clips: Sequence[Clip], real: Sequence[Clip]) -> list[Values]:
         known = {id(clip): _embed(clip) for clip in real}
