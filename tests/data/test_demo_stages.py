@@ -3,6 +3,7 @@
 The ground truth is read here and nowhere in src.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -165,3 +166,33 @@ def test_every_output_is_the_same_bytes_with_one_process_or_two(done: Path, tmp_
     assert {path: digest.of_file(other / path) for path in written} == {
         path: digest.of_file(done / path) for path in written
     }
+
+
+def locked() -> dict[str, dict[str, str]]:
+    """md5 of every file that dvc.lock records for the data stages, and of the stage's own script."""
+    stages = params.read_yaml(REPOSITORY / "dvc.lock")["stages"]
+    return {
+        stage.__name__.removeprefix("pipelines."): {
+            entry["path"]: entry["md5"]
+            for kind in ("deps", "outs")
+            for entry in stages[stage.__name__.removeprefix("pipelines.")].get(kind, [])
+        }
+        for stage in STAGES
+    }
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
+def test_a_stage_whose_bytes_change_gets_a_new_revision(done: Path, stage: ModuleType) -> None:
+    """dvc.lock is the golden record: without a new REVISION, DVC would go on using what older code wrote."""
+    golden = locked()[stage.__name__.removeprefix("pipelines.")]
+    script = stage.READS[0]
+    assert golden[script] == md5(REPOSITORY / script), (
+        f"dvc.lock knows another {script}: run `make repro` and commit dvc.lock"
+    )
+    changed = [path for path in stage.WRITES if md5(done / path) != golden[path]]
+    assert not changed, f"{', '.join(changed)}: other bytes than in dvc.lock; give {script} a new REVISION"
+
+
+def md5(path: Path) -> str:
+    """What DVC writes into dvc.lock; nothing of ours is secured by it."""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
