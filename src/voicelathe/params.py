@@ -99,7 +99,7 @@ def edit(changes: Mapping[str, object], path: Path = FILE) -> None:
 def _yaml(kind: Any) -> Any:
     yaml = kind()
     yaml.preserve_quotes = True
-    yaml.width = 120
+    yaml.width = 4096  # a line stays as long as its author made it
     # As params.yaml is written by hand, so that an edit changes no line but its own.
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar(NULL, "null"))

@@ -77,32 +77,11 @@ sys.exit(f"imported: {{found}}" if found else 0)
 
 def test_the_planned_commands_exist() -> None:
     wanted = {
-        *(
-            "import",
-            "pin",
-            "export-data",
-            "base add",
-            "base check",
-            "consent new",
-            "consent check",
-            "consent list",
-            "doctor",
-            "summary",
-            "triage",
-        ),
-        *(
-            "promote",
-            "rollback",
-            "status",
-            "history",
-            "verify",
-            "say",
-            "ui",
-            "track",
-            "retrain",
-            "verdict import",
-        ),
-    }
+        *("import", "pin", "gate", "contamination", "freeze", "export-data"),
+        *("base add", "base check", "consent new", "consent check", "consent list"),
+        *("plan", "doctor", "summary", "triage", "spikes", "retrain", "track"),
+        *("promote", "rollback", "status", "history", "verify", "say", "ui", "archive", "restore", "verdict import"),
+    }  # fmt: skip
     assert {" ".join(command) for command in commands()} == wanted
 
 
