@@ -45,7 +45,7 @@ def run_to_production(root: Path, family: str, losses: set[str], num_candidates:
     assert all(set(one.losses) == losses for one in evaluated)
     assert digest.read_json(root / "runs/tiny/run.json")["identity"]["family"] == family
     selection = digest.read_json(root / "runs/tiny/selection.json")
-    words = [] if selection["decision"] == "ship" else ["--candidate", "4"]
+    words = [] if selection["decision"] == "ship" else ["--candidate", evaluated[-1].candidate]
     command(root, "voicelathe", "promote", "tiny", *words, "--because", "the test wants a voice")
     command(root, "voicelathe", "say", "The lamp is on.", "-o", str(root / "spoken.wav"))
     assert (root / "spoken.wav").stat().st_size > 1000

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -292,8 +293,6 @@ def test_a_second_sigterm_does_not_prevent_the_save(corpus: Path, tmp_path: Path
 def test_a_clip_that_is_not_a_number_stops_the_run_by_name_before_any_update(
     corpus: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     root = tmp_path / "corpus"
     shutil.copytree(corpus, root)
     clips = records.read(root / "train.jsonl", records.CleanClip)
@@ -321,6 +320,17 @@ def test_a_damaged_state_is_set_aside_and_the_run_refuses_to_start_over(corpus: 
     with pytest.raises(CheckpointError, match="no state to resume from"):
         loop.run(job, quiet)
     assert (tmp_path / "run" / "quarantine" / "state_0000004.0").is_dir()
+
+
+def test_a_run_that_died_before_its_first_state_makes_the_same_checkpoint_again(
+    corpus: Path, tmp_path: Path
+) -> None:
+    job = training.train_job(corpus, tmp_path / "run", training.train_settings("lora", steps=2, every=2))
+    loop.run(job, quiet)
+    before = final_state(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "state_0000002")
+    loop.run(job, quiet)
+    assert final_state(tmp_path / "run") == before
 
 
 def test_weight_decay_falls_on_the_weights_of_linear_layers_only() -> None:

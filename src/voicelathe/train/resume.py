@@ -71,16 +71,18 @@ def forget_others(kept: Path) -> None:
 
 
 def restore(root: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> int:
-    """Load the newest verified state; returns its step, 0 for a run that has saved nothing yet.
+    """Load the newest verified state; returns its step, 0 for a run that has saved none yet.
 
-    Raises CheckpointError when numbered checkpoints exist but no state does: starting over would overwrite them.
+    A run that died between its first numbered checkpoint and its first state starts over and makes the same checkpoint again.
+    Raises CheckpointError when there must have been a state: starting over in silence would hide that it was lost.
     """
     from safetensors.torch import load_file
 
     checkpoints.sweep(root)
     directory = checkpoints.newest_verified(root, PREFIX)
     if directory is None:
-        if any(root.glob("step_*")):
+        damaged = any((root / "quarantine").glob(f"{PREFIX}*"))
+        if damaged or len(list(root.glob("step_*"))) > 1:
             raise CheckpointError(
                 f"{root} holds checkpoints but no state to resume from (damaged ones are in {root}/quarantine). "
                 "Restore it, or set the run aside and start over: voicelathe retrain RECIPE"
