@@ -19,6 +19,7 @@ from voicelathe import digest, layout, params, records
 from voicelathe.data import tables
 from voicelathe.records import CleanClip, Finding, ManifestRow
 
+pytestmark = pytest.mark.slow  # the whole demo corpus, twice; CI runs it
 REPOSITORY = Path(__file__).parents[2]
 STAGES = (ingest, measure, hear, audit, split, gate)
 # Kinds of which every row has to be found by one of these rules, and by nothing but them may a clean row be dropped: none.

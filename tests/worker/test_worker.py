@@ -97,6 +97,7 @@ def test_validating_twice_gives_identical_bytes_and_computes_once(trained: Path,
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_candidates_differ_from_the_base_and_from_each_other_and_the_base_is_untouched(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -145,6 +146,7 @@ def test_every_candidate_speaks_every_line_and_the_same_request_is_not_spoken_tw
     assert runner.run(job, "test")["spoken"] == 2
 
 
+@pytest.mark.slow
 def test_the_same_line_and_seed_give_the_same_audio_and_another_seed_does_not(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -162,6 +164,7 @@ def test_the_same_line_and_seed_give_the_same_audio_and_another_seed_does_not(
         assert say(1, "e.wav") == first
 
 
+@pytest.mark.slow
 def test_an_adapter_is_swapped_for_another_without_loading_the_base_again(
     trained: Path, tmp_path: Path
 ) -> None:
