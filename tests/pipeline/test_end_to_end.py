@@ -123,7 +123,7 @@ def test_lost_weights_are_named_with_the_command_that_brings_them_back(project: 
 def test_the_chosen_checkpoint_goes_into_production_and_speaks_through_mlflow(project: Path) -> None:
     selection = digest.read_json(project / "runs/tiny/selection.json")
     words = ["--because", "the test wants a voice"] if selection["decision"] == "ship" else [
-        "--candidate", "6", "--because", "the base is untrained; the test wants a voice"
+        "--candidate", "step_0000006@1", "--because", "the base is untrained; the test wants a voice"
     ]  # fmt: skip
     command(project, "voicelathe", "promote", "tiny", *words)
     script = (
