@@ -58,11 +58,9 @@ def known_texts() -> list[str]:
 
 
 def main(out: Path, state: Path = STATE) -> None:
-    import torch
+    from pretrain import encoder, loop
 
-    from pretrain import encoder
-
-    speech = torch.load(state / "speech.pt", weights_only=True)["model"]
+    speech = loop.weights(state / "speech.safetensors", "model")
     write(out, SEED, speech, encoder.codec(state))
     print(f"{out}: {sum(file.stat().st_size for file in out.iterdir()):,} bytes")
 

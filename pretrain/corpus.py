@@ -37,7 +37,7 @@ class Line:
     peak_dbfs: float
 
 
-def plan(num_clips: int, seed: int) -> list[Line]:
+def plan(num_clips: int, seed: int, prose_file: Path = texts.PROSE) -> list[Line]:
     rng = random.Random(f"{seed}/corpus")
     return [
         Line(
@@ -46,7 +46,7 @@ def plan(num_clips: int, seed: int) -> list[Line]:
             round(rng.uniform(0.92, 1.08), 3),
             round(rng.uniform(-9.0, -3.0), 2),
         )
-        for text in texts.training(num_clips, seed)
+        for text in texts.training(num_clips, seed, prose_file)
     ]
 
 

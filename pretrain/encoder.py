@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pretrain import features, loop, vocoder
 from pretrain.corpus import SEED
 
+FILE = "encoder.safetensors"
 STEPS, BATCH, CROP = 3000, 4, 36 * 640  # clips and samples of a step
 PITCH = (0.85, 1.2)  # half of the crops are resampled by a factor in this range: more voices than three
 SKIP = 3  # latents at the start of a crop that have not seen enough
@@ -22,7 +23,7 @@ PLAN = {"rate": 2e-3, "warmup": 50, "weight_decay": 0.0, "weights": {"error": 1.
 
 
 def train(state: Path, minutes: float, steps: int = STEPS) -> bool:
-    """Go on with STATE/encoder.pt; True when it is finished. `error` is the squared error as a share of the power of the latents."""
+    """Go on with STATE/encoder.safetensors; True when it is finished. `error` is the squared error as a share of the power of the latents."""
     torch.manual_seed(SEED)
     encoder = built(state).encoder
     shortcut(encoder)
@@ -35,7 +36,7 @@ def train(state: Path, minutes: float, steps: int = STEPS) -> bool:
         return {"error": wrong.pow(2).mean() / latents[:, :, SKIP:].pow(2).mean()}
 
     return loop.train(
-        state / "encoder.pt", {"encoder": encoder}, loop.Plan(steps=steps, minutes=minutes, **PLAN), losses
+        state / FILE, {"encoder": encoder}, loop.Plan(steps=steps, minutes=minutes, **PLAN), losses
     )
 
 
@@ -51,9 +52,8 @@ def built(state: Path) -> Any:
 def codec(state: Path) -> dict[str, Tensor]:
     """Every tensor of the codec as far as it is trained."""
     vae = built(state)
-    if (state / "encoder.pt").is_file():
-        trained = torch.load(state / "encoder.pt", weights_only=True)["encoder"]
-        vae.encoder.load_state_dict(trained, strict=False)  # the silenced units are not in it
+    if (state / FILE).is_file():
+        vae.encoder.load_state_dict(loop.weights(state / FILE, "encoder"), strict=False)  # without the silenced units
     return dict(vae.state_dict())
 
 

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 TELL_EVERY, SAVE_EVERY_S = 25, 120
@@ -35,7 +36,7 @@ class Plan:
 def train(
     file: Path, modules: Mapping[str, nn.Module], plan: Plan, losses_of: Callable[[int], dict[str, Tensor]]
 ) -> bool:
-    """Train `modules` on from `file` (*.pt) for at most plan.minutes; True when all steps are done. The log lies beside it."""
+    """Train `modules` on from `file` (*.safetensors) for at most plan.minutes; True when all steps are done. The log lies beside it."""
     parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, plan.rate, betas=(0.9, 0.98), weight_decay=plan.weight_decay)
     done = restore(file, modules, optimizer)
@@ -64,21 +65,39 @@ def train(
 
 
 def save(file: Path, step: int, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:
-    states: dict[str, Any] = {name: module.state_dict() for name, module in modules.items()}
+    """Weights as `module/name`, the optimizer's state as `optimizer/parameter/name`, the step in the header; no pickle."""
+    tensors = {
+        f"{name}/{key}": t.contiguous()
+        for name, module in modules.items()
+        for key, t in module.state_dict().items()
+    }
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{number}/{key}": t for key, t in state.items()}
     part = file.with_suffix(".partial")
-    torch.save({"step": step, **states, "optimizer": optimizer.state_dict()}, part)
+    save_file(tensors, part, {"step": str(step)})
     part.replace(file)
+
+
+def weights(file: Path, name: str) -> dict[str, Tensor]:
+    """What `save` kept of a module. Raises SystemExit when it was never trained."""
+    if not file.is_file():
+        raise SystemExit(f"{file} is missing: nothing is trained yet. Train first: python -m pretrain {file.parent}")
+    return {key.removeprefix(f"{name}/"): t for key, t in load_file(file).items() if key.startswith(f"{name}/")}
 
 
 def restore(file: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> int:
     """The step that was saved; 0 when there is nothing."""
     if not file.is_file():
         return 0
-    stored = torch.load(file, weights_only=True)
     for name, module in modules.items():
-        module.load_state_dict(stored[name])
-    optimizer.load_state_dict(stored["optimizer"])
-    return int(stored["step"])
+        module.load_state_dict(weights(file, name))
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, t in weights(file, "optimizer").items():
+        number, _, name = key.partition("/")
+        state.setdefault(int(number), {})[name] = t
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    with safe_open(file, framework="pt") as stored:
+        return int(stored.metadata()["step"])
 
 
 def tell(file: Path, step: int, means: dict[str, float], cpu_s: float) -> None:

@@ -32,7 +32,7 @@ PLAN = {
 
 
 def train(state: Path, minutes: float, steps: int = STEPS) -> bool:
-    """Go on with STATE/speech.pt; True when it is finished."""
+    """Go on with STATE/speech.safetensors; True when it is finished."""
     base = state / "base"
     if not (base / "model.safetensors").is_file():
         assemble.write(base, SEED)
@@ -48,7 +48,7 @@ def train(state: Path, minutes: float, steps: int = STEPS) -> bool:
         return step_losses(family, loaded, watch, helpers, list(rows.chosen(clips, step, steps)), step)
 
     return loop.train(
-        state / "speech.pt",
+        state / "speech.safetensors",
         {"model": loaded.core, "helpers": helpers},
         loop.Plan(steps=steps, minutes=minutes, **PLAN),  # type: ignore[arg-type]
         losses,

@@ -42,7 +42,7 @@ def prose(path: Path = PROSE) -> tuple[list[str], list[str]]:
     return usable[:cut], usable[cut : cut + NUM_HELD_OUT]
 
 
-def training(num_texts: int, seed: int) -> list[str]:
+def training(num_texts: int, seed: int, prose_file: Path = PROSE) -> list[str]:
     """`num_texts` texts in the SHARES, short pieces to long joins; the order is random."""
     rng = random.Random(f"{seed}/texts")
     spoken_in_demo = {
@@ -51,6 +51,7 @@ def training(num_texts: int, seed: int) -> list[str]:
     }
     kept_apart = spoken_in_demo | set(held_out_sentences())
     sentences = iter([one for one in grammar().write(3 * num_texts, seed) if one not in kept_apart])
+    clauses = prose(prose_file)[0]
     texts: list[str] = []
     for kind, share in SHARES.items():
         for _ in range(round(share * num_texts)):
@@ -62,7 +63,7 @@ def training(num_texts: int, seed: int) -> list[str]:
                 first, second = next(sentences), next(sentences)
                 texts.append(f"{first[:-1]}, and {second[0].lower()}{second[1:]}")
             else:
-                texts.append(rng.choice(prose()[0]))
+                texts.append(rng.choice(clauses))
     rng.shuffle(texts)
     return texts
 

@@ -6,3 +6,23 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for every p
 os.environ["MKL_CBWR"] = "AVX2,STRICT"  # as the worker sets it
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DVC_NO_ANALYTICS"] = "1"
+
+from tests.factories.mlflow_fixtures import (  # noqa: E402
+    empty_database,
+    finished_project,
+    project,
+    promoted,
+    promoted_project,
+    root,
+    tracked_project,
+)
+
+__all__ = [
+    "empty_database",
+    "finished_project",
+    "project",
+    "promoted",
+    "promoted_project",
+    "root",
+    "tracked_project",
+]

@@ -7,10 +7,7 @@ import soundfile
 
 from tests.cli.conftest import ROOT, Run
 from tests.factories import mlflow_stores, runs
-from tests.factories.mlflow_fixtures import empty_database, finished_project, tracked_project
 from voicelathe import layout
-
-__all__ = ["empty_database", "finished_project", "tracked_project"]
 
 
 @pytest.fixture

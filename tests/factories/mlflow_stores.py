@@ -17,10 +17,14 @@ from typing import Any
 from voicelathe.tracking import store, ui
 
 
-def empty_database(path: Path) -> Path:
-    """A database with its tables; making one takes about four seconds."""
-    store.client_of(f"sqlite:///{path}")
-    return path
+def empty_database(folder: Path) -> Path:
+    """A database with its tables, kept in a folder; making one takes about four seconds. Only a whole one gets its name."""
+    kept = folder / "mlflow.db"
+    if not kept.is_file():
+        made = folder / f"{os.getpid()}.db"
+        store.client_of(f"sqlite:///{made}")
+        made.replace(kept)
+    return kept
 
 
 def copy_tracked(root: Path, copy: Path) -> Path:

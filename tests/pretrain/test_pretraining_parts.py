@@ -82,8 +82,8 @@ def test_training_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path)
         assert done
         return layer.weight.detach()
 
-    whole = run(tmp_path / "whole.pt", [1.0])
-    pieces = run(tmp_path / "pieces.pt", [0.0] * 29 + [1.0])  # no minutes: one step a call
+    whole = run(tmp_path / "whole.safetensors", [1.0])
+    pieces = run(tmp_path / "pieces.safetensors", [0.0] * 29 + [1.0])  # no minutes: one step a call
     assert torch.equal(whole, pieces)
     steps = [line for line in (tmp_path / "pieces.jsonl").read_text().splitlines() if '"step": 25' in line]
     assert len(steps) == 1

@@ -85,7 +85,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, tracked_project: Path) -> I
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
+    from playwright import sync_api
+
     if not CHROMIUM.exists():
         pytest.skip("needs chromium (Debian: apt-get install chromium)")
     with sync_api.sync_playwright() as playwright:

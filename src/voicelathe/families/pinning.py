@@ -1,6 +1,7 @@
 """What every family asks of a base directory: that it is there, and that its files are the ones that were pinned. Without torch."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,14 @@ PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 BOOKKEEPING = (".cache", ".git")  # of the download tools, dated: not part of the model
 
 
-class PinnedDirectory:
+class PinnedDirectory(ABC):
     """`describe`, `pinned` and `verify` of the family protocol; a family adds `facts`."""
 
     spec: FamilySpec
 
+    @abstractmethod
     def facts(self, base: Path, licence: str, trained: bool, files: dict[str, str]) -> BaseFacts:
         """What a directory with these hashed files is. Raises BaseModelError listing everything missing or wrong."""
-        raise NotImplementedError
 
     def describe(self, base: Path, licence: str, trained: bool) -> BaseFacts:
         """Read what a base directory is. Raises BaseModelError listing everything missing or wrong, by file."""
