@@ -29,7 +29,12 @@ def main() -> None:
     page = listening.render(recipe, executed, samples, Path.cwd(), base_trained=trained)
     digest.write_text(layout.run(recipe, "listening.html"), page)
     measured = judging.of(
-        recipe, executed, samples, params.recipe(settings, recipe).listen, settings.ingest.audio_root
+        recipe,
+        executed,
+        samples,
+        params.recipe(settings, recipe).listen,
+        settings.ingest.audio_root,
+        settings.engine.workers,
     )
     digest.write_json(layout.run(recipe, "metrics.json"), records.to_json(measured))
 

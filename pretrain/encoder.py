@@ -53,7 +53,9 @@ def codec(state: Path) -> dict[str, Tensor]:
     """Every tensor of the codec as far as it is trained."""
     vae = built(state)
     if (state / FILE).is_file():
-        vae.encoder.load_state_dict(loop.weights(state / FILE, "encoder"), strict=False)  # without the silenced units
+        vae.encoder.load_state_dict(
+            loop.weights(state / FILE, "encoder"), strict=False
+        )  # without the silenced units
     return dict(vae.state_dict())
 
 

@@ -81,8 +81,12 @@ def save(file: Path, step: int, modules: Mapping[str, nn.Module], optimizer: tor
 def weights(file: Path, name: str) -> dict[str, Tensor]:
     """What `save` kept of a module. Raises SystemExit when it was never trained."""
     if not file.is_file():
-        raise SystemExit(f"{file} is missing: nothing is trained yet. Train first: python -m pretrain {file.parent}")
-    return {key.removeprefix(f"{name}/"): t for key, t in load_file(file).items() if key.startswith(f"{name}/")}
+        raise SystemExit(
+            f"{file} is missing: nothing is trained yet. Train first: python -m pretrain {file.parent}"
+        )
+    return {
+        key.removeprefix(f"{name}/"): t for key, t in load_file(file).items() if key.startswith(f"{name}/")
+    }
 
 
 def restore(file: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> int:

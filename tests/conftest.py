@@ -7,7 +7,7 @@ os.environ["MKL_CBWR"] = "AVX2,STRICT"  # as the worker sets it
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DVC_NO_ANALYTICS"] = "1"
 
-from tests.factories.mlflow_fixtures import (  # noqa: E402
+from tests.factories.mlflow_fixtures import (
     empty_database,
     finished_project,
     project,

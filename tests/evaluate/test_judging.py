@@ -92,11 +92,12 @@ def real(root: Path, number: int = 3) -> list[ClipRef]:
 
 
 def judge(
-    root: Path, metrics: list[str], timeout_s: float = 60.0, num_real: int = 3
+    root: Path, metrics: list[str], timeout_s: float = 60.0, num_real: int = 3, workers: int = 1
 ) -> records.SpeechMeasures:
     spoken = make.samples(KNOWN, root=root)
     languages = dict.fromkeys(make.LINES, "en")
-    return judging.judge(make.run(), spoken, languages, real(root, num_real), metrics, timeout_s, {})
+    clips = real(root, num_real)
+    return judging.judge(make.run(), spoken, languages, clips, metrics, timeout_s, {}, workers)
 
 
 def test_a_plug_in_of_a_third_party_measures_every_sample_and_sets_its_limit_from_real_clips(
@@ -132,11 +133,18 @@ def test_a_broken_plug_in_is_recorded(
 
 
 def test_one_that_hangs_and_one_that_crashes_leave_the_others_intact(plugins: None, tmp_path: Path) -> None:
-    measured = judge(tmp_path, ["crash", "hang", "fine", "lonely"], timeout_s=15.0, num_real=1)
+    measured = judge(tmp_path, ["crash", "hang", "fine", "lonely"], timeout_s=4.0, num_real=1)
     assert [one.status for one in measured.metrics] == ["crashed", "timed_out", "measured", "not_applicable"]
-    assert "15 s" in measured.metrics[1].detail and "two held-out recordings" in measured.metrics[3].detail
+    assert "4 s" in measured.metrics[1].detail and "two held-out recordings" in measured.metrics[3].detail
     assert all("length_s" in one.values for one in measured.samples)
     assert measured.figures[0].high is None, "one real clip sets no limit"
+
+
+def test_metrics_at_the_same_time_say_what_they_say_one_after_the_other(
+    plugins: None, tmp_path: Path
+) -> None:
+    one_by_one = judge(tmp_path, ["fine", "crash", "lonely"])
+    assert judge(tmp_path, ["fine", "crash", "lonely"], workers=3) == one_by_one
 
 
 def test_a_metric_that_is_not_installed_is_an_error_that_lists_those_that_are(
@@ -164,7 +172,7 @@ def test_the_stage_calibrates_on_the_speaker_with_most_validation_clips(
     records.write(tmp_path / "data/split/validation.jsonl", rows)
     lines = [settings.SpokenLine(name, text, "en") for name, text in make.LINES.items()]
     listen = settings.Listen(lines, [42], 8.0, ["fine"], 60.0)
-    measured = judging.of("x", make.run(), make.samples(KNOWN, root=tmp_path), listen, "voices")
+    measured = judging.of("x", make.run(), make.samples(KNOWN, root=tmp_path), listen, "voices", workers=1)
     assert measured.num_real == 3 and measured.figures[0].real_high == 0.9
     assert list(measured.inputs) == ["data/split/validation.jsonl"] and len(measured.samples) == 6
 

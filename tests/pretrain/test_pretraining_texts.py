@@ -43,7 +43,12 @@ def test_the_four_audio_tokens_have_the_numbers_that_upstream_hard_codes(tokeniz
 def prose(tmp_path: Path) -> Path:
     """Three hundred clauses that are all different; the real ones come with a Debian package that a test must not need."""
     path = tmp_path / "prose"
-    numbers = [" ".join((WORDS[a], WORDS[b], WORDS[c], "and so it went on")) for a in range(7) for b in range(7) for c in range(7)]
+    numbers = [
+        " ".join((WORDS[a], WORDS[b], WORDS[c], "and so it went on"))
+        for a in range(7)
+        for b in range(7)
+        for c in range(7)
+    ]
     path.write_text(", ".join(numbers) + ".", encoding="utf-8")
     return path
 

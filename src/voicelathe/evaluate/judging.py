@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def of(
     samples: Sequence[SampleRecord],
     listen: settings.Listen,
     audio_root: str,
+    workers: int,
 ) -> SpeechMeasures:
     """What the stage `listen` records: limits come from the validation clips of the speaker with most of them."""
     path = layout.split("validation")
@@ -67,7 +69,7 @@ def of(
     real = held_out([clip for clip in clips if clip.speaker_id == speaker], audio_root, run.identity.seed)
     languages = {line.id: line.language for line in listen.lines}
     inputs = digest.of_files({path.as_posix(): path})
-    return judge(run, samples, languages, real, listen.metrics, listen.metric_timeout_s, inputs)
+    return judge(run, samples, languages, real, listen.metrics, listen.metric_timeout_s, inputs, workers)
 
 
 def judge(
@@ -78,8 +80,9 @@ def judge(
     metrics: Sequence[str],
     timeout_s: float,
     inputs: Mapping[str, str],
+    workers: int = 1,
 ) -> SpeechMeasures:
-    """Every metric over every sample that can be heard. `languages`: line -> language.
+    """Every metric over every sample that can be heard, `workers` metrics at a time. `languages`: line -> language.
 
     Raises SelectionError for a metric that no installed package offers; whatever goes wrong inside one is recorded instead.
     """
@@ -87,16 +90,14 @@ def judge(
     clips = [_ref(one, languages) for one in heard]
     for name in metrics:
         found.find(name)
-    runs, answers = [], []
-    for name in metrics:
-        ended, answer = ask(MetricJob(name, list(real), clips), timeout_s)
-        runs.append(ended)
-        answers += [answer] if answer else []
+    with ThreadPoolExecutor(workers) as pool:  # a thread only waits for a process of its own
+        told = list(pool.map(lambda name: ask(MetricJob(name, list(real), clips), timeout_s), metrics))
+    answers = [answer for _, answer in told if answer]
     return SpeechMeasures(
         recipe=run.recipe,
         run_digest=run.run_digest,
         num_real=len(real),
-        metrics=runs,
+        metrics=[ended for ended, _ in told],
         figures=[_figure(answer, figure) for answer in answers for figure in answer.figures],
         samples=[_sample(one, place, answers) for place, one in enumerate(heard)],
         inputs=dict(inputs),
