@@ -28,14 +28,8 @@ def main() -> None:
     trained = runs.base_facts(settings, executed.identity.base).trained
     page = listening.render(recipe, executed, samples, Path.cwd(), base_trained=trained)
     digest.write_text(layout.run(recipe, "listening.html"), page)
-    measured = judging.of(
-        recipe,
-        executed,
-        samples,
-        params.recipe(settings, recipe).listen,
-        settings.ingest.audio_root,
-        settings.engine.workers,
-    )
+    how, root = params.recipe(settings, recipe).listen, settings.ingest.audio_root
+    measured = judging.of(recipe, executed, samples, how, root, settings.engine.workers)
     digest.write_json(layout.run(recipe, "metrics.json"), records.to_json(measured))
 
 
