@@ -21,8 +21,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import bench_step
-from pretrain import random_base
-from tests.factories import training
+from tests.factories import training, voxcpm2_base
 from tests.families import upstream_voxcpm as upstream
 from voicelathe import families, records, rng, settings
 from voicelathe.data import latents
@@ -41,7 +40,7 @@ FULL = training.train_settings("full", steps=STEPS, every=STEPS)
 
 
 def model(base: Path) -> Any:
-    random_base.main(base, bench_step.overrides())
+    voxcpm2_base.write(base, bench_step.overrides())
     family = families.find("voxcpm2")
     loaded = family.load(base, family.describe(base, "", False), settings.Machine("cpu", 1), "core")
     loaded.core.train()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import table
-from pretrain import random_base
+from tests.factories import voxcpm2_base
 from tests.families import upstream_voxcpm as upstream
 from voicelathe import families, rng, settings
 from voicelathe.families import voxcpm_packed
@@ -41,7 +41,7 @@ TEXT_IDS, FRAMES, WIDTH = 400, 4, 32
 
 def overrides() -> dict[str, Any]:
     """About 20 M parameters: 28 -> 7 LM layers, 8 -> 2 residual, 12 -> 3 local, local width half of the LM's."""
-    described = random_base.config()
+    described = voxcpm2_base.config()
     factors = [1.0] * 32
     language = {
         **described["lm_config"], "hidden_size": 384, "intermediate_size": 1152, "num_attention_heads": 6, "num_hidden_layers": 7,
@@ -58,7 +58,7 @@ def overrides() -> dict[str, Any]:
 def main(mode: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        random_base.main(base, overrides())
+        voxcpm2_base.write(base, overrides())
         family, machine = families.find("voxcpm2"), settings.Machine("cpu", 1)
         facts = family.describe(base, "", False)
         loaded = family.load(base, facts, machine, "core")

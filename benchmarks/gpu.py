@@ -78,12 +78,12 @@ def prepare(work: Path, dry_run: bool) -> None:
         return
     import torch
 
-    from pretrain import random_base
+    from tests.factories import voxcpm2_base
     from voicelathe import records
     from voicelathe.data import latents
     from voicelathe.families.voxcpm_published import VOXCPM2
 
-    random_base.main(work / "base", None if dry_run else {**VOXCPM2, "device": "cpu", "dtype": "float32"})
+    voxcpm2_base.write(work / "base", None if dry_run else {**VOXCPM2, "device": "cpu", "dtype": "float32"})
     config = json.loads((work / "base/config.json").read_text())
     cached, clips = {}, []
     for number in range(NUM_CLIPS):

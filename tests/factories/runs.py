@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.factories import voxcpm2_base
 from voicelathe import checkpoints, digest, layout, params, records, settings
 from voicelathe.data import index, tables
 from voicelathe.records import (
@@ -49,10 +50,10 @@ class Finished:
 
 def project(root: Path) -> Path:
     """params.yaml, base, splits, gate, consent and reports, with true digests; no run yet."""
-    shutil.copytree(REPOSITORY / "data/bases" / BASE, root / "data/bases" / BASE)
+    shutil.copytree(voxcpm2_base.shared(), root / "data/bases" / BASE)
     shutil.copytree(REPOSITORY / "consent", root / "consent")
     files = digest.of_tree(root / "data/bases" / BASE)
-    _write_params(root, {f"bases/{BASE}/digest": digest.of_value(files)})
+    _write_params(root, {f"bases/{BASE}/digest": digest.of_value(files), f"bases/{BASE}/trained": False})
     for name, number in NUM_CLIPS.items():
         records.write(root / layout.split(name), [clip(name, at) for at in range(number)])
     splits = {name: layout.split(name) for name in layout.SPLITS}

@@ -1,14 +1,15 @@
-"""A tiny corpus of cached encodings for the embedded base, and jobs that train on it."""
+"""A tiny corpus of cached encodings for the small random base, and jobs that train on it."""
 
 import random
 from pathlib import Path
 
 import torch
 
+from tests.factories import voxcpm2_base
 from voicelathe import families, jobs, records, settings
 from voicelathe.data import latents
 
-BASE = Path("data/bases/voxcpm2-mini").absolute()
+BASE = voxcpm2_base.shared()
 WORDS = [
     "the",
     "lamp",

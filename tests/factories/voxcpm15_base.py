@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from pretrain import random_base
+from tests.factories import voxcpm2_base
 
 
 def config() -> dict[str, Any]:
-    """The embedded VoxCPM 2's proportions in half, with VoxCPM 1.5's rates: 44.1 kHz, 25 latents and 6.25 positions a second."""
-    second = random_base.config()
+    """The small VoxCPM 2's proportions in half, with VoxCPM 1.5's rates: 44.1 kHz, 25 latents and 6.25 positions a second."""
+    second = voxcpm2_base.config()
     local = {"hidden_dim": 64, "ffn_dim": 96, "num_heads": 2, "num_layers": 2, "kv_channels": 32}
     vae = {
         "encoder_dim": 4, "encoder_rates": [2, 3, 6, 7, 7], "latent_dim": 32, "decoder_dim": 64, "decoder_rates": [7, 7, 6, 3, 2],
@@ -43,8 +43,8 @@ def write(out: Path, seed: int = 0, overrides: dict[str, Any] | None = None) -> 
 
     out.mkdir(parents=True, exist_ok=True)
     described = {**config(), **(overrides or {})}
-    random_base.write_json(out / "config.json", described)
-    random_base.write_tokenizer(out)
+    voxcpm2_base.write_json(out / "config.json", described)
+    voxcpm2_base.write_tokenizer(out)
     torch.manual_seed(seed)
     parsed = VoxCPMConfig.model_validate(described)
     vae = AudioVAE(config=parsed.audio_vae_config)

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.factories import qwen_base, voxcpm15_base
+from tests.factories import qwen_base, voxcpm2_base, voxcpm15_base
 from voicelathe import families, settings
 
-EMBEDDED = Path(__file__).parents[2] / "data" / "bases" / "voxcpm2-mini"
 CPU = settings.Machine("cpu", 1)
 
 
@@ -29,7 +28,7 @@ def voxcpm15_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def voxcpm(request: pytest.FixtureRequest) -> Callable[[], Any]:
     """Load VoxCPM 2, or VoxCPM 1.5, for training."""
     family = families.find(request.param)
-    base = EMBEDDED if request.param == "voxcpm2" else request.getfixturevalue("voxcpm15_dir")
+    base = voxcpm2_base.shared() if request.param == "voxcpm2" else request.getfixturevalue("voxcpm15_dir")
 
     def load() -> Any:
         loaded = family.load(base, family.describe(base, "Apache-2.0", False), CPU, "core")

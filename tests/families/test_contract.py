@@ -20,13 +20,12 @@ from voicelathe.train import adapters, loop, saving
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src" / "voicelathe"
-EMBEDDED = ROOT / "data" / "bases" / "voxcpm2-mini"
 
 
 @pytest.fixture(scope="session", params=sorted(families.TABLE))
 def lab(request: pytest.FixtureRequest) -> Lab:
     made = {
-        "voxcpm2": lambda: labs.voxcpm("voxcpm2", EMBEDDED),
+        "voxcpm2": lambda: labs.voxcpm("voxcpm2", training.BASE),
         "voxcpm15": lambda: labs.voxcpm("voxcpm15", request.getfixturevalue("voxcpm15_dir")),
         "qwen3_tts": lambda: labs.qwen3_tts(request.getfixturevalue("qwen_dir")),
     }
