@@ -10,7 +10,7 @@ from tests.factories import qwen_base, voxcpm15_base
 from voicelathe import families, settings
 
 EMBEDDED = Path(__file__).parents[2] / "data" / "bases" / "voxcpm2-mini"
-CPU = settings.Machine("cpu", 1)
+CPU = settings.Machine("cpu", 1, 1)
 
 
 @pytest.fixture(scope="session")

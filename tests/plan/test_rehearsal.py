@@ -18,7 +18,7 @@ from voicelathe.train.allocator import Allocator, Pool
 from voicelathe.worker import rehearse
 
 CONFIG = json.loads((training.BASE / "config.json").read_text())
-MACHINE = settings.Machine("cpu", 1)
+MACHINE = settings.Machine("cpu", 1, 1)
 Train = settings.Train
 
 
