@@ -74,6 +74,12 @@ def commit(root: Path, step: int) -> None:
     resume.forget_others(kept)
 
 
+def every_checkpoint_verifies(directory: Path) -> None:
+    for found in [*directory.glob("step_*"), *directory.glob("state_*")]:
+        if (found / checkpoints.MANIFEST).is_file():
+            checkpoints.verify(found)
+
+
 def test_a_save_that_dies_at_any_point_leaves_the_old_state_or_the_new_one_and_can_be_repeated(
     tmp_path: Path,
 ) -> None:
@@ -93,6 +99,7 @@ def test_a_save_that_dies_at_any_point_leaves_the_old_state_or_the_new_one_and_c
             break
         assert code == kill_lab.KILLED, (tmp_path / "log").read_text()
         assert all((found / checkpoints.MANIFEST).is_file() for found in root.glob("step_*"))
+        every_checkpoint_verifies(root)
         checkpoints.sweep(root)
         newest = checkpoints.newest_verified(root, resume.PREFIX)
         assert newest is not None and not (root / "quarantine").exists()
@@ -104,12 +111,6 @@ def test_a_save_that_dies_at_any_point_leaves_the_old_state_or_the_new_one_and_c
         assert digest.of_tree(root) == expected, f"point {nth}"
     assert len(ends) > 30 and ends == sorted(ends), "one moment at which the new state comes into being"
     assert set(ends) == {"state_0000001", "state_0000002"}
-
-
-def every_checkpoint_verifies(directory: Path) -> None:
-    for found in [*directory.glob("step_*"), *directory.glob("state_*")]:
-        if (found / checkpoints.MANIFEST).is_file():
-            checkpoints.verify(found)
 
 
 @pytest.mark.slow
