@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 from tests.factories import training
 from tests.train import kill_lab
 from tests.train.test_loop import final_state
-from voicelathe import checkpoints, digest, jobs, records, runner, settings
-from voicelathe.errors import WorkerError
-from voicelathe.train import loop, memory, peers
+from voicelathe import checkpoints, digest, jobs, params, records, runner, settings
+from voicelathe.data import latents
+from voicelathe.errors import ParamsError, WorkerError
+from voicelathe.train import batches, loop, memory, peers
 
 
 @pytest.fixture(scope="module")
@@ -185,11 +186,8 @@ def test_what_stops_the_second_process_is_told_by_its_own_words(corpus: Path, tm
     """Its clip is not a number; the first process never sees that clip."""
     train = training.train_settings("lora", steps=4, every=2)
     other = training.corpus(tmp_path / "bad")
-    from voicelathe.data import latents
-
-    (victim,) = [0]
     order = latents.items(other / "train.jsonl", other / "latents")
-    name = list(order)[victim]
+    name = batches.clips_of_step(list(order), 1, train.clips_per_step, 1)[-1]  # of the second pass
     cached = {clip_id: tmp_path / "cache" / f"{clip_id}.safetensors" for clip_id in order}
     for clip_id, item in order.items():
         encoding = item.tensors["latents"].clone()
@@ -199,3 +197,20 @@ def test_what_stops_the_second_process_is_told_by_its_own_words(corpus: Path, tm
     job = replace(shared(other, tmp_path / "run", train), latents=str(tmp_path / "latents"))
     with pytest.raises(WorkerError, match=f"the loss of clip {name} is not finite"):
         runner.run(job, "two")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"clips_per_pass": 8}, "1 passes a step cannot be shared evenly among machine.processes = 2"),
+        ({"clips_per_pass": 4, "gradient_release": True}, "before machine.processes = 2 could add theirs"),
+    ],
+)
+def test_a_step_that_two_processes_cannot_share_is_refused_with_what_to_change(
+    changes: dict[str, Any], message: str
+) -> None:
+    tree = params.read_yaml(Path("params.yaml"))
+    tree["machine"]["processes"] = 2
+    tree["recipes"]["mini-full"]["train"].update(changes)
+    with pytest.raises(ParamsError, match=message):
+        params.check(tree, "params.yaml")
