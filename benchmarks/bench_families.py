@@ -49,7 +49,7 @@ def voxcpm15(mode: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         base = voxcpm15_base.write(Path(folder), overrides=overrides)
         family, loaded = _load("voxcpm15", base)
-        codec = family.load(base, loaded.facts, settings.Machine("cpu", 1), "encoder").vae
+        codec = family.load(base, loaded.facts, settings.Machine("cpu", 1, 1), "encoder").vae
         parameters = _trained(family, loaded, mode, ["lm", "dit"])
         return bench_step.measure(
             loaded.core, codec, parameters, f"VoxCPM 1.5, {mode}", rate_hz=44100, repeats=REPEATS
@@ -112,7 +112,7 @@ def qwen3_tts(mode: str) -> str:
 
 def _load(name: str, base: Path) -> tuple[Any, Any]:
     family: Any = families.find(name)
-    return family, family.load(base, family.describe(base, "", False), settings.Machine("cpu", 1), "core")
+    return family, family.load(base, family.describe(base, "", False), settings.Machine("cpu", 1, 1), "core")
 
 
 def _trained(family: Any, loaded: Any, mode: str, scope: list[str]) -> list[torch.nn.Parameter]:

@@ -42,7 +42,7 @@ FULL = training.train_settings("full", steps=STEPS, every=STEPS)
 def model(base: Path) -> Any:
     voxcpm2_base.write(base, bench_step.overrides())
     family = families.find("voxcpm2")
-    loaded = family.load(base, family.describe(base, "", False), settings.Machine("cpu", 1), "core")
+    loaded = family.load(base, family.describe(base, "", False), settings.Machine("cpu", 1, 1), "core")
     loaded.core.train()
     return loaded
 
@@ -156,7 +156,7 @@ def final_loss(job: Any) -> float:
     """The trained model on all its clips with frozen noise."""
     family = families.find("voxcpm2")
     loaded = family.load(
-        training.BASE, family.describe(training.BASE, "", False), settings.Machine("cpu", 1), "core"
+        training.BASE, family.describe(training.BASE, "", False), settings.Machine("cpu", 1, 1), "core"
     )
     family.load_full(loaded, Path(job.directory) / f"step_{STEPS:07d}")
     loaded.core.eval()

@@ -59,7 +59,7 @@ def main(mode: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         voxcpm2_base.write(base, overrides())
-        family, machine = families.find("voxcpm2"), settings.Machine("cpu", 1)
+        family, machine = families.find("voxcpm2"), settings.Machine("cpu", 1, 1)
         facts = family.describe(base, "", False)
         loaded = family.load(base, facts, machine, "core")
         codec = family.load(base, facts, machine, "encoder").vae

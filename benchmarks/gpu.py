@@ -119,7 +119,7 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
         torch.cuda.set_per_process_memory_fraction(min(1.0, asked.cap_gib * 2**30 / total))
     empty(directory)
     target = jobs.Target(
-        "voxcpm2", str(asked.work / "base"), "0" * 64, settings.Machine(device, torch.get_num_threads())
+        "voxcpm2", str(asked.work / "base"), "0" * 64, settings.Machine(device, torch.get_num_threads(), 1)
     )
     job = jobs.TrainJob(
         target=target, train=train, seed=SEED, clips=str(asked.work / "train.jsonl"), latents=str(asked.work / "latents"),

@@ -7,7 +7,7 @@ from pipelines.train import REVISION as TRAIN_REVISION
 from voicelathe import digest, layout, params, records, runs
 from voicelathe.errors import PreflightError, listing
 
-REVISION = 2
+REVISION = 3
 READS = [
     "pipelines/preflight.py",
     "data/split/train.jsonl",

@@ -26,7 +26,7 @@ MAX_SECONDS = 12.0
 def main(base: Path, num_lines: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     family = families.find("voxcpm2")
-    machine = settings.Machine(device="cpu", threads=1)
+    machine = settings.Machine(device="cpu", threads=1, processes=1)
     loaded = family.load(base, family.describe(base, "Apache-2.0", True), machine, "all")
     told: dict[str, Any] = {"lines": num_lines}
     own, real_voice = [], []

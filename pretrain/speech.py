@@ -37,7 +37,7 @@ def train(state: Path, minutes: float, steps: int = STEPS) -> bool:
     if not (base / "model.safetensors").is_file():
         assemble.write(base, SEED)
     family: Any = families.find("voxcpm2")
-    machine = settings.Machine(device="cpu", threads=1)
+    machine = settings.Machine(device="cpu", threads=1, processes=1)
     loaded = family.load(base, family.describe(base, "Apache-2.0", False), machine, "core")
     clips, num_phones = rows.read(state, loaded.core.text_tokenizer)
     torch.manual_seed(SEED)

@@ -177,6 +177,13 @@ def sweep(root: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
+def remove(directory: Path) -> None:
+    """Delete a directory that is not needed any more: who dies in the middle leaves something for `sweep`, never half a checkpoint."""
+    doomed = directory.with_name(f"{TEMPORARY}old-{directory.name}")
+    directory.rename(doomed)
+    shutil.rmtree(doomed)
+
+
 def newest_verified(root: Path, prefix: str) -> Path | None:
     """The newest directory of that prefix whose every byte verifies; broken ones are moved to quarantine, never deleted."""
     for directory in sorted(root.glob(f"{prefix}*"), reverse=True):

@@ -154,11 +154,24 @@ def _recipe_contradictions(where: str, one: settings.Recipe, params: settings.Pa
         yield f"{where}.train.checkpoint_every = {train.checkpoint_every}: no checkpoint before steps ({train.steps}) is over"
     if train.autocast and params.machine.device == "cpu":
         yield f"{where}.train.autocast = true: upstream's autocast is for CUDA; set it to false with machine.device: cpu"
+    yield from _share_contradictions(f"{where}.train", train, params.machine.processes)
     yield from _memory_contradictions(f"{where}.train", train)
     if train.mode == "lora" and not one.evaluate.lora_scales:
         yield f"{where}.evaluate.lora_scales = []: an adapter needs at least one strength, for example [1.0]"
     if len({line.id for line in one.listen.lines}) < len(one.listen.lines):
         yield f"{where}.listen.lines: every line needs its own id"
+
+
+def _share_contradictions(where: str, train: settings.Train, processes: int) -> Iterator[str]:
+    """What several processes cannot share."""
+    passes = train.clips_per_step // train.clips_per_pass
+    if passes % processes:
+        yield (
+            f"{where}.clips_per_pass = {train.clips_per_pass}: {passes} passes a step cannot be shared evenly among machine.processes = "
+            f"{processes}; make clips_per_step ({train.clips_per_step}) a multiple of clips_per_pass times {processes}"
+        )
+    if processes > 1 and train.gradient_release:
+        yield f"{where}.gradient_release = true: gradients are used before machine.processes = {processes} could add theirs; set it to false"
 
 
 def _memory_contradictions(where: str, train: settings.Train) -> Iterator[str]:

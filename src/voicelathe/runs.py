@@ -56,7 +56,7 @@ def _identify(
     identity = records.RunIdentity(
         train=train, base=base, family=facts.family, base_digest=facts.digest, latents_digest=index.split_digest(entries, "train"),
         seed=params.seed, revision=revision, device=params.machine.device, threads=params.machine.threads,
-        torch=version("torch").split("+")[0],
+        processes=params.machine.processes, torch=version("torch").split("+")[0],
     )  # fmt: skip
     run_digest = digest.of_value(records.to_json(identity))
     clips = layout.split("train")

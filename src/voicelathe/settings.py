@@ -29,6 +29,7 @@ class Machine(_Closed):
 
     device: Literal["cpu", "cuda"]
     threads: Positive  # part of the run digest: results are bit-identical only at one thread count
+    processes: Positive  # that train one run together, each on a GPU of its own; part of the run digest: gradients are added in another order
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,9 @@ def run(recipe: str = RECIPE, seed: int = 7, steps: int = 60) -> RunRecord:
         probe_every=10,
         lora=settings.Lora(16, 16.0, 0.0, ["lm"]),
     )
-    identity = RunIdentity(train, "voxcpm2-mini", "voxcpm2", "b" * 64, "c" * 64, seed, 1, "cpu", 2, "2.13.0")
+    identity = RunIdentity(
+        train, "voxcpm2-mini", "voxcpm2", "b" * 64, "c" * 64, seed, 1, "cpu", 2, 1, "2.13.0"
+    )
     run_digest = "d" * 64
     directory = f"checkpoints/{recipe}/{run_digest[:16]}"
     return RunRecord(

@@ -167,7 +167,7 @@ def planned(
     train = replace(chosen.recipes[recipe].train, steps=steps, checkpoint_every=every)
     base = chosen.bases[BASE]
     latents = index.split_digest(index.read(root / layout.latents(BASE)), "train")
-    identity = RunIdentity(train, BASE, "voxcpm2", base.digest, latents, seed, 1, "cpu", 2, "2.13.0")
+    identity = RunIdentity(train, BASE, "voxcpm2", base.digest, latents, seed, 1, "cpu", 2, 1, "2.13.0")
     run_digest = digest.of_value(records.to_json(identity))
     inputs = [layout.split("train"), layout.latents(BASE) / "index.parquet"]
     return RunRecord(

@@ -61,7 +61,7 @@ def corpus(root: Path, train: int = 12, validation: int = 4) -> Path:
 
 def target() -> jobs.Target:
     facts = families.find("voxcpm2").describe(BASE, "Apache-2.0", False)
-    return jobs.Target("voxcpm2", str(BASE), facts.digest, settings.Machine("cpu", 1))
+    return jobs.Target("voxcpm2", str(BASE), facts.digest, settings.Machine("cpu", 1, 1))
 
 
 def train_settings(

@@ -9,7 +9,7 @@ import pytest
 from tests.factories import qwen_base, voxcpm2_base, voxcpm15_base
 from voicelathe import families, settings
 
-CPU = settings.Machine("cpu", 1)
+CPU = settings.Machine("cpu", 1, 1)
 
 
 @pytest.fixture(scope="session")

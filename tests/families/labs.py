@@ -11,7 +11,7 @@ from tests.factories import audio
 from voicelathe import families, settings
 from voicelathe.families.base import ClipItem
 
-CPU = settings.Machine("cpu", 1)
+CPU = settings.Machine("cpu", 1, 1)
 SENTENCES = [("The lamp is on.", 1.1), ("It rains.", 0.6), ("Nobody speaks of rain in this town.", 2.03)]
 
 

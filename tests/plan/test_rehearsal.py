@@ -18,7 +18,7 @@ from voicelathe.train.allocator import Allocator, Pool
 from voicelathe.worker import rehearse
 
 CONFIG = json.loads((training.BASE / "config.json").read_text())
-MACHINE = settings.Machine("cpu", 1)
+MACHINE = settings.Machine("cpu", 1, 1)
 Train = settings.Train
 
 
@@ -89,6 +89,13 @@ def test_the_peak_without_memory_is_the_peak_with_memory(train: Train) -> None:
 
 
 @pytest.mark.slow
+def test_moments_that_torch_makes_in_its_first_step_are_counted_once() -> None:
+    """Beside them the update needs the square root of every second moment: 4 bytes a parameter, not 12."""
+    found = rehearsed(train_settings("full", clips_per_step=4))
+    (update,) = [phase for phase in found.phases if phase.name == "update"]
+    assert update.activations == pytest.approx(found.moments / 2, rel=0.02)
+
+
 def test_gradients_that_are_released_never_lie_there_together() -> None:
     lean = train_settings("full", weights="bf16_stochastic", optimizer="adamw8bit", max_grad_norm=None)
     kept, released = rehearsed(lean), rehearsed(replace(lean, gradient_release=True))

@@ -3,6 +3,7 @@
 A child dies by SIGKILL, or, at a chosen point of a commit, by `os._exit`, which like a kill runs no clean-up of Python's.
 """
 
+import errno
 import os
 import signal
 import threading
@@ -66,7 +67,16 @@ def train(job: jobs.TrainJob) -> None:
     loop.run(job, lambda *_: None)
 
 
-def die_at(nth: int, thread: str) -> None:
+def die() -> None:
+    os._exit(KILLED)
+
+
+def fill_disk() -> None:
+    os.write(2, b"the disk is full now\n")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def die_at(nth: int, thread: str, how: Callable[[], None] = die, touches: tuple[str, ...] = TOUCHES) -> None:
     """From now on, the n-th thing that a thread asks of the file system ends this process; the middle of a file counts, too."""
     seen = 0
 
@@ -75,7 +85,7 @@ def die_at(nth: int, thread: str) -> None:
         if threading.current_thread().name == thread:
             seen += 1
             if seen == nth:
-                os._exit(KILLED)
+                how()
 
     def before(original: Callable[..., Any]) -> Callable[..., Any]:
         def asked(*arguments: Any, **options: Any) -> Any:
@@ -84,7 +94,7 @@ def die_at(nth: int, thread: str) -> None:
 
         return asked
 
-    for name in TOUCHES:
+    for name in touches:
         setattr(os, name, before(getattr(os, name)))
     blocks = checkpoints._blocks
 

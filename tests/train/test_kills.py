@@ -74,6 +74,12 @@ def commit(root: Path, step: int) -> None:
     resume.forget_others(kept)
 
 
+def every_checkpoint_verifies(directory: Path) -> None:
+    for found in [*directory.glob("step_*"), *directory.glob("state_*")]:
+        if (found / checkpoints.MANIFEST).is_file():
+            checkpoints.verify(found)
+
+
 def test_a_save_that_dies_at_any_point_leaves_the_old_state_or_the_new_one_and_can_be_repeated(
     tmp_path: Path,
 ) -> None:
@@ -93,6 +99,7 @@ def test_a_save_that_dies_at_any_point_leaves_the_old_state_or_the_new_one_and_c
             break
         assert code == kill_lab.KILLED, (tmp_path / "log").read_text()
         assert all((found / checkpoints.MANIFEST).is_file() for found in root.glob("step_*"))
+        every_checkpoint_verifies(root)
         checkpoints.sweep(root)
         newest = checkpoints.newest_verified(root, resume.PREFIX)
         assert newest is not None and not (root / "quarantine").exists()
@@ -106,10 +113,38 @@ def test_a_save_that_dies_at_any_point_leaves_the_old_state_or_the_new_one_and_c
     assert set(ends) == {"state_0000001", "state_0000002"}
 
 
-def every_checkpoint_verifies(directory: Path) -> None:
-    for found in [*directory.glob("step_*"), *directory.glob("state_*")]:
-        if (found / checkpoints.MANIFEST).is_file():
-            checkpoints.verify(found)
+def test_a_disk_that_is_full_at_any_write_is_named_and_keeps_the_state_before(tmp_path: Path) -> None:
+    """At every write of a save; making room and saving again gives the bytes of a save that nothing disturbed."""
+    commit(tmp_path / "whole", 1)
+    commit(tmp_path / "whole", 2)
+    expected, refused = digest.of_tree(tmp_path / "whole"), 0
+    for nth in range(1, 500):
+        root, log = tmp_path / f"write-{nth}", tmp_path / f"log-{nth}"
+        commit(root, 1)
+
+        def full(root: Path = root, nth: int = nth) -> None:
+            kill_lab.die_at(
+                nth,
+                threading.main_thread().name,
+                kill_lab.fill_disk,
+                ("fsync", "rename", "replace", "link", "mkdir"),
+            )
+            for kind, files in contents(2.0).items():
+                saving.put(root / f"{kind}_0000002", files, {"step": 2})
+
+        code = kill_lab.ended(kill_lab.child(full, log))
+        if code == 0 and not log.read_text():
+            break
+        assert code == 0 or "errors.DiskFull" in log.read_text(), (
+            log.read_text()
+        )  # 0: a copy where a link failed
+        refused += code == kill_lab.BROKEN
+        every_checkpoint_verifies(root)
+        checkpoints.sweep(root)
+        assert checkpoints.newest_verified(root, resume.PREFIX) is not None
+        commit(root, 2)
+        assert digest.of_tree(root) == expected, f"write {nth}"
+    assert refused > 20, "a disk that was never full proves nothing"
 
 
 @pytest.mark.slow

@@ -130,3 +130,14 @@ def test_a_run_that_ends_by_an_error_still_finishes_the_save_it_began(corpus: Pa
     checkpoints.verify(tmp_path / "run" / "step_0000002")
     checkpoints.verify(tmp_path / "run" / "state_0000002")
     assert digest.of_file(tmp_path / "run" / "step_0000002" / checkpoints.MANIFEST)
+
+
+def test_a_run_that_died_between_its_last_state_and_the_removal_of_the_one_before_still_removes_it(
+    corpus: Path, tmp_path: Path
+) -> None:
+    """Found by 34 random kills: no save was left that would have done it."""
+    job = training.train_job(corpus, tmp_path / "run", training.train_settings("lora", steps=2, every=1))
+    loop.run(job, quiet)
+    shutil.copytree(tmp_path / "run" / "state_0000002", tmp_path / "run" / "state_0000001")
+    loop.run(job, quiet)
+    assert [path.name for path in (tmp_path / "run").glob("state_*")] == ["state_0000002"]

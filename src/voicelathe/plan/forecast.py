@@ -14,7 +14,7 @@ from voicelathe import digest, families, jobs, layout, records, runner, settings
 from voicelathe.plan.cards import Card
 from voicelathe.records import Plan, Rehearsal
 
-REVISION = 1  # of what a rehearsal means: a new one rehearses again
+REVISION = 2  # of what a rehearsal means: a new one rehearses again
 CACHE = layout.CACHE / "plans"
 Report = Callable[[str], None]
 

@@ -33,6 +33,7 @@ class RunIdentity:
     revision: int  # of the train stage
     device: str
     threads: int
+    processes: int  # that shared the clips of a step
     torch: str  # public version, without the build tag
 
 

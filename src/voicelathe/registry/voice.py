@@ -276,7 +276,7 @@ def _family(root: Path, promotion: Promotion) -> str:
 
 
 def _job(root: Path, config: Mapping[str, Any], out: Path) -> jobs.SpeakJob:
-    machine = settings.Machine(config["device"], config["threads"])
+    machine = settings.Machine(config["device"], config["threads"], 1)
     target = jobs.Target(config["family"], str(root / config["base"]), config["base_digest"], machine)
     lora = settings.Lora(**config["lora"]) if config["lora"] else None
     candidate = Candidate(config["step"], config["lora_scale"])

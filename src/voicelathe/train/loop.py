@@ -2,6 +2,7 @@
 
 One optimizer step is one or more packed passes over its clips; the loss is the mean over the step's clips of each clip's mean.
 Each phase is announced before it begins, so that whoever outlives this process can tell what killed it.
+Several processes (`peers`) share the passes of a step; all of them compute the same update, and the first writes everything.
 """
 
 import math
@@ -20,6 +21,7 @@ from voicelathe.data import latents
 from voicelathe.errors import WorkerError
 from voicelathe.families.base import ClipItem, Family, TrainPlan
 from voicelathe.train import adapters, batches, memory, precision, probe, resume, saving, signs
+from voicelathe.train.peers import ALONE, Peers
 
 Emit = Callable[[str, dict[str, Any]], None]
 STOPPED = 143  # exit code after SIGTERM, as a shell reports it
@@ -38,6 +40,7 @@ class Trainer:
     emit: Emit
     released: dict[str, float] | None  # norms of gradients that backward used; None where gradients stay
     watch: signs.Watch
+    peers: Peers
     encoded: set[str] = field(default_factory=set)  # clips that carry what is frozen of them
 
     @property
@@ -45,17 +48,20 @@ class Trainer:
         return Path(self.job.directory)
 
 
-def run(job: jobs.TrainJob, emit: Emit) -> dict[str, Any]:
+def run(job: jobs.TrainJob, emit: Emit, peers: Peers = ALONE) -> dict[str, Any]:
     """Train to the last step, from the newest saved state if there is one. Returns counts for the run's record.
 
-    SIGTERM saves at the next step boundary and exits with 143.
+    SIGTERM to any of the processes saves at the next step boundary, and all of them exit with 143.
     """
     stop = _stop_on_sigterm()
-    trainer = _prepare(job, emit)
+    trainer = _prepare(job, emit, peers)
     journal = resume.Journal(trainer.directory)
-    done = resume.restore(trainer.directory, trainer.plan.trainable, trainer.optimizer)
-    journal.truncate(done)
-    trainer.watch = signs.Watch(journal.read())
+    done = peers.first_alone(
+        lambda: resume.restore(trainer.directory, trainer.plan.trainable, trainer.optimizer)
+    )
+    if peers.is_first:
+        journal.truncate(done)
+        trainer.watch = signs.Watch(journal.read())
     trainer.loaded.core.train()
     saver = saving.Saver(job, trainer.family, trainer.loaded, trainer.plan.trainable, trainer.optimizer, emit)
     try:
@@ -76,19 +82,20 @@ def _steps(trainer: Trainer, journal: resume.Journal, saver: saving.Saver, first
         began = time.monotonic()
         record = _step(trainer, step)
         seconds = time.monotonic() - began
-        journal.append(
-            record, records.StepTiming(step, round(seconds, 4), round(len(record.clip_ids) / seconds, 3))
-        )
+        if trainer.peers.is_first:
+            timing = records.StepTiming(step, round(seconds, 4), round(len(record.clip_ids) / seconds, 3))
+            journal.append(record, timing)
         emit(jobs.PROGRESS, {"done": step, "total": job.train.steps, "unit": "steps"})
         numbered = step % job.train.checkpoint_every == 0 or step == job.train.steps
-        if numbered or stop.is_set():
+        stops = trainer.peers.any(stop.is_set())
+        if trainer.peers.is_first and (numbered or stops):
             emit(jobs.PHASE, {"name": "checkpoint", "step": step, "micro": 0})
             saver.save(step, numbered)
-        if stop.is_set():
+        if stops:
             raise SystemExit(STOPPED)
 
 
-def _prepare(job: jobs.TrainJob, emit: Emit) -> Trainer:
+def _prepare(job: jobs.TrainJob, emit: Emit, peers: Peers) -> Trainer:
     """Load on the host, where fp32 weights become what `train.weights` says, then move: the card never holds both."""
     target, train, family = job.target, job.train, families.find(job.target.family)
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
@@ -105,36 +112,30 @@ def _prepare(job: jobs.TrainJob, emit: Emit) -> Trainer:
     released = memory.release_gradients(optimizer, plan.trainable) if train.gradient_release else None
     clips = latents.items(Path(job.clips), Path(job.latents))
     family.prepare(loaded, list(clips.values()))
-    return Trainer(job, family, loaded, plan, optimizer, clips, emit, released, signs.Watch([]))
+    return Trainer(job, family, loaded, plan, optimizer, clips, emit, released, signs.Watch([]), peers)
 
 
 def _step(trainer: Trainer, step: int) -> records.StepRecord:
     """One update. Raises WorkerError with the clip ids when a loss or gradient is not finite; nothing is saved then."""
-    train, seed = trainer.job.train, trainer.job.seed
+    train, seed, peers = trainer.job.train, trainer.job.seed, trainer.peers
+    weights = trainer.family.spec.loss_weights
     clip_ids = batches.clips_of_step(list(trainer.clips), step, train.clips_per_step, seed)
     rate = batches.learning_rate(step, train.steps, train.warmup_steps, train.learning_rate)
     memory.prepare(trainer.optimizer, step, rate)
-    torch.manual_seed(rng.key(seed, "dropout", step))
-    sums: dict[str, float] = {}
-    clip_totals: dict[str, float] = {}
-    for micro in range(train.clips_per_step // train.clips_per_pass):
-        part = clip_ids[micro * train.clips_per_pass : (micro + 1) * train.clips_per_pass]
-        trainer.emit(jobs.PHASE, {"name": "forward", "step": step, "micro": micro})
-        losses = _forward(trainer, part, step)
-        total = sum(trainer.family.spec.loss_weights[name] * loss for name, loss in losses.items())
-        assert isinstance(total, Tensor)
-        _require_finite(total, part, step)
-        trainer.emit(jobs.PHASE, {"name": "backward", "step": step, "micro": micro})
-        (total.sum() / train.clips_per_step).backward()  # type: ignore[no-untyped-call]
-        clip_totals.update(zip(part, total.detach().tolist(), strict=True))
-        for name, loss in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(loss.detach().double().sum())
+    torch.manual_seed(rng.key(seed, "dropout", step, *([] if peers.is_first else [peers.rank])))
+    losses_LB = torch.zeros(len(weights), train.clips_per_step, dtype=torch.float64)  # L losses, B clips
+    for micro in range(peers.rank, train.clips_per_step // train.clips_per_pass, peers.count):
+        these = slice(micro * train.clips_per_pass, (micro + 1) * train.clips_per_pass)
+        losses_LB[:, these] = _pass(trainer, clip_ids[these], step, micro)
+    peers.add(losses_LB)  # each clip was seen by one process, so the others add zeros
+    peers.add_gradients(trainer.plan.trainable.values())
     norm, parts = _update(trainer, clip_ids, step)
-    means = {name: value / train.clips_per_step for name, value in sums.items()}
-    weighted = sum(trainer.family.spec.loss_weights[name] * value for name, value in means.items())
-    found = trainer.watch.spikes(weighted, norm, clip_totals)
+    means = {name: math.fsum(row) / len(row) for name, row in zip(weights, losses_LB.tolist(), strict=True)}
+    weighted = sum(weights[name] * value for name, value in means.items())
+    totals = (torch.tensor(list(weights.values()), dtype=torch.float64) @ losses_LB).tolist()
+    found = trainer.watch.spikes(weighted, norm, dict(zip(clip_ids, totals, strict=True)))
     seen: dict[str, float] = {}
-    if step == 1 or step % train.probe_every == 0:
+    if peers.is_first and (step == 1 or step % train.probe_every == 0):
         seen = _probe(trainer, step)
         found += trainer.watch.probed(seen)
     record = records.StepRecord(step, means, weighted, norm, parts, rate, clip_ids, seen, found)
@@ -142,6 +143,18 @@ def _step(trainer: Trainer, step: int) -> records.StepRecord:
     for text in found:
         trainer.emit(jobs.NOTICE, {"text": f"step {step}: {text}"})
     return record
+
+
+def _pass(trainer: Trainer, clip_ids: list[str], step: int, micro: int) -> Tensor:
+    """Forward and backward of some of a step's clips; returns their losses [L, B] in the order of the family's weights."""
+    trainer.emit(jobs.PHASE, {"name": "forward", "step": step, "micro": micro})
+    weights, losses = trainer.family.spec.loss_weights, _forward(trainer, clip_ids, step)
+    total = sum(weights[name] * loss for name, loss in losses.items())
+    assert isinstance(total, Tensor)
+    _require_finite(total, clip_ids, step)
+    trainer.emit(jobs.PHASE, {"name": "backward", "step": step, "micro": micro})
+    (total.sum() / trainer.job.train.clips_per_step).backward()  # type: ignore[no-untyped-call]
+    return torch.stack([losses[name].detach().double().cpu() for name in weights])
 
 
 def _forward(trainer: Trainer, clip_ids: list[str], step: int) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ The order of clips, all noise, dropout and the learning rate come from (seed, cl
 """
 
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,12 +66,13 @@ def forget_others(kept: Path) -> None:
     """Remove the states beside this one: one state is kept."""
     for old in kept.parent.glob(f"{PREFIX}*"):
         if old != kept:
-            shutil.rmtree(old)
+            checkpoints.remove(old)
 
 
 def restore(root: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> int:
     """Load the newest verified state; returns its step, 0 for a run that has saved none yet.
 
+    Older states go: a run that died after its last save, before these went, has no save left that would remove them.
     A run that died between its first numbered checkpoint and its first state starts over and makes the same checkpoint again.
     Raises CheckpointError when there must have been a state: starting over in silence would hide that it was lost.
     """
@@ -88,6 +88,7 @@ def restore(root: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch
                 "Restore it, or set the run aside and start over: voicelathe retrain RECIPE"
             )
         return 0
+    forget_others(directory)
     stored = load_file(directory / PARAMETERS)
     if set(stored) != set(parameters):
         raise CheckpointError(

@@ -4,6 +4,7 @@ What a kill leaves is what it always left: a directory is committed whole or not
 to resume from, and older states go last. A problem of the thread is raised at the next save or at the end of the run.
 """
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from voicelathe import checkpoints, digest, jobs, settings
+from voicelathe.errors import DiskFull
 from voicelathe.families.base import Family
 from voicelathe.train import adapters, memory, resume
 
@@ -119,16 +121,27 @@ class Saver:
 
 
 def put(final: Path, contents: Contents, about: Mapping[str, Any]) -> Path:
-    """Commit a directory."""
-    draft = checkpoints.Draft(final)
-    for name, value in contents.items():
-        if isinstance(value, Path):
-            draft.link(name, value)
-        elif name.endswith(".safetensors"):
-            draft.tensors(name, value)
-        else:
-            draft.json(name, value)
-    return draft.commit(about)
+    """Commit a directory. Raises DiskFull, whatever the disk had no room for; nothing of it is left then."""
+    draft: checkpoints.Draft | None = None
+    try:
+        draft = checkpoints.Draft(final)
+        for name, value in contents.items():
+            if isinstance(value, Path):
+                draft.link(name, value)
+            elif name.endswith(".safetensors"):
+                draft.tensors(name, value)
+            else:
+                draft.json(name, value)
+        return draft.commit(about)
+    except OSError as problem:
+        if draft is not None:
+            draft.discard()
+        if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFull(
+            f"{final}: the disk is full ({problem}). The previous checkpoint is intact. "
+            "Free space, then run the same command again: training goes on from there."
+        ) from problem
 
 
 def weights(family: Family, loaded: Any, train: settings.Train, base: Path) -> Contents:

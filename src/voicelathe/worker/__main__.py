@@ -21,20 +21,25 @@ STRICT_NUMERICS = {
 
 def main() -> int:
     """Run the job; a user's error is told as a `failed` event, anything else ends with a traceback on stderr."""
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
     os.environ.update(STRICT_NUMERICS)
     _die_with_parent(int(sys.argv[2]) if len(sys.argv) > 2 else None)
+    description = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    if description["verb"] == "train" and "TORCHELASTIC_RUN_ID" not in os.environ:
+        _spread(description["job"]["target"]["machine"]["processes"])
+    is_peer = os.environ.get("TORCHELASTIC_RUN_ID") is not None and os.environ["RANK"] != "0"
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
 
     from voicelathe import digest, jobs, records
     from voicelathe.errors import VoiceLatheError
 
     def emit(kind: str, values: dict[str, Any]) -> None:
+        if is_peer and kind != jobs.FAILED:
+            return  # the first process says how it goes, and every one what stopped it
         with contextlib.suppress(BrokenPipeError):  # nobody listens any more: the state is still to be saved
             events.write(digest.canonical_json({"kind": kind, "values": values}) + "\n")
 
     emit(jobs.PHASE, {"name": "import", "step": 0, "micro": 0})
-    description = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     job: Any = records.from_json(jobs.VERBS[description["verb"]], description["job"], sys.argv[1])
     try:
         emit(jobs.DONE, _do(job, emit))
@@ -70,6 +75,8 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
         return measure.run(job, emit)
     machine = job.target.machine
     families.find(job.target.family).verify(Path(job.target.base), job.target.base_digest)
+    if isinstance(job, jobs.TrainJob):
+        return _train(job, emit)
     with locks.device(machine):
         match job:
             case jobs.EncodeJob():
@@ -78,12 +85,33 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
                 return validate.run(job, emit)
             case jobs.SpeakJob():
                 return speak.run(job, emit)
-            case jobs.TrainJob():
-                from voicelathe.train import loop
-
-                with locks.run_directory(Path(job.directory)):
-                    return loop.run(job, emit)
     raise AssertionError(f"no verb for {type(job).__name__}")
+
+
+def _train(job: Any, emit: Any) -> dict[str, Any]:
+    """The run directory belongs to the first process, each GPU to its own."""
+    from voicelathe.train import loop, peers
+    from voicelathe.worker import locks
+
+    machine = job.target.machine
+    peers.choose_device(machine)
+    with locks.device(machine), peers.joined(machine) as together:
+        directory = Path(job.directory)
+        with locks.run_directory(directory) if together.is_first else contextlib.nullcontext():
+            return loop.run(job, emit, together)
+
+
+def _spread(processes: int) -> None:
+    """For more than one process, become torchrun, which starts this module again for each of them.
+
+    It keeps our process id, our output and our death signal, so the parent sees one worker, and the processes see that one as theirs.
+    """
+    if processes == 1:
+        return
+    os.environ["PYTHONSAFEPATH"] = "1"  # -P, which torchrun does not hand on
+    launch = ["-P", "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [sys.executable, *launch, "-m", "voicelathe.worker", sys.argv[1], str(os.getpid())]
+    os.execv(sys.executable, command)
 
 
 def _die_with_parent(expected: int | None) -> None:

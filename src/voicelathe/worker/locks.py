@@ -31,7 +31,7 @@ def device(machine: settings.Machine) -> Iterator[None]:
             "machine.device = cuda: torch finds no CUDA device. Check the driver (nvidia-smi) and that torch is a CUDA build "
             f"(this one is {torch.__version__}); or set machine.device: cpu."
         )
-    uuid = torch.cuda.get_device_properties(0).uuid
+    uuid = torch.cuda.get_device_properties(torch.cuda.current_device()).uuid
     place = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "voicelathe" / f"gpu-{uuid}.lock"
     place.parent.mkdir(parents=True, exist_ok=True)
     with _flock(place, f"The GPU {uuid} is in use"):

@@ -105,11 +105,11 @@ class _Rehearsed:
         self.account.begin()
         ledger.update(train, trainable, "fp32" if train.mode == "lora" else train.weights)
         phase = self.account.phase("update")
-        made = max(0, phase.total - before)
-        if train.optimizer == "adamw":
-            made = max(0, made - ledger.state(train, trainable).moments)  # kept, and counted as such
-        self.phases.append(replace(phase, casts=0, activations=phase.total - phase.weights - phase.gradients))
-        return made
+        # torch makes the moments in its first step: they stay, and are counted as optimizer state
+        kept = ledger.state(train, trainable).moments if train.optimizer == "adamw" else 0
+        temporary = phase.total - phase.weights - phase.gradients - kept
+        self.phases.append(replace(phase, casts=0, activations=max(0, temporary)))
+        return max(0, phase.total - before - kept)
 
 
 def _without_master(weights: precision.Weights) -> precision.Weights:
