@@ -16,6 +16,7 @@ from voicelathe.layout import SPLITS
 
 NUM_IDS = 100  # kept of the clips that fail a check
 MAX_CHARS = 100_000
+ROWS_AT_FIRST = 2_000  # in which the first rows that fail are looked for
 FILLED = {
     "clip_id": "the id",
     "split": "the split",
@@ -88,7 +89,7 @@ class _Plan:
 def judge(table: Table, gate: settings.Gate) -> Verdict:
     """Run the suite. Raises RuntimeError when a check could not be run, which says nothing about the data."""
     plans = list(_plans(gate))
-    results = _run(table, plans)
+    results = _run(table, plans, "BASIC")
     return Verdict(len(table), [_check(plan, results[plan.name], table) for plan in plans])
 
 
@@ -141,7 +142,7 @@ def _of(column: str, **limits: Any) -> dict[str, Any]:
     return {"column": column, **limits}
 
 
-def _run(table: Table, plans: list[_Plan]) -> dict[str, Any]:
+def _run(table: Table, plans: list[_Plan], result_format: str) -> dict[str, Any]:
     """Results by check. The context is ephemeral: a file context writes random ids and times."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
@@ -159,12 +160,11 @@ def _run(table: Table, plans: list[_Plan]) -> dict[str, Any]:
     definition = context.validation_definitions.add(
         gx.ValidationDefinition(name="gate", data=batch, suite=suite)
     )
-    complete = {
-        "result_format": "COMPLETE"
-    }  # places; ids instead would be looked up and copied one by one, for minutes
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This pattern is interpreted as a regular expression")
-        outcome = definition.run(batch_parameters={"dataframe": table}, result_format=complete)
+        outcome = definition.run(
+            batch_parameters={"dataframe": table}, result_format={"result_format": result_format}
+        )
     return {result.expectation_config.meta["check"]: result for result in outcome.results}
 
 
@@ -173,7 +173,7 @@ def _check(plan: _Plan, result: Any, table: Table) -> Check:
         raise RuntimeError(f"the check {plan.name} of the gate could not be run: {result.exception_info}")
     assert result.expectation_config.severity.value == plan.severity
     found = result.result
-    places = list(found.get("unexpected_index_list") or [])[:NUM_IDS]
+    num_unexpected = int(found.get("unexpected_count") or 0)
     observed = found.get("observed_value")
     return Check(
         name=plan.name,
@@ -182,10 +182,28 @@ def _check(plan: _Plan, result: Any, table: Table) -> Check:
         expectation=plan.kind,
         limits=_shown(plan.limits),
         passed=bool(result.success),
-        num_unexpected=int(found.get("unexpected_count") or 0),
+        num_unexpected=num_unexpected,
         observed=None if observed is None else str(observed),
-        clip_ids=[str(table["clip_id"][place]) for place in places],
+        clip_ids=_first(plan, num_unexpected, table) if num_unexpected else [],
     )
+
+
+def _first(plan: _Plan, num_unexpected: int, table: Table) -> list[str]:
+    """Ids of the first rows that fail a check, in the order of the table.
+
+    Great Expectations copies the whole result several times once it names places, so it is asked again about the start of the
+    table, and about more of it while that holds too few; of ids that must be unique, about those that are there twice.
+    """
+    if plan.kind == UNIQUE:
+        table = table[table[plan.limits["column"]].duplicated(keep=False)].reset_index(drop=True)
+    size, wanted = ROWS_AT_FIRST, min(NUM_IDS, num_unexpected)
+    while True:
+        head = table.iloc[:size]
+        result = _run(head, [plan], "COMPLETE")[plan.name]
+        places = list(result.result.get("unexpected_index_list") or [])[:NUM_IDS]
+        if len(places) >= wanted or size >= len(table):
+            return [str(table["clip_id"].iloc[place]) for place in places]
+        size *= 10
 
 
 def _raised(info: Any) -> bool:
