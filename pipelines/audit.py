@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipelines import run
 from voicelathe import digest, layout, params, records
-from voicelathe.data import clean, phrases, report, tables
+from voicelathe.data import clean, columns, phrases, report, tables
 
 REVISION = 3
 REJECTED, MEASURES = Path("data/raw/rejected.jsonl"), Path("data/measured/clips.parquet")
@@ -21,19 +21,19 @@ PARAMS = ["audit"]
 
 def main() -> None:
     limits = params.load().audit
-    rows = records.read(layout.MANIFEST, records.ManifestRow)
+    rows = columns.read(layout.MANIFEST, records.ManifestRow)
     rejected = records.read(REJECTED, records.RejectedLine)
-    measures = tables.read(MEASURES, records.ClipMeasure)
-    heard = tables.read(layout.HEARD, records.Heard)
+    measures = tables.columns(MEASURES, records.ClipMeasure)
+    heard = tables.columns(layout.HEARD, records.Heard)
     found = clean.audit(rows, rejected, measures, limits, phrases.load(Path(limits.phrases)), heard)
     findings, kept, quarantine, page, summary, links = map(Path, WRITES)
     tables.write(findings, found.findings, records.Finding)
     tables.write(links, found.links, records.Link)
-    records.write(kept, found.clean)
+    columns.write(kept, found.kept)
     records.write(quarantine, found.quarantine)
     digest.write_text(page, report.render(found))
     digest.write_json(summary, clean.summary(found))
-    print(f"{len(found.clean)} clips kept, {len(found.quarantine)} lines in {quarantine}; see {page}")
+    print(f"{len(found.kept)} clips kept, {len(found.quarantine)} lines in {quarantine}; see {page}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from dataclasses import fields, is_dataclass, replace
 from html.parser import HTMLParser
 from typing import Any
 
+import pyarrow
+
 from tests.factories import rows
 from voicelathe.data import clean, gate_report, report
 from voicelathe.data.gate import Check, Verdict
@@ -96,6 +98,9 @@ def said(value: Any, payload: str) -> Any:
     """A record, or a list of them, with the payload in the place of the harmless word."""
     if isinstance(value, str):
         return value.replace(WORD, payload)
+    if isinstance(value, pyarrow.Table):
+        columns = [said(value[name].to_pylist(), payload) for name in value.column_names]
+        return pyarrow.table(columns, schema=value.schema)
     if isinstance(value, list):
         return [said(one, payload) for one in value]
     if is_dataclass(value) and not isinstance(value, type):

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -98,6 +98,13 @@ def mask(column: Column) -> Any:
     import pyarrow.compute as pc
 
     return pc.fill_null(column, False).to_numpy()
+
+
+def strings(values: Iterable[str]) -> Any:
+    """An array to look texts up in."""
+    import pyarrow
+
+    return pyarrow.array(sorted(values), pyarrow.string())
 
 
 def codes(column: Column) -> Any:

@@ -7,8 +7,11 @@ import base64
 import hashlib
 import html
 import unicodedata
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from voicelathe.data.corpus import Floats
 
 STYLE = """
 :root { --paper: #fbfaf7; --ink: #1d2327; --soft: #5d6870; --line: #dcd9d0; --card: #ffffff;
@@ -117,9 +120,7 @@ def bar(share: float, kind: str = "kept") -> str:
     return f'<svg width="120" height="10" aria-hidden="true"><rect class="{kind}" width="{max(1.0, 118 * share):.1f}" height="10" rx="2"/></svg>'
 
 
-def histogram(
-    caption: str, unit: str, kept: Sequence[float], lost: Sequence[float], edges: Sequence[float]
-) -> str:
+def histogram(caption: str, unit: str, kept: Floats, lost: Floats, edges: Sequence[float]) -> str:
     """Stacked bars of what was kept and what was not; values beyond the edges stand in the first and last bar."""
     width, height, foot, left, right = 440, 180, 22, 34, 12
     kept_in, lost_in = _counts(kept, edges), _counts(lost, edges)
@@ -151,12 +152,9 @@ def histogram(
     )
 
 
-def _counts(values: Sequence[float], edges: Sequence[float]) -> list[int]:
-    counts = [0] * (len(edges) - 1)
-    inner = list(edges[1:-1])
-    for value in values:
-        counts[bisect_right(inner, value)] += 1
-    return counts
+def _counts(values: Floats, edges: Sequence[float]) -> list[int]:
+    at = np.searchsorted(list(edges[1:-1]), values, side="right")
+    return [int(num) for num in np.bincount(at, minlength=len(edges) - 1)]
 
 
 def _bin(edges: Sequence[float], at: int) -> str:

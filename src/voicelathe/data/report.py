@@ -3,9 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from voicelathe.data import clean, rules
+import numpy as np
+
+from voicelathe.data import clean, columns, rules
 from voicelathe.data.clean import Audit
 from voicelathe.data.contamination import closed_form
+from voicelathe.data.corpus import Floats
 from voicelathe.data.page import bar, cards, counted, escape, histogram, page, percent, table
 from voicelathe.data.rules import Clip, Rule
 from voicelathe.records import Finding, RejectedLine
@@ -34,8 +37,8 @@ def render(found: Audit) -> str:
 
 def _headline(found: Audit) -> str:
     figures = clean.summary(found)
-    lines, kept, dropped = int(figures["rows"]), len(found.clean), len(found.quarantine)
-    recordings = {clip.recording_id for clip in found.clean}
+    lines, kept, dropped = int(figures["rows"]), len(found.kept), len(found.quarantine)
+    recordings = found.kept["recording_id"].unique()
     return (
         "<h1>What is in the raw manifest</h1>"
         "<p>Every row was measured and judged. What is dropped stays in <code>quarantine.jsonl</code> with all of its reasons; "
@@ -53,7 +56,7 @@ def _headline(found: Audit) -> str:
 
 
 def _contamination(found: Audit) -> str:
-    share = len(found.quarantine) / (len(found.clips) + len(found.rejected))
+    share = len(found.quarantine) / (len(found.corpus) + len(found.rejected))
     rows = [
         [str(size), percent(closed_form(share, size)), bar(closed_form(share, size), "lost")]
         for size in STEP_SIZES
@@ -75,7 +78,7 @@ def _contamination(found: Audit) -> str:
 def _rules(found: Audit) -> str:
     hits = Counter(finding.rule for finding in found.findings)
     alone = _only_reason(found.findings)
-    num_lines = len(found.clips) + len(found.rejected)
+    num_lines = len(found.corpus) + len(found.rejected)
     broken = sorted(
         (rule for rule in clean.ALL_RULES if hits[rule.code]),
         key=lambda rule: (rule.action != "drop", -hits[rule.code]),
@@ -114,18 +117,17 @@ def _only_reason(findings: Iterable[Finding]) -> Counter[str]:
 
 
 def _charts(found: Audit) -> str:
-    bad = {one.clip_id for one in found.quarantine}
-    kept = [clip for clip in found.clips if clip.row.clip_id not in bad]
-    lost = [clip for clip in found.clips if clip.row.clip_id in bad]
-
-    def values(clips: Sequence[Clip], name: str) -> list[float]:
-        seen = (getattr(clip, name) if hasattr(clip, name) else getattr(clip.measure, name) for clip in clips)
-        return [value for value in seen if value is not None]
-
+    values = {
+        "duration_s": found.corpus.measured("duration_s"),
+        "chars_per_s": found.corpus.chars_per_s,
+        "rms_dbfs": found.corpus.measured("rms_dbfs"),
+    }
+    kept = {name: held[~found.is_bad & ~np.isnan(held)] for name, held in values.items()}
+    lost = {name: held[found.is_bad & ~np.isnan(held)] for name, held in values.items()}
     charts = [
-        histogram(caption, unit, values(kept, name), values(lost, name), edges)
+        histogram(caption, unit, kept[name], lost[name], edges)
         for caption, unit, name, edges in (
-            ("Duration", "seconds", "duration_s", _wide_enough(DURATION_EDGES, values(kept, "duration_s"))),
+            ("Duration", "seconds", "duration_s", _wide_enough(DURATION_EDGES, kept["duration_s"])),
             ("Pace", "characters/s of speech", "chars_per_s", PACE_EDGES),
             ("Loudness", "dBFS (RMS)", "rms_dbfs", LEVEL_EDGES),
         )
@@ -139,18 +141,21 @@ def _charts(found: Audit) -> str:
     )
 
 
-def _wide_enough(edges: list[float], kept: Sequence[float]) -> list[float]:
+def _wide_enough(edges: list[float], kept: Floats) -> list[float]:
     """The edges, stretched by a whole factor so that the kept values fit."""
-    factor = 1 + int(max(kept, default=0.0) // edges[-1])
+    factor = 1 + int(kept.max(initial=0.0) // edges[-1])
     return [edge * factor for edge in edges]
 
 
 def _kept(found: Audit) -> str:
     groups: dict[tuple[str, str], list[float]] = {}
     recordings: dict[tuple[str, str], set[str]] = {}
-    for clip in found.clean:
-        groups.setdefault((clip.speaker_id, clip.language), []).append(clip.duration_s)
-        recordings.setdefault((clip.speaker_id, clip.language), set()).add(clip.recording_id)
+    names = ("speaker_id", "language", "duration_s", "recording_id")
+    for speaker, language, duration_s, recording in zip(
+        *(found.kept[name].to_pylist() for name in names), strict=True
+    ):
+        groups.setdefault((speaker, language), []).append(duration_s)
+        recordings.setdefault((speaker, language), set()).add(recording)
     rows = [
         [
             escape(speaker),
@@ -166,10 +171,10 @@ def _kept(found: Audit) -> str:
 
 
 def _examples(found: Audit) -> str:
-    clips = {clip.row.clip_id: clip for clip in found.clips}
     by_rule: dict[str, list[Finding]] = {}
     for finding in found.findings:
         by_rule.setdefault(finding.rule, []).append(finding)
+    clips = _shown(found, (one.clip_id for hits in by_rule.values() for one in hits[:NUM_EXAMPLES]))
     parts = [_rejected(found.rejected)] if found.rejected else []
     for rule in clean.ALL_RULES:
         if hits := by_rule.get(rule.code):
@@ -185,6 +190,15 @@ def _examples(found: Audit) -> str:
                 f'<details id="{rule.code}"><summary><code>{rule.code}</code>, {shown}</summary>{listed}</details>'
             )
     return "<h2>Examples</h2><p>In the order of the manifest. Lines are counted from 1.</p>" + "".join(parts)
+
+
+def _shown(found: Audit, ids: Iterable[str]) -> dict[str, Clip]:
+    """The clips of the examples, by id."""
+    import pyarrow.compute as pc
+
+    wanted = columns.strings(set(ids))
+    clips = found.corpus.clips(pc.index_in(wanted, found.corpus.rows["clip_id"]))
+    return dict(zip(wanted.to_pylist(), clips, strict=True))
 
 
 def _example(clip: Clip, finding: Finding) -> list[str]:

@@ -39,7 +39,8 @@ def num_spoken_chars(column: Column) -> Column:
     import pyarrow
     import pyarrow.compute as pc
 
-    fast = pc.fill_null(pc.count_substring_regex(column, "[0-9A-Za-z]"), 0).cast(pyarrow.int64())
+    said = pc.replace_substring_regex(column, "[^0-9A-Za-z]+", "")
+    fast = pc.fill_null(pc.binary_length(said), 0).cast(pyarrow.int64())
     return _others(column, fast, text.num_spoken_chars)
 
 
