@@ -78,6 +78,14 @@ class Corpus:
         num = columns.numbers(pc.utf8_length(text_columns.plain(self.rows["text"])))
         return np.where(self.num_spoken_chars > 0, num, np.nan) / self.speech_s
 
+    @property
+    def speech_share(self) -> Floats:
+        """Speech that the voice activity detector heard, of the duration; NaN where nothing was heard."""
+        duration_s = self.measured("duration_s")
+        return np.asarray(
+            columns.numbers(self.heard["speech_s"]) / np.where(duration_s > 0, duration_s, np.nan)
+        )
+
     @cached_property
     def words(self) -> Column:
         """`text.words` of every text."""

@@ -37,7 +37,8 @@ code, .mono { font: .88em/1.45 ui-monospace, "SF Mono", Menlo, Consolas, monospa
 .bad { color: var(--bad); } .warn { color: var(--warn); } .good { color: var(--good); }
 details { border: 1px solid var(--line); border-radius: .6rem; background: var(--card); margin: .5rem 0; padding: 0 1rem; }
 details[open] { padding-bottom: 1rem; } summary { cursor: pointer; padding: .6rem 0; font-weight: 600; }
-summary:focus-visible, a:focus-visible { outline: 3px solid var(--kept); outline-offset: 3px; border-radius: .3rem; }
+audio { width: 12rem; height: 2.2rem; } table.wide td { min-width: 5.2rem; }
+summary:focus-visible, a:focus-visible, audio:focus-visible, .scroll:focus-visible { outline: 3px solid var(--kept); outline-offset: 3px; border-radius: .3rem; }
 a { color: var(--kept); } svg { display: block; max-width: 100%; height: auto; } td svg { margin-top: .45em; }
 table.narrow { width: auto; } .narrow th, .narrow td { padding-right: 1.6rem; }
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif; } .kept { fill: var(--kept); } .lost { fill: var(--lost); }
@@ -52,7 +53,7 @@ figure { margin: 0; } figcaption { font-weight: 600; margin-bottom: .3rem; }
 def page(title: str, body: str) -> str:
     """A whole HTML file. `body` is HTML; everything a person wrote must be escaped already."""
     style = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'"
+    policy = f"default-src 'none'; style-src 'sha256-{style}'; media-src data:; base-uri 'none'; form-action 'none'"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'

@@ -1,10 +1,12 @@
 """The audit as a page: what was dropped, why, what that would have done to a training run, and what is left."""
 
+import base64
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from voicelathe import digest, records
 from voicelathe.data import clean, columns, rules
 from voicelathe.data.clean import Audit
 from voicelathe.data.contamination import closed_form
@@ -14,22 +16,25 @@ from voicelathe.data.rules import Clip, Rule
 from voicelathe.records import Finding, RejectedLine
 
 NUM_EXAMPLES = 20
+MAX_DOWNLOAD_BYTES = 900_000
 STEP_SIZES = (1, 4, 8, 16, 32)
 NOT_A_ROW = "not_a_row"
 DURATION_EDGES = [round(0.25 * at, 2) for at in range(25)]
 PACE_EDGES = [float(2 * at) for at in range(21)]
+SHARE_EDGES = [round(0.05 * at, 2) for at in range(21)]
 LEVEL_EDGES = [-50 + 2.5 * at for at in range(21)]
 
 
-def render(found: Audit) -> str:
-    """The page. The same audit gives the same bytes."""
+def render(found: Audit, sounds: Mapping[str, bytes] | None = None) -> str:
+    """The page; `sounds` are the examples that can be played, by clip id (`players.sounds`). The same audit gives the same bytes."""
     parts = [
         _headline(found),
         _contamination(found),
         _rules(found),
         _charts(found),
         _kept(found),
-        _examples(found),
+        _examples(found, sounds or {}),
+        _download(found),
         _silent_rules(found),
     ]
     return page("Data audit", "\n".join(parts))
@@ -121,6 +126,7 @@ def _charts(found: Audit) -> str:
         "duration_s": found.corpus.measured("duration_s"),
         "chars_per_s": found.corpus.chars_per_s,
         "rms_dbfs": found.corpus.measured("rms_dbfs"),
+        "speech": found.corpus.speech_share,
     }
     kept = {name: held[~found.is_bad & ~np.isnan(held)] for name, held in values.items()}
     lost = {name: held[found.is_bad & ~np.isnan(held)] for name, held in values.items()}
@@ -130,7 +136,9 @@ def _charts(found: Audit) -> str:
             ("Duration", "seconds", "duration_s", _wide_enough(DURATION_EDGES, kept["duration_s"])),
             ("Pace", "characters/s of speech", "chars_per_s", PACE_EDGES),
             ("Loudness", "dBFS (RMS)", "rms_dbfs", LEVEL_EDGES),
+            ("Speech", "share of the clip (voice activity)", "speech", SHARE_EDGES),
         )
+        if name != "speech" or len(kept[name]) + len(lost[name])  # nobody listened
     ]
     return (
         "<h2>Before and after</h2>"
@@ -170,53 +178,84 @@ def _kept(found: Audit) -> str:
     return "<h2>What is left</h2>" + table("Rows that may be trained on", headers, rows, numeric=[2, 3, 4])
 
 
-def _examples(found: Audit) -> str:
-    by_rule: dict[str, list[Finding]] = {}
-    for finding in found.findings:
-        by_rule.setdefault(finding.rule, []).append(finding)
-    clips = _shown(found, (one.clip_id for hits in by_rule.values() for one in hits[:NUM_EXAMPLES]))
+def _examples(found: Audit, sounds: Mapping[str, bytes]) -> str:
+    by_rule, clips = _by_rule(found), examples(found)
     parts = [_rejected(found.rejected)] if found.rejected else []
     for rule in clean.ALL_RULES:
         if hits := by_rule.get(rule.code):
-            rows = [_example(clips[finding.clip_id], finding) for finding in hits[:NUM_EXAMPLES]]
+            rows = [
+                _example(clips[finding.clip_id], finding, sounds.get(finding.clip_id))
+                for finding in hits[:NUM_EXAMPLES]
+            ]
             shown = (
                 counted(len(hits), "row")
                 if len(hits) <= NUM_EXAMPLES
                 else f"the first {NUM_EXAMPLES} of {len(hits)} rows"
             )
-            headers = ["Line", "Id", "Audio", "Text", "Seen", "Limit"]
+            headers = ["Line", "Id", "Audio", "Listen", "Text", "Seen", "Limit"]
             listed = table(rule.reason, headers, rows, numeric=[0])
             parts.append(
                 f'<details id="{rule.code}"><summary><code>{rule.code}</code>, {shown}</summary>{listed}</details>'
             )
-    return "<h2>Examples</h2><p>In the order of the manifest. Lines are counted from 1.</p>" + "".join(parts)
+    return (
+        "<h2>Examples</h2><p>In the order of the manifest. Lines are counted from 1. Players hold the first 6 seconds, and what could not be decoded has none.</p>"
+        + "".join(parts)
+    )
 
 
-def _shown(found: Audit, ids: Iterable[str]) -> dict[str, Clip]:
-    """The clips of the examples, by id."""
+def _by_rule(found: Audit) -> dict[str, list[Finding]]:
+    by_rule: dict[str, list[Finding]] = {}
+    for finding in found.findings:
+        by_rule.setdefault(finding.rule, []).append(finding)
+    return by_rule
+
+
+def examples(found: Audit) -> dict[str, Clip]:
+    """The clips that the page shows, by id: the first of each rule."""
     import pyarrow.compute as pc
 
-    wanted = columns.strings(set(ids))
+    wanted = columns.strings(
+        {one.clip_id for hits in _by_rule(found).values() for one in hits[:NUM_EXAMPLES]}
+    )
     clips = found.corpus.clips(pc.index_in(wanted, found.corpus.rows["clip_id"]))
     return dict(zip(wanted.to_pylist(), clips, strict=True))
 
 
-def _example(clip: Clip, finding: Finding) -> list[str]:
+def _example(clip: Clip, finding: Finding, sound: bytes | None) -> list[str]:
     row = clip.row
     place = (
         row.audio
         if row.start_s is None
         else f"{row.audio} {row.start_s:g}\u2013{'end' if row.end_s is None else f'{row.end_s:g}'} s"
     )
-    texts = [
-        str(row.line),
-        row.user_id or row.clip_id,
-        _short(place),
-        rules.shown(row.text),
-        finding.value,
-        finding.threshold,
-    ]
-    return [escape(text) for text in texts]
+    before = [str(row.line), row.user_id or row.clip_id, _short(place)]
+    after = [rules.shown(row.text), finding.value, finding.threshold]
+    return [*map(escape, before), _player(sound, f"Line {row.line}, {finding.rule}"), *map(escape, after)]
+
+
+def _player(sound: bytes | None, name: str) -> str:
+    """Loads nothing until somebody plays it; the browser's own controls obey the keyboard."""
+    if sound is None:
+        return '<span class="soft">not playable</span>'
+    data = base64.b64encode(sound).decode()
+    return f'<audio controls preload="none" aria-label="{escape(name)}" src="data:audio/ogg;base64,{data}"></audio>'
+
+
+def _download(found: Audit) -> str:
+    """The quarantine, byte by byte as in its file, while that is small enough for a page."""
+    num = counted(len(found.quarantine), "line")
+    content = bytearray()
+    for one in found.quarantine:
+        content += f"{digest.canonical_json(records.to_json(one))}\n".encode()
+        if len(content) > MAX_DOWNLOAD_BYTES:
+            break
+    if len(content) > MAX_DOWNLOAD_BYTES:
+        said = f"{num}, too much for this page: take <code>data/audit/quarantine.jsonl</code>."
+    else:
+        data = base64.b64encode(content).decode()
+        href = f"data:application/x-ndjson;base64,{data}"
+        said = f'<a download="quarantine.jsonl" href="{href}">Download quarantine.jsonl</a>: {num}, each with all of its reasons.'
+    return f"<h2>The quarantine</h2><p>{said}</p>"
 
 
 def _rejected(lines: Sequence[RejectedLine]) -> str:
