@@ -7,7 +7,7 @@ from pipelines import run
 from voicelathe import digest, layout, params, records
 from voicelathe.data import columns, gatekeeper, tables
 
-REVISION = 2
+REVISION = 3
 MEASURES = Path("data/measured/clips.parquet")
 SPLITS = {name: layout.split(name) for name in layout.SPLITS}
 READS = ["pipelines/gate.py", str(layout.MANIFEST), str(MEASURES), *map(str, SPLITS.values()), "consent"]
