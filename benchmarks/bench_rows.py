@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.factories import rows
 from voicelathe import digest, params, records
 from voicelathe.data import tables
-from voicelathe.records import ClipMeasure, ManifestRow
+from voicelathe.records import ClipMeasure, Heard, ManifestRow
 
 ROOT = Path(__file__).parents[1]
 CLIPS_PER_RECORDING = 500
@@ -57,6 +57,7 @@ def build(project: Path, num_rows: int) -> None:
     records.write(project / "data/raw/rejected.jsonl", [])
     measures = sorted((measure for _, measure in made), key=lambda one: one.clip_id)
     tables.write(project / "data/measured/clips.parquet", measures, ClipMeasure)
+    tables.write(project / "data/measured/heard.parquet", [], Heard)
 
 
 def pair(number: int) -> tuple[ManifestRow, ClipMeasure]:

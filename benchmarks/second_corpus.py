@@ -281,7 +281,7 @@ def score(out: Path, kinds: dict[str, str]) -> list[Score]:
         hits = [clip_id for clip_id in named if kind_of[clip_id] == kind]
         scores.append(Score(kind, sum(one == kind for one in kind_of.values()), len(hits), len(wrong)))
     with (out / "findings.txt").open("w") as file:
-        for clip in found.clips:
+        for clip in found.corpus.clips():
             rules = [f"{one.rule} [{one.value}]" for one in found.findings if one.clip_id == clip.row.clip_id]
             print(clip.row.line, kind_of[clip.row.clip_id], clip.row.audio, *rules, sep=" | ", file=file)
     return scores

@@ -4,36 +4,36 @@ from pathlib import Path
 
 from pipelines import run
 from voicelathe import digest, layout, params, records
-from voicelathe.data import clean, phrases, report, tables
+from voicelathe.data import clean, columns, phrases, players, report, tables
 
-REVISION = 3
+REVISION = 4
 REJECTED, MEASURES = Path("data/raw/rejected.jsonl"), Path("data/measured/clips.parquet")
-READS = [
-    *("pipelines/audit.py", str(layout.MANIFEST), str(REJECTED), str(MEASURES), str(layout.HEARD)),
-    "${audit.phrases}",
-]
+FILES = map(str, (layout.MANIFEST, REJECTED, MEASURES, layout.HEARD))
+READS = ["pipelines/audit.py", *FILES, "${audit.phrases}"]
 WRITES = [
     *("data/audit/findings.parquet", "data/audit/clean.jsonl", "data/audit/quarantine.jsonl"),
     *("data/audit/report.html", "data/audit/summary.json", "data/audit/links.parquet"),
 ]
-PARAMS = ["audit"]
+PARAMS = ["audit", "ingest.audio_root"]
 
 
 def main() -> None:
-    limits = params.load().audit
-    rows = records.read(layout.MANIFEST, records.ManifestRow)
+    settings = params.load()
+    limits, root = settings.audit, Path(settings.ingest.audio_root)
+    rows = columns.read(layout.MANIFEST, records.ManifestRow)
     rejected = records.read(REJECTED, records.RejectedLine)
-    measures = tables.read(MEASURES, records.ClipMeasure)
-    heard = tables.read(layout.HEARD, records.Heard)
-    found = clean.audit(rows, rejected, measures, limits, phrases.load(Path(limits.phrases)), heard)
+    measures = tables.columns(MEASURES, records.ClipMeasure)
+    heard, unsaid = tables.columns(layout.HEARD, records.Heard), phrases.load(Path(limits.phrases))
+    found = clean.audit(rows, rejected, measures, limits, unsaid, heard)
+    sounds = players.sounds(report.examples(found).values(), root)
     findings, kept, quarantine, page, summary, links = map(Path, WRITES)
     tables.write(findings, found.findings, records.Finding)
     tables.write(links, found.links, records.Link)
-    records.write(kept, found.clean)
+    columns.write(kept, found.kept)
     records.write(quarantine, found.quarantine)
-    digest.write_text(page, report.render(found))
+    digest.write_text(page, report.render(found, sounds))
     digest.write_json(summary, clean.summary(found))
-    print(f"{len(found.clean)} clips kept, {len(found.quarantine)} lines in {quarantine}; see {page}")
+    print(f"{len(found.kept)} clips kept, {len(found.quarantine)} in {quarantine}; see {page}")
 
 
 if __name__ == "__main__":

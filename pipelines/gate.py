@@ -5,9 +5,9 @@ from pathlib import Path
 
 from pipelines import run
 from voicelathe import digest, layout, params, records
-from voicelathe.data import gatekeeper, tables
+from voicelathe.data import columns, gatekeeper, tables
 
-REVISION = 2
+REVISION = 3
 MEASURES = Path("data/measured/clips.parquet")
 SPLITS = {name: layout.split(name) for name in layout.SPLITS}
 READS = ["pipelines/gate.py", str(layout.MANIFEST), str(MEASURES), *map(str, SPLITS.values()), "consent"]
@@ -18,9 +18,9 @@ PARAMS = ["gate", "consent"]
 def main() -> None:
     settings = params.load()
     data = gatekeeper.Data(
-        splits={name: records.read(path, records.CleanClip) for name, path in SPLITS.items()},
-        rows=records.read(layout.MANIFEST, records.ManifestRow),
-        measures=tables.read(MEASURES, records.ClipMeasure),
+        splits={name: columns.read(path, records.CleanClip) for name, path in SPLITS.items()},
+        rows=columns.read(layout.MANIFEST, records.ManifestRow),
+        measures=tables.columns(MEASURES, records.ClipMeasure),
         inputs=digest.of_files({str(path): path for path in (layout.MANIFEST, MEASURES, *SPLITS.values())}),
     )
     gatekeeper.decide(data, settings.gate, settings.consent.policy, date.today(), layout.GATE.parent)

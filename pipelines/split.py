@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipelines import run
 from voicelathe import digest, layout, params, records
-from voicelathe.data import frozen, proof, splits, tables
+from voicelathe.data import columns, frozen, proof, splits, tables
 
 REVISION = 2
 READS = ["pipelines/split.py", "data/audit/clean.jsonl", "data/audit/links.parquet", "splits"]
@@ -17,15 +17,15 @@ PARAMS = ["seed", "split"]
 
 def main() -> None:
     settings = params.load()
-    clips = records.read(Path(READS[1]), records.CleanClip)
+    clips = columns.read(Path(READS[1]), records.CleanClip)
     links = tables.read(Path(READS[2]), records.Link)
     held = frozen.read(settings.split.frozen) if settings.split.frozen else None
     found = splits.assign(clips, settings.split, settings.seed, links, held)
-    for name, members in found.clips.items():
-        records.write(layout.split(name), members)
+    for name, members in found.tables.items():
+        columns.write(layout.split(name), members)
     tables.write(Path(WRITES[3]), found.assignments, records.SplitAssignment)
     digest.write_json(Path(WRITES[4]), proof.of(found, settings.split, settings.seed))
-    print(", ".join(f"{len(members)} clips for {name}" for name, members in found.clips.items()))
+    print(", ".join(f"{len(members)} clips for {name}" for name, members in found.tables.items()))
 
 
 if __name__ == "__main__":

@@ -110,12 +110,13 @@ class Dom(HTMLParser):
         self.active += [
             f"{tag} {name}={value}"
             for name, value in attrs
-            if name.startswith("on") or name in ("src", "style", "srcset")
+            if name.startswith("on")
+            or (name in ("src", "style", "srcset") and not (value or "").startswith("data:audio/ogg;base64,"))
         ]
         self.active += [
             f"{tag} href={value}"
             for name, value in attrs
-            if name == "href" and not (value or "").startswith("#")
+            if name == "href" and not (value or "").startswith(("#", "data:application/x-ndjson;base64,"))
         ]
         self.active += (
             [tag] if tag in ("script", "iframe", "object", "embed", "link", "base", "form", "img") else []

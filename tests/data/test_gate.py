@@ -15,7 +15,7 @@ from tests.data.test_clean import dom
 from tests.data.test_consent import VALID
 from tests.factories import rows
 from voicelathe import digest, layout, records
-from voicelathe.data import gate, gate_report, gate_table, gatekeeper, shared
+from voicelathe.data import columns, gate, gate_report, gate_table, gatekeeper, shared
 from voicelathe.data.gate import Check, Verdict
 from voicelathe.errors import ConsentError, GateError, RecordError
 from voicelathe.records import CleanClip, ClipMeasure, ManifestRow
@@ -139,7 +139,7 @@ def corpus() -> gatekeeper.Data:
 
 
 def table_of(data: gatekeeper.Data) -> gate_table.Table:
-    same = shared.performances(data.measures, 0.18, 0.7)
+    same = shared.performances(columns.of(data.measures, ClipMeasure), 0.18, 0.7)
     return gate_table.of_splits(data.splits, data.rows, data.measures, same)
 
 
@@ -315,3 +315,17 @@ def test_nothing_in_the_data_becomes_part_of_the_page() -> None:
         return gate_report.render(Verdict(9, [check]), Verdict(9, [check]), text, [text], [text])
 
     assert dom(page(attack)).active == [] and dom(page(attack)).tags == dom(page("harmless")).tags
+
+
+def test_the_first_hundred_clips_that_fail_are_named_wherever_they_stand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gate, "ROWS_AT_FIRST", 4)
+    made = [
+        rows.gate_row(number, duration_s=0.01 if number > 150 else 3.0, clip_id=f"c{min(number, 299):04d}")
+        for number in range(1, 301)
+    ]
+    checks = {check.name: check for check in gate.judge(gate_table.frame(made), rows.GATE).checks}
+    assert checks["duration"].num_unexpected == 150
+    assert checks["duration"].clip_ids == [f"c{number:04d}" for number in range(151, 251)]
+    assert checks["unique_ids"].clip_ids == ["c0299", "c0299"]

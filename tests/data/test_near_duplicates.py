@@ -135,7 +135,7 @@ def test_a_fingerprint_is_the_same_text_every_time() -> None:
 
 
 def judged(clips: list[Clip], dropped: Collection[str] = ()) -> list[Finding]:
-    return repeats.judge(clips, dropped, rows.AUDIT, repeats.alike(clips, dropped, rows.AUDIT))
+    return repeats.judge(clips, dropped, rows.AUDIT, rows.alike(clips, dropped))
 
 
 def clip(number: int, samples: Samples, **row: object) -> Clip:

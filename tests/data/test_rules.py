@@ -192,14 +192,14 @@ def paced(number: int, chars_per_s: float) -> Clip:
 def test_a_pace_far_from_the_rest_of_the_corpus_is_found_and_its_bad_rows_do_not_hide_it() -> None:
     usual = [paced(n, 16 + 0.1 * (n % 9)) for n in range(1, 41)]
     odd = [paced(n, 22.0) for n in range(41, 55)]  # a quarter of all rows
-    found = outliers.judge([*usual, *odd], set(), rows.AUDIT)
+    found = rows.outlying([*usual, *odd])
     assert {one.clip_id for one in found} == {clip.row.clip_id for clip in odd}
     assert {one.rule for one in found} == {"odd_pace"}
 
 
 def test_too_few_rows_say_nothing_about_what_is_usual() -> None:
     clips = [paced(n, 16.0) for n in range(1, 19)] + [paced(20, 27.0)]
-    assert outliers.judge(clips, set(), rows.AUDIT) == []
+    assert rows.outlying(clips) == []
 
 
 def hearing(number: int, **heard: Any) -> Clip:
@@ -220,16 +220,16 @@ def test_sound_without_speech_is_found() -> None:
 
 def test_errors_far_over_the_speakers_own_are_another_text() -> None:
     usual = [hearing(n, cer=0.1 + 0.01 * (n % 7)) for n in range(1, 31)]
-    found = outliers.judge([*usual, hearing(31, cer=0.7), hearing(32, cer=0.3)], set(), rows.AUDIT)
+    found = rows.outlying([*usual, hearing(31, cer=0.7), hearing(32, cer=0.3)])
     assert [(one.clip_id, one.rule, one.action) for one in found] == [("c0031", "wrong_text", "drop")]
     poor = [
         hearing(n, cer=0.5 + 0.05 * (n % 7)) for n in range(1, 31)
     ]  # an accent the recogniser does not know
-    assert outliers.judge([*poor, hearing(31, cer=0.9)], set(), rows.AUDIT) == []
+    assert rows.outlying([*poor, hearing(31, cer=0.9)]) == []
 
 
 def test_a_text_that_does_not_reach_the_end_is_reported() -> None:
-    (found,) = outliers.judge([hearing(1, is_aligned=False), hearing(2, is_aligned=True)], set(), rows.AUDIT)
+    (found,) = rows.outlying([hearing(1, is_aligned=False), hearing(2, is_aligned=True)])
     assert (found.clip_id, found.rule, found.action) == ("c0001", "not_aligned", "warn")
 
 
@@ -243,17 +243,17 @@ def test_a_quarter_of_strangers_among_a_speakers_clips_is_found() -> None:
         return hearing(number, voice=base64.b64encode(made.astype("<f2").tobytes()).decode())
 
     clips = [voiced(n, own) for n in range(1, 46)] + [voiced(n, other + own) for n in range(46, 61)]
-    found = outliers.judge(clips, set(), rows.AUDIT)
+    found = rows.outlying(clips)
     assert {one.clip_id for one in found} == {f"c{n:04d}" for n in range(46, 61)}
     assert {one.rule for one in found} == {"wrong_speaker"}
-    assert outliers.judge(clips[:19], set(), rows.AUDIT) == []
+    assert rows.outlying(clips[:19]) == []
 
 
 # --- repeats ---------------------------------------------------------------------------------------------------------
 
 
 def judged(clips: list[Clip], dropped: Collection[str] = ()) -> list[Finding]:
-    return repeats.judge(clips, dropped, rows.AUDIT, repeats.alike(clips, dropped, rows.AUDIT))
+    return repeats.judge(clips, dropped, rows.AUDIT, rows.alike(clips, dropped))
 
 
 def repeated(clips: list[Clip], dropped: set[str] = frozenset()) -> dict[str, list[str]]:  # type: ignore[assignment]

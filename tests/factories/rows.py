@@ -1,16 +1,20 @@
 """Rows, measures, clips and limits of the data stages, so that a test states only what matters to it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from voicelathe import digest, settings
+from voicelathe.data import corpus, outliers, repeats
 from voicelathe.data.gate_table import GateRow
 from voicelathe.data.phrases import Phrases
+from voicelathe.data.repeats import Alike
 from voicelathe.data.rules import Clip, Limits
-from voicelathe.records import CleanClip, ClipMeasure, ManifestRow
+from voicelathe.records import CleanClip, ClipMeasure, Finding, ManifestRow
 
 SERIAL, PARALLEL = settings.Engine("serial", 1), settings.Engine("processes", 2)
 AUDIT = settings.Audit(
@@ -205,3 +209,19 @@ def gate_row(number: int = 1, **changes: Any) -> GateRow:
         matches_manifest=True,
     )
     return replace(row, **changes)
+
+
+def alike(clips: list[Clip], dropped: Collection[str]) -> list[Alike]:
+    """Pairs of the same performance among clips of which a rule drops some."""
+    known = corpus.of([clip.row for clip in clips], [clip.measure for clip in clips])
+    bad = [one in dropped for one in known.rows["clip_id"].to_pylist()]
+    return repeats.alike(known, np.array(bad, bool), AUDIT)
+
+
+def outlying(clips: list[Clip]) -> list[Finding]:
+    """What is unusual among clips of which no rule drops any."""
+    said = [clip for clip in clips if clip.chars_per_s]
+    paces = outliers.usual_paces(
+        [clip.row.language for clip in said], [clip.chars_per_s or 0.0 for clip in said]
+    )
+    return outliers.judge(clips, set(), AUDIT, paces)

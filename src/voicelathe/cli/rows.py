@@ -32,11 +32,11 @@ def gate(
             "the gate that lets training begin is a stage: dvc repro gate. To look only: --report-only"
         )
     from voicelathe import layout, params, records
-    from voicelathe.data import gatekeeper, tables
+    from voicelathe.data import columns, gatekeeper, tables
 
     limits = params.load().gate
-    rows = records.read(layout.MANIFEST, records.ManifestRow)
-    measures = tables.read(layout.MEASURES, records.ClipMeasure)
+    rows = columns.read(layout.MANIFEST, records.ManifestRow)
+    measures = tables.columns(layout.MEASURES, records.ClipMeasure)
     verdict = gatekeeper.look(rows, measures, limits, layout.RAW_GATE_REPORT)
     for line in gatekeeper.failures(verdict):
         screen.say(line)

@@ -5,26 +5,27 @@ Clean and quarantined rows and rejected lines add up to the lines of the raw man
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from voicelathe import settings
-from voicelathe.data import outliers, repeats, rules
+from voicelathe.data import columns, corpus, outliers, repeats, rules, suspects, tables
+from voicelathe.data.columns import Rows, Table
 from voicelathe.data.contamination import closed_form
+from voicelathe.data.corpus import Corpus, Mask
 from voicelathe.data.phrases import Phrases
 from voicelathe.data.repeats import Alike
 from voicelathe.data.rules import Clip, Limits
-from voicelathe.errors import RecordError
 from voicelathe.records import (
     CleanClip,
-    ClipMeasure,
     Finding,
-    Heard,
     Link,
-    ManifestRow,
     Quarantined,
     RejectedLine,
 )
 
+ROWS_AT_ONCE = 1 << 14  # records of suspects in memory
 STEP_CLIPS = 8  # of the contamination figure in the summary: a usual batch
 ALL_RULES = (*rules.RULES, *outliers.RULES, *repeats.RULES)
 DROPPING = [
@@ -34,39 +35,73 @@ DROPPING = [
 
 @dataclass(frozen=True)
 class Audit:
-    """What the audit found. `clips` are all rows, in the order of the manifest."""
+    """What the audit found. `corpus` are all rows, in the order of the manifest."""
 
-    clips: list[Clip]
+    corpus: Corpus
     findings: list[Finding]
     rejected: list[RejectedLine]
-    clean: list[CleanClip]
+    is_bad: Mask = field(compare=False)  # of every row: it is dropped
+    kept: Table  # columns of CleanClip
     links: list[Link]
     quarantine: list[Quarantined]
 
+    @property
+    def clean(self) -> list[CleanClip]:
+        """A record for each row that is kept."""
+        return columns.rows_of(self.kept, CleanClip)
+
 
 def audit(
-    rows: Sequence[ManifestRow],
+    rows: Rows,
     rejected: Sequence[RejectedLine],
-    measures: Iterable[ClipMeasure],
+    measures: Rows,
     limits: settings.Audit,
     phrases: Phrases,
-    heard: Iterable[Heard] = (),
+    heard: Rows = (),
 ) -> Audit:
     """Judge every row; without `heard` the rules that need a model stay silent. Raises RecordError when the measures are of other rows."""
-    clips = _joined(rows, measures, heard)
-    own = [finding for clip in clips for finding in rules.judge(clip, Limits(limits, phrases))]
-    own += outliers.judge(clips, dropped(own), limits)
-    alike = repeats.alike(clips, dropped(own), limits)
-    findings = _in_order(clips, [*own, *repeats.judge(clips, dropped(own), limits, alike)])
-    bad = dropped(findings)
+    found = corpus.of(rows, measures, heard)
+    own = _alone(found, Limits(limits, phrases))
+    bad = _bad(found, own)
+    paces = _usual_paces(found, bad)
+    odd = found.clips(np.flatnonzero(suspects.odd(found, paces, limits)))
+    own += outliers.judge(odd, dropped(own), limits, paces)
+    bad = _bad(found, own)
+    alike = repeats.alike(found, bad, limits)
+    several = found.clips(suspects.repeating(found, bad, alike))
+    findings = [*own, *repeats.judge(several, dropped(own), limits, alike)]
+    links = _links(several, dropped(own), alike)
+    bad = _bad(found, findings)
+    ordered = _in_order(found, findings)
     return Audit(
-        clips=clips,
-        findings=findings,
+        corpus=found,
+        findings=ordered,
         rejected=list(rejected),
-        clean=[clean_clip(clip, limits) for clip in clips if clip.row.clip_id not in bad],
-        links=_links(clips, dropped(own), alike),
-        quarantine=_quarantine([clip for clip in clips if clip.row.clip_id in bad], rejected, findings),
+        is_bad=bad,
+        kept=_kept(found, ~bad, limits),
+        links=links,
+        quarantine=_quarantine(found, bad, rejected, ordered),
     )
+
+
+def _alone(found: Corpus, limits: Limits) -> list[Finding]:
+    """What rows break by themselves; of the suspects, some at a time are records."""
+    places = np.flatnonzero(suspects.alone(found, limits))
+    batches = (found.clips(places[at : at + ROWS_AT_ONCE]) for at in range(0, len(places), ROWS_AT_ONCE))
+    return [finding for clips in batches for clip in clips for finding in rules.judge(clip, limits)]
+
+
+def _bad(found: Corpus, findings: Iterable[Finding]) -> Mask:
+    """The rows that some finding drops."""
+    import pyarrow.compute as pc
+
+    return np.array(pc.is_in(found.rows["clip_id"], columns.strings(dropped(findings))).to_numpy())
+
+
+def _usual_paces(found: Corpus, bad: Mask) -> dict[str, outliers.Usual]:
+    chosen = ~bad & (found.chars_per_s > 0)
+    languages = found.rows["language"].filter(chosen).to_pylist()
+    return outliers.usual_paces(languages, found.chars_per_s[chosen].tolist())
 
 
 def dropped(findings: Iterable[Finding]) -> set[str]:
@@ -99,41 +134,43 @@ def _pair(one: str, other: str) -> tuple[str, str]:
     return min(one, other), max(one, other)
 
 
-def clean_clip(clip: Clip, limits: settings.Audit) -> CleanClip:
-    """What later stages need to know about a clip that may be trained on, within its bounds after trimming.
+def _kept(found: Corpus, chosen: Mask, limits: settings.Audit) -> Table:
+    """What later stages need to know about the clips that may be trained on, within their bounds after trimming.
 
     `samples_sha256` stays that of the whole row: it is what other rows are compared with.
     """
-    row, measured = clip.row, clip.measure
-    assert row.text and row.audio_sha256 and measured.samples_sha256 and measured.duration_s, (
-        "a clean clip has text and audio"
-    )
-    start_s = row.start_s or 0.0
-    bounds = rules.trimmed(clip, limits) or (start_s, round(start_s + measured.duration_s, 6))
-    return CleanClip(
-        clip_id=row.clip_id,
-        audio=row.audio,
-        start_s=bounds[0],
-        end_s=bounds[1],
-        text=row.text,
-        recording_id=row.recording_id,
-        speaker_id=row.speaker_id,
-        language=row.language,
-        audio_sha256=row.audio_sha256,
-        samples_sha256=measured.samples_sha256,
-        duration_s=round(bounds[1] - bounds[0], 6),
-        ref_audio=row.ref_audio,
-    )
+    import pyarrow
+    import pyarrow.compute as pc
+
+    rows, measures = found.rows.filter(chosen), found.measures.filter(chosen)
+    starts = pc.fill_null(rows["start_s"], 0.0).to_pylist()
+    lengths = measures["duration_s"].to_pylist()
+    bounds = [(start, round(start + length, 6)) for start, length in zip(starts, lengths, strict=True)]
+    edges = np.maximum(found.measured("leading_silence_s"), found.measured("trailing_silence_s"))[chosen]
+    long = np.flatnonzero(edges > limits.max_edge_silence_s)
+    for at, clip in zip(long.tolist(), found.clips(np.flatnonzero(chosen)[long]), strict=True):
+        bounds[at] = rules.trimmed(clip, limits) or bounds[at]
+    made = {
+        **{name: rows[name] for name in tables.schema(CleanClip).names if name in rows.column_names},
+        "start_s": pyarrow.array([start for start, _ in bounds], pyarrow.float64()),
+        "end_s": pyarrow.array([end for _, end in bounds], pyarrow.float64()),
+        "samples_sha256": measures["samples_sha256"],
+        "duration_s": pyarrow.array([round(end - start, 6) for start, end in bounds], pyarrow.float64()),
+    }
+    table = pyarrow.table(made).select(tables.schema(CleanClip).names).cast(tables.schema(CleanClip))
+    needed = ("text", "audio_sha256", "samples_sha256")
+    assert not any(table[name].null_count for name in needed), "a clean clip has text and audio"
+    return table
 
 
 def summary(found: Audit) -> dict[str, float | int]:
     """Flat metrics for `dvc metrics`, always the same keys; a row that breaks two rules counts for both."""
-    num_lines = len(found.clips) + len(found.rejected)
+    num_lines = len(found.corpus) + len(found.rejected)
     num_dropped = len(found.quarantine)
     hits = Counter(finding.rule for finding in found.findings)
     return {
         "rows": num_lines,
-        "kept": len(found.clean),
+        "kept": len(found.kept),
         "dropped": num_dropped,
         "dropped_share": round(num_dropped / num_lines, 6),
         "dropped_not_a_row": len(found.rejected),
@@ -141,49 +178,44 @@ def summary(found: Audit) -> dict[str, float | int]:
         **{f"dropped_{code}": hits[code] for code in DROPPING},
         **{f"trimmed_{rule.code}": hits[rule.code] for rule in ALL_RULES if rule.action == "trim"},
         **{f"warned_{rule.code}": hits[rule.code] for rule in ALL_RULES if rule.action == "warn"},
-        "minutes_before": round(sum(clip.measure.duration_s or 0.0 for clip in found.clips) / 60, 3),
-        "minutes_kept": round(sum(clip.duration_s for clip in found.clean) / 60, 3),
+        "minutes_before": round(sum(np.nan_to_num(found.corpus.measured("duration_s")).tolist()) / 60, 3),
+        "minutes_kept": round(sum(found.kept["duration_s"].to_pylist()) / 60, 3),
         f"bad_share_of_steps_of_{STEP_CLIPS}": round(closed_form(num_dropped / num_lines, STEP_CLIPS), 6),
     }
 
 
-def _joined(
-    rows: Sequence[ManifestRow], measures: Iterable[ClipMeasure], heard: Iterable[Heard]
-) -> list[Clip]:
-    by_id = {measure.clip_id: measure for measure in measures}
-    if len(by_id) != len(rows) or any(row.clip_id not in by_id for row in rows):
-        raise RecordError("data/measured/clips.parquet is not of these rows. Run: dvc repro measure")
-    known = {one.clip_id: one for one in heard}
-    return [
-        Clip(row, by_id[row.clip_id], known.get(row.clip_id))
-        for row in sorted(rows, key=lambda row: row.line)
-    ]
-
-
-def _in_order(clips: Sequence[Clip], findings: Iterable[Finding]) -> list[Finding]:
+def _in_order(found: Corpus, findings: Sequence[Finding]) -> list[Finding]:
     """By line of the manifest, then by rule."""
-    line = {clip.row.clip_id: clip.row.line for clip in clips}
+    import pyarrow
+    import pyarrow.compute as pc
+
+    ids = pyarrow.array([finding.clip_id for finding in findings], pyarrow.string())
+    line = dict(zip(ids.to_pylist(), pc.index_in(ids, found.rows["clip_id"]).to_pylist(), strict=True))
     place = {rule.code: number for number, rule in enumerate(ALL_RULES)}
     return sorted(findings, key=lambda finding: (line[finding.clip_id], place[finding.rule]))
 
 
 def _quarantine(
-    bad: Iterable[Clip], rejected: Iterable[RejectedLine], findings: Iterable[Finding]
+    found: Corpus, bad: Mask, rejected: Iterable[RejectedLine], findings: Iterable[Finding]
 ) -> list[Quarantined]:
     by_clip: dict[str, list[Finding]] = {}
     for finding in findings:
         by_clip.setdefault(finding.clip_id, []).append(finding)
+    names = ("line", "clip_id", "user_id", "audio", "text")
+    held = found.rows.select(names).filter(bad)
     rows = [
         Quarantined(
-            line=clip.row.line,
-            clip_id=clip.row.clip_id,
-            user_id=clip.row.user_id,
-            audio=clip.row.audio,
-            text=clip.row.text,
-            reasons=[finding.rule for finding in by_clip[clip.row.clip_id]],
-            details=[f"{finding.value} ({finding.threshold})" for finding in by_clip[clip.row.clip_id]],
+            line=line,
+            clip_id=clip_id,
+            user_id=user_id,
+            audio=audio,
+            text=text,
+            reasons=[finding.rule for finding in by_clip[clip_id]],
+            details=[f"{finding.value} ({finding.threshold})" for finding in by_clip[clip_id]],
         )
-        for clip in bad
+        for line, clip_id, user_id, audio, text in zip(
+            *(held[name].to_pylist() for name in names), strict=True
+        )
     ]
     lines = [
         Quarantined(one.line, None, None, None, None, [one.problem], [f"{one.detail}: {one.excerpt}"])

@@ -4,10 +4,14 @@ A frozen split is three files, train.jsonl, validation.jsonl and test.jsonl, in 
 (`voicelathe split freeze`). Not only recordings are recognised, but also files and samples, so that renaming a recording moves nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from voicelathe import layout, records
+from voicelathe.data import columns
+from voicelathe.data.columns import Table
 from voicelathe.errors import SplitError, listing
 from voicelathe.layout import SPLITS
 from voicelathe.records import CleanClip
@@ -21,10 +25,10 @@ class Frozen:
 
     split_of: dict[tuple[str, str], str]
 
-    def places(self, clips: Iterable[CleanClip], component_of: Mapping[str, str]) -> dict[str, str]:
+    def places(self, clips: Table, component_of: Mapping[str, str]) -> dict[str, str]:
         """The split of every component that holds something of the earlier one. Raises SplitError when that is two splits."""
         found: dict[str, dict[str, str]] = {}
-        for clip in clips:
+        for clip in self._known(clips):
             for known_by in KNOWN_BY:
                 if split := self.split_of.get((known_by, getattr(clip, known_by))):
                     found.setdefault(component_of[clip.recording_id], {}).setdefault(split, clip.recording_id)
@@ -41,6 +45,17 @@ class Frozen:
                 f"that join them, or give the frozen split up: set split.frozen to null in params.yaml."
             )
         return {name: next(iter(held)) for name, held in found.items()}
+
+    def _known(self, clips: Table) -> list[CleanClip]:
+        """The clips of which something was in the earlier split."""
+        import pyarrow
+        import pyarrow.compute as pc
+
+        chosen = np.zeros(len(clips), bool)
+        for known_by in KNOWN_BY:
+            values = [value for kind, value in self.split_of if kind == known_by]
+            chosen |= columns.mask(pc.is_in(clips[known_by], pyarrow.array(values, pyarrow.string())))
+        return columns.rows_of(clips, CleanClip, np.flatnonzero(chosen))
 
 
 def of(splits: Mapping[str, Sequence[CleanClip]]) -> Frozen:

@@ -16,6 +16,7 @@ from voicelathe.layout import SPLITS
 
 NUM_IDS = 100  # kept of the clips that fail a check
 MAX_CHARS = 100_000
+ROWS_AT_FIRST = 2_000  # in which the first rows that fail are looked for
 FILLED = {
     "clip_id": "the id",
     "split": "the split",
@@ -88,8 +89,9 @@ class _Plan:
 def judge(table: Table, gate: settings.Gate) -> Verdict:
     """Run the suite. Raises RuntimeError when a check could not be run, which says nothing about the data."""
     plans = list(_plans(gate))
-    results = _run(table, plans)
-    return Verdict(len(table), [_check(plan, results[plan.name], table) for plan in plans])
+    results = _run(table, plans, "BASIC")
+    first = _first(plans, {name: _num_unexpected(one) for name, one in results.items()}, table)
+    return Verdict(len(table), [_check(plan, results[plan.name], first.get(plan.name, [])) for plan in plans])
 
 
 def _plans(gate: settings.Gate) -> Iterator[_Plan]:
@@ -141,7 +143,7 @@ def _of(column: str, **limits: Any) -> dict[str, Any]:
     return {"column": column, **limits}
 
 
-def _run(table: Table, plans: list[_Plan]) -> dict[str, Any]:
+def _run(table: Table, plans: list[_Plan], result_format: str) -> dict[str, Any]:
     """Results by check. The context is ephemeral: a file context writes random ids and times."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
@@ -159,21 +161,19 @@ def _run(table: Table, plans: list[_Plan]) -> dict[str, Any]:
     definition = context.validation_definitions.add(
         gx.ValidationDefinition(name="gate", data=batch, suite=suite)
     )
-    complete = {
-        "result_format": "COMPLETE"
-    }  # places; ids instead would be looked up and copied one by one, for minutes
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This pattern is interpreted as a regular expression")
-        outcome = definition.run(batch_parameters={"dataframe": table}, result_format=complete)
+        outcome = definition.run(
+            batch_parameters={"dataframe": table}, result_format={"result_format": result_format}
+        )
     return {result.expectation_config.meta["check"]: result for result in outcome.results}
 
 
-def _check(plan: _Plan, result: Any, table: Table) -> Check:
+def _check(plan: _Plan, result: Any, clip_ids: list[str]) -> Check:
     if not result.result or _raised(result.exception_info):
         raise RuntimeError(f"the check {plan.name} of the gate could not be run: {result.exception_info}")
     assert result.expectation_config.severity.value == plan.severity
     found = result.result
-    places = list(found.get("unexpected_index_list") or [])[:NUM_IDS]
     observed = found.get("observed_value")
     return Check(
         name=plan.name,
@@ -182,10 +182,42 @@ def _check(plan: _Plan, result: Any, table: Table) -> Check:
         expectation=plan.kind,
         limits=_shown(plan.limits),
         passed=bool(result.success),
-        num_unexpected=int(found.get("unexpected_count") or 0),
+        num_unexpected=_num_unexpected(result),
         observed=None if observed is None else str(observed),
-        clip_ids=[str(table["clip_id"][place]) for place in places],
+        clip_ids=clip_ids,
     )
+
+
+def _num_unexpected(result: Any) -> int:
+    return int((result.result or {}).get("unexpected_count") or 0)
+
+
+def _first(plans: list[_Plan], num_unexpected: dict[str, int], table: Table) -> dict[str, list[str]]:
+    """For each check that rows fail, ids of the first of them in the order of the table.
+
+    Great Expectations copies the whole result several times once it names places, so it is asked again about the start of the
+    table, and about more of it while that holds too few; of ids that must be unique, about those that are there twice.
+    """
+    found: dict[str, list[str]] = {}
+    failing = [plan for plan in plans if num_unexpected[plan.name]]
+    for plan in (one for one in failing if one.kind == UNIQUE):
+        twice = table[table[plan.limits["column"]].duplicated(keep=False)].reset_index(drop=True)
+        found |= _ids_in(twice, [plan])
+    open_plans, size = [plan for plan in failing if plan.kind != UNIQUE], ROWS_AT_FIRST
+    while open_plans:
+        found |= _ids_in(table.iloc[:size], open_plans)
+        wanted = {plan.name: min(NUM_IDS, num_unexpected[plan.name]) for plan in open_plans}
+        open_plans = [plan for plan in open_plans if len(found[plan.name]) < wanted[plan.name]]
+        size *= 10
+        if size >= 10 * len(table):
+            break
+    return found
+
+
+def _ids_in(table: Table, plans: list[_Plan]) -> dict[str, list[str]]:
+    results = _run(table, plans, "COMPLETE")
+    places = {plan.name: list(results[plan.name].result.get("unexpected_index_list") or []) for plan in plans}
+    return {name: [str(table["clip_id"].iloc[at]) for at in some[:NUM_IDS]] for name, some in places.items()}
 
 
 def _raised(info: Any) -> bool:

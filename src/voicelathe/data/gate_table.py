@@ -3,13 +3,16 @@
 The audit's findings are not among them: a gate that believed the audit could not notice that the audit was wrong.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from voicelathe import rng
-from voicelathe.data import shared, text
-from voicelathe.data.shared import Placed, Sharing
+from voicelathe.data import columns, shared, text_columns
+from voicelathe.data.columns import Column, Rows
+from voicelathe.data.shared import Sharing
 from voicelathe.errors import RecordError
 from voicelathe.layout import SPLITS
 from voicelathe.records import CleanClip, ClipMeasure, ManifestRow
@@ -43,34 +46,47 @@ class GateRow:
 
 
 def of_splits(
-    splits: Mapping[str, Sequence[CleanClip]],
-    rows: Iterable[ManifestRow],
-    measures: Iterable[ClipMeasure],
-    same: Mapping[str, Sequence[str]],
+    splits: Mapping[str, Rows], rows: Rows, measures: Rows, same: Mapping[str, Sequence[str]]
 ) -> Table:
     """The clips that would be trained on; `same` are the clips of one performance (`shared.performances`).
 
     Raises RecordError for a clip that the raw manifest does not know.
     """
-    known = {row.clip_id: row for row in rows}
-    measured = {measure.clip_id: measure for measure in measures}
-    listed = [(split, clip) for split, clips in splits.items() for clip in clips]
-    if strangers := [
-        clip.clip_id for _, clip in listed if clip.clip_id not in known or clip.clip_id not in measured
-    ]:
+    import pyarrow
+    import pyarrow.compute as pc
+
+    held = {name: columns.of(clips, CleanClip) for name, clips in splits.items()}
+    clips = pyarrow.concat_tables(held.values())
+    split = pyarrow.chunked_array(
+        [pyarrow.array([name] * len(some), pyarrow.string()) for name, some in held.items()]
+    )
+    known, measured = columns.of(rows, ManifestRow), columns.of(measures, ClipMeasure)
+    row_at = pc.index_in(clips["clip_id"], known["clip_id"])
+    measure_at = pc.index_in(clips["clip_id"], measured["clip_id"])
+    strangers = clips["clip_id"].filter(pc.or_(pc.is_null(row_at), pc.is_null(measure_at)))
+    if len(strangers):
         raise RecordError(
             f"data/split names {len(strangers)} clips that data/raw does not, first {strangers[0]}. Run: dvc repro"
         )
-    split_rows = [(split, known[clip.clip_id], measured[clip.clip_id], clip) for split, clip in listed]
-    return _table(split_rows, same)
+    raw, measured = known.take(row_at), measured.take(measure_at)
+    length_s = np.round(columns.numbers(clips["end_s"]) - columns.numbers(clips["start_s"]), 6)
+    bounds = (clips["start_s"], clips["end_s"], np.minimum(columns.numbers(measured["duration_s"]), length_s))
+    return _table(split, raw, measured, clips["text"], bounds, _matches(clips, raw), same)
 
 
-def of_manifest(
-    rows: Iterable[ManifestRow], measures: Iterable[ClipMeasure], same: Mapping[str, Sequence[str]]
-) -> Table:
+def of_manifest(rows: Rows, measures: Rows, same: Mapping[str, Sequence[str]]) -> Table:
     """Every row of the raw manifest, split row by row as training scripts do: what would have been trained on."""
-    measured = {measure.clip_id: measure for measure in measures}
-    return _table([(_row_split(row.clip_id), row, measured[row.clip_id], None) for row in rows], same)
+    import pyarrow
+    import pyarrow.compute as pc
+
+    raw, measured = columns.of(rows, ManifestRow), columns.of(measures, ClipMeasure)
+    measured = measured.take(pc.index_in(raw["clip_id"], measured["clip_id"]))
+    split = pyarrow.chunked_array(
+        [pyarrow.array([_row_split(one) for one in raw["clip_id"].to_pylist()], pyarrow.string())]
+    )
+    start_s = pc.fill_null(raw["start_s"], 0.0)
+    bounds = (start_s, pc.add(start_s, measured["duration_s"]), columns.numbers(measured["duration_s"]))
+    return _table(split, raw, measured, raw["text"], bounds, np.ones(len(raw), bool), same)
 
 
 def _row_split(clip_id: str) -> str:
@@ -91,63 +107,51 @@ def frame(rows: Sequence[GateRow]) -> Table:
     return pandas.DataFrame(columns)
 
 
-Listed = tuple[
-    str, ManifestRow, ClipMeasure, CleanClip | None
-]  # split, raw row, measure, the row of the split file
+def _table(
+    split: Column,
+    raw: columns.Table,
+    measured: columns.Table,
+    trained: Column,
+    bounds: tuple[Column, Column, Any],
+    matches: Any,
+    same: Mapping[str, Sequence[str]],
+) -> Table:
+    """`bounds` are start, end and the seconds between them of what would be trained on."""
+    import pandas
+    import pyarrow
+    import pyarrow.compute as pc
+
+    plain = text_columns.plain(trained)
+    duration_s = bounds[2]
+    named = {"clip_id": raw["clip_id"], "split": split, "recording_id": raw["recording_id"]}
+    where = {"audio_sha256": raw["audio_sha256"], "samples_sha256": measured["samples_sha256"]}
+    sharing = shared.count(pyarrow.table({**named, **where, "start_s": bounds[0], "end_s": bounds[1]}), same)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pace = columns.numbers(pc.utf8_length(plain)) / np.where(duration_s == 0.0, np.nan, duration_s)
+    texts = {
+        name: one.to_pandas().astype("object") for name, one in (("text", trained), ("plain_text", plain))
+    }
+    figures = {
+        "num_spoken_chars": columns.numbers(text_columns.num_spoken_chars(trained)),
+        "duration_s": duration_s,
+        "num_nonfinite": columns.numbers(measured["num_nonfinite"]),
+        "file_rate_hz": columns.numbers(measured["file_rate_hz"]),
+        "chars_per_s": pace,
+        **{f"num_splits_of_{one.name}": getattr(sharing, one.name).astype(float) for one in fields(Sharing)},
+    }
+    names = {name: one.to_pandas() for name, one in {**named, "speaker_id": raw["speaker_id"]}.items()}
+    made = {**texts, **figures, **names, "matches_manifest": pandas.Series(matches, dtype="object")}
+    return pandas.DataFrame({field.name: made[field.name] for field in fields(GateRow)})
 
 
-def _table(listed: Sequence[Listed], same: Mapping[str, Sequence[str]]) -> Table:
-    sharing = shared.count([_placed(*one) for one in listed], same)
-    return frame([_row(*one, found) for one, found in zip(listed, sharing, strict=True)])
-
-
-def _row(
-    split: str, row: ManifestRow, measure: ClipMeasure, clip: CleanClip | None, found: Sharing
-) -> GateRow:
-    trained = row.text if clip is None else clip.text
-    plain = None if trained is None else text.plain(trained)
-    duration_s = measure.duration_s
-    if clip is not None and duration_s is not None:
-        duration_s = min(duration_s, round(clip.end_s - clip.start_s, 6))
-    return GateRow(
-        clip_id=row.clip_id,
-        split=split,
-        text=trained,
-        plain_text=plain,
-        num_spoken_chars=float(text.num_spoken_chars(trained)),
-        duration_s=duration_s,
-        num_nonfinite=measure.num_nonfinite,
-        file_rate_hz=measure.file_rate_hz,
-        chars_per_s=len(plain) / duration_s if plain is not None and duration_s else None,
-        recording_id=row.recording_id,
-        speaker_id=row.speaker_id,
-        num_splits_of_recording=float(found.recording),
-        num_splits_of_audio=float(found.audio),
-        num_splits_of_seconds=float(found.seconds),
-        num_splits_of_samples=float(found.samples),
-        num_splits_of_performance=float(found.performance),
-        matches_manifest=clip is None or _matches(clip, row),
-    )
-
-
-def _placed(split: str, row: ManifestRow, measure: ClipMeasure, clip: CleanClip | None) -> Placed:
-    start_s = row.start_s or 0.0
-    end_s = None if measure.duration_s is None else start_s + measure.duration_s
-    return Placed(
-        clip_id=row.clip_id,
-        split=split,
-        recording_id=row.recording_id,
-        audio_sha256=row.audio_sha256,
-        samples_sha256=measure.samples_sha256,
-        start_s=start_s if clip is None else clip.start_s,
-        end_s=end_s if clip is None else clip.end_s,
-    )
-
-
-def _matches(clip: CleanClip, row: ManifestRow) -> bool:
+def _matches(clips: columns.Table, raw: columns.Table) -> Any:
     """The words are the same, and the bounds lie inside of those of the raw row: a trim may narrow them."""
-    names = ("audio", "text", "recording_id", "speaker_id", "language", "audio_sha256")
-    is_inside = clip.start_s >= (row.start_s or 0.0) and (
-        row.end_s is None or clip.end_s <= row.end_s + CUT_S
+    import pyarrow.compute as pc
+
+    start_s, end_s = columns.numbers(pc.fill_null(raw["start_s"], 0.0)), columns.numbers(raw["end_s"])
+    found = (columns.numbers(clips["start_s"]) >= start_s) & ~(
+        columns.numbers(clips["end_s"]) > end_s + CUT_S
     )
-    return is_inside and all(getattr(clip, name) == getattr(row, name) for name in names)
+    for name in ("audio", "text", "recording_id", "speaker_id", "language", "audio_sha256"):
+        found &= columns.mask(pc.equal(clips[name], raw[name]))
+    return found

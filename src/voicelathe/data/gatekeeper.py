@@ -9,21 +9,22 @@ from datetime import date
 from pathlib import Path
 
 from voicelathe import digest, layout, records, settings
-from voicelathe.data import consent, gate, gate_report, gate_table, shared
+from voicelathe.data import columns, consent, gate, gate_report, gate_table, shared
+from voicelathe.data.columns import Rows
 from voicelathe.data.gate import Check, Verdict
 from voicelathe.errors import ConsentError, GateError
-from voicelathe.records import CleanClip, ClipMeasure, ManifestRow
+from voicelathe.records import CleanClip, ClipMeasure
 
 SHOWN_IDS = 5
 
 
 @dataclass(frozen=True)
 class Data:
-    """What the gate reads. `inputs` are the files it came from, with their sha256."""
+    """What the gate reads, as records or as their columns. `inputs` are the files it came from, with their sha256."""
 
-    splits: Mapping[str, Sequence[CleanClip]]
-    rows: Sequence[ManifestRow]
-    measures: Sequence[ClipMeasure]
+    splits: Mapping[str, Rows]  # CleanClip
+    rows: Rows  # ManifestRow
+    measures: Rows  # ClipMeasure
     inputs: Mapping[str, str]
 
 
@@ -33,7 +34,7 @@ def decide(data: Data, limits: settings.Gate, policy: str, on: date, out: Path) 
     Raises GateError with the checks that failed and the first clips of each, or ConsentError with every speaker's problems.
     """
     (out / "passed.json").unlink(missing_ok=True)
-    same = shared.performances(data.measures, limits.max_fingerprint_error, limits.min_twin_share)
+    same = _performances(data.measures, limits)
     verdict = gate.judge(gate_table.of_splits(data.splits, data.rows, data.measures, same), limits)
     before = gate.judge(gate_table.of_manifest(data.rows, data.measures, same), limits)
     speakers = languages_of(data.splits)
@@ -59,11 +60,9 @@ def decide(data: Data, limits: settings.Gate, policy: str, on: date, out: Path) 
     return passed
 
 
-def look(
-    rows: Sequence[ManifestRow], measures: Sequence[ClipMeasure], limits: settings.Gate, page: Path
-) -> Verdict:
+def look(rows: Rows, measures: Rows, limits: settings.Gate, page: Path) -> Verdict:
     """Judge the raw manifest alone, divided row by row, and write the page; nothing is stopped and nothing is passed."""
-    same = shared.performances(measures, limits.max_fingerprint_error, limits.min_twin_share)
+    same = _performances(measures, limits)
     verdict = gate.judge(gate_table.of_manifest(rows, measures, same), limits)
     digest.write_text(page, gate_report.render_raw(verdict))
     return verdict
@@ -74,13 +73,21 @@ def failures(verdict: Verdict) -> list[str]:
     return [_failure(check, verdict.num_rows) for check in verdict.failures]
 
 
-def languages_of(splits: Mapping[str, Sequence[CleanClip]]) -> dict[str, list[str]]:
+def languages_of(splits: Mapping[str, Rows]) -> dict[str, list[str]]:
     """The languages that each speaker is used in."""
     used: dict[str, set[str]] = {}
     for clips in splits.values():
-        for clip in clips:
-            used.setdefault(clip.speaker_id, set()).add(clip.language)
+        said = columns.of(clips, CleanClip).group_by(["speaker_id", "language"]).aggregate([])
+        for speaker, language in zip(
+            said["speaker_id"].to_pylist(), said["language"].to_pylist(), strict=True
+        ):
+            used.setdefault(speaker, set()).add(language)
     return {speaker: sorted(languages) for speaker, languages in sorted(used.items())}
+
+
+def _performances(measures: Rows, limits: settings.Gate) -> dict[str, list[str]]:
+    known = columns.of(measures, ClipMeasure)
+    return shared.performances(known, limits.max_fingerprint_error, limits.min_twin_share)
 
 
 def _require(verdict: Verdict, out: Path) -> None:

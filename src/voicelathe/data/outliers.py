@@ -5,7 +5,7 @@ Usual is the median; how much rows differ is the median absolute deviation, time
 """
 
 import base64
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -59,10 +59,21 @@ def usual(values: Sequence[float], least: float = 1e-9) -> Usual | None:
     return Usual(middle, max(spread, LEAST_SHARE * abs(middle), least))
 
 
-def judge(clips: Sequence[Clip], dropped: Collection[str], audit: settings.Audit) -> list[Finding]:
+def usual_paces(languages: Sequence[str], paces: Sequence[float]) -> dict[str, Usual]:
+    """The pace that is usual in each language: a Chinese second holds fewer characters than an English one."""
+    by_language: dict[str, list[float]] = {}
+    for language, pace in zip(languages, paces, strict=True):
+        by_language.setdefault(language, []).append(pace)
+    known = {language: usual(held) for language, held in sorted(by_language.items())}
+    return {language: one for language, one in known.items() if one is not None}
+
+
+def judge(
+    clips: Sequence[Clip], dropped: Collection[str], audit: settings.Audit, paces: Mapping[str, Usual]
+) -> list[Finding]:
     """Findings over all rows; what is usual is learned from the rows that no other rule drops."""
     return [
-        *_odd_pace(clips, dropped, audit.max_pace_deviations),
+        *_odd_pace(clips, paces, audit.max_pace_deviations),
         *_wrong_text(clips, dropped, audit.max_cer_deviations),
         *(
             NOT_ALIGNED.finding(clip.row.clip_id, ("alignment failed", "the whole text"))
@@ -73,19 +84,15 @@ def judge(clips: Sequence[Clip], dropped: Collection[str], audit: settings.Audit
     ]
 
 
-def _odd_pace(clips: Sequence[Clip], dropped: Collection[str], limit: float) -> Iterator[Finding]:
-    """By language: a Chinese second holds fewer characters than an English one."""
-    for language in sorted({clip.row.language for clip in clips}):
-        said = [clip for clip in clips if clip.row.language == language and clip.chars_per_s]
-        known = usual([clip.chars_per_s or 0.0 for clip in said if clip.row.clip_id not in dropped])
-        for clip in said if known else ():
-            assert known is not None
-            distance = known.distance(clip.chars_per_s or 0.0)
-            if abs(distance) > limit:
-                seen = (
-                    f"{clip.chars_per_s:.1f} characters/s, {distance:+.1f} deviations from {known.middle:.1f}"
-                )
-                yield ODD_PACE.finding(clip.row.clip_id, (seen, f"at most {limit:g} deviations"))
+def _odd_pace(clips: Sequence[Clip], paces: Mapping[str, Usual], limit: float) -> Iterator[Finding]:
+    for clip in clips:
+        known = paces.get(clip.row.language)
+        if known is None or not clip.chars_per_s:
+            continue
+        distance = known.distance(clip.chars_per_s)
+        if abs(distance) > limit:
+            seen = f"{clip.chars_per_s:.1f} characters/s, {distance:+.1f} deviations from {known.middle:.1f}"
+            yield ODD_PACE.finding(clip.row.clip_id, (seen, f"at most {limit:g} deviations"))
 
 
 def _wrong_text(clips: Sequence[Clip], dropped: Collection[str], limit: float) -> Iterator[Finding]:

@@ -7,8 +7,11 @@ import base64
 import hashlib
 import html
 import unicodedata
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from voicelathe.data.corpus import Floats
 
 STYLE = """
 :root { --paper: #fbfaf7; --ink: #1d2327; --soft: #5d6870; --line: #dcd9d0; --card: #ffffff;
@@ -34,7 +37,8 @@ code, .mono { font: .88em/1.45 ui-monospace, "SF Mono", Menlo, Consolas, monospa
 .bad { color: var(--bad); } .warn { color: var(--warn); } .good { color: var(--good); }
 details { border: 1px solid var(--line); border-radius: .6rem; background: var(--card); margin: .5rem 0; padding: 0 1rem; }
 details[open] { padding-bottom: 1rem; } summary { cursor: pointer; padding: .6rem 0; font-weight: 600; }
-summary:focus-visible, a:focus-visible { outline: 3px solid var(--kept); outline-offset: 3px; border-radius: .3rem; }
+audio { width: 12rem; height: 2.2rem; } table.wide td { min-width: 5.2rem; }
+summary:focus-visible, a:focus-visible, audio:focus-visible, .scroll:focus-visible { outline: 3px solid var(--kept); outline-offset: 3px; border-radius: .3rem; }
 a { color: var(--kept); } svg { display: block; max-width: 100%; height: auto; } td svg { margin-top: .45em; }
 table.narrow { width: auto; } .narrow th, .narrow td { padding-right: 1.6rem; }
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif; } .kept { fill: var(--kept); } .lost { fill: var(--lost); }
@@ -49,7 +53,7 @@ figure { margin: 0; } figcaption { font-weight: 600; margin-bottom: .3rem; }
 def page(title: str, body: str) -> str:
     """A whole HTML file. `body` is HTML; everything a person wrote must be escaped already."""
     style = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'"
+    policy = f"default-src 'none'; style-src 'sha256-{style}'; media-src data:; base-uri 'none'; form-action 'none'"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -117,9 +121,7 @@ def bar(share: float, kind: str = "kept") -> str:
     return f'<svg width="120" height="10" aria-hidden="true"><rect class="{kind}" width="{max(1.0, 118 * share):.1f}" height="10" rx="2"/></svg>'
 
 
-def histogram(
-    caption: str, unit: str, kept: Sequence[float], lost: Sequence[float], edges: Sequence[float]
-) -> str:
+def histogram(caption: str, unit: str, kept: Floats, lost: Floats, edges: Sequence[float]) -> str:
     """Stacked bars of what was kept and what was not; values beyond the edges stand in the first and last bar."""
     width, height, foot, left, right = 440, 180, 22, 34, 12
     kept_in, lost_in = _counts(kept, edges), _counts(lost, edges)
@@ -151,12 +153,9 @@ def histogram(
     )
 
 
-def _counts(values: Sequence[float], edges: Sequence[float]) -> list[int]:
-    counts = [0] * (len(edges) - 1)
-    inner = list(edges[1:-1])
-    for value in values:
-        counts[bisect_right(inner, value)] += 1
-    return counts
+def _counts(values: Floats, edges: Sequence[float]) -> list[int]:
+    at = np.searchsorted(list(edges[1:-1]), values, side="right")
+    return [int(num) for num in np.bincount(at, minlength=len(edges) - 1)]
 
 
 def _bin(edges: Sequence[float], at: int) -> str:

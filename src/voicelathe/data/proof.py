@@ -1,19 +1,19 @@
 """The proof of a split: every component with its place, its recordings and what joined them, and how close the shares came."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from voicelathe import settings
+from voicelathe.data.columns import Table
 from voicelathe.data.splits import Splits
 from voicelathe.layout import SPLITS
-from voicelathe.records import CleanClip, SplitAssignment
+from voicelathe.records import SplitAssignment
 
 
 def of(found: Splits, split: settings.Split, seed: int) -> dict[str, Any]:
     """Plain JSON, the same for the same split."""
     shares = {"validation": split.validation_share, "test": split.test_share}
     shares["train"] = 1.0 - sum(shares.values())
-    everything = sum(map(len, found.clips.values()))
+    everything = sum(map(len, found.tables.values()))
     return {
         "method": found.method,
         "seed": seed,
@@ -23,21 +23,19 @@ def of(found: Splits, split: settings.Split, seed: int) -> dict[str, Any]:
                 "wanted_share": round(shares[name], 6),
                 "share": round(len(clips) / everything, 6),
                 "clips": len(clips),
-                "minutes": round(sum(clip.duration_s for clip in clips) / 60, 3),
-                "recordings": len({clip.recording_id for clip in clips}),
+                "minutes": round(sum(clips["duration_s"].to_pylist()) / 60, 3),
+                "recordings": len(clips["recording_id"].unique()),
                 "speakers": _by_speaker(clips),
             }
-            for name, clips in ((name, found.clips[name]) for name in SPLITS)
+            for name, clips in ((name, found.tables[name]) for name in SPLITS)
         },
         "components": _components(found),
     }
 
 
-def _by_speaker(clips: Iterable[CleanClip]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for clip in clips:
-        counts[clip.speaker_id] = counts.get(clip.speaker_id, 0) + 1
-    return dict(sorted(counts.items()))
+def _by_speaker(clips: Table) -> dict[str, int]:
+    counts = clips["speaker_id"].value_counts().to_pylist()
+    return dict(sorted((one["values"], one["counts"]) for one in counts))
 
 
 def _components(found: Splits) -> list[dict[str, Any]]:

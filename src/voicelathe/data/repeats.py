@@ -9,8 +9,11 @@ from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from voicelathe import settings
 from voicelathe.data import fingerprint, text, twins
+from voicelathe.data.corpus import Corpus, Mask
 from voicelathe.data.rules import Clip, Rule, drop, warn
 from voicelathe.records import Finding
 
@@ -54,12 +57,17 @@ class Alike:
     error: float
 
 
-def alike(clips: Sequence[Clip], dropped: Collection[str], audit: settings.Audit) -> list[Alike]:
-    """All pairs, exact copies included. Clips without a fingerprint are not compared."""
-    known = [clip for clip in _ranked(clips, dropped) if clip.measure.fingerprint]
-    prints = [fingerprint.words(clip.measure.fingerprint or "") for clip in known]
+def alike(corpus: Corpus, bad: Mask, audit: settings.Audit) -> list[Alike]:
+    """All pairs, exact copies included; `bad` are the rows that another rule drops. Clips without a fingerprint are not compared."""
+    import pyarrow.compute as pc
+
+    known = np.flatnonzero(pc.is_valid(corpus.measures["fingerprint"]).to_numpy())
+    ranked = known[np.argsort(bad[known], kind="stable")]
+    prints = [fingerprint.words(one) for one in corpus.measures["fingerprint"].take(ranked).to_pylist()]
     found = twins.find(prints, audit.max_fingerprint_error, audit.min_twin_share)
-    return [Alike(known[pair.first], known[pair.second], pair.error) for pair in found]
+    members = sorted({at for pair in found for at in (pair.first, pair.second)})
+    clips = dict(zip(members, corpus.clips(ranked[members]), strict=True)) if members else {}
+    return [Alike(clips[pair.first], clips[pair.second], pair.error) for pair in found]
 
 
 def judge(

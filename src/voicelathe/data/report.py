@@ -1,32 +1,40 @@
 """The audit as a page: what was dropped, why, what that would have done to a training run, and what is left."""
 
+import base64
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from voicelathe.data import clean, rules
+import numpy as np
+
+from voicelathe import digest, records
+from voicelathe.data import clean, columns, rules
 from voicelathe.data.clean import Audit
 from voicelathe.data.contamination import closed_form
+from voicelathe.data.corpus import Floats
 from voicelathe.data.page import bar, cards, counted, escape, histogram, page, percent, table
 from voicelathe.data.rules import Clip, Rule
 from voicelathe.records import Finding, RejectedLine
 
 NUM_EXAMPLES = 20
+MAX_DOWNLOAD_BYTES = 900_000
 STEP_SIZES = (1, 4, 8, 16, 32)
 NOT_A_ROW = "not_a_row"
 DURATION_EDGES = [round(0.25 * at, 2) for at in range(25)]
 PACE_EDGES = [float(2 * at) for at in range(21)]
+SHARE_EDGES = [round(0.05 * at, 2) for at in range(21)]
 LEVEL_EDGES = [-50 + 2.5 * at for at in range(21)]
 
 
-def render(found: Audit) -> str:
-    """The page. The same audit gives the same bytes."""
+def render(found: Audit, sounds: Mapping[str, bytes] | None = None) -> str:
+    """The page; `sounds` are the examples that can be played, by clip id (`players.sounds`). The same audit gives the same bytes."""
     parts = [
         _headline(found),
         _contamination(found),
         _rules(found),
         _charts(found),
         _kept(found),
-        _examples(found),
+        _examples(found, sounds or {}),
+        _download(found),
         _silent_rules(found),
     ]
     return page("Data audit", "\n".join(parts))
@@ -34,8 +42,8 @@ def render(found: Audit) -> str:
 
 def _headline(found: Audit) -> str:
     figures = clean.summary(found)
-    lines, kept, dropped = int(figures["rows"]), len(found.clean), len(found.quarantine)
-    recordings = {clip.recording_id for clip in found.clean}
+    lines, kept, dropped = int(figures["rows"]), len(found.kept), len(found.quarantine)
+    recordings = found.kept["recording_id"].unique()
     return (
         "<h1>What is in the raw manifest</h1>"
         "<p>Every row was measured and judged. What is dropped stays in <code>quarantine.jsonl</code> with all of its reasons; "
@@ -53,7 +61,7 @@ def _headline(found: Audit) -> str:
 
 
 def _contamination(found: Audit) -> str:
-    share = len(found.quarantine) / (len(found.clips) + len(found.rejected))
+    share = len(found.quarantine) / (len(found.corpus) + len(found.rejected))
     rows = [
         [str(size), percent(closed_form(share, size)), bar(closed_form(share, size), "lost")]
         for size in STEP_SIZES
@@ -75,7 +83,7 @@ def _contamination(found: Audit) -> str:
 def _rules(found: Audit) -> str:
     hits = Counter(finding.rule for finding in found.findings)
     alone = _only_reason(found.findings)
-    num_lines = len(found.clips) + len(found.rejected)
+    num_lines = len(found.corpus) + len(found.rejected)
     broken = sorted(
         (rule for rule in clean.ALL_RULES if hits[rule.code]),
         key=lambda rule: (rule.action != "drop", -hits[rule.code]),
@@ -114,21 +122,23 @@ def _only_reason(findings: Iterable[Finding]) -> Counter[str]:
 
 
 def _charts(found: Audit) -> str:
-    bad = {one.clip_id for one in found.quarantine}
-    kept = [clip for clip in found.clips if clip.row.clip_id not in bad]
-    lost = [clip for clip in found.clips if clip.row.clip_id in bad]
-
-    def values(clips: Sequence[Clip], name: str) -> list[float]:
-        seen = (getattr(clip, name) if hasattr(clip, name) else getattr(clip.measure, name) for clip in clips)
-        return [value for value in seen if value is not None]
-
+    values = {
+        "duration_s": found.corpus.measured("duration_s"),
+        "chars_per_s": found.corpus.chars_per_s,
+        "rms_dbfs": found.corpus.measured("rms_dbfs"),
+        "speech": found.corpus.speech_share,
+    }
+    kept = {name: held[~found.is_bad & ~np.isnan(held)] for name, held in values.items()}
+    lost = {name: held[found.is_bad & ~np.isnan(held)] for name, held in values.items()}
     charts = [
-        histogram(caption, unit, values(kept, name), values(lost, name), edges)
+        histogram(caption, unit, kept[name], lost[name], edges)
         for caption, unit, name, edges in (
-            ("Duration", "seconds", "duration_s", _wide_enough(DURATION_EDGES, values(kept, "duration_s"))),
+            ("Duration", "seconds", "duration_s", _wide_enough(DURATION_EDGES, kept["duration_s"])),
             ("Pace", "characters/s of speech", "chars_per_s", PACE_EDGES),
             ("Loudness", "dBFS (RMS)", "rms_dbfs", LEVEL_EDGES),
+            ("Speech", "share of the clip (voice activity)", "speech", SHARE_EDGES),
         )
+        if name != "speech" or len(kept[name]) + len(lost[name])  # nobody listened
     ]
     return (
         "<h2>Before and after</h2>"
@@ -139,18 +149,21 @@ def _charts(found: Audit) -> str:
     )
 
 
-def _wide_enough(edges: list[float], kept: Sequence[float]) -> list[float]:
+def _wide_enough(edges: list[float], kept: Floats) -> list[float]:
     """The edges, stretched by a whole factor so that the kept values fit."""
-    factor = 1 + int(max(kept, default=0.0) // edges[-1])
+    factor = 1 + int(kept.max(initial=0.0) // edges[-1])
     return [edge * factor for edge in edges]
 
 
 def _kept(found: Audit) -> str:
     groups: dict[tuple[str, str], list[float]] = {}
     recordings: dict[tuple[str, str], set[str]] = {}
-    for clip in found.clean:
-        groups.setdefault((clip.speaker_id, clip.language), []).append(clip.duration_s)
-        recordings.setdefault((clip.speaker_id, clip.language), set()).add(clip.recording_id)
+    names = ("speaker_id", "language", "duration_s", "recording_id")
+    for speaker, language, duration_s, recording in zip(
+        *(found.kept[name].to_pylist() for name in names), strict=True
+    ):
+        groups.setdefault((speaker, language), []).append(duration_s)
+        recordings.setdefault((speaker, language), set()).add(recording)
     rows = [
         [
             escape(speaker),
@@ -165,44 +178,84 @@ def _kept(found: Audit) -> str:
     return "<h2>What is left</h2>" + table("Rows that may be trained on", headers, rows, numeric=[2, 3, 4])
 
 
-def _examples(found: Audit) -> str:
-    clips = {clip.row.clip_id: clip for clip in found.clips}
-    by_rule: dict[str, list[Finding]] = {}
-    for finding in found.findings:
-        by_rule.setdefault(finding.rule, []).append(finding)
+def _examples(found: Audit, sounds: Mapping[str, bytes]) -> str:
+    by_rule, clips = _by_rule(found), examples(found)
     parts = [_rejected(found.rejected)] if found.rejected else []
     for rule in clean.ALL_RULES:
         if hits := by_rule.get(rule.code):
-            rows = [_example(clips[finding.clip_id], finding) for finding in hits[:NUM_EXAMPLES]]
+            rows = [
+                _example(clips[finding.clip_id], finding, sounds.get(finding.clip_id))
+                for finding in hits[:NUM_EXAMPLES]
+            ]
             shown = (
                 counted(len(hits), "row")
                 if len(hits) <= NUM_EXAMPLES
                 else f"the first {NUM_EXAMPLES} of {len(hits)} rows"
             )
-            headers = ["Line", "Id", "Audio", "Text", "Seen", "Limit"]
+            headers = ["Line", "Id", "Audio", "Listen", "Text", "Seen", "Limit"]
             listed = table(rule.reason, headers, rows, numeric=[0])
             parts.append(
                 f'<details id="{rule.code}"><summary><code>{rule.code}</code>, {shown}</summary>{listed}</details>'
             )
-    return "<h2>Examples</h2><p>In the order of the manifest. Lines are counted from 1.</p>" + "".join(parts)
+    return (
+        "<h2>Examples</h2><p>In the order of the manifest. Lines are counted from 1. Players hold the first 6 seconds, and what could not be decoded has none.</p>"
+        + "".join(parts)
+    )
 
 
-def _example(clip: Clip, finding: Finding) -> list[str]:
+def _by_rule(found: Audit) -> dict[str, list[Finding]]:
+    by_rule: dict[str, list[Finding]] = {}
+    for finding in found.findings:
+        by_rule.setdefault(finding.rule, []).append(finding)
+    return by_rule
+
+
+def examples(found: Audit) -> dict[str, Clip]:
+    """The clips that the page shows, by id: the first of each rule."""
+    import pyarrow.compute as pc
+
+    wanted = columns.strings(
+        {one.clip_id for hits in _by_rule(found).values() for one in hits[:NUM_EXAMPLES]}
+    )
+    clips = found.corpus.clips(pc.index_in(wanted, found.corpus.rows["clip_id"]))
+    return dict(zip(wanted.to_pylist(), clips, strict=True))
+
+
+def _example(clip: Clip, finding: Finding, sound: bytes | None) -> list[str]:
     row = clip.row
     place = (
         row.audio
         if row.start_s is None
         else f"{row.audio} {row.start_s:g}\u2013{'end' if row.end_s is None else f'{row.end_s:g}'} s"
     )
-    texts = [
-        str(row.line),
-        row.user_id or row.clip_id,
-        _short(place),
-        rules.shown(row.text),
-        finding.value,
-        finding.threshold,
-    ]
-    return [escape(text) for text in texts]
+    before = [str(row.line), row.user_id or row.clip_id, _short(place)]
+    after = [rules.shown(row.text), finding.value, finding.threshold]
+    return [*map(escape, before), _player(sound, f"Line {row.line}, {finding.rule}"), *map(escape, after)]
+
+
+def _player(sound: bytes | None, name: str) -> str:
+    """Loads nothing until somebody plays it; the browser's own controls obey the keyboard."""
+    if sound is None:
+        return '<span class="soft">not playable</span>'
+    data = base64.b64encode(sound).decode()
+    return f'<audio controls preload="none" aria-label="{escape(name)}" src="data:audio/ogg;base64,{data}"></audio>'
+
+
+def _download(found: Audit) -> str:
+    """The quarantine, byte by byte as in its file, while that is small enough for a page."""
+    num = counted(len(found.quarantine), "line")
+    content = bytearray()
+    for one in found.quarantine:
+        content += f"{digest.canonical_json(records.to_json(one))}\n".encode()
+        if len(content) > MAX_DOWNLOAD_BYTES:
+            break
+    if len(content) > MAX_DOWNLOAD_BYTES:
+        said = f"{num}, too much for this page: take <code>data/audit/quarantine.jsonl</code>."
+    else:
+        data = base64.b64encode(content).decode()
+        href = f"data:application/x-ndjson;base64,{data}"
+        said = f'<a download="quarantine.jsonl" href="{href}">Download quarantine.jsonl</a>: {num}, each with all of its reasons.'
+    return f"<h2>The quarantine</h2><p>{said}</p>"
 
 
 def _rejected(lines: Sequence[RejectedLine]) -> str:

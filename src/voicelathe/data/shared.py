@@ -3,12 +3,19 @@
 This is the gate's own look at leaks: it reads raw rows and measures, whatever the audit and the split thought of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
-from voicelathe.data import fingerprint, twins
-from voicelathe.records import ClipMeasure
+import numpy as np
+from numpy.typing import NDArray
 
+from voicelathe.data import columns, fingerprint, twins
+from voicelathe.layout import SPLITS
+
+Counts = NDArray[np.int64]
+
+ROUNDING_S = 1e-3  # more than adding up what lies before a group can lose
 LEAST_S = 0.05  # of the same file, in two splits; less is how cuts are rounded
 
 
@@ -29,74 +36,127 @@ class Placed:
 class Sharing:
     """In how many splits each clip's recording, file, seconds, samples and performance are; 1 is as it should be."""
 
-    recording: int
-    audio: int
-    seconds: int
-    samples: int
-    performance: int
+    recording: Counts
+    audio: Counts
+    seconds: Counts
+    samples: Counts
+    performance: Counts
 
 
-def count(clips: Sequence[Placed], same: Mapping[str, Sequence[str]]) -> list[Sharing]:
-    """For each clip, in order. `same` gives the clips of the same performance (`performances`)."""
-    split_of = {clip.clip_id: clip.split for clip in clips}
-    recordings = _by((clip.recording_id, clip.split) for clip in clips)
-    files = _by((clip.audio_sha256, clip.split) for clip in clips)
-    samples = _by((clip.samples_sha256, clip.split) for clip in clips)
-    seconds = _overlapping(clips)
-    return [
-        Sharing(
-            recording=len(recordings[clip.recording_id]),
-            audio=len(files.get(clip.audio_sha256, {clip.split})),
-            seconds=len(seconds.get(clip.clip_id, set()) | {clip.split}),
-            samples=len(samples.get(clip.samples_sha256, {clip.split})),
-            performance=len(
-                {clip.split, *(split_of[one] for one in same.get(clip.clip_id, ()) if one in split_of)}
-            ),
-        )
-        for clip in clips
-    ]
+def placed(clips: Sequence[Placed]) -> columns.Table:
+    """The columns of clips in their splits."""
+    import pyarrow
+
+    names = [field.name for field in fields(Placed)]
+    kinds = [pyarrow.float64() if name.endswith("_s") else pyarrow.string() for name in names]
+    return pyarrow.table(
+        [
+            pyarrow.array([getattr(one, name) for one in clips], kind)
+            for name, kind in zip(names, kinds, strict=True)
+        ],
+        names=names,
+    )
 
 
-def performances(measures: Iterable[ClipMeasure], max_error: float, min_share: float) -> dict[str, list[str]]:
+def count(clips: columns.Table, same: Mapping[str, Sequence[str]]) -> Sharing:
+    """For each clip, in order: a table with the columns of Placed. `same` gives the clips of the same performance (`performances`)."""
+    import pyarrow
+    import pyarrow.compute as pc
+
+    split = pc.index_in(clips["split"], pyarrow.array(SPLITS)).to_numpy()
+    return Sharing(
+        recording=_splits_of(columns.codes(clips["recording_id"]), split),
+        audio=_splits_of(columns.codes(clips["audio_sha256"]), split),
+        seconds=_of_seconds(clips),
+        samples=_splits_of(columns.codes(clips["samples_sha256"]), split),
+        performance=_of_performances(clips, same),
+    )
+
+
+def _splits_of(group: Counts, split: Counts) -> Counts:
+    """The number of splits of each row's group; 1 where there is no group."""
+    seen = np.zeros((group.max(initial=-1) + 2, len(SPLITS)), bool)
+    seen[group, split] = True  # -1, no group, is the last row
+    return np.where(group < 0, 1, seen.sum(axis=1)[group])
+
+
+def _of_performances(clips: columns.Table, same: Mapping[str, Sequence[str]]) -> Counts:
+    import pyarrow
+    import pyarrow.compute as pc
+
+    found = np.ones(len(clips), np.int64)
+    known = pyarrow.array(
+        sorted({*same, *(one for others in same.values() for one in others)}), pyarrow.string()
+    )
+    at = np.flatnonzero(columns.mask(pc.is_in(clips["clip_id"], known)))
+    chosen = clips.select(["clip_id", "split"]).take(at)
+    ids, splits = chosen["clip_id"].to_pylist(), chosen["split"].to_pylist()
+    split_of = dict(zip(ids, splits, strict=True))
+    for place, clip_id, split in zip(at, ids, splits, strict=True):
+        others = {split_of[one] for one in same.get(clip_id, ()) if one in split_of}
+        found[place] = len({split, *others})
+    return found
+
+
+def _of_seconds(clips: columns.Table) -> Counts:
+    """Only clips that some other clip of their file reaches into are compared one by one."""
+    found = np.ones(len(clips), np.int64)
+    start_s, end_s = columns.numbers(clips["start_s"]), columns.numbers(clips["end_s"])
+    at = touching(columns.codes(clips["audio_sha256"]), start_s, end_s)
+    chosen = clips.take(at)
+    members: dict[str, list[tuple[int, Placed]]] = {}
+    for place, values in zip(
+        at.tolist(), zip(*(chosen[one.name].to_pylist() for one in fields(Placed)), strict=True), strict=True
+    ):
+        one = Placed(*values)
+        members.setdefault(one.audio_sha256 or "", []).append((place, one))
+    for held in members.values():
+        others: dict[int, set[str]] = {}
+        _overlapping_in(sorted(held, key=lambda pair: (pair[1].start_s, pair[1].clip_id)), others)
+        for place, one in held:
+            found[place] = len({one.split, *others.get(place, ())})
+    return found
+
+
+def touching(group: Counts, start_s: Any, end_s: Any) -> Counts:
+    """Places of the rows whose interval some other of their group (-1: none) reaches into."""
+    known = np.flatnonzero((group >= 0) & ~np.isnan(end_s))
+    order = known[np.lexsort((start_s[known], group[known]))]
+    if len(order) == 0:
+        return order
+    ranked, begin, end = group[order], start_s[order], end_s[order]
+    # The furthest end so far within the group: groups are lifted above each other, so that one running maximum serves all.
+    lift = (end.max() - min(begin.min(), end.min()) + 1.0) * ranked
+    reached = np.maximum.accumulate(end + lift) - lift
+    joined = np.zeros(len(order), bool)
+    joined[1:] = (ranked[1:] == ranked[:-1]) & (begin[1:] < reached[:-1] + ROUNDING_S)
+    return np.sort(order[joined | np.append(joined[1:], False)])
+
+
+def performances(measures: columns.Table, max_error: float, min_share: float) -> dict[str, list[str]]:
     """The clips that each clip is the same performance as, by fingerprint."""
-    known = sorted((one for one in measures if one.fingerprint), key=lambda one: one.clip_id)
+    import pyarrow.compute as pc
+
+    known = measures.select(["clip_id", "fingerprint"]).filter(pc.is_valid(measures["fingerprint"]))
+    known = known.sort_by("clip_id")
+    ids = known["clip_id"].to_pylist()
+    prints = [fingerprint.words(one) for one in known["fingerprint"].to_pylist()]
     found: dict[str, list[str]] = {}
-    for pair in twins.find([fingerprint.words(one.fingerprint or "") for one in known], max_error, min_share):
-        one, other = known[pair.first].clip_id, known[pair.second].clip_id
+    for pair in twins.find(prints, max_error, min_share):
+        one, other = ids[pair.first], ids[pair.second]
         found.setdefault(one, []).append(other)
         found.setdefault(other, []).append(one)
     return found
 
 
-def _by(pairs: Iterable[tuple[str | None, str]]) -> dict[str | None, set[str]]:
-    found: dict[str | None, set[str]] = {}
-    for name, split in pairs:
-        if name is not None:
-            found.setdefault(name, set()).add(split)
-    return found
-
-
-def _overlapping(clips: Iterable[Placed]) -> dict[str, set[str]]:
-    """The other splits that have some of a clip's seconds."""
-    files: dict[str, list[Placed]] = {}
-    for clip in clips:
-        if clip.audio_sha256 is not None and clip.end_s is not None:
-            files.setdefault(clip.audio_sha256, []).append(clip)
-    found: dict[str, set[str]] = {}
-    for members in files.values():
-        if len({clip.split for clip in members}) > 1:
-            _overlapping_in(sorted(members, key=lambda clip: (clip.start_s, clip.clip_id)), found)
-    return found
-
-
-def _overlapping_in(members: Sequence[Placed], found: dict[str, set[str]]) -> None:
-    """A sweep over the starts: whoever has not ended yet overlaps."""
-    open_clips: list[Placed] = []
-    for clip in members:
-        open_clips = [one for one in open_clips if (one.end_s or 0.0) > clip.start_s]
-        for one in open_clips:
+def _overlapping_in(members: Sequence[tuple[int, Placed]], found: dict[int, set[str]]) -> None:
+    """The other splits of every place: a sweep over the starts, in which whoever has not ended yet overlaps."""
+    still: list[tuple[int, Placed]] = []
+    for place, clip in members:
+        still = [pair for pair in still if (pair[1].end_s or 0.0) > clip.start_s]
+        for there, one in still:
             shared_s = min(one.end_s or 0.0, clip.end_s or 0.0) - clip.start_s
             if one.split != clip.split and shared_s >= LEAST_S:
-                found.setdefault(one.clip_id, set()).add(clip.split)
-                found.setdefault(clip.clip_id, set()).add(one.split)
-        open_clips.append(clip)
+                found.setdefault(there, set()).add(clip.split)
+                found.setdefault(place, set()).add(one.split)
+        still.append((place, clip))

@@ -5,12 +5,17 @@ recordings that share audio, or the same performance, are one component, and a c
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
+from typing import Any
+
+import numpy as np
 
 from voicelathe import rng, settings
-from voicelathe.data import text
+from voicelathe.data import columns, text, text_columns
+from voicelathe.data.columns import Rows, Table
 from voicelathe.data.frozen import Frozen
 from voicelathe.errors import SplitError, listing
 from voicelathe.layout import SPLITS
@@ -26,12 +31,17 @@ LINKS = ("audio", "audio_sha256", "samples_sha256")  # what two recordings must 
 class Splits:
     """Clips of each split, and the proof: where every recording went, with which others, and why."""
 
-    clips: dict[str, list[CleanClip]]
+    tables: dict[str, Table]  # columns of CleanClip
     assignments: list[SplitAssignment]
     method: str  # dealt | by hash
     joined_by: dict[
         str, list[str]
     ]  # component -> what joined its recordings; nothing for one recording alone
+
+    @property
+    def clips(self) -> dict[str, list[CleanClip]]:
+        """A record for each clip."""
+        return {name: columns.rows_of(table, CleanClip) for name, table in self.tables.items()}
 
 
 @dataclass(frozen=True)
@@ -46,32 +56,76 @@ class _Component:
 
 
 def assign(
-    clips: Sequence[CleanClip],
+    clips: Rows,
     split: settings.Split,
     seed: int,
     links: Sequence[Link] = (),
     frozen: Frozen | None = None,
 ) -> Splits:
-    """Assign whole components; the order of the manifest does not matter.
+    """Assign whole components of clips, records or their columns; the order of the manifest does not matter.
 
     A component with anything of a frozen split stays where that was. Of the others, fewer than NUM_FOR_CHANCE are dealt out to
     meet the shares, for all and for each speaker and length of clips; from there on a seeded hash of a component's name decides,
     so that nothing moves when recordings are added. Raises SplitError when a split would stay empty, or when one component holds
     parts of two frozen splits.
     """
-    component_of, joined_by = _joined(clips, links, split.same_text_together)
-    parts = _components(clips, component_of)
-    fixed = frozen.places(clips, component_of) if frozen else {}
+    table = columns.of(clips, CleanClip)
+    component_of, joined_by = _joined(
+        _telling(table, split.same_text_together), links, split.same_text_together
+    )
+    named, at_component = _of_each(table, component_of)
+    parts = _components(table, named, at_component)
+    fixed = frozen.places(table, component_of) if frozen else {}
     free = [one for one in parts if one.name not in fixed]
     by_chance = len(parts) >= NUM_FOR_CHANCE
     split_of = dict(fixed)
     split_of.update(_by_hash(free, split, seed) if by_chance else _dealt(free, split, seed, parts, fixed))
     _require_three(split_of, component_of, joined_by)
-    placed: dict[str, list[CleanClip]] = {name: [] for name in SPLITS}
-    for clip in sorted(clips, key=lambda clip: (clip.audio, clip.start_s, clip.clip_id)):
-        placed[split_of[component_of[clip.recording_id]]].append(clip)
+    ordered = table.append_column(
+        "place", [np.array([SPLITS.index(split_of[one]) for one in named])[at_component]]
+    )
+    ordered = ordered.sort_by([(name, "ascending") for name in ("audio", "start_s", "clip_id")])
+    place = ordered["place"].to_numpy()
+    held = ordered.drop_columns("place")
+    placed = {name: held.filter(place == number) for number, name in enumerate(SPLITS)}
     method = "by hash" if by_chance else "dealt"
-    return Splits(placed, _assignments(clips, component_of, split_of), method, joined_by)
+    return Splits(placed, _assignments(table, component_of, split_of), method, joined_by)
+
+
+def _telling(table: Table, same_text: bool) -> list[CleanClip]:
+    """Clips enough to know what joins recordings: one of each recording and file, and those that share samples or words."""
+    named = [columns.codes(table[name]) for name in ("recording_id", "audio", "audio_sha256")]
+    chosen = np.zeros(len(table), bool)
+    chosen[np.unique(np.stack(named), axis=1, return_index=True)[1]] = True
+    shared = [table["samples_sha256"]] + ([text_columns.words(table["text"])] if same_text else [])
+    for column in shared:
+        code = columns.codes(column)
+        chosen |= np.bincount(code, minlength=1)[code] > 1
+    return columns.rows_of(table, CleanClip, np.flatnonzero(chosen))
+
+
+def _of_each(table: Table, component_of: Mapping[str, str]) -> tuple[list[str], Any]:
+    """The names of the components in order, and for each clip its place among them."""
+    names = sorted(set(component_of.values()))
+    place = {name: at for at, name in enumerate(names)}
+    recordings, code = _coded(table, "recording_id")
+    return names, np.array([place[component_of[one]] for one in recordings], np.int64)[code]
+
+
+def _coded(table: Table, name: str) -> tuple[list[str], Any]:
+    """The values of a column in the order in which they appear, and for each row its place among them."""
+    import pyarrow.compute as pc
+
+    return pc.unique(table[name]).to_pylist(), columns.codes(table[name])
+
+
+def _by_group(group: Any, values: Any) -> Iterator[tuple[int, list[float]]]:
+    """Each group with its values in ascending order."""
+    order = np.lexsort((values, group))
+    bounds = np.flatnonzero(np.diff(group[order], prepend=-1, append=-1))
+    ranked = values[order].tolist()
+    for start, end in pairwise(bounds.tolist()):
+        yield int(group[order[start]]), ranked[start:end]
 
 
 def components(clips: Iterable[CleanClip], links: Iterable[Link] = ()) -> dict[str, str]:
@@ -115,17 +169,21 @@ def _joined(
     return {recording: root(recording) for recording in sorted(parent)}, joined_by
 
 
-def _components(clips: Iterable[CleanClip], component_of: Mapping[str, str]) -> list[_Component]:
-    members: dict[str, list[CleanClip]] = {}
-    for clip in clips:
-        members.setdefault(component_of[clip.recording_id], []).append(clip)
-    lengths_s = {name: median(clip.duration_s for clip in held) for name, held in members.items()}
+def _components(table: Table, named: Sequence[str], at_component: Any) -> list[_Component]:
+    lengths_s = {
+        at: median(held) for at, held in _by_group(at_component, columns.numbers(table["duration_s"]))
+    }
     middle_s = median(lengths_s.values()) if lengths_s else 0.0
+    speakers, speaker_at = _coded(table, "speaker_id")
+    clips_of: dict[int, Counter[str]] = {}
+    pairs, counts = np.unique(np.stack([at_component, speaker_at]), axis=1, return_counts=True)
+    for at, speaker, num in zip(*pairs.tolist(), counts.tolist(), strict=True):
+        clips_of.setdefault(at, Counter())[speakers[speaker]] = num
     made = []
-    for name, held in sorted(members.items()):
-        speakers = Counter(clip.speaker_id for clip in held)
-        main = min(speakers, key=lambda speaker: (-speakers[speaker], speaker))
-        made.append(_Component(name, len(held), (main, lengths_s[name] > middle_s)))
+    for at, name in enumerate(named):
+        held = clips_of[at]
+        main = min(held, key=lambda speaker: (-held[speaker], speaker))
+        made.append(_Component(name, held.total(), (main, lengths_s[at] > middle_s)))
     return made
 
 
@@ -206,18 +264,18 @@ def _require_three(
 
 
 def _assignments(
-    clips: Iterable[CleanClip], component_of: Mapping[str, str], split_of: Mapping[str, str]
+    table: Table, component_of: Mapping[str, str], split_of: Mapping[str, str]
 ) -> list[SplitAssignment]:
-    durations: dict[str, list[float]] = {}
-    for clip in clips:
-        durations.setdefault(clip.recording_id, []).append(clip.duration_s)
-    return [
+    recordings, code = _coded(table, "recording_id")
+    seconds = _by_group(code, columns.numbers(table["duration_s"]))
+    made = [
         SplitAssignment(
-            recording_id=recording,
-            component=component_of[recording],
-            split=split_of[component_of[recording]],
-            num_clips=len(durations[recording]),
-            duration_s=round(sum(sorted(durations[recording])), 3),
+            recording_id=recordings[at],
+            component=component_of[recordings[at]],
+            split=split_of[component_of[recordings[at]]],
+            num_clips=len(held),
+            duration_s=round(sum(held), 3),
         )
-        for recording in sorted(durations)
+        for at, held in seconds
     ]
+    return sorted(made, key=lambda one: one.recording_id)

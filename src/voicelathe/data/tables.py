@@ -22,8 +22,8 @@ def write(path: Path, rows: Sequence[object], kind: type | None = None) -> None:
     import pyarrow.parquet
 
     declared = kind or type(rows[0])
-    schema = _schema(declared)
-    table = pyarrow.table([_array(rows, field) for field in schema], schema=schema)
+    columns = schema(declared)
+    table = pyarrow.table([_array(rows, field) for field in columns], schema=columns)
     content = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(table, content, compression="zstd", version="2.6", row_group_size=1 << 17)
     digest.write_bytes(path, content.getvalue().to_pybytes())
@@ -41,6 +41,18 @@ def _array(rows: Sequence[object], field: "pyarrow.Field") -> "pyarrow.Array":
 def read(path: Path, kind: type[Record]) -> list[Record]:
     """The records of a file. Raises RecordError when it is missing or holds another type."""
     import pyarrow
+
+    table = columns(path, kind)
+    held = [table.column(name).to_pylist() for name in table.column_names]
+    for at, field in enumerate(table.schema):
+        if pyarrow.types.is_map(field.type):
+            held[at] = [dict(value) for value in held[at]]
+    return [kind(*values) for values in zip(*held, strict=True)]
+
+
+def columns(path: Path, kind: type) -> "pyarrow.Table":
+    """The same as columns, without a record for each row."""
+    import pyarrow
     import pyarrow.parquet
 
     if not path.is_file():
@@ -51,19 +63,14 @@ def read(path: Path, kind: type[Record]) -> list[Record]:
         raise RecordError(
             f"{path} is not a Parquet file ({problem}). Run the stage that writes it again."
         ) from None
-    schema = _schema(kind)
-    if not table.schema.equals(schema):
+    if not table.schema.equals(schema(kind)):
         raise RecordError(
             f"{path} does not hold {kind.__name__}. Written by another version? Run its stage again."
         )
-    columns = [table.column(name).to_pylist() for name in schema.names]
-    for at, name in enumerate(schema.names):
-        if pyarrow.types.is_map(schema.field(name).type):
-            columns[at] = [dict(value) for value in columns[at]]
-    return [kind(*values) for values in zip(*columns, strict=True)]
+    return table
 
 
-def _schema(kind: type) -> "pyarrow.Schema":
+def schema(kind: type) -> "pyarrow.Schema":
     """Columns in the order of the fields; only Optional fields may be null."""
     import pyarrow
 

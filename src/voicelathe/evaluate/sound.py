@@ -5,7 +5,6 @@ one as Opus, whose random stream number is replaced, because the same page must 
 """
 
 import io
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from voicelathe import digest
 from voicelathe.data.audio import resample
+from voicelathe.data.opus import RATES_HZ, with_serial
 from voicelathe.errors import RecordError
 from voicelathe.records import SampleRecord
 
@@ -25,7 +25,6 @@ LOSSLESS_BYTES = 2_000_000  # of all FLAC files together; above, Opus
 PAGE_BYTES = 10_500_000  # of all audio before base64: a page stays under 15 MB
 OPUS_BITS_PER_S = 96_000  # transparent for one voice (Opus listening tests: Hoene et al. 2011)
 MIN_OPUS_BITS_PER_S = 24_000
-OPUS_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
 TARGET_LUFS = -23.0  # EBU R 128
 MAX_PEAK_DBFS = -1.0
 MAX_GAIN_DB = 30.0
@@ -117,7 +116,7 @@ def encode(sounds: Sequence[Sound]) -> list[Encoded]:
 
 
 def _opus(sound: Sound, bits_per_s: float, number: int) -> bytes:
-    rate_hz = next((rate for rate in OPUS_RATES_HZ if rate >= sound.rate_hz), OPUS_RATES_HZ[-1])
+    rate_hz = next((rate for rate in RATES_HZ if rate >= sound.rate_hz), RATES_HZ[-1])
     samples = resample(sound.samples, sound.rate_hz, rate_hz)
     level = 1.0 - (bits_per_s - 6_000) / 250_000  # libsndfile maps its level 0..1 to 256..6 kbit/s a channel
     return with_serial(
@@ -131,26 +130,3 @@ def _write(samples: Samples, rate_hz: int, **how: Any) -> bytes:
     content = io.BytesIO()
     soundfile.write(content, samples, rate_hz, **how)
     return content.getvalue()
-
-
-def with_serial(ogg: bytes, serial: int) -> bytes:
-    """The same Ogg stream under a given number: libsndfile draws one from the clock (RFC 3533, section 6)."""
-    pages, start = bytearray(ogg), 0
-    while start < len(pages):
-        assert pages[start : start + 4] == b"OggS", "not an Ogg page"
-        count = pages[start + 26]
-        end = start + 27 + count + sum(pages[start + 27 : start + 27 + count])
-        pages[start + 14 : start + 18] = serial.to_bytes(4, "little")
-        pages[start + 22 : start + 26] = bytes(4)
-        pages[start + 22 : start + 26] = _ogg_checksum(bytes(pages[start:end])).to_bytes(4, "little")
-        start = end
-    return bytes(pages)
-
-
-_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-
-
-def _ogg_checksum(page: bytes) -> int:
-    """CRC-32 as Ogg wants it: zlib's polynomial read from the other end, starting from zero."""
-    mirrored = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return int(f"{mirrored:032b}"[::-1], 2)

@@ -1,0 +1,122 @@
+"""A corpus as columns: a million rows in a few hundred megabytes, and records only of the rows that somebody looks at."""
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from voicelathe import digest, records
+from voicelathe.data import tables
+from voicelathe.errors import RecordError
+
+Record = TypeVar("Record")
+Table = Any  # pyarrow.Table; it comes without types
+Column = Any  # pyarrow.ChunkedArray
+Rows = Sequence[object] | Table
+BLOCK_BYTES = 1 << 24  # a line must fit; texts are far shorter
+LINES_AT_ONCE = 1 << 15
+
+
+def read(path: Path, kind: type) -> Table:
+    """The columns of a JSONL file of one record type, but for those that hold objects.
+
+    The first line is checked as strictly as `records.read` does, every line for the types of its fields and for nulls.
+    """
+    import pyarrow
+    import pyarrow.json
+
+    if not path.is_file():
+        raise RecordError(f"{path} is missing. The stage that writes it has not run: `make repro`.")
+    schema = _flat(tables.schema(kind))
+    with path.open("rb") as file:
+        first = file.readline()
+    if not first:
+        return schema.empty_table()
+    try:
+        records.from_json(kind, json.loads(first), f"{path}:1")
+        parse = pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+        table = pyarrow.json.read_json(
+            path, pyarrow.json.ReadOptions(block_size=BLOCK_BYTES), parse_options=parse
+        )
+    except ValueError as problem:
+        raise RecordError(f"{path}: {problem}. Run the stage that writes it again.") from None
+    return table.select(schema.names).cast(schema)
+
+
+def of(rows: Rows, kind: type) -> Table:
+    """The columns of records; a table is taken as it is."""
+    import pyarrow
+
+    if isinstance(rows, pyarrow.Table):
+        return rows
+    schema = _flat(tables.schema(kind))
+    return pyarrow.table(
+        [pyarrow.array([getattr(row, field.name) for row in rows], field.type) for field in schema],
+        schema=schema,
+    )
+
+
+def rows_of(table: Table, kind: type[Record], at: Any = None) -> list[Record]:
+    """The records of some rows, by their places; of all rows without. What holds objects is empty in them."""
+    chosen = table if at is None else table.take(at)
+    missing: dict[str, Any] = {
+        one.name: {} for one in fields(cast(Any, kind)) if one.name not in table.column_names
+    }
+    held = [chosen[name].to_pylist() for name in table.column_names]
+    if not missing:
+        return [kind(*values) for values in zip(*held, strict=True)]
+    names = table.column_names
+    return [kind(**dict(zip(names, values, strict=True)), **missing) for values in zip(*held, strict=True)]
+
+
+def write(path: Path, table: Table) -> None:
+    """The same bytes as `records.write` of the same rows."""
+    digest.write_parts(path, _lines(table))
+
+
+def _lines(table: Table) -> Iterator[bytes]:
+    names = table.column_names
+    for batch in table.to_batches(LINES_AT_ONCE):
+        content = io.StringIO()
+        for values in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
+            content.write(digest.canonical_json(dict(zip(names, values, strict=True))))
+            content.write("\n")
+        yield content.getvalue().encode()
+
+
+def numbers(column: Column) -> Any:
+    """A numeric column as floats; null is NaN, which no comparison finds."""
+    import pyarrow
+
+    return column.cast(pyarrow.float64(), safe=False).to_numpy()
+
+
+def mask(column: Column) -> Any:
+    """A boolean column as an array; null is false."""
+    import pyarrow.compute as pc
+
+    return pc.fill_null(column, False).to_numpy()
+
+
+def strings(values: Iterable[str]) -> Any:
+    """An array to look texts up in."""
+    import pyarrow
+
+    return pyarrow.array(sorted(values), pyarrow.string())
+
+
+def codes(column: Column) -> Any:
+    """Equal values have equal numbers from 0 on, and -1 where there is none."""
+    import pyarrow.compute as pc
+
+    encoded = pc.dictionary_encode(column).combine_chunks()
+    found = encoded.indices if hasattr(encoded, "indices") else encoded.chunk(0).indices
+    return pc.fill_null(found, -1).to_numpy()
+
+
+def _flat(schema: Any) -> Any:
+    import pyarrow
+
+    return pyarrow.schema([field for field in schema if not pyarrow.types.is_map(field.type)])

@@ -1,0 +1,104 @@
+"""All rows with their measures, as columns in the order of the manifest, and a `Clip` only of the rows that a rule has to see."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voicelathe.data import columns, text_columns
+from voicelathe.data.clip import Clip
+from voicelathe.data.columns import Column, Rows, Table
+from voicelathe.errors import RecordError
+from voicelathe.records import ClipMeasure, Heard, ManifestRow
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Three tables of the same length. What is None in a record is NaN in the arrays below."""
+
+    rows: Table  # ManifestRow
+    measures: Table  # ClipMeasure
+    heard: Table  # Heard; null throughout where nothing was heard
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def clips(self, at: Any = None) -> list[Clip]:
+        """The clips at some places, or all of them."""
+        chosen = np.arange(len(self)) if at is None else at
+        rows = columns.rows_of(self.rows, ManifestRow, chosen)
+        measures = columns.rows_of(self.measures, ClipMeasure, chosen)
+        heard: Iterable[Heard | None] = [
+            one if one.clip_id is not None else None for one in columns.rows_of(self.heard, Heard, chosen)
+        ]
+        return [Clip(*one) for one in zip(rows, measures, heard, strict=True)]
+
+    def measured(self, name: str) -> Floats:
+        """One measure of every row."""
+        return np.asarray(columns.numbers(self.measures[name]))
+
+    @cached_property
+    def ends(self) -> tuple[Floats, Floats]:
+        """Start and end of every row in its file, as it was measured; the end is NaN where there is no audio."""
+        start_s = np.nan_to_num(columns.numbers(self.rows["start_s"]))
+        duration_s = self.measured("duration_s")
+        return start_s, start_s + np.where(duration_s > 0, duration_s, np.nan)
+
+    @cached_property
+    def speech_s(self) -> Floats:
+        """`Clip.speech_s` of every row."""
+        edges = [self.measured(name) for name in ("duration_s", "leading_silence_s", "trailing_silence_s")]
+        found = edges[0] - edges[1] - edges[2]
+        return np.where(found > 0, found, np.nan)
+
+    @cached_property
+    def inner_silence_share(self) -> Floats:
+        """`Clip.inner_silence_share` of every row, to the last digits."""
+        names = ("silence_share", "duration_s", "leading_silence_s", "trailing_silence_s")
+        share, duration_s, before_s, after_s = map(self.measured, names)
+        inner = np.maximum(0.0, share * duration_s - before_s - after_s) / self.speech_s
+        return np.where(np.isnan(share) | np.isnan(duration_s), np.nan, np.where(np.isnan(inner), 1.0, inner))
+
+    @cached_property
+    def num_spoken_chars(self) -> NDArray[np.int64]:
+        """`Clip.num_spoken_chars` of every row."""
+        return np.asarray(text_columns.num_spoken_chars(self.rows["text"]).to_numpy())
+
+    @cached_property
+    def chars_per_s(self) -> Floats:
+        """`Clip.chars_per_s` of every row."""
+        import pyarrow.compute as pc
+
+        num = columns.numbers(pc.utf8_length(text_columns.plain(self.rows["text"])))
+        return np.where(self.num_spoken_chars > 0, num, np.nan) / self.speech_s
+
+    @property
+    def speech_share(self) -> Floats:
+        """Speech that the voice activity detector heard, of the duration; NaN where nothing was heard."""
+        duration_s = self.measured("duration_s")
+        return np.asarray(
+            columns.numbers(self.heard["speech_s"]) / np.where(duration_s > 0, duration_s, np.nan)
+        )
+
+    @cached_property
+    def words(self) -> Column:
+        """`text.words` of every text."""
+        return text_columns.words(self.rows["text"])
+
+
+def of(rows: Rows, measures: Rows, heard: Rows = ()) -> Corpus:
+    """Join by clip id. Raises RecordError when the measures are of other rows."""
+    import pyarrow.compute as pc
+
+    table = columns.of(rows, ManifestRow).sort_by("line")
+    measured, known = columns.of(measures, ClipMeasure), columns.of(heard, Heard)
+    at = pc.index_in(table["clip_id"], measured["clip_id"])
+    if len(measured) != len(table) or at.null_count:
+        raise RecordError("data/measured/clips.parquet is not of these rows. Run: dvc repro measure")
+    return Corpus(table, measured.take(at), known.take(pc.index_in(table["clip_id"], known["clip_id"])))

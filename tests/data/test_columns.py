@@ -1,0 +1,98 @@
+"""Columns say what records say: the same rows, the same bytes, the same text measures, the same refusals."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pytest
+
+from tests.factories import rows
+from voicelathe import records
+from voicelathe.data import columns, shared, text, text_columns
+from voicelathe.errors import RecordError
+from voicelathe.records import CleanClip, ManifestRow
+
+ALPHABET = (
+    " aZ0'._-\t\n\u2019\u00a0\u3000\u200b\u202e\uff21\u00df\u0130\u0301\u0e01\u4f60\u3042[]\u266a\x7f\x00"
+)
+
+
+def texts() -> list[str | None]:
+    draw = random.Random(3)
+    made: list[str | None] = ["", " ", "It's  ONE.", " a ", None]
+    made += ["".join(draw.choices(ALPHABET, k=draw.randrange(12))) for _ in range(2_000)]
+    made += ["".join(draw.choices(" aZ'0.-[]", k=draw.randrange(12))) for _ in range(2_000)]
+    return made
+
+
+def test_a_column_of_texts_is_measured_as_each_text_alone() -> None:
+    made = texts()
+    column = pyarrow.chunked_array([made[:100], made[100:]], pyarrow.string())
+    given = [one for one in made if one is not None]
+    assert [one for one in text_columns.plain(column).to_pylist() if one is not None] == [
+        text.plain(one) for one in given
+    ]
+    assert [one for one in text_columns.words(column).to_pylist() if one is not None] == [
+        text.words(one) for one in given
+    ]
+    assert text_columns.num_spoken_chars(column).to_pylist() == [text.num_spoken_chars(one) for one in made]
+
+
+def test_records_written_and_read_as_columns_are_those_of_the_records(tmp_path: Path) -> None:
+    known = [rows.clean_clip(number, text=f"Number {number} \u00e9\u3042 \u2028") for number in range(1, 40)]
+    records.write(tmp_path / "records.jsonl", known)
+    table = columns.read(tmp_path / "records.jsonl", CleanClip)
+    columns.write(tmp_path / "columns.jsonl", table)
+    assert (tmp_path / "columns.jsonl").read_bytes() == (tmp_path / "records.jsonl").read_bytes()
+    assert columns.rows_of(table, CleanClip) == known
+    assert columns.rows_of(table, CleanClip, [3, 1]) == [known[3], known[1]]
+
+
+def test_what_holds_objects_is_left_out_of_the_columns(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    records.write(path, [rows.manifest_row(1, extra={"mood": "calm"}), rows.manifest_row(2, text=None)])
+    table = columns.read(path, ManifestRow)
+    assert "extra" not in table.column_names
+    assert columns.rows_of(table, ManifestRow) == [rows.manifest_row(1), rows.manifest_row(2, text=None)]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"clip_id":1}', "missing"),
+        ("{oops", "Run the stage"),
+        ('{"clip_id":"c2"}', "required field was absent"),
+        ('{"clip_id":2}', "changed from"),
+    ],
+)
+def test_a_file_that_another_version_wrote_is_refused(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "clean.jsonl"
+    records.write(path, [] if said in ("missing", "Run the stage") else [rows.clean_clip()])
+    with path.open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(RecordError, match=said):
+        columns.read(path, CleanClip)
+
+
+def test_a_missing_file_is_refused_and_an_empty_one_has_no_rows(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="make repro"):
+        columns.read(tmp_path / "none.jsonl", CleanClip)
+    records.write(tmp_path / "empty.jsonl", [])
+    assert len(columns.read(tmp_path / "empty.jsonl", CleanClip)) == 0
+
+
+def test_touching_intervals_are_those_of_a_double_loop() -> None:
+    draw = np.random.default_rng(5)
+    for _ in range(40):
+        group, start_s = draw.integers(-1, 4, 40), draw.uniform(0, 100, 40).round(1)
+        end_s = np.where(draw.random(40) < 0.1, np.nan, start_s + draw.uniform(0.1, 5, 40).round(1))
+        expected = {
+            one
+            for one in range(40)
+            for other in range(40)
+            if one != other and group[one] == group[other] >= 0
+            if start_s[one] < end_s[other] and start_s[other] < end_s[one]
+        }
+        found = set(shared.touching(group, start_s, end_s).tolist())
+        assert expected <= found and all(group[one] >= 0 for one in found)
