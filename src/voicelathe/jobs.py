@@ -68,12 +68,13 @@ class WeightsRef:
 
 @dataclass(frozen=True)
 class ValidateJob:
-    """Losses of several candidates over one split; each finished candidate is kept beside the weights."""
+    """Losses and probes of several candidates over one split; each finished candidate is kept beside the weights."""
 
     target: Target
     how: settings.Evaluate
     seed: int
     clips: str
+    train_clips: str  # some of them are looked at for overfitting
     latents: str
     lora: settings.Lora | None  # what the adapters among the weights were made with
     weights: list[WeightsRef]

@@ -241,6 +241,7 @@ class Evaluate(_Closed):
     lora_scales: list[
         Annotated[float, Gt(0), Le(2)]
     ]  # every adapter at 1, the best three steps at these, too; ignored for mode: full
+    probe_clips: Annotated[int, Ge(2)]  # of each kind that the probes of text, ending and overfitting look at
 
 
 @dataclass(frozen=True)

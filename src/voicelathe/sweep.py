@@ -8,13 +8,14 @@ from voicelathe.errors import RecordError
 from voicelathe.params import recipe as find_recipe
 from voicelathe.runs import FULL_STRENGTH, candidates, read, speak, target
 
+_Found = tuple[records.EvaluationRecord, list[records.ClipLoss], records.ProbeRecord]
 SWEPT_STEPS = 3  # best steps by validation whose adapters are tried at other strengths
 
 
 def evaluate(
     params: settings.Params, recipe: str
-) -> tuple[list[records.EvaluationRecord], list[records.ClipLoss]]:
-    """Stage `evaluate`: validation losses of every candidate, in a worker that has no optimizer.
+) -> tuple[list[records.EvaluationRecord], list[records.ClipLoss], list[records.ProbeRecord]]:
+    """Stage `evaluate`: validation losses and probes of every candidate, in a worker that has no optimizer.
 
     Every checkpoint as trained; then the adapters of the three best steps at the other strengths of `lora_scales`.
     """
@@ -23,37 +24,40 @@ def evaluate(
     found = _validate(params, run, how, refs)
     others = sorted(set(how.lora_scales) - {FULL_STRENGTH})
     if run.identity.train.mode == "lora" and others:
-        tuned = sorted((one for one, _ in found if one.step), key=lambda one: (one.total, one.step))
+        tuned = sorted((one for one, _, _ in found if one.step), key=lambda one: (one.total, one.step))
         best = {one.step for one in tuned[:SWEPT_STEPS]}
         swept = candidates([entry for entry in index_ if entry.step in best], others)
         found += _validate(params, run, how, swept)
-    found.sort(key=lambda pair: (pair[0].step, -(pair[0].lora_scale or 0.0)))
-    return [one for one, _ in found], [row for _, rows in found for row in rows]
+    found.sort(key=lambda one: (one[0].step, -(one[0].lora_scale or 0.0)))
+    evaluations, rows, probes = zip(*found, strict=True)
+    return list(evaluations), [row for members in rows for row in members], list(probes)
 
 
 def _validate(
     params: settings.Params, run: records.RunRecord, how: settings.Evaluate, refs: list[jobs.WeightsRef]
-) -> list[tuple[records.EvaluationRecord, list[records.ClipLoss]]]:
+) -> list[_Found]:
     out = Path(run.directory) / "validation"
     job = jobs.ValidateJob(
         target=target(params, run.identity.base), how=how, seed=params.seed, clips=str(layout.split("validation")),
-        latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs, out=str(out),
+        train_clips=str(layout.split("train")), latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs, out=str(out),
     )  # fmt: skip
     runner.run(job, run.recipe)
     clips = {clip.clip_id: clip for clip in records.read(layout.split("validation"), records.CleanClip)}
     weights = families.spec(run.identity.family).loss_weights
     found = []
     for ref in refs:
-        per_clip = digest.read_json(out / f"{ref.candidate.name}.json")["clips"]
+        stored = digest.read_json(path := out / f"{ref.candidate.name}.json")
+        per_clip = stored["clips"]
         if set(per_clip) != set(clips):
             raise RecordError(
-                f"{out}/{ref.candidate.name}.json does not cover the validation split. Delete it and run: dvc repro evaluate@{run.recipe}"
+                f"{path} does not cover the validation split. Delete it and run: dvc repro evaluate@{run.recipe}"
             )
         rows = [
             _clip_loss(ref.candidate, clips[clip_id], losses, weights)
             for clip_id, losses in sorted(per_clip.items())
         ]
-        found.append((_summary(ref, rows, how.passes, weights), rows))
+        probed = records.from_json(records.ProbeRecord, stored["probes"], str(path))
+        found.append((_summary(ref, rows, how.passes, weights), rows, probed))
     return found
 
 

@@ -53,12 +53,13 @@ def weights(root: Path, scale: float = 1.0) -> list[jobs.WeightsRef]:
 
 
 def validate_job(root: Path, out: Path, refs: list[jobs.WeightsRef]) -> jobs.ValidateJob:
-    how = settings.Evaluate(passes=2, clips_per_pass=3, lora_scales=[1.0])
+    how = settings.Evaluate(passes=2, clips_per_pass=3, lora_scales=[1.0], probe_clips=3)
     return jobs.ValidateJob(
         training.target(),
         how,
         9,
         str(root / "validation.jsonl"),
+        str(root / "train.jsonl"),
         str(root / "latents"),
         training.LORA,
         refs,

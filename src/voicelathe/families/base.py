@@ -32,6 +32,8 @@ class FamilySpec:
         str
     ]  # those under which what `frozen` gives stays true; empty: there is nothing to cache
     stop_loss: str  # the component that says whether speech ends
+    stop_above: float  # generation ends at a position whose probability of the end is above this
+    stop_after: int  # but not before so many positions
     download: str  # the command that fetches a whole base
 
 
@@ -129,6 +131,9 @@ class Family(Protocol):
 
     def losses(self, loaded: Any, batch: Any, noise: Any) -> "dict[str, torch.Tensor]":
         """Per-clip mean losses [B] of every component in `spec.loss_weights`."""
+
+    def endings(self, loaded: Any, batch: Any) -> "list[torch.Tensor]":
+        """Of each clip, fed with its real speech: the probability of the end [A] at every predicted position."""
 
     def frozen(self, loaded: Any, item: ClipItem) -> "dict[str, torch.Tensor]":
         """What no adapter on `spec.cached_with` can change of this clip's forward: added to its tensors, `collate` uses it. {}: nothing."""

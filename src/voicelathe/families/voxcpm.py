@@ -78,6 +78,8 @@ def describe_family(id: str, download: str) -> FamilySpec:
         scopes=frozenset(SCOPES),
         cached_with=frozenset({"lm", "dit"}),
         stop_loss="stop",
+        stop_above=0.5,  # upstream takes the more likely of two classes
+        stop_after=3,  # upstream's min_len: the first three positions never end it
         download=download,
     )
 
@@ -207,6 +209,11 @@ class VoxCPM(PinnedDirectory):
         from voicelathe.families import voxcpm_packed
 
         return voxcpm_packed.losses(loaded.core, batch, noise, loaded.recompute)
+
+    def endings(self, loaded: Loaded, batch: "Pack") -> "list[torch.Tensor]":
+        from voicelathe.families import voxcpm_packed
+
+        return voxcpm_packed.endings(loaded.core, batch)
 
     def adapter_targets(self, loaded: Loaded, scope: Sequence[str]) -> str:
         """One regular expression that peft matches against whole module names."""

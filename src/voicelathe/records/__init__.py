@@ -49,6 +49,7 @@ from voicelathe.records.measures import (
     SpeechMeasures,
 )
 from voicelathe.records.planning import Kernel, PassSize, Phase, Plan, Rehearsal
+from voicelathe.records.probes import AdapterProof, Ending, ProbeRecord
 from voicelathe.records.training import (
     Candidate,
     CheckpointRecord,
@@ -64,6 +65,7 @@ from voicelathe.records.training import (
 )
 
 __all__ = [
+    "AdapterProof",
     "BaseFacts",
     "Candidate",
     "CheckpointRecord",
@@ -72,6 +74,7 @@ __all__ = [
     "ClipMeasure",
     "ClipRef",
     "Comparison",
+    "Ending",
     "EvaluationRecord",
     "Figure",
     "FigureRecord",
@@ -95,6 +98,7 @@ __all__ = [
     "Plan",
     "Preference",
     "PreflightRecord",
+    "ProbeRecord",
     "Promotion",
     "Quarantined",
     "Ranked",
