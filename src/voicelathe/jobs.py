@@ -75,6 +75,9 @@ class ValidateJob:
     seed: int
     clips: str
     train_clips: str  # some of them are looked at for overfitting
+    general: (
+        str | None
+    )  # directory of other speakers' clips and their encodings: has the model forgotten what the base could?
     latents: str
     lora: settings.Lora | None  # what the adapters among the weights were made with
     weights: list[WeightsRef]

@@ -265,12 +265,23 @@ class Listen(_Closed):
 
 
 @dataclass(frozen=True)
+class ProbeLimits(_Closed):
+    """Beyond these a candidate shows the codes ignores_text, stops_early, runs_on and forgets; `vetoes` says which of them exclude."""
+
+    min_text_share: Share  # of the base's own dependence on the text that must be left
+    max_stops_early_share: Share  # of the probed clips; a base that was never trained sets no example
+    max_runs_on_share: Share
+    max_forgetting: Annotated[float, Ge(0)]  # share by which the loss on other speakers may rise
+
+
+@dataclass(frozen=True)
 class Select(_Closed):
     """How the checkpoint to ship is chosen."""
 
     loss_weights: dict[str, Annotated[float, Ge(0)]]  # total = sum(weight * loss)
-    vetoes: list[str]  # codes of metrics that exclude a candidate; the others are noted
+    vetoes: list[str]  # codes of metrics and probes that exclude a candidate; the others are noted
     max_vetoed_share: Share  # of a candidate's samples that may show one such code before it is excluded
+    probes: ProbeLimits
 
 
 @dataclass(frozen=True)

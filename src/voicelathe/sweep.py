@@ -39,7 +39,7 @@ def _validate(
     out = Path(run.directory) / "validation"
     job = jobs.ValidateJob(
         target=target(params, run.identity.base), how=how, seed=params.seed, clips=str(layout.split("validation")),
-        train_clips=str(layout.split("train")), latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs, out=str(out),
+        train_clips=str(layout.split("train")), general=None, latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs, out=str(out),
     )  # fmt: skip
     runner.run(job, run.recipe)
     clips = {clip.clip_id: clip for clip in records.read(layout.split("validation"), records.CleanClip)}

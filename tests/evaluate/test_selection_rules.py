@@ -165,7 +165,7 @@ def test_the_weights_of_the_settings_decide_not_the_stored_totals() -> None:
     }
     rows = make.paired_losses(means)
     for weights, winner in (({"diff": 1.0, "stop": 0.0}, FIRST), ({"diff": 1.0, "stop": 1.0}, SECOND)):
-        chosen = make.settings.Select(weights, [], 1.0)
+        chosen = make.settings.Select(weights, [], 1.0, make.PROBE_LIMITS)
         found = selection.decide(
             make.run(),
             make.evaluations(rows, KNOWN),

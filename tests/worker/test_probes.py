@@ -140,8 +140,8 @@ def test_after_the_proof_the_candidate_is_what_it_was(
 
 def test_every_probe_looks_at_the_same_clips_whatever_their_order(items: dict[str, ClipItem]) -> None:
     backwards = dict(reversed(items.items()))
-    assert probes.choose(items, items, 9, 3) == probes.choose(backwards, backwards, 9, 3)
-    assert len(probes.choose(items, items, 9, 99).train) == len(items)
+    assert probes.choose(items, items, {}, 9, 3) == probes.choose(backwards, backwards, {}, 9, 3)
+    assert len(probes.choose(items, items, {}, 9, 99).train) == len(items)
 
 
 def test_every_clip_gets_a_text_that_says_something_else(items: dict[str, ClipItem]) -> None:
@@ -156,11 +156,18 @@ def test_a_probe_record_holds_what_each_clip_said_and_survives_its_file(
     ref = adapter()
     swapper.put(ref)
     how = settings.Evaluate(passes=2, clips_per_pass=3, lora_scales=[1.0], probe_clips=3)
-    job = jobs.ValidateJob(training.target(), how, 9, "", "", "", LORA, [ref], "")
+    job = jobs.ValidateJob(training.target(), how, 9, "", "", None, "", LORA, [ref], "")
     own = losses.of_clips(FAMILY, swapper.loaded, list(items.values()), 9, 2, 3)
-    clips = probes.choose(items, items, 9, 3)
+    clips = probes.choose(items, items, items, 9, 3)
     found = probes.look(job, ref, swapper, clips, own)
-    assert len(found.own_text) == len(found.other_text) == len(found.endings) == len(found.train_totals) == 3
+    assert (
+        len(found.own_text)
+        == len(found.other_text)
+        == len(found.endings)
+        == len(found.train_totals)
+        == 3
+        == len(found.general_totals)
+    )
     assert all(found.own_text[clip] == own[clip]["diff"] != found.other_text[clip] for clip in found.own_text)
     assert all(
         one.num_positions == len(items[clip].tensors["latents"]) for clip, one in found.endings.items()

@@ -60,6 +60,7 @@ def validate_job(root: Path, out: Path, refs: list[jobs.WeightsRef]) -> jobs.Val
         9,
         str(root / "validation.jsonl"),
         str(root / "train.jsonl"),
+        None,
         str(root / "latents"),
         training.LORA,
         refs,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from voicelathe.evaluate import design, statistics
-from voicelathe.records import Comparison, Interval, Listening, Preference, Selection
+from voicelathe.records import Comparison, Interval, Listening, Preference, Probed, Selection
 
 
 def explain(selection: Selection, has_foreign_verdict: bool, few_recordings: int) -> Selection:
@@ -101,6 +101,8 @@ def _notes(selection: Selection, has_foreign_verdict: bool, few_recordings: int)
     if not selection.base_trained:
         yield "Untrained base: its weights are random, so beating it says nothing about a voice."
     yield from _size_notes(selection, few_recordings)
+    if selection.probes and not any(_reads(one) for one in selection.probes):
+        yield "Another clip's text raises the loss of no candidate measurably, nor that of the base: none is shown to read its text."
     for names in selection.identical:
         yield f"Identical on every clip: {', '.join(spoken(selection, name) for name in names)}."
     for row in selection.ranking if selection.nominee is not None else ():
@@ -131,6 +133,10 @@ def _size_notes(selection: Selection, few_recordings: int) -> Iterator[str]:
             f"Validation holds {selection.num_recordings} recordings; with fewer than {few_recordings} an interval over recordings is "
             "too narrow to be trusted alone, so the one over clips is given too and both must agree."
         )
+
+
+def _reads(one: Probed) -> bool:
+    return one.text_gap_interval is not None and one.text_gap_interval.low > 0
 
 
 def _listening_notes(listening: Listening) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voicelathe import rng, settings
-from voicelathe.evaluate import design, evidence, preferences, reasons, statistics
+from voicelathe.evaluate import design, evidence, preferences, probing, reasons, statistics
 from voicelathe.evaluate.evidence import BASE, Paired
 from voicelathe.evaluate.statistics import Floats, percentile_interval, rounded
 from voicelathe.records import (
@@ -22,6 +22,7 @@ from voicelathe.records import (
     Interval,
     Listening,
     Preference,
+    Probed,
     Ranked,
     RunRecord,
     SampleRecord,
@@ -92,6 +93,7 @@ def decide(
     inputs: Mapping[str, str],
     checkpoints: Sequence[CheckpointRecord],
     measures: SpeechMeasures,
+    probed: Sequence[Probed] = (),
 ) -> Selection:
     """The decision with all its evidence. The order of the rows does not matter; a verdict on other samples is noted, not counted.
 
@@ -103,7 +105,8 @@ def decide(
     evidence.check_measures(run, samples, measures)
     failed = evidence.vetoes(samples, base_trained)
     heard = evidence.measured_vetoes(measures, samples, select)
-    vetoes = evidence.joined(failed, heard.vetoes)
+    probe_vetoes, probe_notes = probing.findings(probed, select.vetoes)
+    vetoes = evidence.joined(failed, heard.vetoes, probe_vetoes)
     order = sorted(
         paired.candidates, key=lambda one: (losses.means[one.candidate], one.step, one.lora_scale or 0.0)
     )
@@ -113,10 +116,9 @@ def decide(
     if verdict is not None and counts and eligible:
         listening = preferences.summarise(verdict, paired.names, eligible[0], BASE, run.identity.seed)
     choice = _choose(losses, eligible, listening)
-    ranking = _rank(
-        losses, order, choice.nominee, vetoes, evidence.joined(evidence.remarks(samples, vetoes), heard.notes)
-    )
-    selection = _record(run, losses, choice, ranking, base_trained, inputs)
+    notes = evidence.joined(evidence.remarks(samples, vetoes), heard.notes, probe_notes)
+    ranking = _rank(losses, order, choice.nominee, vetoes, notes)
+    selection = _record(run, losses, choice, ranking, base_trained, inputs, probed)
     return reasons.explain(
         selection, has_foreign_verdict=verdict is not None and not counts, few_recordings=FEW_RECORDINGS
     )
@@ -129,6 +131,7 @@ def _record(
     ranking: list[Ranked],
     base_trained: bool,
     inputs: Mapping[str, str],
+    probed: Sequence[Probed],
 ) -> Selection:
     shipped = next(
         (one for one in losses.paired.candidates if choice.ships and one.candidate == choice.chosen), None
@@ -157,6 +160,7 @@ def _record(
         robustness=_robustness(losses.paired, [one.candidate for one in ranking if not one.vetoes]),
         identical=_identical(losses.paired),
         listening=choice.listening,
+        probes=list(probed),
         base_trained=base_trained,
         inputs=dict(inputs),
     )

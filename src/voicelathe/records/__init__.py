@@ -19,7 +19,6 @@ from voicelathe.records.corpus import (
 )
 from voicelathe.records.decisions import (
     Comparison,
-    Interval,
     Judgement,
     Listening,
     Opinion,
@@ -49,7 +48,7 @@ from voicelathe.records.measures import (
     SpeechMeasures,
 )
 from voicelathe.records.planning import Kernel, PassSize, Phase, Plan, Rehearsal
-from voicelathe.records.probes import AdapterProof, Ending, ProbeRecord
+from voicelathe.records.probes import AdapterProof, Ending, Interval, Probed, ProbeRecord
 from voicelathe.records.training import (
     Candidate,
     CheckpointRecord,
@@ -99,6 +98,7 @@ __all__ = [
     "Preference",
     "PreflightRecord",
     "ProbeRecord",
+    "Probed",
     "Promotion",
     "Quarantined",
     "Ranked",

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from voicelathe.records.probes import Interval, Probed
+
 
 @dataclass(frozen=True)
 class Opinion:
@@ -46,14 +48,6 @@ class Verdict:
     run_digest: str
     sweep: str
     sittings: list[Sitting]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % interval."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -163,6 +157,7 @@ class Selection:
     robustness: list[WeightRange]
     identical: list[list[str]]  # candidates with equal losses on every clip
     listening: Listening | None
+    probes: list[Probed]  # by step
     base_trained: bool
     inputs: dict[str, str]
 

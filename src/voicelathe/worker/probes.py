@@ -24,16 +24,22 @@ class Clips:
 
     validation: list[ClipItem]
     train: list[ClipItem]
+    general: list[ClipItem]
 
 
 def choose(
-    validation: Mapping[str, ClipItem], train: Mapping[str, ClipItem], seed: int, number: int
+    validation: Mapping[str, ClipItem],
+    train: Mapping[str, ClipItem],
+    general: Mapping[str, ClipItem],
+    seed: int,
+    number: int,
 ) -> Clips:
     """At most so many of each, whatever order they come in."""
-    return Clips(
-        [validation[clip_id] for clip_id in probe.clips(list(validation), seed, number)],
-        [train[clip_id] for clip_id in probe.clips(list(train), seed, number)],
-    )
+
+    def some(items: Mapping[str, ClipItem]) -> list[ClipItem]:
+        return [items[clip_id] for clip_id in probe.clips(list(items), seed, number)]
+
+    return Clips(some(validation), some(train), some(general))
 
 
 def look(
@@ -59,6 +65,7 @@ def look(
         other_text={clip_id: found[main] for clip_id, found in other.items()},
         endings=_endings(swapper, clips.validation, how.clips_per_pass),
         train_totals=losses.totals(of(clips.train), family.spec.loss_weights),
+        general_totals=losses.totals(of(clips.general), family.spec.loss_weights),
     )
 
 

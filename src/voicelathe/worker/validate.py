@@ -22,10 +22,12 @@ def run(job: jobs.ValidateJob, emit: Any) -> dict[str, Any]:
     """Write `<out>/<candidate>.json` for each candidate that is not finished already."""
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
     items = latents.items(Path(job.clips), Path(job.latents))
-    clips = probes.choose(
-        items, latents.items(Path(job.train_clips), Path(job.latents)), job.seed, job.how.probe_clips
+    train = latents.items(Path(job.train_clips), Path(job.latents))
+    general = (
+        {} if job.general is None else latents.items(Path(job.general, "clips.jsonl"), Path(job.general))
     )
-    data = digest.of_value([_fingerprints(items.values()), _fingerprints(clips.train)])
+    clips = probes.choose(items, train, general, job.seed, job.how.probe_clips)
+    data = digest.of_value([_fingerprints(some) for some in (items.values(), clips.train, clips.general)])
     todo = [ref for ref in job.weights if not _is_finished(job, ref, data)]
     if todo:
         family, target = families.find(job.target.family), job.target
