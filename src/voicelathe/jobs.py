@@ -67,6 +67,14 @@ class WeightsRef:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """What the base hears before it speaks zero-shot: a held-out clip; the second for clips of the first one's recording."""
+
+    clips: list[records.CleanClip]  # one or two
+    audio_root: str
+
+
+@dataclass(frozen=True)
 class ValidateJob:
     """Losses and probes of several candidates over one split; each finished candidate is kept beside the weights."""
 
@@ -81,6 +89,7 @@ class ValidateJob:
     latents: str
     lora: settings.Lora | None  # what the adapters among the weights were made with
     weights: list[WeightsRef]
+    reference: Reference | None  # for a prompted candidate
     out: str  # <candidate>.json below it
 
 
@@ -96,6 +105,7 @@ class SpeakJob:
     weights: list[WeightsRef]
     lines: list[records.Line]
     max_seconds: float
+    reference: Reference | None  # for a prompted candidate
     out: str
     interactive: bool
 

@@ -12,7 +12,7 @@ from typing import Any
 from voicelathe import families, settings
 from voicelathe.digest import write_text
 from voicelathe.errors import ParamsError, listing
-from voicelathe.families.base import FamilySpec
+from voicelathe.families.base import FamilySpec, Promptable
 
 FILE = Path("params.yaml")
 NULL = "tag:yaml.org,2002:null"
@@ -135,9 +135,10 @@ def _contradictions(params: settings.Params) -> Iterator[str]:
     for name, one in params.recipes.items():
         yield from _recipe_contradictions(f"recipes.{name}", one, params)
         if one.base in params.bases and params.bases[one.base].family in families.TABLE:
-            yield from _family_contradictions(
-                f"recipes.{name}", one, families.spec(params.bases[one.base].family)
-            )
+            family = families.find(params.bases[one.base].family)
+            yield from _family_contradictions(f"recipes.{name}", one, family.spec)
+            if one.evaluate.zero_shot and not isinstance(family, Promptable):
+                yield f"recipes.{name}.evaluate.zero_shot = true: {family.spec.id} takes no reference clip; set it to false"
 
 
 def _recipe_contradictions(where: str, one: settings.Recipe, params: settings.Params) -> Iterator[str]:

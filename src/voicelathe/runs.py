@@ -187,11 +187,12 @@ def speak(
     lines: list[records.Line],
     max_seconds: float,
     out: Path,
+    reference: jobs.Reference | None = None,
 ) -> list[records.SampleRecord]:
     """Let candidates speak lines; samples of an earlier, equal request are reused."""
     job = jobs.SpeakJob(
         target=target(params, run.identity.base), lora=run.identity.train.lora, weights=refs, lines=lines,
-        max_seconds=max_seconds, out=str(out), interactive=False,
+        max_seconds=max_seconds, reference=reference, out=str(out), interactive=False,
     )  # fmt: skip
     runner.run(job, run.recipe)
     return [

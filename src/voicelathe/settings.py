@@ -241,6 +241,7 @@ class Evaluate(_Closed):
     lora_scales: list[
         Annotated[float, Gt(0), Le(2)]
     ]  # every adapter at 1, the best three steps at these, too; ignored for mode: full
+    zero_shot: bool  # the base a second time, with a held-out clip of the speaker in front; the better one is to be beaten
     probe_clips: Annotated[int, Ge(2)]  # of each kind that the probes of text, ending and overfitting look at
 
 

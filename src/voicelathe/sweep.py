@@ -1,6 +1,8 @@
 """What the stages `evaluate` and `listen` ask of workers: losses of every candidate, then the same lines from each of them."""
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from voicelathe import digest, families, jobs, layout, records, runner, settings
@@ -8,7 +10,8 @@ from voicelathe.errors import RecordError
 from voicelathe.params import recipe as find_recipe
 from voicelathe.runs import FULL_STRENGTH, candidates, read, speak, target
 
-_Found = tuple[records.EvaluationRecord, list[records.ClipLoss], records.ProbeRecord]
+_Found = tuple[records.EvaluationRecord, list[records.ClipLoss], records.ProbeRecord | None]
+REFERENCE_S = 5.0
 SWEPT_STEPS = 3  # best steps by validation whose adapters are tried at other strengths
 
 
@@ -21,6 +24,8 @@ def evaluate(
     """
     (run, index_), how = read(recipe), find_recipe(params, recipe).evaluate
     refs = candidates(index_, [FULL_STRENGTH])
+    if how.zero_shot and (prompted := zero_shot(params, refs[0])):
+        refs.insert(1, prompted)
     found = _validate(params, run, how, refs)
     others = sorted(set(how.lora_scales) - {FULL_STRENGTH})
     if run.identity.train.mode == "lora" and others:
@@ -28,9 +33,9 @@ def evaluate(
         best = {one.step for one in tuned[:SWEPT_STEPS]}
         swept = candidates([entry for entry in index_ if entry.step in best], others)
         found += _validate(params, run, how, swept)
-    found.sort(key=lambda one: (one[0].step, -(one[0].lora_scale or 0.0)))
-    evaluations, rows, probes = zip(*found, strict=True)
-    return list(evaluations), [row for members in rows for row in members], list(probes)
+    found.sort(key=lambda one: (one[0].step, -(one[0].lora_scale or 0.0), one[0].candidate))
+    rows = [row for _, members, _ in found for row in members]
+    return [one for one, _, _ in found], rows, [probed for _, _, probed in found if probed]
 
 
 def _validate(
@@ -39,7 +44,8 @@ def _validate(
     out = Path(run.directory) / "validation"
     job = jobs.ValidateJob(
         target=target(params, run.identity.base), how=how, seed=params.seed, clips=str(layout.split("validation")),
-        train_clips=str(layout.split("train")), general=None, latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs, out=str(out),
+        train_clips=str(layout.split("train")), general=None, latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs,
+        reference=reference(params), out=str(out),
     )  # fmt: skip
     runner.run(job, run.recipe)
     clips = {clip.clip_id: clip for clip in records.read(layout.split("validation"), records.CleanClip)}
@@ -56,7 +62,7 @@ def _validate(
             _clip_loss(ref.candidate, clips[clip_id], losses, weights)
             for clip_id, losses in sorted(per_clip.items())
         ]
-        probed = records.from_json(records.ProbeRecord, stored["probes"], str(path))
+        probed = stored["probes"] and records.from_json(records.ProbeRecord, stored["probes"], str(path))
         found.append((_summary(ref, rows, how.passes, weights), rows, probed))
     return found
 
@@ -92,15 +98,44 @@ def listen(params: settings.Params, recipe: str) -> list[records.SampleRecord]:
     ]
     evaluated = records.read(layout.run(recipe, "evaluations.jsonl"), records.EvaluationRecord)
     by_step = {entry.step: entry for entry in index_}
-    refs = [ref for found in evaluated for ref in _ref(recipe, by_step, found)]
-    return speak(params, run, refs, lines, one.listen.max_seconds, Path(run.directory) / "speech")
+    refs = [ref for found in evaluated for ref in _ref(params, recipe, by_step, found)]
+    out = Path(run.directory) / "speech"
+    return speak(params, run, refs, lines, one.listen.max_seconds, out, reference(params))
+
+
+def reference(params: settings.Params) -> jobs.Reference | None:
+    """Held-out clips that give the base the speaker's voice: near five seconds, of two recordings; None without a second clip.
+
+    Of the speaker with most validation clips, as the limits of the metrics.
+    """
+    clips = records.read(layout.split("validation"), records.CleanClip)
+    counts = Counter(clip.speaker_id for clip in clips)
+    speaker = min(counts, key=lambda name: (-counts[name], name))
+    own = [clip for clip in clips if clip.speaker_id == speaker]
+    own.sort(key=lambda clip: (abs(clip.end_s - clip.start_s - REFERENCE_S), clip.clip_id))
+    if len(own) < 2:
+        return None
+    second = next((clip for clip in own if clip.recording_id != own[0].recording_id), own[1])
+    return jobs.Reference([own[0], second], params.ingest.audio_root)
+
+
+def zero_shot(params: settings.Params, base: jobs.WeightsRef) -> jobs.WeightsRef | None:
+    """The base that hears a held-out clip first; None where there is no clip for it."""
+    return replace(base, candidate=records.Candidate(0, None, True)) if reference(params) else None
 
 
 def _ref(
-    recipe: str, by_step: Mapping[int, records.CheckpointRecord], found: records.EvaluationRecord
+    params: settings.Params,
+    recipe: str,
+    by_step: Mapping[int, records.CheckpointRecord],
+    found: records.EvaluationRecord,
 ) -> list[jobs.WeightsRef]:
     if found.step not in by_step:
         raise RecordError(
             f"evaluations.jsonl of {recipe} names step {found.step}, which checkpoints.json does not list. Run: dvc repro -f evaluate@{recipe}"
         )
-    return candidates([by_step[found.step]], [found.lora_scale or FULL_STRENGTH])
+    refs = candidates([by_step[found.step]], [found.lora_scale or FULL_STRENGTH])
+    if found.candidate == refs[0].candidate.name:
+        return refs
+    prompted = zero_shot(params, refs[0])
+    return [prompted] if prompted else []

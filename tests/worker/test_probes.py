@@ -2,19 +2,21 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests.factories import audio as audio_factory
 from tests.factories import training
 from voicelathe import checkpoints, digest, families, jobs, records, settings
-from voicelathe.data import latents
+from voicelathe.data import audio, latents
 from voicelathe.errors import CheckpointError
 from voicelathe.families.base import ClipItem
 from voicelathe.train import adapters, probe
-from voicelathe.worker import applied, losses, probes
+from voicelathe.worker import applied, losses, probes, prompts, speak
 from voicelathe.worker.weights import Swapper
 
 FAMILY = families.find("voxcpm2")
@@ -155,8 +157,8 @@ def test_a_probe_record_holds_what_each_clip_said_and_survives_its_file(
 ) -> None:
     ref = adapter()
     swapper.put(ref)
-    how = settings.Evaluate(passes=2, clips_per_pass=3, lora_scales=[1.0], probe_clips=3)
-    job = jobs.ValidateJob(training.target(), how, 9, "", "", None, "", LORA, [ref], "")
+    how = settings.Evaluate(passes=2, clips_per_pass=3, lora_scales=[1.0], zero_shot=False, probe_clips=3)
+    job = jobs.ValidateJob(training.target(), how, 9, "", "", None, "", LORA, [ref], None, "")
     own = losses.of_clips(FAMILY, swapper.loaded, list(items.values()), 9, 2, 3)
     clips = probes.choose(items, items, items, 9, 3)
     found = probes.look(job, ref, swapper, clips, own)
@@ -187,3 +189,58 @@ def test_a_probe_record_holds_what_each_clip_said_and_survives_its_file(
 def test_speech_ends_by_upstreams_own_rule(chances: list[float], first: int | None, end: float) -> None:
     found = probes.ending(FAMILY.spec, torch.tensor(chances))
     assert (found.first_stop, found.at_end) == (first, pytest.approx(end))
+
+
+def test_the_prompted_base_hears_a_clip_of_another_recording_never_the_clip_itself(tmp_path: Path) -> None:
+    root = training.corpus(tmp_path, train=2, validation=6)
+    clips = {clip.clip_id: clip for clip in records.read(root / "validation.jsonl", records.CleanClip)}
+    first, second = clips["validation0000"], clips["validation0001"]
+    beside = clips["validation0005"]
+    assert first.recording_id == beside.recording_id != second.recording_id
+    job = jobs.ValidateJob(
+        training.target(), settings.Evaluate(1, 3, [1.0], True, 3), 9, str(root / "validation.jsonl"), "", None, str(root / "latents"),
+        None, [], jobs.Reference([first, second], ""), "",
+    )  # fmt: skip
+    known = latents.items(root / "validation.jsonl", root / "latents")
+    heard = {
+        item.clip_id: item.tensors["reference"]
+        for item in prompts.in_front(FAMILY, list(known.values()), job)
+    }
+    one, two = (known[clip.clip_id].tensors["latents"] for clip in (first, second))
+    assert torch.equal(heard["validation0002"], one) and torch.equal(heard[second.clip_id], one)
+    assert torch.equal(heard[first.clip_id], two) and torch.equal(heard[beside.clip_id], two)
+
+
+def test_the_prompted_base_speaks_otherwise_than_the_base_and_the_same_each_time(tmp_path: Path) -> None:
+    path = tmp_path / "held-out.wav"
+    audio.write_wav(path, audio_factory.speech(1.0, 1, 16_000), 16_000)
+    clip = replace(
+        training.clip(0, "validation"),
+        audio=path.name,
+        start_s=0.0,
+        end_s=1.0,
+        audio_sha256=digest.of_file(path),
+    )
+    sha256 = training.target().base_digest
+    refs = [
+        jobs.WeightsRef(records.Candidate(0, None, prompted), "base", str(training.BASE), sha256)
+        for prompted in (False, True)
+    ]
+    lines = [records.Line("one", "The lamp is on.", "en", 3)]
+
+    def say(out: str) -> list[str]:
+        job = jobs.SpeakJob(
+            training.target(),
+            None,
+            refs,
+            lines,
+            1.0,
+            jobs.Reference([clip], str(tmp_path)),
+            str(tmp_path / out),
+            False,
+        )
+        speak.run(job, lambda kind, values: None)
+        return [digest.of_file(tmp_path / out / name / "one-3.wav") for name in ("base", "base_zero_shot")]
+
+    plain, prompted = say("a")
+    assert plain != prompted and say("b") == [plain, prompted]

@@ -53,7 +53,7 @@ def weights(root: Path, scale: float = 1.0) -> list[jobs.WeightsRef]:
 
 
 def validate_job(root: Path, out: Path, refs: list[jobs.WeightsRef]) -> jobs.ValidateJob:
-    how = settings.Evaluate(passes=2, clips_per_pass=3, lora_scales=[1.0], probe_clips=3)
+    how = settings.Evaluate(passes=2, clips_per_pass=3, lora_scales=[1.0], zero_shot=False, probe_clips=3)
     return jobs.ValidateJob(
         training.target(),
         how,
@@ -64,13 +64,14 @@ def validate_job(root: Path, out: Path, refs: list[jobs.WeightsRef]) -> jobs.Val
         str(root / "latents"),
         training.LORA,
         refs,
+        None,
         str(out),
     )
 
 
 def speak_job(out: Path, refs: list[jobs.WeightsRef], interactive: bool = False) -> jobs.SpeakJob:
     return jobs.SpeakJob(
-        training.target(), training.LORA, refs, [] if interactive else LINES, 2.0, str(out), interactive
+        training.target(), training.LORA, refs, [] if interactive else LINES, 2.0, None, str(out), interactive
     )
 
 

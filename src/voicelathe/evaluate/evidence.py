@@ -23,7 +23,8 @@ from voicelathe.records import (
     SpeechMeasures,
 )
 
-BASE = "base"
+BASE, ZERO_SHOT = "base", "base_zero_shot"
+BASES = (BASE, ZERO_SHOT)
 HARD_FAILURES = ("empty", "silent", "nonfinite")  # SampleRecord.problem codes that always exclude
 RUNAWAY = "runaway"
 AGREEMENT = 1e-6  # relative, between a candidate's mean and the mean of its clips
@@ -192,7 +193,7 @@ def _candidate_problems(evaluations: Sequence[EvaluationRecord]) -> Iterator[str
     yield from (f"candidate {name} is evaluated {count} times" for name, count in counts.items() if count > 1)
     if BASE not in counts:
         yield "the base (candidate 0) was not evaluated"
-    if not set(counts) - {BASE}:
+    if not set(counts) - set(BASES):
         yield "no checkpoint was evaluated"
     for one in evaluations:
         bad = [name for name, value in {**one.losses, "total": one.total}.items() if not math.isfinite(value)]

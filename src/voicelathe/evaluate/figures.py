@@ -41,7 +41,7 @@ class Table:
 
 def table(measures: SpeechMeasures, selection: Selection) -> Table:
     """Candidates by step; medians, because one broken sample must not hide what the others are like."""
-    by_step = sorted(selection.ranking, key=lambda row: (row.step, row.lora_scale or 0.0))
+    by_step = sorted(selection.ranking, key=lambda row: (row.step, row.lora_scale or 0.0, row.candidate))
     return Table(
         [_column(one) for one in measures.figures],
         [_row(reasons.spoken(selection, row.candidate), row.candidate, measures) for row in by_step],

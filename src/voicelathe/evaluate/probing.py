@@ -11,10 +11,11 @@ import numpy as np
 
 from voicelathe import rng, settings
 from voicelathe.errors import SelectionError, listing
+from voicelathe.evaluate import evidence
+from voicelathe.evaluate.evidence import BASE
 from voicelathe.evaluate.statistics import Floats, percentile_interval, resampled_means, rounded
 from voicelathe.records import BaseFacts, Ending, EvaluationRecord, Interval, Probed, ProbeRecord
 
-BASE = "base"
 EARLY_S = 0.25  # an end this close to the real one loses nothing that is heard
 CODES = ("ignores_text", "stops_early", "runs_on", "forgets")
 DIGITS = 6
@@ -124,7 +125,9 @@ def _require_same(
     recipe: str, probes: Sequence[ProbeRecord], evaluations: Sequence[EvaluationRecord]
 ) -> None:
     probed = {one.candidate: one.checkpoint_sha256 for one in probes}
-    known = {one.candidate: one.checkpoint_sha256 for one in evaluations}
+    known = {
+        one.candidate: one.checkpoint_sha256 for one in evaluations if one.candidate != evidence.ZERO_SHOT
+    }
     problems = [f"{name} was evaluated but not probed" for name in sorted(set(known) - set(probed))]
     problems += [f"{name} was probed but not evaluated" for name in sorted(set(probed) - set(known))]
     problems += [

@@ -6,7 +6,7 @@ Reasons carry the decision; notes say what limits it. Both are written from the 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from voicelathe.evaluate import design, statistics
+from voicelathe.evaluate import design, evidence, statistics
 from voicelathe.records import Comparison, Interval, Listening, Preference, Probed, Selection
 
 
@@ -22,7 +22,8 @@ def explain(selection: Selection, has_foreign_verdict: bool, few_recordings: int
 def spoken(selection: Selection, name: str | None) -> str:
     """A candidate as people say it; the base with its article."""
     one = next(row for row in selection.ranking if row.candidate == name)
-    return "the base" if one.step == 0 else design.label(one.step, one.lora_scale)
+    label = design.label(one.step, one.lora_scale, one.candidate == evidence.ZERO_SHOT)
+    return label if one.step else f"the {label}"
 
 
 def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
@@ -50,9 +51,12 @@ def _base_reasons(selection: Selection, chosen: str) -> Iterator[str]:
     comparison = selection.against_base
     assert comparison is not None
     base = next(row for row in selection.ranking if row.step == 0)
-    distance = f"{_distance(comparison)} {'below' if comparison.difference < 0 else 'above'} the base ({base.total:.4f})"
+    side = "below" if comparison.difference < 0 else "above"
+    distance = f"{_distance(comparison)} {side} {spoken(selection, comparison.against)} ({base.total:.4f})"
     ships = selection.decision == "ship"
-    word = "It beats the base" if ships else "It is not shown to beat the base"
+    both = sum(row.step == 0 for row in selection.ranking) > 1
+    whom = "the better of the two bases" if both else "the base"
+    word = f"It beats {whom}" if ships else f"It is not shown to beat {whom}"
     yield (
         f"{word} on the validation clips: {distance}, {_intervals(comparison)}."
         if selection.decided_by == "validation"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe import records
-from voicelathe.evaluate import design, figures, pages, panels, pictures, reasons, sound
+from voicelathe.evaluate import design, evidence, figures, pages, panels, pictures, reasons, sound
 from voicelathe.evaluate.selection import FEW_RECORDINGS
 from voicelathe.records import (
     CheckpointRecord,
@@ -138,10 +138,13 @@ def _row(selection: Selection, row: Ranked) -> _Row:
         badges.append(("", "tie"))
     if row.step == 0:
         badges.append(("warn", "untrained base") if not selection.base_trained else ("", "before training"))
+        if selection.against_base is not None and row.candidate == selection.against_base.against:
+            badges.append(("", "to be beaten"))
     if row.step and row.step == max(one.step for one in selection.ranking):
         badges.append(("", "last"))
     badges += [("bad", f"veto: {veto}") for veto in row.vetoes[:2]]
-    return _Row(row, design.label(row.step, row.lora_scale), badges, row.win_probability)
+    label = design.label(row.step, row.lora_scale, row.candidate == evidence.ZERO_SHOT)
+    return _Row(row, label, badges, row.win_probability)
 
 
 def _lines(samples: Sequence[SampleRecord]) -> list[tuple[str, int, str]]:
@@ -153,7 +156,7 @@ def _samples(
 ) -> list[tuple[_Row, list[dict[str, Any]]]]:
     """One row a candidate by step, one cell a line: a player, or the failure that stays visible."""
     found = {(one.candidate, one.line_id, one.seed): one for one in samples}
-    by_step = sorted(selection.ranking, key=lambda row: (row.step, row.lora_scale or 0.0))
+    by_step = sorted(selection.ranking, key=lambda row: (row.step, row.lora_scale or 0.0, row.candidate))
     table = []
     for row in by_step:
         cells = []

@@ -12,7 +12,7 @@ import numpy as np
 
 from voicelathe import rng, settings
 from voicelathe.evaluate import design, evidence, preferences, probing, reasons, statistics
-from voicelathe.evaluate.evidence import BASE, Paired
+from voicelathe.evaluate.evidence import BASES, Paired
 from voicelathe.evaluate.statistics import Floats, percentile_interval, rounded
 from voicelathe.records import (
     CheckpointRecord,
@@ -110,12 +110,13 @@ def decide(
     order = sorted(
         paired.candidates, key=lambda one: (losses.means[one.candidate], one.step, one.lora_scale or 0.0)
     )
-    eligible = [one.candidate for one in order if one.candidate != BASE and one.candidate not in vetoes]
+    eligible = [one.candidate for one in order if one.candidate not in (*BASES, *vetoes)]
+    base = next(one.candidate for one in order if one.candidate in BASES)
     counts = verdict is not None and verdict.sweep == design.sweep_digest(run.run_digest, samples)
     listening = None
     if verdict is not None and counts and eligible:
-        listening = preferences.summarise(verdict, paired.names, eligible[0], BASE, run.identity.seed)
-    choice = _choose(losses, eligible, listening)
+        listening = preferences.summarise(verdict, paired.names, eligible[0], base, run.identity.seed)
+    choice = _choose(losses, eligible, base, listening)
     notes = evidence.joined(evidence.remarks(samples, vetoes), heard.notes, probe_notes)
     ranking = _rank(losses, order, choice.nominee, vetoes, notes)
     selection = _record(run, losses, choice, ranking, base_trained, inputs, probed)
@@ -178,7 +179,7 @@ def _resample(paired: Paired, seed: int) -> _Losses:
     return _Losses(paired, means, by_recording, by_clip, len(set(paired.recordings)))
 
 
-def _choose(losses: _Losses, eligible: Sequence[str], listening: Listening | None) -> _Choice:
+def _choose(losses: _Losses, eligible: Sequence[str], base: str, listening: Listening | None) -> _Choice:
     """The nominee, unless listeners significantly prefer another eligible candidate to it; of several the strongest."""
     if not eligible:
         return _Choice(None, None, None, False, "validation", None, None)
@@ -191,7 +192,7 @@ def _choose(losses: _Losses, eligible: Sequence[str], listening: Listening | Non
         }
         strongest = [one.candidate for one in listening.strengths if one.candidate in preferred]
         chosen, decided_by = (strongest[0], "listening") if strongest else (chosen, decided_by)
-    against_base = losses.compare(chosen, BASE)
+    against_base = losses.compare(chosen, base)
     ships = losses.is_better(against_base)
     heard = next(
         (one for one in (listening.against_base if listening else []) if one.candidate == chosen), None

@@ -166,6 +166,19 @@ class Family(Protocol):
 
 
 @runtime_checkable
+class Promptable(Protocol):
+    """A family whose base can take over a voice from a clip, without training."""
+
+    def prompted(self, item: ClipItem, reference: ClipItem) -> ClipItem:
+        """The clip with another one in front, for `collate`."""
+
+    def synthesize_prompted(
+        self, loaded: Any, text: str, language: str, seed: int, max_seconds: float, reference: Path
+    ) -> Spoken:
+        """As `synthesize`, in the voice of a mono WAV at `facts.encode_rate_hz`."""
+
+
+@runtime_checkable
 class Plannable(Protocol):
     """A family whose training can be rehearsed without weights (`voicelathe plan`, preflight)."""
 

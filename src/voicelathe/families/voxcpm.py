@@ -278,6 +278,11 @@ class VoxCPM(PinnedDirectory):
 
     def synthesize(self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float) -> Spoken:
         """Upstream's generate(); its global random state is set from the seed, because 2.0.3 takes none."""
+        return self._generate(loaded, text, seed, max_seconds, {})
+
+    def _generate(
+        self, loaded: Loaded, text: str, seed: int, max_seconds: float, prompt: dict[str, str]
+    ) -> Spoken:
         import torch
 
         text, facts = text.strip(), loaded.facts
@@ -286,7 +291,7 @@ class VoxCPM(PinnedDirectory):
         torch.manual_seed(seed)
         audio = loaded.core.generate(
             target_text=text, max_len=limit, inference_timesteps=INFERENCE_STEPS, cfg_value=GUIDANCE,
-            retry_badcase_ratio_threshold=RETRY_RATIO,
+            retry_badcase_ratio_threshold=RETRY_RATIO, **prompt,
         )  # fmt: skip
         samples = audio.reshape(-1).float().cpu().numpy()
         return Spoken(

@@ -90,12 +90,13 @@ class Candidate:
 
     step: int
     lora_scale: float | None  # None for the base and for full checkpoints
+    prompted: bool = False  # the base, zero-shot: it hears a held-out clip of the speaker first
 
     @property
     def name(self) -> str:
-        """`base`, `step_0002000` or `step_0002000@0.35`."""
+        """`base`, `base_zero_shot`, `step_0002000` or `step_0002000@0.35`."""
         if self.step == 0:
-            return "base"
+            return "base_zero_shot" if self.prompted else "base"
         return f"step_{self.step:07d}" + ("" if self.lora_scale is None else f"@{self.lora_scale:g}")
 
 

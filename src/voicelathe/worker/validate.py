@@ -12,7 +12,7 @@ from voicelathe import digest, families, jobs, records
 from voicelathe.data import latents
 from voicelathe.errors import CheckpointError
 from voicelathe.families.base import ClipItem
-from voicelathe.worker import losses, probes
+from voicelathe.worker import losses, probes, prompts
 from voicelathe.worker.weights import Swapper
 
 REVISION = 2  # of what is computed: a new one computes every finished candidate again
@@ -39,11 +39,14 @@ def run(job: jobs.ValidateJob, emit: Any) -> dict[str, Any]:
         for done, ref in enumerate(todo):
             emit(jobs.PHASE, {"name": "validate", "step": ref.candidate.step, "micro": 0})
             swapper.put(ref)
-            found = losses.of_clips(
-                family, loaded, list(items.values()), job.seed, job.how.passes, job.how.clips_per_pass
-            )
+            heard = list(items.values())
+            if ref.candidate.prompted:
+                heard = prompts.in_front(family, heard, job)
+            found = losses.of_clips(family, loaded, heard, job.seed, job.how.passes, job.how.clips_per_pass)
             _require_finite(ref, found)
-            probed = records.to_json(probes.look(job, ref, swapper, clips, found))
+            probed = None
+            if not ref.candidate.prompted:
+                probed = records.to_json(probes.look(job, ref, swapper, clips, found))
             digest.write_json(
                 _place(job, ref), {"key": _key(job, ref, data), "clips": found, "probes": probed}
             )
@@ -63,9 +66,10 @@ def _require_finite(ref: jobs.WeightsRef, found: Mapping[str, Mapping[str, float
 def _key(job: jobs.ValidateJob, ref: jobs.WeightsRef, data: str) -> str:
     """Everything the losses depend on."""
     machine = job.target.machine
+    clips = [one.clip_id for one in job.reference.clips] if job.reference and ref.candidate.prompted else None
     return digest.of_value(
         [REVISION, ref.sha256, ref.candidate.lora_scale, job.target.base_digest, job.seed, job.how.passes,
-         job.how.clips_per_pass, job.how.probe_clips, data, machine.device, machine.threads]
+         job.how.clips_per_pass, job.how.probe_clips, clips, data, machine.device, machine.threads]
     )  # fmt: skip
 
 
