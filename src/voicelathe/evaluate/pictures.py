@@ -1,11 +1,12 @@
 """Which pictures does a report draw? The same ones, each a file that stands alone, go to MLflow."""
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
 from voicelathe.evaluate import charts, pages, panels, reasons
-from voicelathe.records import Ranked, Selection, StepRecord
+from voicelathe.records import Ranked, Selection, SpeechMeasures, StepRecord
 
 
 def files(selection: Selection, steps: Sequence[StepRecord]) -> dict[str, str]:
@@ -66,6 +67,48 @@ def _whisker(row: Ranked, nominee: Ranked | None) -> tuple[float, float] | None:
     """The interval of the distance to the nominee, drawn around the candidate's own total."""
     interval = row.behind_by_recording or row.behind_by_clip
     return (nominee.total + interval.low, nominee.total + interval.high) if nominee and interval else None
+
+
+def by_strength(selection: Selection, measures: SpeechMeasures) -> list[tuple[str, Markup]]:
+    """The validation total and each figure with a better direction over the strengths, one line a step that was swept."""
+    steps = sorted({row.step for row in selection.ranking if row.lora_scale not in (None, 1.0)})
+    rows = [row for row in selection.ranking if row.step in steps]
+    if not steps:
+        return []
+    totals = {row.candidate: row.total for row in rows}
+    drawn = [("weighted total", _over_strengths("Validation total", rows, steps, totals))]
+    for record in measures.figures:
+        name = record.figure.name
+        medians = {
+            row.candidate: statistics.median(known)
+            for row in rows
+            if (
+                known := [
+                    v
+                    for one in measures.samples
+                    if one.candidate == row.candidate and (v := one.values.get(name)) is not None
+                ]
+            )
+        }
+        if record.figure.better and medians:
+            drawn.append(
+                (f"{name}, {record.figure.better} is better", _over_strengths(name, rows, steps, medians))
+            )
+    return drawn
+
+
+def _over_strengths(
+    title: str, rows: Sequence[Ranked], steps: Sequence[int], values: Mapping[str, float]
+) -> Markup:
+    lines = []
+    for number, step in enumerate(steps):
+        points = sorted(
+            (row.lora_scale or 0.0, values[row.candidate])
+            for row in rows
+            if row.step == step and row.candidate in values
+        )
+        lines.append(charts.Curve(f"step {step}", points, number % 8 + 1, x_name="strength"))
+    return charts.curves(f"{title} by strength", [line for line in lines if line.points])
 
 
 def weights(selection: Selection) -> list[tuple[str, Markup]]:

@@ -6,7 +6,7 @@ Reasons carry the decision; notes say what limits it. Both are written from the 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from voicelathe.evaluate import design, evidence, statistics
+from voicelathe.evaluate import design, evidence, statistics, strengths
 from voicelathe.records import Comparison, Interval, Listening, Preference, Probed, Selection
 
 
@@ -37,14 +37,31 @@ def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
     chosen = selection.against_base.candidate if selection.against_base else selection.nominee
     nominee = next(row for row in selection.ranking if row.candidate == selection.nominee)
     yield f"Validation nominates {spoken(selection, nominee.candidate)}: the lowest total without a veto, {nominee.total:.6f}."
-    if chosen != selection.nominee and selection.listening is not None:
-        heard = next(one for one in selection.listening.against_nominee if one.candidate == chosen)
-        yield f"Listeners overrule it: {_heard(selection, heard)}."
+    if chosen != selection.nominee:
+        yield _overruled(selection, chosen)
     yield from _base_reasons(selection, chosen)
     if selection.against_runner_up is not None:
         yield _runner_up(selection, selection.against_runner_up, few_recordings)
     yield from _last_checkpoint(selection, chosen)
     yield from _weights(selection)
+
+
+def _overruled(selection: Selection, chosen: str) -> str:
+    """By metrics at another strength of the same step, or by listeners."""
+    said = [
+        one for one in selection.strengths if one.candidate == chosen and one.p_holm < strengths.SIGNIFICANT
+    ]
+    if said:
+        figures = ", ".join(
+            f"{one.figure} {one.wins} to {one.losses}, corrected p = {one.p_holm:.2g}" for one in said
+        )
+        return f"Metrics prefer {spoken(selection, chosen)}: better on more lines ({figures}), worse on none that counts."
+    heard = [
+        one
+        for one in (selection.listening.against_nominee if selection.listening else [])
+        if one.candidate == chosen
+    ]
+    return f"Listeners overrule it: {_heard(selection, heard[0])}."
 
 
 def _base_reasons(selection: Selection, chosen: str) -> Iterator[str]:
@@ -121,6 +138,7 @@ def _notes(selection: Selection, has_foreign_verdict: bool, few_recordings: int)
             else "an untrained base cannot show where a line ends"
         )
         yield f"{len(runaways)} of {len(selection.ranking)} candidates ran to the length limit; no veto, because {why}."
+    yield from _strength_notes(selection)
     if has_foreign_verdict:
         yield "There is a listening verdict on other samples than these; it was not counted. Listen again, or delete it."
     if selection.listening is not None:
@@ -141,6 +159,19 @@ def _size_notes(selection: Selection, few_recordings: int) -> Iterator[str]:
 
 def _reads(one: Probed) -> bool:
     return one.text_gap_interval is not None and one.text_gap_interval.low > 0
+
+
+def _strength_notes(selection: Selection) -> Iterator[str]:
+    if not selection.strengths:
+        return
+    pairs = max(one.wins + one.losses for one in selection.strengths)
+    if statistics.smallest_p(pairs) * len(selection.strengths) >= strengths.SIGNIFICANT:
+        yield (
+            f"Strength: {pairs} lines cannot show by metrics that another strength sounds better, however clear; "
+            "add lines or seeds to recipes.*.listen, or listen."
+        )
+    elif not any(one.p_holm < strengths.SIGNIFICANT for one in selection.strengths):
+        yield "Strength: no figure differs significantly between the strengths of the nominated step."
 
 
 def _listening_notes(listening: Listening) -> Iterator[str]:

@@ -60,6 +60,8 @@ def render(
         shows_clips=selection.num_recordings < FEW_RECORDINGS,
         losses=pictures.losses(selection),
         strengths=[f"strength {scale:g}" for scale in pictures.strengths(selection) if scale is not None],
+        by_strength=pictures.by_strength(selection, measures),
+        swept_steps=sorted({row.step for row in selection.ranking if row.lora_scale not in (None, 1.0)}),
         robustness=pictures.weights(selection),
         training=pictures.training(steps),
         num_steps=len(steps),

@@ -1,17 +1,17 @@
 """Which checkpoint should ship, and does the evidence carry it?
 
 Validation nominates: the lowest weighted total among the checkpoints without a veto. What cannot be told from the nominee is tied
-with it, and inside the tie the nominee stays. A significant preference of listeners overrides. Whatever is chosen must beat the
+with it, and inside the tie the nominee stays; of an adapter's strengths at the nominated step metrics may choose another. A significant preference of listeners overrides. Whatever is chosen must beat the
 base, with its confidence interval or in listening, or nothing ships. Nothing here ever prefers the last checkpoint.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from voicelathe import rng, settings
-from voicelathe.evaluate import design, evidence, preferences, probing, reasons, statistics
+from voicelathe.evaluate import design, evidence, preferences, probing, reasons, statistics, strengths
 from voicelathe.evaluate.evidence import BASES, Paired
 from voicelathe.evaluate.statistics import Floats, percentile_interval, rounded
 from voicelathe.records import (
@@ -116,10 +116,11 @@ def decide(
     listening = None
     if verdict is not None and counts and eligible:
         listening = preferences.summarise(verdict, paired.names, eligible[0], base, run.identity.seed)
-    choice = _choose(losses, eligible, base, listening)
+    swept = strengths.tests(measures, eligible[0], eligible, paired.candidates) if eligible else []
+    choice = _choose(losses, eligible, base, strengths.preferred(swept, eligible), listening)
     notes = evidence.joined(evidence.remarks(samples, vetoes), heard.notes, probe_notes)
     ranking = _rank(losses, order, choice.nominee, vetoes, notes)
-    selection = _record(run, losses, choice, ranking, base_trained, inputs, probed)
+    selection = replace(_record(run, losses, choice, ranking, base_trained, inputs, probed), strengths=swept)
     return reasons.explain(
         selection, has_foreign_verdict=verdict is not None and not counts, few_recordings=FEW_RECORDINGS
     )
@@ -161,6 +162,7 @@ def _record(
         robustness=_robustness(losses.paired, [one.candidate for one in ranking if not one.vetoes]),
         identical=_identical(losses.paired),
         listening=choice.listening,
+        strengths=[],
         probes=list(probed),
         base_trained=base_trained,
         inputs=dict(inputs),
@@ -179,11 +181,16 @@ def _resample(paired: Paired, seed: int) -> _Losses:
     return _Losses(paired, means, by_recording, by_clip, len(set(paired.recordings)))
 
 
-def _choose(losses: _Losses, eligible: Sequence[str], base: str, listening: Listening | None) -> _Choice:
-    """The nominee, unless listeners significantly prefer another eligible candidate to it; of several the strongest."""
+def _choose(
+    losses: _Losses, eligible: Sequence[str], base: str, by_metrics: str | None, listening: Listening | None
+) -> _Choice:
+    """The nominee, unless listeners significantly prefer another eligible candidate to it; of several the strongest.
+
+    Where they do not, metrics may prefer another strength of the same step.
+    """
     if not eligible:
         return _Choice(None, None, None, False, "validation", None, None)
-    chosen, decided_by = eligible[0], "validation"
+    chosen, decided_by = (by_metrics, "metrics") if by_metrics else (eligible[0], "validation")
     if listening is not None:
         preferred = {
             one.candidate

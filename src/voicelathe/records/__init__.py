@@ -19,6 +19,7 @@ from voicelathe.records.corpus import (
 )
 from voicelathe.records.decisions import (
     Comparison,
+    FigureTest,
     Judgement,
     Listening,
     Opinion,
@@ -77,6 +78,7 @@ __all__ = [
     "EvaluationRecord",
     "Figure",
     "FigureRecord",
+    "FigureTest",
     "Finding",
     "Heard",
     "Interval",

@@ -132,13 +132,25 @@ class Listening:
 
 
 @dataclass(frozen=True)
+class FigureTest:
+    """A figure of one strength against the nominee's, line by line with the same seeds; ties are left out."""
+
+    candidate: str
+    against: str
+    figure: str
+    wins: int
+    losses: int
+    p_holm: float  # exact sign test, corrected for all figures and strengths
+
+
+@dataclass(frozen=True)
 class Selection:
     """The decision and everything it rests on."""
 
     recipe: str
     run_digest: str
     decision: str  # ship | do_not_ship
-    decided_by: str  # validation | listening
+    decided_by: str  # validation | metrics | listening
     selected: str | None  # candidate name
     step: int | None
     lora_scale: float | None
@@ -157,6 +169,7 @@ class Selection:
     robustness: list[WeightRange]
     identical: list[list[str]]  # candidates with equal losses on every clip
     listening: Listening | None
+    strengths: list[FigureTest]  # of the nominated step, by the metrics; empty without a sweep
     probes: list[Probed]  # by step
     base_trained: bool
     inputs: dict[str, str]

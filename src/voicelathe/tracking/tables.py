@@ -16,6 +16,7 @@ def of(files: RunFiles) -> dict[str, bytes]:
         "probes": _probe_rows(files.selection),
         "loss_weights": _weight_rows(files.selection),
         "listening": _listening_rows(files.selection),
+        "strengths": [records.to_json(one) for one in files.selection.strengths],
     }
     return {name: _shape(found) for name, found in rows.items() if found}
 
