@@ -230,6 +230,12 @@ class Preflight(_Closed):
     line: PreflightLine
     max_seconds: PositiveFloat
     min_free_disk_gib: Annotated[float, Ge(0)]
+    evidence: Annotated[
+        str, MinLen(1)
+    ]  # what must exist first: the data gate's passed.json; for mode: full runs/<LoRA recipe>/selection.json
+    override: (
+        str | None
+    )  # mode: full only: why it is trained without a LoRA run that moved the right way; recorded
 
 
 @dataclass(frozen=True)

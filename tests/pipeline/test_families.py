@@ -31,6 +31,7 @@ def project(root: Path, family: str, scope: list[str], weights: dict[str, float]
     )
     tiny["evaluate"].update(passes=1, zero_shot=False, lora_scales=[0.35, 1.0] if mode == "lora" else [])
     tiny["select"]["loss_weights"] = weights
+    tiny["preflight"]["override"] = "the test has no LoRA run"
     write(root, raw)
     return root
 

@@ -138,6 +138,10 @@ def _record(
     shipped = next(
         (one for one in losses.paired.candidates if choice.ships and one.candidate == choice.chosen), None
     )
+    tuned, bases = (
+        [one.candidate for one in ranking if (one.step == 0) == is_base] for is_base in (False, True)
+    )
+    best = losses.compare(tuned[0], bases[0])
     ahead = losses.compare(choice.chosen, choice.runner_up) if choice.chosen and choice.runner_up else None
     return Selection(
         recipe=run.recipe,
@@ -159,6 +163,8 @@ def _record(
         ranking=ranking,
         against_base=choice.against_base,
         against_runner_up=ahead,
+        best_against_base=best,
+        moved=losses.is_better(best),
         robustness=_robustness(losses.paired, [one.candidate for one in ranking if not one.vetoes]),
         identical=_identical(losses.paired),
         listening=choice.listening,

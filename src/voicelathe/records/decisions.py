@@ -166,6 +166,10 @@ class Selection:
     ranking: list[Ranked]
     against_base: Comparison | None  # of the selected candidate, or of the nominee when nothing is shipped
     against_runner_up: Comparison | None
+    best_against_base: (
+        Comparison  # of the checkpoint with the lowest total, vetoes aside: did training move the right way?
+    )
+    moved: bool  # its interval is below the better base
     robustness: list[WeightRange]
     identical: list[list[str]]  # candidates with equal losses on every clip
     listening: Listening | None

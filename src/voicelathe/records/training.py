@@ -70,6 +70,7 @@ class PreflightRecord:
     checkpoints: "list[CheckpointRecord]"
     samples: "list[SampleRecord]"
     rehearsal: Rehearsal | None  # None for a family that cannot be rehearsed
+    waived: list[str]  # reasons against a full fine-tune that preflight.override set aside, with its words
     inputs: dict[str, str]
 
 
