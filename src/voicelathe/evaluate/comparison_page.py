@@ -70,12 +70,12 @@ def cells(one: Outcome) -> list[str]:
         f"{one.run.identity.base} ({one.run.identity.family})",
         one.selection.decision.replace("_", " "),
         reasons.spoken(one.selection, one.shown),
-        f"{best.difference:+.4f}" + ("" if one.selection.moved else " (not shown)"),
+        f"{best.difference:+.4f}".replace("-", "\u2212") + ("" if one.selection.moved else " (not shown)"),
         _number(one.likeness),
         _number(one.base_likeness),
         _share(probe.text_gap if probe else None),
         _share(probe.forgetting if probe else None),
-        _share(probe.runs_on_share if probe else None),
+        "\u2013" if probe is None else f"{probe.runs_on_share:.0%}",
         _size(one.checkpoint_bytes),
         _size(one.disk_bytes),
         "\u2013" if one.seconds is None else f"{one.seconds:.0f} s" if one.seconds < 600 else f"{one.seconds / 3600:.1f} h",
@@ -111,7 +111,7 @@ def _number(value: float | None) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "\u2013" if value is None else f"{value:+.1%}"
+    return "\u2013" if value is None else f"{value:+.1%}".replace("-", "\u2212")
 
 
 def _size(value: float) -> str:
