@@ -1,9 +1,9 @@
 """Validation of 11 checkpoints against reload-and-batch-1; and frozen against fresh noise between neighbouring checkpoints.
 
-Usage:  python -m benchmarks.bench_validation speed
+Usage:  python -m benchmarks.bench_validation speed [BASE]    a VoxCPM 2 directory; by default random, of about 20 M parameters
         python -m benchmarks.bench_validation noise RECIPE        of a finished recipe, its own checkpoints and validation split
 
-speed: a VoxCPM 2 of about 20 M random parameters, 16 clips, upstream's noise replayed, so both must give the same losses (1e-5).
+speed: 16 clips, upstream's noise replayed, so both must give the same losses (1e-5).
 Baseline: what a user would run otherwise, upstream's loader for every checkpoint and its training forward clip by clip, latents given.
 """
 
@@ -34,10 +34,13 @@ NUM_CHECKPOINTS, CLIPS_PER_PASS, DRAWS = 11, 8, 24
 MACHINE = settings.Machine("cpu", 1)
 
 
-def speed() -> str:
+def speed(given: Path | None) -> str:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        random_base.main(root / "base", bench_step.overrides())
+        if given is None:
+            random_base.main(root / "base", bench_step.overrides())
+        else:
+            shutil.copytree(given, root / "base")
         directories = [_checkpoint(root, number) for number in range(NUM_CHECKPOINTS)]
         family = families.find("voxcpm2")
         facts = family.describe(root / "base", "", False)
@@ -148,4 +151,6 @@ def noise(recipe: str) -> str:
 
 
 if __name__ == "__main__":
-    print(speed() if sys.argv[1] == "speed" else noise(sys.argv[2]))
+    print(
+        speed(Path(sys.argv[2]) if sys.argv[2:] else None) if sys.argv[1] == "speed" else noise(sys.argv[2])
+    )
