@@ -124,3 +124,22 @@ def test_without_other_speakers_nothing_is_said_of_forgetting() -> None:
 def test_probes_of_other_weights_or_clips_are_refused(broken: list[ProbeRecord], said: str) -> None:
     with pytest.raises(SelectionError, match=said):
         judged(broken)
+
+
+def test_a_validation_split_of_one_clip_has_shares_and_no_intervals() -> None:
+    def first(values: dict[str, Any]) -> dict[str, Any]:
+        return dict(list(values.items())[:1])
+
+    alone = [
+        replace(
+            one,
+            own_text=first(one.own_text),
+            other_text=first(one.own_text),
+            endings=first(one.endings),
+            general_totals={},
+        )
+        for one in HEALTHY
+    ]
+    found = judged(alone)
+    assert all(one.text_gap is None and one.text_gap_interval is None and not one.findings for one in found)
+    assert decided(alone).selected == BEST

@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command("compare")(compare)
 
 
-def compare(recipes: Recipes = None, out: Out = Path("runs/comparison.html")) -> None:
+def compare(recipes: Recipes = None, out: Out = layout.COMPARISON) -> None:
     """Say from evidence whether the adapter is the bottleneck, and write one page over all recipes."""
     from voicelathe import digest, params
     from voicelathe.evaluate import comparing, comparison_page
