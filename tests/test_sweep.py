@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.factories import evaluations as make
 from tests.factories import runs
 from voicelathe import jobs, layout, params, records, sweep
 
@@ -60,3 +61,13 @@ def test_a_family_without_references_refuses_to_be_asked_for_one(
         ParamsError, match=r"recipes\.mini-lora\.evaluate\.zero_shot = true: voxcpm15 takes no reference clip"
     ):
         params.edit({f"bases/{runs.BASE}/family": "voxcpm15"})
+
+
+def test_the_long_lines_are_for_the_bases_and_the_two_lowest_totals() -> None:
+    known = [*make.candidates(10, 20, 30), records.Candidate(0, None, True)]
+    totals = {10: 0.9, 20: 0.7, 30: 0.8}
+    rows = [
+        records.EvaluationRecord(one.name, one.step, one.lora_scale, "", {}, totals.get(one.step, 1.0), 1, 1)
+        for one in known
+    ]
+    assert sweep.long_form(rows) == {"base", "base_zero_shot", "step_0000020@1", "step_0000030@1"}

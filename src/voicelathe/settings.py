@@ -267,6 +267,10 @@ class Listen(_Closed):
     lines: Annotated[list[SpokenLine], MinLen(1)]
     seeds: Annotated[list[int], MinLen(1)]
     max_seconds: PositiveFloat
+    long_lines: list[
+        SpokenLine
+    ]  # a minute and more, by the bases and the two lowest validation totals only, first seed
+    long_max_seconds: PositiveFloat
     metrics: list[str]  # plug-ins over the samples, each in a process of its own; docs/metrics.md lists them
     metric_timeout_s: PositiveFloat  # a metric without an answer by then is ended and recorded as such
 

@@ -1,13 +1,14 @@
 """What the stages `evaluate` and `listen` ask of workers: losses of every candidate, then the same lines from each of them."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from voicelathe import digest, families, jobs, layout, records, runner, settings
 from voicelathe.errors import RecordError
 from voicelathe.params import recipe as find_recipe
+from voicelathe.records import LONG
 from voicelathe.runs import FULL_STRENGTH, candidates, read, speak, target
 
 _Found = tuple[records.EvaluationRecord, list[records.ClipLoss], records.ProbeRecord | None]
@@ -89,7 +90,7 @@ def _summary(
 
 
 def listen(params: settings.Params, recipe: str) -> list[records.SampleRecord]:
-    """Stage `listen`: every candidate that was evaluated speaks every line with every seed."""
+    """Stage `listen`: every candidate that was evaluated speaks every line with every seed; the best two and the bases the long ones."""
     (run, index_), one = read(recipe), find_recipe(params, recipe)
     lines = [
         records.Line(line.id, line.text, line.language, seed)
@@ -99,8 +100,24 @@ def listen(params: settings.Params, recipe: str) -> list[records.SampleRecord]:
     evaluated = records.read(layout.run(recipe, "evaluations.jsonl"), records.EvaluationRecord)
     by_step = {entry.step: entry for entry in index_}
     refs = [ref for found in evaluated for ref in _ref(params, recipe, by_step, found)]
-    out = Path(run.directory) / "speech"
-    return speak(params, run, refs, lines, one.listen.max_seconds, out, reference(params))
+    heard, out = reference(params), Path(run.directory)
+    spoken = speak(params, run, refs, lines, one.listen.max_seconds, out / "speech", heard)
+    if one.listen.long_lines:
+        seed = one.listen.seeds[0]
+        long = [
+            records.Line(LONG + line.id, line.text, line.language, seed) for line in one.listen.long_lines
+        ]
+        few = [ref for ref in refs if ref.candidate.name in long_form(evaluated)]
+        spoken += speak(params, run, few, long, one.listen.long_max_seconds, out / "speech_long", heard)
+    return spoken
+
+
+def long_form(evaluated: Sequence[records.EvaluationRecord]) -> set[str]:
+    """Who speaks the long lines: the bases, and the two candidates with the lowest validation totals."""
+    tuned = sorted(
+        (one for one in evaluated if one.step), key=lambda one: (one.total, one.step, one.lora_scale or 0.0)
+    )
+    return {one.candidate for one in evaluated if not one.step} | {one.candidate for one in tuned[:2]}
 
 
 def reference(params: settings.Params) -> jobs.Reference | None:

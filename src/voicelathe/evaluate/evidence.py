@@ -14,6 +14,7 @@ from voicelathe import settings
 from voicelathe.errors import SelectionError, listing
 from voicelathe.evaluate.statistics import Floats
 from voicelathe.records import (
+    LONG,
     CheckpointRecord,
     ClipLoss,
     EvaluationRecord,
@@ -258,6 +259,7 @@ def _sample_problems(
     for name in sorted({name for name, _, _ in counts} - expected):
         yield f"samples of {name}, which was not evaluated"
     for name in sorted(expected):
-        missing = [f"{line} (seed {seed})" for line, seed in lines if (name, line, seed) not in counts]
+        asked = [(line, seed) for line, seed in lines if not line.startswith(LONG)]
+        missing = [f"{line} (seed {seed})" for line, seed in asked if (name, line, seed) not in counts]
         if missing:
             yield f"candidate {name} has no sample of line {', '.join(missing[:5])}"

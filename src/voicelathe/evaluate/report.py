@@ -163,7 +163,10 @@ def _samples(
     for row in by_step:
         cells = []
         for line, seed, _ in _lines(samples):
-            one, place = found[row.candidate, line, seed], places.get((row.candidate, line, seed))
+            one, place = found.get((row.candidate, line, seed)), places.get((row.candidate, line, seed))
+            if one is None:  # a long line, which only the best candidates speak
+                cells.append({"place": None, "seconds": 0.0, "problem": None, "line": line, "seed": seed})
+                continue
             problem = PROBLEMS.get(one.problem, one.problem) if one.problem else None
             cells.append(
                 {"place": place, "seconds": one.duration_s, "problem": problem, "line": line, "seed": seed}

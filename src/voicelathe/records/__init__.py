@@ -51,6 +51,7 @@ from voicelathe.records.measures import (
 from voicelathe.records.planning import Kernel, PassSize, Phase, Plan, Rehearsal
 from voicelathe.records.probes import AdapterProof, Ending, Interval, Probed, ProbeRecord
 from voicelathe.records.training import (
+    LONG,
     Candidate,
     CheckpointRecord,
     ClipLoss,
@@ -65,6 +66,7 @@ from voicelathe.records.training import (
 )
 
 __all__ = [
+    "LONG",
     "AdapterProof",
     "BaseFacts",
     "Candidate",

@@ -136,6 +136,9 @@ class Line:
     seed: int
 
 
+LONG = "long-"  # in front of the id of a line that only some candidates speak
+
+
 @dataclass(frozen=True)
 class SampleRecord:
     """One spoken line. A failed generation stays in the table, with its problem."""
