@@ -54,9 +54,20 @@ def test_without_a_significant_difference_or_with_a_worse_one_validation_decides
 
 
 def test_two_lines_cannot_choose_a_strength_and_the_report_says_so() -> None:
-    found = decided(0, make.LINES)
+    spoken = make.samples(KNOWN)
+    samples = [
+        replace(one, values={"cer": 0.1 * len(one.candidate)}) for one in make.measures(spoken).samples
+    ]
+    found = selection.decide(
+        make.run(), make.evaluations(ROWS, KNOWN), ROWS, spoken, None, make.SELECT, True, {}, make.checkpoints(KNOWN),
+        replace(make.measures(spoken), samples=samples),
+    )  # fmt: skip
     assert found.selected == FULL.name
-    assert any("lines cannot show by metrics" in note for note in found.notes)
+    assert any("2 lines cannot show by metrics" in note for note in found.notes)
+
+
+def test_equal_figures_are_no_difference() -> None:
+    assert any("no figure differs significantly" in note for note in decided(0, make.LINES).notes)
 
 
 def test_a_better_sounding_strength_of_another_step_is_not_compared() -> None:

@@ -165,7 +165,7 @@ def _strength_notes(selection: Selection) -> Iterator[str]:
     if not selection.strengths:
         return
     pairs = max(one.wins + one.losses for one in selection.strengths)
-    if statistics.smallest_p(pairs) * len(selection.strengths) >= strengths.SIGNIFICANT:
+    if pairs and statistics.smallest_p(pairs) * len(selection.strengths) >= strengths.SIGNIFICANT:
         yield (
             f"Strength: {pairs} lines cannot show by metrics that another strength sounds better, however clear; "
             "add lines or seeds to recipes.*.listen, or listen."

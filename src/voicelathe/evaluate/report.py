@@ -93,7 +93,13 @@ def _headline(selection: Selection) -> str:
 def _tiles(selection: Selection) -> list[tuple[str, str, str]]:
     """(caption, figure, explanation) of what a hurried reader needs."""
     comparison, base = selection.against_base, next(row for row in selection.ranking if row.step == 0)
-    tiles = [("base", f"{base.total:.4f}", "validation total before training")]
+    tiles = [
+        (
+            reasons.spoken(selection, base.candidate).removeprefix("the "),
+            f"{base.total:.4f}",
+            "validation total before training",
+        )
+    ]
     if comparison is not None:
         chosen = next(row for row in selection.ranking if row.candidate == comparison.candidate)
         change = comparison.difference / base.total if base.total else 0.0
