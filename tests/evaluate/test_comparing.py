@@ -107,6 +107,15 @@ def test_whether_the_adapter_is_the_bottleneck(
         assert f"voice {likeness:.2f} against 0.90" in text and "loss on other speakers" in text
 
 
+def test_where_the_voice_was_not_measured_loss_alone_does_not_decide(root: Path) -> None:
+    lora = finished(root, "mini-lora", LORA, best=0.8, likeness=None)
+    text = said(root, lora, finished(root, "mini-full", FULL, best=0.7, likeness=None))
+    assert (
+        "Loss alone does not say whether the adapter is the bottleneck: listen" in text
+        and "disagree" not in text
+    )
+
+
 def test_losses_of_other_bases_or_clips_are_never_ranked(root: Path) -> None:
     lora = finished(root, "mini-lora", LORA, best=0.8)
     other = finished(root, "mini-full", FULL, best=0.5, base_digest="e" * 64)

@@ -179,7 +179,9 @@ def _pair(lora: Outcome, full: Outcome, root: Path) -> Iterator[str]:
     lower = bool(gain) and all(end.high < 0 for end in gain)
     closer = lora.likeness is not None and full.likeness is not None and full.likeness > lora.likeness
     figures = f"loss {loss.difference:+.4f}{_ends(gain)}{_likenesses(lora, full)}{_forgets(lora, full)}"
-    if lower and closer:
+    if lora.likeness is None or full.likeness is None:
+        yield f"{full.recipe} against {lora.recipe}: {figures}. Loss alone does not say whether the adapter is the bottleneck: listen; until then the adapter."
+    elif lower and closer:
         yield f"{full.recipe} against {lora.recipe}: {figures}. The adapter is the bottleneck: the full fine-tune is worth its price, if listeners agree."
     elif lower or closer:
         yield f"{full.recipe} against {lora.recipe}: {figures}. Loss and voice disagree: listen before you decide; until then the adapter."

@@ -82,9 +82,9 @@ def cells(one: Outcome) -> list[str]:
     ]  # fmt: skip
 
 
-def _charts(outcomes: Sequence[Outcome]) -> list[tuple[str, object]]:
+def _charts(outcomes: Sequence[Outcome]) -> list[tuple[list[str], object]]:
     """One chart for each group of comparable losses: totals at full strength over the share of the run."""
-    drawn: list[tuple[str, object]] = []
+    drawn: list[tuple[list[str], object]] = []
     for group in dict.fromkeys(one.group for one in outcomes):
         members = [one for one in outcomes if one.group == group]
         lines = []
@@ -97,12 +97,8 @@ def _charts(outcomes: Sequence[Outcome]) -> list[tuple[str, object]]:
                 charts.Curve(one.recipe, [(float(row.step), row.total) for row in rows], number % 8 + 1)
             )
         base = next(row for row in members[0].selection.ranking if row.step == 0)
-        drawn.append(
-            (
-                ", ".join(one.recipe for one in members),
-                charts.curves("Validation total", lines, (base.total, "base")),
-            )
-        )
+        picture = charts.curves("Validation total", lines, (base.total, "base"))
+        drawn.append(([one.recipe for one in members], picture))
     return drawn
 
 
