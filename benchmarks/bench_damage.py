@@ -1,6 +1,6 @@
 """Which planted damage do the vetoes catch, and how often do they stop good speech? Held-out voices and sentences.
 
-Usage:  python -m benchmarks.bench_damage [--good 72] [--bad 8] [--calibrate 24]        needs flite (Debian)
+Usage:  python -m benchmarks.bench_damage [--good 72] [--bad 8] [--calibrate 24] [--metrics NAME...] [--seed N]        needs flite (Debian)
 
 No rule was tuned on these sentences, and only the limit of harmonicity after a look at these voices: the corpus is awb, these are slt, rms and kal16. For each voice, limits come from
 `calibrate` clips; `good` other clips must pass and `bad` clips of each kind of damage must be stopped.
@@ -95,8 +95,11 @@ def main() -> None:
     parser.add_argument("--bad", type=int, default=8, help="clips of each damage and voice")
     parser.add_argument("--calibrate", type=int, default=24, help="real clips that set the limits")
     parser.add_argument("--voices", nargs="+", default=list(VOICES))
+    parser.add_argument("--metrics", nargs="+", default=list(found.BUILT_IN))
+    parser.add_argument("--seed", type=int, default=SEED, help="of the sentences")
     arguments = parser.parse_args()
-    vetoes = run(arguments.voices, arguments.calibrate, arguments.good, arguments.bad)
+    counts = arguments.calibrate, arguments.good, arguments.bad
+    vetoes = run(arguments.voices, *counts, arguments.metrics, arguments.seed)
     print("| clips | number | stopped | by |\n|---|--:|--:|---|")
     for kind, rows in vetoes.items():
         codes = collections.Counter(code for row in rows for code in row)
@@ -105,10 +108,12 @@ def main() -> None:
         )
 
 
-def run(voices: list[str], calibrate: int, good: int, bad: int) -> dict[str, list[dict[str, str]]]:
+def run(
+    voices: list[str], calibrate: int, good: int, bad: int, metrics: list[str], seed: int = SEED
+) -> dict[str, list[dict[str, str]]]:
     """Kind of damage -> the vetoes of each of its clips; the kind `good` holds the clips that must pass."""
     speech.require_flite()
-    texts = sentences.write(calibrate + good + 2 * bad, SEED)
+    texts = sentences.write(calibrate + good + 2 * bad, seed)
     vetoes: dict[str, list[dict[str, str]]] = collections.defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         for number, voice in enumerate(voices):
@@ -117,7 +122,7 @@ def run(voices: list[str], calibrate: int, good: int, bad: int) -> dict[str, lis
             refs = [
                 _write(Path(folder, voice, f"{at}.wav"), text, x) for at, (_, text, x) in enumerate(clips)
             ]
-            found_ = _judge(refs[:calibrate], refs[calibrate:])
+            found_ = _judge(refs[:calibrate], refs[calibrate:], metrics)
             for (kind, _, _), stopped in zip(clips[calibrate:], found_, strict=True):
                 vetoes[kind].append(stopped)
     return vetoes
@@ -157,9 +162,9 @@ def _write(path: Path, text: str, samples: Samples) -> ClipRef:
     return ClipRef(str(path.parent), path.name, None, None, digest.of_file(path), text, "en")
 
 
-def _judge(real: list[ClipRef], clips: list[ClipRef]) -> list[dict[str, str]]:
+def _judge(real: list[ClipRef], clips: list[ClipRef], metrics: list[str]) -> list[dict[str, str]]:
     stopped: list[dict[str, str]] = [{} for _ in clips]
-    for name in found.BUILT_IN:
+    for name in metrics:
         ended, answer = judging.ask(MetricJob(name, real, clips), TIMEOUT_S)
         assert answer is not None, ended
         for row, values in zip(stopped, answer.values, strict=True):

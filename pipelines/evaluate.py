@@ -1,4 +1,4 @@
-"""Stage `evaluate`: validation losses of the base and of every checkpoint, on the whole split, with frozen noise."""
+"""Stage `evaluate`: validation losses of the base and of every checkpoint, on the whole split, with frozen noise; and probes."""
 
 import sys
 
@@ -6,23 +6,29 @@ from pipelines import run
 from voicelathe import layout, params, records, sweep
 from voicelathe.evaluate import losses
 
-REVISION = 1
+REVISION = 2
 READS = [
     "pipelines/evaluate.py",
+    "data/split/train.jsonl",
     "data/split/validation.jsonl",
     "data/latents/${item.base}/index.parquet",
     "runs/${key}/run.json",
     "runs/${key}/checkpoints.json",
 ]
-WRITES = ["runs/${key}/evaluations.jsonl", "runs/${key}/clip_losses.parquet"]
+WRITES = [
+    "runs/${key}/evaluations.jsonl",
+    "runs/${key}/clip_losses.parquet",
+    "runs/${key}/probes.jsonl",
+]
 PARAMS = ["seed", "machine", "recipes.${key}.evaluate"]
 
 
 def main() -> None:
     recipe = sys.argv[1]
-    evaluations, per_clip = sweep.evaluate(params.load(), recipe)
+    evaluations, per_clip, probes = sweep.evaluate(params.load(), recipe)
     losses.write(layout.run(recipe, "clip_losses.parquet"), per_clip)
     records.write(layout.run(recipe, "evaluations.jsonl"), evaluations)
+    records.write(layout.run(recipe, "probes.jsonl"), probes)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pipelines import run
 from pipelines.train import REVISION as TRAIN_REVISION
 from voicelathe import digest, layout, params, records, runs
 from voicelathe.errors import PreflightError, listing
+from voicelathe.evaluate import escalation
 
 REVISION = 3
 READS = [
@@ -13,6 +14,7 @@ READS = [
     "data/split/train.jsonl",
     "data/latents/${item.base}/index.parquet",
     "data/latents/${item.base}/base.json",
+    "${item.preflight.evidence}",
 ]
 WRITES = ["runs/${key}/preflight.json"]
 PARAMS = ["seed", "machine", "bases.${item.base}", "recipes.${key}.preflight", "recipes.${key}.train"]
@@ -20,7 +22,9 @@ PARAMS = ["seed", "machine", "bases.${item.base}", "recipes.${key}.preflight", "
 
 def main() -> None:
     recipe = sys.argv[1]
-    found = runs.preflight(params.load(), recipe, TRAIN_REVISION)
+    settings = params.load()
+    refused, waived = escalation.judge(settings, recipe)
+    found = runs.preflight(settings, recipe, TRAIN_REVISION, refused, waived)
     digest.write_json(layout.run(recipe, "preflight.json"), records.to_json(found))
     if found.decision != "go":
         raise PreflightError(f"{recipe} must not be trained yet:\n{listing(found.reasons)}")

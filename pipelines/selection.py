@@ -7,7 +7,7 @@ from pipelines import run
 from voicelathe import digest, layout, params, records
 from voicelathe.evaluate import outcome
 
-REVISION = 3
+REVISION = 4
 READS = [
     "pipelines/selection.py",
     "verdicts",
@@ -17,6 +17,7 @@ READS = [
     "runs/${key}/checkpoints.json",
     "runs/${key}/evaluations.jsonl",
     "runs/${key}/clip_losses.parquet",
+    "runs/${key}/probes.jsonl",
     "runs/${key}/samples.jsonl",
     "runs/${key}/metrics.json",
 ]

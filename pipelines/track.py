@@ -7,7 +7,7 @@ from pipelines import run
 from voicelathe import digest, layout, params
 from voicelathe.tracking import replay
 
-REVISION = 2
+REVISION = 3
 READS = [
     "pipelines/track.py",
     "data/audit/report.html",
@@ -18,6 +18,7 @@ READS = [
     "runs/${key}/steps.jsonl",
     "runs/${key}/checkpoints.json",
     "runs/${key}/evaluations.jsonl",
+    "runs/${key}/probes.jsonl",
     "runs/${key}/samples.jsonl",
     "runs/${key}/listening.html",
     "runs/${key}/metrics.json",

@@ -67,16 +67,29 @@ class WeightsRef:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """What the base hears before it speaks zero-shot: a held-out clip; the second for clips of the first one's recording."""
+
+    clips: list[records.CleanClip]  # one or two
+    audio_root: str
+
+
+@dataclass(frozen=True)
 class ValidateJob:
-    """Losses of several candidates over one split; each finished candidate is kept beside the weights."""
+    """Losses and probes of several candidates over one split; each finished candidate is kept beside the weights."""
 
     target: Target
     how: settings.Evaluate
     seed: int
     clips: str
+    train_clips: str  # some of them are looked at for overfitting
+    general: (
+        str | None
+    )  # directory of other speakers' clips and their encodings: has the model forgotten what the base could?
     latents: str
     lora: settings.Lora | None  # what the adapters among the weights were made with
     weights: list[WeightsRef]
+    reference: Reference | None  # for a prompted candidate
     out: str  # <candidate>.json below it
 
 
@@ -92,6 +105,7 @@ class SpeakJob:
     weights: list[WeightsRef]
     lines: list[records.Line]
     max_seconds: float
+    reference: Reference | None  # for a prompted candidate
     out: str
     interactive: bool
 

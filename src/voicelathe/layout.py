@@ -19,6 +19,7 @@ DATA_REPORT = Path("data/audit/report.html")
 GATE = Path("data/gate/passed.json")
 GATE_REPORT = Path("data/gate/report.html")
 RAW_GATE_REPORT = CACHE / "raw-gate.html"  # of `voicelathe gate --report-only`; no stage reads it
+COMPARISON = Path("runs/comparison.html")  # of `voicelathe compare`
 SPLITS = ("train", "validation", "test")
 
 

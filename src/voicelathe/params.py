@@ -12,7 +12,8 @@ from typing import Any
 from voicelathe import families, settings
 from voicelathe.digest import write_text
 from voicelathe.errors import ParamsError, listing
-from voicelathe.families.base import FamilySpec
+from voicelathe.families.base import FamilySpec, Promptable
+from voicelathe.records import LONG
 
 FILE = Path("params.yaml")
 NULL = "tag:yaml.org,2002:null"
@@ -135,9 +136,10 @@ def _contradictions(params: settings.Params) -> Iterator[str]:
     for name, one in params.recipes.items():
         yield from _recipe_contradictions(f"recipes.{name}", one, params)
         if one.base in params.bases and params.bases[one.base].family in families.TABLE:
-            yield from _family_contradictions(
-                f"recipes.{name}", one, families.spec(params.bases[one.base].family)
-            )
+            family = families.find(params.bases[one.base].family)
+            yield from _family_contradictions(f"recipes.{name}", one, family.spec)
+            if one.evaluate.zero_shot and not isinstance(family, Promptable):
+                yield f"recipes.{name}.evaluate.zero_shot = true: {family.spec.id} takes no reference clip; set it to false"
 
 
 def _recipe_contradictions(where: str, one: settings.Recipe, params: settings.Params) -> Iterator[str]:
@@ -158,6 +160,11 @@ def _recipe_contradictions(where: str, one: settings.Recipe, params: settings.Pa
     yield from _memory_contradictions(f"{where}.train", train)
     if train.mode == "lora" and not one.evaluate.lora_scales:
         yield f"{where}.evaluate.lora_scales = []: an adapter needs at least one strength, for example [1.0]"
+    for line in one.listen.lines:
+        if line.id.startswith(LONG):
+            yield f"{where}.listen.lines: the id {line.id!r} may not begin with {LONG!r}; long_lines get that in front of theirs"
+    if len({line.id for line in one.listen.long_lines}) < len(one.listen.long_lines):
+        yield f"{where}.listen.long_lines: every line needs its own id"
     if len({line.id for line in one.listen.lines}) < len(one.listen.lines):
         yield f"{where}.listen.lines: every line needs its own id"
 

@@ -187,11 +187,12 @@ def speak(
     lines: list[records.Line],
     max_seconds: float,
     out: Path,
+    reference: jobs.Reference | None = None,
 ) -> list[records.SampleRecord]:
     """Let candidates speak lines; samples of an earlier, equal request are reused."""
     job = jobs.SpeakJob(
         target=target(params, run.identity.base), lora=run.identity.train.lora, weights=refs, lines=lines,
-        max_seconds=max_seconds, out=str(out), interactive=False,
+        max_seconds=max_seconds, reference=reference, out=str(out), interactive=False,
     )  # fmt: skip
     runner.run(job, run.recipe)
     return [
@@ -201,8 +202,13 @@ def speak(
     ]
 
 
-def preflight(params: settings.Params, recipe: str, revision: int) -> records.PreflightRecord:
-    """Stage `preflight`: does it fit, and if so, a few steps with the recipe's own settings, two checkpoints heard beside the base."""
+def preflight(
+    params: settings.Params, recipe: str, revision: int, refused: list[str], waived: list[str]
+) -> records.PreflightRecord:
+    """Stage `preflight`: does it fit, and if so, a few steps with the recipe's own settings, two checkpoints heard beside the base.
+
+    `refused` are reasons against it that others found: with any of them nothing is tried.
+    """
     one = find_recipe(params, recipe)
     short = replace(
         one.train,
@@ -211,9 +217,11 @@ def preflight(params: settings.Params, recipe: str, revision: int) -> records.Pr
         warmup_steps=1,
     )
     run = _identify(params, recipe, short, revision, prefix="preflight-")
+    if refused:
+        return records.PreflightRecord("no_go", refused, [], [], [], None, waived, run.inputs)
     rehearsal, refused = _fits(params, recipe, one)
     if refused:
-        return records.PreflightRecord("no_go", refused, [], [], [], rehearsal, run.inputs)
+        return records.PreflightRecord("no_go", refused, [], [], [], rehearsal, waived, run.inputs)
     run, index_ = train(params, run)
     steps = records.read(Path(run.directory) / "steps.jsonl", records.StepRecord)
     heard = candidates([index_[0], *index_[-2:]], [FULL_STRENGTH])
@@ -221,7 +229,7 @@ def preflight(params: settings.Params, recipe: str, revision: int) -> records.Pr
     samples = speak(params, run, heard, [line], one.preflight.max_seconds, Path(run.directory) / "speech")
     reasons = _failures(steps, samples)
     return records.PreflightRecord(
-        "no_go" if reasons else "go", reasons, steps, index_, samples, rehearsal, run.inputs
+        "no_go" if reasons else "go", reasons, steps, index_, samples, rehearsal, waived, run.inputs
     )
 
 

@@ -231,6 +231,12 @@ class Preflight(_Closed):
     line: PreflightLine
     max_seconds: PositiveFloat
     min_free_disk_gib: Annotated[float, Ge(0)]
+    evidence: Annotated[
+        str, MinLen(1)
+    ]  # what must exist first: the data gate's passed.json; for mode: full runs/<LoRA recipe>/selection.json
+    override: (
+        str | None
+    )  # mode: full only: why it is trained without a LoRA run that moved the right way; recorded
 
 
 @dataclass(frozen=True)
@@ -242,6 +248,8 @@ class Evaluate(_Closed):
     lora_scales: list[
         Annotated[float, Gt(0), Le(2)]
     ]  # every adapter at 1, the best three steps at these, too; ignored for mode: full
+    zero_shot: bool  # the base a second time, with a held-out clip of the speaker in front; the better one is to be beaten
+    probe_clips: Annotated[int, Ge(2)]  # of each kind that the probes of text, ending and overfitting look at
 
 
 @dataclass(frozen=True)
@@ -260,8 +268,22 @@ class Listen(_Closed):
     lines: Annotated[list[SpokenLine], MinLen(1)]
     seeds: Annotated[list[int], MinLen(1)]
     max_seconds: PositiveFloat
+    long_lines: list[
+        SpokenLine
+    ]  # a minute and more, by the bases and the two lowest validation totals only, first seed
+    long_max_seconds: PositiveFloat
     metrics: list[str]  # plug-ins over the samples, each in a process of its own; docs/metrics.md lists them
     metric_timeout_s: PositiveFloat  # a metric without an answer by then is ended and recorded as such
+
+
+@dataclass(frozen=True)
+class ProbeLimits(_Closed):
+    """Beyond these a candidate shows the codes ignores_text, stops_early, runs_on and forgets; `vetoes` says which of them exclude."""
+
+    min_text_share: Share  # of the base's own dependence on the text that must be left
+    max_stops_early_share: Share  # of the probed clips; a base that was never trained sets no example
+    max_runs_on_share: Share
+    max_forgetting: Annotated[float, Ge(0)]  # share by which the loss on other speakers may rise
 
 
 @dataclass(frozen=True)
@@ -269,8 +291,9 @@ class Select(_Closed):
     """How the checkpoint to ship is chosen."""
 
     loss_weights: dict[str, Annotated[float, Ge(0)]]  # total = sum(weight * loss)
-    vetoes: list[str]  # codes of metrics that exclude a candidate; the others are noted
+    vetoes: list[str]  # codes of metrics and probes that exclude a candidate; the others are noted
     max_vetoed_share: Share  # of a candidate's samples that may show one such code before it is excluded
+    probes: ProbeLimits
 
 
 @dataclass(frozen=True)

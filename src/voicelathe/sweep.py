@@ -1,59 +1,70 @@
 """What the stages `evaluate` and `listen` ask of workers: losses of every candidate, then the same lines from each of them."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from voicelathe import digest, families, jobs, layout, records, runner, settings
 from voicelathe.errors import RecordError
 from voicelathe.params import recipe as find_recipe
+from voicelathe.records import LONG
 from voicelathe.runs import FULL_STRENGTH, candidates, read, speak, target
 
+_Found = tuple[records.EvaluationRecord, list[records.ClipLoss], records.ProbeRecord | None]
+REFERENCE_S = 5.0
 SWEPT_STEPS = 3  # best steps by validation whose adapters are tried at other strengths
 
 
 def evaluate(
     params: settings.Params, recipe: str
-) -> tuple[list[records.EvaluationRecord], list[records.ClipLoss]]:
-    """Stage `evaluate`: validation losses of every candidate, in a worker that has no optimizer.
+) -> tuple[list[records.EvaluationRecord], list[records.ClipLoss], list[records.ProbeRecord]]:
+    """Stage `evaluate`: validation losses and probes of every candidate, in a worker that has no optimizer.
 
     Every checkpoint as trained; then the adapters of the three best steps at the other strengths of `lora_scales`.
     """
     (run, index_), how = read(recipe), find_recipe(params, recipe).evaluate
     refs = candidates(index_, [FULL_STRENGTH])
+    if how.zero_shot and (prompted := zero_shot(params, refs[0])):
+        refs.insert(1, prompted)
     found = _validate(params, run, how, refs)
     others = sorted(set(how.lora_scales) - {FULL_STRENGTH})
     if run.identity.train.mode == "lora" and others:
-        tuned = sorted((one for one, _ in found if one.step), key=lambda one: (one.total, one.step))
+        tuned = sorted((one for one, _, _ in found if one.step), key=lambda one: (one.total, one.step))
         best = {one.step for one in tuned[:SWEPT_STEPS]}
         swept = candidates([entry for entry in index_ if entry.step in best], others)
         found += _validate(params, run, how, swept)
-    found.sort(key=lambda pair: (pair[0].step, -(pair[0].lora_scale or 0.0)))
-    return [one for one, _ in found], [row for _, rows in found for row in rows]
+    found.sort(key=lambda one: (one[0].step, -(one[0].lora_scale or 0.0), one[0].candidate))
+    rows = [row for _, members, _ in found for row in members]
+    return [one for one, _, _ in found], rows, [probed for _, _, probed in found if probed]
 
 
 def _validate(
     params: settings.Params, run: records.RunRecord, how: settings.Evaluate, refs: list[jobs.WeightsRef]
-) -> list[tuple[records.EvaluationRecord, list[records.ClipLoss]]]:
+) -> list[_Found]:
     out = Path(run.directory) / "validation"
     job = jobs.ValidateJob(
         target=target(params, run.identity.base), how=how, seed=params.seed, clips=str(layout.split("validation")),
-        latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs, out=str(out),
+        train_clips=str(layout.split("train")), general=None, latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs,
+        reference=reference(params), out=str(out),
     )  # fmt: skip
     runner.run(job, run.recipe)
     clips = {clip.clip_id: clip for clip in records.read(layout.split("validation"), records.CleanClip)}
     weights = families.spec(run.identity.family).loss_weights
     found = []
     for ref in refs:
-        per_clip = digest.read_json(out / f"{ref.candidate.name}.json")["clips"]
+        stored = digest.read_json(path := out / f"{ref.candidate.name}.json")
+        per_clip = stored["clips"]
         if set(per_clip) != set(clips):
             raise RecordError(
-                f"{out}/{ref.candidate.name}.json does not cover the validation split. Delete it and run: dvc repro evaluate@{run.recipe}"
+                f"{path} does not cover the validation split. Delete it and run: dvc repro evaluate@{run.recipe}"
             )
         rows = [
             _clip_loss(ref.candidate, clips[clip_id], losses, weights)
             for clip_id, losses in sorted(per_clip.items())
         ]
-        found.append((_summary(ref, rows, how.passes, weights), rows))
+        probed = stored["probes"] and records.from_json(records.ProbeRecord, stored["probes"], str(path))
+        found.append((_summary(ref, rows, how.passes, weights), rows, probed))
     return found
 
 
@@ -79,7 +90,7 @@ def _summary(
 
 
 def listen(params: settings.Params, recipe: str) -> list[records.SampleRecord]:
-    """Stage `listen`: every candidate that was evaluated speaks every line with every seed."""
+    """Stage `listen`: every candidate that was evaluated speaks every line with every seed; the best two and the bases the long ones."""
     (run, index_), one = read(recipe), find_recipe(params, recipe)
     lines = [
         records.Line(line.id, line.text, line.language, seed)
@@ -88,15 +99,60 @@ def listen(params: settings.Params, recipe: str) -> list[records.SampleRecord]:
     ]
     evaluated = records.read(layout.run(recipe, "evaluations.jsonl"), records.EvaluationRecord)
     by_step = {entry.step: entry for entry in index_}
-    refs = [ref for found in evaluated for ref in _ref(recipe, by_step, found)]
-    return speak(params, run, refs, lines, one.listen.max_seconds, Path(run.directory) / "speech")
+    refs = [ref for found in evaluated for ref in _ref(params, recipe, by_step, found)]
+    heard, out = reference(params), Path(run.directory)
+    spoken = speak(params, run, refs, lines, one.listen.max_seconds, out / "speech", heard)
+    if one.listen.long_lines:
+        seed = one.listen.seeds[0]
+        long = [
+            records.Line(LONG + line.id, line.text, line.language, seed) for line in one.listen.long_lines
+        ]
+        few = [ref for ref in refs if ref.candidate.name in long_form(evaluated)]
+        spoken += speak(params, run, few, long, one.listen.long_max_seconds, out / "speech_long", heard)
+    return spoken
+
+
+def long_form(evaluated: Sequence[records.EvaluationRecord]) -> set[str]:
+    """Who speaks the long lines: the bases, and the two candidates with the lowest validation totals."""
+    tuned = sorted(
+        (one for one in evaluated if one.step), key=lambda one: (one.total, one.step, one.lora_scale or 0.0)
+    )
+    return {one.candidate for one in evaluated if not one.step} | {one.candidate for one in tuned[:2]}
+
+
+def reference(params: settings.Params) -> jobs.Reference | None:
+    """Held-out clips that give the base the speaker's voice: near five seconds, of two recordings; None without a second clip.
+
+    Of the speaker with most validation clips, as the limits of the metrics.
+    """
+    clips = records.read(layout.split("validation"), records.CleanClip)
+    counts = Counter(clip.speaker_id for clip in clips)
+    speaker = min(counts, key=lambda name: (-counts[name], name))
+    own = [clip for clip in clips if clip.speaker_id == speaker]
+    own.sort(key=lambda clip: (abs(clip.end_s - clip.start_s - REFERENCE_S), clip.clip_id))
+    if len(own) < 2:
+        return None
+    second = next((clip for clip in own if clip.recording_id != own[0].recording_id), own[1])
+    return jobs.Reference([own[0], second], params.ingest.audio_root)
+
+
+def zero_shot(params: settings.Params, base: jobs.WeightsRef) -> jobs.WeightsRef | None:
+    """The base that hears a held-out clip first; None where there is no clip for it."""
+    return replace(base, candidate=records.Candidate(0, None, True)) if reference(params) else None
 
 
 def _ref(
-    recipe: str, by_step: Mapping[int, records.CheckpointRecord], found: records.EvaluationRecord
+    params: settings.Params,
+    recipe: str,
+    by_step: Mapping[int, records.CheckpointRecord],
+    found: records.EvaluationRecord,
 ) -> list[jobs.WeightsRef]:
     if found.step not in by_step:
         raise RecordError(
             f"evaluations.jsonl of {recipe} names step {found.step}, which checkpoints.json does not list. Run: dvc repro -f evaluate@{recipe}"
         )
-    return candidates([by_step[found.step]], [found.lora_scale or FULL_STRENGTH])
+    refs = candidates([by_step[found.step]], [found.lora_scale or FULL_STRENGTH])
+    if found.candidate == refs[0].candidate.name:
+        return refs
+    prompted = zero_shot(params, refs[0])
+    return [prompted] if prompted else []

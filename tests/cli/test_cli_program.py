@@ -79,7 +79,7 @@ def test_the_planned_commands_exist() -> None:
     wanted = {
         *("import", "pin", "gate", "contamination", "freeze", "export-data"),
         *("base add", "base check", "consent new", "consent check", "consent list"),
-        *("plan", "doctor", "summary", "triage", "spikes", "retrain", "track"),
+        *("plan", "doctor", "summary", "compare", "triage", "spikes", "retrain", "track"),
         *("promote", "rollback", "status", "history", "verify", "say", "ui", "archive", "restore", "verdict import"),
     }  # fmt: skip
     assert {" ".join(command) for command in commands()} == wanted

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.evaluate import test_comparing
 from tests.factories import evaluations as make
 from voicelathe import digest
-from voicelathe.evaluate import listening, report, selection, sound, verdicts
+from voicelathe.evaluate import comparison_page, listening, report, selection, sound, verdicts
 from voicelathe.records import Opinion, SampleRecord, Verdict
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -361,6 +362,25 @@ def test_the_report_plays_its_samples_without_a_network(page: Any, tmp_path: Pat
     until(page, lambda: player.get_attribute("aria-pressed") == "true")
     until(page, lambda: player.get_attribute("aria-pressed") == "false")
     assert player.inner_text().startswith("\u25b6")
+
+
+def test_the_comparison_of_recipes_plays_by_keyboard_alone_without_a_network(
+    page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcomes = [
+        test_comparing.finished(tmp_path, "mini-lora", test_comparing.LORA, 0.8),
+        test_comparing.finished(tmp_path, "mini-full", test_comparing.FULL, 0.7),
+    ]
+    (tmp_path / "comparison.html").write_text(comparison_page.render(outcomes, tmp_path))
+    page.goto((tmp_path / "comparison.html").as_uri())
+    assert "mini-full against mini-lora: loss -0.1000" in visible(page)
+    assert page.locator("svg.chart").count() == 1, "one base and one split share a chart"
+    player = page.locator("button.player").first
+    page.keyboard.press("Tab")
+    assert player.evaluate("one => one === document.activeElement")
+    page.keyboard.press("Enter")
+    until(page, lambda: player.get_attribute("aria-pressed") == "true")
 
 
 @pytest.mark.slow

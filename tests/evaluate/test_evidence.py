@@ -22,7 +22,7 @@ Change = Callable[[], tuple[list[EvaluationRecord], list[ClipLoss], list[SampleR
 def decide(
     records: list[EvaluationRecord], rows: list[ClipLoss], spoken: list[SampleRecord], **weights: float
 ) -> None:
-    chosen = make.settings.Select(weights or {"diff": 1.0, "stop": 1.0}, [], 1.0)
+    chosen = make.settings.Select(weights or {"diff": 1.0, "stop": 1.0}, [], 1.0, make.PROBE_LIMITS)
     selection.decide(
         make.run(),
         records,

@@ -156,3 +156,16 @@ def test_a_flat_curve_and_a_single_checkpoint_can_be_drawn(root: Path) -> None:
     known = make.candidates(10)
     _, html = make_report(root, known, totals={"base": 1.0, "step_0000010@1": 1.0}, num_steps=1)
     assert "nan" not in " ".join(re.findall(r"<svg.*?</svg>", html, re.S)).lower()
+
+
+def test_a_long_line_that_only_the_best_speak_is_no_hole(root: Path) -> None:
+    rows = make.paired_losses({one: {"diff": 0.9 - 0.01 * one.step, "stop": 0.1} for one in KNOWN})
+    long = make.samples([KNOWN[0], KNOWN[3]], {"long-morning": "A minute of it."}, root=root)
+    spoken = [*make.samples(KNOWN, root=root), *long]
+    found = selection.decide(
+        make.run(), make.evaluations(rows, KNOWN), rows, spoken, None, make.SELECT, True, {}, make.checkpoints(KNOWN), make.measures(spoken)
+    )  # fmt: skip
+    page = report.render(
+        make.run(), found, make.steps(60), make.checkpoints(KNOWN), spoken, make.measures(spoken), root
+    )
+    assert words(page).count("not asked") == 2 and "long-morning" in words(page)

@@ -165,7 +165,7 @@ def test_the_weights_of_the_settings_decide_not_the_stored_totals() -> None:
     }
     rows = make.paired_losses(means)
     for weights, winner in (({"diff": 1.0, "stop": 0.0}, FIRST), ({"diff": 1.0, "stop": 1.0}, SECOND)):
-        chosen = make.settings.Select(weights, [], 1.0)
+        chosen = make.settings.Select(weights, [], 1.0, make.PROBE_LIMITS)
         found = selection.decide(
             make.run(),
             make.evaluations(rows, KNOWN),
@@ -355,3 +355,28 @@ def test_metrics_of_another_run_or_of_other_samples_are_refused() -> None:
                 make.run(), make.evaluations(rows, KNOWN), rows, spoken, None, make.SELECT, True, {},
                 make.checkpoints(KNOWN), measures,
             )  # fmt: skip
+
+
+ZERO_SHOT = Candidate(0, None, True)
+
+
+def with_two_bases(zero_shot: float) -> Selection:
+    known = [BASE, ZERO_SHOT, FIRST, SECOND, THIRD]
+    rows, spoken = losses({**CLEAR, ZERO_SHOT: zero_shot}), make.samples(known)
+    return selection.decide(
+        make.run(), make.evaluations(rows, known), rows, spoken, None, make.SELECT, True, {}, make.checkpoints(KNOWN), make.measures(spoken)
+    )  # fmt: skip
+
+
+def test_the_better_of_the_two_bases_must_be_beaten() -> None:
+    worse, better = with_two_bases(1.1), with_two_bases(0.7)
+    assert worse.against_base is not None and worse.against_base.against == "base"
+    assert (worse.decision, worse.selected) == ("ship", SECOND.name)
+    assert better.against_base is not None and better.against_base.against == "base_zero_shot"
+    assert (better.decision, better.selected) == ("do_not_ship", None)
+    assert "not shown to beat the better of the two bases" in " ".join(better.reasons)
+    assert "the base, zero-shot (0.7000)" in " ".join(better.reasons)
+
+
+def test_no_base_is_ever_nominated() -> None:
+    assert with_two_bases(0.1).nominee == SECOND.name

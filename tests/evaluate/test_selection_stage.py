@@ -49,6 +49,7 @@ def test_the_stage_writes_decision_and_report_with_every_input_digest(project: P
         ),
         "runs/mini-lora/clip_losses.parquet",
         "runs/mini-lora/metrics.json",
+        "runs/mini-lora/probes.jsonl",
     }
     assert all(value == digest.of_file(project / name) for name, value in found.inputs.items())
     assert "Ship step 20" in (project / "runs/mini-lora/report.html").read_text()

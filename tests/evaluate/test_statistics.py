@@ -163,3 +163,22 @@ def test_few_judgements_never_look_like_many() -> None:
 
 def test_strengths_of_one_unit_have_no_interval() -> None:
     assert statistics.bradley_terry_intervals(np.array([[[0.0, 1.0], [0.0, 0.0]]]), 1)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("p", "freedom", "published"),
+    [(0.975, 10, 2.228), (0.999, 23, 3.485), (0.995, 5, 4.032), (0.95, 30, 1.697)],
+)
+def test_quantiles_of_t_agree_with_the_published_ones(p: float, freedom: int, published: float) -> None:
+    assert statistics.t_quantile(p, freedom) == pytest.approx(published, rel=0.01)
+
+
+def test_a_prediction_limit_stops_as_many_new_values_as_it_says_however_few_set_it() -> None:
+    draw = np.random.default_rng(5)
+    for number in (8, 24):
+        rounds = [draw.normal(0.0, 1.0, number + 200) for _ in range(400)]
+        stopped = [
+            np.mean(one[number:] < statistics.lowest_expected(one[:number].tolist(), 0.01, 0.0))
+            for one in rounds
+        ]
+        assert float(np.mean(stopped)) == pytest.approx(0.01, abs=0.003)

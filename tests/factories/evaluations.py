@@ -14,6 +14,7 @@ from voicelathe.records import (
     Candidate,
     CheckpointRecord,
     ClipLoss,
+    Ending,
     EvaluationRecord,
     Figure,
     FigureRecord,
@@ -21,6 +22,7 @@ from voicelathe.records import (
     MeasuredSample,
     MetricRun,
     Opinion,
+    ProbeRecord,
     RunIdentity,
     RunRecord,
     SampleRecord,
@@ -32,7 +34,9 @@ from voicelathe.records import (
 
 RECIPE = "mini-lora"
 CODES = ["garbled", "truncated", "wrong_speaker"]
-SELECT = settings.Select({"diff": 1.0, "stop": 1.0}, CODES, 0.25)
+PROBE_LIMITS = settings.ProbeLimits(0.25, 0.25, 0.5, 0.25)
+PROBE_CODES = ["ignores_text", "stops_early", "runs_on"]
+SELECT = settings.Select({"diff": 1.0, "stop": 1.0}, CODES + PROBE_CODES, 0.25, PROBE_LIMITS)
 LINES = {"carrier": "Every small detail felt clear, steady, and close.", "short": "The lamp is on."}
 RATE_HZ = 16_000
 
@@ -105,6 +109,23 @@ def evaluations(clip_losses: Sequence[ClipLoss], known: Sequence[Candidate]) -> 
         sha256 = weights_sha256(one.step)
         total = sum(parts.values())
         rows.append(EvaluationRecord(one.name, one.step, one.lora_scale, sha256, parts, total, len(mine), 2))
+    return rows
+
+
+def probes(known: Sequence[Candidate], **changes: Mapping[str, object]) -> list[ProbeRecord]:
+    """Healthy probes of every candidate: the text matters, speech ends, nothing is forgotten. `changes`: field -> candidate -> value."""
+    clips = [f"clip-{number:02d}" for number in range(12)]
+    rows = []
+    for one in known:
+        row = ProbeRecord(
+            one.name, one.step, one.lora_scale, weights_sha256(one.step), None, "diff",
+            {clip: 0.8 + 0.01 * number for number, clip in enumerate(clips)},
+            {clip: 1.0 + 0.012 * number for number, clip in enumerate(clips)},
+            {clip: Ending(20, 19, 0.9) for clip in clips},
+            {f"train-{clip}": 0.9 - 0.001 * one.step for clip in clips},
+            {f"other-{clip}": 0.7 + 0.01 * number + 0.001 * one.step for number, clip in enumerate(clips)},
+        )  # fmt: skip
+        rows.append(replace(row, **{name: by[one.name] for name, by in changes.items() if one.name in by}))
     return rows
 
 
@@ -276,6 +297,7 @@ def write_run(
     digest.write_json(folder / "checkpoints.json", index)
     records.write(folder / "evaluations.jsonl", evaluations(clip_losses, known))
     losses.write(folder / "clip_losses.parquet", clip_losses)
+    records.write(folder / "probes.jsonl", probes(known))
     records.write(folder / "samples.jsonl", spoken)
     digest.write_json(folder / "metrics.json", records.to_json(measures(spoken)))
     digest.write_json(root / "data/latents/voxcpm2-mini/base.json", records.to_json(base_facts()))

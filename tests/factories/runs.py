@@ -150,6 +150,7 @@ def finished(
     measured = records.SpeechMeasures(recipe, run.run_digest, 0, [], [], [], {})
     digest.write_json(folder / "metrics.json", records.to_json(measured))
     digest.write_bytes(folder / "clip_losses.parquet", b"stands for losses per clip")
+    digest.write_bytes(folder / "probes.jsonl", b"stands for probes per clip")
     digest.write_text(folder / "listening.html", "<!doctype html><title>listening</title><h1>listening</h1>")
     best = min(evaluations[1:], key=lambda one: one.total)
     select(root, recipe, "ship", best.candidate)
@@ -301,6 +302,7 @@ def select(root: Path, recipe: str, decision: str, candidate: str | None, heard:
         "checkpoints.json",
         "evaluations.jsonl",
         "clip_losses.parquet",
+        "probes.jsonl",
         "samples.jsonl",
         "metrics.json",
     )
@@ -312,11 +314,31 @@ def select(root: Path, recipe: str, decision: str, candidate: str | None, heard:
         "checkpoint_sha256": chosen.checkpoint_sha256 if chosen else None, "nominee": best.candidate,
         "reasons": ["lowest validation total"], "notes": [], "runner_up": None, "margin": None,
         "loss_weights": {"diff": 1.0, "stop": 1.0}, "num_clips": 5, "num_recordings": 5, "ranking": ranking,
-        "against_base": None, "against_runner_up": None, "robustness": [], "identical": [], "listening": records.to_json(HEARD) if heard else None,
+        "against_base": None, "against_runner_up": None, "moved": True,
+        "best_against_base": {"candidate": best.candidate, "against": "base", "difference": -0.1, "by_recording": None, "by_clip": None},
+        "robustness": [], "identical": [], "strengths": [], "probes": [probed(one) for one in evaluations], "listening": records.to_json(HEARD) if heard else None,
         "base_trained": False, "inputs": inputs,
     }  # fmt: skip
     records.from_json(records.Selection, json.loads(json.dumps(value)), "factory")
     digest.write_json(folder / "selection.json", value)
+
+
+def probed(one: EvaluationRecord) -> dict[str, object]:
+    """What the probes say of a healthy candidate."""
+    return records.to_json(
+        records.Probed(
+            one.candidate,
+            0.2 if one.step else None,
+            0.1,
+            records.Interval(0.05, 0.15),
+            0.0,
+            0.0,
+            0.01,
+            None,
+            None,
+            [],
+        )
+    )
 
 
 def tracking(experiment: str = "voicelathe", upload: str = "adapters") -> settings.Tracking:

@@ -16,6 +16,7 @@ from tests.families.labs import Lab
 from voicelathe import checkpoints, families, params, records, settings
 from voicelathe.data import latents
 from voicelathe.errors import ParamsError
+from voicelathe.families.base import Promptable
 from voicelathe.train import adapters, loop, saving
 
 ROOT = Path(__file__).parents[2]
@@ -262,3 +263,35 @@ def test_what_a_recipe_asks_of_a_family_is_checked_before_anything_runs() -> Non
         ParamsError, match="family = 'tacotron': no such family; there are qwen3_tts, voxcpm15, voxcpm2"
     ):
         params.check(tree, "params.yaml")
+
+
+def test_a_base_that_takes_a_reference_clip_hears_it_and_the_clips_beside_it_do_not(lab: Lab) -> None:
+    if not isinstance(lab.family, Promptable):
+        return
+    loaded, items = lab.load(), lab.items()
+    loaded.core.eval()
+    prompted = lab.family.prompted(items[0], items[1])
+    alone, beside = losses(lab, loaded, [prompted], [0]), losses(lab, loaded, [prompted, items[2]], [0, 2])
+    assert near({name: values[:1] for name, values in beside.items()}, alone)
+    plain = losses(lab, loaded, items)
+    assert not near(alone, {name: values[:1] for name, values in plain.items()}, 1e-4)
+    assert near(
+        {name: values[1:] for name, values in beside.items()}, {name: v[2:] for name, v in plain.items()}
+    )
+
+
+def test_the_probability_of_the_end_is_that_of_the_stop_loss(lab: Lab) -> None:
+    loaded, items = lab.load(), lab.items()
+    lab.family.prepare(loaded, items)
+    loaded.core.eval()
+    with torch.no_grad():
+        chances = lab.family.endings(loaded, lab.family.collate(loaded, items))
+    stop = losses(lab, loaded, items)[lab.family.spec.stop_loss]
+    for chance, loss in zip(chances, stop, strict=True):
+        goes_on = (
+            -torch.log1p(-chance[:-1].double()).sum()
+            if lab.family.spec.stop_loss == "stop"
+            else torch.zeros(())
+        )
+        number = len(chance) if lab.family.spec.stop_loss == "stop" else 1
+        assert (goes_on - torch.log(chance[-1].double())).item() / number == pytest.approx(loss, rel=1e-4)

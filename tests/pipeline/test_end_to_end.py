@@ -39,7 +39,9 @@ def test_one_repro_makes_every_output_and_every_numbered_checkpoint(project: Pat
     evaluated = records.read(project / layout.run("tiny", "evaluations.jsonl"), records.EvaluationRecord)
     heard = records.read(project / layout.run("tiny", "samples.jsonl"), records.SampleRecord)
     names = {record.candidate for record in evaluated}
-    assert len(names) == 7 and names == {sample.candidate for sample in heard}
+    assert len(names) == 8 and names == {sample.candidate for sample in heard}, (
+        "six checkpoints, and the base twice"
+    )
     for name in ("listening.html", "report.html", "selection.json", "tracked.json"):
         assert (project / "runs/tiny" / name).stat().st_size > 0
 

@@ -29,8 +29,9 @@ def project(root: Path, family: str, scope: list[str], weights: dict[str, float]
     tiny["train"]["lora"] = (
         {"rank": 4, "alpha": 8.0, "dropout": 0.0, "scope": scope} if mode == "lora" else None
     )
-    tiny["evaluate"].update(passes=1, lora_scales=[0.35, 1.0] if mode == "lora" else [])
+    tiny["evaluate"].update(passes=1, zero_shot=False, lora_scales=[0.35, 1.0] if mode == "lora" else [])
     tiny["select"]["loss_weights"] = weights
+    tiny["preflight"]["override"] = "the test has no LoRA run"
     write(root, raw)
     return root
 

@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -167,6 +168,25 @@ def test_every_sample_and_page_can_be_downloaded_from_the_run(tracked: Path, tmp
         )
     table = digest.read_json(Path(client.download_artifacts(run_id, "tables/samples.json", str(tmp_path))))
     assert len(table["data"]) == 14 and "artifact" in table["columns"]
+
+
+def test_every_picture_of_the_report_is_a_figure_and_every_table_a_table(
+    tracked: Path, tmp_path: Path
+) -> None:
+    client = stores.client(tracked)
+    run_id = stores.only_run(client).info.run_id
+    drawn = [Path(one.path).name for one in client.list_artifacts(run_id, "figures")]
+    assert {
+        "validation-weighted-total.svg",
+        "probe-another-text-raises-the-loss-by.svg",
+        "training-loss-diff.svg",
+    } <= set(drawn)
+    for name in drawn:
+        text = Path(client.download_artifacts(run_id, f"figures/{name}", str(tmp_path))).read_text()
+        assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+    table = digest.read_json(Path(client.download_artifacts(run_id, "tables/probes.json", str(tmp_path))))
+    assert len(table["data"]) == 7 and {"text_gap", "runs_on_share", "findings"} <= set(table["columns"])
+    assert stores.history(client, run_id, "val_probe/text_gap") == [(step, 0.1) for step in range(0, 61, 10)]
 
 
 @pytest.mark.parametrize(

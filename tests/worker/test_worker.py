@@ -53,22 +53,25 @@ def weights(root: Path, scale: float = 1.0) -> list[jobs.WeightsRef]:
 
 
 def validate_job(root: Path, out: Path, refs: list[jobs.WeightsRef]) -> jobs.ValidateJob:
-    how = settings.Evaluate(passes=2, clips_per_pass=3, lora_scales=[1.0])
+    how = settings.Evaluate(passes=2, clips_per_pass=3, lora_scales=[1.0], zero_shot=False, probe_clips=3)
     return jobs.ValidateJob(
         training.target(),
         how,
         9,
         str(root / "validation.jsonl"),
+        str(root / "train.jsonl"),
+        None,
         str(root / "latents"),
         training.LORA,
         refs,
+        None,
         str(out),
     )
 
 
 def speak_job(out: Path, refs: list[jobs.WeightsRef], interactive: bool = False) -> jobs.SpeakJob:
     return jobs.SpeakJob(
-        training.target(), training.LORA, refs, [] if interactive else LINES, 2.0, str(out), interactive
+        training.target(), training.LORA, refs, [] if interactive else LINES, 2.0, None, str(out), interactive
     )
 
 

@@ -8,7 +8,19 @@ import sys
 
 import typer
 
-from voicelathe.cli import bases, consents, corpus, exports, health, memory, production, rows, runs, summary
+from voicelathe.cli import (
+    bases,
+    comparisons,
+    consents,
+    corpus,
+    exports,
+    health,
+    memory,
+    production,
+    rows,
+    runs,
+    summary,
+)
 from voicelathe.errors import VoiceLatheError
 
 app = typer.Typer(
@@ -20,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for area in (corpus, exports, bases, consents, rows, summary, runs, memory, production, health):
+for area in (corpus, exports, bases, consents, rows, summary, comparisons, runs, memory, production, health):
     area.register(app)
 
 

@@ -161,6 +161,7 @@ def _pages(recipes: list[str]) -> None:
             (f"listen to {name}", layout.run(name, "listening.html")),
             (f"report of {name}", layout.run(name, "report.html")),
         ]
+    pages.append(("recipes compared", layout.COMPARISON))
     there = [(what, str(path)) for what, path in pages if path.is_file()]
     if there:
         screen.table("pages", ("what", "file"), there)

@@ -26,6 +26,7 @@ class Curve:
     colour: int  # 1..8
     whiskers: Sequence[tuple[float, float] | None] = ()
     dots: bool = True
+    x_name: str = "step"
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def _draw(frame: Frame, line: Curve) -> None:
     for step, value in line.points if line.dots else ():
         frame.parts.append(
             f'<circle class="dot c{line.colour}" cx="{frame.x(step):.1f}" cy="{frame.y(value):.1f}" r="3.2">'
-            f"<title>{escape(line.name)}, step {step:g}: {value:.6f}</title></circle>"
+            f"<title>{escape(line.name)}, {line.x_name} {step:g}: {value:.6f}</title></circle>"
         )
 
 

@@ -40,10 +40,10 @@ def sweep_digest(run_digest: str, samples: Sequence[SampleRecord]) -> str:
     return digest.of_value({"run": run_digest, "design": REVISION, "samples": heard})
 
 
-def label(step: int, lora_scale: float | None) -> str:
-    """A candidate as people say it: `base`, `step 2000`, `step 2000 at strength 0.35`."""
+def label(step: int, lora_scale: float | None, prompted: bool = False) -> str:
+    """A candidate as people say it: `base`, `base, zero-shot`, `step 2000`, `step 2000 at strength 0.35`."""
     if step == 0:
-        return "base"
+        return "base, zero-shot" if prompted else "base"
     return f"step {step}" + ("" if lora_scale in (None, 1.0) else f" at strength {lora_scale:g}")
 
 

@@ -14,6 +14,7 @@ from voicelathe import settings
 from voicelathe.errors import SelectionError, listing
 from voicelathe.evaluate.statistics import Floats
 from voicelathe.records import (
+    LONG,
     CheckpointRecord,
     ClipLoss,
     EvaluationRecord,
@@ -23,7 +24,8 @@ from voicelathe.records import (
     SpeechMeasures,
 )
 
-BASE = "base"
+BASE, ZERO_SHOT = "base", "base_zero_shot"
+BASES = (BASE, ZERO_SHOT)
 HARD_FAILURES = ("empty", "silent", "nonfinite")  # SampleRecord.problem codes that always exclude
 RUNAWAY = "runaway"
 AGREEMENT = 1e-6  # relative, between a candidate's mean and the mean of its clips
@@ -192,7 +194,7 @@ def _candidate_problems(evaluations: Sequence[EvaluationRecord]) -> Iterator[str
     yield from (f"candidate {name} is evaluated {count} times" for name, count in counts.items() if count > 1)
     if BASE not in counts:
         yield "the base (candidate 0) was not evaluated"
-    if not set(counts) - {BASE}:
+    if not set(counts) - set(BASES):
         yield "no checkpoint was evaluated"
     for one in evaluations:
         bad = [name for name, value in {**one.losses, "total": one.total}.items() if not math.isfinite(value)]
@@ -257,6 +259,7 @@ def _sample_problems(
     for name in sorted({name for name, _, _ in counts} - expected):
         yield f"samples of {name}, which was not evaluated"
     for name in sorted(expected):
-        missing = [f"{line} (seed {seed})" for line, seed in lines if (name, line, seed) not in counts]
+        asked = [(line, seed) for line, seed in lines if not line.startswith(LONG)]
+        missing = [f"{line} (seed {seed})" for line, seed in asked if (name, line, seed) not in counts]
         if missing:
             yield f"candidate {name} has no sample of line {', '.join(missing[:5])}"

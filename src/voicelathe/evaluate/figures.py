@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voicelathe.evaluate import reasons
-from voicelathe.records import FigureRecord, MeasuredSample, Selection, SpeechMeasures
+from voicelathe.records import Figure, FigureRecord, MeasuredSample, Selection, SpeechMeasures
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Table:
 
 def table(measures: SpeechMeasures, selection: Selection) -> Table:
     """Candidates by step; medians, because one broken sample must not hide what the others are like."""
-    by_step = sorted(selection.ranking, key=lambda row: (row.step, row.lora_scale or 0.0))
+    by_step = sorted(selection.ranking, key=lambda row: (row.step, row.lora_scale or 0.0, row.candidate))
     return Table(
         [_column(one) for one in measures.figures],
         [_row(reasons.spoken(selection, row.candidate), row.candidate, measures) for row in by_step],
@@ -62,9 +62,16 @@ def _column(one: FigureRecord) -> Column:
     real = _number(one.real_median)
     if one.real_low is not None and one.real_high is not None:
         real += f" ({_number(one.real_low)} to {_number(one.real_high)})"
-    return Column(
-        one.figure.name, one.figure.unit, one.figure.says, real, ", ".join(filter(None, ends)) or "\u2013"
-    )
+    name, unit = _named(one.figure)
+    return Column(name, unit, one.figure.says, real, ", ".join(filter(None, ends)) or "\u2013")
+
+
+def _named(figure: Figure) -> tuple[str, str]:
+    """Name and unit in words; the unit stands in the name of a figure already, and is printed once."""
+    if figure.name.endswith("_per_s"):
+        return figure.name.replace("_", " "), ""
+    suffix = {"semitones": "_st"}.get(figure.unit, f"_{figure.unit.lower()}")
+    return figure.name.removesuffix(suffix).replace("_", " "), figure.unit
 
 
 def _row(label: str, candidate: str, measures: SpeechMeasures) -> Row:

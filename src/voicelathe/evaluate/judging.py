@@ -22,6 +22,7 @@ from voicelathe import digest, layout, records, rng, settings
 from voicelathe.evaluate import design
 from voicelathe.evaluate.metrics import found
 from voicelathe.records import (
+    LONG,
     CleanClip,
     ClipRef,
     Figure,
@@ -68,6 +69,7 @@ def of(
     speaker = min(counts, key=lambda name: (-counts[name], name))
     real = held_out([clip for clip in clips if clip.speaker_id == speaker], audio_root, run.identity.seed)
     languages = {line.id: line.language for line in listen.lines}
+    languages |= {LONG + line.id: line.language for line in listen.long_lines}
     inputs = digest.of_files({path.as_posix(): path})
     return judge(run, samples, languages, real, listen.metrics, listen.metric_timeout_s, inputs, workers)
 

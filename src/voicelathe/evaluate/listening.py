@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from voicelathe.evaluate import design, pages, sound, verdicts
+from voicelathe.evaluate import design, evidence, pages, sound, verdicts
 from voicelathe.records import RunRecord, SampleRecord
 
 STYLES = ["common.css", "listening.css"]
@@ -67,8 +67,8 @@ def _page(
     """What the scripts read. Candidates are numbers; their names are not readable at a glance before the reveal."""
     heard = [one for one in samples if design.is_hearable(one)]
     known = {one.candidate: (one.step, one.lora_scale) for one in samples}
-    names = sorted(known, key=lambda name: (known[name][0], known[name][1] or 0.0))
-    labels = [[name, design.label(*known[name])] for name in names]
+    names = sorted(known, key=lambda name: (known[name][0], known[name][1] or 0.0, name))
+    labels = [[name, design.label(*known[name], prompted=name == evidence.ZERO_SHOT)] for name in names]
     return {
         "format": verdicts.FORMAT,
         "recipe": recipe,

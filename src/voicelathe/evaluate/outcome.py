@@ -5,11 +5,12 @@ from typing import Any
 
 from voicelathe import digest, layout, records, settings
 from voicelathe.errors import RecordError
-from voicelathe.evaluate import losses, report, selection, verdicts
+from voicelathe.evaluate import losses, probing, report, selection, verdicts
 from voicelathe.records import (
     BaseFacts,
     CheckpointRecord,
     EvaluationRecord,
+    ProbeRecord,
     RunRecord,
     SampleRecord,
     Selection,
@@ -23,6 +24,7 @@ FILES = (
     "checkpoints.json",
     "evaluations.jsonl",
     "clip_losses.parquet",
+    "probes.jsonl",
     "samples.jsonl",
     "metrics.json",
 )
@@ -41,17 +43,22 @@ def of(recipe: str, select: settings.Select, root: Path) -> tuple[Selection, str
     checkpoints = _index(root / files["checkpoints.json"])
     samples = records.read(root / files["samples.jsonl"], SampleRecord)
     measures = records.read_one(root / files["metrics.json"], SpeechMeasures)
+    evaluations = records.read(root / files["evaluations.jsonl"], EvaluationRecord)
+    facts = records.read_one(root / base, BaseFacts)
+    probes = records.read(root / files["probes.jsonl"], ProbeRecord)
+    probed = probing.judge(recipe, probes, evaluations, select.probes, facts, run.identity.seed)
     chosen = selection.decide(
         run,
-        records.read(root / files["evaluations.jsonl"], EvaluationRecord),
+        evaluations,
         losses.read(root / files["clip_losses.parquet"]),
         samples,
         verdicts.load(recipe, root),
         select,
-        records.read_one(root / base, BaseFacts).trained,
+        facts.trained,
         digest.of_files({path.as_posix(): root / path for path in read}),
         checkpoints,
         measures,
+        probed,
     )
     steps = records.read(root / files["steps.jsonl"], StepRecord)
     return chosen, report.render(run, chosen, steps, checkpoints, samples, measures, root)

@@ -44,6 +44,16 @@ def asset(name: str) -> str:
     return resources.files("voicelathe.evaluate").joinpath(*parts).read_text(encoding="utf-8")
 
 
+def standalone(picture: str) -> str:
+    """A chart of a report as a file of its own: the light colours and the chart's rules inside, on a ground."""
+    colours = asset("common.css").split("@media", 1)[0]
+    rules = "\n".join(line for line in asset("report.css").splitlines() if ".chart" in line)
+    head, rest = picture.split(">", 1)
+    font = 'font-family="system-ui, sans-serif"'
+    ground = '<rect width="100%" height="100%" fill="var(--panel)"/>'
+    return f'{head} xmlns="http://www.w3.org/2000/svg" {font}><style>{colours}{rules}</style>{ground}{rest}\n'
+
+
 def policy(style: str, script: str) -> str:
     """Content security policy: this style, this script, embedded media, and nothing from anywhere else."""
     return (

@@ -6,8 +6,8 @@ Reasons carry the decision; notes say what limits it. Both are written from the 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from voicelathe.evaluate import design, statistics
-from voicelathe.records import Comparison, Interval, Listening, Preference, Selection
+from voicelathe.evaluate import design, evidence, statistics, strengths
+from voicelathe.records import Comparison, Interval, Listening, Preference, Probed, Selection
 
 
 def explain(selection: Selection, has_foreign_verdict: bool, few_recordings: int) -> Selection:
@@ -22,7 +22,8 @@ def explain(selection: Selection, has_foreign_verdict: bool, few_recordings: int
 def spoken(selection: Selection, name: str | None) -> str:
     """A candidate as people say it; the base with its article."""
     one = next(row for row in selection.ranking if row.candidate == name)
-    return "the base" if one.step == 0 else design.label(one.step, one.lora_scale)
+    label = design.label(one.step, one.lora_scale, one.candidate == evidence.ZERO_SHOT)
+    return label if one.step else f"the {label}"
 
 
 def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
@@ -36,9 +37,8 @@ def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
     chosen = selection.against_base.candidate if selection.against_base else selection.nominee
     nominee = next(row for row in selection.ranking if row.candidate == selection.nominee)
     yield f"Validation nominates {spoken(selection, nominee.candidate)}: the lowest total without a veto, {nominee.total:.6f}."
-    if chosen != selection.nominee and selection.listening is not None:
-        heard = next(one for one in selection.listening.against_nominee if one.candidate == chosen)
-        yield f"Listeners overrule it: {_heard(selection, heard)}."
+    if chosen != selection.nominee:
+        yield _overruled(selection, chosen)
     yield from _base_reasons(selection, chosen)
     if selection.against_runner_up is not None:
         yield _runner_up(selection, selection.against_runner_up, few_recordings)
@@ -46,13 +46,34 @@ def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
     yield from _weights(selection)
 
 
+def _overruled(selection: Selection, chosen: str) -> str:
+    """By metrics at another strength of the same step, or by listeners."""
+    said = [
+        one for one in selection.strengths if one.candidate == chosen and one.p_holm < strengths.SIGNIFICANT
+    ]
+    if said:
+        figures = ", ".join(
+            f"{one.figure} {one.wins} to {one.losses}, corrected p = {one.p_holm:.2g}" for one in said
+        )
+        return f"Metrics prefer {spoken(selection, chosen)}: better on more lines ({figures}), worse on none that counts."
+    heard = [
+        one
+        for one in (selection.listening.against_nominee if selection.listening else [])
+        if one.candidate == chosen
+    ]
+    return f"Listeners overrule it: {_heard(selection, heard[0])}."
+
+
 def _base_reasons(selection: Selection, chosen: str) -> Iterator[str]:
     comparison = selection.against_base
     assert comparison is not None
     base = next(row for row in selection.ranking if row.step == 0)
-    distance = f"{_distance(comparison)} {'below' if comparison.difference < 0 else 'above'} the base ({base.total:.4f})"
+    side = "below" if comparison.difference < 0 else "above"
+    distance = f"{_distance(comparison)} {side} {spoken(selection, comparison.against)} ({base.total:.4f})"
     ships = selection.decision == "ship"
-    word = "It beats the base" if ships else "It is not shown to beat the base"
+    both = sum(row.step == 0 for row in selection.ranking) > 1
+    whom = "the better of the two bases" if both else "the base"
+    word = f"It beats {whom}" if ships else f"It is not shown to beat {whom}"
     yield (
         f"{word} on the validation clips: {distance}, {_intervals(comparison)}."
         if selection.decided_by == "validation"
@@ -101,6 +122,8 @@ def _notes(selection: Selection, has_foreign_verdict: bool, few_recordings: int)
     if not selection.base_trained:
         yield "Untrained base: its weights are random, so beating it says nothing about a voice."
     yield from _size_notes(selection, few_recordings)
+    if selection.probes and not any(_reads(one) for one in selection.probes):
+        yield "Another clip's text raises the loss of no candidate measurably, nor that of the base: none is shown to read its text."
     for names in selection.identical:
         yield f"Identical on every clip: {', '.join(spoken(selection, name) for name in names)}."
     for row in selection.ranking if selection.nominee is not None else ():
@@ -115,6 +138,7 @@ def _notes(selection: Selection, has_foreign_verdict: bool, few_recordings: int)
             else "an untrained base cannot show where a line ends"
         )
         yield f"{len(runaways)} of {len(selection.ranking)} candidates ran to the length limit; no veto, because {why}."
+    yield from _strength_notes(selection)
     if has_foreign_verdict:
         yield "There is a listening verdict on other samples than these; it was not counted. Listen again, or delete it."
     if selection.listening is not None:
@@ -131,6 +155,23 @@ def _size_notes(selection: Selection, few_recordings: int) -> Iterator[str]:
             f"Validation holds {selection.num_recordings} recordings; with fewer than {few_recordings} an interval over recordings is "
             "too narrow to be trusted alone, so the one over clips is given too and both must agree."
         )
+
+
+def _reads(one: Probed) -> bool:
+    return one.text_gap_interval is not None and one.text_gap_interval.low > 0
+
+
+def _strength_notes(selection: Selection) -> Iterator[str]:
+    if not selection.strengths:
+        return
+    pairs = max(one.wins + one.losses for one in selection.strengths)
+    if pairs and statistics.smallest_p(pairs) * len(selection.strengths) >= strengths.SIGNIFICANT:
+        yield (
+            f"Strength: {pairs} lines cannot show by metrics that another strength sounds better, however clear; "
+            "add lines or seeds to recipes.*.listen, or listen."
+        )
+    elif not any(one.p_holm < strengths.SIGNIFICANT for one in selection.strengths):
+        yield "Strength: no figure differs significantly between the strengths of the nominated step."
 
 
 def _listening_notes(listening: Listening) -> Iterator[str]:

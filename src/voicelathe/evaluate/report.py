@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from voicelathe import records
-from voicelathe.evaluate import charts, design, figures, pages, reasons, sound
+from voicelathe.evaluate import design, evidence, figures, pages, panels, pictures, reasons, sound
 from voicelathe.evaluate.selection import FEW_RECORDINGS
 from voicelathe.records import (
     CheckpointRecord,
@@ -60,14 +58,19 @@ def render(
         rows=[_row(selection, row) for row in selection.ranking],
         components=sorted(selection.loss_weights),
         shows_clips=selection.num_recordings < FEW_RECORDINGS,
-        losses=_loss_charts(selection),
-        strengths=[f"strength {scale:g}" for scale in _strengths(selection) if scale is not None],
-        robustness=_weight_charts(selection),
-        training=_training_charts(steps),
+        losses=pictures.losses(selection),
+        strengths=[f"strength {scale:g}" for scale in pictures.strengths(selection) if scale is not None],
+        by_strength=pictures.by_strength(selection, measures),
+        swept_steps=sorted({row.step for row in selection.ranking if row.lora_scale not in (None, 1.0)}),
+        robustness=pictures.weights(selection),
+        training=pictures.training(steps),
         num_steps=len(steps),
         table=_samples(selection, samples, places),
         lines=_lines(samples),
         measured=figures.table(measures, selection),
+        probe_columns=panels.COLUMNS,
+        probe_rows=panels.rows(selection),
+        probe_pictures=panels.pictures(selection),
         listening=selection.listening,
         spoken=lambda name: reasons.spoken(selection, name),
         interval=_interval,
@@ -90,7 +93,13 @@ def _headline(selection: Selection) -> str:
 def _tiles(selection: Selection) -> list[tuple[str, str, str]]:
     """(caption, figure, explanation) of what a hurried reader needs."""
     comparison, base = selection.against_base, next(row for row in selection.ranking if row.step == 0)
-    tiles = [("base", f"{base.total:.4f}", "validation total before training")]
+    tiles = [
+        (
+            reasons.spoken(selection, base.candidate).removeprefix("the "),
+            f"{base.total:.4f}",
+            "validation total before training",
+        )
+    ]
     if comparison is not None:
         chosen = next(row for row in selection.ranking if row.candidate == comparison.candidate)
         change = comparison.difference / base.total if base.total else 0.0
@@ -137,87 +146,13 @@ def _row(selection: Selection, row: Ranked) -> _Row:
         badges.append(("", "tie"))
     if row.step == 0:
         badges.append(("warn", "untrained base") if not selection.base_trained else ("", "before training"))
+        if selection.against_base is not None and row.candidate == selection.against_base.against:
+            badges.append(("", "to be beaten"))
     if row.step and row.step == max(one.step for one in selection.ranking):
         badges.append(("", "last"))
     badges += [("bad", f"veto: {veto}") for veto in row.vetoes[:2]]
-    return _Row(row, design.label(row.step, row.lora_scale), badges, row.win_probability)
-
-
-def _loss_charts(selection: Selection) -> list[tuple[str, Markup]]:
-    """The total, then each component: a falling component beside a rising total is the final-checkpoint trap."""
-    pictures = [("weighted total", _loss_chart(selection, None))]
-    return pictures + [
-        (f"loss/{name}", _loss_chart(selection, name)) for name in sorted(selection.loss_weights)
-    ]
-
-
-def _loss_chart(selection: Selection, component: str | None) -> Markup:
-    def value(row: Ranked) -> float:
-        return row.total if component is None else row.losses[component]
-
-    tuned = sorted((row for row in selection.ranking if row.step), key=lambda row: row.step)
-    nominee = next((row for row in tuned if row.candidate == selection.nominee), None)
-    lines = []
-    for number, scale in enumerate(_strengths(selection)):
-        rows = [row for row in tuned if row.lora_scale == scale]
-        whiskers = [_whisker(row, nominee) if component is None else None for row in rows]
-        name = "checkpoints" if scale is None else f"strength {scale:g}"
-        lines.append(charts.Curve(name, [(row.step, value(row)) for row in rows], number % 8 + 1, whiskers))
-    base = next(row for row in selection.ranking if row.step == 0)
-    chosen = selection.selected or selection.nominee
-    marks = [
-        charts.Mark(row.step, value(row), f"step {row.step}", "chosen")
-        for row in tuned
-        if row.candidate == chosen
-    ]
-    last = min((row for row in tuned if row.step == tuned[-1].step), key=lambda row: row.total)
-    if last.candidate != chosen:
-        marks.append(charts.Mark(last.step, value(last), "last", "last"))
-    return charts.curves(
-        f"Validation {component or 'total'} of every checkpoint", lines, (value(base), "base"), marks
-    )
-
-
-def _strengths(selection: Selection) -> list[float | None]:
-    return sorted({row.lora_scale for row in selection.ranking if row.step}, key=lambda scale: scale or 0.0)
-
-
-def _whisker(row: Ranked, nominee: Ranked | None) -> tuple[float, float] | None:
-    """The interval of the distance to the nominee, drawn around the candidate's own total."""
-    interval = row.behind_by_recording or row.behind_by_clip
-    return (nominee.total + interval.low, nominee.total + interval.high) if nominee and interval else None
-
-
-def _weight_charts(selection: Selection) -> list[tuple[str, Markup]]:
-    """One bar a component; a candidate has the same colour in all of them."""
-    winners = sorted({one.candidates[0] for one in selection.robustness})
-    pictures = []
-    for component in sorted({one.component for one in selection.robustness}):
-        spans = []
-        for one in (part for part in selection.robustness if part.component == component):
-            name = " = ".join(reasons.spoken(selection, candidate) for candidate in one.candidates)
-            colour = winners.index(one.candidates[0]) % 8 + 1
-            spans.append(charts.Span(name, name.replace("step ", ""), one.low, one.high, colour))
-        weight = selection.loss_weights[component]
-        pictures.append((component, charts.ranges(f"Winner by the weight of {component}", spans, weight)))
-    return pictures
-
-
-def _training_charts(steps: Sequence[StepRecord]) -> list[tuple[str, Markup]]:
-    if not steps:
-        return []
-    curves = [("loss/total", [(one.step, one.total) for one in steps])]
-    curves += [
-        (f"loss/{name}", [(one.step, one.losses[name]) for one in steps]) for name in sorted(steps[0].losses)
-    ]
-    curves += [
-        ("grad_norm", [(one.step, one.grad_norm) for one in steps]),
-        ("lr", [(one.step, one.learning_rate) for one in steps]),
-    ]
-    return [
-        (name, charts.band(f"Training {name}", points, number % 8 + 1))
-        for number, (name, points) in enumerate(curves)
-    ]
+    label = design.label(row.step, row.lora_scale, row.candidate == evidence.ZERO_SHOT)
+    return _Row(row, label, badges, row.win_probability)
 
 
 def _lines(samples: Sequence[SampleRecord]) -> list[tuple[str, int, str]]:
@@ -229,12 +164,15 @@ def _samples(
 ) -> list[tuple[_Row, list[dict[str, Any]]]]:
     """One row a candidate by step, one cell a line: a player, or the failure that stays visible."""
     found = {(one.candidate, one.line_id, one.seed): one for one in samples}
-    by_step = sorted(selection.ranking, key=lambda row: (row.step, row.lora_scale or 0.0))
+    by_step = sorted(selection.ranking, key=lambda row: (row.step, row.lora_scale or 0.0, row.candidate))
     table = []
     for row in by_step:
         cells = []
         for line, seed, _ in _lines(samples):
-            one, place = found[row.candidate, line, seed], places.get((row.candidate, line, seed))
+            one, place = found.get((row.candidate, line, seed)), places.get((row.candidate, line, seed))
+            if one is None:  # a long line, which only the best candidates speak
+                cells.append({"place": None, "seconds": 0.0, "problem": None, "line": line, "seed": seed})
+                continue
             problem = PROBLEMS.get(one.problem, one.problem) if one.problem else None
             cells.append(
                 {"place": place, "seconds": one.duration_s, "problem": problem, "line": line, "seed": seed}

@@ -1,18 +1,18 @@
 """Which checkpoint should ship, and does the evidence carry it?
 
 Validation nominates: the lowest weighted total among the checkpoints without a veto. What cannot be told from the nominee is tied
-with it, and inside the tie the nominee stays. A significant preference of listeners overrides. Whatever is chosen must beat the
+with it, and inside the tie the nominee stays; of an adapter's strengths at the nominated step metrics may choose another. A significant preference of listeners overrides. Whatever is chosen must beat the
 base, with its confidence interval or in listening, or nothing ships. Nothing here ever prefers the last checkpoint.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from voicelathe import rng, settings
-from voicelathe.evaluate import design, evidence, preferences, reasons, statistics
-from voicelathe.evaluate.evidence import BASE, Paired
+from voicelathe.evaluate import design, evidence, preferences, probing, reasons, statistics, strengths
+from voicelathe.evaluate.evidence import BASES, Paired
 from voicelathe.evaluate.statistics import Floats, percentile_interval, rounded
 from voicelathe.records import (
     CheckpointRecord,
@@ -22,6 +22,7 @@ from voicelathe.records import (
     Interval,
     Listening,
     Preference,
+    Probed,
     Ranked,
     RunRecord,
     SampleRecord,
@@ -92,6 +93,7 @@ def decide(
     inputs: Mapping[str, str],
     checkpoints: Sequence[CheckpointRecord],
     measures: SpeechMeasures,
+    probed: Sequence[Probed] = (),
 ) -> Selection:
     """The decision with all its evidence. The order of the rows does not matter; a verdict on other samples is noted, not counted.
 
@@ -103,20 +105,22 @@ def decide(
     evidence.check_measures(run, samples, measures)
     failed = evidence.vetoes(samples, base_trained)
     heard = evidence.measured_vetoes(measures, samples, select)
-    vetoes = evidence.joined(failed, heard.vetoes)
+    probe_vetoes, probe_notes = probing.findings(probed, select.vetoes)
+    vetoes = evidence.joined(failed, heard.vetoes, probe_vetoes)
     order = sorted(
         paired.candidates, key=lambda one: (losses.means[one.candidate], one.step, one.lora_scale or 0.0)
     )
-    eligible = [one.candidate for one in order if one.candidate != BASE and one.candidate not in vetoes]
+    eligible = [one.candidate for one in order if one.candidate not in (*BASES, *vetoes)]
+    base = next(one.candidate for one in order if one.candidate in BASES)
     counts = verdict is not None and verdict.sweep == design.sweep_digest(run.run_digest, samples)
     listening = None
     if verdict is not None and counts and eligible:
-        listening = preferences.summarise(verdict, paired.names, eligible[0], BASE, run.identity.seed)
-    choice = _choose(losses, eligible, listening)
-    ranking = _rank(
-        losses, order, choice.nominee, vetoes, evidence.joined(evidence.remarks(samples, vetoes), heard.notes)
-    )
-    selection = _record(run, losses, choice, ranking, base_trained, inputs)
+        listening = preferences.summarise(verdict, paired.names, eligible[0], base, run.identity.seed)
+    swept = strengths.tests(measures, eligible[0], eligible, paired.candidates) if eligible else []
+    choice = _choose(losses, eligible, base, strengths.preferred(swept, eligible), listening)
+    notes = evidence.joined(evidence.remarks(samples, vetoes), heard.notes, probe_notes)
+    ranking = _rank(losses, order, choice.nominee, vetoes, notes)
+    selection = replace(_record(run, losses, choice, ranking, base_trained, inputs, probed), strengths=swept)
     return reasons.explain(
         selection, has_foreign_verdict=verdict is not None and not counts, few_recordings=FEW_RECORDINGS
     )
@@ -129,10 +133,15 @@ def _record(
     ranking: list[Ranked],
     base_trained: bool,
     inputs: Mapping[str, str],
+    probed: Sequence[Probed],
 ) -> Selection:
     shipped = next(
         (one for one in losses.paired.candidates if choice.ships and one.candidate == choice.chosen), None
     )
+    tuned, bases = (
+        [one.candidate for one in ranking if (one.step == 0) == is_base] for is_base in (False, True)
+    )
+    best = losses.compare(tuned[0], bases[0])
     ahead = losses.compare(choice.chosen, choice.runner_up) if choice.chosen and choice.runner_up else None
     return Selection(
         recipe=run.recipe,
@@ -154,9 +163,13 @@ def _record(
         ranking=ranking,
         against_base=choice.against_base,
         against_runner_up=ahead,
+        best_against_base=best,
+        moved=losses.is_better(best),
         robustness=_robustness(losses.paired, [one.candidate for one in ranking if not one.vetoes]),
         identical=_identical(losses.paired),
         listening=choice.listening,
+        strengths=[],
+        probes=list(probed),
         base_trained=base_trained,
         inputs=dict(inputs),
     )
@@ -174,11 +187,16 @@ def _resample(paired: Paired, seed: int) -> _Losses:
     return _Losses(paired, means, by_recording, by_clip, len(set(paired.recordings)))
 
 
-def _choose(losses: _Losses, eligible: Sequence[str], listening: Listening | None) -> _Choice:
-    """The nominee, unless listeners significantly prefer another eligible candidate to it; of several the strongest."""
+def _choose(
+    losses: _Losses, eligible: Sequence[str], base: str, by_metrics: str | None, listening: Listening | None
+) -> _Choice:
+    """The nominee, unless listeners significantly prefer another eligible candidate to it; of several the strongest.
+
+    Where they do not, metrics may prefer another strength of the same step.
+    """
     if not eligible:
         return _Choice(None, None, None, False, "validation", None, None)
-    chosen, decided_by = eligible[0], "validation"
+    chosen, decided_by = (by_metrics, "metrics") if by_metrics else (eligible[0], "validation")
     if listening is not None:
         preferred = {
             one.candidate
@@ -187,7 +205,7 @@ def _choose(losses: _Losses, eligible: Sequence[str], listening: Listening | Non
         }
         strongest = [one.candidate for one in listening.strengths if one.candidate in preferred]
         chosen, decided_by = (strongest[0], "listening") if strongest else (chosen, decided_by)
-    against_base = losses.compare(chosen, BASE)
+    against_base = losses.compare(chosen, base)
     ships = losses.is_better(against_base)
     heard = next(
         (one for one in (listening.against_base if listening else []) if one.candidate == chosen), None

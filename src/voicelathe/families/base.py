@@ -32,6 +32,8 @@ class FamilySpec:
         str
     ]  # those under which what `frozen` gives stays true; empty: there is nothing to cache
     stop_loss: str  # the component that says whether speech ends
+    stop_above: float  # generation ends at a position whose probability of the end is above this
+    stop_after: int  # but not before so many positions
     download: str  # the command that fetches a whole base
 
 
@@ -130,6 +132,9 @@ class Family(Protocol):
     def losses(self, loaded: Any, batch: Any, noise: Any) -> "dict[str, torch.Tensor]":
         """Per-clip mean losses [B] of every component in `spec.loss_weights`."""
 
+    def endings(self, loaded: Any, batch: Any) -> "list[torch.Tensor]":
+        """Of each clip, fed with its real speech: the probability of the end [A] at every predicted position."""
+
     def frozen(self, loaded: Any, item: ClipItem) -> "dict[str, torch.Tensor]":
         """What no adapter on `spec.cached_with` can change of this clip's forward: added to its tensors, `collate` uses it. {}: nothing."""
 
@@ -158,6 +163,19 @@ class Family(Protocol):
 
     def synthesize(self, loaded: Any, text: str, language: str, seed: int, max_seconds: float) -> Spoken:
         """Speak with upstream's own generation."""
+
+
+@runtime_checkable
+class Promptable(Protocol):
+    """A family whose base can take over a voice from a clip, without training."""
+
+    def prompted(self, item: ClipItem, reference: ClipItem) -> ClipItem:
+        """The clip with another one in front, for `collate`."""
+
+    def synthesize_prompted(
+        self, loaded: Any, text: str, language: str, seed: int, max_seconds: float, reference: Path
+    ) -> Spoken:
+        """As `synthesize`, in the voice of a mono WAV at `facts.encode_rate_hz`."""
 
 
 @runtime_checkable

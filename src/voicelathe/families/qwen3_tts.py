@@ -51,6 +51,8 @@ class Qwen3TTS(PinnedDirectory):
         scopes=frozenset(SCOPES),
         cached_with=frozenset(),
         stop_loss="codec0_eos",
+        stop_above=0.5,  # upstream draws from the distribution: where the end is more likely than all codes together
+        stop_after=2,  # upstream's min_new_tokens
         download="huggingface-cli download Qwen/Qwen3-TTS-12Hz-1.7B-Base --local-dir DIR",
     )
 
@@ -174,6 +176,11 @@ class Qwen3TTS(PinnedDirectory):
         from voicelathe.families import qwen3_tts_packed
 
         return qwen3_tts_packed.losses(loaded.core.talker, batch, loaded.recompute)
+
+    def endings(self, loaded: Loaded, batch: "Pack") -> "list[torch.Tensor]":
+        from voicelathe.families import qwen3_tts_packed
+
+        return qwen3_tts_packed.endings(loaded.core, batch)
 
     def frozen(self, loaded: Loaded, item: ClipItem) -> "dict[str, torch.Tensor]":
         """Every position passes through the talker: nothing stays the same."""

@@ -131,6 +131,14 @@ def logits(talker: Any, pack: Pack, recompute: Recompute) -> tuple[Tensor, Tenso
     return talker.codec_head(predicting_NC), _predictor(talker, before_FC, pack.codes_FG, recompute != "none")
 
 
+def endings(core: Any, pack: Pack) -> list[Tensor]:
+    """Probability of the end [N] at every predicted position of each clip, the frames' and the end's own."""
+    hidden_TC = _talker(core.talker.model, embedded(core.talker, pack), pack, False)
+    code0_NV = core.talker.codec_head(hidden_TC.index_select(0, pack.predicts_at_N)).float()
+    ends_N = code0_NV.softmax(dim=-1)[:, core.config.talker_config.codec_eos_token_id]
+    return list(torch.split(ends_N, (pack.count_B + 1).tolist()))
+
+
 def score(code0_NV: Tensor, rest_FGV: Tensor, pack: Pack) -> dict[str, Tensor]:
     """Cross entropies against the targets as they stand: nothing is shifted here."""
     code0_N = F.cross_entropy(code0_NV.float(), pack.target_N, reduction="none")

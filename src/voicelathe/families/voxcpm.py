@@ -78,6 +78,8 @@ def describe_family(id: str, download: str) -> FamilySpec:
         scopes=frozenset(SCOPES),
         cached_with=frozenset({"lm", "dit"}),
         stop_loss="stop",
+        stop_above=0.5,  # upstream takes the more likely of two classes
+        stop_after=3,  # upstream's min_len: the first three positions never end it
         download=download,
     )
 
@@ -208,6 +210,11 @@ class VoxCPM(PinnedDirectory):
 
         return voxcpm_packed.losses(loaded.core, batch, noise, loaded.recompute)
 
+    def endings(self, loaded: Loaded, batch: "Pack") -> "list[torch.Tensor]":
+        from voicelathe.families import voxcpm_packed
+
+        return voxcpm_packed.endings(loaded.core, batch)
+
     def adapter_targets(self, loaded: Loaded, scope: Sequence[str]) -> str:
         """One regular expression that peft matches against whole module names."""
         return "|".join(f"(?:{SCOPES[one]})" for one in scope)
@@ -271,6 +278,11 @@ class VoxCPM(PinnedDirectory):
 
     def synthesize(self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float) -> Spoken:
         """Upstream's generate(); its global random state is set from the seed, because 2.0.3 takes none."""
+        return self._generate(loaded, text, seed, max_seconds, {})
+
+    def _generate(
+        self, loaded: Loaded, text: str, seed: int, max_seconds: float, prompt: dict[str, str]
+    ) -> Spoken:
         import torch
 
         text, facts = text.strip(), loaded.facts
@@ -279,7 +291,7 @@ class VoxCPM(PinnedDirectory):
         torch.manual_seed(seed)
         audio = loaded.core.generate(
             target_text=text, max_len=limit, inference_timesteps=INFERENCE_STEPS, cfg_value=GUIDANCE,
-            retry_badcase_ratio_threshold=RETRY_RATIO,
+            retry_badcase_ratio_threshold=RETRY_RATIO, **prompt,
         )  # fmt: skip
         samples = audio.reshape(-1).float().cpu().numpy()
         return Spoken(

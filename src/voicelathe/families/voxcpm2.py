@@ -1,9 +1,26 @@
-"""VoxCPM 2: 2.3 B parameters, 16 kHz in, 48 kHz out, the condition as two tokens."""
+"""VoxCPM 2: 2.3 B parameters, 16 kHz in, 48 kHz out, the condition as two tokens; takes over a voice from a reference clip."""
 
-from voicelathe.families.voxcpm import Format, VoxCPM, describe_family
+from dataclasses import replace
+from pathlib import Path
+
+from voicelathe.families.base import ClipItem, Spoken
+from voicelathe.families.voxcpm import Format, Loaded, VoxCPM, describe_family
 from voicelathe.families.voxcpm_published import VOXCPM2
 
-FAMILY = VoxCPM(
+
+class VoxCPM2(VoxCPM):
+    """VoxCPM with upstream's reference prefix: 103, the clip's latents, 104, in front of the text."""
+
+    def prompted(self, item: ClipItem, reference: ClipItem) -> ClipItem:
+        return replace(item, tensors={**item.tensors, "reference": reference.tensors["latents"]})
+
+    def synthesize_prompted(
+        self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float, reference: Path
+    ) -> Spoken:
+        return self._generate(loaded, text, seed, max_seconds, {"reference_wav_path": str(reference)})
+
+
+FAMILY = VoxCPM2(
     describe_family("voxcpm2", "huggingface-cli download openbmb/VoxCPM2 --local-dir DIR"),
     Format(
         architecture="voxcpm2", module="voxcpm2", model="VoxCPM2Model", codec="AudioVAEV2", published=VOXCPM2

@@ -142,15 +142,7 @@ def losses(model: Any, pack: Pack, noise: Noise, recompute: Recompute) -> dict[s
     computed again in backward.
     """
     everywhere, in_decoder = recompute == "all", recompute != "none"
-    patches_FC = pack.patches_FC
-    if patches_FC is None:
-        patches_FC = encoded(model, pack.fed_FPD, everywhere)
-    text_scale = model.config.lm_config.scale_emb if model.config.lm_config.use_mup else 1.0
-    embedded_TC = model.base_lm.embed_tokens(pack.ids_T) * text_scale
-    embedded_TC = embedded_TC.index_copy(0, pack.fed_at_F, patches_FC.to(embedded_TC.dtype))
-    hidden_TC = _language_model(model.base_lm, embedded_TC, pack, everywhere)
-    quantised_FC = model.fsq_layer(hidden_TC.index_select(0, pack.fed_at_F))
-    hidden_TC = hidden_TC.index_copy(0, pack.fed_at_F, quantised_FC.to(hidden_TC.dtype))
+    hidden_TC, patches_FC = _semantic(model, pack, everywhere)
     acoustic_TC = torch.zeros_like(hidden_TC).index_copy(0, pack.fed_at_F, patches_FC.to(hidden_TC.dtype))
     second = hasattr(model, "fusion_concat_proj")  # VoxCPM 2 concatenates what VoxCPM 1.5 adds
     both = (hidden_TC, acoustic_TC)
@@ -164,9 +156,34 @@ def losses(model: Any, pack: Pack, noise: Noise, recompute: Recompute) -> dict[s
     difference_A = _flow_matching(
         model.feat_decoder.estimator, pack, noise, condition_AKC * noise.keep_A[:, None, None], in_decoder
     )
-    logits_A2 = model.stop_head(model.stop_actn(model.stop_proj(semantic_AC)))
-    stop_A = F.cross_entropy(logits_A2.float(), pack.stop_A, reduction="none")
+    stop_A = F.cross_entropy(_stop_logits(model, semantic_AC), pack.stop_A, reduction="none")
     return {"diff": clip_means(difference_A, pack.count_B), "stop": clip_means(stop_A, pack.count_B)}
+
+
+def endings(model: Any, pack: Pack) -> list[Tensor]:
+    """Probability of the end [A] at every predicted position of each clip."""
+    hidden_TC, _ = _semantic(model, pack, recompute=False)
+    logits_A2 = _stop_logits(model, hidden_TC.index_select(0, pack.predicts_at_A))
+    return list(torch.split(logits_A2.softmax(dim=-1)[:, 1], pack.count_B.tolist()))
+
+
+def _semantic(model: Any, pack: Pack, recompute: bool) -> tuple[Tensor, Tensor]:
+    """The first language model over the stream [T, C], quantised where speech was fed, and what it saw of speech [F, C]."""
+    patches_FC = pack.patches_FC
+    if patches_FC is None:
+        patches_FC = encoded(model, pack.fed_FPD, recompute)
+    text_scale = model.config.lm_config.scale_emb if model.config.lm_config.use_mup else 1.0
+    embedded_TC = model.base_lm.embed_tokens(pack.ids_T) * text_scale
+    embedded_TC = embedded_TC.index_copy(0, pack.fed_at_F, patches_FC.to(embedded_TC.dtype))
+    hidden_TC = _language_model(model.base_lm, embedded_TC, pack, recompute)
+    quantised_FC = model.fsq_layer(hidden_TC.index_select(0, pack.fed_at_F))
+    return hidden_TC.index_copy(0, pack.fed_at_F, quantised_FC.to(hidden_TC.dtype)), patches_FC
+
+
+def _stop_logits(model: Any, semantic_AC: Tensor) -> Tensor:
+    """[A, 2]: goes on, ends."""
+    logits_A2: Tensor = model.stop_head(model.stop_actn(model.stop_proj(semantic_AC)))
+    return logits_A2.float()
 
 
 def encoded(model: Any, fed_FPD: Tensor, recompute: bool = False) -> Tensor:

@@ -19,7 +19,7 @@ from voicelathe.records.corpus import (
 )
 from voicelathe.records.decisions import (
     Comparison,
-    Interval,
+    FigureTest,
     Judgement,
     Listening,
     Opinion,
@@ -49,7 +49,9 @@ from voicelathe.records.measures import (
     SpeechMeasures,
 )
 from voicelathe.records.planning import Kernel, PassSize, Phase, Plan, Rehearsal
+from voicelathe.records.probes import AdapterProof, Ending, Interval, Probed, ProbeRecord
 from voicelathe.records.training import (
+    LONG,
     Candidate,
     CheckpointRecord,
     ClipLoss,
@@ -64,6 +66,8 @@ from voicelathe.records.training import (
 )
 
 __all__ = [
+    "LONG",
+    "AdapterProof",
     "BaseFacts",
     "Candidate",
     "CheckpointRecord",
@@ -72,9 +76,11 @@ __all__ = [
     "ClipMeasure",
     "ClipRef",
     "Comparison",
+    "Ending",
     "EvaluationRecord",
     "Figure",
     "FigureRecord",
+    "FigureTest",
     "Finding",
     "Heard",
     "Interval",
@@ -95,6 +101,8 @@ __all__ = [
     "Plan",
     "Preference",
     "PreflightRecord",
+    "ProbeRecord",
+    "Probed",
     "Promotion",
     "Quarantined",
     "Ranked",

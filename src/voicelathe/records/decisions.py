@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from voicelathe.records.probes import Interval, Probed
+
 
 @dataclass(frozen=True)
 class Opinion:
@@ -46,14 +48,6 @@ class Verdict:
     run_digest: str
     sweep: str
     sittings: list[Sitting]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % interval."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -138,13 +132,25 @@ class Listening:
 
 
 @dataclass(frozen=True)
+class FigureTest:
+    """A figure of one strength against the nominee's, line by line with the same seeds; ties are left out."""
+
+    candidate: str
+    against: str
+    figure: str
+    wins: int
+    losses: int
+    p_holm: float  # exact sign test, corrected for all figures and strengths
+
+
+@dataclass(frozen=True)
 class Selection:
     """The decision and everything it rests on."""
 
     recipe: str
     run_digest: str
     decision: str  # ship | do_not_ship
-    decided_by: str  # validation | listening
+    decided_by: str  # validation | metrics | listening
     selected: str | None  # candidate name
     step: int | None
     lora_scale: float | None
@@ -160,9 +166,15 @@ class Selection:
     ranking: list[Ranked]
     against_base: Comparison | None  # of the selected candidate, or of the nominee when nothing is shipped
     against_runner_up: Comparison | None
+    best_against_base: (
+        Comparison  # of the checkpoint with the lowest total, vetoes aside: did training move the right way?
+    )
+    moved: bool  # its interval is below the better base
     robustness: list[WeightRange]
     identical: list[list[str]]  # candidates with equal losses on every clip
     listening: Listening | None
+    strengths: list[FigureTest]  # of the nominated step, by the metrics; empty without a sweep
+    probes: list[Probed]  # by step
     base_trained: bool
     inputs: dict[str, str]
 

@@ -71,6 +71,7 @@ class PreflightRecord:
     checkpoints: "list[CheckpointRecord]"
     samples: "list[SampleRecord]"
     rehearsal: Rehearsal | None  # None for a family that cannot be rehearsed
+    waived: list[str]  # reasons against a full fine-tune that preflight.override set aside, with its words
     inputs: dict[str, str]
 
 
@@ -91,12 +92,13 @@ class Candidate:
 
     step: int
     lora_scale: float | None  # None for the base and for full checkpoints
+    prompted: bool = False  # the base, zero-shot: it hears a held-out clip of the speaker first
 
     @property
     def name(self) -> str:
-        """`base`, `step_0002000` or `step_0002000@0.35`."""
+        """`base`, `base_zero_shot`, `step_0002000` or `step_0002000@0.35`."""
         if self.step == 0:
-            return "base"
+            return "base_zero_shot" if self.prompted else "base"
         return f"step_{self.step:07d}" + ("" if self.lora_scale is None else f"@{self.lora_scale:g}")
 
 
@@ -133,6 +135,9 @@ class Line:
     text: str
     language: str
     seed: int
+
+
+LONG = "long-"  # in front of the id of a line that only some candidates speak
 
 
 @dataclass(frozen=True)

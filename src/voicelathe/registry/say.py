@@ -75,7 +75,7 @@ def speak_base(text: str, base: Path, out: Path, root: Path, options: Mapping[st
     weights = jobs.WeightsRef(Candidate(0, None), "base", "", "")
     with tempfile.TemporaryDirectory(prefix="voicelathe-") as scratch:
         path, limit = Path(scratch, "said.wav"), float(chosen["max_seconds"])
-        job = jobs.SpeakJob(target, None, [weights], [], limit, scratch, interactive=True)
+        job = jobs.SpeakJob(target, None, [weights], [], limit, None, scratch, interactive=True)
         with Speaker(job) as speaker:
             said = jobs.SpeakRequest(
                 text, chosen["language"], int(chosen["seed"]), None, limit, str(path), None

@@ -281,4 +281,4 @@ def _job(root: Path, config: Mapping[str, Any], out: Path) -> jobs.SpeakJob:
     lora = settings.Lora(**config["lora"]) if config["lora"] else None
     candidate = Candidate(config["step"], config["lora_scale"])
     weights = jobs.WeightsRef(candidate, config["kind"], str(root / config["path"]), config["sha256"])
-    return jobs.SpeakJob(target, lora, [weights], [], config["max_seconds"], str(out), interactive=True)
+    return jobs.SpeakJob(target, lora, [weights], [], config["max_seconds"], None, str(out), interactive=True)

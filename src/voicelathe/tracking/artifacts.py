@@ -1,4 +1,4 @@
-"""What can be opened and heard on the run's page: samples, tables, the listening page and the reports.
+"""What can be opened and heard on the run's page: samples, tables, figures, the listening page and the reports.
 
 A list of what is there, with sha256, is kept among the artifacts, so that a second pass copies only what changed.
 """
@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest, layout, records
-from voicelathe.tracking import runs
+from voicelathe import digest, layout
+from voicelathe.evaluate import pictures
+from voicelathe.tracking import runs, tables
 from voicelathe.tracking.files import RunFiles, sample_files
 from voicelathe.tracking.store import Store
 
@@ -26,8 +27,8 @@ def mirror(store: Store, run: Any, files: RunFiles) -> dict[str, str]:
     held = _held(store, run)
     new = {name: one for name, one in contents.items() if held.get(name) != listing[name]}
     if new:
-        tables = [{"path": name, "type": "table"} for name in contents if name.startswith("tables/")]
-        runs.write(store, run.info.run_id, {}, {"mlflow.loggedArtifacts": json.dumps(tables)})
+        listed = [{"path": name, "type": "table"} for name in contents if name.startswith("tables/")]
+        runs.write(store, run.info.run_id, {}, {"mlflow.loggedArtifacts": json.dumps(listed)})
         with staged(new) as directory:
             store.client.log_artifacts(run.info.run_id, str(directory))
         with staged({LISTING: digest.canonical_json(listing).encode()}) as directory:
@@ -45,7 +46,7 @@ def collect(files: RunFiles) -> Contents:
         "data/gate.html": layout.GATE_REPORT,
         **{
             f"records/{name}": layout.run(recipe, name)
-            for name in ("run.json", "selection.json", "checkpoints.json", "metrics.json")
+            for name in ("run.json", "selection.json", "checkpoints.json", "metrics.json", "probes.jsonl")
         },
     }
     contents: Contents = {
@@ -53,12 +54,9 @@ def collect(files: RunFiles) -> Contents:
     }
     for title, samples in sample_files(files).items():
         contents |= {f"samples/{title}/{name}": path for name, path in samples.items()}
-    contents["tables/candidates.json"] = _table(_candidate_rows(files))
-    contents["tables/samples.json"] = _table(_sample_rows(files))
-    measured = files.root / layout.run(recipe, "metrics.json")
-    if measured.is_file():
-        contents["tables/metrics.json"] = _table(_metric_rows(measured))
-    return contents
+    contents |= {f"tables/{name}.json": table for name, table in tables.of(files).items()}
+    drawn = pictures.files(files.selection, files.steps)
+    return contents | {f"figures/{name}": picture.encode() for name, picture in drawn.items()}
 
 
 @contextmanager
@@ -88,67 +86,3 @@ def _held(store: Store, run: Any) -> dict[str, str]:
             Path(store.client.download_artifacts(run.info.run_id, LISTING, directory))
         )
     return listing
-
-
-def _table(rows: list[dict[str, Any]]) -> bytes:
-    """The form in which MLflow's pages show a table (pandas' `split` orientation, as `mlflow.log_table` writes it)."""
-    columns = list(rows[0]) if rows else []
-    data = [[_shown(row[name]) for name in columns] for row in rows]
-    return digest.canonical_json({"columns": columns, "data": data}).encode()
-
-
-def _shown(value: Any) -> Any:
-    return round(value, 6) if isinstance(value, float) else value
-
-
-def _candidate_rows(files: RunFiles) -> list[dict[str, Any]]:
-    ranked = {one.candidate: one for one in files.selection.ranking}
-    components = sorted(
-        {name for one in files.candidates if one.evaluation for name in one.evaluation.losses}
-    )
-    rows = []
-    for shown in files.candidates:
-        evaluation, place = shown.evaluation, ranked.get(shown.candidate.name)
-        losses = evaluation.losses if evaluation else {}
-        rows.append(
-            {
-                "candidate": shown.candidate.name,
-                "selected": shown.candidate.name == files.selection.selected,
-                "loss_total": evaluation.total if evaluation else None,
-                **{f"loss_{name}": losses.get(name) for name in components},
-                "behind_best": place.behind if place else None,
-                "vetoes": ", ".join(place.vetoes) if place else "",
-                "samples_stopped": f"{sum(one.stopped for one in shown.samples)} of {len(shown.samples)}",
-                "checkpoint_sha256": shown.checkpoint.sha256,
-                "bytes": shown.checkpoint.bytes,
-            }
-        )
-    return rows
-
-
-def _metric_rows(path: Path) -> list[dict[str, Any]]:
-    measures = records.read_one(path, records.SpeechMeasures)
-    names = [one.figure.name for one in measures.figures]
-    return [
-        {
-            "candidate": one.candidate,
-            "line": one.line_id,
-            "seed": one.seed,
-            **{name: one.values.get(name) for name in names},
-            "vetoes": "; ".join(f"{code}: {said}" for code, said in sorted(one.vetoes.items())),
-        }
-        for one in measures.samples
-    ]
-
-
-def _sample_rows(files: RunFiles) -> list[dict[str, Any]]:
-    dropped = ("path", "step", "lora_scale")
-    rows = []
-    for shown in files.candidates:
-        for sample in shown.samples:
-            listen = (
-                None if sample.path is None else f"samples/{shown.title}/{sample.line_id}-{sample.seed}.wav"
-            )
-            plain = {key: value for key, value in records.to_json(sample).items() if key not in dropped}
-            rows.append({**plain, "artifact": listen})
-    return rows

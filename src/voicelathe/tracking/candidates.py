@@ -111,7 +111,7 @@ def _log_metrics(store: Store, run: Any, files: RunFiles, models: list[Any]) -> 
 
     What is there with the same value is not sent again. A changed value is added with a later time, so it wins.
     """
-    values = [list(_values(shown)) for shown in files.candidates]
+    values = [[*_values(shown), *_probed(files, shown)] for shown in files.candidates]
     held = runs.history(store, run, {key for one in values for key, _value in one})
     validation = (
         runs.dataset("validation", files.validation_sha256) if files.validation_sha256 else (None, None)
@@ -143,6 +143,18 @@ def _values(shown: Shown) -> Iterator[tuple[str, float]]:
         )  # MLflow sorts chart sections by name: after train and val
         yield f"{speech}/stopped_share", sum(sample.stopped for sample in shown.samples) / len(shown.samples)
         yield f"{speech}/num_problems", float(sum(sample.problem is not None for sample in shown.samples))
+
+
+def _probed(files: RunFiles, shown: Shown) -> Iterator[tuple[str, float]]:
+    """Probes as curves beside the losses; what could not be asked has no point."""
+    section = shown.section.replace("val", "val_probe", 1)
+    for one in files.selection.probes:
+        if one.candidate == shown.candidate.name:
+            figures = {
+                "text_gap": one.text_gap, "stops_early_share": one.stops_early_share, "runs_on_share": one.runs_on_share,
+                "overfitting": one.overfitting, "forgetting": one.forgetting, "adapter_shift": one.adapter_shift,
+            }  # fmt: skip
+            yield from ((f"{section}/{name}", value) for name, value in figures.items() if value is not None)
 
 
 def _bring_files(

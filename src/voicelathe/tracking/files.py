@@ -123,6 +123,9 @@ def _candidates(
 ) -> Iterator[Candidate]:
     if checkpoint.kind != "lora":
         yield Candidate(checkpoint.step, None)
+        prompted = Candidate(0, None, True)
+        if any(one.candidate == prompted.name for one in evaluated):
+            yield prompted
         return
     for scale in sorted({one.lora_scale for one in evaluated if one.lora_scale is not None}) or [main or 1.0]:
         yield Candidate(checkpoint.step, scale)
@@ -130,7 +133,7 @@ def _candidates(
 
 def _title(candidate: Candidate, main: float | None) -> tuple[str, str]:
     if candidate.step == 0:
-        return "base", "val"
+        return candidate.name, "val_zero_shot" if candidate.prompted else "val"
     title = f"step_{candidate.step:07d}"
     if candidate.lora_scale in (None, main):
         return title, "val"

@@ -68,9 +68,9 @@ def _log_outcome(store: Store, run: Any, files: RunFiles) -> None:
     if selected is None or selected.evaluation is None:
         return
     named = {"val_selected/loss_total": selected.evaluation.total}
-    base = next((one.evaluation for one in files.candidates if one.candidate.step == 0), None)
-    if base is not None:
-        named["val_selected/gain_over_base"] = base.total - selected.evaluation.total
+    bases = [one.evaluation.total for one in files.candidates if one.candidate.step == 0 and one.evaluation]
+    if bases:
+        named["val_selected/gain_over_base"] = min(bases) - selected.evaluation.total
     held = runs.history(store, run, named)
     step, at_ms = selected.candidate.step, run.info.start_time
     late = 1 + max((known.at_ms for known in held.values()), default=at_ms)

@@ -1,7 +1,8 @@
 """LoRA adapters through peft: inject, read, write, scale. The only importer of peft."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -76,6 +77,51 @@ def set_scale(core: nn.Module, scale: float) -> None:
     """Strength of every adapter: 0 is exactly the base, 1 is as trained (peft's set_scale is absolute)."""
     for _, layer in _layers(core):
         layer.set_scale(NAME, scale)
+
+
+@contextmanager
+def disabled(core: nn.Module) -> "Iterator[None]":
+    """Without any adapter arithmetic: the base's own layers, whatever the strength is."""
+    layers = [layer for _, layer in _layers(core)]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
+
+
+def shifts(core: nn.Module, forward: Callable[[], object], strengths: Sequence[float]) -> list[list[float]]:
+    """How far each adapted layer, given what it gets in the base, moves its output: one row a layer, one rms share a strength.
+
+    The layers' own forward is called. Afterwards every adapter is at the last strength. Layers that are not reached have no row.
+    """
+    rows: dict[str, list[float]] = {}
+
+    def measure(name: str, layer: Any) -> Callable[..., None]:
+        def after(_module: nn.Module, given: Any, named: Any, plain: Tensor) -> None:
+            layer.enable_adapters(True)
+            found = []
+            for strength in strengths:
+                layer.set_scale(NAME, strength)
+                moved = layer.forward(*given, **named)
+                found.append(float((moved - plain).double().norm() / plain.double().norm().clamp_min(1e-30)))
+            layer.enable_adapters(False)
+            rows[name] = [max(one) for one in zip(rows.get(name, found), found, strict=True)]
+
+        return after
+
+    hooks = [
+        layer.register_forward_hook(measure(name, layer), with_kwargs=True) for name, layer in _layers(core)
+    ]
+    try:
+        with disabled(core):
+            forward()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return list(rows.values())
 
 
 def _layers(core: nn.Module) -> list[tuple[str, Any]]:

@@ -1,4 +1,7 @@
-"""A look at a few training clips with frozen noise: does the text still matter, does the stop head still know the end?"""
+"""A look at a few training clips with frozen noise: does the text still matter, does the stop head still know the end?
+
+`worker.probes` asks the same of every checkpoint afterwards, on clips that training never saw.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,14 +10,14 @@ from typing import Any
 import torch
 
 from voicelathe import rng
-from voicelathe.families.base import ClipItem, Family
+from voicelathe.families.base import ClipItem, Family, FamilySpec
 
 NUM_CLIPS = 8
 
 
-def clips(clip_ids: Sequence[str], seed: int) -> list[str]:
+def clips(clip_ids: Sequence[str], seed: int, number: int = NUM_CLIPS) -> list[str]:
     """The same few clips for every probe of a run."""
-    return sorted(rng.shuffled(list(clip_ids), seed, "probe", 0)[:NUM_CLIPS])
+    return sorted(rng.shuffled(list(clip_ids), seed, "probe", 0)[:number])
 
 
 def look(family: Family, loaded: Any, items: Sequence[ClipItem], seed: int) -> dict[str, float]:
@@ -27,12 +30,29 @@ def look(family: Family, loaded: Any, items: Sequence[ClipItem], seed: int) -> d
     own = _losses(family, loaded, items, seed)
     found = {"stop": own[family.spec.stop_loss]}
     if len({item.text for item in items}) > 1:
-        texts = [item.text for item in items]
-        swapped = [replace(item, text=text) for item, text in zip(items, texts[1:] + texts[:1], strict=True)]
-        main = max(own, key=lambda name: family.spec.loss_weights[name] * own[name])
+        main = main_loss(family.spec)
+        swapped = with_other_texts(items)
         found["text_gap"] = _losses(family, loaded, swapped, seed)[main] / own[main] - 1.0
     loaded.core.train(was_training)
     return found
+
+
+def with_other_texts(items: Sequence[ClipItem]) -> list[ClipItem]:
+    """Every clip with the text of the next one that says something else; all stay as they are when there is only one text."""
+    swapped = []
+    for place, item in enumerate(items):
+        following = [*items[place + 1 :], *items[:place]]
+        swapped.append(
+            replace(
+                item, text=next((other.text for other in following if other.text != item.text), item.text)
+            )
+        )
+    return swapped
+
+
+def main_loss(spec: FamilySpec) -> str:
+    """The component that says how well speech is predicted: the one of the largest weight besides the end of speech."""
+    return max(sorted(set(spec.loss_weights) - {spec.stop_loss}), key=lambda name: spec.loss_weights[name])
 
 
 @torch.no_grad()

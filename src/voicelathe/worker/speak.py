@@ -14,7 +14,8 @@ import numpy as np
 from voicelathe import digest, families, jobs, records
 from voicelathe.data import audio
 from voicelathe.errors import VoiceLatheError
-from voicelathe.families.base import Spoken
+from voicelathe.families.base import Promptable, Spoken
+from voicelathe.worker import prompts
 from voicelathe.worker.weights import Swapper
 
 REVISION = 1  # of the spoken samples: a new one speaks every line again
@@ -40,7 +41,7 @@ def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
         for position, line in enumerate(job.lines):
             emit(jobs.PHASE, {"name": "speak", "step": ref.candidate.step, "micro": position})
             path = Path(job.out) / ref.candidate.name / f"{line.line_id}-{line.seed}.wav"
-            spoken = family.synthesize(loaded, line.text, line.language, line.seed, job.max_seconds)
+            spoken = _speak(job, ref, swapper, line)
             samples.append(records.to_json(_sample(ref.candidate, line, spoken, path)))
             emit(
                 jobs.PROGRESS,
@@ -50,6 +51,17 @@ def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
     if job.interactive:
         _answer(job, swapper, emit)
     return {"spoken": total}
+
+
+def _speak(job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: records.Line) -> Spoken:
+    family, loaded = swapper.family, swapper.loaded
+    if not ref.candidate.prompted:
+        return family.synthesize(loaded, line.text, line.language, line.seed, job.max_seconds)
+    assert isinstance(family, Promptable) and job.reference is not None, (
+        "params refuse a recipe that asks for it"
+    )
+    with prompts.as_file(job.reference, loaded.facts.encode_rate_hz) as path:
+        return family.synthesize_prompted(loaded, line.text, line.language, line.seed, job.max_seconds, path)
 
 
 def _answer(job: jobs.SpeakJob, swapper: Swapper, emit: Any) -> None:
@@ -124,6 +136,8 @@ def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef) -> str:
         machine.device,
         machine.threads,
     ]
+    if ref.candidate.prompted and job.reference is not None:
+        parts.append(job.reference.clips[0].clip_id)
     return digest.of_value(parts)
 
 

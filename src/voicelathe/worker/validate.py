@@ -1,29 +1,33 @@
-"""Verb `validate`: losses of every candidate on the whole split, with noise frozen per clip and pass.
+"""Verb `validate`: losses of every candidate on the whole split, with noise frozen per clip and pass, and its probes.
 
 The same clip meets the same noise, times and conditions under every candidate, so differences are differences of the weights.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from voicelathe import digest, families, jobs, rng
+from voicelathe import digest, families, jobs, records
 from voicelathe.data import latents
 from voicelathe.errors import CheckpointError
 from voicelathe.families.base import ClipItem
+from voicelathe.worker import losses, probes, prompts
 from voicelathe.worker.weights import Swapper
 
-REVISION = 1  # of the losses' meaning: a new one recomputes every finished candidate
+REVISION = 2  # of what is computed: a new one computes every finished candidate again
 
 
 def run(job: jobs.ValidateJob, emit: Any) -> dict[str, Any]:
     """Write `<out>/<candidate>.json` for each candidate that is not finished already."""
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
     items = latents.items(Path(job.clips), Path(job.latents))
-    data = digest.of_value({clip_id: [item.text, _fingerprint(item)] for clip_id, item in items.items()})
+    train = latents.items(Path(job.train_clips), Path(job.latents))
+    general = (
+        {} if job.general is None else latents.items(Path(job.general, "clips.jsonl"), Path(job.general))
+    )
+    clips = probes.choose(items, train, general, job.seed, job.how.probe_clips)
+    data = digest.of_value([_fingerprints(some) for some in (items.values(), clips.train, clips.general)])
     todo = [ref for ref in job.weights if not _is_finished(job, ref, data)]
     if todo:
         family, target = families.find(job.target.family), job.target
@@ -35,38 +39,23 @@ def run(job: jobs.ValidateJob, emit: Any) -> dict[str, Any]:
         for done, ref in enumerate(todo):
             emit(jobs.PHASE, {"name": "validate", "step": ref.candidate.step, "micro": 0})
             swapper.put(ref)
-            losses = _losses(job, swapper, items)
-            _require_finite(ref, losses)
-            digest.write_json(_place(job, ref), {"key": _key(job, ref, data), "clips": losses})
+            heard = list(items.values())
+            if ref.candidate.prompted:
+                heard = prompts.in_front(family, heard, job)
+            found = losses.of_clips(family, loaded, heard, job.seed, job.how.passes, job.how.clips_per_pass)
+            _require_finite(ref, found)
+            probed = None
+            if not ref.candidate.prompted:
+                probed = records.to_json(probes.look(job, ref, swapper, clips, found))
+            digest.write_json(
+                _place(job, ref), {"key": _key(job, ref, data), "clips": found, "probes": probed}
+            )
             emit(jobs.PROGRESS, {"done": done + 1, "total": len(todo), "unit": "candidates"})
     return {"clips": len(items), "computed": len(todo), "key": data}
 
 
-def _losses(
-    job: jobs.ValidateJob, swapper: Swapper, items: Mapping[str, ClipItem]
-) -> dict[str, dict[str, float]]:
-    """Mean losses of each clip over the passes; clips of similar length share a batch."""
-    family, passes, size = swapper.family, job.how.passes, job.how.clips_per_pass
-    ordered = sorted(items, key=lambda clip_id: (_length(items[clip_id]), clip_id))
-    sums: dict[str, dict[str, float]] = {clip_id: {} for clip_id in items}
-    for start in range(0, len(ordered), size):
-        members = ordered[start : start + size]
-        batch = family.collate(swapper.loaded, [items[clip_id] for clip_id in members])
-        for number in range(passes):
-            keys = [rng.key(job.seed, "validation", clip_id, number) for clip_id in members]
-            noise = family.draw(swapper.loaded, batch, keys, (number, passes))
-            with torch.inference_mode():
-                losses = family.losses(swapper.loaded, batch, noise)
-            for name, values in losses.items():
-                for clip_id, value in zip(members, values.double().tolist(), strict=True):
-                    sums[clip_id][name] = sums[clip_id].get(name, 0.0) + value / passes
-    return sums
-
-
-def _require_finite(ref: jobs.WeightsRef, losses: Mapping[str, Mapping[str, float]]) -> None:
-    bad = [
-        clip for clip, found in losses.items() if not all(math.isfinite(value) for value in found.values())
-    ]
+def _require_finite(ref: jobs.WeightsRef, found: Mapping[str, Mapping[str, float]]) -> None:
+    bad = [clip for clip, own in found.items() if not all(math.isfinite(value) for value in own.values())]
     if bad:
         raise CheckpointError(
             f"{ref.candidate.name}: the validation loss of clip {bad[0]} is not finite ({len(bad)} clips in all). "
@@ -77,9 +66,10 @@ def _require_finite(ref: jobs.WeightsRef, losses: Mapping[str, Mapping[str, floa
 def _key(job: jobs.ValidateJob, ref: jobs.WeightsRef, data: str) -> str:
     """Everything the losses depend on."""
     machine = job.target.machine
+    clips = [one.clip_id for one in job.reference.clips] if job.reference and ref.candidate.prompted else None
     return digest.of_value(
         [REVISION, ref.sha256, ref.candidate.lora_scale, job.target.base_digest, job.seed, job.how.passes,
-         job.how.clips_per_pass, data, machine.device, machine.threads]
+         job.how.clips_per_pass, job.how.probe_clips, clips, data, machine.device, machine.threads]
     )  # fmt: skip
 
 
@@ -92,9 +82,11 @@ def _place(job: jobs.ValidateJob, ref: jobs.WeightsRef) -> Path:
     return Path(job.out) / f"{ref.candidate.name}.json"
 
 
-def _length(item: ClipItem) -> int:
-    return max(tensor.shape[0] for tensor in item.tensors.values())
-
-
-def _fingerprint(item: ClipItem) -> list[str]:
-    return [digest.of_bytes(tensor.numpy().tobytes()) for _, tensor in sorted(item.tensors.items())]
+def _fingerprints(items: Iterable[ClipItem]) -> dict[str, Any]:
+    return {
+        item.clip_id: [
+            item.text,
+            [digest.of_bytes(tensor.numpy().tobytes()) for _, tensor in sorted(item.tensors.items())],
+        ]
+        for item in items
+    }

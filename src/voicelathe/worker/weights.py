@@ -44,7 +44,12 @@ class Swapper:
                 f"{ref.path} is an adapter, but the recipe has no train.lora settings or the candidate no scale."
             )
         else:
-            adapters.load(self.loaded.core, self.family.load_adapter(Path(ref.path)))
+            try:
+                adapters.load(self.loaded.core, self.family.load_adapter(Path(ref.path)))
+            except CheckpointError as problem:
+                raise CheckpointError(
+                    f"{ref.path}: {problem} It is of another recipe or its names were changed; train again: voicelathe retrain"
+                ) from None
             adapters.set_scale(self.loaded.core, ref.candidate.lora_scale)
 
     def scale(self, value: float) -> None:

@@ -1,0 +1,156 @@
+"""Validation of 11 checkpoints against reload-and-batch-1; and frozen against fresh noise between neighbouring checkpoints.
+
+Usage:  python -m benchmarks.bench_validation speed [BASE]    a VoxCPM 2 directory; by default random, of about 20 M parameters
+        python -m benchmarks.bench_validation noise RECIPE        of a finished recipe, its own checkpoints and validation split
+
+speed: 16 clips, upstream's noise replayed, so both must give the same losses (1e-5).
+Baseline: what a user would run otherwise, upstream's loader for every checkpoint and its training forward clip by clip, latents given.
+"""
+
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", MKL_CBWR="AVX2,STRICT")
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from benchmarks import bench_step, table
+from pretrain import random_base
+from tests.families import upstream_voxcpm as upstream
+from voicelathe import families, layout, runs, settings
+from voicelathe.data import latents
+from voicelathe.families import voxcpm_packed
+from voicelathe.worker import losses
+from voicelathe.worker.weights import Swapper
+
+NUM_CHECKPOINTS, CLIPS_PER_PASS, DRAWS = 11, 8, 24
+MACHINE = settings.Machine("cpu", 1)
+
+
+def speed(given: Path | None) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        if given is None:
+            random_base.main(root / "base", bench_step.overrides())
+        else:
+            shutil.copytree(given, root / "base")
+        directories = [_checkpoint(root, number) for number in range(NUM_CHECKPOINTS)]
+        family = families.find("voxcpm2")
+        facts = family.describe(root / "base", "", False)
+        texts, audio = _clips()
+        inputs = [upstream.sequence(text, latent, None) for text, latent in zip(texts, audio, strict=True)]
+        found: dict[str, list[list[float]]] = {}
+
+        def theirs() -> None:
+            model_class = family._upstream().VoxCPM2Model  # type: ignore[attr-defined]
+            found["theirs"] = []
+            for directory in directories:
+                model = model_class.from_local(
+                    str(directory), optimize=False, training=True, device="cpu"
+                ).eval()
+                with torch.inference_mode():
+                    rows = [upstream.losses(model, one, seed) for seed, one in enumerate(inputs)]
+                found["theirs"].append([float(difference + stop) for difference, stop in rows])
+
+        def ours() -> None:
+            loaded = family.load(root / "base", facts, MACHINE, "core")
+            loaded.core.eval()
+            found["ours"] = []
+            for directory in directories:
+                family.load_full(loaded, directory)
+                found["ours"].append(_packed(loaded.core, texts, audio, inputs))
+
+        measured = table.interleaved({"ours": ours, "reload and batch 1": theirs}, repeats=5)
+        worst = float(np.abs(np.array(found["ours"]) - np.array(found["theirs"])).max())
+        return table.rows(
+            f"{NUM_CHECKPOINTS} checkpoints x {len(texts)} clips", measured, "reload and batch 1"
+        ) + (f"\n\nLargest difference of a clip's loss: {worst:.1e}.")
+
+
+def _checkpoint(root: Path, number: int) -> Path:
+    """The base with its weights shifted a little; two different weight files are enough to read eleven times."""
+    directory = root / f"step_{number:07d}"
+    shutil.copytree(root / "base", directory, copy_function=os.link)
+    shifted = root / f"shifted-{number % 2}.safetensors"
+    if not shifted.is_file():
+        weights = load_file(root / "base" / "model.safetensors")
+        save_file({name: tensor * (1.0 + 0.001 * number) for name, tensor in weights.items()}, shifted)
+    (directory / "model.safetensors").unlink()
+    os.link(shifted, directory / "model.safetensors")
+    return directory
+
+
+def _clips() -> tuple[list[Tensor], list[Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [*bench_step.CLIPS, *((text + 3, audio + 4) for text, audio in bench_step.CLIPS)]
+    texts = [torch.randint(105, bench_step.TEXT_IDS, (text,), generator=generator) for text, _ in shapes]
+    return texts, [
+        torch.randn((a, bench_step.FRAMES, bench_step.WIDTH), generator=generator) for _, a in shapes
+    ]
+
+
+def _packed(
+    model: Any, texts: list[Tensor], audio: list[Tensor], inputs: list[dict[str, Tensor]]
+) -> list[float]:
+    """Clips of similar length beside each other, as the worker packs them."""
+    order = sorted(range(len(texts)), key=lambda at: len(audio[at]))
+    totals: dict[int, float] = {}
+    for start in range(0, len(order), CLIPS_PER_PASS):
+        members = order[start : start + CLIPS_PER_PASS]
+        pack = voxcpm_packed.pack(
+            [texts[at] for at in members],
+            [audio[at] for at in members],
+            [None] * len(members),
+            torch.device("cpu"),
+        )
+        noise = upstream.joined([upstream.noise(model, inputs[at], at) for at in members])
+        with torch.inference_mode():
+            rows = voxcpm_packed.losses(model, pack, noise, "none")
+        totals.update(zip(members, (rows["diff"] + rows["stop"]).tolist(), strict=True))
+    return [totals[at] for at in range(len(texts))]
+
+
+def noise(recipe: str) -> str:
+    """Variance, over draws of the noise, of the difference between neighbouring checkpoints' validation totals."""
+    run, index = runs.read(recipe)
+    identity = run.identity
+    family, base = families.find(identity.family), Path(index[0].path)
+    loaded = family.load(base, family.describe(base, "", True), MACHINE, "core")
+    refs = [ref for ref in runs.candidates(index, [1.0]) if ref.candidate.step]
+    swapper = Swapper(family, loaded, base, identity.train.lora, refs)
+    loaded.core.eval()
+    items = list(latents.items(layout.split("validation"), layout.latents(identity.base)).values())
+    weights = family.spec.loss_weights
+    totals_CD = []
+    for ref in refs:
+        swapper.put(ref)
+        drawn = [
+            losses.totals(losses.of_clips(family, loaded, items, seed, 1, 8), weights)
+            for seed in range(DRAWS)
+        ]
+        totals_CD.append([float(np.mean(list(one.values()))) for one in drawn])
+    lines = [
+        f"| {recipe}, {len(items)} clips, {DRAWS} draws | difference | deviation, fresh | deviation, frozen | times less variance |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for one, other, first, second in zip(totals_CD, totals_CD[1:], refs, refs[1:], strict=False):
+        frozen = np.array(one) - np.array(other)
+        fresh = np.array(one) - np.roll(np.array(other), 1)  # each checkpoint with a draw of its own
+        ratio = float(np.var(fresh) / np.var(frozen))
+        lines.append(
+            f"| step {first.candidate.step} - step {second.candidate.step} | {frozen.mean():.5f} | {fresh.std():.5f} | {frozen.std():.6f} | {ratio:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(
+        speed(Path(sys.argv[2]) if sys.argv[2:] else None) if sys.argv[1] == "speed" else noise(sys.argv[2])
+    )

@@ -1,0 +1,151 @@
+"""LoRA or full fine-tune: the sentence that the evidence carries, and losses that may not be ranked are not."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.factories import evaluations as make
+from voicelathe import digest, records
+from voicelathe.errors import RecordError
+from voicelathe.evaluate import comparing, comparison_page, outcome
+from voicelathe.records import Candidate, Figure, FigureRecord, RunRecord
+
+LORA = make.candidates(10, 20)
+FULL = make.candidates(10, 20, scale=None)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def finished(
+    root: Path,
+    recipe: str,
+    known: list[Candidate],
+    best: float,
+    likeness: float | None = 0.9,
+    trained: bool = True,
+    **identity: Any,
+) -> comparing.Outcome:
+    """A recipe whose last step has this total (the base has 1.0) and this likeness; real clips have 0.85 at least."""
+    rows = make.paired_losses(
+        {one: {"diff": (best if one.step == 20 else 1.0) - 0.1, "stop": 0.1} for one in known}
+    )
+    spoken = make.samples(known, root=root, seconds=0.2)
+    folder = make.write_run(root / "made", known, rows, spoken)
+    mode = "lora" if known[1].lora_scale else "full"
+    run = records.read_one(folder / "run.json", RunRecord)
+    train = replace(run.identity.train, mode=mode)  # type: ignore[arg-type]
+    own = replace(run, recipe=recipe, identity=replace(run.identity, train=train, **identity))
+    digest.write_json(folder / "run.json", records.to_json(own))
+    figure = FigureRecord(
+        Figure("similarity", "cosine", "higher", "wrong_speaker", ""), "speaker", 0.8, None, 0.92, 0.85, 0.97
+    )
+    measures = make.measures(spoken)
+    values = {"base": 0.5}
+    samples = [
+        replace(one, values={"similarity": values.get(one.candidate, likeness)}) for one in measures.samples
+    ]
+    digest.write_json(
+        folder / "metrics.json", records.to_json(replace(measures, figures=[figure], samples=samples))
+    )
+    digest.write_json(root / "data/latents/voxcpm2-mini/base.json", records.to_json(make.base_facts(trained)))
+    (root / "runs").mkdir(exist_ok=True)
+    folder.rename(root / "runs" / recipe)
+    chosen, _ = outcome.of(recipe, replace(make.SELECT, vetoes=[]), root)
+    digest.write_json(root / "runs" / recipe / "selection.json", records.to_json(chosen))
+    return comparing.read(recipe, root)
+
+
+def said(root: Path, *outcomes: comparing.Outcome) -> str:
+    return "\n".join(comparing.conclusions(outcomes, root))
+
+
+def test_an_adapter_that_does_not_beat_the_base_sends_back_to_the_data(root: Path) -> None:
+    text = said(root, finished(root, "mini-lora", LORA, best=1.0))
+    assert "The data or the recipe is wrong; a full fine-tune is not the next step." in text
+
+
+def test_an_adapter_within_real_recordings_carries_the_identity(root: Path) -> None:
+    text = said(root, finished(root, "mini-lora", LORA, best=0.8, likeness=0.9))
+    assert "moved the right way (-0.2000 against the base); ships step 20" in text
+    assert (
+        "the voice is at 0.90, within real recordings of the speaker (0.85 and above): the adapter carries the identity"
+        in text
+    )
+
+
+def test_an_adapter_below_real_recordings_asks_for_more_before_a_full_fine_tune(root: Path) -> None:
+    text = said(root, finished(root, "mini-lora", LORA, best=0.8, likeness=0.6))
+    assert (
+        "does not reach the identity: first a longer run or a higher rank; a full fine-tune if that does not help"
+        in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("total", "likeness", "sentence"),
+    [
+        (0.7, 0.95, "The adapter is the bottleneck"),
+        (0.7, 0.7, "Loss and voice disagree"),
+        (0.85, 0.7, "The adapter is not the bottleneck: stay with LoRA"),
+    ],
+)
+def test_whether_the_adapter_is_the_bottleneck(
+    root: Path, total: float, likeness: float, sentence: str
+) -> None:
+    lora = finished(root, "mini-lora", LORA, best=0.8, likeness=0.9)
+    full = finished(root, "mini-full", FULL, best=total, likeness=likeness)
+    for order in ((lora, full), (full, lora)):
+        text = said(root, *order)
+        assert sentence in text and f"mini-full against mini-lora: loss {total - 0.8:+.4f}, 95 %" in text
+        assert f"voice {likeness:.2f} against 0.90" in text and "loss on other speakers" in text
+
+
+def test_where_the_voice_was_not_measured_loss_alone_does_not_decide(root: Path) -> None:
+    lora = finished(root, "mini-lora", LORA, best=0.8, likeness=None)
+    text = said(root, lora, finished(root, "mini-full", FULL, best=0.7, likeness=None))
+    assert (
+        "Loss alone does not say whether the adapter is the bottleneck: listen" in text
+        and "disagree" not in text
+    )
+
+
+def test_losses_of_other_bases_or_clips_are_never_ranked(root: Path) -> None:
+    lora = finished(root, "mini-lora", LORA, best=0.8)
+    other = finished(root, "mini-full", FULL, best=0.5, base_digest="e" * 64)
+    assert comparing.against(lora, other, root) is None
+    text = said(root, lora, other)
+    assert "their losses cannot be ranked" in text and "bottleneck" not in text
+    elsewhere = replace(other, run=lora.run, validation_sha256="c" * 64)
+    assert comparing.against(lora, elsewhere, root) is None
+
+
+def test_a_recipe_that_is_not_finished_is_named_with_its_file(root: Path) -> None:
+    with pytest.raises(RecordError, match=r"runs/nothing/run\.json is missing"):
+        comparing.read("nothing", root)
+
+
+def test_the_page_holds_evidence_samples_and_the_table_of_decisions(root: Path) -> None:
+    outcomes = [finished(root, "mini-lora", LORA, best=0.8), finished(root, "mini-full", FULL, best=0.7)]
+    page = comparison_page.render(outcomes, root)
+    assert page == comparison_page.render(outcomes, root)
+    for sentence in comparing.conclusions(outcomes, root):
+        assert sentence.split(":")[0] in page
+    assert page.count('class="player"') == 8, (
+        "two recipes, each with the base and its candidate, on two lines"
+    )
+    assert "http" not in re.sub(r'xmlns="[^"]+"', "", page.split("<main>")[1].split("<script")[0])
+
+
+def test_the_table_of_decisions_is_the_documented_one() -> None:
+    text = (Path(__file__).parents[2] / "docs/choosing.md").read_text()
+    assert all(
+        f"| {situation} | {start} | {further} |" in text
+        for situation, start, further in comparison_page.DECISIONS
+    )
