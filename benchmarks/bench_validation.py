@@ -31,7 +31,7 @@ from voicelathe.worker import losses
 from voicelathe.worker.weights import Swapper
 
 NUM_CHECKPOINTS, CLIPS_PER_PASS, DRAWS = 11, 8, 24
-MACHINE = settings.Machine("cpu", 1)
+MACHINE = settings.Machine("cpu", 1, 1)
 
 
 def speed(given: Path | None) -> str:

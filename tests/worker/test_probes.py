@@ -33,7 +33,7 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ClipItem]:
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., jobs.WeightsRef]:
     """Writes an adapter as training would, its names and values changed by `edit`."""
     loaded = FAMILY.load(
-        training.BASE, FAMILY.describe(training.BASE, "", True), settings.Machine("cpu", 1), "core"
+        training.BASE, FAMILY.describe(training.BASE, "", True), settings.Machine("cpu", 1, 1), "core"
     )
     adapters.inject(loaded.core, LORA, FAMILY.adapter_targets(loaded, LORA.scope), seed=1)
     plain = adapters.tensors(loaded.core)
@@ -55,7 +55,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., jobs.Weig
 
 def swapper_with(ref: jobs.WeightsRef) -> Swapper:
     loaded = FAMILY.load(
-        training.BASE, FAMILY.describe(training.BASE, "", True), settings.Machine("cpu", 1), "core"
+        training.BASE, FAMILY.describe(training.BASE, "", True), settings.Machine("cpu", 1, 1), "core"
     )
     swapper = Swapper(FAMILY, loaded, training.BASE, LORA, [ref])
     loaded.core.eval()
