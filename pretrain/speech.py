@@ -20,11 +20,11 @@ from pretrain import assemble, design, loop, rows
 from pretrain.corpus import SEED
 from voicelathe import families, settings
 
-STEPS = 6000
+STEPS = 7000
 DISTURBANCE = 0.25  # deviation of the noise on latents that are fed back, at most
 GUIDED_LAYER, GUIDED_HEAD = 1, 0
 PLAN = {
-    "rate": 2e-3,
+    "rate": 1.5e-3,
     "warmup": 60,
     "weight_decay": 0.01,
     "weights": {"diff": 1.0, "stop": 0.5, "phone": 0.5, "mean": 0.5, "guide": 0.5},
