@@ -19,10 +19,19 @@ from torch import Tensor, nn
 
 from pretrain import design, features
 
-SQUARE, LINEAR, PRODUCT = 0.02, 1e-4, 0.05  # snake's alpha where it squares, where it should do nothing, in a product
+SQUARE, LINEAR, PRODUCT = (
+    0.02,
+    1e-4,
+    0.05,
+)  # snake's alpha where it squares, where it should do nothing, in a product
 ROUND = torch.pi
 ROUNDED = 0.25 - 0.5 / torch.pi  # what rounding adds when a quarter was taken away before
-VOICED, NOISE, FRAMES, PITCHES = features.NUM_VOICED, features.NUM_NOISE, features.FRAMES, len(features.PERIODS)
+VOICED, NOISE, FRAMES, PITCHES = (
+    features.NUM_VOICED,
+    features.NUM_NOISE,
+    features.FRAMES,
+    len(features.PERIODS),
+)
 BANDS = features.BANDS
 NOISE_GAIN = 0.6  # of the measured energy: with less or more the recogniser hears less, see docs/mini-base.md
 SPREAD_S = 0.002  # by which high harmonics come later: lower peaks
@@ -102,7 +111,10 @@ def delta(channels: int, taps: int) -> Tensor:
 def expansion(basis: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """[384, 64] and [384]: latent to the numbers, their negatives, and the pitch less a quarter."""
     numbers = FRAMES * BANDS
-    weight, bias = torch.zeros(design.codec()["decoder_dim"], design.LATENT), torch.zeros(design.codec()["decoder_dim"])
+    weight, bias = (
+        torch.zeros(design.codec()["decoder_dim"], design.LATENT),
+        torch.zeros(design.codec()["decoder_dim"]),
+    )
     matrix = torch.from_numpy((basis["directions"] / basis["gains"][:, None]).T)
     for first, sign in ((0, 1), (numbers, -1)):
         weight[first : first + numbers, : features.NUM_DIRECTIONS] = sign * matrix
@@ -145,10 +157,16 @@ def harmonics(conv: Any) -> Tensor:
         for frame in range(FRAMES):
             piece = torch.from_numpy(train[:, frame * hop : (frame + 2) * hop]) * swell / 100
             for band in range(VOICED):
-                weight[frame * VOICED + band, at : at + 4] = torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None] * piece[band]
-        weight[FRAMES * VOICED + NOISE + pitch, at : at + 4] = torch.tensor([1.0, -1.0, -1.0, 1.0])[:, None] * swell
+                weight[frame * VOICED + band, at : at + 4] = (
+                    torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None] * piece[band]
+                )
+        weight[FRAMES * VOICED + NOISE + pitch, at : at + 4] = (
+            torch.tensor([1.0, -1.0, -1.0, 1.0])[:, None] * swell
+        )
     for band in range(NOISE):
-        weight[FRAMES * VOICED + band, SWELL + band] = swell * NOISE**0.5 * NOISE_GAIN / 100  # a band keeps an eighth of white noise
+        weight[FRAMES * VOICED + band, SWELL + band] = (
+            swell * NOISE**0.5 * NOISE_GAIN / 100
+        )  # a band keeps an eighth of white noise
     return weight  # a hundredth: features are ten times the square root of an amplitude
 
 

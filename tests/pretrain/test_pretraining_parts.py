@@ -57,7 +57,9 @@ def test_the_built_decoder_gives_back_the_envelope_of_what_was_encoded(
     assert np.corrcoef(wanted[voiced, voiced_bands].ravel(), heard.ravel())[0, 1] > 0.9
     assert heard.mean() == pytest.approx(wanted[voiced, voiced_bands].mean(), rel=0.1)
     softer = vocoder.NOISE_GAIN**0.5  # numbers are roots of amplitudes
-    assert got[noise, noise_bands].mean() == pytest.approx(softer * wanted[noise, noise_bands].mean(), rel=0.2)
+    assert got[noise, noise_bands].mean() == pytest.approx(
+        softer * wanted[noise, noise_bands].mean(), rel=0.2
+    )
 
 
 @pytest.mark.parametrize("hertz", [75.0, 100.0, 125.0, 150.0, 175.0, 200.0])
