@@ -24,7 +24,8 @@ from pretrain import texts
 
 STATE = Path(".cache/pretrain")
 SEED = 20260511
-NUM_CLIPS = 2400
+NUM_CLIPS = 2400  # in each of two volumes; the first is enough for the codec and the first round of the language model
+VOLUMES = 2
 VOICES = {"rms": 0.6, "slt": 0.25, "kal16": 0.15}  # without a reference the base speaks as rms
 RATE_HZ, LEAD_S, TAIL_S = 16_000, 0.08, 0.12  # silence kept at the edges
 
@@ -70,7 +71,7 @@ def speak(line: Line) -> tuple[np.ndarray[Any, Any], list[tuple[str, float]]]:
 
 
 def main(state: Path = STATE, num_clips: int = NUM_CLIPS) -> None:
-    lines = plan(num_clips, SEED)
+    lines = [line for volume in range(VOLUMES) for line in plan(num_clips, SEED + volume)]
     with ThreadPoolExecutor(int(os.environ.get("OMP_NUM_THREADS", "1"))) as pool:
         spoken = list(pool.map(speak, lines))
     out = state / "corpus"

@@ -16,8 +16,8 @@ from pretrain import features, loop, vocoder
 from pretrain.corpus import SEED
 
 FILE = "encoder.safetensors"
-STEPS, BATCH, CROP = 3000, 4, 36 * 640  # clips and samples of a step
-PITCH = (0.85, 1.2)  # half of the crops are resampled by a factor in this range: more voices than three
+STEPS, BATCH, CROP = 8000, 4, 36 * 640  # clips and samples of a step
+PITCH = (0.8, 1.3)  # half of the crops are resampled by a factor in this range: more voices than three
 SKIP = 3  # latents at the start of a crop that have not seen enough
 PLAN = {"rate": 2e-3, "warmup": 50, "weight_decay": 0.0, "weights": {"error": 1.0}}
 

@@ -1,11 +1,14 @@
-"""What a latent of the base means: the envelope of a channel vocoder, in numbers that can be squared.
+"""What a latent of the base means: the envelope of a channel vocoder and which pitch it has, in numbers a small decoder can undo.
 
-Every 10 ms: 20 bands of voiced energy for a low voice, 20 for a high voice, and 8 bands of noise. A number is the square root of
-an amplitude, so that the decoder only has to square. Four such frames (40 ms) are one latent: the 63 strongest directions of their
-variation (a principal component analysis), and the pitch. The encoder learns to compute this from audio; the decoder is built to
-undo it. So codec and language model can be trained apart, in any order, and improved apart.
+Every 10 ms: 20 bands of voiced energy and 8 bands of noise. A number is the square root of an amplitude, so that the decoder only has
+to square. Four such frames (40 ms) are one latent: the strongest directions of their variation (a principal component analysis), and a
+one in the place of the pitch: a whole number of periods in 40 ms, which are steps of 25 Hz. So a pulse train goes on over the border of
+two latents whatever its pitch, and the envelope of a voice does not depend on its pitch. The encoder learns to compute this from audio;
+the decoder is built to undo it. So codec and language model are trained apart, in any order, and improved apart.
 
-Shapes: T frames of 10 ms, F latents of 40 ms, K = 4 frames x 48 bands = 192 numbers a latent.
+A latent describes what was 20 ms earlier: a causal encoder has then heard the whole window that the number is about.
+
+Shapes: T frames of 10 ms, F latents of 40 ms, K = 4 frames x 28 bands = 112 numbers a latent, D = 64.
 """
 
 from pathlib import Path
@@ -17,14 +20,16 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 RATE_HZ, HOP, WINDOW, FFT = 16_000, 160, 400, 512
 FRAMES = 4  # of 10 ms in a latent
+DELAY = 320  # samples
 NUM_VOICED, NUM_NOISE = 20, 8
 TOP_VOICED_HZ = 4500.0
-BANDS = 2 * NUM_VOICED + NUM_NOISE
-LOW_HZ, HIGH_HZ = 140.0, 165.0  # below: the low voice alone; above: the high voice alone
+BANDS = NUM_VOICED + NUM_NOISE
 LAGS = (40, 230)  # samples; pitch of 70 to 400 Hz
 VOICED = (0.4, 0.65)  # normalised autocorrelation: below noise, above voice
-NUM_DIRECTIONS = 63
-PITCH_CENTRE, PITCH_SCALE = 4.9, 0.3  # of log Hz
+NUM_DIRECTIONS = 40
+PERIODS = (3, 4, 5, 6, 7, 8)  # in 40 ms: 75 to 200 Hz
+PITCH_AT = 48  # the first of the six numbers of the pitch; what is between and behind is zero
+PITCH_GAIN = 2.0  # the size of a one
 
 
 def edges_voiced() -> Array:
@@ -53,23 +58,28 @@ def frames(samples: Array) -> tuple[Array, Array]:
     count = -(-len(samples) // (HOP * FRAMES)) * FRAMES
     padded = np.zeros(count * HOP + 1024, np.float32)
     padded[512 : 512 + len(samples)] = samples
-    starts = np.arange(count) * HOP + 512 + HOP // 2  # centres
+    centres = np.arange(count) * HOP + 512 + HOP // 2 - DELAY
     window = np.hanning(WINDOW).astype(np.float32)
-    pieces = padded[(starts - WINDOW // 2)[:, None] + np.arange(WINDOW)] * window
+    pieces = _pieces(padded, centres, WINDOW) * window
     power = np.abs(np.fft.rfft(pieces, FFT)) ** 2 / np.sum(window**2) / (FFT / 2)
-    voicing, pitch = voice(padded, starts)
+    voicing, pitch = voice(padded, centres)
     voiced_filters, noise_filters = filters()
     voiced = (power @ voiced_filters.T) * voicing[:, None]
     noise = power @ noise_filters.T
     share = 1 - voicing[:, None] * np.clip((TOP_VOICED_HZ - edges_noise()[:-1]) / 1000, 0, 1)
-    high = np.clip((np.exp(pitch) - LOW_HZ) / (HIGH_HZ - LOW_HZ), 0, 1)[:, None]
-    energy = np.concatenate([voiced * (1 - high), voiced * high, noise * share], axis=1)
+    energy = np.concatenate([voiced, noise * share], axis=1)
     return (10 * np.maximum(energy, 0) ** 0.25).astype(np.float32), pitch.astype(np.float32)
+
+
+def _pieces(padded: Array, centres: NDArray[np.int64], length: int) -> Array:
+    """[T, length] around the centres; zeros before the start."""
+    at = (centres - length // 2)[:, None] + np.arange(length)
+    return np.asarray(np.where(at >= 0, padded[np.maximum(at, 0)], 0.0), np.float32)
 
 
 def voice(padded: Array, centres: NDArray[np.int64]) -> tuple[Array, Array]:
     """Share of voice in [0, 1] and log pitch of each frame, from the normalised autocorrelation of 48 ms."""
-    pieces = padded[(centres - 384)[:, None] + np.arange(768)]
+    pieces = _pieces(padded, centres, 768)
     pieces = pieces - pieces.mean(1, keepdims=True)
     window = np.hanning(768)
     spectrum = np.abs(np.fft.rfft(pieces * window, 2048)) ** 2
@@ -84,7 +94,7 @@ def voice(padded: Array, centres: NDArray[np.int64]) -> tuple[Array, Array]:
     loud = level > 1e-5 * max(1e-9, float(level.max()))
     share = np.clip((best - VOICED[0]) / (VOICED[1] - VOICED[0]), 0, 1) * loud
     sure = share > 0.7
-    pitch = np.full(len(best), PITCH_CENTRE)
+    pitch = np.full(len(best), np.log(RATE_HZ / (FRAMES * HOP) * PERIODS[1]))
     if sure.any():
         raw = np.log(RATE_HZ / (LAGS[0] + top))
         middle = np.median(raw[sure])
@@ -99,7 +109,7 @@ def stacked(frames_TB: Array) -> Array:
 
 
 def fit(stacks: list[Array]) -> dict[str, Array]:
-    """Mean [K], directions [63, K] and scales [63] of `latents`: the deviation of a direction is damped to its square root."""
+    """Mean [K], directions [40, K] and gains [40] of `latents`: the deviation of a direction is damped to its square root."""
     together = np.concatenate(stacks).astype(np.float64)
     mean = together.mean(0)
     values, vectors = np.linalg.eigh(np.cov((together - mean).T))
@@ -111,16 +121,25 @@ def fit(stacks: list[Array]) -> dict[str, Array]:
     return {name: np.asarray(value, np.float32) for name, value in made.items()}
 
 
+def periods(pitch_T: Array) -> NDArray[np.int64]:
+    """[F]: which of PERIODS is nearest to the mean pitch of a latent."""
+    hertz = np.exp(pitch_T.reshape(-1, FRAMES).mean(1))
+    step_hz = RATE_HZ / (HOP * FRAMES)
+    return np.clip(np.rint(hertz / step_hz) - PERIODS[0], 0, len(PERIODS) - 1).astype(np.int64)
+
+
 def latents(samples: Array, basis: dict[str, Array]) -> Array:
     """[F, 64] of mono audio at 16 kHz."""
     frames_TB, pitch_T = frames(samples)
     scores = (stacked(frames_TB) - basis["mean"]) @ basis["directions"].T * basis["gains"]
-    pitch = (pitch_T.reshape(-1, FRAMES).mean(1) - PITCH_CENTRE) / PITCH_SCALE
-    return np.concatenate([scores, pitch[:, None]], axis=1).astype(np.float32)
+    made = np.zeros((len(scores), 64), np.float32)
+    made[:, :NUM_DIRECTIONS] = scores
+    made[np.arange(len(made)), PITCH_AT + periods(pitch_T)] = PITCH_GAIN
+    return made
 
 
 def stacks_of(latents_FD: Array, basis: dict[str, Array]) -> Array:
-    """Back to [F, K], as far as 63 directions carry it."""
+    """Back to [F, K], as far as 40 directions carry it."""
     return np.asarray(
         latents_FD[:, :NUM_DIRECTIONS] / basis["gains"] @ basis["directions"] + basis["mean"], np.float32
     )

@@ -27,10 +27,14 @@ class Plan:
     warmup: int
     weight_decay: float
     weights: Mapping[str, float]  # of the losses
+    again: int = 0  # the step after which the rate starts over
 
     def rate_at(self, step: int) -> float:
-        """Linear warm-up, then down in a straight line to a fiftieth."""
-        return self.rate * min(1.0, step / self.warmup) * max(0.02, 1 - step / self.steps)
+        """Linear warm-up, then down in a straight line to a fiftieth; after `again` once more, from half the rate."""
+        rate, end = self.rate, self.again or self.steps
+        if step > end:
+            rate, step, end = rate / 2, step - end, self.steps - end
+        return rate * min(1.0, step / self.warmup) * max(0.02, 1 - step / end)
 
 
 def train(

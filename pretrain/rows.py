@@ -62,9 +62,9 @@ def read(state: Path, tokenizer: Any) -> tuple[list[Clip], int]:
 
 
 def chosen(clips: list[Clip], step: int, steps: int) -> Iterator[Clip]:
-    """The clips of a step, with references, from the seed and the step alone."""
+    """The clips of a step, with references, from the seed and the step alone; after `steps` the curriculum is over."""
     rng = np.random.default_rng([SEED, step])
-    share = step / steps
+    share = min(1.0, step / steps)
     longest = SHORT + (LONGEST - SHORT) * min(1.0, share / GROWN)
     others = OTHERS if share > OTHERS_FROM else 0.0
     for _ in range(CLIPS_PER_STEP):

@@ -17,14 +17,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pretrain import assemble, design, loop, rows
-from pretrain.corpus import SEED
+from pretrain.corpus import NUM_CLIPS, SEED
 from voicelathe import families, settings
 
-STEPS = 6000
+STEPS, FIRST_ROUND = (
+    13_000,
+    7_000,
+)  # the rate goes down twice; curriculum and one volume in the first round, all clips in the second
 DISTURBANCE = 0.25  # deviation of the noise on latents that are fed back, at most
 GUIDED_LAYER, GUIDED_HEAD = 1, 0
 PLAN = {
-    "rate": 2e-3,
+    "rate": 1.5e-3,
     "warmup": 60,
     "weight_decay": 0.01,
     "weights": {"diff": 1.0, "stop": 0.5, "phone": 0.5, "mean": 0.5, "guide": 0.5},
@@ -43,14 +46,18 @@ def train(state: Path, minutes: float, steps: int = STEPS) -> bool:
     torch.manual_seed(SEED)
     helpers, watch = Helpers(num_phones), Watch(loaded.core)
     loaded.core.train()
+    first = min(FIRST_ROUND, steps)
+
+    def known(step: int) -> list[rows.Clip]:
+        return clips[:NUM_CLIPS] if step <= first else clips
 
     def losses(step: int) -> dict[str, Tensor]:
-        return step_losses(family, loaded, watch, helpers, list(rows.chosen(clips, step, steps)), step)
+        return step_losses(family, loaded, watch, helpers, list(rows.chosen(known(step), step, first)), step)
 
     return loop.train(
         state / "speech.safetensors",
         {"model": loaded.core, "helpers": helpers},
-        loop.Plan(steps=steps, minutes=minutes, **PLAN),  # type: ignore[arg-type]
+        loop.Plan(steps=steps, minutes=minutes, again=first, **PLAN),  # type: ignore[arg-type]
         losses,
     )
 

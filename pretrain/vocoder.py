@@ -1,9 +1,14 @@
 """The decoder of the base, built and not trained: upstream's AudioVAE V2 with weights that make it a channel vocoder.
 
-A latent becomes the 4 x 48 numbers of `features` (a linear map), both signs of each; snake(x) + snake(-x) is a square, so the first
-block turns them into energies every 10 ms; the two blocks of rate one only narrow the channels; the last block of rate 160 writes one
-pulse of each voiced band per period (100 Hz in the low voice, 200 Hz in the high one) and lets the energies of the noise bands swell
-upstream's own noise block. A last filter of seven taps shapes the noise. Pitch is therefore flat: a robot.
+snake(x) = x + sin(ax)^2 / a does all that is not linear:
+* snake(x) + snake(-x) is a square where a is small. It turns root amplitudes into amplitudes.
+* With a = pi it pulls a number towards the nearest whole one (its slope there is zero). It makes the pitch, which the language model
+  says only nearly, exactly zero or one.
+* (y + g)^2 - (y - g)^2 = 4yg is a product. It lets one of six pulse trains through.
+
+The first block writes the four frames of a latent every 10 ms; the second rounds once more; the last, of rate 160, writes the bands as
+six sums of harmonics, one for each pitch, and lets the energies of the noise bands swell upstream's noise block, whose white noise
+three residual units and the last convolution filter.
 """
 
 from typing import Any
@@ -14,9 +19,24 @@ from torch import Tensor, nn
 
 from pretrain import design, features
 
-SQUARE, LINEAR = 0.02, 1e-4  # snake's alpha where it squares, and where it should do nothing
-VOICED, NOISE, FRAMES = features.NUM_VOICED, features.NUM_NOISE, features.FRAMES
+SQUARE, LINEAR, PRODUCT = (
+    0.02,
+    1e-4,
+    0.05,
+)  # snake's alpha where it squares, where it should do nothing, in a product
+ROUND = torch.pi
+ROUNDED = 0.25 - 0.5 / torch.pi  # what rounding adds when a quarter was taken away before
+VOICED, NOISE, FRAMES, PITCHES = (
+    features.NUM_VOICED,
+    features.NUM_NOISE,
+    features.FRAMES,
+    len(features.PERIODS),
+)
 BANDS = features.BANDS
+NOISE_GAIN = 0.6  # of the measured energy: with less or more the recogniser hears less, see docs/mini-base.md
+SPREAD_S = 0.002  # by which high harmonics come later: lower peaks
+# channels of the last block
+HISS, SWELL, TRAINS = 1, 1 + NOISE, 1 + 2 * NOISE
 
 
 def build(basis: dict[str, Any]) -> nn.Module:
@@ -33,7 +53,7 @@ def build(basis: dict[str, Any]) -> nn.Module:
 
 
 def fill(decoder: Any, basis: dict[str, Any]) -> None:
-    smooth, widen, *blocks, last_snake, mix, _ = decoder.model
+    smooth, widen, frames, again, sound, last_snake, mix, _ = decoder.model
     for module in decoder.modules():
         if type(module).__name__ == "CausalResidualUnit":
             silence(module.block[3])
@@ -42,22 +62,27 @@ def fill(decoder: Any, basis: dict[str, Any]) -> None:
     put(smooth, delta(design.LATENT, 7), 0.0)
     weight, bias = expansion(basis)
     put(widen, weight[:, :, None], bias)
-    energies, *narrow, voice = blocks
-    energies.block[0].alpha.fill_(SQUARE)
-    put(energies.block[1], squares(energies.block[1]), 0.0)
-    for block in narrow:
-        block.block[0].alpha.fill_(LINEAR)
-        put(block.block[1], identity(block.block[1]), 0.0)
-    voice.block[0].alpha.fill_(LINEAR)
-    put(voice.block[1], pulses(voice.block[1]), 0.0)
-    put(
-        voice.block[2].linear,
-        torch.diag(torch.tensor([0.0] + [1.0] * NOISE + [0.0] * (mix.in_channels - 1 - NOISE)))[:, :, None],
-    )
+    numbers = 2 * FRAMES * BANDS
+    frames.block[0].alpha.fill_(SQUARE)
+    frames.block[0].alpha[:, numbers : numbers + PITCHES] = ROUND
+    weight, bias = every_10_ms(frames.block[1])
+    put(frames.block[1], weight, bias)
+    first = FRAMES * VOICED + NOISE
+    again.block[0].alpha.fill_(LINEAR)
+    again.block[0].alpha[:, first : first + PITCHES] = ROUND
+    bias = torch.zeros(again.block[1].out_channels)
+    bias[first : first + PITCHES] = ROUNDED
+    put(again.block[1], identity(again.block[1]), bias)
+    sound.block[0].alpha.fill_(LINEAR)
+    put(sound.block[1], harmonics(sound.block[1]), 0.0)
+    swell = torch.zeros_like(sound.block[2].linear.weight_v)
+    for band in range(NOISE):
+        swell[HISS + band, SWELL + band] = 1.0
+    put(sound.block[2].linear, swell)
     last_snake.alpha.fill_(LINEAR)
     with torch.enable_grad():
-        shape_noise_filters = noise_filters()
-    shape_noise(voice, mix, shape_noise_filters)
+        taps = noise_filters()
+    finish(sound, mix, taps)
 
 
 def silence(conv: Any) -> None:
@@ -84,21 +109,35 @@ def delta(channels: int, taps: int) -> Tensor:
 
 
 def expansion(basis: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """[2 * K, 64] and [2 * K]: latent to the numbers and their negatives."""
+    """[384, 64] and [384]: latent to the numbers, their negatives, and the pitch less a quarter."""
+    numbers = FRAMES * BANDS
+    weight, bias = (
+        torch.zeros(design.codec()["decoder_dim"], design.LATENT),
+        torch.zeros(design.codec()["decoder_dim"]),
+    )
     matrix = torch.from_numpy((basis["directions"] / basis["gains"][:, None]).T)
-    matrix = torch.cat([matrix, torch.zeros(len(matrix), 1)], dim=1)
-    mean = torch.from_numpy(basis["mean"])
-    return torch.cat([matrix, -matrix]), torch.cat([mean, -mean])
+    for first, sign in ((0, 1), (numbers, -1)):
+        weight[first : first + numbers, : features.NUM_DIRECTIONS] = sign * matrix
+        bias[first : first + numbers] = sign * torch.from_numpy(basis["mean"])
+    for pitch in range(PITCHES):
+        weight[2 * numbers + pitch, features.PITCH_AT + pitch] = 1 / features.PITCH_GAIN
+        bias[2 * numbers + pitch] = -0.25
+    return weight, bias
 
 
-def squares(conv: Any) -> Tensor:
-    """[2 * K, out, 8]: the square of frame f, band b goes to channel b at tap f."""
-    weight = torch.zeros_like(conv.weight_v)
+def every_10_ms(conv: Any) -> tuple[Tensor, Tensor]:
+    """[384, 192, 8] and [192]: voiced band b of frame f has a channel of its own (b + 20 f, silent in the other frames), a noise band
+    one channel; then the pitch, the same in all frames, once more less a quarter."""
+    weight, bias = torch.zeros_like(conv.weight_v), torch.zeros(conv.out_channels)
     for frame in range(FRAMES):
         for band in range(BANDS):
+            place = frame * VOICED + band if band < VOICED else FRAMES * VOICED + band - VOICED
             for sign in range(2):
-                weight[sign * FRAMES * BANDS + frame * BANDS + band, band, frame] = 1 / (2 * SQUARE)
-    return weight
+                weight[sign * FRAMES * BANDS + frame * BANDS + band, place, frame] = 1 / (2 * SQUARE)
+    for pitch in range(PITCHES):
+        weight[2 * FRAMES * BANDS + pitch, FRAMES * VOICED + NOISE + pitch, :FRAMES] = 1.0
+    bias[FRAMES * VOICED + NOISE :][:PITCHES] = ROUNDED - 0.25
+    return weight, bias
 
 
 def identity(conv: Any) -> Tensor:
@@ -108,34 +147,40 @@ def identity(conv: Any) -> Tensor:
     return weight
 
 
-def pulses(conv: Any) -> Tensor:
-    """[in, out, 320]: channel 0 gets the pulses, channels 1 to 8 the energies of the noise, smoothed over two frames."""
+def harmonics(conv: Any) -> Tensor:
+    """[96, 48, 320]: bands to the six trains plus and minus their pitch (four channels each), noise bands to their swelling energy."""
     weight = torch.zeros_like(conv.weight_v)
-    shapes = band_pulses()
     hop = features.HOP
-    for band in range(VOICED):
-        weight[band, 0] = shapes[band] * np.sqrt(hop)
-        weight[VOICED + band, 0] = (
-            torch.roll(shapes[band], -hop // 4) + torch.roll(shapes[band], hop // 4)
-        ) * np.sqrt(hop / 2)
-    triangle = torch.from_numpy(np.bartlett(2 * hop + 1)[:-1].astype(np.float32))
-    for band in range(NOISE):
-        weight[2 * VOICED + band, 1 + band] = triangle * NOISE**0.5  # a band keeps an eighth of white noise
-    return weight / 100  # features are ten times the square root of an amplitude
-
-
-def band_pulses() -> Tensor:
-    """[20, 320]: zero-phase pulses, one for each voiced band, in the middle of two frames; their energy is one."""
-    bins = np.linspace(0, features.RATE_HZ / 2, 161)
-    edges = features.edges_voiced()
-    shapes = []
-    for low, centre, high in zip(edges, edges[1:], edges[2:], strict=False):
-        gain = np.sqrt(
-            np.clip(np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)), 0, None)
+    swell = torch.from_numpy(np.bartlett(2 * hop + 1)[:-1].astype(np.float32))
+    for pitch, periods in enumerate(features.PERIODS):
+        train, at = trains(periods), TRAINS + 4 * pitch
+        for frame in range(FRAMES):
+            piece = torch.from_numpy(train[:, frame * hop : (frame + 2) * hop]) * swell / 100
+            for band in range(VOICED):
+                weight[frame * VOICED + band, at : at + 4] = (
+                    torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None] * piece[band]
+                )
+        weight[FRAMES * VOICED + NOISE + pitch, at : at + 4] = (
+            torch.tensor([1.0, -1.0, -1.0, 1.0])[:, None] * swell
         )
-        pulse = np.roll(np.fft.irfft(gain), 160) * np.hanning(320)
-        shapes.append(pulse / np.sqrt((pulse**2).sum()))
-    return torch.from_numpy(np.array(shapes, np.float32))
+    for band in range(NOISE):
+        weight[FRAMES * VOICED + band, SWELL + band] = (
+            swell * NOISE**0.5 * NOISE_GAIN / 100
+        )  # a band keeps an eighth of white noise
+    return weight  # a hundredth: features are ten times the square root of an amplitude
+
+
+def trains(periods: int) -> Any:
+    """[20, 800]: 50 ms of the harmonics of a pitch in each voiced band, for a band of mean square one."""
+    hertz = np.arange(1, int(features.TOP_VOICED_HZ * FRAMES * features.HOP / features.RATE_HZ / periods) + 1)
+    hertz = hertz * periods * features.RATE_HZ / (FRAMES * features.HOP)
+    low, centre, high = (features.edges_voiced()[at : VOICED + at, None] for at in range(3))
+    gain = np.clip(np.minimum((hertz - low) / (centre - low), (high - hertz) / (high - centre)), 0, None)
+    gain = gain * np.sqrt(2 / np.maximum(gain.sum(1, keepdims=True), 0.5))
+    time_s = np.arange((FRAMES + 1) * features.HOP) / features.RATE_HZ
+    late = SPREAD_S * hertz**2 / (2 * features.TOP_VOICED_HZ)
+    waves = np.cos(2 * np.pi * (hertz[:, None] * time_s - late[:, None]))
+    return (gain @ waves).astype(np.float32)
 
 
 def noise_filters(steps: int = 600) -> Tensor:
@@ -167,19 +212,24 @@ def noise_filters(steps: int = 600) -> Tensor:
     return taps.detach()
 
 
-def shape_noise(voice: Any, mix: Any, filters: Tensor) -> None:
-    """Three residual units and the last convolution filter the noise channels; the pulses pass as they are."""
-    for unit, taps in zip(voice.block[3:6], filters[:, :3].unbind(1), strict=True):
+def finish(sound: Any, mix: Any, filters: Tensor) -> None:
+    """The first residual unit adds up the products of trains and pitch; all three and the last convolution filter the noise."""
+    for number, (unit, taps) in enumerate(zip(sound.block[3:6], filters[:, :3].unbind(1), strict=True)):
         unit.block[0].alpha.fill_(LINEAR)
         unit.block[2].alpha.fill_(LINEAR)
         weight = torch.zeros_like(unit.block[1].weight_v)
-        weight[1 : 1 + NOISE, 0] = taps
-        weight[1 : 1 + NOISE, 0, -1] -= 1.0  # the unit adds its input
-        put(unit.block[1], weight, 0.0)
+        weight[HISS:SWELL, 0] = taps
+        weight[HISS:SWELL, 0, -1] -= 1.0  # the unit adds its input
         passing = torch.zeros_like(unit.block[3].weight_v)
-        passing[range(1, 1 + NOISE), range(1, 1 + NOISE), 0] = 1.0
+        passing[range(HISS, SWELL), range(HISS, SWELL), 0] = 1.0
+        if number == 0:
+            products = slice(TRAINS, TRAINS + 4 * PITCHES)
+            unit.block[0].alpha[:, products] = PRODUCT
+            weight[products, 0, -1] = 1.0
+            passing[0, products, 0] = torch.tensor([1.0, 1.0, -1.0, -1.0]).repeat(PITCHES) / (8 * PRODUCT)
+        put(unit.block[1], weight, 0.0)
         put(unit.block[3], passing, 0.0)
     weight = torch.zeros_like(mix.weight_v)
     weight[0, 0, -1] = 1.0
-    weight[0, 1 : 1 + NOISE] = filters[:, 3]
+    weight[0, HISS:SWELL] = filters[:, 3]
     put(mix, weight, 0.0)
