@@ -11,6 +11,7 @@ READS = [
     "pipelines/evaluate.py",
     "data/split/train.jsonl",
     "data/split/validation.jsonl",
+    "data/latents/${item.base}/general",
     "data/latents/${item.base}/index.parquet",
     "runs/${key}/run.json",
     "runs/${key}/checkpoints.json",

@@ -43,6 +43,11 @@ def latents(base: str) -> Path:
     return Path("data/latents") / base
 
 
+def general(base: str) -> Path:
+    """Directory of the clips of other speakers: clips.jsonl, shards/, index.parquet."""
+    return latents(base) / "general"
+
+
 def run(recipe: str, file: str) -> Path:
     """An output of a recipe's stages: run.json, steps.jsonl, checkpoints.json, evaluations.jsonl, samples.jsonl, ..."""
     return Path("runs") / recipe / file

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from voicelathe import checkpoints, digest, families, jobs, layout, records, runner, settings
-from voicelathe.data import index
+from voicelathe.data import held_out, index
 from voicelathe.errors import BaseModelError, CheckpointError
 from voicelathe.params import recipe as find_recipe
 from voicelathe.plan import cards, forecast
@@ -39,6 +39,16 @@ def encode(params: settings.Params, base: str) -> None:
     )
     runner.run(job, base)
     digest.write_json(out / "base.json", records.to_json(facts))
+
+
+def encode_general(params: settings.Params, base: str) -> None:
+    """Stage `general`: encodings of other speakers' clips, by which forgetting is measured. Raises ManifestError when a pin does not fit."""
+    out, clips = layout.general(base), layout.general(base) / "clips.jsonl"
+    records.write(clips, held_out.clips(params.general))
+    job = jobs.EncodeJob(
+        target(params, base), {"general": str(clips)}, params.general.audio_root, str(layout.CACHE / "latents"), str(out)
+    )  # fmt: skip
+    runner.run(job, base)
 
 
 def identify(params: settings.Params, name: str, revision: int) -> records.RunRecord:

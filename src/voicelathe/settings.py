@@ -318,6 +318,7 @@ class Params(_Closed):
     tracking: Tracking
     consent: Consent
     ingest: Ingest
+    general: Ingest  # pinned clips of other speakers, never trained on: has a fine-tune forgotten what the base could?
     measure: Measure
     hear: Hear
     audit: Audit

@@ -45,7 +45,7 @@ def _validate(
     out = Path(run.directory) / "validation"
     job = jobs.ValidateJob(
         target=target(params, run.identity.base), how=how, seed=params.seed, clips=str(layout.split("validation")),
-        train_clips=str(layout.split("train")), general=None, latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs,
+        train_clips=str(layout.split("train")), general=str(layout.general(run.identity.base)), latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs,
         reference=reference(params), out=str(out),
     )  # fmt: skip
     runner.run(job, run.recipe)

@@ -34,7 +34,7 @@ def command(root: Path, *words: str, check: bool = True) -> subprocess.Completed
 def make(root: Path) -> Path:
     """A small project with git and DVC."""
     root.mkdir(parents=True, exist_ok=True)
-    for name in ("pipelines", "consent", "splits", "verdicts", "data/phrases", "data/bases"):
+    for name in ("pipelines", "consent", "splits", "verdicts", "data/phrases", "data/bases", "data/general"):
         shutil.copytree(HERE / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", "params.yaml", ".gitignore"):
         shutil.copy(HERE / name, root / name)
