@@ -31,6 +31,15 @@ def held_out_sentences() -> list[str]:
     return list(grammar().write(NUM_HELD_OUT, HELD_OUT_SEED))
 
 
+def kept_apart() -> set[str]:
+    """What the demo says, and what `measure` lets the base say."""
+    spoken_in_demo = {
+        (json.loads(line)["text"] or "").strip()
+        for line in (DEMO / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    }
+    return spoken_in_demo | set(held_out_sentences())
+
+
 def prose(path: Path = PROSE) -> tuple[list[str], list[str]]:
     """Clauses for training and, from the last fifth of the text, NUM_HELD_OUT clauses to measure with."""
     if not path.is_file():
@@ -45,12 +54,8 @@ def prose(path: Path = PROSE) -> tuple[list[str], list[str]]:
 def training(num_texts: int, seed: int, prose_file: Path = PROSE) -> list[str]:
     """`num_texts` texts in the SHARES, short pieces to long joins; the order is random."""
     rng = random.Random(f"{seed}/texts")
-    spoken_in_demo = {
-        (json.loads(line)["text"] or "").strip()
-        for line in (DEMO / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
-    }
-    kept_apart = spoken_in_demo | set(held_out_sentences())
-    sentences = iter([one for one in grammar().write(3 * num_texts, seed) if one not in kept_apart])
+    apart = kept_apart()
+    sentences = iter([one for one in grammar().write(3 * num_texts, seed) if one not in apart])
     clauses = prose(prose_file)[0]
     texts: list[str] = []
     for kind, share in SHARES.items():
