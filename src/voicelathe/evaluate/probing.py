@@ -14,7 +14,15 @@ from voicelathe.errors import SelectionError, listing
 from voicelathe.evaluate import evidence
 from voicelathe.evaluate.evidence import BASE
 from voicelathe.evaluate.statistics import Floats, percentile_interval, resampled_means, rounded
-from voicelathe.records import BaseFacts, Ending, EvaluationRecord, Interval, Probed, ProbeRecord
+from voicelathe.records import (
+    BaseFacts,
+    Ending,
+    EvaluationRecord,
+    Interval,
+    Probed,
+    ProbeRecord,
+    SpeechMeasures,
+)
 
 EARLY_S = 0.25  # an end this close to the real one loses nothing that is heard
 CODES = ("ignores_text", "stops_early", "runs_on", "forgets")
@@ -58,6 +66,19 @@ def judge(
             )
         )
     return [_with_findings(one, rows[0], limits, base.trained) for one in rows]
+
+
+def check_codes(recipe: str, codes: Sequence[str], measures: SpeechMeasures) -> None:
+    """A code that nothing can show protects nobody. Not asked where a metric gave no answer: its codes are then not known.
+
+    Raises SelectionError.
+    """
+    known = {one.figure.veto for one in measures.figures if one.figure.veto} | set(CODES)
+    if all(one.status == "measured" for one in measures.metrics) and (strange := sorted(set(codes) - known)):
+        raise SelectionError(
+            f"recipes.{recipe}.select.vetoes names {', '.join(strange)}, which neither a metric of listen.metrics nor a probe can show. "
+            f"There are: {', '.join(sorted(known))}. Correct the name, or add its metric; then: dvc repro select@{recipe}"
+        )
 
 
 def findings(

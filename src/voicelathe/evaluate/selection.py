@@ -103,6 +103,7 @@ def decide(
     evidence.check_index(run.recipe, evaluations, checkpoints)
     losses = _resample(paired, run.identity.seed)
     evidence.check_measures(run, samples, measures)
+    probing.check_codes(run.recipe, select.vetoes, measures)
     failed = evidence.vetoes(samples, base_trained)
     heard = evidence.measured_vetoes(measures, samples, select)
     probe_vetoes, probe_notes = probing.findings(probed, select.vetoes)
