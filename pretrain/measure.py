@@ -3,11 +3,13 @@
 Usage:  python -m pretrain.measure BASE [--lines 40]
 
 Prints one JSON object: character error rates of pocketsphinx for real flite, the codec's copy and the base's own speech (grammar and
-prose), how often it stopped too early or not at all, speaker similarity, and the real-time factor on one core (CPU time).
+prose), how often it stopped too early or not at all, the real-time factor on one core (CPU time), and how near it comes to a voice that
+it is shown in a reference clip.
 """
 
 import argparse
 import json
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -17,57 +19,82 @@ import torch
 
 from pretrain import corpus, texts
 from voicelathe import families, settings
+from voicelathe.data import audio
+from voicelathe.families.base import Promptable
 from voicelathe.speech import speaker, words
 
 TOO_SHORT, TOO_LONG = 0.6, 1.5  # of flite's own duration: the line stopped too early, or ran on
-MAX_SECONDS = 12.0
+MAX_SECONDS, OWN_VOICE, PROMPTED_LINES = 12.0, "rms", 8
 
 
 def main(base: Path, num_lines: int) -> dict[str, Any]:
     torch.set_num_threads(1)
-    family = families.find("voxcpm2")
+    family: Any = families.find("voxcpm2")
+    assert isinstance(family, Promptable)
     machine = settings.Machine(device="cpu", threads=1, processes=1)
     loaded = family.load(base, family.describe(base, "Apache-2.0", True), machine, "all")
-    told: dict[str, Any] = {"lines": num_lines}
-    own, real_voice = [], []
-    for name, lines in {"grammar": texts.held_out_sentences(), "prose": texts.prose()[1]}.items():
-        errors: dict[str, list[float]] = {"flite": [], "copy": [], "base": []}
-        stops, cpu_s, audio_s = [], 0.0, 0.0
-        for seed, text in enumerate(lines[:num_lines]):
-            real, _ = corpus.speak(corpus.Line(text, "rms", 1.0, -6.0))
-            real = real.astype(np.float32) / 32768
-            began = time.process_time()
-            spoken = family.synthesize(loaded, text, "en", seed, MAX_SECONDS)
-            cpu_s, audio_s = (
-                cpu_s + time.process_time() - began,
-                audio_s + len(spoken.samples) / spoken.rate_hz,
-            )
-            for kind, samples in {"flite": real, "copy": copy(loaded, real), "base": spoken.samples}.items():
-                heard = words.recognise(samples)
-                errors[kind].append(words.errors(text, heard).cer)  # type: ignore[union-attr]
-            stops.append(TOO_SHORT < len(spoken.samples) / len(real) < TOO_LONG and spoken.stopped)
-            own, real_voice = [*own, spoken.samples], [*real_voice, real]
-            print(
-                f"{name} {errors['base'][-1]:.2f} {len(spoken.samples) / len(real):.2f} {text} | {heard}",
-                flush=True,
-            )
-        told[name] = {f"cer_{kind}": round(float(np.mean(values)), 3) for kind, values in errors.items()}
-        told[name] |= {"bad_stops": round(1 - float(np.mean(stops)), 3), "rtf": round(cpu_s / audio_s, 2)}
-    told["similarity_rms"] = round(similarity(own, real_voice), 3)
-    return told
+    sets = {"grammar": texts.held_out_sentences(), "prose": texts.prose()[1]}
+    told = {name: reading(family, loaded, name, lines[:num_lines]) for name, lines in sets.items()}
+    return told | {"voices": {voice: shown(family, loaded, voice) for voice in corpus.VOICES}}
+
+
+def reading(family: Any, loaded: Any, name: str, lines: list[str]) -> dict[str, Any]:
+    """The base reads without a reference, flite reads the same, and the codec copies flite."""
+    errors: dict[str, list[float]] = {"flite": [], "copy": [], "base": []}
+    stops, cpu_s, audio_s = [], 0.0, 0.0
+    for seed, text in enumerate(lines):
+        real = flite(text, OWN_VOICE)
+        began = time.process_time()
+        spoken = family.synthesize(loaded, text, "en", seed, MAX_SECONDS)
+        cpu_s, audio_s = cpu_s + time.process_time() - began, audio_s + len(spoken.samples) / spoken.rate_hz
+        heard = {"flite": real, "copy": copy(loaded, real), "base": spoken.samples}
+        for kind, samples in heard.items():
+            errors[kind].append(error(text, samples))
+        length = len(spoken.samples) / len(real)
+        stops.append(TOO_SHORT < length < TOO_LONG and spoken.stopped)
+        print(f"{name} {errors['base'][-1]:.2f} length {length:.2f} {text}", flush=True)
+    told: dict[str, Any] = {f"cer_{kind}": round(float(np.mean(one)), 3) for kind, one in errors.items()}
+    return told | {"lines": len(lines), "bad_stops": stops.count(False), "rtf": round(cpu_s / audio_s, 2)}
+
+
+def shown(family: Any, loaded: Any, voice: str) -> dict[str, Any]:
+    """Similarity to the real voice of what is read with a reference clip in front, and of the codec's copy; and whether it is understood."""
+    lines = texts.held_out_sentences()
+    reference, lines = lines[-1], lines[:PROMPTED_LINES]
+    real = [flite(text, voice) for text in lines]
+    centre = speaker.centroid([speaker.embed(one) for one in real])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "reference.wav")
+        audio.write_wav(path, flite(reference, voice), corpus.RATE_HZ)
+        own = [
+            family.synthesize_prompted(loaded, text, "en", seed, MAX_SECONDS, path).samples
+            for seed, text in enumerate(lines)
+        ]
+
+    def similarity(samples: list[Any]) -> float:
+        return round(float(np.mean([speaker.similarity(speaker.embed(one), centre) for one in samples])), 3)
+
+    return {
+        "similarity": similarity(own),
+        "similarity_copy": similarity([copy(loaded, one) for one in real]),
+        "cer": round(float(np.mean([error(*pair) for pair in zip(lines, own, strict=True)])), 3),
+    }
+
+
+def flite(text: str, voice: str) -> Any:
+    return corpus.speak(corpus.Line(text, voice, 1.0, -6.0))[0].astype(np.float32) / 32768
+
+
+def error(text: str, samples: Any) -> float:
+    heard = words.recognise(np.asarray(samples, np.float32))
+    return float(words.errors(text, heard).cer)  # type: ignore[union-attr]
 
 
 def copy(loaded: Any, samples: Any) -> Any:
     """Through the encoder and the decoder."""
     with torch.inference_mode():
-        latents = loaded.vae.encode(torch.from_numpy(samples)[None, None], 16_000)
+        latents = loaded.vae.encode(torch.from_numpy(samples)[None, None], corpus.RATE_HZ)
         return loaded.vae.decode(latents)[0, 0].numpy()
-
-
-def similarity(own: list[Any], real: list[Any]) -> float:
-    """Mean similarity of what was spoken to the centroid of the real voice."""
-    centre = speaker.centroid([speaker.embed(one) for one in real])
-    return float(np.mean([speaker.similarity(speaker.embed(one), centre) for one in own]))
 
 
 if __name__ == "__main__":
