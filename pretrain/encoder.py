@@ -13,10 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from pretrain import features, loop, vocoder
-from pretrain.corpus import SEED
+from pretrain.corpus import NUM_CLIPS, SEED
 
 FILE = "encoder.safetensors"
-STEPS, BATCH, CROP = 8000, 4, 36 * 640  # clips and samples of a step
+STEPS, FIRST_ROUND = (
+    13_000,
+    8_000,
+)  # the rate goes down twice; one volume of the corpus in the first round, all in the second
+BATCH, CROP = 4, 36 * 640  # clips and samples of a step
 PITCH = (0.8, 1.3)  # half of the crops are resampled by a factor in this range: more voices than three
 SKIP = 3  # latents at the start of a crop that have not seen enough
 PLAN = {"rate": 2e-3, "warmup": 50, "weight_decay": 0.0, "weights": {"error": 1.0}}
@@ -28,15 +32,18 @@ def train(state: Path, minutes: float, steps: int = STEPS) -> bool:
     encoder = built(state).encoder
     shortcut(encoder)
     encoder.fc_logvar.requires_grad_(False)
-    crops = Crops(state)
+    crops, first = Crops(state), min(FIRST_ROUND, steps)
 
     def losses(step: int) -> dict[str, Tensor]:
-        samples, latents = crops.batch(step)
+        samples, latents = crops.batch(step, NUM_CLIPS if step <= first else None)
         wrong = (encoder(samples)["mu"] - latents)[:, :, SKIP:]
         return {"error": wrong.pow(2).mean() / latents[:, :, SKIP:].pow(2).mean()}
 
     return loop.train(
-        state / FILE, {"encoder": encoder}, loop.Plan(steps=steps, minutes=minutes, **PLAN), losses
+        state / FILE,
+        {"encoder": encoder},
+        loop.Plan(steps=steps, minutes=minutes, again=first, **PLAN),
+        losses,
     )
 
 
@@ -96,15 +103,15 @@ class Crops:
         rows = [json.loads(line) for line in (state / "corpus/clips.jsonl").open(encoding="utf-8")]
         self.spans = [(row["start"], row["length"]) for row in rows]
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Samples [BATCH, 1, CROP] and latents [BATCH, 64, CROP / 640]."""
+    def batch(self, step: int, num_clips: int | None) -> tuple[Tensor, Tensor]:
+        """Samples [BATCH, 1, CROP] and latents [BATCH, 64, CROP / 640], of the first `num_clips` clips."""
         rng = np.random.default_rng([SEED, step])
-        crops = [self._one(rng) for _ in range(BATCH)]
+        crops = [self._one(rng, self.spans[:num_clips]) for _ in range(BATCH)]
         latents = [features.latents(crop, self.basis).T for crop in crops]
         return torch.from_numpy(np.stack(crops))[:, None], torch.from_numpy(np.stack(latents))
 
-    def _one(self, rng: np.random.Generator) -> features.Array:
-        start, length = self.spans[rng.integers(len(self.spans))]
+    def _one(self, rng: np.random.Generator, spans: list[tuple[int, int]]) -> features.Array:
+        start, length = spans[rng.integers(len(spans))]
         factor = rng.uniform(*PITCH) if rng.random() < 0.5 else 1.0
         wanted = int(CROP * factor) + 2
         first = start + int(rng.integers(0, max(1, length - wanted)))
