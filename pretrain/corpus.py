@@ -24,8 +24,10 @@ from pretrain import texts
 
 STATE = Path(".cache/pretrain")
 SEED = 20260511
-NUM_CLIPS = 2400  # in each of two volumes; the first is enough for the codec and the first round of the language model
-VOLUMES = 2
+NUM_CLIPS = (
+    2400  # in each volume; the first is enough for the codec and the first round of the language model
+)
+VOLUMES = 6
 VOICES = {"rms": 0.6, "slt": 0.25, "kal16": 0.15}  # without a reference the base speaks as rms
 RATE_HZ, LEAD_S, TAIL_S = 16_000, 0.08, 0.12  # silence kept at the edges
 

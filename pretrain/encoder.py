@@ -13,11 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from pretrain import features, loop, vocoder
-from pretrain.corpus import SEED
+from pretrain.corpus import NUM_CLIPS, SEED
 
 FILE = "encoder.safetensors"
-STEPS, BATCH, CROP = 8000, 4, 36 * 640  # clips and samples of a step
+STEPS, FIRST_ROUND = (
+    13_000,
+    8_000,
+)  # the rate goes down twice; one volume of the corpus in the first round, all of it and rooms in the second
+BATCH, CROP = 4, 36 * 640  # clips and samples of a step
 PITCH = (0.8, 1.3)  # half of the crops are resampled by a factor in this range: more voices than three
+TILT, FLOOR_DBFS = (-0.5, 0.5), (-85.0, -55.0)
 SKIP = 3  # latents at the start of a crop that have not seen enough
 PLAN = {"rate": 2e-3, "warmup": 50, "weight_decay": 0.0, "weights": {"error": 1.0}}
 
@@ -28,15 +33,18 @@ def train(state: Path, minutes: float, steps: int = STEPS) -> bool:
     encoder = built(state).encoder
     shortcut(encoder)
     encoder.fc_logvar.requires_grad_(False)
-    crops = Crops(state)
+    crops, first = Crops(state), min(FIRST_ROUND, steps)
 
     def losses(step: int) -> dict[str, Tensor]:
-        samples, latents = crops.batch(step)
+        samples, latents = crops.batch(step, step <= first)
         wrong = (encoder(samples)["mu"] - latents)[:, :, SKIP:]
         return {"error": wrong.pow(2).mean() / latents[:, :, SKIP:].pow(2).mean()}
 
     return loop.train(
-        state / FILE, {"encoder": encoder}, loop.Plan(steps=steps, minutes=minutes, **PLAN), losses
+        state / FILE,
+        {"encoder": encoder},
+        loop.Plan(steps=steps, minutes=minutes, again=first, **PLAN),
+        losses,
     )
 
 
@@ -96,15 +104,16 @@ class Crops:
         rows = [json.loads(line) for line in (state / "corpus/clips.jsonl").open(encoding="utf-8")]
         self.spans = [(row["start"], row["length"]) for row in rows]
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Samples [BATCH, 1, CROP] and latents [BATCH, 64, CROP / 640]."""
+    def batch(self, step: int, plain: bool) -> tuple[Tensor, Tensor]:
+        """Samples [BATCH, 1, CROP] and latents [BATCH, 64, CROP / 640]; `plain`: of the first volume, without rooms."""
         rng = np.random.default_rng([SEED, step])
-        crops = [self._one(rng) for _ in range(BATCH)]
+        crops = [self._one(rng, plain) for _ in range(BATCH)]
         latents = [features.latents(crop, self.basis).T for crop in crops]
         return torch.from_numpy(np.stack(crops))[:, None], torch.from_numpy(np.stack(latents))
 
-    def _one(self, rng: np.random.Generator) -> features.Array:
-        start, length = self.spans[rng.integers(len(self.spans))]
+    def _one(self, rng: np.random.Generator, plain: bool) -> features.Array:
+        spans = self.spans[:NUM_CLIPS] if plain else self.spans
+        start, length = spans[rng.integers(len(spans))]
         factor = rng.uniform(*PITCH) if rng.random() < 0.5 else 1.0
         wanted = int(CROP * factor) + 2
         first = start + int(rng.integers(0, max(1, length - wanted)))
@@ -113,4 +122,13 @@ class Crops:
             piece = np.interp(np.arange(int(len(piece) / factor)) * factor, np.arange(len(piece)), piece)
         out = np.zeros(CROP, np.float32)
         out[: len(piece[:CROP])] = piece[:CROP]
-        return out * np.float32(10 ** rng.uniform(-0.3, 0.1))
+        out *= np.float32(10 ** rng.uniform(-0.3, 0.1))
+        return out if plain else room(out, rng)
+
+
+def room(samples: features.Array, rng: np.random.Generator) -> features.Array:
+    """Another spectral tilt and a noise floor: fine-tuning brings recordings that differ in both."""
+    tilted = samples.copy()
+    tilted[1:] += np.float32(rng.uniform(*TILT)) * samples[:-1]
+    floor = 10 ** (rng.uniform(*FLOOR_DBFS) / 20) * rng.standard_normal(len(samples))
+    return tilted + floor.astype(np.float32)

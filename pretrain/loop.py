@@ -30,10 +30,10 @@ class Plan:
     again: int = 0  # the step after which the rate starts over
 
     def rate_at(self, step: int) -> float:
-        """Linear warm-up, then down in a straight line to a fiftieth; after `again` once more, from half the rate."""
+        """Linear warm-up, then down in a straight line to a fiftieth; after `again` once more, from two thirds of the rate."""
         rate, end = self.rate, self.again or self.steps
         if step > end:
-            rate, step, end = rate / 2, step - end, self.steps - end
+            rate, step, end = rate * 2 / 3, step - end, self.steps - end
         return rate * min(1.0, step / self.warmup) * max(0.02, 1 - step / end)
 
 
