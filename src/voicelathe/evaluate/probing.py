@@ -13,6 +13,7 @@ from voicelathe import rng, settings
 from voicelathe.errors import SelectionError, listing
 from voicelathe.evaluate import evidence
 from voicelathe.evaluate.evidence import BASE
+from voicelathe.evaluate.metrics import found
 from voicelathe.evaluate.statistics import Floats, percentile_interval, resampled_means, rounded
 from voicelathe.records import (
     BaseFacts,
@@ -69,15 +70,17 @@ def judge(
 
 
 def check_codes(recipe: str, codes: Sequence[str], measures: SpeechMeasures) -> None:
-    """A code that nothing can show protects nobody. Not asked where a metric gave no answer: its codes are then not known.
+    """A code that no metric knows protects nobody. Those of a plug-in are known from its answer; without one nothing is refused.
 
     Raises SelectionError.
     """
-    known = {one.figure.veto for one in measures.figures if one.figure.veto} | set(CODES)
+    known = (
+        {one.figure.veto for one in measures.figures if one.figure.veto} | set(CODES) | found.built_in_codes()
+    )
     if all(one.status == "measured" for one in measures.metrics) and (strange := sorted(set(codes) - known)):
         raise SelectionError(
-            f"recipes.{recipe}.select.vetoes names {', '.join(strange)}, which neither a metric of listen.metrics nor a probe can show. "
-            f"There are: {', '.join(sorted(known))}. Correct the name, or add its metric; then: dvc repro select@{recipe}"
+            f"recipes.{recipe}.select.vetoes names {', '.join(strange)}, which neither a built-in metric, nor another of listen.metrics, nor a probe "
+            f"can show. There are: {', '.join(sorted(known))}. Correct the name, or add its metric; then: dvc repro select@{recipe}"
         )
 
 

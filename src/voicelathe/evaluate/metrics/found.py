@@ -35,3 +35,9 @@ def find(name: str) -> EntryPoint:
             f"recipes.*.listen.metrics names {name!r}, which no installed package offers. There are: {', '.join(sorted(found))}."
         )
     return found[name]
+
+
+def built_in_codes() -> set[str]:
+    """The vetoes that the metrics of this package know, asked for or not."""
+    metrics = [find(name).load()() for name in BUILT_IN]
+    return {figure.veto for metric in metrics for figure in metric.figures if figure.veto}
