@@ -72,6 +72,9 @@ def printed_links(server: "subprocess.Popen[str]") -> dict[str, str]:
 def saved(browser: Any, link: str, file: str, size: tuple[int, int], patience_ms: int) -> None:
     page = opened(browser, link, size)
     page.wait_for_timeout(patience_ms)
+    if file == "mlflow-compare.png":
+        page.get_by_placeholder("Search metric charts").fill("loss")
+        page.wait_for_timeout(patience_ms)
     page.screenshot(path=str(OUT / file))
     page.context.close()
 
