@@ -92,6 +92,7 @@ def test_an_adapter_below_real_recordings_asks_for_more_before_a_full_fine_tune(
     ("total", "likeness", "sentence"),
     [
         (0.7, 0.95, "The adapter is the bottleneck"),
+        (0.7, 0.91, "Loss and voice disagree: listen before you decide"),
         (0.7, 0.7, "Loss and voice disagree"),
         (0.85, 0.7, "The adapter is not the bottleneck: stay with LoRA"),
     ],

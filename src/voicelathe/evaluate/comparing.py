@@ -26,6 +26,9 @@ from voicelathe.records import (
 )
 
 LIKENESS = "similarity"  # the figure that says how near the voice is
+NEARER = (
+    0.02  # of similarity; neighbouring checkpoints of one run differ by 0.01 and more (docs/mini-base.md)
+)
 VALIDATION = "data/split/validation.jsonl"
 
 
@@ -177,7 +180,9 @@ def _pair(lora: Outcome, full: Outcome, root: Path) -> Iterator[str]:
         return
     gain = [end for end in (loss.by_recording, loss.by_clip) if end is not None]
     lower = bool(gain) and all(end.high < 0 for end in gain)
-    closer = lora.likeness is not None and full.likeness is not None and full.likeness > lora.likeness
+    closer = (
+        lora.likeness is not None and full.likeness is not None and full.likeness >= lora.likeness + NEARER
+    )
     figures = f"loss {loss.difference:+.4f}{_ends(gain)}{_likenesses(lora, full)}{_forgets(lora, full)}"
     if lora.likeness is None or full.likeness is None:
         yield f"{full.recipe} against {lora.recipe}: {figures}. Loss alone does not say whether the adapter is the bottleneck: listen; until then the adapter."
