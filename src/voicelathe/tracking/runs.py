@@ -190,7 +190,7 @@ def _num_lines(path: Path) -> int:
 
 
 def _log_plan(store: Store, found: Any, run: RunRecord, root: Path) -> None:
-    """What preflight computed of memory, files and arithmetic, as metrics beside what is then measured."""
+    """What preflight computed of memory, files and arithmetic, as metrics; named so that their charts come after those of training."""
     path = root / layout.run(run.recipe, "preflight.json")
     planned = records.read_one(path, records.PreflightRecord).rehearsal if path.is_file() else None
     if planned is None:
@@ -200,11 +200,11 @@ def _log_plan(store: Store, found: Any, run: RunRecord, root: Path) -> None:
         "weights": peak.weights, "masters": planned.masters, "gradients": peak.gradients, "casts": peak.casts,
         "optimizer": planned.moments - planned.paged, "activations": peak.activations, "fragmentation": planned.fragmentation,
     }  # fmt: skip
-    values = {f"plan/{name}_gb": size / 1e9 for name, size in sizes.items()}
-    values["plan/device_gb"] = sum(sizes.values()) / 1e9
-    values["plan/host_gb"] = planned.paged / 1e9
-    values["plan/checkpoint_gb"] = planned.checkpoint / 1e9
-    values["plan/tflop_per_step"] = planned.flops / 1e12
+    values = {f"vram_plan/{name}_gb": size / 1e9 for name, size in sizes.items()}
+    values["vram_plan/device_gb"] = sum(sizes.values()) / 1e9
+    values["vram_plan/host_gb"] = planned.paged / 1e9
+    values["vram_plan/checkpoint_gb"] = planned.checkpoint / 1e9
+    values["vram_plan/tflop_per_step"] = planned.flops / 1e12
     held = history(store, found, values)
     at_ms = found.info.start_time
     known = {key: one.value for (key, _), one in held.items()}
