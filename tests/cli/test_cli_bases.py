@@ -63,7 +63,7 @@ def test_adding_the_same_base_again_changes_nothing(project: Path, run: Run) -> 
     again = ("base", "add", "data/bases/voxcpm2-mini", "--untrained", "--replace")
     assert run(*again).code == 0
     before = Path("params.yaml").read_text()
-    assert "# random weights" in before
+    assert "random weights; every player" in before
     assert run(*again).code == 0
     assert Path("params.yaml").read_text() == before
 
