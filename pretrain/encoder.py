@@ -16,10 +16,8 @@ from pretrain import features, loop, vocoder
 from pretrain.corpus import NUM_CLIPS, SEED
 
 FILE = "encoder.safetensors"
-STEPS, FIRST_ROUND = (
-    13_000,
-    8_000,
-)  # the rate goes down twice; one volume of the corpus in the first round, all of it and rooms in the second
+# The rate goes down twice: one volume of the corpus in the first round, all of it and rooms in the second.
+STEPS, FIRST_ROUND = 13_000, 8_000
 BATCH, CROP = 4, 36 * 640  # clips and samples of a step
 PITCH = (0.8, 1.3)  # half of the crops are resampled by a factor in this range: more voices than three
 TILT, FLOOR_DBFS = (-0.5, 0.5), (-85.0, -55.0)

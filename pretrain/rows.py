@@ -15,16 +15,10 @@ from pretrain.corpus import SEED
 from voicelathe.families.base import ClipItem
 
 CLIPS_PER_STEP = 16
-SHORT, LONGEST, GROWN = (
-    14,
-    40,
-    0.3,
-)  # positions of the longest clip at the start and in the end; share of the steps in between
-OTHERS_FROM, OTHERS, REFERENCED = (
-    0.4,
-    0.25,
-    0.15,
-)  # other voices: from when, their share; share of rms rows with a reference
+# Positions of the longest clip at the start and in the end; share of the steps in between.
+SHORT, LONGEST, GROWN = 14, 40, 0.3
+# Other voices: from when, their share; share of rms rows with a reference.
+OTHERS_FROM, OTHERS, REFERENCED = 0.4, 0.25, 0.15
 REFERENCE = (6, 12)  # positions
 
 

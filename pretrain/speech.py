@@ -20,10 +20,8 @@ from pretrain import assemble, design, loop, rows
 from pretrain.corpus import NUM_CLIPS, SEED
 from voicelathe import families, settings
 
-STEPS, FIRST_ROUND = (
-    13_000,
-    7_000,
-)  # the rate goes down twice; curriculum and one volume in the first round, all clips in the second
+# The rate goes down twice: a curriculum over one volume of texts in the first round, all of them in the second.
+STEPS, FIRST_ROUND = 13_000, 7_000
 DISTURBANCE = 0.25  # deviation of the noise on latents that are fed back, at most
 GUIDED_LAYER, GUIDED_HEAD = 1, 0
 PLAN = {
