@@ -88,6 +88,11 @@ def test_an_adapter_below_real_recordings_asks_for_more_before_a_full_fine_tune(
     )
 
 
+def test_an_adapter_that_is_no_nearer_than_the_base_is_not_called_an_improvement(root: Path) -> None:
+    text = said(root, finished(root, "mini-lora", LORA, best=0.8, likeness=0.51))
+    assert "The adapter does not bring it nearer than the base's 0.50: first a longer run" in text
+
+
 @pytest.mark.parametrize(
     ("total", "likeness", "sentence"),
     [

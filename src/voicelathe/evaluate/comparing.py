@@ -160,11 +160,17 @@ def _alone(one: Outcome) -> Iterator[str]:
         low, middle = one.real_likeness
         if one.likeness < low:
             yield (
-                f"{one.recipe}: the voice is at {one.likeness:.2f}, real recordings of the speaker at {low:.2f} to {middle:.2f} and above. The adapter "
-                "improves but does not reach the identity: first a longer run or a higher rank; a full fine-tune if that does not help."
+                f"{one.recipe}: the voice is at {one.likeness:.2f}, real recordings of the speaker at {middle:.2f} (lowest {low:.2f}). "
+                f"The adapter {_gain(one.likeness, one.base_likeness)}: first a longer run or a higher rank; a full fine-tune if that does not help."
             )
         else:
             yield f"{one.recipe}: the voice is at {one.likeness:.2f}, within real recordings of the speaker ({low:.2f} and above): the adapter carries the identity."
+
+
+def _gain(likeness: float, base: float | None) -> str:
+    if base is not None and likeness < base + NEARER:
+        return f"does not bring it nearer than the base's {base:.2f}"
+    return "improves but does not reach the identity"
 
 
 def _pair(lora: Outcome, full: Outcome, root: Path) -> Iterator[str]:
