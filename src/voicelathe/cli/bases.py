@@ -58,6 +58,8 @@ def add(
     known = params.load().bases.get(name) if replace else None  # what was said of it before still holds
     licence = licence or (known.licence if known else _declared_licence(directory))
     trained = not untrained and (known is None or known.trained)
+    for written in bases.complete(family, directory):
+        screen.say(f"Written once, from what upstream ships as a pickle: {directory / written}")
     facts = bases.describe(family, directory, licence, trained)
     _require_unchanged(name, facts, replace)
     entry = {

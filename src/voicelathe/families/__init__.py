@@ -1,8 +1,8 @@
 """The model families voicelathe can fine-tune; the table is the only place that lists them."""
 
-from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from voicelathe.errors import FamilyUnavailable
 
@@ -34,6 +34,6 @@ def find(family: str) -> "Family":
     return implementation
 
 
-def recognise(config: Mapping[str, Any]) -> str | None:
-    """The family of a model directory by its config.json; None when there is none."""
-    return next((name for name in TABLE if find(name).recognises(config)), None)
+def recognise(base: Path) -> str | None:
+    """The family of a model directory; None when there is none."""
+    return next((name for name in TABLE if find(name).recognises(base)), None)

@@ -35,6 +35,9 @@ class FamilySpec:
     stop_above: float  # generation ends at a position whose probability of the end is above this
     stop_after: int  # but not before so many positions
     download: str  # the command that fetches a whole base
+    elsewhere: frozenset[str] = (
+        frozenset()
+    )  # worker verbs that upstream's own code does in an interpreter of its own (`voicelathe env create`)
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,11 @@ class Family(Protocol):
 
     spec: FamilySpec
 
-    def recognises(self, config: Mapping[str, Any]) -> bool:
-        """Whether a model directory with this config.json is of this family."""
+    def recognises(self, base: Path) -> bool:
+        """Whether a model directory is of this family, by its settings alone; whether it is whole is for `describe` to say."""
+
+    def complete(self, base: Path) -> list[str]:
+        """Write what a downloaded directory lacks, once, before it is hashed: upstream's pickles again as safetensors. Names of the new files."""
 
     def describe(self, base: Path, licence: str, trained: bool) -> BaseFacts:
         """Read what a base directory is, without torch. Raises BaseModelError naming the file that is missing or wrong."""
@@ -156,7 +162,10 @@ class Family(Protocol):
         """Back to the names `save_adapter` was given."""
 
     def full_files(self, loaded: Any, dtype: "torch.dtype") -> dict[str, Any]:
-        """Files of a full checkpoint, as in `save_adapter`; what the base has besides is linked, so that upstream's loader opens it."""
+        """Files of a full checkpoint, as in `save_adapter`; what the base has besides is linked, so that upstream's loader opens it.
+
+        None instead of contents: a file of the base that would be stale beside them.
+        """
 
     def load_full(self, loaded: Any, directory: Path) -> None:
         """Copy a directory's weights into the loaded model. Raises CheckpointError when names do not fit."""

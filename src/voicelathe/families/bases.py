@@ -5,34 +5,37 @@ from pathlib import Path
 
 from voicelathe import families, layout, records, settings
 from voicelathe.errors import BaseModelError
+from voicelathe.families.pinning import CONFIG
 from voicelathe.records import BaseFacts
 
 
 def recognise(directory: Path) -> str:
     """The family whose format this is. Raises BaseModelError with what was seen and what is supported."""
-    config = directory / "config.json"
+    family = families.recognise(directory) if directory.is_dir() else None
+    if family is None:
+        raise BaseModelError(_unknown(directory))
+    return family
+
+
+def _unknown(directory: Path) -> str:
+    """Why a directory is of no family."""
+    config = directory / CONFIG
     if not config.is_file():
-        what = (
-            "is not a directory"
-            if not directory.is_dir()
-            else "has no config.json, so it is no model directory"
-        )
-        raise BaseModelError(
-            f"{directory} {what}. Give the directory that holds config.json and model.safetensors."
-        )
+        what = f"has no {CONFIG}, so it is no model directory" if directory.is_dir() else "is not a directory"
+        return f"{directory} {what}. Give the directory that holds {CONFIG} and model.safetensors."
     try:
         read = json.loads(config.read_text(encoding="utf-8"))
     except ValueError as problem:
-        raise BaseModelError(f"{config} is not JSON ({problem}). Download it again.") from None
-    family = families.recognise(read) if isinstance(read, dict) else None
-    if family is None:
-        seen = (
-            {key: read.get(key) for key in ("architecture", "model_type")} if isinstance(read, dict) else {}
-        )
-        said = ", ".join(f"{key} = {value!r}" for key, value in seen.items()) or str(read)[:40]
-        known = "\n".join(f"  {name}: {families.spec(name).download}" for name in sorted(families.TABLE))
-        raise BaseModelError(f"{config}: {said} cannot be fine-tuned here. Supported:\n{known}")
-    return family
+        return f"{config} is not JSON ({problem}). Download it again."
+    seen = {key: read.get(key) for key in ("architecture", "model_type")} if isinstance(read, dict) else {}
+    said = ", ".join(f"{key} = {value!r}" for key, value in seen.items()) or str(read)[:40]
+    known = "\n".join(f"  {name}: {families.spec(name).download}" for name in sorted(families.TABLE))
+    return f"{config}: {said} cannot be fine-tuned here. Supported:\n{known}"
+
+
+def complete(family: str, directory: Path) -> list[str]:
+    """Write what a downloaded directory lacks. Raises BaseModelError."""
+    return families.find(family).complete(directory)
 
 
 def describe(family: str, directory: Path, licence: str, trained: bool) -> BaseFacts:

@@ -25,6 +25,10 @@ class PinnedDirectory(ABC):
     def facts(self, base: Path, licence: str, trained: bool, files: dict[str, str]) -> BaseFacts:
         """What a directory with these hashed files is. Raises BaseModelError listing everything missing or wrong."""
 
+    def complete(self, base: Path) -> list[str]:
+        """Most families ship whole directories."""
+        return []
+
     def describe(self, base: Path, licence: str, trained: bool) -> BaseFacts:
         """Read what a base directory is. Raises BaseModelError listing everything missing or wrong, by file."""
         return self.facts(base, licence, trained, self._files(base))
@@ -61,6 +65,15 @@ def read_config(path: Path, download: str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise BaseModelError(f"{path} holds {str(config)[:40]}, not an object. Download again: {download}")
     return config
+
+
+def peek_config(base: Path) -> dict[str, Any]:
+    """config.json of a directory, to tell families apart; {} when there is none that can be read."""
+    try:
+        config = json.loads((base / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def file_problems(

@@ -5,7 +5,7 @@ A speaker is the fp32 mean of the speaker vectors of their training clips; every
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from voicelathe import digest, settings
 from voicelathe.errors import ManifestError, RecordError, listing
 from voicelathe.families import qwen3_tts_files, qwen3_tts_load, qwen3_tts_names
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Spoken, TrainPlan
-from voicelathe.families.pinning import CONFIG, WEIGHTS, PinnedDirectory, read_config
+from voicelathe.families.pinning import CONFIG, WEIGHTS, PinnedDirectory, peek_config, read_config
 from voicelathe.families.qwen3_tts_load import Loaded
 from voicelathe.records import BaseFacts
 
@@ -56,8 +56,8 @@ class Qwen3TTS(PinnedDirectory):
         download="huggingface-cli download Qwen/Qwen3-TTS-12Hz-1.7B-Base --local-dir DIR",
     )
 
-    def recognises(self, config: Mapping[str, Any]) -> bool:
-        return config.get("model_type") == qwen3_tts_files.MODEL_TYPE
+    def recognises(self, base: Path) -> bool:
+        return peek_config(base).get("model_type") == qwen3_tts_files.MODEL_TYPE
 
     def facts(self, base: Path, licence: str, trained: bool, files: dict[str, str]) -> BaseFacts:
         return qwen3_tts_files.facts(base, licence, trained, files, self.spec)

@@ -29,6 +29,15 @@ class TensorInfo:
 
 def read_header(path: Path) -> dict[str, TensorInfo]:
     """Tensors by name. Raises BaseModelError when the file is not whole, or not safetensors at all."""
+    return _read(path)[0]
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The free text of the header. Raises BaseModelError as `read_header`."""
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
     size = path.stat().st_size
     with path.open("rb") as file:
         prefix = file.read(8)
@@ -47,7 +56,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         raise BaseModelError(
             f"{path} is damaged: it should have {end:,} bytes and has {size:,}. Download it again."
         )
-    return tensors
+    return tensors, header.get("__metadata__", {})
 
 
 def _info(entry: Mapping[str, object]) -> TensorInfo:

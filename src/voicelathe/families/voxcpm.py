@@ -15,7 +15,7 @@ from voicelathe import settings
 from voicelathe.errors import BaseModelError, FamilyUnavailable
 from voicelathe.families import torchaudio_shim, voxcpm_config, voxcpm_files
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
-from voicelathe.families.pinning import PinnedDirectory
+from voicelathe.families.pinning import PinnedDirectory, peek_config
 from voicelathe.records import BaseFacts
 
 if TYPE_CHECKING:
@@ -90,8 +90,9 @@ class VoxCPM(PinnedDirectory):
     def __init__(self, spec: FamilySpec, format: Format) -> None:
         self.spec, self.format = spec, format
 
-    def recognises(self, config: Mapping[str, Any]) -> bool:
+    def recognises(self, base: Path) -> bool:
         """By upstream's rule; a VoxCPM config has an lm_config, so that a missing key cannot claim other models."""
+        config = peek_config(base)
         return "lm_config" in config and voxcpm_config.architecture(config) == self.format.architecture
 
     def facts(self, base: Path, licence: str, trained: bool, files: dict[str, str]) -> BaseFacts:

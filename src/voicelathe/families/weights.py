@@ -10,16 +10,21 @@ from torch import Tensor
 from voicelathe.errors import CheckpointError
 
 
-def copy_weights(directory: Path, weights: Mapping[str, Tensor], besides: str | None = None) -> None:
-    """Copy model.safetensors tensor by tensor from a memory map; names that begin with `besides` are passed over.
+def copy_weights(
+    directory: Path,
+    weights: Mapping[str, Tensor],
+    besides: str | None = None,
+    file_name: str = "model.safetensors",
+) -> None:
+    """Copy a directory's weights tensor by tensor from a memory map; names that begin with `besides` are passed over.
 
     Raises CheckpointError when the other names are not exactly those of `weights`.
     """
-    with safe_open(directory / "model.safetensors", framework="pt") as file, torch.no_grad():
+    with safe_open(directory / file_name, framework="pt") as file, torch.no_grad():
         stored = {name for name in file.keys() if besides is None or not name.startswith(besides)}  # noqa: SIM118
         if wrong := sorted(stored ^ set(weights)):
             raise CheckpointError(
-                f"{directory}/model.safetensors does not fit the base: {wrong[:3]} ({len(wrong)} names differ)."
+                f"{directory}/{file_name} does not fit the base: {wrong[:3]} ({len(wrong)} names differ)."
             )
         for name, parameter in weights.items():
             parameter.copy_(file.get_tensor(name))

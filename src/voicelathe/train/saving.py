@@ -156,6 +156,7 @@ def weights(family: Family, loaded: Any, train: settings.Train, base: Path) -> C
         for path in sorted(base.rglob("*")):
             if path.is_file() and (name := path.relative_to(base).as_posix()) not in files:
                 files[name] = path
+        files = {name: value for name, value in files.items() if value is not None}
     live = {parameter.untyped_storage().data_ptr() for parameter in loaded.core.parameters()}
     for name, value in files.items():
         if name.endswith(".safetensors") and not isinstance(value, Path):
