@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,3 +86,91 @@ def test_a_partial_of_a_top_level_function_is_work() -> None:
 
 def power(exponent: int, item: int) -> Iterator[int]:
     yield item**exponent
+
+
+# --- a worker is given up for what it does with its own time, not for what the machine does with it -----------------
+
+
+def looping(item: int) -> Iterator[int]:
+    while item >= 0:
+        item += 1
+    yield item
+
+
+def test_a_worker_that_computes_for_ever_is_given_up() -> None:
+    (attempt,) = engine.try_each(looping, [1], rows.SERIAL, QUICK)
+    assert attempt.lost and attempt.lost.reason == "time"
+    assert attempt.lost.detail == "no result in 1.5 s of its own time"
+
+
+def stopped(item: int) -> Iterator[int]:
+    me = os.getpid()
+    subprocess.Popen(["sh", "-c", f"kill -STOP {me}; sleep 3; kill -CONT {me}"])
+    time.sleep(0.2)
+    yield item
+
+
+def test_the_time_that_a_worker_is_stopped_for_does_not_count() -> None:
+    (attempt,) = engine.try_each(stopped, [7], rows.SERIAL, QUICK)
+    assert attempt.results == [7] and attempt.lost is None
+
+
+def starved(seconds: float) -> Iterator[float]:
+    """Needs that much of a core which somebody with more right to it uses at the same time."""
+    core = min(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])  # inherits the core
+    os.nice(10)
+    try:
+        began = time.process_time()
+        while time.process_time() - began < seconds:
+            pass
+        yield time.process_time() - began
+    finally:
+        burner.kill()
+        burner.wait()
+
+
+@pytest.mark.timeout(60)
+def test_the_time_that_a_worker_waits_for_a_core_does_not_count() -> None:
+    began = time.monotonic()
+    (attempt,) = engine.try_each(starved, [0.3], rows.SERIAL, QUICK)
+    assert time.monotonic() - began > 2 * QUICK.silent_s, (
+        "the worker was never starved; the test shows nothing"
+    )
+    assert len(attempt.results) == 1 and attempt.lost is None
+
+
+def dozing(item: int) -> Iterator[int]:
+    print("dozing", flush=True)
+    time.sleep(1.0)
+    yield item
+
+
+SUSPENDED = """
+from tests import test_engine
+from voicelathe import engine
+if __name__ == "__main__":
+    (attempt,) = engine.try_each(test_engine.dozing, [7], test_engine.rows.SERIAL, engine.Limits(512 << 20, 3.0))
+    print(attempt.results, attempt.lost)
+"""
+
+
+@pytest.mark.timeout(60)
+def test_the_time_that_the_whole_machine_sleeps_does_not_count(tmp_path: Path) -> None:
+    """All processes of a run are stopped at once, as when a laptop is shut."""
+    root = Path(__file__).parents[1]
+    script = tmp_path / "suspended.py"
+    script.write_text(SUSPENDED)
+    run = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'src'}"},
+        start_new_session=True,
+    )
+    assert run.stdout is not None and run.stdout.readline() == "dozing\n"
+    os.killpg(run.pid, signal.SIGSTOP)
+    time.sleep(5.0)
+    os.killpg(run.pid, signal.SIGCONT)
+    assert run.communicate(timeout=30)[0] == "[7] None\n"

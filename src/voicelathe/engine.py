@@ -4,6 +4,7 @@ The result is the same for every engine and number of workers; a distributed eng
 `try_each` is for work on files that somebody else wrote: what ends or stalls its process costs that one item, not the run.
 """
 
+import os
 import signal
 import time
 from collections import deque
@@ -49,7 +50,41 @@ class Limits:
     """What a worker may use for one item."""
 
     memory_bytes: int  # of address space, on top of what the process needed to start
-    silent_s: float  # without a result; then the process is ended
+    silent_s: float  # of its own time (`OwnTime`) without a result; then the process is ended
+
+
+LOOK_S = 0.5  # between two looks at a silent worker
+NO_CORE = "RTt"  # states of a process that is running, waits for a core or was stopped (proc(5))
+
+
+class OwnTime:
+    """How long a process has had since `restart`: what it computed, and what it slept or waited for a file.
+
+    Waiting for a core that others use is not its own time, nor is being stopped, nor what passes while the whole machine is
+    suspended: of sleep, at most 2 * LOOK_S count between two looks. So a slow machine ends no worker, and one that hangs is still ended.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._file = Path(f"/proc/{pid}/stat")
+        self.restart()
+
+    def restart(self) -> None:
+        self.seconds, self._looked_s, (_, self._used_s) = 0.0, time.monotonic(), self._now()
+
+    def look(self) -> None:
+        """Add what has passed since the last look, if that is long enough ago."""
+        passed_s = time.monotonic() - self._looked_s
+        if passed_s < LOOK_S:
+            return
+        state, used_s = self._now()
+        slept_s = 0.0 if state in NO_CORE else min(passed_s, 2 * LOOK_S)
+        self.seconds += max(used_s - self._used_s, slept_s)
+        self._looked_s, self._used_s = self._looked_s + passed_s, used_s
+
+    def _now(self) -> tuple[str, float]:
+        """The state of the process, and the seconds that its threads have computed."""
+        values = self._file.read_text().rpartition(")")[2].split()
+        return values[0], (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -74,7 +109,7 @@ def try_each(
     """What `work(item)` yields for each item, in order, every item in a process that can be lost without the others.
 
     `work` must be a top-level function (or a partial of one). An exception that it raises is raised here; running out of memory,
-    dying by a signal and giving no result for `limits.silent_s` are part of the answer.
+    dying by a signal and giving no result for `limits.silent_s` of its own time are part of the answer.
     """
     waiting = deque(enumerate(items))
     found: dict[int, Attempt[Result]] = {}
@@ -100,10 +135,8 @@ def _heard_of(workers: Iterable["_Worker"]) -> list["_Worker"]:
     from multiprocessing.connection import wait
 
     busy = [worker for worker in workers if not worker.is_idle]
-    left_s = min(worker.deadline_s for worker in busy) - time.monotonic()
-    ready = wait([worker.connection for worker in busy], timeout=max(0.0, left_s))
-    now_s = time.monotonic()
-    return [worker for worker in busy if worker.connection in ready or worker.deadline_s <= now_s]
+    ready = wait([worker.connection for worker in busy], timeout=LOOK_S)
+    return [worker for worker in busy if worker.connection in ready or worker.is_out_of_time()]
 
 
 @dataclass
@@ -116,7 +149,6 @@ class _Worker:
     results: list[Any] = field(default_factory=list)
     lost: Lost | None = None
     is_idle: bool = True
-    deadline_s: float = 0.0
 
     def __post_init__(self) -> None:
         import multiprocessing
@@ -128,6 +160,7 @@ class _Worker:
         )
         self.process.start()
         theirs.close()
+        self.time = OwnTime(self.process.pid or 0)
         try:
             self.connection.recv()
         except EOFError:
@@ -141,12 +174,16 @@ class _Worker:
     def begin(self, number: int, item: object) -> None:
         self.number, self.results, self.is_idle = number, [], False
         self.connection.send(item)
-        self.deadline_s = time.monotonic() + self.limits.silent_s
+        self.time.restart()
+
+    def is_out_of_time(self) -> bool:
+        self.time.look()
+        return self.time.seconds >= self.limits.silent_s
 
     def step(self) -> bool:
         """Take in one message, or give up; True when the item is done or lost."""
         if not self.connection.poll():
-            return self._lose(Lost("time", f"no result in {self.limits.silent_s:g} s"))
+            return self._lose(Lost("time", f"no result in {self.limits.silent_s:g} s of its own time"))
         try:
             kind, value = self.connection.recv()
         except (EOFError, OSError):
@@ -158,7 +195,7 @@ class _Worker:
             return self._lose(Lost("memory", f"needs more than {self.limits.memory_bytes >> 20} MiB"))
         if kind == "result":
             self.results.append(value)
-            self.deadline_s = time.monotonic() + self.limits.silent_s
+            self.time.restart()
             return False
         self.is_idle = True
         return True
