@@ -21,6 +21,7 @@ LAYERS = [  # a module imports only from its own line or from lines above; the l
     "data",
     "train",
     "worker",
+    "environments",
     "runner progress triage plan runs sweep hearing",
     "evaluate",
     "tracking",
@@ -35,6 +36,7 @@ DOORS = {  # heavy tool -> the only files that may import it, as patterns below 
     "peft": ["train/adapters.py"],
     "voxcpm": ["families/voxcpm*.py"],
     "qwen_tts": ["families/qwen3_tts*.py"],
+    "cosyvoice": ["families/cosyvoice3*.py"],
     "fsspec": ["registry/archive.py"],
     "torchaudio": ["families/torchaudio_shim.py"],
     "torchcodec": [],
@@ -46,7 +48,18 @@ DOORS = {  # heavy tool -> the only files that may import it, as patterns below 
 PARENT_ONLY = {"mlflow", "great_expectations", "pydantic", "typer", "rich", "dvc"}  # never in the worker
 PARENT_MODULES = {
     f"voicelathe.{name}"
-    for name in ("params", "runner", "plan", "runs", "hearing", "evaluate", "tracking", "registry", "cli")
+    for name in (
+        "params",
+        "environments",
+        "runner",
+        "plan",
+        "runs",
+        "hearing",
+        "evaluate",
+        "tracking",
+        "registry",
+        "cli",
+    )
 }
 STDLIB_NAMES = {
     "evaluate/statistics.py"

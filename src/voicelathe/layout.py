@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 CACHE = Path(".cache/voicelathe")  # per-clip results; safe to delete
+ENVIRONMENTS = Path(".cache/environments")  # of families that need an interpreter of their own
 CHECKPOINTS = Path("checkpoints")  # weights, live journals, spoken samples
 CONSENT = Path("consent")
 VERDICTS = Path("verdicts")

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import IO, Any
 
-from voicelathe import digest, errors, jobs, layout, progress, records, triage
+from voicelathe import digest, environments, errors, families, jobs, layout, progress, records, triage
 
 LOGS = layout.CACHE / "logs"
 TAIL_LINES = 15
@@ -91,12 +91,12 @@ class Worker:
     """A running worker process and the queue its events end up in."""
 
     def __init__(self, job: jobs.Job, label: str) -> None:
-        verb = jobs.verb_of(job)
+        verb, interpreter = jobs.verb_of(job), _interpreter(job)
         LOGS.mkdir(parents=True, exist_ok=True)
         self.log = LOGS / f"{label}-{verb}.log"
         self._description = LOGS.parent / "jobs" / f"{label}-{verb}-{os.getpid()}.json"
         digest.write_json(self._description, {"verb": verb, "job": records.to_json(job)})
-        command = [sys.executable, "-P", "-m", "voicelathe.worker", str(self._description), str(os.getpid())]
+        command = [interpreter, "-P", "-m", "voicelathe.worker", str(self._description), str(os.getpid())]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command,
@@ -147,6 +147,14 @@ def _started(job: jobs.Job, label: str) -> Iterator[Worker]:
         yield worker
     finally:
         worker.end()
+
+
+def _interpreter(job: jobs.Job) -> str:
+    """Ours, or that of the family's upstream. Raises FamilyUnavailable when there is none yet."""
+    target = getattr(job, "target", None)
+    if target is None or jobs.verb_of(job) not in families.spec(target.family).elsewhere:
+        return sys.executable
+    return str(environments.python(target.family).absolute())
 
 
 def _environment(threads: int) -> dict[str, str]:

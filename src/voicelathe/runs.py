@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from voicelathe import checkpoints, digest, families, jobs, layout, records, runner, settings
+from voicelathe import checkpoints, digest, environments, families, jobs, layout, records, runner, settings
 from voicelathe.data import held_out, index
 from voicelathe.errors import BaseModelError, CheckpointError
 from voicelathe.params import recipe as find_recipe
@@ -199,7 +199,13 @@ def speak(
     out: Path,
     reference: jobs.Reference | None = None,
 ) -> list[records.SampleRecord]:
-    """Let candidates speak lines; samples of an earlier, equal request are reused."""
+    """Let candidates speak lines; samples of an earlier, equal request are reused.
+
+    Where the family's own interpreter is missing nothing is spoken, and every sample says so.
+    """
+    if lacking := environments.lacking(run.identity.family, "speak"):
+        _say(f"{run.recipe}: nothing is spoken. {lacking}")
+        return [_unspoken(ref.candidate, line) for ref in refs for line in lines]
     job = jobs.SpeakJob(
         target=target(params, run.identity.base), lora=run.identity.train.lora, weights=refs, lines=lines,
         max_seconds=max_seconds, reference=reference, out=str(out), interactive=False,
@@ -210,6 +216,14 @@ def speak(
         for ref in refs
         for sample in digest.read_json(out / ref.candidate.name / "samples.json")["samples"]
     ]
+
+
+def _unspoken(candidate: records.Candidate, line: records.Line) -> records.SampleRecord:
+    return records.SampleRecord(
+        candidate=candidate.name, step=candidate.step, lora_scale=candidate.lora_scale, line_id=line.line_id, text=line.text,
+        seed=line.seed, path=None, sha256=None, duration_s=0.0, peak_dbfs=None, rms_dbfs=None, stopped=False,
+        problem=records.NOT_SPOKEN,
+    )  # fmt: skip
 
 
 def preflight(

@@ -34,6 +34,10 @@ class Lab:
     def facts(self) -> Any:
         return self.family.describe(self.base, "Apache-2.0", False)
 
+    def is_here(self, verb: str) -> bool:
+        """Whether this interpreter can do it; else upstream's own must."""
+        return verb not in self.family.spec.elsewhere
+
     def load(self, parts: str = "core") -> Any:
         return self.family.load(self.base, self.facts, CPU, parts)
 
@@ -99,3 +103,28 @@ def qwen3_tts(base: Path) -> Lab:
         )
 
     return Lab("qwen3_tts", base, full, adapter)
+
+
+def cosyvoice3(base: Path) -> Lab:
+    """Upstream's class has no package: the same names and shapes, loaded strictly, stand for it; tests that have its code open it too."""
+
+    def full(directory: Path, ours: Any) -> Any:
+        from safetensors.torch import load_file
+
+        fresh = families.find("cosyvoice3").load(base, ours.facts, CPU, "core")
+        fresh.core.load_state_dict(
+            {n: t.float() for n, t in load_file(directory / "llm.safetensors").items()}, strict=True
+        )
+        assert not (directory / "llm.pt").exists(), "the base's own would be opened instead"
+        return replace(fresh, voices=ours.voices)
+
+    def adapter(directory: Path, ours: Any) -> Any:
+        from peft import PeftModel
+
+        fresh = families.find("cosyvoice3").load(base, ours.facts, CPU, "core")
+        fresh.core.llm.model = PeftModel.from_pretrained(
+            fresh.core.llm.model, str(directory)
+        ).base_model.model
+        return replace(fresh, voices=ours.voices)
+
+    return Lab("cosyvoice3", base, full, adapter)

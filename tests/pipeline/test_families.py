@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.factories import qwen_base, voxcpm15_base
+from tests.factories import cosyvoice3_base, qwen_base, voxcpm15_base
 from tests.pipeline.conftest import command, make, write
 from voicelathe import digest, layout, params, records
 
@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 def project(root: Path, family: str, scope: list[str], weights: dict[str, float], mode: str) -> Path:
     """A small project whose only base is a random one of this family, added as a user adds it."""
     make(root)
-    writer: Any = {"qwen3_tts": qwen_base.write, "voxcpm15": voxcpm15_base.write}[family]
+    writers = {"qwen3_tts": qwen_base, "voxcpm15": voxcpm15_base, "cosyvoice3": cosyvoice3_base}
+    writer: Any = writers[family].write
     writer(root / "data/bases/tiny-base")
     command(
         root, "voicelathe", "base", "add", "data/bases/tiny-base", "--untrained", "--licence", "Apache-2.0"
@@ -67,3 +68,26 @@ def test_voxcpm_1_5_in_full_goes_from_the_manifest_into_production(tmp_path: Pat
     weights = {"diff": 1.0, "stop": 1.0}
     root = project(tmp_path / "root", "voxcpm15", [], weights, "full")
     run_to_production(root, "voxcpm15", set(weights), num_candidates=3)
+
+
+def test_cosyvoice3_is_trained_and_judged_where_its_upstream_cannot_speak(tmp_path: Path) -> None:
+    """Nothing is spoken, every page says so and why, and everything else goes on: losses, decision, promotion with a reason."""
+    weights = {"lm": 1.0, "lm_eos": 0.0}
+    root = project(tmp_path / "root", "cosyvoice3", ["attention"], weights, "lora")
+    said = command(root, "dvc", "repro")
+    assert "tiny: nothing is spoken. cosyvoice3 can speak only with upstream's own code" in said.stderr
+    assert "Run: voicelathe env create cosyvoice3" in said.stderr
+    evaluated = records.read(root / layout.run("tiny", "evaluations.jsonl"), records.EvaluationRecord)
+    heard = records.read(root / layout.run("tiny", "samples.jsonl"), records.SampleRecord)
+    assert len(evaluated) == 5 and {one.problem for one in heard} == {records.NOT_SPOKEN}
+    selection = digest.read_json(root / "runs/tiny/selection.json")
+    assert any(note.startswith("Nothing was spoken") for note in selection["notes"])
+    for page in ("report.html", "listening.html"):
+        assert "ot spoken" in (root / "runs/tiny" / page).read_text(), page
+    words = ["promote", "tiny", "--candidate", evaluated[-1].candidate]
+    assert command(root, "voicelathe", *words, check=False).returncode == 1
+    command(root, "voicelathe", *words, "--because", "losses alone will do for this test")
+    refused = command(root, "voicelathe", "say", "Hello.", "-o", str(root / "x.wav"), check=False)
+    assert refused.returncode == 1 and "voicelathe env create cosyvoice3" in refused.stderr
+    command(root, "voicelathe", "verify", "tiny")
+    assert "Running stage" not in command(root, "dvc", "repro").stdout

@@ -13,6 +13,7 @@ from voicelathe.cli import (
     comparisons,
     consents,
     corpus,
+    environments,
     exports,
     health,
     memory,
@@ -32,7 +33,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for area in (corpus, exports, bases, consents, rows, summary, comparisons, runs, memory, production, health):
+for area in (
+    corpus,
+    exports,
+    bases,
+    environments,
+    consents,
+    rows,
+    summary,
+    comparisons,
+    runs,
+    memory,
+    production,
+    health,
+):
     area.register(app)
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from voicelathe import digest, rng
 from voicelathe.errors import SelectionError
-from voicelathe.records import SampleRecord
+from voicelathe.records import NOT_SPOKEN, SampleRecord
 
 MODES = ("rate", "rank", "pair")
 REVISION = 1  # of the rules below; part of the sweep digest
-UNHEARABLE = ("empty", "silent", "nonfinite")
+UNHEARABLE = ("empty", "silent", "nonfinite", NOT_SPOKEN)
 REPEATED_SHARE = 0.15
 REPEATED_CANDIDATES = 4  # at most so many of them in a repeated rating trial
 

@@ -15,6 +15,7 @@ from voicelathe.errors import SelectionError, listing
 from voicelathe.evaluate.statistics import Floats
 from voicelathe.records import (
     LONG,
+    NOT_SPOKEN,
     CheckpointRecord,
     ClipLoss,
     EvaluationRecord,
@@ -114,7 +115,11 @@ class Heard:
 
 def check_measures(run: RunRecord, samples: Sequence[SampleRecord], measures: SpeechMeasures) -> None:
     """Metrics and samples are of the same sweep. Raises SelectionError otherwise."""
-    spoken = {(one.candidate, one.line_id, one.seed) for one in samples if one.problem not in HARD_FAILURES}
+    spoken = {
+        (one.candidate, one.line_id, one.seed)
+        for one in samples
+        if one.problem not in (*HARD_FAILURES, NOT_SPOKEN)
+    }
     measured = {(one.candidate, one.line_id, one.seed) for one in measures.samples}
     problems = []
     if measures.run_digest != run.run_digest:
@@ -157,13 +162,14 @@ def joined(*parts: Mapping[str, list[str]]) -> dict[str, list[str]]:
 
 
 def remarks(samples: Sequence[SampleRecord], excluded: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Per candidate, what went wrong without excluding it: running away where the base gives no measure."""
-    runaways = Counter(one.candidate for one in samples if one.problem == RUNAWAY)
-    return {
-        name: [f"runaway on {count} of {sum(one.candidate == name for one in samples)} lines"]
-        for name, count in runaways.items()
-        if not any(veto.startswith(RUNAWAY) for veto in excluded.get(name, []))
-    }
+    """Per candidate, what went wrong without excluding it: running away where the base gives no measure, lines nobody could speak."""
+    lines = Counter(one.candidate for one in samples)
+    counts = Counter((one.candidate, one.problem) for one in samples if one.problem in (RUNAWAY, NOT_SPOKEN))
+    found: dict[str, list[str]] = {}
+    for (name, problem), count in counts.items():
+        if not any(veto.startswith(str(problem)) for veto in excluded.get(name, [])):
+            found.setdefault(name, []).append(f"{problem} on {count} of {lines[name]} lines")
+    return found
 
 
 def _stop(recipe: str, stage: str, problems: Iterator[str]) -> None:

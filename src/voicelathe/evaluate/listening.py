@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from voicelathe.evaluate import design, evidence, pages, sound, verdicts
-from voicelathe.records import RunRecord, SampleRecord
+from voicelathe.records import NOT_SPOKEN, RunRecord, SampleRecord
 
 STYLES = ["common.css", "listening.css"]
 SCRIPTS = [
@@ -44,12 +44,14 @@ def render(
     """
     heard = [one for one in samples if design.is_hearable(one)]
     sounds = [sound.load(one, root) for one in heard]
+    nothing_spoken = all(one.problem == NOT_SPOKEN for one in samples)
     page = _page(recipe, run, samples, _gains(heard, sounds), base_trained)
     return pages.build(
         "listening.html",
         STYLES,
-        SCRIPTS,
+        [] if nothing_spoken else SCRIPTS,
         recipe=recipe,
+        nothing_spoken=nothing_spoken,
         base_trained=base_trained,
         num_lines=len({(one.line_id, one.seed) for one in samples}),
         page=Markup(pages.data_block(page)),

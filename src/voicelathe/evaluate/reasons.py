@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from voicelathe.evaluate import design, evidence, statistics, strengths
-from voicelathe.records import Comparison, Interval, Listening, Preference, Probed, Selection
+from voicelathe.records import NOT_SPOKEN, Comparison, Interval, Listening, Preference, Probed, Selection
 
 
 def explain(selection: Selection, has_foreign_verdict: bool, few_recordings: int) -> Selection:
@@ -129,6 +129,11 @@ def _notes(selection: Selection, has_foreign_verdict: bool, few_recordings: int)
     for row in selection.ranking if selection.nominee is not None else ():
         yield from (
             f"Excluded: {spoken(selection, row.candidate)} ({veto})." for veto in row.vetoes[:1] if row.step
+        )
+    if all(any(note.startswith(NOT_SPOKEN) for note in row.notes) for row in selection.ranking):
+        yield (
+            "Nothing was spoken, so nobody heard a candidate: upstream's code for speech is not installed. `voicelathe env list` says how; "
+            f"then: dvc repro -f listen@{selection.recipe} select@{selection.recipe}"
         )
     runaways = [row for row in selection.ranking if any(note.startswith("runaway") for note in row.notes)]
     if runaways:

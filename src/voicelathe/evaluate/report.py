@@ -30,6 +30,7 @@ PROBLEMS = {
     "silent": "only silence",
     "nonfinite": "not a number in the audio",
     "runaway": "cut at the length limit",
+    "not_spoken": "not spoken: upstream's code is not installed",
 }
 
 

@@ -13,6 +13,7 @@ TABLE = {  # name -> the module whose FAMILY implements it
     "voxcpm2": "voicelathe.families.voxcpm2",
     "voxcpm15": "voicelathe.families.voxcpm15",
     "qwen3_tts": "voicelathe.families.qwen3_tts",
+    "cosyvoice3": "voicelathe.families.cosyvoice3",
 }
 
 

@@ -182,9 +182,9 @@ class Promptable(Protocol):
         """The clip with another one in front, for `collate`."""
 
     def synthesize_prompted(
-        self, loaded: Any, text: str, language: str, seed: int, max_seconds: float, reference: Path
+        self, loaded: Any, text: str, language: str, seed: int, max_seconds: float, reference: Path, said: str
     ) -> Spoken:
-        """As `synthesize`, in the voice of a mono WAV at `facts.encode_rate_hz`."""
+        """As `synthesize`, in the voice of a mono WAV at `facts.encode_rate_hz`; `said` are its words."""
 
 
 @runtime_checkable
@@ -194,6 +194,9 @@ class Plannable(Protocol):
     @property
     def published(self) -> Mapping[str, Any]:
         """Configuration of the model the family is named after, for a base that is not here."""
+
+    def config(self, base: Path) -> Mapping[str, Any] | None:
+        """Configuration of a base that is here; None when there is none."""
 
     def sketch(self, config: Mapping[str, Any], base: Path | None) -> Sketch:
         """Build the model as `load` would, in whatever tensor mode the caller has entered. `base` gives the tokenizer, if there is one."""

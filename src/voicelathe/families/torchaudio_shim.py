@@ -6,6 +6,7 @@ parts of transformers with it. With its extension module replaced by an empty on
 
 import sys
 import types
+from typing import Any
 
 
 def ensure() -> str:
@@ -21,6 +22,21 @@ def ensure() -> str:
 
         return "no extension"
     return "native"
+
+
+def kaldi() -> Any:
+    """torchaudio's Kaldi features, which are plain torch. Raises ImportError when torchaudio is not installed."""
+    ensure()
+    from torchaudio.compliance import kaldi as features
+
+    return features
+
+
+def read_with(load: Any) -> None:
+    """Let `torchaudio.load` be this function: from 2.9 on its own needs torchcodec, whose wheel is for CUDA."""
+    import torchaudio
+
+    torchaudio.load = load
 
 
 def _no_extension() -> types.ModuleType:

@@ -122,6 +122,9 @@ class VoxCPM(PinnedDirectory):
     def published(self) -> Mapping[str, Any]:
         return self.format.published
 
+    def config(self, base: Path) -> Mapping[str, Any] | None:
+        return peek_config(base) or None
+
     def sketch(self, config: Mapping[str, Any], base: Path | None) -> Sketch:
         from voicelathe.families import voxcpm_sketch
 

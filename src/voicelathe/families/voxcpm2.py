@@ -15,8 +15,16 @@ class VoxCPM2(VoxCPM):
         return replace(item, tensors={**item.tensors, "reference": reference.tensors["latents"]})
 
     def synthesize_prompted(
-        self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float, reference: Path
+        self,
+        loaded: Loaded,
+        text: str,
+        language: str,
+        seed: int,
+        max_seconds: float,
+        reference: Path,
+        said: str,
     ) -> Spoken:
+        """By the sound alone: upstream's reference has no words."""
         return self._generate(loaded, text, seed, max_seconds, {"reference_wav_path": str(reference)})
 
 

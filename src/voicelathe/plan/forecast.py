@@ -3,7 +3,6 @@
 The worker rehearses the recipe on tensors without memory (train.rehearsal); here its numbers are put together and compared.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
@@ -38,18 +37,18 @@ def rehearse(
     """
     one, assumptions = params.bases[base], []
     path, index, clips = Path(one.path), layout.latents(base) / "index.parquet", layout.split("train")
-    present = (path / "config.json").is_file()
-    if present:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    else:
-        config = _published(one.family)
+    family: Any = families.find(one.family)
+    config = family.config(path)
+    present = config is not None
+    if config is None:
+        config = dict(family.published)
         assumptions.append(f"{path} is not here: planned with the published sizes of {one.family}")
     has_data = present and index.is_file() and clips.is_file()
     if clip_s is None and not has_data:
         clip_s = DEFAULT_CLIP_S
     from_data = clip_s is None
     job = jobs.RehearseJob(
-        family=one.family, config=config, base=str(path) if present else None, train=train, seed=params.seed, clip_s=clip_s,
+        family=one.family, config=dict(config), base=str(path) if present else None, train=train, seed=params.seed, clip_s=clip_s,
         clips=str(clips) if from_data else None, latents=str(index.parent) if from_data else None, threads=params.machine.threads,
     )  # fmt: skip
     found = _recalled(job, [index, clips] if from_data else [], label)
@@ -57,11 +56,6 @@ def rehearse(
 
 
 DEFAULT_CLIP_S = 10.0
-
-
-def _published(family: str) -> dict[str, Any]:
-    config: dict[str, Any] = dict(families.find(family).published)  # type: ignore[attr-defined]
-    return config
 
 
 def _recalled(job: jobs.RehearseJob, data: list[Path], label: str) -> Rehearsal:

@@ -52,6 +52,7 @@ from voicelathe.records.planning import Kernel, PassSize, Phase, Plan, Rehearsal
 from voicelathe.records.probes import AdapterProof, Ending, Interval, Probed, ProbeRecord
 from voicelathe.records.training import (
     LONG,
+    NOT_SPOKEN,
     Candidate,
     CheckpointRecord,
     ClipLoss,
@@ -67,6 +68,7 @@ from voicelathe.records.training import (
 
 __all__ = [
     "LONG",
+    "NOT_SPOKEN",
     "AdapterProof",
     "BaseFacts",
     "Candidate",

@@ -137,6 +137,9 @@ class Line:
     seed: int
 
 
+NOT_SPOKEN = (
+    "not_spoken"  # a sample's problem: nobody was there to speak, which says nothing about the weights
+)
 LONG = "long-"  # in front of the id of a line that only some candidates speak
 
 
@@ -156,4 +159,4 @@ class SampleRecord:
     peak_dbfs: float | None
     rms_dbfs: float | None
     stopped: bool  # False: cut at the length limit, the model did not stop by itself
-    problem: str | None  # code: empty, silent, runaway, nonfinite, or None
+    problem: str | None  # code: empty, silent, runaway, nonfinite, not_spoken, or None

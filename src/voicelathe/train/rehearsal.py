@@ -124,7 +124,9 @@ def without_data(core: nn.Module) -> FakeTensorMode:
 
 
 def faked(mode: FakeTensorMode, batch: Any) -> Any:
-    """A dataclass of real tensors, nested ones included, with every tensor replaced by one without data."""
+    """A dataclass of real tensors, nested ones included, with every tensor replaced by one without data; None stays None."""
+    if batch is None:
+        return None
     assert is_dataclass(batch) and not isinstance(batch, type)
     values = {field.name: getattr(batch, field.name) for field in fields(batch)}
     found = {name: mode.from_tensor(one) for name, one in values.items() if isinstance(one, Tensor)}

@@ -47,7 +47,7 @@ def run(job: jobs.RehearseJob, emit: Any) -> dict[str, Any]:
     measured = _Rehearsed(family, loaded, train, trainable, mode, size)
     kept = ledger.state(train, trainable)
     found = records.Rehearsal(
-        architecture=str(job.config.get("architecture")), num_parameters=sum(p.numel() for p in loaded.core.parameters()),
+        architecture=str(job.config.get("architecture", job.config.get("model_type"))), num_parameters=sum(p.numel() for p in loaded.core.parameters()),
         num_trainable=sum(p.numel() for p in trainable.values()), passes=train.clips_per_step // train.clips_per_pass, size=size,
         phases=measured.phases, fragmentation=measured.fragmentation, masters=kept.masters, moments=kept.moments, paged=kept.paged,
         update=measured.update, update_traffic=ledger.update_traffic(trainable, kept), kernels=measured.kernels,

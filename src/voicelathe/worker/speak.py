@@ -61,7 +61,10 @@ def _speak(job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: rec
         "params refuse a recipe that asks for it"
     )
     with prompts.as_file(job.reference, loaded.facts.encode_rate_hz) as path:
-        return family.synthesize_prompted(loaded, line.text, line.language, line.seed, job.max_seconds, path)
+        said = job.reference.clips[0].text
+        return family.synthesize_prompted(
+            loaded, line.text, line.language, line.seed, job.max_seconds, path, said
+        )
 
 
 def _answer(job: jobs.SpeakJob, swapper: Swapper, emit: Any) -> None:
