@@ -1,9 +1,10 @@
 """One optimizer step of 8 mixed clips in the other families, CPU, one thread: packed against one clip at a time.
 
-Usage:  python -m benchmarks.bench_families [voxcpm15-full|voxcpm15-lora|qwen3_tts-full|qwen3_tts-lora]
+Usage:  python -m benchmarks.bench_families [voxcpm15-full|voxcpm15-lora|qwen3_tts-full|qwen3_tts-lora|cosyvoice3-full|cosyvoice3-lora]
 Random models of about 20 M parameters in the real proportions. VoxCPM 1.5: against upstream's own loop, audio encoded in it, as
 in bench_step. Qwen3-TTS: against upstream's own forward clip by clip with codes given (its trainer has them, too) and every shift
-done once; upstream's trainer itself pads a batch and computes another, wrong loss.
+done once; upstream's trainer itself pads a batch and computes another, wrong loss. CosyVoice 3: against the same Qwen2 on one clip at a
+time and on a padded batch as upstream's trainer makes them (equal losses: tests/families/test_cosyvoice3.py).
 """
 
 import os
@@ -12,14 +13,18 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_CBWR="AVX2,STRICT")
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks import bench_step, table
 from tests.factories import qwen_base, voxcpm15_base
 from tests.families import upstream_qwen3_tts as upstream
 from voicelathe import families, settings
+from voicelathe.families import cosyvoice3_core
 from voicelathe.train import adapters
 
 REPEATS = 5
@@ -110,6 +115,75 @@ def qwen3_tts(mode: str) -> str:
         return table.rows(title, table.interleaved(cases, REPEATS), "upstream's forward, one clip at a time")
 
 
+def cosyvoice3(mode: str) -> str:
+    """24 layers of 896 become 8 of 320; the speech table keeps its 6561 tokens, the text table is cut to 20,000."""
+    sizes = {
+        "hidden_size": 320, "intermediate_size": 1738, "num_hidden_layers": 8, "num_attention_heads": 5, "num_key_value_heads": 1,
+        "vocab_size": 20000,
+    }  # fmt: skip
+    family: Any = families.find("cosyvoice3")
+    core = family.sketch({**family.published, **sizes}, None).loaded.core
+    loaded: Any = SimpleNamespace(core=core, device=torch.device("cpu"), recompute="none")
+    parameters = _trained(family, loaded, mode, ["attention"])
+    generator = torch.Generator().manual_seed(0)
+    clips = [
+        cosyvoice3_core.Clip(*(torch.randint(0, most, (n,), generator=generator) for most, n in ((20000, 7), (20000, 4 + frames // 4), (6561, 2 * frames))))
+        for frames in FRAMES
+    ]  # fmt: skip
+    optimizer = torch.optim.AdamW(parameters, lr=1e-5)
+
+    def update() -> None:
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def padded(size: int) -> None:
+        for start in range(0, len(clips), size):
+            (_padded_loss(core, clips[start : start + size]) * size / len(clips)).backward()
+        update()
+
+    def ours(size: int, recompute: str) -> None:
+        family.checkpoint_blocks(loaded, recompute)
+        for start in range(0, len(clips), size):
+            part = clips[start : start + size]
+            packed = family.draw(loaded, part, range(len(part)), (0, 1))
+            (family.losses(loaded, part, packed)["lm"].sum() / len(clips)).backward()
+        update()
+
+    cases = {
+        "Qwen2, one clip at a time": lambda: padded(1),
+        "Qwen2, a padded batch": lambda: padded(8),
+        "ours, one clip at a time": lambda: ours(1, "none"),
+        "ours, packed": lambda: ours(8, "none"),
+        "ours, packed, activations recomputed": lambda: ours(8, "all"),
+    }
+    millions = sum(parameter.numel() for parameter in core.parameters()) / 1e6
+    title = f"CosyVoice 3, {mode}, {millions:.1f} M parameters"
+    return table.rows(title, table.interleaved(cases, REPEATS), "Qwen2, one clip at a time")
+
+
+def _padded_loss(core: Any, clips: list[Any]) -> torch.Tensor:
+    """As upstream's forward: embed, pad, one attention mask, logits of every position, a mean over the targets."""
+    ids = cosyvoice3_core.Ids.of(core)
+    rows, targets = [], []
+    for clip in clips:
+        words = core.llm.model.model.embed_tokens(torch.cat([clip.instruction, clip.text]))
+        first, sounds = (
+            core.speech_embedding(one)
+            for one in (torch.tensor([ids.sos]), torch.cat([torch.tensor([ids.task]), clip.speech]))
+        )
+        rows.append(torch.cat([first, words, sounds]))
+        nothing = torch.full((1 + len(words),), -1)
+        targets.append(torch.cat([nothing, clip.speech, torch.tensor([ids.end])]))
+    embedded, target = (
+        pad_sequence(rows, batch_first=True),
+        pad_sequence(targets, batch_first=True, padding_value=-1),
+    )
+    mask = pad_sequence([torch.ones(len(row)) for row in rows], batch_first=True)
+    states = core.llm.model.model(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+    return F.cross_entropy(core.llm_decoder(states).flatten(0, 1), target.flatten(), ignore_index=-1)
+
+
 def _load(name: str, base: Path) -> tuple[Any, Any]:
     family: Any = families.find(name)
     return family, family.load(base, family.describe(base, "", False), settings.Machine("cpu", 1, 1), "core")
@@ -125,7 +199,11 @@ def _trained(family: Any, loaded: Any, mode: str, scope: list[str]) -> list[torc
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    cases = [f"{name}-{mode}" for name in ("voxcpm15", "qwen3_tts") for mode in ("full", "lora")]
+    cases = [
+        f"{name}-{mode}" for name in ("voxcpm15", "qwen3_tts", "cosyvoice3") for mode in ("full", "lora")
+    ]
     for case in sys.argv[1:] or cases:
         name, _, mode = case.partition("-")
-        print({"voxcpm15": voxcpm15, "qwen3_tts": qwen3_tts}[name](mode), flush=True)
+        print(
+            {"voxcpm15": voxcpm15, "qwen3_tts": qwen3_tts, "cosyvoice3": cosyvoice3}[name](mode), flush=True
+        )
