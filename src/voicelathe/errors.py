@@ -6,9 +6,17 @@ A message says what is wrong, where (file:line or dotted parameter), the value s
 
 from collections.abc import Iterable
 
+from voicelathe.redaction import redacted
+
 
 class VoiceLatheError(Exception):
-    """Base of every error a user can cause; the command line prints its message without a traceback."""
+    """Base of every error a user can cause; the command line prints its message without a traceback.
+
+    A message quotes what it saw, and that may be an address with a password in it: no error carries one.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redacted(message))
 
 
 class ParamsError(VoiceLatheError):

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from voicelathe import digest, environments, errors, families, jobs, layout, progress, records, triage
+from voicelathe.redaction import harmless
 
 LOGS = layout.CACHE / "logs"
 TAIL_LINES = 15
@@ -168,11 +169,7 @@ def _environment(threads: int) -> dict[str, str]:
         "PYTHONWARNINGS": "ignore",
         "OMP_NUM_THREADS": str(threads),
     }
-    secrets = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "MLFLOW_")
-    kept = {
-        name: value for name, value in os.environ.items() if not any(word in name.upper() for word in secrets)
-    }
-    return {**kept, **fixed}
+    return {**harmless(os.environ), **fixed}
 
 
 def die_with_parent() -> None:

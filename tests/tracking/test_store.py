@@ -9,6 +9,7 @@ import pytest
 from tests.factories import mlflow_stores as stores
 from tests.factories.runs import tracking
 from voicelathe.errors import TrackingError
+from voicelathe.redaction import public, scrub
 from voicelathe.tracking import store
 
 SECRET_URI = "https://anna:hunter2@mlflow.example.org:5000/team?token=abc"
@@ -48,9 +49,9 @@ def test_a_plain_folder_is_refused_with_what_to_write_instead(
 
 
 def test_no_address_is_shown_with_its_password() -> None:
-    assert store.public(SECRET_URI) == "https://mlflow.example.org:5000/team"
-    assert store.scrub(f"API request to {SECRET_URI} failed") == (
-        "API request to https://mlflow.example.org:5000/team?token=abc failed"
+    assert public(SECRET_URI) == "https://mlflow.example.org:5000/team"
+    assert scrub(f"API request to {SECRET_URI} failed") == (
+        "API request to https://mlflow.example.org:5000/team?token=*** failed"
     )
     assert "hunter2" not in repr(store.Store(None, SECRET_URI, "1", "x"))
 

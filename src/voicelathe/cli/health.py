@@ -15,6 +15,7 @@ import typer
 from voicelathe import layout
 from voicelathe.cli import screen
 from voicelathe.errors import VoiceLatheError
+from voicelathe.redaction import public
 
 if TYPE_CHECKING:
     from voicelathe import settings
@@ -229,7 +230,7 @@ def _tracking() -> Iterator[Finding]:
     from voicelathe.tracking import store
 
     uri = store.address(Path())
-    shown = store.public(uri)
+    shown = public(uri)
     if store.is_embedded(uri):
         there = Path(uri.removeprefix("sqlite:///")).is_file()
         yield Finding("tracking", OK, shown if there else f"{shown} (made by the first run)")

@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Sequence
 
+from voicelathe.redaction import redacted
+
 Row = Sequence[str]
 
 
 def say(text: str = "") -> None:
-    """One line or paragraph on stdout."""
-    print(text, flush=True)
+    """One line or paragraph on stdout, without passwords and keys."""
+    print(redacted(text), flush=True)
 
 
 def is_terminal() -> bool:
@@ -56,7 +58,7 @@ def _rich(title: str, columns: Row, rows: Sequence[Row]) -> None:
     for column, right in zip(columns, _numeric(columns, rows), strict=True):
         drawn.add_column(column, justify="right" if right else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))  # Text: a bracket in a path is no markup
+        drawn.add_row(*(Text(redacted(cell)) for cell in row))  # Text: a bracket in a path is no markup
     Console().print(drawn)
 
 

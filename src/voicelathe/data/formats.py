@@ -19,6 +19,7 @@ from voicelathe.data.jsonl import LineProblem
 from voicelathe.digest import canonical_json
 from voicelathe.errors import ManifestError
 from voicelathe.records import RejectedLine
+from voicelathe.redaction import labelled, scrub
 
 # Names under which other tools keep what we call audio and text (Hugging Face audiofolder).
 ALIASES = {"file_name": "audio", "transcription": "text"}
@@ -165,7 +166,7 @@ def _row(line: int, data: bytes, fields: Mapping[str, Any] | LineProblem, ingest
             raise fields
         return _typed(line, fields, ingest)
     except LineProblem as problem:
-        return RejectedLine(line, problem.code, problem.detail, jsonl.excerpt(data))
+        return RejectedLine(line, problem.code, scrub(problem.detail), jsonl.excerpt(data))
 
 
 def _typed(line: int, fields: Mapping[str, Any], ingest: settings.Ingest) -> RawRow:
@@ -176,20 +177,29 @@ def _typed(line: int, fields: Mapping[str, Any], ingest: settings.Ingest) -> Raw
         raise LineProblem("missing_field", "no ref_audio, which every row of a Qwen3-TTS manifest has")
     return RawRow(
         line=line,
-        audio=audio,
+        audio=_path(audio),
         start_s=_number(fields, "start_s"),
         end_s=_number(fields, "end_s"),
         text=_text(fields, "text"),
         sample_rate_hz=_rate(fields),
-        ref_audio=_text(fields, "ref_audio"),
+        ref_audio=_path(ref_audio) if (ref_audio := _text(fields, "ref_audio")) else ref_audio,
         user_id=_name(fields, "id"),
-        extra={name: _as_text(value) for name, value in sorted(fields.items()) if name not in KNOWN},
+        extra={
+            name: labelled(name, _as_text(value))
+            for name, value in sorted(fields.items())
+            if name not in KNOWN
+        },
         recording_id=_required(
             "recording_id", _name(fields, "recording_id") or _recording(audio, ingest.recording_from)
         ),
         speaker_id=_required("speaker_id", _name(fields, "speaker_id") or ingest.speaker_id),
         language=_required("language", _name(fields, "language") or ingest.language),
     )
+
+
+def _path(text: str) -> str:
+    """An address is no path and never read, but it is quoted on pages: without its password and signature."""
+    return scrub(text) if "://" in text else text
 
 
 def _required(name: str, value: str | None) -> str:

@@ -16,6 +16,7 @@ from voicelathe.data import formats, jsonl, kaldi
 from voicelathe.data.formats import RawRow
 from voicelathe.errors import ManifestError
 from voicelathe.records import RejectedLine
+from voicelathe.redaction import scrub
 
 FormatName = Literal["voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv"]  # as in settings.Ingest
 SourceName = FormatName | Literal["cosyvoice"]  # three files, which become one manifest of ours
@@ -130,7 +131,8 @@ def common_root(rows: Sequence[RawRow]) -> Path | None:
 
 
 def copy(found: Found, audio_root: Path, to: Path) -> int:
-    """Copy a manifest line by line, absolute audio paths below the root made relative; returns how many lines that changed.
+    """Copy a manifest line by line, absolute audio paths below the root made relative, addresses without
+    their passwords, because the copy is for git; returns how many lines that changed.
 
     A line that cannot be read is copied as it is, so that every line keeps its number.
     """
@@ -230,10 +232,17 @@ def _relative_json(data: bytes, root: Path) -> bytes:
 
 
 def _relative(text: object, root: Path) -> object:
-    return text.removeprefix(f"{root.as_posix()}/") if isinstance(text, str) else text
+    if not isinstance(text, str):
+        return text
+    return scrub(text) if "://" in text else text.removeprefix(f"{root.as_posix()}/")
 
 
 def _relative_csv(data: bytes, root: Path) -> bytes:
-    """Cells that begin with the root lose it; quotes and all else stay as they are."""
+    """Cells that begin with the root lose it; quotes and all else stay as they are, but for what addresses hide."""
     prefix = re.escape(f"{root.as_posix()}/".encode())
-    return re.sub(rb'(^|,)("?)' + prefix, rb"\1\2", data)
+    moved = re.sub(rb'(^|,)("?)' + prefix, rb"\1\2", data)
+    return (
+        scrub(moved.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        if b"://" in data
+        else moved
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe.errors import ManifestError
+from voicelathe.redaction import scrub
 
 MAX_LINE_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -107,8 +108,9 @@ def encodable(text: str) -> bool:
 
 
 def excerpt(data: bytes) -> str:
-    """The start of a line for people: whatever is not printable is escaped."""
+    """The start of a line for people: whatever is not printable is escaped, and what looks like a password is left out."""
     text = data[: 4 * EXCERPT_CHARS].decode("utf-8", errors="backslashreplace")
+    text = scrub(text)
     shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
     return shown if len(shown) <= EXCERPT_CHARS else shown[: EXCERPT_CHARS - 3] + "..."
 

@@ -10,6 +10,7 @@ from voicelathe import digest
 from voicelathe.data import jsonl
 from voicelathe.data.jsonl import LineProblem
 from voicelathe.errors import ManifestError
+from voicelathe.redaction import scrub
 
 WAVS, TEXTS, SPEAKERS, SEGMENTS = "wav.scp", "text", "utt2spk", "segments"
 
@@ -35,7 +36,12 @@ def join(folder: Path) -> bytes:
             lines.append(data)
             continue
         seen.add(name)
-        row = {"id": name, "audio": path, "text": texts.get(name), "speaker_id": speakers.get(name)}
+        row = {
+            "id": name,
+            "audio": scrub(path) if "://" in path else path,
+            "text": texts.get(name),
+            "speaker_id": speakers.get(name),
+        }
         lines.append(
             digest.canonical_json({key: value for key, value in row.items() if value is not None}).encode()
         )

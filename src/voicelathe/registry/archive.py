@@ -13,8 +13,8 @@ from typing import Any
 from voicelathe import checkpoints, digest, layout, records
 from voicelathe.errors import CheckpointError, listing
 from voicelathe.records import SampleRecord
+from voicelathe.redaction import public, redacted
 from voicelathe.tracking import files as local
-from voicelathe.tracking.store import public, scrub
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _open(url: str) -> _Place:
         system, path = url_to_fs(url)
     except (ValueError, ImportError) as problem:
         raise CheckpointError(
-            f"{public(url)} cannot be used: {scrub(str(problem))}. Give a folder, or a URL such as s3://bucket/folder or "
+            f"{public(url)} cannot be used: {problem}. Give a folder, or a URL such as s3://bucket/folder or "
             "sftp://host/folder with the package that fsspec needs for it."
         ) from None
     return _Place(system, str(path).rstrip("/"), public(url))
@@ -137,6 +137,6 @@ def _reached(place: _Place) -> Iterator[None]:
         yield
     except Exception as problem:  # each kind of file system has its own
         raise CheckpointError(
-            f"{place.shown} cannot be used: {type(problem).__name__}: {scrub(str(problem))[:300]}. Correct it, then run the same command "
+            f"{place.shown} cannot be used: {type(problem).__name__}: {redacted(str(problem))[:300]}. Correct it, then run the same command "
             "again: it goes on where it stopped."
         ) from None

@@ -14,6 +14,7 @@ from typing import Literal
 from voicelathe import digest
 from voicelathe.errors import PromotionError
 from voicelathe.records import Promotion
+from voicelathe.redaction import redacted
 from voicelathe.registry import gates, journal, voice
 from voicelathe.registry.gates import Case
 from voicelathe.registry.journal import ABANDONED, BEGUN, DONE, Book, Entry, Standing
@@ -41,6 +42,7 @@ def promote(
     Promoting what is in production already changes nothing and returns its record; so does `dry_run`, after all gates.
     Raises PromotionError listing every gate that says no, TrackingError when MLflow does not answer.
     """
+    because = redacted(because) if because else because
     chosen = gates.load_params(root)
     name = registered.name_of(chosen.tracking)
     before = journal.read(root)
@@ -81,7 +83,12 @@ def rollback(root: Path, because: str, expect: str | None = UNCHANGED) -> Promot
         if problems := voice.problems(root, target):
             raise PromotionError(f"Version {target.version} of {name} must not speak: {'; '.join(problems)}")
         promotion = replace(
-            target, previous=standing.version, by=_who(), at=_now(), because=because, waived=taken_over
+            target,
+            previous=standing.version,
+            by=_who(),
+            at=_now(),
+            because=redacted(because),
+            waived=taken_over,
         )
         return _switch(book, models, "rollback", promotion)
 

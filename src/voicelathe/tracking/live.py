@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from voicelathe import records, settings
 from voicelathe.records import RunRecord, StepRecord, StepTiming
+from voicelathe.redaction import public
 from voicelathe.tracking import dead, processes, runs
 from voicelathe.tracking import store as stores
 from voicelathe.tracking.curves import SECTION, Curves, Point
@@ -108,7 +109,7 @@ class Mirror:
         if not self.degraded:
             self.degraded = True
             print(
-                f"MLflow at {stores.public(self._uri)} is not keeping up ({why}). Training goes on; the stage `track` sends what is missing.",
+                f"MLflow at {public(self._uri)} is not keeping up ({why}). Training goes on; the stage `track` sends what is missing.",
                 file=sys.stderr,
                 flush=True,
             )

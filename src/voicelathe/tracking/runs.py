@@ -16,6 +16,7 @@ from typing import Any
 
 from voicelathe import __version__, digest, layout, records
 from voicelathe.records import RunRecord
+from voicelathe.redaction import redacted
 from voicelathe.tracking.curves import Point, batches
 from voicelathe.tracking.store import BATCH, Store, mlflow
 
@@ -64,13 +65,13 @@ def find(store: Store, recipe: str, run_digest: str) -> Any | None:
 
 
 def write(store: Store, run_id: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-    """Params and tags in one call."""
+    """Params and tags in one call, without passwords and keys."""
     entities = mlflow("mlflow.entities")
     if params or tags:
         store.client.log_batch(
             run_id,
-            params=[entities.Param(key, value) for key, value in params.items()],
-            tags=[entities.RunTag(key, value) for key, value in tags.items()],
+            params=[entities.Param(key, redacted(value)) for key, value in params.items()],
+            tags=[entities.RunTag(key, redacted(value)) for key, value in tags.items()],
         )
 
 

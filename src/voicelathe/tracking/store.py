@@ -8,7 +8,6 @@ address with the password in it; all three are switched off here, before the fir
 import contextlib
 import importlib
 import os
-import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from urllib.parse import quote
 
 from voicelathe import settings
 from voicelathe.errors import TrackingError
+from voicelathe.redaction import public, redacted
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
@@ -71,16 +71,6 @@ def is_embedded(uri: str) -> bool:
     return uri.startswith("sqlite:")
 
 
-def public(uri: str) -> str:
-    """An address without user, password and query."""
-    return scrub(uri.partition("?")[0])
-
-
-def scrub(text: str) -> str:
-    """Any text without the user and password of the addresses in it."""
-    return re.sub(r"(?<=://)[^/\s'\"]*@", "", text)
-
-
 def connect(tracking: settings.Tracking, root: Path) -> Store:
     """Open the store and the experiment, made at the first call. Raises TrackingError when it does not answer.
 
@@ -127,7 +117,7 @@ def usable(uri: str) -> Iterator[None]:
 
 def reason(problem: BaseException) -> str:
     """The short cause of a failed call, without credentials."""
-    lines = scrub(str(problem)).strip().splitlines()
+    lines = redacted(str(problem)).strip().splitlines()
     return f"{type(problem).__name__}: {lines[0][:300] if lines else 'no message'}"
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from voicelathe import layout, runner, settings
 from voicelathe.errors import TrackingError
+from voicelathe.redaction import public
 from voicelathe.tracking import registered
-from voicelathe.tracking.store import ENVIRONMENT, address, client_of, connect, is_embedded, public, usable
+from voicelathe.tracking.store import ENVIRONMENT, address, client_of, connect, is_embedded, usable
 
 HOST = "127.0.0.1"
 VIEW = "workflowType=machine_learning"
