@@ -16,7 +16,7 @@ from tests.families.labs import Lab
 from voicelathe import checkpoints, families, params, records, settings
 from voicelathe.data import latents
 from voicelathe.errors import FamilyUnavailable, ParamsError
-from voicelathe.families.base import Promptable
+from voicelathe.families.base import Plannable, Promptable
 from voicelathe.train import adapters, loop, saving
 
 ROOT = Path(__file__).parents[2]
@@ -281,6 +281,25 @@ def test_a_base_that_takes_a_reference_clip_hears_it_and_the_clips_beside_it_do_
     assert near(
         {name: values[1:] for name, values in beside.items()}, {name: v[2:] for name, v in plain.items()}
     )
+
+
+def test_a_sketch_is_the_model_that_is_trained_without_its_weights(lab: Lab) -> None:
+    if not isinstance(lab.family, Plannable):
+        return
+    loaded = lab.load()
+    with torch.device("meta"):
+        sketch = lab.family.sketch(lab.family.config(lab.base), lab.base).loaded
+    shapes, drawn = (
+        {name: tuple(p.shape) for name, p in one.core.named_parameters()} for one in (loaded, sketch)
+    )
+    assert shapes == drawn
+    loaded.core.eval()
+    with torch.no_grad():
+        found = lab.family.losses(loaded, *lab.family.example(loaded, [5, 9], [12, 20]))
+    assert set(found) == set(lab.family.spec.loss_weights)
+    assert all(len(values) == 2 and torch.isfinite(values).all() for values in found.values())
+    lengths = lab.family.text_lengths(sketch, [item.text for item in lab.items()])
+    assert lengths[1] < lengths[0] < lengths[2], "the sentences of the lab, by length"
 
 
 def test_the_probability_of_the_end_is_that_of_the_stop_loss(lab: Lab) -> None:

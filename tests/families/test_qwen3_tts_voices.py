@@ -274,3 +274,19 @@ def test_a_base_without_a_speaker_encoder_is_refused(copied: Path) -> None:
 def test_the_factory_writes_the_same_bytes_for_a_seed(qwen_dir: Path, tmp_path: Path) -> None:
     again = FAMILY.describe(qwen_base.write(tmp_path / "again"), "Apache-2.0", False)
     assert again.digest == FAMILY.describe(qwen_dir, "Apache-2.0", False).digest
+
+
+def test_the_published_sizes_make_the_published_parameters() -> None:
+    """1.7B Base without its speaker encoder: talker 1430.4 M, text embedding 311.2 M, code predictor 175.1 M."""
+    family: Any = families.find("qwen3_tts")
+    with torch.device("meta"):
+        core = family.sketch(family.published, None).loaded.core
+    millions = {
+        part: sum(p.numel() for name, p in core.named_parameters() if starts(name)) / 1e6
+        for part, starts in {
+            "predictor": lambda name: "code_predictor" in name,
+            "text": lambda name: "text_embedding" in name,
+            "talker": lambda name: "code_predictor" not in name and "text_embedding" not in name,
+        }.items()
+    }
+    assert millions == pytest.approx({"predictor": 175.1, "text": 311.2, "talker": 1430.4}, abs=0.06)

@@ -5,14 +5,14 @@ A speaker is the fp32 mean of the speaker vectors of their training clips; every
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voicelathe import digest, settings
 from voicelathe.errors import ManifestError, RecordError, listing
 from voicelathe.families import qwen3_tts_files, qwen3_tts_load, qwen3_tts_names
-from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Spoken, TrainPlan
+from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.pinning import CONFIG, WEIGHTS, PinnedDirectory, peek_config, read_config
 from voicelathe.families.qwen3_tts_load import Loaded
 from voicelathe.records import BaseFacts
@@ -88,6 +88,36 @@ class Qwen3TTS(PinnedDirectory):
             codec.device = device
         tts.device = device
         return Loaded(model.to(device), tts, codec, None, facts, base, device)
+
+    @property
+    def published(self) -> Mapping[str, Any]:
+        """Of the 1.7B; a 0.6B that is here is planned with its own."""
+        from voicelathe.families import qwen3_tts_sketch
+
+        return qwen3_tts_sketch.PUBLISHED
+
+    def config(self, base: Path) -> Mapping[str, Any] | None:
+        return peek_config(base) or None
+
+    def sketch(self, config: Mapping[str, Any], base: Path | None) -> Sketch:
+        from voicelathe.families import qwen3_tts_sketch
+
+        return qwen3_tts_sketch.build(config, base)
+
+    def positions_per_s(self, config: Mapping[str, Any]) -> float:
+        return qwen3_tts_files.FRAMES_PER_S
+
+    def text_lengths(self, loaded: Any, texts: Sequence[str]) -> list[int]:
+        from voicelathe.families.qwen3_tts_packed import ROLE
+
+        return [len(_tokens(loaded, text)) - ROLE for text in texts]
+
+    def example(
+        self, loaded: Any, text_tokens: Sequence[int], positions: Sequence[int]
+    ) -> "tuple[Pack, None]":
+        from voicelathe.families import qwen3_tts_sketch
+
+        return qwen3_tts_sketch.example(loaded.core, text_tokens, positions), None
 
     def encode(
         self, loaded: Loaded, samples: "Sequence[np.ndarray[Any, Any]]"
