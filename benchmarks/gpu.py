@@ -123,7 +123,7 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
     )
     job = jobs.TrainJob(
         target=target, train=train, seed=SEED, clips=str(asked.work / "train.jsonl"), latents=str(asked.work / "latents"),
-        run_digest="0" * 64, directory=str(directory),
+        audio_root=str(asked.work), run_digest="0" * 64, directory=str(directory),
     )  # fmt: skip
     last: dict[str, Any] = {}
 

@@ -192,7 +192,7 @@ def test_one_recipe_is_shipped_for_each_base_and_mode() -> None:
     found = {path.stem: params.read_yaml(path)["recipes"][key(path)]["train"]["mode"] for path in RECIPES}
     assert found.pop("voxcpm2-full-reference") == "full", "the published run's memory stack, to compare with"
     assert found.pop("qwen3-tts-0.6b-lora") == "lora"
-    bases = ("voxcpm2", "voxcpm15", "qwen3-tts-1.7b", "cosyvoice3", "mini")
+    bases = ("voxcpm2", "voxcpm15", "qwen3-tts-1.7b", "cosyvoice3", "indextts2", "mini")
     assert found == {f"{base}-{mode}": mode for base in bases for mode in ("lora", "full")}
 
 

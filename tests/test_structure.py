@@ -37,6 +37,7 @@ DOORS = {  # heavy tool -> the only files that may import it, as patterns below 
     "voxcpm": ["families/voxcpm*.py"],
     "qwen_tts": ["families/qwen3_tts*.py"],
     "cosyvoice": ["families/cosyvoice3*.py"],
+    "indextts": ["families/indextts2*.py"],
     "fsspec": ["registry/archive.py"],
     "torchaudio": ["families/torchaudio_shim.py"],
     "torchcodec": [],

@@ -52,6 +52,7 @@ class TrainJob:
     seed: int
     clips: str  # JSONL of CleanClip
     latents: str  # directory with index.parquet
+    audio_root: str  # for families whose checkpoints carry a clip of each speaker
     run_digest: str
     directory: str  # of the weights
 

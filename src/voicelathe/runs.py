@@ -109,7 +109,7 @@ def train(
         job = jobs.TrainJob(
             target=target(params, run.identity.base), train=run.identity.train, seed=run.identity.seed,
             clips=str(layout.split("train")), latents=str(layout.latents(run.identity.base)),
-            run_digest=run.run_digest, directory=run.directory,
+            audio_root=params.ingest.audio_root, run_digest=run.run_digest, directory=run.directory,
         )  # fmt: skip
         counts = runner.run(job, run.recipe)
         digest.write_json(directory / FINISHED, counts)

@@ -78,5 +78,5 @@ def train_settings(
 def train_job(root: Path, directory: Path, train: settings.Train) -> jobs.TrainJob:
     return jobs.TrainJob(
         target=target(), train=train, seed=1, clips=str(root / "train.jsonl"), latents=str(root / "latents"),
-        run_digest="0" * 64, directory=str(directory),
+        audio_root=str(root), run_digest="0" * 64, directory=str(directory),
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.factories import cosyvoice3_base, qwen_base, voxcpm2_base, voxcpm15_base
+from tests.factories import cosyvoice3_base, indextts2_base, qwen_base, voxcpm2_base, voxcpm15_base
 from voicelathe import families, settings
 
 CPU = settings.Machine("cpu", 1, 1)
@@ -23,6 +23,14 @@ def cosyvoice3_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As `voicelathe base add` leaves it. Read only."""
     base = cosyvoice3_base.write(tmp_path_factory.mktemp("bases") / "cosyvoice3-tiny")
     assert families.find("cosyvoice3").complete(base) == ["llm.safetensors"]
+    return base
+
+
+@pytest.fixture(scope="session")
+def indextts2_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `voicelathe base add` leaves it. Read only."""
+    base = indextts2_base.write(tmp_path_factory.mktemp("bases") / "indextts2-tiny")
+    assert families.find("indextts2").complete(base) == ["gpt.safetensors"]
     return base
 
 

@@ -15,7 +15,7 @@ CPU = settings.Machine("cpu", 1, 1)
 SENTENCES = [("The lamp is on.", 1.1), ("It rains.", 0.6), ("Nobody speaks of rain in this town.", 2.03)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lab:
     """One family with a small base of it."""
 
@@ -25,6 +25,7 @@ class Lab:
         [Path, Any], Any
     ]  # (directory, what `family.load` gave) -> the same with upstream's model in it
     open_adapter: Callable[[Path, Any], Any]
+    encoded: tuple[dict[str, Any], ...] = ()  # of a family whose features are not made here
 
     @property
     def family(self) -> Any:
@@ -51,7 +52,7 @@ class Lab:
 
 @cache
 def _items(lab: Lab) -> list[ClipItem]:
-    encoded = lab.family.encode(lab.load("encoder"), lab.samples())
+    encoded = lab.encoded or lab.family.encode(lab.load("encoder"), lab.samples())
     return [
         ClipItem(f"clip{number}", SENTENCES[number][0], "en", "awb" if number else "Bea", tensors)
         for number, tensors in enumerate(encoded)
@@ -128,3 +129,33 @@ def cosyvoice3(base: Path) -> Lab:
         return replace(fresh, voices=ours.voices)
 
     return Lab("cosyvoice3", base, full, adapter)
+
+
+def indextts2(base: Path) -> Lab:
+    """As cosyvoice3; and its features come from the factory, since only upstream's own code makes them."""
+    from tests.factories import indextts2_base
+
+    def fresh(ours: Any) -> Any:
+        made = families.find("indextts2").load(base, ours.facts, CPU, "core")
+        return replace(made, voices=ours.voices)
+
+    def full(directory: Path, ours: Any) -> Any:
+        from safetensors.torch import load_file
+
+        made, official = fresh(ours), load_file(base / "gpt.safetensors")
+        stored = load_file(directory / "gpt.safetensors")
+        assert set(stored) == set(official) and not (directory / "gpt.pth").exists()
+        own = made.core.state_dict()
+        made.core.load_state_dict({name: stored[name].float() for name in own}, strict=True)
+        assert all(stored[name].equal(official[name]) for name in set(stored) - set(own))
+        return made
+
+    def adapter(directory: Path, ours: Any) -> Any:
+        from peft import PeftModel
+
+        made = fresh(ours)
+        made.core = PeftModel.from_pretrained(made.core, str(directory)).base_model.model
+        return made
+
+    encoded = [indextts2_base.features(seconds, number) for number, (_, seconds) in enumerate(SENTENCES)]
+    return Lab("indextts2", base, full, adapter, tuple(encoded))

@@ -1,14 +1,19 @@
 """The same pipeline on the other families, at a tiny size: encode, train, evaluate, listen, select, promote, speak."""
 
+import contextlib
 import json
+import shutil
+import sys
+import venv
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.factories import cosyvoice3_base, qwen_base, voxcpm15_base
-from tests.pipeline.conftest import command, make, write
-from voicelathe import digest, layout, params, records
+from tests.factories import cosyvoice3_base, indextts2_base, qwen_base, voxcpm15_base
+from tests.pipeline.conftest import HERE, command, make, write
+from voicelathe import digest, environments, layout, params, records
+from voicelathe.data import held_out, latents
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -16,9 +21,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 def project(root: Path, family: str, scope: list[str], weights: dict[str, float], mode: str) -> Path:
     """A small project whose only base is a random one of this family, added as a user adds it."""
     make(root)
-    writers = {"qwen3_tts": qwen_base, "voxcpm15": voxcpm15_base, "cosyvoice3": cosyvoice3_base}
+    writers = {
+        "qwen3_tts": qwen_base, "voxcpm15": voxcpm15_base, "cosyvoice3": cosyvoice3_base, "indextts2": indextts2_base,
+    }  # fmt: skip
     writer: Any = writers[family].write
-    writer(root / "data/bases/tiny-base")
+    large = {"max_mel_tokens": 600, "max_text_tokens": 300} if family == "indextts2" else {}
+    writer(root / "data/bases/tiny-base", **large)
     command(
         root, "voicelathe", "base", "add", "data/bases/tiny-base", "--untrained", "--licence", "Apache-2.0"
     )
@@ -80,6 +88,10 @@ def test_cosyvoice3_is_trained_and_judged_where_its_upstream_cannot_speak(tmp_pa
     evaluated = records.read(root / layout.run("tiny", "evaluations.jsonl"), records.EvaluationRecord)
     heard = records.read(root / layout.run("tiny", "samples.jsonl"), records.SampleRecord)
     assert len(evaluated) == 5 and {one.problem for one in heard} == {records.NOT_SPOKEN}
+    _decide_without_speech(root, evaluated)
+
+
+def _decide_without_speech(root: Path, evaluated: list[records.EvaluationRecord]) -> None:
     selection = digest.read_json(root / "runs/tiny/selection.json")
     assert any(note.startswith("Nothing was spoken") for note in selection["notes"])
     for page in ("report.html", "listening.html"):
@@ -88,6 +100,43 @@ def test_cosyvoice3_is_trained_and_judged_where_its_upstream_cannot_speak(tmp_pa
     assert command(root, "voicelathe", *words, check=False).returncode == 1
     command(root, "voicelathe", *words, "--because", "losses alone will do for this test")
     refused = command(root, "voicelathe", "say", "Hello.", "-o", str(root / "x.wav"), check=False)
-    assert refused.returncode == 1 and "voicelathe env create cosyvoice3" in refused.stderr
+    assert refused.returncode == 1 and "voicelathe env create" in refused.stderr
     command(root, "voicelathe", "verify", "tiny")
     assert "Running stage" not in command(root, "dvc", "repro").stdout
+
+
+def test_indextts2_in_full_is_trained_and_judged_from_features_that_are_there(tmp_path: Path) -> None:
+    """Its features are upstream's to make: without its interpreter `encode` says so; with them in the cache all the rest runs."""
+    weights = {"text": 0.2, "mel": 0.8, "mel_stop": 0.0}
+    root = project(tmp_path / "root", "indextts2", [], weights, "full")
+    refused = command(root, "dvc", "repro", "encode@tiny-base", check=False)
+    assert "indextts2 can encode and speak only with upstream's own code" in refused.stderr
+    _put_features(root)
+    command(root, "dvc", "repro")
+    evaluated = records.read(root / layout.run("tiny", "evaluations.jsonl"), records.EvaluationRecord)
+    assert len(evaluated) == 3 and all(set(one.losses) == set(weights) for one in evaluated)
+    index = json.loads((root / "runs/tiny/checkpoints.json").read_text())["checkpoints"]
+    files = {path.name for path in (root / index[-1]["path"]).iterdir()}
+    assert {"gpt.safetensors", "speaker_reference.safetensors"} <= files and "gpt.pth" not in files
+    _decide_without_speech(root, evaluated)
+
+
+def _put_features(root: Path) -> None:
+    """Fixed numbers in the place of what upstream's encoders would make, and an interpreter that finds nothing left to encode."""
+    shutil.copytree(HERE / "envs", root / "envs")
+    with contextlib.chdir(root):
+        tree = params.load()
+        clips = [
+            clip for name in layout.SPLITS for clip in records.read(layout.split(name), records.CleanClip)
+        ]
+        for number, clip in enumerate([*clips, *held_out.clips(tree.general)]):
+            key = latents.cache_key(clip, tree.bases["tiny-base"].digest)
+            place = layout.CACHE / "latents" / key[:2] / f"{key}.safetensors"
+            latents.store(place, indextts2_base.features(clip.end_s - clip.start_s, number))
+        environment = layout.ENVIRONMENTS / "indextts2"
+        venv.create(environment / "venv", with_pip=False)
+        (folder,) = (environment / "venv/lib").glob("python3*/site-packages")
+        (folder / "ours.pth").write_text("\n".join(path for path in sys.path if path))
+        digest.write_json(environment / environments.READY, environments._pins("indextts2"))
+    command(root, "dvc", "repro", "encode@tiny-base", "general@tiny-base")
+    shutil.rmtree(root / environment)

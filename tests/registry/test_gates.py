@@ -224,3 +224,10 @@ def test_licences_that_allow_it_or_say_nothing_against_it_pass(project: Path, li
 def test_licences_that_forbid_it_or_are_not_known_stop_it(project: Path, licence: str) -> None:
     params.edit({f"bases/{runs.BASE}/licence": licence}, project / "params.yaml")
     assert [one.gate for one in examine(project).objections] == ["licence"]
+
+
+def test_terms_beyond_a_notice_have_to_be_taken_on_with_a_reason() -> None:
+    (found,) = gates._terms("indextts2")
+    assert found.gate == "terms" and found.waivable
+    assert "not be used to improve other AI models" in found.message and "--because" in found.message
+    assert list(gates._terms("voxcpm2")) == []

@@ -14,6 +14,7 @@ TABLE = {  # name -> the module whose FAMILY implements it
     "voxcpm15": "voicelathe.families.voxcpm15",
     "qwen3_tts": "voicelathe.families.qwen3_tts",
     "cosyvoice3": "voicelathe.families.cosyvoice3",
+    "indextts2": "voicelathe.families.indextts2",
 }
 
 

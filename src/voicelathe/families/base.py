@@ -35,6 +35,9 @@ class FamilySpec:
     stop_above: float  # generation ends at a position whose probability of the end is above this
     stop_after: int  # but not before so many positions
     download: str  # the command that fetches a whole base
+    terms: str = (
+        ""  # what the licence asks of whoever passes a fine-tuned voice on, where it asks more than a notice
+    )
     elsewhere: frozenset[str] = (
         frozenset()
     )  # worker verbs that upstream's own code does in an interpreter of its own (`voicelathe env create`)
@@ -185,6 +188,17 @@ class Promptable(Protocol):
         self, loaded: Any, text: str, language: str, seed: int, max_seconds: float, reference: Path, said: str
     ) -> Spoken:
         """As `synthesize`, in the voice of a mono WAV at `facts.encode_rate_hz`; `said` are its words."""
+
+
+@runtime_checkable
+class Referenced(Protocol):
+    """A family that hears a clip of the speaker before everything it says: every checkpoint carries one of each speaker."""
+
+    def references(self, loaded: Any) -> Mapping[str, str]:
+        """Speaker -> id of the training clip that stands for them; known after `prepare`."""
+
+    def keep(self, loaded: Any, speaker: str, samples: "np.ndarray[Any, Any]") -> None:
+        """Its sound: mono float32 at `facts.encode_rate_hz`."""
 
 
 @runtime_checkable

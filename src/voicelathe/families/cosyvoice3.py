@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from voicelathe import digest, settings
 from voicelathe.errors import ManifestError, RecordError, listing
-from voicelathe.families import conversion, cosyvoice3_files, cosyvoice3_text, voices
+from voicelathe.families import conversion, cosyvoice3_files, cosyvoice3_text, peft_files, voices
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.cosyvoice3_files import CONFIG, PICKLE, WEIGHTS
 from voicelathe.families.cosyvoice3_text import BREAK, INSTRUCTION
@@ -249,24 +249,14 @@ class CosyVoice3(PinnedDirectory):
     ) -> dict[str, Any]:
         """peft's own pair of files for the Qwen2 inside (`llm.llm.model`), and the speakers' vectors."""
         targets = self.adapter_targets(loaded, lora.scope).replace(ADAPTED.replace(".", r"\."), "")
-        config = {
-            "peft_type": "LORA", "r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout, "bias": "none",
-            "target_modules": targets, "base_model_name_or_path": loaded.base.name,
-        }  # fmt: skip
-        names = {f"base_model.model.{name.removeprefix(ADAPTED)}": tensor for name, tensor in tensors.items()}
+        names = {name.removeprefix(ADAPTED): tensor for name, tensor in tensors.items()}
         return {
-            "adapter_model.safetensors": names,
-            "adapter_config.json": config,
+            **peft_files.pair(names, lora, targets, loaded.base.name),
             **voices.files(loaded.voices),
         }
 
     def load_adapter(self, directory: Path) -> "dict[str, torch.Tensor]":
-        from safetensors.torch import load_file
-
-        stored = load_file(directory / "adapter_model.safetensors")
-        return {
-            f"{ADAPTED}{name.removeprefix('base_model.model.')}": tensor for name, tensor in stored.items()
-        }
+        return {f"{ADAPTED}{name}": tensor for name, tensor in peft_files.read(directory).items()}
 
     def full_files(self, loaded: Loaded, dtype: "torch.dtype") -> dict[str, Any]:
         """The whole language model under upstream's names. The base's llm.pt would be stale beside it; `voicelathe export` writes one."""

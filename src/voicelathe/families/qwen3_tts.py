@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from voicelathe import digest, settings
 from voicelathe.errors import ManifestError, RecordError, listing
-from voicelathe.families import qwen3_tts_files, qwen3_tts_load, qwen3_tts_names
+from voicelathe.families import peft_files, qwen3_tts_files, qwen3_tts_load, qwen3_tts_names
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.pinning import CONFIG, WEIGHTS, PinnedDirectory, peek_config, read_config
 from voicelathe.families.qwen3_tts_load import Loaded
@@ -240,22 +240,15 @@ class Qwen3TTS(PinnedDirectory):
         self, loaded: Loaded, tensors: "dict[str, torch.Tensor]", lora: settings.Lora
     ) -> dict[str, Any]:
         """peft's own pair of files, and the speaker vectors with the slots they would have in a custom voice."""
-        config = {
-            "peft_type": "LORA", "r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout, "bias": "none",
-            "target_modules": self.adapter_targets(loaded, lora.scope), "base_model_name_or_path": loaded.base.name,
-        }  # fmt: skip
+        targets = self.adapter_targets(loaded, lora.scope)
         return {
-            "adapter_model.safetensors": {f"base_model.model.{name}": t for name, t in tensors.items()},
-            "adapter_config.json": config,
+            **peft_files.pair(tensors, lora, targets, loaded.base.name),
             VOICES: {name: voice.cpu().contiguous() for name, voice in loaded.voices.items()},
             SPEAKERS: qwen3_tts_names.slots(loaded.voices, loaded.core.config.talker_config),
         }
 
     def load_adapter(self, directory: Path) -> "dict[str, torch.Tensor]":
-        from safetensors.torch import load_file
-
-        stored = load_file(directory / "adapter_model.safetensors")
-        return {name.removeprefix("base_model.model."): tensor for name, tensor in stored.items()}
+        return peft_files.read(directory)
 
     def full_files(self, loaded: Loaded, dtype: "torch.dtype") -> dict[str, Any]:
         """A custom-voice directory, together with the base's other files: each speaker is a row of the codec embedding.

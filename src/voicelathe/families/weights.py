@@ -13,10 +13,10 @@ from voicelathe.errors import CheckpointError
 def copy_weights(
     directory: Path,
     weights: Mapping[str, Tensor],
-    besides: str | None = None,
+    besides: str | tuple[str, ...] | None = None,
     file_name: str = "model.safetensors",
 ) -> None:
-    """Copy a directory's weights tensor by tensor from a memory map; names that begin with `besides` are passed over.
+    """Copy a directory's weights tensor by tensor from a memory map; names that begin with (one of) `besides` are passed over.
 
     Raises CheckpointError when the other names are not exactly those of `weights`.
     """

@@ -57,6 +57,7 @@ def examine(recipe: str, root: Path, chosen: settings.Params, candidate: str | N
         *_data(files),
         *_consent(root, chosen, speakers),
         *_licence(chosen, files),
+        *_terms(files.run.identity.family),
         *_weights(files, shown, chosen),
     ]
     if all(
@@ -200,6 +201,12 @@ def _licence(chosen: settings.Params, files: RunFiles) -> Iterator[Objection]:
     if not licence.strip() or any(part in FORBIDDING for part in parts):
         message = f"bases.{base}.licence = {licence!r} does not allow it. Correct the field if it is wrong."
         yield Objection("licence", message, waivable=False)
+
+
+def _terms(family: str) -> Iterator[Objection]:
+    """What a licence asks beyond a notice has to be taken on by somebody, by name and for ever."""
+    if terms := families.spec(family).terms:
+        yield Objection("terms", f"{terms} Say with --because that you keep them.", waivable=True)
 
 
 def _weights(files: RunFiles, shown: Shown, chosen: settings.Params) -> Iterator[Objection]:

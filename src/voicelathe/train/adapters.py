@@ -21,17 +21,18 @@ def inject(core: nn.Module, lora: settings.Lora, targets: str, seed: int) -> lis
     Raises CheckpointError when the pattern fits no linear.
     """
     from peft import LoraConfig, inject_adapter_in_model
+    from transformers.pytorch_utils import Conv1D
 
-    wanted = [
-        name
-        for name, module in core.named_modules()
-        if isinstance(module, nn.Linear) and re.fullmatch(targets, name)
-    ]
+    found = {name: module for name, module in core.named_modules() if re.fullmatch(targets, name)}
+    wanted = [name for name, module in found.items() if isinstance(module, nn.Linear | Conv1D)]
     if not wanted:
         raise CheckpointError(
             f"No linear of {type(core).__name__} matches {targets!r}: the base is not what its family expects."
         )
-    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
+    transposed = isinstance(found[wanted[0]], Conv1D)  # GPT-2 keeps its weights the other way round
+    config = LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, fan_in_fan_out=transposed
+    )  # fmt: skip
     inject_adapter_in_model(config, core, adapter_name=NAME)
     adapted = [name for name, _ in _layers(core)]
     assert adapted == wanted, (adapted, wanted)

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from voicelathe import families, jobs, records, rng
-from voicelathe.data import latents
+from voicelathe.data import audio, latents
 from voicelathe.errors import WorkerError
-from voicelathe.families.base import ClipItem, Family, TrainPlan
+from voicelathe.families.base import ClipItem, Family, Referenced, TrainPlan
 from voicelathe.train import adapters, batches, memory, precision, probe, resume, saving, signs
 from voicelathe.train.peers import ALONE, Peers
 
@@ -112,7 +112,17 @@ def _prepare(job: jobs.TrainJob, emit: Emit, peers: Peers) -> Trainer:
     released = memory.release_gradients(optimizer, plan.trainable) if train.gradient_release else None
     clips = latents.items(Path(job.clips), Path(job.latents))
     family.prepare(loaded, list(clips.values()))
+    if isinstance(family, Referenced):
+        _keep_references(family, loaded, job)
     return Trainer(job, family, loaded, plan, optimizer, clips, emit, released, signs.Watch([]), peers)
+
+
+def _keep_references(family: Referenced, loaded: Any, job: jobs.TrainJob) -> None:
+    """The sound of each speaker's reference, for the checkpoints to carry."""
+    clips = {clip.clip_id: clip for clip in records.read(Path(job.clips), records.CleanClip)}
+    for speaker, clip_id in family.references(loaded).items():
+        samples = audio.read_mono(Path(job.audio_root), clips[clip_id], loaded.facts.encode_rate_hz)
+        family.keep(loaded, speaker, samples)
 
 
 def _step(trainer: Trainer, step: int) -> records.StepRecord:

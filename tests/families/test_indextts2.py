@@ -1,0 +1,256 @@
+"""IndexTTS2: the same numbers as upstream's own code, who is heard after whom, text, and the faults of a directory.
+
+official_indextts2.json was computed once by upstream's code on the same small weights: see official_indextts2.py.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from tests.factories import indextts2_base
+from tests.families import official_indextts2
+from voicelathe import families, settings
+from voicelathe.errors import BaseModelError, ManifestError, RecordError, RequestError
+from voicelathe.families import (
+    bases,
+    indextts2_core,
+    indextts2_files,
+    indextts2_text,
+    indextts2_voice,
+    indextts2_voices,
+)
+from voicelathe.families.base import ClipItem
+from voicelathe.families.indextts2_core import Clip, Ids
+from voicelathe.train import adapters
+
+CPU = settings.Machine("cpu", 1, 1)
+OFFICIAL = json.loads((Path(__file__).parent / "official_indextts2.json").read_text())
+IDS = Ids(0, 1, 8192, 8193)
+Family: Any = families.find("indextts2")
+
+
+@pytest.fixture
+def loaded(indextts2_dir: Path) -> Any:
+    facts = Family.describe(indextts2_dir, "LicenseRef-Bilibili-IndexTTS", False)
+    found = Family.load(indextts2_dir, facts, CPU, "core")
+    found.core.eval()
+    return found
+
+
+def clips() -> list[Clip]:
+    width = indextts2_base.WIDTH
+    return [
+        Clip(one["text"], one["codes"], one["condition"].view(-1, width), one["emotion"].view(width))
+        for one in official_indextts2.clips()
+    ]
+
+
+def item(number: int, speaker: str, codes: int, text: str = "It rains.") -> ClipItem:
+    return ClipItem(f"c{number}", text, "en", speaker, indextts2_base.features(codes / 50, number))
+
+
+def test_the_weights_are_those_of_the_official_numbers(loaded: Any) -> None:
+    assert official_indextts2.checksum(loaded.core.state_dict()) == pytest.approx(
+        OFFICIAL["checksum"], rel=1e-9
+    )
+    assert {f"{name}." for name in OFFICIAL["not_trained"]} == set(indextts2_files.FROZEN)
+
+
+@torch.no_grad()
+def test_losses_are_the_official_ones(loaded: Any) -> None:
+    packed = indextts2_core.pack(clips(), IDS, torch.device("cpu"))
+    found = indextts2_core.losses(loaded.core, packed, False)
+    for name in ("text", "mel", "mel_stop"):
+        assert found[name].tolist() == pytest.approx([one[name] for one in OFFICIAL["clips"]], abs=1e-5)
+
+
+def test_a_perfect_prediction_scores_nothing_and_a_shifted_one_does() -> None:
+    """The model that at every position knows the token fed next, and the stop behind the last one."""
+    for clip in clips():
+        packed = indextts2_core.pack([clip], IDS, torch.device("cpu"))
+        before, words, codes = 34, len(clip.text), len(clip.codes)
+        text_TV = torch.zeros(before + words + codes + 3, 61)
+        mel_TV = torch.zeros(before + words + codes + 3, 8194)
+        text_TV[before + torch.arange(words + 1), torch.cat([clip.text, torch.tensor([1])])] = 40.0
+        mel_TV[
+            before + words + 2 + torch.arange(codes + 1), torch.cat([clip.codes.long(), torch.tensor([8193])])
+        ] = 60.0
+        for moved, is_right in ((0, True), (1, False)):
+            rows = (text_TV.roll(moved, 0)[packed.text_from_Q], mel_TV.roll(moved, 0)[packed.mel_at_M])
+            found = indextts2_core.score(*rows, packed)
+            assert all((one.item() < 1e-4) is is_right for one in found.values()), (moved, found)
+
+
+def test_in_training_a_clip_is_heard_after_another_of_its_speaker_and_else_after_the_reference(
+    loaded: Any,
+) -> None:
+    items = [item(0, "a", 40), item(1, "a", 240), item(2, "b", 60), item(3, "a", 90)]
+    Family.prepare(loaded, items)
+    assert {name: one.clip_id for name, one in loaded.partners.items()} == {
+        "c0": "c3",
+        "c1": "c0",
+        "c3": "c1",
+        "c2": "c2",
+    }
+    assert Family.references(loaded) == {"a": "c1", "b": "c2"}, (
+        "the clip nearest five seconds; main speaker first"
+    )
+    assert list(Family.references(loaded)) == ["a", "b"]
+
+    def condition() -> torch.Tensor:
+        found: torch.Tensor = Family.collate(loaded, [items[0]]).condition_NC
+        return found
+
+    def of(one: ClipItem) -> torch.Tensor:
+        return one.tensors["condition"].view(32, -1).float() + one.tensors["emotion"].float()
+
+    loaded.core.train()
+    assert torch.equal(condition(), of(items[3]))
+    loaded.core.eval()
+    assert torch.equal(condition(), of(items[1]))
+
+
+def test_a_speaker_nobody_knows_is_heard_after_the_clip_itself(loaded: Any) -> None:
+    Family.prepare(loaded, [item(0, "a", 40)])
+    stranger = item(5, "z", 50)
+    found = Family.collate(loaded, [stranger]).condition_NC
+    assert torch.equal(
+        found[0], stranger.tensors["condition"][0, :32].float() + stranger.tensors["emotion"][0].float()
+    )
+
+
+def test_a_checkpoint_carries_the_reference_of_every_speaker(loaded: Any, tmp_path: Path) -> None:
+    Family.prepare(loaded, [item(0, "b", 40), item(1, "a", 240), item(2, "a", 60)])
+    for number, speaker in enumerate(Family.references(loaded)):
+        Family.keep(loaded, speaker, np.full(100, 0.25 * (number + 1), np.float32))
+    files = Family.full_files(loaded, torch.bfloat16)
+    save_file(files[indextts2_voices.REFERENCES], tmp_path / indextts2_voices.REFERENCES)
+    (tmp_path / indextts2_voices.ORDER).write_text(json.dumps(files[indextts2_voices.ORDER]))
+    kept, loaded.voices = loaded.voices, {}
+    Family.recall(loaded, tmp_path)
+    assert list(loaded.voices) == ["a", "b"]
+    assert all(kept[name][key].equal(loaded.voices[name][key]) for name in kept for key in kept[name])
+    assert loaded.voices["b"]["audio"][0].item() == round(0.5 * 32767)
+
+
+def test_without_a_voice_nothing_is_spoken_and_the_reason_is_said(loaded: Any) -> None:
+    with pytest.raises(RequestError, match="always speaks after a clip"):
+        indextts2_voice.say(loaded, "Hello.", 1, 1.0)
+
+
+def test_a_full_checkpoint_carries_the_encoders_through_untouched(loaded: Any) -> None:
+    files, base = Family.full_files(loaded, torch.bfloat16), load_file(loaded.base / "gpt.safetensors")
+    assert set(files["gpt.safetensors"]) == set(base) and files["gpt.pth"] is None
+    still = [name for name in base if name.startswith(indextts2_files.FROZEN)]
+    assert len(still) == 6 and all(files["gpt.safetensors"][name].equal(base[name]) for name in still)
+
+
+def test_the_speed_table_does_not_move(loaded: Any) -> None:
+    plan = Family.trainable(loaded, "full")
+    assert not loaded.core.speed_emb.weight.requires_grad and "speed_emb.weight" not in plan.trainable
+
+
+def test_the_published_sizes_make_the_published_parameters() -> None:
+    """530 M are trained, 472.3 M of them in the GPT; an adapter of rank 16 on all its linears."""
+    with torch.device("meta"):
+        core = Family.sketch(Family.published, None).loaded.core
+    assert sum(p.numel() for p in core.gpt.parameters()) == pytest.approx(472.3e6, rel=0.001)
+    assert sum(p.numel() for p in core.parameters()) == pytest.approx(530e6, rel=0.01)
+
+
+def test_an_adapter_finds_every_linear_of_the_gpt_and_its_pair_says_how_they_lie(loaded: Any) -> None:
+    lora = settings.Lora(4, 8.0, 0.0, ["attention", "mlp"])
+    targets = Family.adapter_targets(loaded, lora.scope)
+    found = adapters.inject(loaded.core, lora, targets, seed=1)
+    kinds = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    assert found == [f"gpt.h.{n}.{kind}" for n in range(2) for kind in kinds]
+    assert (
+        Family.save_adapter(loaded, adapters.tensors(loaded.core), lora)["adapter_config.json"][
+            "fan_in_fan_out"
+        ]
+        is True
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Hello, world.", "HELLO, WORLD."),
+        ("你好 world", "你 好 WORLD"),
+        ("한국어", "한 국 어"),
+        (" straße ", "STRASSE"),
+        ("", ""),
+    ],
+)
+def test_text_is_upper_case_with_east_asian_characters_apart(text: str, wanted: str) -> None:
+    assert indextts2_text.spaced(text) == wanted
+
+
+def test_codes_of_another_base_and_texts_that_do_not_fit_are_refused_before_training(loaded: Any) -> None:
+    broken = item(1, "a", 20)
+    broken.tensors["codes"][3] = 8192  # type: ignore[index]
+    with pytest.raises(RecordError, match=r"not numbers from 0 to 8191, first c1.*dvc repro -f encode"):
+        Family.prepare(loaded, [broken])
+    long = item(2, "a", 20, "NOBODY SPEAKS OF RAIN " * 10)
+    with pytest.raises(ManifestError, match=r"more than 60 tokens of it:\n.*clip c2"):
+        Family.prepare(loaded, [long])
+
+
+# --- a directory and its faults ---------------------------------------------------------------------------------------
+
+
+def _setting(**entries: Any) -> Callable[[Path], None]:
+    def edit(base: Path) -> None:
+        config = yaml.safe_load((base / "config.yaml").read_text())
+        config["gpt"] |= entries.pop("gpt", {})
+        (base / "config.yaml").write_text(yaml.safe_dump({**config, **entries}))
+
+    return edit
+
+
+def _later_weights(base: Path) -> None:
+    weights = torch.load(base / "gpt.pth", weights_only=True)
+    torch.save({**weights, "lang_embedding.weight": torch.ones(2, 32)}, base / "gpt.pth")
+    Family.complete(base)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (lambda base: (base / "bpe.model").unlink(), "bpe.model: missing"),
+        (lambda base: (base / "gpt.safetensors").unlink(), "gpt.safetensors: missing; `voicelathe base add` makes it"),
+        (lambda base: (base / "codec.pth").write_bytes(b"x"), "is IndexTTS 2.5 or later (codec.pth)"),
+        (_setting(version=2.5), "is IndexTTS 2.5 or later (version = 2.5)"),
+        (_later_weights, "lang_embedding.weight: this is IndexTTS 2.5"),
+        (_setting(gpt={"layers": 3}), "gpt.safetensors: missing: gpt.h.2."),
+        (_setting(gpt={"max_mel_tokens": 100}), "mel_pos_embedding.emb.weight has shape (203, 32), config.yaml says (103, 32)"),
+        (_setting(gpt={"condition_type": "perceiver"}), "gpt.condition_type = 'perceiver': must be 'conformer_perceiver'"),
+        (_setting(gpt={"heads": "four"}), "gpt.heads = 'four': must be a whole number"),
+    ],
+)  # fmt: skip
+def test_a_directory_that_is_not_whole_or_not_this_model_is_refused(
+    indextts2_dir: Path, tmp_path: Path, break_it: Callable[[Path], None], said: str
+) -> None:
+    base = shutil.copytree(indextts2_dir, tmp_path / "base")
+    break_it(base)
+    with pytest.raises(BaseModelError) as problem:
+        Family.describe(base, "x", False)
+    assert said in str(problem.value)
+
+
+def test_a_settings_file_with_a_tag_that_builds_objects_is_not_read(
+    indextts2_dir: Path, tmp_path: Path
+) -> None:
+    base = shutil.copytree(indextts2_dir, tmp_path / "base")
+    (base / "config.yaml").write_text(f"gpt: !!python/object/apply:os.system ['touch {tmp_path}/owned']\n")
+    with pytest.raises(BaseModelError):
+        bases.recognise(base)
+    assert not (tmp_path / "owned").exists()
