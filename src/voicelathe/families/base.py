@@ -35,6 +35,9 @@ class FamilySpec:
     stop_above: float  # generation ends at a position whose probability of the end is above this
     stop_after: int  # but not before so many positions
     download: str  # the command that fetches a whole base
+    usage: Mapping[
+        str, str
+    ]  # adapter | full -> Python that opens an export with upstream's package; BASE and HERE are places
     elsewhere: frozenset[str] = (
         frozenset()
     )  # worker verbs that upstream's own code does in an interpreter of its own (`voicelathe env create`)

@@ -77,6 +77,7 @@ class CosyVoice3(PinnedDirectory):
         stop_above=0.5,  # upstream draws from the distribution: where the end is more likely than all tokens together
         stop_after=2,  # upstream speaks at least two tokens for each of the text
         download="huggingface-cli download FunAudioLLM/Fun-CosyVoice3-0.5B-2512 --local-dir DIR",
+        usage=cosyvoice3_files.USAGE,
         elsewhere=frozenset({"speak"}),
     )
     published = PUBLISHED
@@ -269,7 +270,7 @@ class CosyVoice3(PinnedDirectory):
         }
 
     def full_files(self, loaded: Loaded, dtype: "torch.dtype") -> dict[str, Any]:
-        """The whole language model under upstream's names. The base's llm.pt would be stale beside it; `voicelathe export` writes one."""
+        """The whole language model under upstream's names. The base's llm.pt would be stale beside it; the card of `voicelathe export` says how to make one."""
         named = loaded.core.state_dict(keep_vars=True)
         weights = {name: p.detach().to("cpu", dtype, copy=True).contiguous() for name, p in named.items()}
         return {WEIGHTS: weights, PICKLE: None, **voices.files(loaded.voices)}
