@@ -112,6 +112,17 @@ class SpeakJob:
 
 
 @dataclass(frozen=True)
+class ExportJob:
+    """Write an adapter anew: with a strength worked into its weights, or worked into the weights of its base."""
+
+    target: Target
+    lora: settings.Lora
+    weights: WeightsRef
+    merged: bool
+    out: str  # directory
+
+
+@dataclass(frozen=True)
 class RehearseJob:
     """Measure a recipe's training on tensors without memory. Neither base nor device is touched."""
 
@@ -143,13 +154,14 @@ class SpeakRequest:
     )  # others of the same base, put in place without loading it again; None: the job's own
 
 
-Job = MeasureJob | EncodeJob | TrainJob | ValidateJob | SpeakJob | RehearseJob
+Job = MeasureJob | EncodeJob | TrainJob | ValidateJob | SpeakJob | ExportJob | RehearseJob
 VERBS: Mapping[str, type] = {
     "measure": MeasureJob,
     "encode": EncodeJob,
     "train": TrainJob,
     "validate": ValidateJob,
     "speak": SpeakJob,
+    "export": ExportJob,
     "rehearse": RehearseJob,
 }
 

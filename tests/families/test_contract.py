@@ -13,11 +13,12 @@ import torch
 from tests.factories import audio, training
 from tests.families import labs
 from tests.families.labs import Lab
-from voicelathe import checkpoints, digest, families, params, records, settings
+from voicelathe import checkpoints, digest, families, jobs, params, records, settings
 from voicelathe.data import latents
 from voicelathe.errors import FamilyUnavailable, ParamsError
 from voicelathe.families.base import Plannable, Promptable
 from voicelathe.train import adapters, loop, saving
+from voicelathe.worker import export
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src" / "voicelathe"
@@ -161,6 +162,69 @@ def test_a_checkpoint_is_opened_by_upstream_with_the_same_losses_and_comes_back(
         lab.family.load_full(again, out)
     again.core.eval()
     assert near(losses(lab, again, lab.items()), expected, 1e-5 if mode == "lora" else 1e-3)
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_an_adapter_at_a_strength_is_exported_and_opened_by_upstream_with_the_same_losses(
+    lab: Lab, merged: bool, tmp_path: Path
+) -> None:
+    loaded = adapted(lab)
+    train = replace(training.train_settings("lora"), lora=lora(lab))
+    kept = saving.put(
+        tmp_path / "step_0000001", saving.weights(lab.family, loaded, train, lab.base), {"step": 1}
+    )
+    adapters.set_scale(loaded.core, 0.35)
+    expected = losses(lab, loaded, lab.items())
+    assert not near(losses(lab, lab.load(), lab.items()), expected, 1e-4), "it must be far from the base"
+    export.run(export_job(lab, kept, 0.35, merged, tmp_path / "out"), lambda kind, values: None)
+    official = (lab.open_full if merged else lab.open_adapter)(tmp_path / "out", loaded)
+    official.core.eval()
+    assert near(losses(lab, official, lab.items()), expected, 5e-3 if merged else 1e-5)
+    assert not any(path.is_symlink() or path.stat().st_nlink > 1 for path in (tmp_path / "out").rglob("*.*"))
+
+
+def export_job(lab: Lab, kept: Path, strength: float, merged: bool, out: Path) -> jobs.ExportJob:
+    target = jobs.Target(lab.name, str(lab.base), lab.facts.digest, labs.CPU)
+    sha256 = checkpoints.identity(kept)
+    weights = jobs.WeightsRef(records.Candidate(1, strength), "lora", str(kept), sha256)
+    return jobs.ExportJob(target, lora(lab), weights, merged, str(out))
+
+
+@pytest.mark.parametrize("form", ["adapter", "full"])
+def test_the_lines_of_a_model_card_open_an_export_and_speak_as_the_candidate_does(
+    lab: Lab, form: str, tmp_path: Path
+) -> None:
+    usage = lab.family.spec.usage[form].replace("BASE", str(lab.base)).replace("HERE", str(tmp_path / "out"))
+    ast.parse(usage)
+    if not lab.is_here("speak"):
+        return
+    loaded = adapted(lab, "all")
+    train = replace(training.train_settings("lora"), lora=lora(lab))
+    kept = saving.put(
+        tmp_path / "step_0000001", saving.weights(lab.family, loaded, train, lab.base), {"step": 1}
+    )
+    export.run(export_job(lab, kept, 1.0, form == "full", tmp_path / "out"), lambda kind, values: None)
+    audio, rate = heard(usage, 3)
+    ours = lab.family.synthesize(loaded, "Oh.", "auto", 3, FEW / lab.facts.positions_per_s)
+    assert rate == ours.rate_hz and len(audio) == len(ours.samples)
+    if form == "adapter":
+        assert np.abs(audio - ours.samples).max() < 1e-3
+
+
+FEW = 8  # positions: random weights do not end by themselves
+
+
+def heard(usage: str, seed: int) -> tuple[Any, int]:
+    """What the lines of a card give for a shorter text, cut at few positions."""
+    usage = usage.replace('"The lamp is on."', '"Oh."')
+    usage = re.sub(r"generate\((.*)\)", rf"generate(\1, max_len={FEW})", usage)
+    usage = re.sub(r"(generate_\w+)\((.*)\)", rf"\1(\2, max_new_tokens={FEW + 1})", usage)
+    opened, spoken = re.split(r"^(?=audio|\(audio)", usage, flags=re.MULTILINE)
+    names: dict[str, Any] = {}
+    exec(opened, names)
+    torch.manual_seed(seed)
+    exec(spoken, names)
+    return names["audio"], names["rate"]
 
 
 def test_speech_is_capped_and_repeats_with_its_seed(lab: Lab) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from voicelathe import digest
+from voicelathe import digest, families
 from voicelathe.errors import BaseModelError
 from voicelathe.families import conversion
 
@@ -67,3 +67,21 @@ def test_what_is_no_weights_is_said(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(BaseModelError, match="no tensors in it, but list"):
         conversion.convert(tmp_path / "list.pt", tmp_path / "out.safetensors")
+
+
+def test_an_export_gets_a_pickle_of_tensors_that_opens_without_running_anything(shipped: Path) -> None:
+    ours, back = shipped.with_suffix(".safetensors"), shipped.with_name("back.pt")
+    conversion.convert(shipped, ours)
+    conversion.restore(ours, back)
+    found = torch.load(back, weights_only=True)
+    assert {name: tensor.tolist() for name, tensor in found.items()} == {
+        name: tensor.tolist() for name, tensor in load_file(ours).items()
+    }
+    with pytest.raises(BaseModelError, match=r"back.pt could not be made from .*gone\.safetensors"):
+        conversion.restore(shipped.with_name("gone.safetensors"), back)
+
+
+def test_the_pickles_of_every_family_are_made_from_files_of_its_full_checkpoints() -> None:
+    for name in families.TABLE:
+        for pickle_name, source in families.spec(name).pickled.items():
+            assert Path(pickle_name).suffix in (".pt", ".pth") and source.endswith(".safetensors")

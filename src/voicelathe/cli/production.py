@@ -59,6 +59,17 @@ MaxSeconds = Annotated[
 Port = Annotated[int, typer.Option(metavar="N", help="Port on 127.0.0.1.", min=1, max=65535)]
 Language = Annotated[str | None, typer.Option(metavar="CODE", help="Language of the text.")]
 
+Exported = Annotated[
+    str,
+    typer.Argument(metavar="RECIPE|URI", help="A recipe, models:/NAME@production or models:/NAME/VERSION."),
+]
+To = Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]
+Merged = Annotated[bool, typer.Option("--merged", help="Work the adapter into the weights of its base.")]
+BaseModel = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="How the card names the base, for example openbmb/VoxCPM2."),
+]
+
 Url = Annotated[
     str, typer.Argument(metavar="URL", help="A folder, or what fsspec opens: s3://, gs://, sftp://, ...")
 ]
@@ -76,6 +87,7 @@ def register(app: typer.Typer) -> None:
     app.command("verify")(verify)
     app.command("say")(say)
     app.command("archive")(archive)
+    app.command("export")(export)
     app.command("restore")(restore)
     app.command("ui")(ui)
 
@@ -196,6 +208,24 @@ def archive(url: Url, recipes: Recipes = None) -> None:
     screen.say(
         f"{moved.num_files} files ({screen.size(moved.num_bytes)}) sent, {moved.num_there} were there. "
         "Elsewhere: clone, dvc pull or dvc repro, then voicelathe restore with the same URL."
+    )
+
+
+def export(
+    what: Exported,
+    to: To,
+    candidate: Candidate = None,
+    because: Because = None,
+    merged: Merged = False,
+    base_model: BaseModel = None,
+) -> None:
+    """Write a candidate or a version as files that upstream's own package opens, with a model card; for a model hub."""
+    from voicelathe.registry import export as registry
+
+    done = registry.export(what, to, Path(), candidate, because, merged, base_model)
+    screen.say(
+        f"{to}: {done.candidate} as {done.form}, {done.num_files} files ({screen.size(done.num_bytes)}). Read {to}/README.md before you "
+        "give it away: it says what the speakers allowed."
     )
 
 

@@ -4,7 +4,7 @@ Importable without torch. Shapes: B clips, A audio positions of a clip, T positi
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -35,6 +35,12 @@ class FamilySpec:
     stop_above: float  # generation ends at a position whose probability of the end is above this
     stop_after: int  # but not before so many positions
     download: str  # the command that fetches a whole base
+    usage: Mapping[
+        str, str
+    ]  # adapter | full -> Python that opens an export with upstream's package; BASE and HERE are places
+    pickled: Mapping[str, str] = field(
+        default_factory=dict
+    )  # a file that upstream reads as a pickle -> ours with the same tensors
     terms: str = (
         ""  # what the licence asks of whoever passes a fine-tuned voice on, where it asks more than a notice
     )

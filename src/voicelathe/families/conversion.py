@@ -24,21 +24,36 @@ def convert(source: Path, target: Path) -> bool:
     origin = _origin(source.name, digest.of_file(source))
     if target.is_file() and read_metadata(target).get(ORIGIN) == origin:
         return False
+    if said := _apart("unpickle", str(source), str(target), origin):
+        raise BaseModelError(
+            f"{source} cannot be read as weights alone ({said}). It is damaged, or made to run code; "
+            "download it again from the model's own page."
+        )
+    return True
+
+
+def restore(source: Path, target: Path) -> None:
+    """The way back, for an export: a dict of tensors as torch.save writes it, where upstream reads nothing else.
+
+    Raises BaseModelError when that fails.
+    """
+    if said := _apart("repickle", str(source), str(target)):
+        raise BaseModelError(f"{target} could not be made from {source}: {said}")
+
+
+def _apart(module: str, *words: str) -> str | None:
+    """Run a module of this package in an isolated process; None, or the last thing it said when it failed."""
     done = subprocess.run(
-        [sys.executable, "-I", "-m", "voicelathe.families.unpickle", str(source), str(target), origin],
+        [sys.executable, "-I", "-m", f"voicelathe.families.{module}", *words],
         env={"PATH": "/usr/bin:/bin"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise BaseModelError(
-            f"{source} cannot be read as weights alone ({said[:200]}). It is damaged, or made to run code; "
-            "download it again from the model's own page."
-        )
-    return True
+    if not done.returncode:
+        return None
+    return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200]
 
 
 def problems(base: Path, files: Mapping[str, str], source: str, target: str) -> Iterator[str]:

@@ -77,7 +77,9 @@ class CosyVoice3(PinnedDirectory):
         stop_above=0.5,  # upstream draws from the distribution: where the end is more likely than all tokens together
         stop_after=2,  # upstream speaks at least two tokens for each of the text
         download="huggingface-cli download FunAudioLLM/Fun-CosyVoice3-0.5B-2512 --local-dir DIR",
+        usage=cosyvoice3_files.USAGE,
         elsewhere=frozenset({"speak"}),
+        pickled={PICKLE: WEIGHTS},
     )
     published = PUBLISHED
 

@@ -16,6 +16,23 @@ from voicelathe.families.pinning import file_problems, name_problems, read_confi
 from voicelathe.families.tensor_files import TensorInfo, read_header
 from voicelathe.records import BaseFacts
 
+OPENED = """from cosyvoice.cli.cosyvoice import CosyVoice3  # upstream's checkout, with the packages of its requirements.txt
+from safetensors.torch import load_file
+
+"""
+SPOKEN = """
+voice = next(iter(load_file("HERE/speaker_embedding.safetensors").values()))
+model.frontend.spk2info["voice"] = {"embedding": voice[None].to(model.frontend.device)}
+text = "You are a helpful assistant.<|endofprompt|>The lamp is on."
+audio = next(model.inference_sft(text, "voice", text_frontend=False))["tts_speech"]
+rate = model.sample_rate"""
+USAGE = {  # of an export; see families.base.FamilySpec.
+    "adapter": f"""{OPENED}from peft import PeftModel
+
+model = CosyVoice3("BASE")
+PeftModel.from_pretrained(model.model.llm.llm.model, "HERE")  # puts the adapter into the model in place{SPOKEN}""",
+    "full": f"""{OPENED}model = CosyVoice3("HERE"){SPOKEN}""",
+}
 MARK = "cosyvoice3.yaml"  # upstream, too, knows the model by this name
 PICKLE, WEIGHTS = "llm.pt", "llm.safetensors"
 TEXT_MODEL = "CosyVoice-BlankEN"

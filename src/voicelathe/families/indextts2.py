@@ -77,7 +77,9 @@ class IndexTTS2(PinnedDirectory):
         stop_above=0.5,  # upstream searches beams of samples: where the end is more likely than all codes together
         stop_after=1,
         download="huggingface-cli download IndexTeam/IndexTTS-2 --local-dir DIR",
+        usage=indextts2_files.USAGE,
         elsewhere=frozenset({"encode", "speak"}),
+        pickled={PICKLE: WEIGHTS},
         terms=(
             "IndexTTS2 is under the bilibili Model Use License Agreement, not an open licence: every copy and derivative, a fine-tuned voice "
             "among them, carries the agreement and its notices and passes its terms on; whoever distributes one says that it was modified and "

@@ -15,6 +15,22 @@ from voicelathe.families.pinning import file_problems, name_problems
 from voicelathe.families.tensor_files import TensorInfo, read_header
 from voicelathe.records import BaseFacts
 
+OPENED = """import soundfile
+from indextts.infer_v2 import IndexTTS2  # upstream's checkout, with the packages of its pyproject.toml
+from safetensors.torch import load_file
+
+"""
+SPOKEN = """
+soundfile.write("voice.wav", load_file("HERE/speaker_reference.safetensors")["0/audio"].numpy(), 22050)
+model.infer("voice.wav", "The lamp is on.", "spoken.wav")
+audio, rate = soundfile.read("spoken.wav")"""
+USAGE = {  # of an export; see families.base.FamilySpec
+    "adapter": f"""{OPENED}from peft import PeftModel
+
+model = IndexTTS2(cfg_path="BASE/config.yaml", model_dir="BASE")
+PeftModel.from_pretrained(model.gpt, "HERE")  # puts the adapter into the model in place{SPOKEN}""",
+    "full": f"""{OPENED}model = IndexTTS2(cfg_path="HERE/config.yaml", model_dir="HERE"){SPOKEN}""",
+}
 CONFIG, TOKENIZER = "config.yaml", "bpe.model"
 PICKLE, WEIGHTS = "gpt.pth", "gpt.safetensors"
 UPSTREAMS = (PICKLE, "s2mel.pth", "wav2vec2bert_stats.pt", "feat1.pt", "feat2.pt")  # read by upstream alone

@@ -54,6 +54,7 @@ class Qwen3TTS(PinnedDirectory):
         stop_above=0.5,  # upstream draws from the distribution: where the end is more likely than all codes together
         stop_after=2,  # upstream's min_new_tokens
         download="huggingface-cli download Qwen/Qwen3-TTS-12Hz-1.7B-Base --local-dir DIR",
+        usage=qwen3_tts_names.USAGE,
     )
 
     def recognises(self, base: Path) -> bool:

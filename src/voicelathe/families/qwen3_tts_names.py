@@ -14,6 +14,24 @@ LANGUAGES = {
     "zh": "chinese", "en": "english", "ja": "japanese", "ko": "korean", "de": "german", "fr": "french", "ru": "russian",
     "pt": "portuguese", "es": "spanish", "it": "italian",
 }  # fmt: skip
+USAGE = {  # of an export; see families.base.FamilySpec
+    "adapter": """import torch
+from peft import PeftModel
+from qwen_tts import Qwen3TTSModel, VoiceClonePromptItem
+from safetensors.torch import load_file
+
+model = Qwen3TTSModel.from_pretrained("BASE", dtype=torch.float32, attn_implementation="sdpa")
+PeftModel.from_pretrained(model.model, "HERE")  # puts the adapter into the model in place
+voice = next(iter(load_file("HERE/speaker_embedding.safetensors").values()))
+prompt = VoiceClonePromptItem(ref_code=None, ref_spk_embedding=voice, x_vector_only_mode=True, icl_mode=False)
+(audio,), rate = model.generate_voice_clone("The lamp is on.", voice_clone_prompt=[prompt], non_streaming_mode=True)""",
+    "full": """import torch
+from qwen_tts import Qwen3TTSModel
+
+model = Qwen3TTSModel.from_pretrained("HERE", dtype=torch.float32, attn_implementation="sdpa")
+speaker = model.get_supported_speakers()[0]
+(audio,), rate = model.generate_custom_voice("The lamp is on.", speaker)""",
+}
 ANY_LANGUAGE = ("", "auto", "und")
 FIRST_SLOT = 3000  # of the codec embedding: where upstream's fine-tuning puts new speakers
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from voicelathe import settings
 from voicelathe.errors import BaseModelError, FamilyUnavailable
-from voicelathe.families import torchaudio_shim, voxcpm_config, voxcpm_files
+from voicelathe.families import torchaudio_shim, voxcpm_config, voxcpm_files, voxcpm_published
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.pinning import PinnedDirectory, peek_config
 from voicelathe.records import BaseFacts
@@ -67,7 +67,7 @@ class Format:
     published: Mapping[str, Any]  # configuration of the model itself
 
 
-def describe_family(id: str, download: str) -> FamilySpec:
+def describe_family(id: str, module: str, download: str) -> FamilySpec:
     """The spec of a VoxCPM family; everything but its name and its place is common."""
     return FamilySpec(
         id=id,
@@ -81,6 +81,7 @@ def describe_family(id: str, download: str) -> FamilySpec:
         stop_above=0.5,  # upstream takes the more likely of two classes
         stop_after=3,  # upstream's min_len: the first three positions never end it
         download=download,
+        usage={form: text.replace("MODULE", module) for form, text in voxcpm_published.USAGE.items()},
     )
 
 

@@ -7,6 +7,6 @@ from voicelathe.families.voxcpm import Format, VoxCPM, describe_family
 from voicelathe.families.voxcpm_published import VOXCPM15
 
 FAMILY = VoxCPM(
-    describe_family("voxcpm15", "huggingface-cli download openbmb/VoxCPM1.5 --local-dir DIR"),
+    describe_family("voxcpm15", "voxcpm", "huggingface-cli download openbmb/VoxCPM1.5 --local-dir DIR"),
     Format(architecture="voxcpm", module="voxcpm", model="VoxCPMModel", codec="AudioVAE", published=VOXCPM15),
 )

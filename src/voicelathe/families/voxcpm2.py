@@ -29,7 +29,7 @@ class VoxCPM2(VoxCPM):
 
 
 FAMILY = VoxCPM2(
-    describe_family("voxcpm2", "huggingface-cli download openbmb/VoxCPM2 --local-dir DIR"),
+    describe_family("voxcpm2", "voxcpm2", "huggingface-cli download openbmb/VoxCPM2 --local-dir DIR"),
     Format(
         architecture="voxcpm2", module="voxcpm2", model="VoxCPM2Model", codec="AudioVAEV2", published=VOXCPM2
     ),

@@ -50,3 +50,25 @@ VOXCPM15: dict[str, Any] = {
     },
     "max_length": 8192, "device": "cuda", "dtype": "bfloat16",
 }  # fmt: skip
+
+# How an export is opened; see families.base.FamilySpec.
+USAGE = {
+    "adapter": """import json
+from pathlib import Path
+
+from voxcpm import VoxCPM
+from voxcpm.model.MODULE import LoRAConfig
+
+here = Path("HERE")
+settings = json.loads((here / "lora_config.json").read_text())["lora_config"]
+model = VoxCPM.from_pretrained(
+    "BASE", load_denoiser=False, optimize=False, lora_config=LoRAConfig(**settings), lora_weights_path=str(here)
+)
+audio = model.generate(text="The lamp is on.")
+rate = model.tts_model.sample_rate""",
+    "full": """from voxcpm import VoxCPM
+
+model = VoxCPM.from_pretrained("HERE", load_denoiser=False, optimize=False)
+audio = model.generate(text="The lamp is on.")
+rate = model.tts_model.sample_rate""",
+}

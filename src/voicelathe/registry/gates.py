@@ -77,14 +77,14 @@ def examine(recipe: str, root: Path, chosen: settings.Params, candidate: str | N
     return Case(files, shown, chosen, speakers, objections, inputs)
 
 
-def require(case: Case, because: str | None) -> list[str]:
-    """The gates that `because` overrides. Raises PromotionError with all objections that stand."""
+def require(case: Case, because: str | None, step: str = "go into production") -> list[str]:
+    """The gates that `because` overrides. Raises PromotionError with all objections that stand against this step."""
     standing = [one for one in case.objections if not (one.waivable and because)]
     if not standing:
         return sorted({one.gate for one in case.objections})
     waivable = all(one.waivable for one in standing)
     raise PromotionError(
-        f"{case.files.run.recipe}: {case.shown.candidate.name} must not go into production:\n"
+        f"{case.files.run.recipe}: {case.shown.candidate.name} must not {step}:\n"
         + listing(f"{one.gate}: {one.message}" for one in standing)
         + ('\nTo do it nevertheless, on the record: --because "the reason"' if waivable else "")
     )

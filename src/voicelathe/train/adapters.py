@@ -80,6 +80,19 @@ def set_scale(core: nn.Module, scale: float) -> None:
         layer.set_scale(NAME, scale)
 
 
+def scaled(stored: Mapping[str, Tensor], strength: float) -> dict[str, Tensor]:
+    """The same adapter, so that full strength is what `strength` was."""
+    return {name: one * strength if ".lora_B." in name else one for name, one in stored.items()}
+
+
+def merge(core: nn.Module) -> None:
+    """Add every adapter at its present strength to the weights below it, and put the plain linears back."""
+    for name, layer in _layers(core):
+        layer.merge()
+        parent, _, leaf = name.rpartition(".")
+        setattr(core.get_submodule(parent), leaf, layer.get_base_layer())
+
+
 @contextmanager
 def disabled(core: nn.Module) -> "Iterator[None]":
     """Without any adapter arithmetic: the base's own layers, whatever the strength is."""

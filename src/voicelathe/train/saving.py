@@ -152,11 +152,7 @@ def weights(family: Family, loaded: Any, train: settings.Train, base: Path) -> C
     if train.lora is not None:
         files = family.save_adapter(loaded, adapters.tensors(loaded.core), train.lora)
     else:
-        files = dict(family.full_files(loaded, torch.bfloat16))
-        for path in sorted(base.rglob("*")):
-            if path.is_file() and (name := path.relative_to(base).as_posix()) not in files:
-                files[name] = path
-        files = {name: value for name, value in files.items() if value is not None}
+        files = whole(family, loaded, base)
     live = {parameter.untyped_storage().data_ptr() for parameter in loaded.core.parameters()}
     for name, value in files.items():
         if name.endswith(".safetensors") and not isinstance(value, Path):
@@ -164,6 +160,15 @@ def weights(family: Family, loaded: Any, train: settings.Train, base: Path) -> C
                 n: t.clone() if t.untyped_storage().data_ptr() in live else t for n, t in value.items()
             }
     return files
+
+
+def whole(family: Family, loaded: Any, base: Path) -> dict[str, Any]:
+    """A whole directory in bf16, as the published ones are: the family's files, and the base's own for all others."""
+    files = dict(family.full_files(loaded, torch.bfloat16))
+    for path in sorted(base.rglob("*")):
+        if path.is_file() and (name := path.relative_to(base).as_posix()) not in files:
+            files[name] = path
+    return {name: value for name, value in files.items() if value is not None}
 
 
 def free_host_bytes() -> int:

@@ -58,7 +58,7 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
     import torch
 
     from voicelathe import families, jobs
-    from voicelathe.worker import encode, locks, measure, speak, validate
+    from voicelathe.worker import encode, export, locks, measure, speak, validate
 
     if os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
         from voicelathe.errors import BaseModelError
@@ -85,6 +85,8 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
                 return validate.run(job, emit)
             case jobs.SpeakJob():
                 return speak.run(job, emit)
+            case jobs.ExportJob():
+                return export.run(job, emit)
     raise AssertionError(f"no verb for {type(job).__name__}")
 
 

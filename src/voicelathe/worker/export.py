@@ -1,0 +1,41 @@
+"""Verb `export`: an adapter at its strength as files that need no strength, alone or worked into its base."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from voicelathe import digest, families, jobs
+from voicelathe.train import adapters, saving
+from voicelathe.worker.weights import Swapper
+
+
+def run(job: jobs.ExportJob, emit: Any) -> dict[str, Any]:
+    """Upstream's files in `out`: an adapter, or a whole directory whose other files are copies of the base's."""
+    emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
+    family, target, base = families.find(job.target.family), job.target, Path(job.target.base)
+    loaded = family.load(base, family.describe(base, "", True), target.machine, "core")
+    Swapper(family, loaded, base, job.lora, [job.weights]).put(job.weights)
+    emit(jobs.PHASE, {"name": "export", "step": job.weights.candidate.step, "micro": 0})
+    strength = job.weights.candidate.lora_scale
+    assert strength is not None, "only adapters come here"
+    if job.merged:
+        adapters.merge(loaded.core)
+        contents = saving.whole(family, loaded, base)
+    else:
+        tensors = adapters.tensors(loaded.core)
+        contents = family.save_adapter(loaded, adapters.scaled(tensors, strength), job.lora)
+    for name, value in contents.items():
+        _write(Path(job.out) / name, value)
+    return {"files": sorted(contents)}
+
+
+def _write(path: Path, value: Any) -> None:
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(value, Path):
+        shutil.copyfile(value, path)  # no link: what is exported may be edited
+    elif path.suffix == ".safetensors":
+        save_file(value, path, metadata={"format": "pt"})
+    else:
+        digest.write_json(path, value)
