@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.factories import cosyvoice3_base, indextts2_base, qwen_base, voxcpm15_base
 from tests.pipeline.conftest import HERE, command, make, write
@@ -89,6 +90,16 @@ def test_cosyvoice3_is_trained_and_judged_where_its_upstream_cannot_speak(tmp_pa
     heard = records.read(root / layout.run("tiny", "samples.jsonl"), records.SampleRecord)
     assert len(evaluated) == 5 and {one.problem for one in heard} == {records.NOT_SPOKEN}
     _decide_without_speech(root, evaluated)
+    official = torch.load(root / "data/bases/tiny-base/llm.pt", weights_only=True)
+    exported = torch.load(_export(root, "--merged") / "llm.pt", weights_only=True)
+    assert {name: one.shape for name, one in exported.items()} == {
+        name: one.shape for name, one in official.items()
+    }
+    assert (
+        not exported["llm.model.model.layers.0.self_attn.q_proj.weight"]
+        .float()
+        .equal(official["llm.model.model.layers.0.self_attn.q_proj.weight"])
+    )
 
 
 def _decide_without_speech(root: Path, evaluated: list[records.EvaluationRecord]) -> None:
@@ -103,6 +114,12 @@ def _decide_without_speech(root: Path, evaluated: list[records.EvaluationRecord]
     assert refused.returncode == 1 and "voicelathe env create" in refused.stderr
     command(root, "voicelathe", "verify", "tiny")
     assert "Running stage" not in command(root, "dvc", "repro").stdout
+    assert "upstream's code is not installed" in command(root, "voicelathe", "doctor", check=False).stdout
+
+
+def _export(root: Path, *options: str) -> Path:
+    command(root, "voicelathe", "export", "models:/voicelathe@production", "out", *options)
+    return root / "out"
 
 
 def test_indextts2_in_full_is_trained_and_judged_from_features_that_are_there(tmp_path: Path) -> None:
@@ -119,6 +136,14 @@ def test_indextts2_in_full_is_trained_and_judged_from_features_that_are_there(tm
     files = {path.name for path in (root / index[-1]["path"]).iterdir()}
     assert {"gpt.safetensors", "speaker_reference.safetensors"} <= files and "gpt.pth" not in files
     _decide_without_speech(root, evaluated)
+    out = _export(root)
+    official = torch.load(root / "data/bases/tiny-base/gpt.pth", weights_only=True)
+    exported = torch.load(out / "gpt.pth", weights_only=True)
+    assert set(exported) == set(official)
+    assert exported["perceiver_encoder.latents"].equal(official["perceiver_encoder.latents"]), (
+        "as in the base"
+    )
+    assert "not be used to improve other AI models" in (out / "README.md").read_text()
 
 
 def _put_features(root: Path) -> None:

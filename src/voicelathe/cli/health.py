@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from voicelathe import layout
-from voicelathe.cli import screen
+from voicelathe.cli import machine, screen
+from voicelathe.cli.machine import BAD, NOTE, OK, Finding
 from voicelathe.errors import VoiceLatheError
 from voicelathe.redaction import public
 
 if TYPE_CHECKING:
     from voicelathe import settings
-
-LOCK_FILE = Path("requirements.lock")
-PYTHONS, TESTED_PYTHON = ((3, 11), (3, 12)), (3, 11)  # as in pyproject.toml
-OK, NOTE, BAD = "ok", "note", "BAD"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    state: str  # ok | note | BAD
-    seen: str
-    fix: str = ""
 
 
 def register(app: typer.Typer) -> None:
@@ -58,72 +42,6 @@ def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     except VoiceLatheError as problem:
         first, *rest = str(problem).splitlines()
         yield Finding(check.__name__.strip("_"), BAD, first, "\n".join(rest))
-
-
-def _python() -> Iterator[Finding]:
-    seen = f"{sys.version.split()[0]} at {sys.executable}"
-    if sys.version_info[:2] not in PYTHONS:
-        yield Finding(
-            "python", BAD, seen, "Python 3.11 or 3.12 is needed: make setup PYTHON=/path/to/python3.11"
-        )
-    elif sys.version_info[:2] != TESTED_PYTHON:
-        yield Finding("python", NOTE, seen, "Only Python 3.11 is tested.")
-    else:
-        yield Finding("python", OK, seen)
-
-
-def _packages() -> Iterator[Finding]:
-    """Every pinned version against what is installed; build tags such as +cpu do not count."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    if not LOCK_FILE.is_file():
-        yield Finding(
-            "packages", BAD, f"no {LOCK_FILE}", f"Run in the project's root, or: git checkout {LOCK_FILE}"
-        )
-        return
-    wrong, count = [], 0
-    for line in LOCK_FILE.read_text(encoding="utf-8").splitlines():
-        name, equal, wanted = (
-            line.split("#")[0].split(";")[0].split("--")[0].strip().rstrip("\\").strip().partition("==")
-        )
-        if not equal:
-            continue
-        count += 1
-        try:
-            found = version(name).split("+")[0]
-        except PackageNotFoundError:
-            found = "none"
-        if found != wanted.split("+")[0]:
-            wrong.append(f"{name} {found}, pinned {wanted}")
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        yield Finding(
-            "packages", BAD, f"{len(wrong)} of {count} differ: {'; '.join(wrong[:3])}{more}", "make setup"
-        )
-    else:
-        yield Finding("packages", OK, f"{count} as pinned in {LOCK_FILE}")
-
-
-def _torch() -> Iterator[Finding]:
-    """torchaudio from the index is a CUDA build: beside a CPU torch its import fails, and takes other packages with it."""
-    try:
-        import torch
-    except (ImportError, OSError) as problem:
-        yield Finding("torch", BAD, str(problem).splitlines()[0], "make setup")
-        return
-    from voicelathe.families import torchaudio_shim
-
-    state = torchaudio_shim.ensure()
-    seen = f"torch {torch.__version__}, torchaudio: {state}"
-    if state == "no extension":
-        yield Finding(
-            "torch", OK, f"{seen} (a CUDA build beside this torch; worked around, and not used by us)"
-        )
-    else:
-        yield Finding("torch", OK, seen)
-    if os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
-        seen = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is set"
-        yield Finding("torch", BAD, seen, "unset it: torch would run code out of weight files")
 
 
 def _device() -> Iterator[Finding]:
@@ -302,15 +220,6 @@ def _unreachable(uri: str) -> str | None:
         return str(getattr(problem, "reason", problem))
 
 
-def _programs() -> Iterator[Finding]:
-    for program, why in (
-        ("dvc", "`dvc exp run` hangs without it; activate the environment: source .venv/bin/activate"),
-        ("git", "runs are not tagged with their revision; install git"),
-    ):
-        place = shutil.which(program)
-        yield Finding(program, OK, place) if place else Finding(program, NOTE, "not on PATH", why)
-
-
 def _locks() -> Iterator[Finding]:
     from voicelathe.cli import leftovers
 
@@ -338,7 +247,32 @@ def _locks() -> Iterator[Finding]:
         yield Finding("locks", OK, "none left over")
 
 
+def _interpreters() -> Iterator[Finding]:
+    """Of the families among the bases that speak, or hear, with upstream's own code."""
+    from voicelathe import environments, families
+
+    for family in sorted({base.family for base in _params().bases.values()}):
+        for verb in sorted(families.spec(family).elsewhere):
+            missing = environments.lacking(family, verb)
+            what = f"{family} {verb}"
+            if missing is None:
+                yield Finding(what, OK, str(environments.python(family)))
+            else:
+                yield Finding(what, NOTE, "upstream's code is not installed", missing)
+
+
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
-    *(_python, _packages, _torch, _device, _disk),
-    *(_manifest, _consent, _bases, _weights, _tracking, _dead_runs, _production, _programs, _locks),
+    *(machine.python, machine.packages, machine.torch_build, _device, _disk),
+    *(
+        _manifest,
+        _consent,
+        _bases,
+        _interpreters,
+        _weights,
+        _tracking,
+        _dead_runs,
+        _production,
+        machine.programs,
+        _locks,
+    ),
 )

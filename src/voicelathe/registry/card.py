@@ -132,6 +132,8 @@ def _front_matter(card: About) -> str:
 
 def _scope(card: About) -> Iterator[str]:
     yield f"Licence of the base: {card.case.base.licence}. It covers the weights, and gives no right to the voice of a person."
+    if terms := families.spec(card.case.files.run.identity.family).terms:
+        yield f"\n**{terms}**"
     for number, one in enumerate(card.scopes, 1):
         granted = [name for name in consent.PURPOSES if one.purposes.get(name)]
         refused = [name for name in consent.PURPOSES if not one.purposes.get(name)]
