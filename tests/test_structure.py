@@ -16,7 +16,7 @@ SRC = ROOT / "src" / "voicelathe"
 LAYERS = [  # a module imports only from its own line or from lines above; the longest name that fits decides
     "errors redaction digest rng settings records layout jobs",
     "families",  # each knows settings and records, nothing of the pipeline; params checks recipes against their specs
-    "params engine checkpoints",
+    "params engine checkpoints pruned",
     "speech",  # measures of one clip
     "data",
     "train",

@@ -11,7 +11,18 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from voicelathe import checkpoints, digest, environments, families, jobs, layout, records, runner, settings
+from voicelathe import (
+    checkpoints,
+    digest,
+    environments,
+    families,
+    jobs,
+    layout,
+    pruned,
+    records,
+    runner,
+    settings,
+)
 from voicelathe.data import held_out, index
 from voicelathe.errors import BaseModelError, CheckpointError
 from voicelathe.params import recipe as find_recipe
@@ -146,8 +157,14 @@ def _index(params: settings.Params, run: records.RunRecord) -> list[records.Chec
         records.CheckpointRecord(0, "base", base.path, _bytes(Path(base.path), facts.files), facts.digest)
     ]
     settings_ = run.identity.train
+    excuses = pruned.excused()
     for step in checkpoint_steps(settings_):
         directory = Path(run.directory) / f"step_{step:07d}"
+        if (gone := excuses.get(directory.as_posix())) is not None:
+            found.append(
+                records.CheckpointRecord(step, settings_.mode, gone.path, gone.size_bytes, gone.sha256)
+            )
+            continue
         checkpoints.verify(directory)
         found.append(
             records.CheckpointRecord(

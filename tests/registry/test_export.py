@@ -220,3 +220,14 @@ def measure(root: Path, cer: dict[str, float]) -> None:
         root,
         inputs={**selection["inputs"], layout.run(RECIPE, "metrics.json").as_posix(): digest.of_file(path)},
     )
+
+
+def test_terms_of_a_licence_and_recordings_that_a_format_carries_are_said(files: Path) -> None:
+    case = export.gates.examine(RECIPE, files, export.gates.load_params(files), None)
+    identity = replace(case.files.run.identity, family="indextts2")
+    other = replace(case, files=replace(case.files, run=replace(case.files.run, identity=identity)))
+    text = card.render(card.about(other, "adapter", None, None, None, []))
+    spec = families.spec("indextts2")
+    assert spec.terms and spec.terms in text and "It holds recordings" in text
+    plain = card.render(card.about(case, "adapter", None, None, None, []))
+    assert "It holds recordings" not in plain

@@ -18,6 +18,7 @@ from voicelathe.cli import (
     health,
     memory,
     production,
+    retention,
     rows,
     runs,
     summary,
@@ -45,6 +46,7 @@ for area in (
     runs,
     memory,
     production,
+    retention,
     health,
 ):
     area.register(app)

@@ -22,22 +22,29 @@ class Weights:
     num_present: int
     num_listed: int
     problems: list[str]  # one a checkpoint, in the order of the steps
+    num_pruned: int = 0  # removed on purpose
 
     def __str__(self) -> str:
-        return f"{self.num_present} of {self.num_listed}" + (" MISSING" if self.problems else "")
+        pruned = f", {self.num_pruned} pruned" if self.num_pruned else ""
+        return f"{self.num_present} of {self.num_listed}{pruned}" + (" MISSING" if self.problems else "")
 
 
 def inspect(run: RunRecord, index: list[CheckpointRecord], deep: bool) -> Weights:
     """Compare with the index. Shallow: identity of the manifest, presence and size of its files. Deep: every byte."""
-    problems = []
+    from voicelathe import pruned
+
+    problems, gone, excuses = [], 0, pruned.excused()
     for entry in index:
+        if pruned.is_excused(entry.path, entry.sha256, excuses):
+            gone += 1
+            continue
         try:
             _inspect_base(run, entry, deep) if entry.step == 0 else _inspect_checkpoint(entry, deep)
         except VoiceLatheError as problem:
             problems.append(f"step {entry.step}: {problem}")
         except FileNotFoundError as problem:
             problems.append(f"step {entry.step}: {problem.filename} is gone")
-    return Weights(len(index) - len(problems), len(index), problems)
+    return Weights(len(index) - len(problems) - gone, len(index), problems, gone)
 
 
 def remedy(recipe: str) -> str:

@@ -83,8 +83,7 @@ class IndexTTS2(PinnedDirectory):
         terms=(
             "IndexTTS2 is under the bilibili Model Use License Agreement, not an open licence: every copy and derivative, a fine-tuned voice "
             "among them, carries the agreement and its notices and passes its terms on; whoever distributes one says that it was modified and "
-            "is not endorsed by bilibili; outside non-commercial use it may not be used to improve other AI models. Read the agreement. "
-            "And every checkpoint and export holds a real clip of each speaker, because the model speaks after one."
+            "is not endorsed by bilibili; outside non-commercial use it may not be used to improve other AI models. Read the agreement."
         ),
     )
     published = PUBLISHED

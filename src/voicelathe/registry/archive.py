@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voicelathe import checkpoints, digest, layout, records
+from voicelathe import checkpoints, digest, layout, pruned, records
 from voicelathe.errors import CheckpointError, listing
 from voicelathe.records import SampleRecord
 from voicelathe.redaction import public, redacted
@@ -84,11 +84,12 @@ def restore(url: str, recipes: Sequence[str], root: Path) -> Moved:
 def _wanted(recipe: str, root: Path) -> Iterator[tuple[str, str]]:
     """(path, sha256) of every checkpoint's manifest, then of the files it lists, and of every sample; the base is not ours to move.
 
-    The manifest is read after it was given out, so that `restore` has it by then.
+    The manifest is read after it was given out, so that `restore` has it by then. What was pruned is neither sent nor brought back.
     """
+    excuses = pruned.excused(root)
     index = records.read_one(root / layout.run(recipe, "checkpoints.json"), local.CheckpointIndex)
     for one in index.checkpoints:
-        if one.kind == "base":
+        if one.kind == "base" or pruned.is_excused(one.path, one.sha256, excuses):
             continue
         manifest = f"{one.path}/{checkpoints.MANIFEST}"
         yield manifest, one.sha256

@@ -11,6 +11,7 @@ from typing import Any
 
 from voicelathe import __version__, digest, families, layout, records
 from voicelathe.data import consent
+from voicelathe.families.base import Referenced
 from voicelathe.records import CleanClip, Interval, SpeechMeasures
 from voicelathe.registry.gates import Case
 from voicelathe.tracking.files import Shown
@@ -132,8 +133,11 @@ def _front_matter(card: About) -> str:
 
 def _scope(card: About) -> Iterator[str]:
     yield f"Licence of the base: {card.case.base.licence}. It covers the weights, and gives no right to the voice of a person."
-    if terms := families.spec(card.case.files.run.identity.family).terms:
-        yield f"\n**{terms}**"
+    family = families.find(card.case.files.run.identity.family)
+    if family.spec.terms:
+        yield f"\n**{family.spec.terms}**"
+    if isinstance(family, Referenced):
+        yield "\n**It holds recordings: one training clip of each speaker, as sound. Whoever gets it gets them.**"
     for number, one in enumerate(card.scopes, 1):
         granted = [name for name in consent.PURPOSES if one.purposes.get(name)]
         refused = [name for name in consent.PURPOSES if not one.purposes.get(name)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voicelathe import checkpoints, digest, layout, params, records, settings
+from voicelathe import checkpoints, digest, layout, params, pruned, records, settings
 from voicelathe.data import index
 from voicelathe.errors import RecordError
 from voicelathe.tracking import files as local
@@ -62,10 +62,15 @@ def _speech(files: RunFiles) -> Iterator[Link]:
 
 
 def _weights(files: RunFiles) -> Iterator[Link]:
-    """The manifest of every checkpoint, then every file it lists; files it does not list count as broken, too."""
+    """The manifest of every checkpoint, then every file it lists; files it does not list count as broken, too.
+
+    What was pruned is not looked for, but for the selected checkpoint.
+    """
+    excuses = pruned.excused(files.root)
     used_by = layout.run(files.run.recipe, "checkpoints.json").as_posix()
     for one in {shown.checkpoint.path: shown.checkpoint for shown in files.candidates}.values():
-        if one.kind == "base":
+        selected = files.selected is not None and files.selected.checkpoint == one
+        if one.kind == "base" or (not selected and pruned.is_excused(one.path, one.sha256, excuses)):
             continue
         manifest = Path(one.path) / checkpoints.MANIFEST
         first = link(files.root, manifest.as_posix(), one.sha256, used_by)

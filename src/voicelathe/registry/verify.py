@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicelathe import layout
+from voicelathe import checkpoints, layout
 from voicelathe.records import Promotion
 from voicelathe.registry import chain, gates, journal, promote, promoted
 from voicelathe.tracking import glance
@@ -48,6 +48,9 @@ def _from_production(root: Path) -> Iterator[chain.Link]:
     entry = f"{journal.FILE} (version {promotion.version})"
     for problem in gates.consent_problems(root, promotion.speakers):
         yield chain.Link(entry, "consent", "valid", problem)
+    if promotion.kind != "base":  # whatever was pruned: these are the weights that speak
+        manifest = f"{promotion.path}/{checkpoints.MANIFEST}"
+        yield chain.link(root, manifest, promotion.checkpoint_sha256, entry)
     consent = layout.CONSENT.as_posix()  # a record may be amended; whether it is valid was just asked
     evidence = {
         path: sha256 for path, sha256 in promotion.inputs.items() if not path.startswith(f"{consent}/")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from voicelathe import checkpoints, digest, records
+from voicelathe import checkpoints, digest, pruned, records
 from voicelathe.tracking import artifacts, runs
 from voicelathe.tracking.artifacts import Contents
 from voicelathe.tracking.files import RunFiles, Shown, sample_files
@@ -167,10 +167,14 @@ def _bring_files(
         **{f"samples/{name}": path for name, path in samples.items()},
     }
     spoken = sorted((f"{sample.line_id}-{sample.seed}", sample.sha256) for sample in shown.samples)
-    identity = digest.of_value([record.decode(), spoken, weights])
-    if model.tags.get(f"{TAG}artifacts") == identity:
+    held = model.tags.get(f"{TAG}artifacts")
+    if held == digest.of_value([record.decode(), spoken, weights]):
         return
-    if weights:
+    gone = pruned.is_excused(shown.checkpoint.path, shown.checkpoint.sha256, pruned.excused(files.root))
+    identity = digest.of_value([record.decode(), spoken, weights and not gone])
+    if held == identity:
+        return
+    if weights and not gone:
         directory = files.root / shown.checkpoint.path
         names = [*checkpoints.verify(directory, shown.checkpoint.sha256)["files"], checkpoints.MANIFEST]
         contents |= {f"weights/{name}": directory / name for name in names}
