@@ -202,11 +202,24 @@ def drop(root: Path, name: str, candidate: str) -> None:
     amend(root, inputs={**inputs, layout.run(RECIPE, name).as_posix(): digest.of_file(path)})
 
 
+def mute(root: Path, candidate: str) -> None:
+    """As listen leaves it where upstream's code for speech is not installed."""
+    path = root / layout.run(RECIPE, "samples.jsonl")
+    rows = [json.loads(line) for line in path.read_bytes().splitlines()]
+    silent = {"path": None, "sha256": None, "problem": records.NOT_SPOKEN}
+    rows = [{**row, **silent} if row["candidate"] == candidate else row for row in rows]
+    path.write_bytes(b"".join(digest.canonical_json(row).encode() + b"\n" for row in rows))
+    inputs = digest.read_json(root / layout.run(RECIPE, "selection.json"))["inputs"]
+    name = layout.run(RECIPE, "samples.jsonl").as_posix()
+    amend(root, inputs={**inputs, name: digest.of_file(path)})
+
+
 @pytest.mark.parametrize(
     "case, message",
     [
         ("evaluations.jsonl", "not evaluated: step_0000010"),
         ("samples.jsonl", "never spoke: step_0000010"),
+        ("not spoken", "never spoke: step_0000010"),
         ("listening", "nobody has judged the samples"),
         ("decision", "not what the decision was made on"),
         ("kept", "version 1 of voicelathe: .*lora_weights"),
@@ -218,6 +231,8 @@ def test_nothing_goes_while_something_is_not_known_or_not_whole(
 ) -> None:
     if case.endswith(".jsonl"):
         drop(promoted_run, case, "step_0000010@1")
+    elif case == "not spoken":
+        mute(promoted_run, "step_0000010@1")
     elif case == "listening":
         amend(promoted_run, listening=None)
     elif case == "decision":

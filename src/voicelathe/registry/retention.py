@@ -17,6 +17,7 @@ from pathlib import Path
 
 from voicelathe import checkpoints, digest, layout, params, pruned, runs
 from voicelathe.errors import PromotionError, RecordError, RunLocked, VoiceLatheError, listing
+from voicelathe.records import NOT_SPOKEN
 from voicelathe.redaction import redacted
 from voicelathe.registry import journal, promoted
 from voicelathe.tracking import files as local
@@ -137,7 +138,11 @@ def _refusals(files: RunFiles, because: str | None) -> Iterator[str]:
     unjudged = [one.candidate.name for one in files.candidates if one.evaluation is None]
     if unjudged:
         yield f"{recipe}: not evaluated: {', '.join(unjudged)}. Run: dvc repro evaluate@{recipe}"
-    silent = [one.candidate.name for one in files.candidates if not one.samples]
+    silent = [
+        one.candidate.name
+        for one in files.candidates
+        if all(sample.problem == NOT_SPOKEN for sample in one.samples)
+    ]
     if silent:
         yield f"{recipe}: never spoke: {', '.join(silent)}. Run: dvc repro listen@{recipe}"
     if files.selection.listening is None and not because:
