@@ -16,7 +16,7 @@ from typing import TypeVar
 from voicelathe import records, settings
 from voicelathe.records import RunRecord, StepRecord, StepTiming
 from voicelathe.redaction import public
-from voicelathe.tracking import dead, processes, runs
+from voicelathe.tracking import dead, processes, runs, usage
 from voicelathe.tracking import store as stores
 from voicelathe.tracking.curves import SECTION, Curves, Point
 from voicelathe.tracking.tail import Tail
@@ -44,6 +44,9 @@ class Mirror:
         self._uri = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:")
         directory = root / run.directory
         self._steps, self._timings = Tail(directory / "steps.jsonl"), Tail(directory / "timings.jsonl")
+        self._usage = Tail(directory / usage.FILE)
+        is_cuda = run.identity.device != "cpu"
+        self._sampler = usage.Sampler(directory, is_cuda, every_s * usage.EVERY_S / EVERY_S)
         self._stop = threading.Event()
         self._status = "FINISHED"
         self._failures = 0
@@ -53,6 +56,7 @@ class Mirror:
 
     def __enter__(self) -> "Mirror":
         self._thread.start()
+        self._sampler.start()
         return self
 
     def __exit__(
@@ -60,6 +64,7 @@ class Mirror:
     ) -> None:
         if kind is not None:
             self._status = "FAILED" if issubclass(kind, Exception) else "KILLED"
+        self._sampler.stop()
         self._stop.set()
         self._thread.join(PATIENCE_S[stores.is_embedded(self._uri)])
         if self._thread.is_alive():
@@ -87,6 +92,7 @@ class Mirror:
         connection = self._connection
         connection.curves.take(*self._read(connection.curves))
         connection.send(connection.curves.ready(ending))
+        connection.send_usage(list(usage.points(self._usage.read()[1])))
         if ending:
             connection.store.client.set_terminated(connection.run_id, self._status)
 
@@ -101,6 +107,7 @@ class Mirror:
 
     def _rewind(self) -> None:
         self._steps, self._timings = Tail(self._steps.path), Tail(self._timings.path)
+        self._usage = Tail(self._usage.path)
 
     def _pause_s(self) -> float:
         return min(PAUSE_LIMIT_S, self._every_s * 2.0**self._failures)
@@ -124,6 +131,9 @@ class _Connection:
         self.run_id: str = found.info.run_id
         self.curves = Curves(found.info.start_time)
         self._sent = {step for _key, step in runs.history(self.store, found, [f"{SECTION}/loss_total"])}
+        self._looked = {
+            step for _key, step in runs.history(self.store, found, [f"{usage.SECTION}/worker_gb"])
+        }
         dead.end_in(self.store)
         self.store.client.set_tag(self.run_id, runs.PROCESS, processes.mark())
         if self.store.client.get_run(self.run_id).info.status != "RUNNING":
@@ -133,6 +143,11 @@ class _Connection:
         new = [point for point in points if point.step not in self._sent]
         runs.send(self.store, self.run_id, new)
         self._sent.update(point.step for point in new)
+
+    def send_usage(self, points: list[Point]) -> None:
+        new = [point for point in points if point.step not in self._looked]
+        runs.send(self.store, self.run_id, new)
+        self._looked.update(point.step for point in new)
 
 
 def _parse(kind: type[Row], lines: list[bytes]) -> list[Row]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe import settings
-from voicelathe.tracking import artifacts, candidates, runs
+from voicelathe.tracking import artifacts, candidates, runs, usage
 from voicelathe.tracking import files as local
 from voicelathe.tracking.curves import SECTION, Curves, Point
 from voicelathe.tracking.files import RunFiles
@@ -47,8 +47,9 @@ def _send_steps(store: Store, run: Any, files: RunFiles) -> dict[str, int]:
     curves = Curves(run.info.start_time)
     curves.take(files.steps, files.timings)
     points = curves.ready(final=True)
-    held = runs.history(store, run, {point.key for point in points})
-    runs.send(store, run.info.run_id, [point for point in points if (point.key, point.step) not in held])
+    every = points + usage.of(files.root / files.run.directory)
+    held = runs.history(store, run, {point.key for point in every})
+    runs.send(store, run.info.run_id, [point for point in every if (point.key, point.step) not in held])
     return _counts([point for point in points if point.key != f"{SECTION}/clips_per_s"])
 
 
