@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tests.factories import indextts2_base
 from tests.families import official_indextts2
 from voicelathe import families, settings
-from voicelathe.errors import BaseModelError, ManifestError, RecordError, RequestError
+from voicelathe.errors import BaseModelError, FamilyUnavailable, ManifestError, RecordError, RequestError
 from voicelathe.families import (
     bases,
     indextts2_core,
@@ -254,3 +254,63 @@ def test_a_settings_file_with_a_tag_that_builds_objects_is_not_read(
     with pytest.raises(BaseModelError):
         bases.recognise(base)
     assert not (tmp_path / "owned").exists()
+
+
+# --- upstream's other models ---------------------------------------------------------------------------------------------
+
+
+def _fetched(folder: Path) -> Path:
+    """The names that upstream gives to what it fetches."""
+    for name in ("w2v-bert-2.0/config.json", "semantic_codec_model.safetensors", "campplus_cn_common.bin", "bigvgan/config.json",
+                 "bigvgan/bigvgan_generator.pt"):  # fmt: skip
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+def test_upstreams_other_models_lie_beside_the_base_and_never_in_it(tmp_path: Path) -> None:
+    base = tmp_path / "indextts2"
+    base.mkdir()
+    folder = _fetched(tmp_path / "indextts2-upstream/hf_cache")
+    found = indextts2_voice.other_models(base)
+    assert found == {
+        "w2v_bert": str(folder / "w2v-bert-2.0"),
+        "semantic_codec": str(folder / "semantic_codec_model.safetensors"),
+        "campplus": str(folder / "campplus_cn_common.bin"),
+        "bigvgan": str(folder / "bigvgan"),
+    }
+    assert not any(base.iterdir())
+
+
+def test_a_model_that_upstream_would_fetch_is_named_with_the_command_before_anything_is_loaded(
+    tmp_path: Path,
+) -> None:
+    folder = _fetched(tmp_path / "indextts2-upstream/hf_cache")
+    (folder / "bigvgan/bigvgan_generator.pt").unlink()
+    with pytest.raises(FamilyUnavailable) as problem:
+        indextts2_voice.other_models(tmp_path / "indextts2")
+    said = str(problem.value)
+    assert "bigvgan/bigvgan_generator.pt" in said and "w2v-bert-2.0" not in said
+    assert f'ensure_models_available("{tmp_path / "indextts2-upstream"}")' in said
+    assert not (tmp_path / "indextts2").exists()
+
+
+def test_what_upstream_fetched_into_a_base_is_one_fault_that_says_where_it_belongs(
+    indextts2_dir: Path, tmp_path: Path
+) -> None:
+    base = shutil.copytree(indextts2_dir, tmp_path / "base")
+    _fetched(base / "hf_cache")
+    with pytest.raises(BaseModelError) as problem:
+        Family.describe(base, "x", False)
+    said = str(problem.value)
+    assert said.count("hf_cache/:") == 1 and "a pickle can run code" not in said
+    assert f"mkdir -p {base}-upstream && mv {base / 'hf_cache'} {base}-upstream" in said
+
+
+def test_a_clip_is_heard_as_a_prompt_for_as_long_as_upstream_hears_one() -> None:
+    samples = np.arange(20 * 16000, dtype=np.float32)
+    assert len(indextts2_voice.prompt(samples)) == 15 * 16000
+    assert (
+        indextts2_voice.prompt(samples[:100]) is not None
+        and len(indextts2_voice.prompt(samples[:100])) == 100
+    )
