@@ -35,6 +35,7 @@ CONFIG, TOKENIZER = "config.yaml", "bpe.model"
 PICKLE, WEIGHTS = "gpt.pth", "gpt.safetensors"
 UPSTREAMS = (PICKLE, "s2mel.pth", "wav2vec2bert_stats.pt", "feat1.pt", "feat2.pt")  # read by upstream alone
 NEEDED = (CONFIG, TOKENIZER, *UPSTREAMS)
+CACHE = "hf_cache"  # where upstream, left to itself, puts further models: into the model's own directory
 SPEAK_HZ, CODES_PER_S = 22050, 50.0
 FROZEN = (  # encoders of what is computed once for each clip; carried through every checkpoint untouched
     "conditioning_encoder.", "perceiver_encoder.", "emo_conditioning_encoder.", "emo_perceiver_encoder.", "emo_layer.", "emovec_layer.",
@@ -73,7 +74,10 @@ def facts(base: Path, licence: str, trained: bool, files: dict[str, str], spec: 
     _require_version_2(base, settings, files)
     shape = settings.get("gpt", {})
     problems = [f"{CONFIG}: {problem}" for problem in _setting_problems(shape)]
-    problems += file_problems(base, files, NEEDED, UPSTREAMS)
+    problems += _stray(base, files)
+    problems += file_problems(
+        base, {n: h for n, h in files.items() if not n.startswith(f"{CACHE}/")}, NEEDED, UPSTREAMS
+    )
     problems += conversion.problems(base, files, PICKLE, WEIGHTS)
     tensors = {} if problems else read_header(base / WEIGHTS)
     problems = problems or list(_weight_problems(tensors, shape))
@@ -107,6 +111,12 @@ def _require_version_2(base: Path, settings: Mapping[str, Any], files: Mapping[s
             "There is no public training objective for it, so it is not supported. IndexTTS2: "
             "huggingface-cli download IndexTeam/IndexTTS-2 --local-dir DIR"
         )
+
+
+def _stray(base: Path, files: Mapping[str, str]) -> Iterator[str]:
+    if any(name.startswith(f"{CACHE}/") for name in files):
+        beside = base.with_name(f"{base.name}-upstream")
+        yield f"{CACHE}/: further models that upstream fetched, not part of this one; mkdir -p {beside} && mv {base / CACHE} {beside}"
 
 
 def _setting_problems(shape: Mapping[str, Any]) -> Iterator[str]:

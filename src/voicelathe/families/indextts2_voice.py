@@ -10,10 +10,11 @@ import wave
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from voicelathe.errors import FamilyUnavailable, RequestError
+from voicelathe import layout
+from voicelathe.errors import FamilyUnavailable, RequestError, listing
 from voicelathe.families import torchaudio_shim
 from voicelathe.families.base import Spoken
-from voicelathe.families.indextts2_files import CODES_PER_S, CONFIG, SPEAK_HZ
+from voicelathe.families.indextts2_files import CACHE, CODES_PER_S, CONFIG, SPEAK_HZ
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     from voicelathe.families.indextts2 import Loaded
 
 HEAR_HZ = 16000  # of the features
+PROMPT_S = 15  # upstream hears no more of the clip in front
+OTHER_MODELS = {  # upstream's name of a part -> where its fetching puts it, and the files that must be there
+    "w2v_bert": ("w2v-bert-2.0", ("config.json",)),
+    "semantic_codec": ("semantic_codec_model.safetensors", ()),
+    "campplus": ("campplus_cn_common.bin", ()),
+    "bigvgan": ("bigvgan", ("config.json", "bigvgan_generator.pt")),
+}
 
 
 def open_upstream(base: Path, device: "torch.device") -> Any:
@@ -42,7 +50,31 @@ def open_upstream(base: Path, device: "torch.device") -> Any:
         use_fp16=False,
         use_cuda_kernel=False,
         device=str(device),
+        use_qwen_emo=False,  # describes emotions in words, which nobody asks here
+        aux_paths=other_models(base),
     )
+
+
+def other_models(base: Path) -> dict[str, str]:
+    """What upstream fetches besides, from DIR-upstream beside the base: left to itself it writes into DIR, whose every byte is pinned.
+
+    Raises FamilyUnavailable naming the files that are missing and the command that fetches them.
+    """
+    place = base.with_name(f"{base.name}-upstream")
+    paths = {name: place / CACHE / first for name, (first, _) in OTHER_MODELS.items()}
+    files = [paths[name] / one for name, (_, inside) in OTHER_MODELS.items() for one in inside or (".",)]
+    if missing := [str(path.relative_to(place)) for path in files if not path.exists()]:
+        python = layout.ENVIRONMENTS / "indextts2" / "venv" / "bin" / "python"
+        raise FamilyUnavailable(
+            f"IndexTTS2 hears and speaks with further models, of which these are missing in {place}:\n{listing(missing)}\nFetch them once: "
+            f"{python} -c 'from indextts.utils.model_download import ensure_models_available; ensure_models_available(\"{place}\")'"
+        )
+    return {name: str(path) for name, path in paths.items()}
+
+
+def prompt(heard: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """What upstream would hear of a clip at HEAR_HZ that stands in front."""
+    return heard[: PROMPT_S * HEAR_HZ]
 
 
 def features(upstream: Any, samples: "np.ndarray[Any, Any]") -> "dict[str, torch.Tensor]":
@@ -50,15 +82,20 @@ def features(upstream: Any, samples: "np.ndarray[Any, Any]") -> "dict[str, torch
     import soxr
     import torch
 
-    with torch.no_grad():
-        heard = soxr.resample(samples, SPEAK_HZ, HEAR_HZ)
+    def states(heard: "np.ndarray[Any, Any]") -> torch.Tensor:
         given = upstream.extract_features(heard, sampling_rate=HEAR_HZ, return_tensors="pt")
         given = {name: value.to(upstream.device) for name, value in given.items()}
-        states = upstream.get_emb(given["input_features"], given["attention_mask"])
-        codes, _ = upstream.semantic_codec.quantize(states)
-        length = torch.tensor([states.shape[1]], device=states.device)
-        condition = upstream.gpt.get_conditioning(states.transpose(1, 2), length)
-        emotion = upstream.gpt.get_emovec(states, length)
+        found: torch.Tensor = upstream.get_emb(given["input_features"], given["attention_mask"])
+        return found
+
+    with torch.no_grad():
+        heard = soxr.resample(samples, SPEAK_HZ, HEAR_HZ)
+        whole = states(heard)
+        codes, _ = upstream.semantic_codec.quantize(whole)
+        before = whole if len(prompt(heard)) == len(heard) else states(prompt(heard))
+        length = torch.tensor([before.shape[1]], device=before.device)
+        condition = upstream.gpt.get_conditioning(before.transpose(1, 2), length)
+        emotion = upstream.gpt.get_emovec(before, length)
     return {
         "codes": codes.reshape(-1).to(torch.int16).cpu().contiguous(),
         "condition": condition.reshape(1, -1).half().cpu().contiguous(),
