@@ -74,6 +74,13 @@ def models(client: Any, experiment: str = "voicelathe") -> dict[str, Any]:
 def server(directory: Path) -> Iterator[str]:
     """A real tracking server that keeps artifacts on its own side; gives its address."""
     port = free_port()
+    with server_process(directory, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def server_process(directory: Path, port: int) -> "Iterator[subprocess.Popen[bytes]]":
+    """The same on a port of the caller's; gives the leader of its process group."""
     command = [
         sys.executable,
         "-m",
@@ -99,7 +106,7 @@ def server(directory: Path) -> Iterator[str]:
         while not ui.is_healthy(f"http://127.0.0.1:{port}"):
             assert process.poll() is None and time.monotonic() < end, (directory / "server.log").read_text()
             time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
+        yield process
     finally:
         ui.stop(process)
 
