@@ -57,12 +57,12 @@ RULES = {
     "wrong_speaker": {"wrong_speaker"},
 }
 # Rows of these kinds are no mistake when the rule names them, too: noise says no text and has no voice, a header that lies
-# changes the voice, and an empty room is silent to its edges.
+# changes the voice, an empty room is silent to its edges, and a text that belongs to another clip has the wrong pace.
 ALSO_TRUE = {
     "trailing_silence": {"non_speech"},
     "wrong_text": {"non_speech", "wrong_sample_rate"},
     "wrong_speaker": {"non_speech", "wrong_sample_rate"},
-    "wrong_sample_rate": {"non_speech"},
+    "wrong_sample_rate": {"non_speech", "wrong_text"},
 }
 
 
