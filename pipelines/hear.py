@@ -6,7 +6,7 @@ from pipelines import run
 from voicelathe import hearing, layout, params, records
 from voicelathe.data import tables
 
-REVISION = 1
+REVISION = 2
 READS = ["pipelines/hear.py", str(layout.MANIFEST), str(layout.MEASURES)]
 WRITES = [str(layout.HEARD)]
 PARAMS = ["hear", "ingest.audio_root", "machine"]

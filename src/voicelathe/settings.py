@@ -108,6 +108,7 @@ class Audit(_Closed):
     ]  # speech has pauses and syllables; a hum, a tone or noise has none
     min_speech_share: Share  # of what lies between the edge silences
     max_cer_deviations: PositiveFloat  # robust deviations above the median of the same speaker
+    max_fitting_share: Share  # of other rows' texts that fit what was heard as well as the row's own
     max_voice_deviations: (
         PositiveFloat  # robust deviations below the median likeness to the speaker's own voice
     )

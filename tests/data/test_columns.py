@@ -9,7 +9,7 @@ import pytest
 
 from tests.factories import rows
 from voicelathe import records
-from voicelathe.data import columns, shared, text, text_columns
+from voicelathe.data import columns, corpus, shared, text, text_columns
 from voicelathe.errors import RecordError
 from voicelathe.records import CleanClip, ManifestRow
 
@@ -47,6 +47,31 @@ def test_records_written_and_read_as_columns_are_those_of_the_records(tmp_path: 
     assert (tmp_path / "columns.jsonl").read_bytes() == (tmp_path / "records.jsonl").read_bytes()
     assert columns.rows_of(table, CleanClip) == known
     assert columns.rows_of(table, CleanClip, [3, 1]) == [known[3], known[1]]
+
+
+def test_every_text_and_number_is_written_as_its_record_is(tmp_path: Path) -> None:
+    numbers = [0.0, -0.0, 1e-7, 1e16, 1e22, 0.1 + 0.2, 5e-324, 1.7976931348623157e308, 123456.789]
+    known = [
+        rows.clean_clip(number, text=said or "", start_s=numbers[number % len(numbers)])
+        for number, said in enumerate(texts()[:1_000])
+    ]
+    records.write(tmp_path / "records.jsonl", known)
+    columns.write(tmp_path / "columns.jsonl", columns.of(known, CleanClip))
+    assert (tmp_path / "columns.jsonl").read_bytes() == (tmp_path / "records.jsonl").read_bytes()
+
+
+def test_what_is_no_number_is_not_written(tmp_path: Path) -> None:
+    table = columns.of([rows.clean_clip(1, start_s=float("nan"))], CleanClip)
+    with pytest.raises(ValueError, match="JSON compliant"):
+        columns.write(tmp_path / "columns.jsonl", table)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_out_of_order_come_in_the_order_of_the_manifest() -> None:
+    known = [rows.manifest_row(number) for number in (3, 1, 2)]
+    found = corpus.of(known, [rows.measured(number) for number in (1, 2, 3)])
+    assert found.rows["line"].to_pylist() == [1, 2, 3]
+    assert found.measures["clip_id"].to_pylist() == found.rows["clip_id"].to_pylist()
 
 
 def test_what_holds_objects_is_left_out_of_the_columns(tmp_path: Path) -> None:

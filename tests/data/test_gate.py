@@ -252,6 +252,14 @@ def test_rows_split_one_by_one_fail_where_whole_recordings_pass(project: Path) -
     assert {check.name for check in verdict.failures} == {"one_split_per_recording"}
 
 
+def test_the_gate_sees_texts_as_they_are_and_as_they_look() -> None:
+    said = ["As it is.", "In\u200bvisible", None, "  Two  spaces ", "As it is."]
+    known = [rows.manifest_row(number, text=one) for number, one in enumerate(said, 1)]
+    made = gate_table.of_manifest(known, [rows.measured(number) for number in range(1, 6)], {})
+    assert made["text"].tolist() == said
+    assert made["plain_text"].tolist() == ["As it is.", "Invisible", None, "Two spaces", "As it is."]
+
+
 def test_a_clip_that_is_not_as_in_the_manifest_does_not_pass() -> None:
     data = corpus()
     edited = replace(data.splits["test"][0], text="Something nobody wrote, on a day like this.")

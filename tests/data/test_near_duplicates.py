@@ -128,6 +128,22 @@ def test_clips_of_digital_silence_or_under_half_a_second_are_no_twins() -> None:
     assert twins.find([words(sound) for sound in almost], 0.18, 0.7) == []
 
 
+def test_two_alarms_are_no_twins_although_nobody_could_tell_them_apart() -> None:
+    def alarm(loudness: float, seconds: float) -> Samples:
+        is_on = np.arange(round(seconds * 16_000)) % 8_000 < 4_000
+        return audio.tone(seconds, 420.0, loudness) * is_on.astype(np.float32)
+
+    one, other = words(alarm(0.2, 4.0)), words(alarm(0.1, 3.0))
+    assert twins.differences(one[: len(other)], other)[0] < 0.18
+    assert twins.find([one, other], 0.18, 0.7) == []
+
+
+def test_a_word_said_twice_is_still_known_again() -> None:
+    said = melody(4, 1.3)
+    twice = np.concatenate([said, melody(5, 2.0), said])
+    assert [one.error for one in twins.find([words(twice), words(0.5 * twice)], 0.18, 0.7)] == [0.0]
+
+
 def test_a_fingerprint_is_the_same_text_every_time() -> None:
     assert fingerprint.of(melody(3).astype(np.float64), 16_000) == fingerprint.of(
         melody(3).astype(np.float64), 16_000

@@ -37,7 +37,7 @@ def audited(root: Path, num: int = 25) -> clean.Audit:
         )
         measures.append(rows.measured(number, duration_s=1.0))
     (root / "audio" / "rec_02.wav").unlink()
-    heard = [Heard(row.clip_id, 0.6, None, None, None) for row in known]
+    heard = [Heard(row.clip_id, 0.6, None, None, None, None, None) for row in known]
     return clean.audit(known, [], measures, rows.AUDIT, rows.PHRASES, heard)
 
 

@@ -89,7 +89,7 @@ def test_audio_that_cannot_be_used_is_named_by_its_own_code_only(code: str) -> N
 
 
 def test_every_rule_has_a_test_and_a_sentence() -> None:
-    assert {rule.code for rule in rules.RULES} == {*FAULTS, *rules.UNUSABLE_AUDIO, "no_speech"}
+    assert {rule.code for rule in rules.RULES} == {*FAULTS, *rules.UNUSABLE_AUDIO, "no_speech", "wrong_speed"}
     for rule in (*rules.RULES, *outliers.RULES, *repeats.RULES):
         assert rule.reason[0].isupper() and rule.reason.endswith(".")
         assert (rule.severity, rule.action) in (
@@ -204,7 +204,16 @@ def test_too_few_rows_say_nothing_about_what_is_usual() -> None:
 
 def hearing(number: int, **heard: Any) -> Clip:
     known = records.Heard(
-        f"c{number:04d}", **{"speech_s": 2.7, "cer": None, "is_aligned": None, "voice": None, **heard}
+        f"c{number:04d}",
+        **{
+            "speech_s": 2.7,
+            "cer": None,
+            "is_aligned": None,
+            "voice": None,
+            "said": None,
+            "speed": None,
+            **heard,
+        },
     )
     return replace(rows.clip(number), heard=known)
 
@@ -212,20 +221,49 @@ def hearing(number: int, **heard: Any) -> Clip:
 def test_sound_without_speech_is_found() -> None:
     assert codes(hearing(1, speech_s=0.69)) == ["no_speech"]  # of 2.8 s of sound
     assert codes(hearing(1, speech_s=0.71)) == []
+    assert codes(hearing(1, speech_s=0.69, speed=2.0)) == ["wrong_speed"]
+    assert codes(hearing(1, speech_s=0.71, speed=2.0)) == []
     short = rows.clip(row={"text": "Yes, sir"}, duration_s=0.6, level_spread_db=None)
     assert (
         codes(replace(short, heard=hearing(1, speech_s=0.0).heard)) == []
     )  # too short for the model to tell
 
 
-def test_errors_far_over_the_speakers_own_are_another_text() -> None:
-    usual = [hearing(n, cer=0.1 + 0.01 * (n % 7)) for n in range(1, 31)]
-    found = rows.outlying([*usual, hearing(31, cer=0.7), hearing(32, cer=0.3)])
-    assert [(one.clip_id, one.rule, one.action) for one in found] == [("c0031", "wrong_text", "drop")]
-    poor = [
-        hearing(n, cer=0.5 + 0.05 * (n % 7)) for n in range(1, 31)
-    ]  # an accent the recogniser does not know
-    assert rows.outlying([*poor, hearing(31, cer=0.9)]) == []
+def spoken(number: int, cer: float, said: str | None = None) -> Clip:
+    """A clip with a text of its own; it is heard as that text with some other words, unless it says something else."""
+    own = " ".join(f"{word}{'aeiouy'[(number + at) % 6] * (number % 5 + 1)}" for at, word in enumerate(WORDS))
+    clip = hearing(number, cer=cer, said=own.replace("lamp", "limb") if said is None else said)
+    return replace(clip, row=replace(clip.row, text=own.capitalize() + "."))
+
+
+WORDS = ("the", "lamp", "beside", "window", "is", "on", "rain", "has", "stopped")
+ELSE = "nobody knew when a train would come"
+
+
+def test_a_text_that_fits_no_better_than_other_rows_texts_is_wrong() -> None:
+    usual = [spoken(n, 0.1 + 0.01 * (n % 7)) for n in range(1, 41)]
+    found = rows.outlying([*usual, spoken(41, 0.7, ELSE), spoken(42, 1.0, "")])
+    assert [(one.clip_id, one.rule, one.action) for one in found] == [
+        ("c0041", "wrong_text", "drop"),
+        ("c0042", "wrong_text", "drop"),
+    ]
+    assert found[0].value.startswith("70 % character errors, 11.4 deviations over 13 %; ")
+    assert found[0].threshold == "at most 2 deviations or 0.05 of other texts"
+
+
+def test_a_text_that_was_heard_badly_but_as_no_other_is_right() -> None:
+    usual = [spoken(n, 0.1 + 0.01 * (n % 7)) for n in range(1, 41)]
+    assert rows.outlying([*usual, spoken(41, 0.7)]) == []
+
+
+def test_a_speaker_whom_the_recogniser_hardly_understands_is_not_dropped() -> None:
+    poor = [spoken(n, 0.5 + 0.05 * (n % 7), ELSE) for n in range(1, 41)]
+    assert rows.outlying([*poor, spoken(41, 0.9, ELSE)]) == []
+
+
+def test_too_few_texts_say_nothing_about_chance() -> None:
+    same = [replace(spoken(1, 0.1), row=rows.manifest_row(n, text="The lamp is on.")) for n in range(1, 41)]
+    assert "wrong_text" not in {one.rule for one in rows.outlying([*same, spoken(41, 0.9, ELSE)])}
 
 
 def test_a_text_that_does_not_reach_the_end_is_reported() -> None:

@@ -81,7 +81,11 @@ def made(seed: int, num: int = 250) -> tuple[list[ManifestRow], list[ClipMeasure
         measures.append(one)
         if draw.random() < 0.7:
             cer, aligned = draw.choice((None, 0.02, 0.05, 0.9)), draw.choice((None, True, True, False))
-            heard.append(Heard(row.clip_id, draw.choice((0.0, 0.6, 0.7, 2.0)), cer, aligned, None))
+            said = None if cer is None else draw.choice((rows.SENTENCE.lower(), "something else", ""))
+            speed = draw.choice((None, None, 2.0))
+            heard.append(
+                Heard(row.clip_id, draw.choice((0.0, 0.6, 0.7, 2.0)), cer, aligned, None, said, speed)
+            )
     return known, measures, heard
 
 

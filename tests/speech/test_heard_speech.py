@@ -80,6 +80,14 @@ def test_errors_count_against_the_text_and_hearing_nothing_is_an_error_of_one() 
     assert twice is not None and twice.wer == 1.0
 
 
+def test_other_texts_fit_a_wrong_text_as_well_and_the_right_one_not_even_when_it_is_badly_heard() -> None:
+    texts = [words.normalise(str(row["text"])) for row in rows("clean")]
+    heard = "i'm an event officers did because central"  # PocketSphinx, of the first of these, with 68 % character errors
+    assert words.share_that_fits(heard, "how many brown boxes did the cousin draw", texts) < 0.05
+    assert words.share_that_fits(heard, "if the newspaper is fresh keep it near the valley", texts) > 0.2
+    assert words.share_that_fits("", "if the newspaper is fresh", texts) == 1.0
+
+
 def test_alignment_finds_every_word_in_order_and_fails_when_the_end_is_cut() -> None:
     samples, text = clip("clean", 1)
     found = words.align(samples, text)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.factories import audio, rows
-from voicelathe import hearing, params, records, settings
+from voicelathe import digest, hearing, params, records, settings
+from voicelathe.data.audio import mono, read_clip, resample
 from voicelathe.records import Heard, ManifestRow
 
 ROOT = Path(__file__).parents[2]
@@ -56,12 +57,31 @@ def test_speech_is_heard_in_speech_and_not_in_noise_and_nothing_is_listened_to_t
     assert listen(project, clips()[::2], speech=False) == {}
 
 
+@pytest.mark.parametrize(("times", "speed"), [(0.5, 2.0), (3.0, 0.5)])
+def test_speech_under_a_lying_header_is_heard_at_the_speed_that_puts_it_right(
+    project: settings.Params, times: float, speed: float
+) -> None:
+    samples, rate_hz = read_clip(Path("audio"), "rec_23.opus", 6.13, 8.64, None)
+    audio.write(
+        Path("audio/lying.wav"), resample(mono(samples), rate_hz, 16_000), rate_hz=round(16_000 * times)
+    )
+    audio.write(Path("audio/tone.wav"), audio.tone(2.5))
+    known = [
+        *clips()[:1],
+        rows.manifest_row(2, audio="lying.wav", audio_sha256=digest.of_file(Path("audio/lying.wav"))),
+        rows.manifest_row(3, audio="tone.wav", audio_sha256=digest.of_file(Path("audio/tone.wav"))),
+    ]
+    found = listen(project, known)
+    assert [one.speed for one in found.values()] == [None, speed, None]
+
+
 @pytest.mark.slow
 def test_a_wrong_text_has_more_errors_than_the_right_one(project: settings.Params) -> None:
     found = listen(project, clips(), words=True, voice=True)
     right, wrong = found["c0001"], found["c0002"]
     assert right.cer is not None and wrong.cer is not None and right.cer < 0.4 < wrong.cer
     assert right.is_aligned is True
+    assert right.said is not None and right.said == wrong.said and "horse" in right.said
     assert right.voice == wrong.voice is not None and found["c0003"].voice is None
 
 
@@ -75,13 +95,15 @@ def test_clips_that_could_not_be_measured_are_not_listened_to(project: settings.
 def test_what_was_heard_survives_as_a_table(tmp_path: Path) -> None:
     from voicelathe.data import tables
 
-    made = [Heard("a", 1.5, 0.25, True, "AAAA"), Heard("b", 0.0, None, None, None)]
+    made = [
+        Heard("a", 1.5, 0.25, True, "AAAA", "the lamp", None),
+        Heard("b", 0.0, None, None, None, None, 2.0),
+    ]
     tables.write(tmp_path / "heard.parquet", made, records.Heard)
     assert tables.read(tmp_path / "heard.parquet", records.Heard) == made
 
 
 def test_many_clips_at_once_are_heard_as_one_by_one() -> None:
-    from voicelathe.data.audio import mono, read_clip, resample
     from voicelathe.speech import activity
 
     spans = [(6.13, 8.64), (0.3, 9.1), (20.0, 24.5)]

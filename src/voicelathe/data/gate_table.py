@@ -19,6 +19,20 @@ from voicelathe.records import CleanClip, ClipMeasure, ManifestRow
 
 Table = Any  # pandas.DataFrame with the columns of GateRow
 CUT_S = 0.001  # an end that is measured in samples may lie that far behind the one in the manifest
+OF_ROWS = [
+    *(
+        "clip_id",
+        "audio",
+        "start_s",
+        "end_s",
+        "text",
+        "recording_id",
+        "speaker_id",
+        "language",
+        "audio_sha256",
+    )
+]
+OF_MEASURES = ["clip_id", "file_rate_hz", "duration_s", "num_nonfinite", "samples_sha256"]
 ROW_BY_ROW = (0.8, 0.9)  # where the usual random split of rows divides train, validation and test
 
 
@@ -61,6 +75,7 @@ def of_splits(
         [pyarrow.array([name] * len(some), pyarrow.string()) for name, some in held.items()]
     )
     known, measured = columns.of(rows, ManifestRow), columns.of(measures, ClipMeasure)
+    known, measured = known.select(OF_ROWS), measured.select(OF_MEASURES)
     row_at = pc.index_in(clips["clip_id"], known["clip_id"])
     measure_at = pc.index_in(clips["clip_id"], measured["clip_id"])
     strangers = clips["clip_id"].filter(pc.or_(pc.is_null(row_at), pc.is_null(measure_at)))
@@ -79,7 +94,7 @@ def of_manifest(rows: Rows, measures: Rows, same: Mapping[str, Sequence[str]]) -
     import pyarrow
     import pyarrow.compute as pc
 
-    raw, measured = columns.of(rows, ManifestRow), columns.of(measures, ClipMeasure)
+    raw, measured = columns.of(rows, ManifestRow), columns.of(measures, ClipMeasure).select(OF_MEASURES)
     measured = measured.take(pc.index_in(raw["clip_id"], measured["clip_id"]))
     split = pyarrow.chunked_array(
         [pyarrow.array([_row_split(one) for one in raw["clip_id"].to_pylist()], pyarrow.string())]
@@ -128,9 +143,8 @@ def _table(
     sharing = shared.count(pyarrow.table({**named, **where, "start_s": bounds[0], "end_s": bounds[1]}), same)
     with np.errstate(divide="ignore", invalid="ignore"):
         pace = columns.numbers(pc.utf8_length(plain)) / np.where(duration_s == 0.0, np.nan, duration_s)
-    texts = {
-        name: one.to_pandas().astype("object") for name, one in (("text", trained), ("plain_text", plain))
-    }
+    text = trained.to_pandas().astype("object")
+    texts = {"text": text, "plain_text": _with_changes(text, trained, plain)}
     figures = {
         "num_spoken_chars": columns.numbers(text_columns.num_spoken_chars(trained)),
         "duration_s": duration_s,
@@ -142,6 +156,16 @@ def _table(
     names = {name: one.to_pandas() for name, one in {**named, "speaker_id": raw["speaker_id"]}.items()}
     made = {**texts, **figures, **names, "matches_manifest": pandas.Series(matches, dtype="object")}
     return pandas.DataFrame({field.name: made[field.name] for field in fields(GateRow)})
+
+
+def _with_changes(text: Any, trained: Column, plain: Column) -> Any:
+    """The plain texts; where one is the text itself, the same object, which is most of the memory of a million rows."""
+    import pyarrow.compute as pc
+
+    found = text.copy()
+    is_other = pc.fill_null(pc.not_equal(trained, plain), False)
+    found[is_other.to_numpy()] = plain.filter(is_other).to_pylist()
+    return found
 
 
 def _matches(clips: columns.Table, raw: columns.Table) -> Any:

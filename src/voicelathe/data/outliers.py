@@ -12,11 +12,13 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from voicelathe import settings
+from voicelathe import digest, settings
 from voicelathe.data.rules import Clip, drop, warn
 from voicelathe.records import Finding
+from voicelathe.speech import words
 
 MIN_CLIPS = 20
+NUM_TEXTS = 200  # that a clip is compared with
 AS_DEVIATION = 1.4826
 LEAST_CER, LEAST_LIKENESS = 0.05, 0.02  # the smallest deviation that is believed
 LEAST_SHARE = 0.03  # of the median: even a corpus read by a machine differs by this much
@@ -26,7 +28,8 @@ ODD_PACE = drop(
     "Far more or less text for each second of speech than in the rest of the corpus: cut, sped up, or another text.",
 )
 WRONG_TEXT = drop(
-    "wrong_text", "A recogniser hears something else, far more than it mishears this speaker's other clips."
+    "wrong_text",
+    "A recogniser mishears the clip more than is usual for the speaker, and texts of other rows fit it as well as its own.",
 )
 NOT_ALIGNED = warn(
     "not_aligned",
@@ -74,7 +77,7 @@ def judge(
     """Findings over all rows; what is usual is learned from the rows that no other rule drops."""
     return [
         *_odd_pace(clips, paces, audit.max_pace_deviations),
-        *_wrong_text(clips, dropped, audit.max_cer_deviations),
+        *_wrong_text(clips, dropped, audit),
         *(
             NOT_ALIGNED.finding(clip.row.clip_id, ("alignment failed", "the whole text"))
             for clip in clips
@@ -95,15 +98,51 @@ def _odd_pace(clips: Sequence[Clip], paces: Mapping[str, Usual], limit: float) -
             yield ODD_PACE.finding(clip.row.clip_id, (seen, f"at most {limit:g} deviations"))
 
 
-def _wrong_text(clips: Sequence[Clip], dropped: Collection[str], limit: float) -> Iterator[Finding]:
-    for said in _by_speaker(clip for clip in clips if clip.heard is not None and clip.heard.cer is not None):
-        errors = {clip.row.clip_id: clip.heard.cer or 0.0 for clip in said if clip.heard is not None}
-        known = usual([cer for clip_id, cer in errors.items() if clip_id not in dropped], LEAST_CER)
-        for clip_id, cer in errors.items() if known else ():
+def _wrong_text(clips: Sequence[Clip], dropped: Collection[str], audit: settings.Audit) -> Iterator[Finding]:
+    """How badly a text was heard depends on speaker and luck; whether it was the text, on which texts it could be as well.
+
+    A permutation test (Fisher, 1935): under a wrong text every share of fitting others is as likely, so `max_fitting_share` of
+    the wrong texts pass. The deviations keep a speaker whom the recogniser hardly understands from being dropped whole.
+    """
+    heard = [clip for clip in clips if clip.heard is not None and clip.heard.said is not None]
+    others = _texts(clip for clip in heard if clip.row.clip_id not in dropped)
+    limit = f"at most {audit.max_cer_deviations:g} deviations or {audit.max_fitting_share:g} of other texts"
+    for by_speaker in _by_speaker(heard):
+        known = usual([_cer(clip) for clip in by_speaker if clip.row.clip_id not in dropped], LEAST_CER)
+        for clip in by_speaker if known else ():
             assert known is not None
-            if known.distance(cer) > limit:
+            cer = _cer(clip)
+            if known.distance(cer) <= audit.max_cer_deviations:
+                continue
+            share = _fitting(clip, others.get(clip.row.language, []))
+            if share is not None and share > audit.max_fitting_share:
                 seen = f"{100 * cer:.0f} % character errors, {known.distance(cer):.1f} deviations over {100 * known.middle:.0f} %"
-                yield WRONG_TEXT.finding(clip_id, (seen, f"at most {limit:g} deviations"))
+                seen += f"; {100 * share:.0f} % of other texts fit as well"
+                yield WRONG_TEXT.finding(clip.row.clip_id, (seen, limit))
+
+
+def _cer(clip: Clip) -> float:
+    return (clip.heard.cer if clip.heard else None) or 0.0
+
+
+def _fitting(clip: Clip, texts: Sequence[str]) -> float | None:
+    """The share of texts that fit what was heard as well as the clip's own; None for too few."""
+    own = words.normalise(clip.row.text or "")
+    others = [text for text in texts if text != own]
+    if len(others) < MIN_CLIPS or clip.heard is None:
+        return None
+    return words.share_that_fits(clip.heard.said or "", own, others)
+
+
+def _texts(clips: Iterable[Clip]) -> dict[str, list[str]]:
+    """Normalised texts of each language, NUM_TEXTS at most: those with the smallest digests, so that other rows change few of them."""
+    found: dict[str, set[str]] = {}
+    for clip in clips:
+        found.setdefault(clip.row.language, set()).add(words.normalise(clip.row.text or ""))
+    return {
+        language: sorted(texts, key=lambda text: digest.of_bytes(text.encode()))[:NUM_TEXTS]
+        for language, texts in found.items()
+    }
 
 
 def _wrong_speaker(clips: Sequence[Clip], dropped: Collection[str], limit: float) -> Iterator[Finding]:

@@ -56,7 +56,7 @@ def trim(code: str, reason: str) -> Rule:
 
 def judge(clip: Clip, limits: Limits) -> Iterator[Finding]:
     """Every rule that one row breaks, in the order of RULES."""
-    for rule, test in RULES.items():
+    for rule, test in (RULES if clip.measure.problem else AUDIBLE).items():
         if seen := test(clip, limits):
             yield rule.finding(clip.row.clip_id, seen)
 
@@ -144,6 +144,17 @@ def _silent(clip: Clip, limits: Limits) -> Seen | None:
 
 
 def _no_speech(clip: Clip, limits: Limits) -> Seen | None:
+    return None if clip.heard is None or clip.heard.speed is not None else _little_speech(clip, limits)
+
+
+def _wrong_speed(clip: Clip, limits: Limits) -> Seen | None:
+    """Speech at another speed only: a melody or a noise has none at any."""
+    if clip.heard is None or clip.heard.speed is None or not _little_speech(clip, limits):
+        return None
+    return f"speech at {clip.heard.speed:g} times the speed", "speech at the rate of the file"
+
+
+def _little_speech(clip: Clip, limits: Limits) -> Seen | None:
     """Too little speech for the sound between the edge silences; half a second is the least that is judged."""
     if clip.heard is None or clip.speech_s is None or clip.speech_s < LEAST_JUDGED_S:
         return None
@@ -283,6 +294,10 @@ RULES: dict[Rule, Test] = {
         "no_speech", "Nobody speaks: music, noise or an empty room with a text that it does not say."
     ): _no_speech,
     drop(
+        "wrong_speed",
+        "Nobody speaks at the file's own sample rate, but somebody does at another: the header is wrong.",
+    ): _wrong_speed,
+    drop(
         "steady", "The level hardly moves, as in a hum, a tone or noise; speech has syllables and pauses."
     ): _steady,
     drop(
@@ -306,3 +321,6 @@ RULES: dict[Rule, Test] = {
     ): _edge_silence,
     warn("channels", "More than one channel; the mean of the channels is used."): _channels,
 }
+AUDIBLE = {
+    rule: test for rule, test in RULES.items() if rule.code not in UNUSABLE_AUDIO
+}  # what a measured clip can break

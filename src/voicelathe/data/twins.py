@@ -2,7 +2,8 @@
 
 Equal words of two clips propose a pair and how far one is shifted against the other (Haitsma and Kalker, 2002); the bits of all
 words that then lie on each other decide. Pairs are exact: whoever shares no word in 16 bits would not pass the limit either, but
-for a few that are both short and much changed.
+for a few that are both short and much changed. A hum is like every other hum, and no copy of it: a clip that is as much
+like itself somewhere else (Foote, "Visualizing music and audio using self-similarity", 1999) has nothing to be known by.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ Ints = NDArray[np.int64]
 # Demo corpus: changed copies at most 0.26 in their worst half second, sentences of one pattern at least 0.26, mostly 0.4.
 STRETCH, WORST_STRETCH = 8, 0.3
 MIN_WORDS = 12  # 0.8 s that lie on each other; less is no evidence
+APART = 8  # words between which no window is shared, 0.5 s: speech has gone on to another sound by then
 MOST_ALIKE = 64  # a word of more clips than this proposes nothing: it is a common sound
 WORDS_PER_KEY = (
     4.0  # beyond this mean the next word's bits are added to the key, so that large corpora stay quick
@@ -36,7 +38,10 @@ class Twins:
 
 
 def find(prints: Sequence[Words], max_error: float, min_share: float) -> list[Twins]:
-    """Pairs whose words differ in at most `max_error` of the bits over at least `min_share` of the shorter clip, in order."""
+    """Pairs whose words differ in at most `max_error` of the bits over at least `min_share` of the shorter clip, in order.
+
+    Clips that differ no more from themselves are in none.
+    """
     lengths = np.array([len(one) for one in prints], np.int64)
     if len(prints) < 2 or lengths.sum() < MIN_WORDS:
         return []
@@ -54,13 +59,20 @@ def find(prints: Sequence[Words], max_error: float, min_share: float) -> list[Tw
         pair = (int(first[at]), int(second[at]))
         if worst <= WORST_STRETCH and error <= best.get(pair, max_error):
             best[pair] = error
-    return [Twins(*pair, error) for pair, error in sorted(best.items())]
+    plain = {at for at in {at for pair in best for at in pair} if _repeats_itself(prints[at], max_error)}
+    return [Twins(*pair, error) for pair, error in sorted(best.items()) if plain.isdisjoint(pair)]
 
 
 def differences(one: NDArray[np.unsignedinteger], other: NDArray[np.unsignedinteger]) -> tuple[float, float]:
     """Share of differing bits in words that lie on each other: of all, and of the worst stretch."""
     each = np.bitwise_count(one ^ other) / 16
     return float(each.mean()), float(np.convolve(each, np.ones(STRETCH) / STRETCH, "valid").max())
+
+
+def _repeats_itself(words: Words, max_error: float) -> bool:
+    """Whether half of the clip or more lies on itself APART words or more later, as it lies on a twin."""
+    shifts = range(APART, len(words) - max(len(words) // 2, MIN_WORDS // 2) + 1)
+    return any(np.bitwise_count(words[by:] ^ words[:-by]).mean() / 16 <= max_error for by in shifts)
 
 
 def _keys(flat: NDArray[np.uint32]) -> NDArray[np.uint32]:

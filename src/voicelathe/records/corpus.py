@@ -76,6 +76,10 @@ class Heard:
     cer: float | None  # character errors of a recogniser against the text
     is_aligned: bool | None  # forced alignment reached the end of the text
     voice: str | None  # embedding of the speaker, 256 16-bit floats in base64
+    said: str | None  # the words that the recogniser heard, normalised
+    speed: (
+        float | None
+    )  # times faster than the file's rate, at which there is speech; None where its own rate has some, or none has
 
 
 @dataclass(frozen=True, slots=True)

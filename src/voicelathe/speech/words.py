@@ -6,6 +6,7 @@ question: is all of the text there? It fails when the end is missing, even a ten
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -75,6 +76,20 @@ def errors(text: str, heard: str) -> Errors | None:
     if not heard:
         return Errors(1.0, 1.0)
     return Errors(float(jiwer.wer(expected, heard)), float(jiwer.cer(expected, heard)))
+
+
+def share_that_fits(heard: str, text: str, others: Sequence[str]) -> float:
+    """The share of other texts that fit what was heard as well as `text` does, or better; all of them normalised.
+
+    For the right text it is next to nothing, however badly it was heard; for a wrong one it is any share, each as likely. Texts
+    fit by their edits for each character of the longer one.
+    """
+    try:
+        from rapidfuzz.distance import Levenshtein
+    except ImportError as problem:
+        raise MetricUnavailable.of("rapidfuzz", problem) from None
+    own = Levenshtein.normalized_distance(text, heard)
+    return sum(Levenshtein.normalized_distance(other, heard) <= own for other in others) / len(others)
 
 
 def unknown_words(text: str) -> list[str]:

@@ -13,11 +13,13 @@ from voicelathe import jobs, records, settings
 from voicelathe.data import tables
 from voicelathe.data.audio import AudioFile, mono, resample
 from voicelathe.data.audio_files import AudioProblem
-from voicelathe.speech import RATE_HZ, activity
+from voicelathe.speech import RATE_HZ, activity, words
 
 Clip = tuple[records.ManifestRow, NDArray[np.float32]]
 
 CLIPS_AT_ONCE, SAMPLES_AT_ONCE = 32, 16_000_000
+SPEEDS = (2.0, 0.5, 3.0, 1 / 3)  # of a file whose header lies; 1.5 sounds like speech at 2, too
+TRIED_S, MOST = 30.0, 0.5  # what is listened to at other speeds, and the share of it that must be speech
 
 
 def run(job: jobs.MeasureJob, emit: Any) -> dict[str, Any]:
@@ -68,27 +70,41 @@ def _heard(
     found: list[activity.Segment],
     how: settings.Hear,
 ) -> records.Heard:
-    cer, is_aligned = _words(row, samples) if how.words else (None, None)
+    cer, is_aligned, said = _words(row, samples) if how.words else (None, None, None)
     speech = activity.only_speech(samples, found)
     return records.Heard(
         clip_id=row.clip_id,
         speech_s=round(activity.speech_s(found), 3),
+        speed=_speed(samples, activity.speech_s(found)),
         cer=cer,
         is_aligned=is_aligned,
         voice=_voice(speech) if how.voice else None,
+        said=said,
     )
 
 
-def _words(row: records.ManifestRow, samples: NDArray[np.float32]) -> tuple[float | None, bool | None]:
-    """Character errors and whether all of the text is there; None for languages that the recogniser does not know."""
-    from voicelathe.speech import words
+def _speed(samples: NDArray[np.float32], speech_s: float) -> float | None:
+    """The first of SPEEDS at which most of the clip is speech, where little of it is at its own."""
+    if speech_s >= MOST * len(samples) / RATE_HZ:
+        return None
+    for speed in SPEEDS:
+        played = resample(samples[: round(TRIED_S * RATE_HZ)], round(RATE_HZ * speed), RATE_HZ)
+        if activity.speech_s(activity.segments(played)) >= MOST * len(played) / RATE_HZ:
+            return round(speed, 3)
+    return None
 
+
+def _words(
+    row: records.ManifestRow, samples: NDArray[np.float32]
+) -> tuple[float | None, bool | None, str | None]:
+    """Character errors, whether all of the text is there, and what was heard; None for languages that the recogniser does not know."""
     if row.language.lower().partition("-")[0] != words.LANGUAGE or not words.normalise(row.text or ""):
-        return None, None
-    errors = words.errors(row.text or "", words.recognise(samples))
+        return None, None, None
+    said = words.recognise(samples)
+    errors = words.errors(row.text or "", said)
     is_known = not words.unknown_words(row.text or "")
     aligned = words.align(samples, row.text or "") is not None if is_known else None
-    return (None if errors is None else round(errors.cer, 4)), aligned
+    return (None if errors is None else round(errors.cer, 4)), aligned, said
 
 
 def _voice(speech: NDArray[np.float32]) -> str | None:
