@@ -52,7 +52,7 @@ def main() -> None:
     found: dict[str, Any] = {
         "checksum": checksum(weights),
         "not_trained": sorted({name.split(".")[0] for name in left.missing_keys}),
-        "clips": [_losses(model, clip) for clip in clips()],
+        "clips": [losses(model, clip) for clip in clips()],
         "parity": {
             name: _apart(model, first, moved) for name, moved in (("as generated", 0), ("one earlier", -1))
         },
@@ -113,7 +113,8 @@ def _apart(model: Any, clip: dict[str, torch.Tensor], moved: int) -> float:
 
 
 @torch.no_grad()
-def _losses(model: Any, clip: dict[str, torch.Tensor]) -> dict[str, Any]:
+def losses(model: Any, clip: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """Of text and codes, their ends alone, and of codes as they are generated."""
     result = {}
     for name, ids, found, stop in zip(
         ("text", "mel"),

@@ -1,0 +1,64 @@
+"""What upstream's own UnifiedVoice makes of a checkpoint of ours, run by test_upstream_index.py in upstream's interpreter.
+
+    PYTHONPATH=CHECKOUT:.:src PYTHON tests/families/opened_by_indextts2.py BASE CHECKPOINT card|worker|full
+
+card: peft opens the adapter, as a model card says. worker: the steps of our own worker before it speaks. full: the weights, as it loads them.
+The class is made ready to generate first, as upstream's `IndexTTS2` does.
+"""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from tests.families import official_indextts2
+
+
+def main() -> None:
+    from voicelathe.families import torchaudio_shim
+
+    torchaudio_shim.ensure()
+    from indextts.gpt.model_v2 import UnifiedVoice
+
+    base, checkpoint, way = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    from voicelathe.families import indextts2_files
+
+    shape = indextts2_files.read_settings(base)["gpt"]
+    model = UnifiedVoice(**shape)
+    model.load_state_dict(official_indextts2.factory.trained(shape), strict=False)
+    model.eval().post_init_gpt2_config(kv_cache=True)
+    {"card": _by_peft, "worker": _by_worker, "full": _in_full}[way](model, shape, checkpoint)
+    found = [official_indextts2.losses(model, clip) for clip in official_indextts2.clips()]
+    print(json.dumps(found))
+
+
+def _by_peft(model: Any, shape: Any, checkpoint: Path) -> None:
+    from peft import PeftModel
+
+    PeftModel.from_pretrained(model, str(checkpoint))
+    model.eval()
+
+
+def _by_worker(model: Any, shape: Any, checkpoint: Path) -> None:
+    from voicelathe import families, settings
+    from voicelathe.train import adapters
+
+    family: Any = families.find("indextts2")
+    lora = settings.Lora(4, 8.0, 0.0, sorted(family.spec.scopes))
+    adapters.inject(model, lora, family.adapter_targets(None, lora.scope), seed=1)
+    adapters.load(model, family.load_adapter(checkpoint))
+    model.eval()
+
+
+def _in_full(model: Any, shape: Any, checkpoint: Path) -> None:
+    from voicelathe import families
+
+    families.find("indextts2").load_full(SimpleNamespace(core=model, shape=shape), checkpoint)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

@@ -1,0 +1,85 @@
+"""IndexTTS2: upstream's own class opens what training here wrote, in upstream's interpreter, with the losses it had here, generating included.
+
+    VOICELATHE_INDEXTTS2=CHECKOUT pytest -m needs_upstream tests/pipeline/test_upstream_index.py
+
+CHECKOUT is index-tts/index-tts at the pinned commit. The interpreter is the one of `voicelathe env create indextts2`, or another with
+transformers 4.52.1 and peft that VOICELATHE_INDEXTTS2_PYTHON names: only upstream's language model is run, none of its other models.
+"""
+
+import json
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.factories import indextts2_base, training
+from tests.families import labs, official_indextts2
+from voicelathe import environments, families, settings
+from voicelathe.families import indextts2_core
+from voicelathe.train import adapters, saving
+
+pytestmark = [pytest.mark.needs_upstream, pytest.mark.timeout(600)]
+HERE = Path(__file__).parents[2]
+Family: Any = families.find("indextts2")
+LORA = settings.Lora(4, 8.0, 0.0, sorted(Family.spec.scopes))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = indextts2_base.write(tmp_path_factory.mktemp("base") / "tiny")
+    Family.complete(base)
+    return base
+
+
+def trained(base: Path, out: Path, mode: str) -> tuple[Path, dict[str, list[float]]]:
+    """A checkpoint far from the base, and its losses here."""
+    loaded: Any = Family.load(base, Family.describe(base, "x", False), labs.CPU, "core")
+    if mode == "lora":
+        adapters.inject(loaded.core, LORA, Family.adapter_targets(loaded, LORA.scope), seed=1)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in loaded.core.named_parameters():
+            if mode == "full" or "lora_B" in name:
+                moved = parameter + torch.randn(parameter.shape, generator=generator) * (
+                    0.1 if mode == "full" else 0.5
+                )
+                parameter.copy_(moved.to(torch.bfloat16))  # what a full checkpoint can hold
+    train = replace(training.train_settings(mode), lora=LORA if mode == "lora" else None)
+    kept = saving.put(out / "step_0000001", saving.weights(Family, loaded, train, base), {"step": 1})
+    clips = [
+        indextts2_core.Clip(one["text"], one["codes"], one["condition"].view(32, -1), one["emotion"].view(-1))
+        for one in official_indextts2.clips()
+    ]
+    packed = indextts2_core.pack(clips, indextts2_core.Ids(0, 1, 8192, 8193), loaded.device)
+    loaded.core.eval()
+    place_M = packed.mel_place_M
+    as_generated = replace(packed, mel_place_M=torch.where(place_M > 0, place_M + 1, place_M))
+    with torch.no_grad():
+        found = indextts2_core.losses(loaded.core, packed, False)
+        found["mel_spoken"] = indextts2_core.losses(loaded.core, as_generated, False)["mel"]
+    return kept, {name: values.tolist() for name, values in found.items()}
+
+
+@pytest.mark.parametrize("way", ["card", "worker", "full"])
+def test_upstreams_class_has_the_losses_of_our_checkpoint(base: Path, tmp_path: Path, way: str) -> None:
+    kept, ours = trained(base, tmp_path, "full" if way == "full" else "lora")
+    given = os.environ.get("VOICELATHE_INDEXTTS2")
+    assert given, "say where upstream's checkout is: VOICELATHE_INDEXTTS2=DIR"
+    python = os.environ.get("VOICELATHE_INDEXTTS2_PYTHON") or str(environments.python("indextts2").absolute())
+    before = [value for value in (os.environ.get("PYTHONPATH"),) if value]
+    path = os.pathsep.join([str(Path(given).resolve()), str(HERE), str(HERE / "src"), *before])
+    done = subprocess.run(
+        [python, "tests/families/opened_by_indextts2.py", str(base), str(kept), way],
+        cwd=HERE, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    theirs = json.loads(done.stdout.splitlines()[-1])
+    for name, values in ours.items():
+        assert values == pytest.approx([one[name] for one in theirs], abs=1e-5), name
+    plain = json.loads((HERE / "tests/families/official_indextts2.json").read_text())["clips"]
+    assert ours["mel"] != pytest.approx([one["mel"] for one in plain], abs=0.01), (
+        "it must be far from the base"
+    )
