@@ -32,7 +32,7 @@ EXPECTED = {
     "overlap": {"overlap"},
     "too_short_for_text": {"too_fast"},
     "too_long_for_text": {"too_slow"},
-    "wrong_sample_rate": {"declared_rate", "band_limited", "too_fast", "too_slow", "odd_pace"},
+    "wrong_sample_rate": {"declared_rate", "band_limited", "wrong_speed", "too_fast", "too_slow", "odd_pace"},
     "non_speech": {"no_speech", "silent"},
     "long_silence": {"edge_silence"},
     "stereo": {"channels"},
