@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voicelathe.families import packing
-from voicelathe.families.packing import attend, clip_means, maybe_recompute
+from voicelathe.families.packing import attend_apart, clip_means, maybe_recompute
 
 SPEEDS = (1, 0)  # rows of the speed table in front of the text, in this order
 
@@ -192,5 +192,5 @@ def _attention(attention: Any, stream: Tensor, at: packing.Layout) -> Tensor:
         return part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)  # type: ignore[no-untyped-call, no-any-return]
 
     query, key, value = attention.c_attn(stream).split(attention.split_size, dim=2)
-    mixed: Tensor = attention.c_proj(attend(heads(query), heads(key), heads(value), at)[None])
+    mixed: Tensor = attention.c_proj(attend_apart(heads(query), heads(key), heads(value), at)[None])
     return mixed
