@@ -5,6 +5,7 @@ from and a module that must be importable. What is made lies in layout.ENVIRONME
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -75,6 +76,8 @@ def create(family: str, checkout: Path | None, report: Report) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     (root / READY).unlink(missing_ok=True)
     source = _fetched(upstream, root / "source", report) if checkout is None else checkout.resolve()
+    if checkout is not None:
+        _require_commit(source, upstream)
     _require_paths(source, upstream)
     report(f"Making {root / 'venv'} and installing {PINS / family / 'requirements.txt'}")
     interpreter = root / "venv" / "bin" / "python"
@@ -102,13 +105,28 @@ def _pins(family: str) -> dict[str, str]:
 
 
 def _fetched(upstream: Upstream, into: Path, report: Report) -> Path:
-    """A clone at the pinned commit, with its submodules."""
+    """A clone at the pinned commit, with its submodules; what a killed one left is begun anew."""
     if not (into / ".git").exists():
         report(f"Cloning {upstream.repository}")
-        _do(["git", "clone", "-q", upstream.repository, str(into)])
+        draft = into.with_name(f"{into.name}.partial")  # a killed clone must not pass for a whole one
+        shutil.rmtree(draft, ignore_errors=True)
+        _do(["git", "clone", "-q", upstream.repository, str(draft)])
+        draft.rename(into)
     _do(["git", "-C", str(into), "checkout", "-q", upstream.commit])
     _do(["git", "-C", str(into), "submodule", "update", "-q", "--init", "--recursive"])
     return into
+
+
+def _require_commit(source: Path, upstream: Upstream) -> None:
+    """A checkout that knows its commit has to be at the pinned one; an unpacked archive cannot be asked."""
+    if not (source / ".git").exists():
+        return
+    seen = _do(["git", "-C", str(source), "rev-parse", "HEAD"]).strip()
+    if seen != upstream.commit:
+        raise FamilyUnavailable(
+            f"--checkout {source} is at commit {seen[:12]}, and {upstream.commit[:12]} is pinned. "
+            f"Run: git -C {source} checkout {upstream.commit[:12]}"
+        )
 
 
 def _require_paths(source: Path, upstream: Upstream) -> None:
