@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from voicelathe import digest, families
 from voicelathe.errors import BaseModelError
@@ -48,6 +48,13 @@ def test_another_source_is_converted_again_and_until_then_refused(shipped: Path)
     assert "was made from other bytes than llm.pt has now" in said
     assert conversion.convert(shipped, target)
     assert load_file(target)["embed.weight"].tolist() == [1.0, 1.0]
+
+
+def test_weights_of_unknown_origin_beside_a_pickle_are_refused_too(shipped: Path) -> None:
+    save_file({"embed.weight": torch.ones(2)}, shipped.with_suffix(".safetensors"))
+    files = digest.of_tree(shipped.parent)
+    (said,) = conversion.problems(shipped.parent, files, "llm.pt", "llm.safetensors")
+    assert "was made from other bytes" in said
 
 
 def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path) -> None:

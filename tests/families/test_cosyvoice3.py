@@ -17,7 +17,7 @@ from tests.factories import audio, cosyvoice3_base
 from tests.families import official_cosyvoice3
 from voicelathe import families, settings
 from voicelathe.errors import BaseModelError, ManifestError, RecordError
-from voicelathe.families import cosyvoice3, cosyvoice3_core, cosyvoice3_features
+from voicelathe.families import cosyvoice3, cosyvoice3_core, cosyvoice3_features, cosyvoice3_voice
 from voicelathe.families.base import ClipItem
 from voicelathe.families.cosyvoice3_core import Clip, Ids
 from voicelathe.train import adapters
@@ -68,6 +68,39 @@ def test_decoding_step_by_step_with_the_wide_mask_is_the_full_forward(loaded: An
     states = body(inputs_embeds=body.embed_tokens(clips()[0].text[None])).last_hidden_state[0]
     for row, official in zip(states[3:6], OFFICIAL["steps"], strict=True):
         assert row.tolist() == pytest.approx(official, abs=1e-5)
+
+
+class OneStep(torch.nn.Module):
+    """The step that upstream decodes with, its mask of one position included."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward_one_step(self, xs: Any, masks: Any, cache: Any = None) -> tuple[Any, Any]:
+        found = self.model(
+            inputs_embeds=xs, attention_mask=masks[:, -1, :], use_cache=True, past_key_values=cache
+        )
+        return found.last_hidden_state, found.past_key_values
+
+
+@torch.no_grad()
+def test_the_mask_of_one_position_is_wrong_and_the_wide_one_is_the_full_forward(loaded: Any) -> None:
+    body = loaded.core.llm.model.model
+    embedded = body.embed_tokens(clips()[0].text[None])
+    whole = body(inputs_embeds=embedded).last_hidden_state[0, 5]
+
+    def last(encoder: Any) -> Any:
+        _, cache = encoder.forward_one_step(embedded[:, :4], torch.ones(1, 4, 4, dtype=torch.bool).tril())
+        for at in (4, 5):
+            one = torch.ones(1, 1, 1, dtype=torch.bool)
+            states, cache = encoder.forward_one_step(embedded[:, at : at + 1], one, cache)
+        return states[0, -1]
+
+    encoder = OneStep(body)
+    assert (last(encoder) - whole).abs().max() > 0.1
+    cosyvoice3_voice.widen_mask(encoder)
+    assert (last(encoder) - whole).abs().max() < 1e-5
 
 
 def test_a_perfect_prediction_scores_nothing(loaded: Any) -> None:

@@ -61,8 +61,7 @@ def problems(base: Path, files: Mapping[str, str], source: str, target: str) -> 
     if target not in files:
         yield f"{target}: missing; `voicelathe base add` makes it from {source}"
         return
-    seen = read_metadata(base / target).get(ORIGIN)
-    if source in files and seen is not None and seen != _origin(source, files[source]):
+    if source in files and read_metadata(base / target).get(ORIGIN) != _origin(source, files[source]):
         yield f"{target}: was made from other bytes than {source} has now; delete {target} and add the base again"
 
 
