@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from voicelathe import digest, settings
 from voicelathe.errors import ManifestError, RecordError, listing
-from voicelathe.families import conversion, cosyvoice3_files, cosyvoice3_text, peft_files, voices
+from voicelathe.families import conversion, cosyvoice3_files, cosyvoice3_text, moving, peft_files, voices
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.cosyvoice3_files import CONFIG, PICKLE, WEIGHTS
 from voicelathe.families.cosyvoice3_text import BREAK, INSTRUCTION
@@ -231,16 +231,10 @@ class CosyVoice3(PinnedDirectory):
 
     def adapter_targets(self, loaded: Loaded, scope: Sequence[str]) -> str:
         """One regular expression over whole module names."""
-        return "|".join(f"(?:{SCOPES[one]})" for one in scope)
+        return moving.targets(SCOPES, scope)
 
     def trainable(self, loaded: Loaded, mode: str) -> TrainPlan:
-        named = dict(loaded.core.named_parameters())
-        moves = {name: p for name, p in named.items() if ("lora_" in name) == (mode == "lora")}
-        for name, parameter in named.items():
-            parameter.requires_grad_(name in moves)
-        parts = {part: [name for name in moves if name.startswith(starts)] for part, starts in PARTS.items()}
-        assert not set(moves) - {name for names in parts.values() for name in names}
-        return TrainPlan(moves, {part: names for part, names in parts.items() if names})
+        return moving.plan(loaded.core, mode, PARTS)
 
     def checkpoint_blocks(self, loaded: Loaded, which: Recompute) -> None:
         """There is no decoder among what is trained: only `all` has an effect."""

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from voicelathe import settings
 from voicelathe.errors import ManifestError, RecordError, listing
-from voicelathe.families import conversion, indextts2_files, indextts2_text, indextts2_voices, peft_files
+from voicelathe.families import (
+    conversion,
+    indextts2_files,
+    indextts2_text,
+    indextts2_voices,
+    moving,
+    peft_files,
+)
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.indextts2_files import CODES_PER_S, FROZEN, PICKLE, WEIGHTS
 from voicelathe.families.pinning import PinnedDirectory
@@ -243,19 +250,10 @@ class IndexTTS2(PinnedDirectory):
 
     def adapter_targets(self, loaded: Loaded, scope: Sequence[str]) -> str:
         """One regular expression over whole module names."""
-        return "|".join(f"(?:{SCOPES[one]})" for one in scope)
+        return moving.targets(SCOPES, scope)
 
     def trainable(self, loaded: Loaded, mode: str) -> TrainPlan:
-        def is_moved(name: str) -> bool:
-            return "lora_" in name if mode == "lora" else not name.startswith(STILL)
-
-        named = dict(loaded.core.named_parameters())
-        for name, parameter in named.items():
-            parameter.requires_grad_(is_moved(name))
-        moves = {name: parameter for name, parameter in named.items() if is_moved(name)}
-        parts = {part: [name for name in moves if name.startswith(starts)] for part, starts in PARTS.items()}
-        assert not set(moves) - {name for names in parts.values() for name in names}
-        return TrainPlan(moves, {part: names for part, names in parts.items() if names})
+        return moving.plan(loaded.core, mode, PARTS, (STILL,))
 
     def checkpoint_blocks(self, loaded: Loaded, which: Recompute) -> None:
         """There is no decoder among what is trained: only `all` has an effect."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from voicelathe import digest, settings
 from voicelathe.errors import ManifestError, RecordError, listing
-from voicelathe.families import peft_files, qwen3_tts_files, qwen3_tts_load, qwen3_tts_names
+from voicelathe.families import moving, peft_files, qwen3_tts_files, qwen3_tts_load, qwen3_tts_names
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.pinning import CONFIG, WEIGHTS, PinnedDirectory, peek_config, read_config
 from voicelathe.families.qwen3_tts_load import Loaded
@@ -219,19 +219,10 @@ class Qwen3TTS(PinnedDirectory):
 
     def adapter_targets(self, loaded: Loaded, scope: Sequence[str]) -> str:
         """One regular expression; bare names of linears would also hit the code predictor."""
-        return "|".join(f"(?:{SCOPES[one]})" for one in scope)
+        return moving.targets(SCOPES, scope)
 
     def trainable(self, loaded: Loaded, mode: str) -> TrainPlan:
-        def is_moved(name: str) -> bool:
-            return "lora_" in name if mode == "lora" else not name.startswith(FROZEN)
-
-        named = dict(loaded.core.named_parameters())
-        for name, parameter in named.items():
-            parameter.requires_grad_(is_moved(name))
-        moves = {name: parameter for name, parameter in named.items() if is_moved(name)}
-        parts = {part: [name for name in moves if name.startswith(starts)] for part, starts in PARTS.items()}
-        assert not set(moves) - {name for names in parts.values() for name in names}
-        return TrainPlan(moves, {part: names for part, names in parts.items() if names})
+        return moving.plan(loaded.core, mode, PARTS, FROZEN)
 
     def checkpoint_blocks(self, loaded: Loaded, which: Recompute) -> None:
         """`decoder` is the code predictor."""

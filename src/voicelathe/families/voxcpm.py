@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from voicelathe import settings
 from voicelathe.errors import BaseModelError, FamilyUnavailable
-from voicelathe.families import torchaudio_shim, voxcpm_config, voxcpm_files, voxcpm_published
+from voicelathe.families import moving, torchaudio_shim, voxcpm_config, voxcpm_files, voxcpm_published
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.pinning import PinnedDirectory, peek_config
 from voicelathe.records import BaseFacts
@@ -222,18 +222,10 @@ class VoxCPM(PinnedDirectory):
 
     def adapter_targets(self, loaded: Loaded, scope: Sequence[str]) -> str:
         """One regular expression that peft matches against whole module names."""
-        return "|".join(f"(?:{SCOPES[one]})" for one in scope)
+        return moving.targets(SCOPES, scope)
 
     def trainable(self, loaded: Loaded, mode: str) -> TrainPlan:
-        moves = {
-            name: p for name, p in loaded.core.named_parameters() if ("lora_" in name) == (mode == "lora")
-        }
-        for name, parameter in loaded.core.named_parameters():
-            parameter.requires_grad_(name in moves)
-        parts = {part: [name for name in moves if name.startswith(starts)] for part, starts in PARTS.items()}
-        unnamed = set(moves) - {name for names in parts.values() for name in names}
-        assert not unnamed, f"parameters outside every part: {sorted(unnamed)[:3]}"
-        return TrainPlan(moves, {part: names for part, names in parts.items() if names})
+        return moving.plan(loaded.core, mode, PARTS)
 
     def checkpoint_blocks(self, loaded: Loaded, which: Recompute) -> None:
         loaded.recompute = which
