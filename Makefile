@@ -7,7 +7,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro test test-all check ui bench campaign clean-runs
+.PHONY: help setup repro test test-all check upstream ui bench campaign clean-runs
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -33,6 +33,9 @@ test: setup ## the default tests
 
 test-all: setup ## everything but what needs a GPU or upstream checkouts
 	$(BIN)/python -m pytest -m 'not gpu and not needs_upstream'
+
+upstream: setup ## tests that need upstream's code: make upstream VOICELATHE_COSYVOICE3=CHECKOUT VOICELATHE_INDEXTTS2=CHECKOUT
+	VOICELATHE_COSYVOICE3=$(VOICELATHE_COSYVOICE3) VOICELATHE_INDEXTTS2=$(VOICELATHE_INDEXTTS2) $(BIN)/python -m pytest -m needs_upstream
 
 check: setup ## format, lint, types
 	$(BIN)/ruff format --check .

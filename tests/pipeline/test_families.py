@@ -92,6 +92,7 @@ def test_cosyvoice3_is_trained_and_judged_where_its_upstream_cannot_speak(tmp_pa
     _decide_without_speech(root, evaluated)
     official = torch.load(root / "data/bases/tiny-base/llm.pt", weights_only=True)
     exported = torch.load(_export(root, "--merged") / "llm.pt", weights_only=True)
+    assert "library_name" not in (root / "out/README.md").read_text(), "upstream has no package"
     assert {name: one.shape for name, one in exported.items()} == {
         name: one.shape for name, one in official.items()
     }

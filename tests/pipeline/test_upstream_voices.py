@@ -1,6 +1,6 @@
 """Families that speak with upstream's own code: the real worker in the real interpreter, on small random weights.
 
-    VOICELATHE_UPSTREAM=CHECKOUT pytest -m needs_upstream tests/pipeline/test_upstream_voices.py
+    VOICELATHE_COSYVOICE3=CHECKOUT pytest -m needs_upstream tests/pipeline/test_upstream_voices.py
 
 CHECKOUT is a folder with FunAudioLLM/CosyVoice at the pinned commit. The interpreter is made by `voicelathe env create`, as a user
 makes it, in .cache/environments of this project; a second run finds it there.
@@ -28,8 +28,8 @@ CPU = settings.Machine("cpu", 1, 1)
 
 @pytest.fixture(scope="module")
 def checkout() -> Path:
-    given = os.environ.get("VOICELATHE_UPSTREAM")
-    assert given, "say where upstream's checkout is: VOICELATHE_UPSTREAM=DIR"
+    given = os.environ.get("VOICELATHE_COSYVOICE3")
+    assert given, "say where upstream's checkout is: VOICELATHE_COSYVOICE3=DIR"
     return Path(given).resolve()
 
 

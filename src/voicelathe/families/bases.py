@@ -22,15 +22,18 @@ def _unknown(directory: Path) -> str:
     config = directory / CONFIG
     if not config.is_file():
         what = f"has no {CONFIG}, so it is no model directory" if directory.is_dir() else "is not a directory"
-        return f"{directory} {what}. Give the directory that holds {CONFIG} and model.safetensors."
+        return f"{directory} {what}. Give a whole download of one of these:\n{_supported()}"
     try:
         read = json.loads(config.read_text(encoding="utf-8"))
     except ValueError as problem:
         return f"{config} is not JSON ({problem}). Download it again."
     seen = {key: read.get(key) for key in ("architecture", "model_type")} if isinstance(read, dict) else {}
     said = ", ".join(f"{key} = {value!r}" for key, value in seen.items()) or str(read)[:40]
-    known = "\n".join(f"  {name}: {families.spec(name).download}" for name in sorted(families.TABLE))
-    return f"{config}: {said} cannot be fine-tuned here. Supported:\n{known}"
+    return f"{config}: {said} cannot be fine-tuned here. Supported:\n{_supported()}"
+
+
+def _supported() -> str:
+    return "\n".join(f"  {name}: {families.spec(name).download}" for name in sorted(families.TABLE))
 
 
 def complete(family: str, directory: Path) -> list[str]:

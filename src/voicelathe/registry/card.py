@@ -114,6 +114,7 @@ def usage(card: About) -> str:
 
 def _front_matter(card: About) -> str:
     licence, run = card.case.base.licence, card.case.files.run
+    spec = families.spec(run.identity.family)
     known = licence.lower() in HUB_LICENCES
     languages = sorted({language.split("-")[0] for used in card.case.speakers.values() for language in used})
     lines = [
@@ -123,7 +124,7 @@ def _front_matter(card: About) -> str:
         f"base_model: {card.base_model}",
         f"base_model_relation: {KINDS[card.form]}",
         "language:", *(f"- {one}" for one in languages),
-        f"library_name: {families.spec(run.identity.family).requires[0]}",
+        *([] if spec.elsewhere else [f"library_name: {spec.requires[0]}"]),  # a hub knows packages, not checkouts
         "pipeline_tag: text-to-speech",
         "tags:", "- text-to-speech", "- voicelathe", f"- {run.identity.family}", f"- {run.identity.train.mode}",
         "---",
