@@ -137,6 +137,17 @@ def test_running_away_where_the_base_stops_is_a_veto() -> None:
     assert found.selected == THIRD.name
 
 
+def test_lines_that_nobody_could_speak_exclude_nobody_and_the_decision_says_that_nothing_was_heard() -> None:
+    nobody = {(one.name, line): "not_spoken" for one in KNOWN for line in make.LINES}
+    found = decide(losses(CLEAR), make.samples(KNOWN, problems=nobody))
+    assert found.selected == SECOND.name and not any(row.vetoes for row in found.ranking)
+    (note,) = [note for note in found.notes if note.startswith("Nothing was spoken")]
+    assert "dvc repro -f listen@mini-lora" in note
+    some = {(SECOND.name, "short"): "not_spoken"}
+    notes = decide(losses(CLEAR), make.samples(KNOWN, problems=some)).notes
+    assert not any(note.startswith("Nothing was spoken") for note in notes)
+
+
 def test_when_every_checkpoint_has_a_veto_nothing_ships_and_the_reasons_are_named() -> None:
     problems = {(one.name, "short"): "silent" for one in KNOWN[1:]}
     found = decide(losses(CLEAR), make.samples(KNOWN, problems=problems))
