@@ -16,9 +16,12 @@ parser.add_argument("state", nargs="?", type=Path, default=corpus.STATE)
 parser.add_argument("--minutes", type=float, default=8.0, help="CPU time of this call in training")
 parser.add_argument("--only", choices=["encoder", "speech"], help="train this part alone")
 parser.add_argument("--steps", type=int, help="all steps of the part named by --only")
+parser.add_argument(
+    "--device", default="cpu", help="cpu or cuda; a training goes on where another device left it"
+)
 
 
-def main(state: Path, minutes: float, only: str | None, steps: int | None) -> None:
+def main(state: Path, minutes: float, only: str | None, steps: int | None, device: str) -> None:
     torch.set_num_threads(1)
     state.mkdir(parents=True, exist_ok=True)
     if not (state / "corpus/clips.jsonl").is_file():
@@ -27,10 +30,10 @@ def main(state: Path, minutes: float, only: str | None, steps: int | None) -> No
         return latents.main(state)
     parts = {"encoder": encoder, "speech": speech}
     names = [only] if only else list(parts)
-    done = [parts[one].train(state, minutes / len(names), steps or parts[one].STEPS) for one in names]
+    done = [parts[one].train(state, minutes / len(names), steps or parts[one].STEPS, device) for one in names]
     print("finished" if all(done) else "call again to go on")
 
 
 if __name__ == "__main__":
     chosen = parser.parse_args()
-    main(chosen.state, chosen.minutes, chosen.only, chosen.steps)
+    main(chosen.state, chosen.minutes, chosen.only, chosen.steps, chosen.device)

@@ -25,16 +25,16 @@ SKIP = 3  # latents at the start of a crop that have not seen enough
 PLAN = {"rate": 2e-3, "warmup": 50, "weight_decay": 0.0, "weights": {"error": 1.0}}
 
 
-def train(state: Path, minutes: float, steps: int = STEPS) -> bool:
+def train(state: Path, minutes: float, steps: int = STEPS, device: str = "cpu") -> bool:
     """Go on with STATE/encoder.safetensors; True when it is finished. `error` is the squared error as a share of the power of the latents."""
     torch.manual_seed(SEED)
-    encoder = built(state).encoder
+    encoder = built(state).encoder.to(device)
     shortcut(encoder)
     encoder.fc_logvar.requires_grad_(False)
     crops, first = Crops(state), min(FIRST_ROUND, steps)
 
     def losses(step: int) -> dict[str, Tensor]:
-        samples, latents = crops.batch(step, step <= first)
+        samples, latents = (one.to(device) for one in crops.batch(step, step <= first))
         wrong = (encoder(samples)["mu"] - latents)[:, :, SKIP:]
         return {"error": wrong.pow(2).mean() / latents[:, :, SKIP:].pow(2).mean()}
 

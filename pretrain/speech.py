@@ -32,17 +32,17 @@ PLAN = {
 }
 
 
-def train(state: Path, minutes: float, steps: int = STEPS) -> bool:
+def train(state: Path, minutes: float, steps: int = STEPS, device: str = "cpu") -> bool:
     """Go on with STATE/speech.safetensors; True when it is finished."""
     base = state / "base"
     if not (base / "model.safetensors").is_file():
         assemble.write(base, SEED)
     family: Any = families.find("voxcpm2")
-    machine = settings.Machine(device="cpu", threads=1, processes=1)
+    machine = settings.Machine(device=device, threads=1, processes=1)
     loaded = family.load(base, family.describe(base, "Apache-2.0", False), machine, "core")
     clips, num_phones = rows.read(state, loaded.core.text_tokenizer)
     torch.manual_seed(SEED)
-    helpers, watch = Helpers(num_phones), Watch(loaded.core)
+    helpers, watch = Helpers(num_phones).to(device), Watch(loaded.core)
     loaded.core.train()
     first = min(FIRST_ROUND, steps)
 
@@ -95,12 +95,12 @@ def step_losses(
 
     def disturbed(latents: Tensor) -> Tensor:
         strength = DISTURBANCE * torch.rand(len(latents), 1, 1, generator=generator)
-        return latents + strength * torch.randn(latents.shape, generator=generator)
+        return latents + (strength * torch.randn(latents.shape, generator=generator)).to(latents.device)
 
     pack = replace(pack, fed_FPD=disturbed(pack.fed_FPD), previous_APD=disturbed(pack.previous_APD))
     losses = {name: value.mean() for name, value in family.losses(loaded, pack, noise).items()}
     semantic, residual = watch.seen["semantic"], watch.seen["residual"]
-    phones = torch.cat([clip.phones_AP for clip in batch])
+    phones = torch.cat([clip.phones_AP for clip in batch]).to(semantic.device)
     logits = helpers.phone(semantic).unflatten(-1, (design.PATCH, helpers.num_phones))
     losses["phone"] = F.cross_entropy(logits.flatten(0, 1), phones.flatten())
     means = helpers.mean(torch.cat([semantic, residual], -1)).unflatten(-1, (design.PATCH, -1))
@@ -119,12 +119,12 @@ def _guide(core: Any, watch: Watch, pack: Any, batch: list[rows.Clip]) -> Tensor
     key = watch.seen["key"][0].unflatten(-1, (-1, width))[:, GUIDED_HEAD // group]
     rope = core.base_lm.rope_emb(pack.at.position_T)
     query, key = (one[0, 0] for one in apply_rotary_pos_emb(query[None, None], key[None, None], *rope))
-    total, first = torch.zeros(()), 0
+    total, first = torch.zeros((), device=query.device), 0
     for clip in batch:
         count, length = clip.shares_AL.shape
         at = pack.predicts_at_A[first : first + count]
-        text = torch.arange(int(at[0]) - length, int(at[0]))
+        text = torch.arange(int(at[0]) - length, int(at[0]), device=at.device)
         scores = query[at] @ key[text].T / width**0.5
-        total = total - (clip.shares_AL * scores.log_softmax(-1)).sum(-1).mean()
+        total = total - (clip.shares_AL.to(at.device) * scores.log_softmax(-1)).sum(-1).mean()
         first += count
     return total / len(batch)

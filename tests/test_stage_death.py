@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 DEATH_SIGNAL = "import ctypes; n = ctypes.c_int(); ctypes.CDLL(None).prctl(2, ctypes.byref(n)); print(n.value)"  # PR_GET_PDEATHSIG
 
@@ -17,6 +19,7 @@ def test_a_stage_asks_to_die_with_the_process_that_started_it() -> None:
     assert ask(f"import pipelines\ndef main():\n    {DEATH_SIGNAL}\npipelines.run(main)") == "15"
 
 
+@pytest.mark.slow
 def test_a_program_that_starts_a_worker_does_not() -> None:
     start = (
         "from voicelathe import errors, jobs, runner\n"

@@ -71,6 +71,7 @@ def directory(recipe: str = "mini-lora") -> Path:
     return Path(records.read_one(layout.run(recipe, "run.json"), RunRecord).directory)
 
 
+@pytest.mark.slow
 def test_retraining_sets_the_weights_aside_and_compares_them(trained: Path, run: Run) -> None:
     place, old = directory(), digest.of_tree(directory())
     other = digest.of_tree(directory("mini-full"))

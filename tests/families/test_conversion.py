@@ -33,6 +33,7 @@ def test_tensors_come_over_whole_and_the_new_file_names_its_source(shipped: Path
     assert not conversion.convert(shipped, target), "made from the same bytes: nothing to do"
 
 
+@pytest.mark.slow
 def test_the_same_bytes_in_give_the_same_bytes_out(shipped: Path) -> None:
     targets = [shipped.parent / f"{name}.safetensors" for name in "ab"]
     for target in targets:
@@ -40,6 +41,7 @@ def test_the_same_bytes_in_give_the_same_bytes_out(shipped: Path) -> None:
     assert digest.of_file(targets[0]) == digest.of_file(targets[1])
 
 
+@pytest.mark.slow
 def test_another_source_is_converted_again_and_until_then_refused(shipped: Path) -> None:
     target = shipped.with_suffix(".safetensors")
     conversion.convert(shipped, target)
@@ -70,12 +72,14 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.pt", "old.pt"]
 
 
+@pytest.mark.slow
 def test_what_is_no_weights_is_said(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(BaseModelError, match="no tensors in it, but list"):
         conversion.convert(tmp_path / "list.pt", tmp_path / "out.safetensors")
 
 
+@pytest.mark.slow
 def test_an_export_gets_a_pickle_of_tensors_that_opens_without_running_anything(shipped: Path) -> None:
     ours, back = shipped.with_suffix(".safetensors"), shipped.with_name("back.pt")
     conversion.convert(shipped, ours)

@@ -96,6 +96,7 @@ def test_moments_that_torch_makes_in_its_first_step_are_counted_once() -> None:
     assert update.activations == pytest.approx(found.moments / 2, rel=0.02)
 
 
+@pytest.mark.slow
 def test_gradients_that_are_released_never_lie_there_together() -> None:
     lean = train_settings("full", weights="bf16_stochastic", optimizer="adamw8bit", max_grad_norm=None)
     kept, released = rehearsed(lean), rehearsed(replace(lean, gradient_release=True))
@@ -160,6 +161,7 @@ def test_a_checkpoint_and_a_state_weigh_what_the_plan_says(tmp_path: Path, mode:
     assert sum(width[info.dtype] * info.num_values for info in kept) == planned.state
 
 
+@pytest.mark.slow
 def test_the_largest_pass_is_found_as_the_trainer_will_draw_it(tmp_path: Path) -> None:
     root = training.corpus(tmp_path)
     train = train_settings("full", steps=9)

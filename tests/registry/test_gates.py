@@ -48,6 +48,26 @@ def test_a_selected_candidate_with_everything_in_order_passes(project: Path) -> 
     assert {"consent/awb.json", "data/gate/passed.json", f"runs/{RECIPE}/selection.json"} <= set(case.inputs)
 
 
+@pytest.mark.parametrize("wanted", ["40", "0000040", "40@1", "step_0000040@1"])
+def test_a_candidate_is_named_by_its_step_too(project: Path, wanted: str) -> None:
+    assert examine(project, wanted).shown.candidate.name == "step_0000040@1"
+
+
+@pytest.mark.parametrize("wanted", ["0", "41", "40@0.5", "4 0", "-40", "@1"])
+def test_no_candidate_is_guessed(project: Path, wanted: str) -> None:
+    with pytest.raises(PromotionError, match="has no candidate"):
+        examine(project, wanted)
+
+
+def test_a_step_at_several_strengths_wants_the_strength(tmp_path: Path) -> None:
+    runs.finished(tmp_path, scales=(0.35, 1.0))
+    with pytest.raises(
+        PromotionError, match=r"more than one .* step 40. There are: step_0000040@0.35, step_0000040@1"
+    ):
+        examine(tmp_path, "40")
+    assert examine(tmp_path, "40@0.35").shown.candidate.lora_scale == 0.35
+
+
 def not_shipped(root: Path) -> None:
     runs.select(root, RECIPE, "do_not_ship", None)
 

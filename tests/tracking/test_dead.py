@@ -20,6 +20,7 @@ def status(root: Path) -> str:
     return str(stores.only_run(stores.client(root)).info.status)
 
 
+@pytest.mark.slow
 def test_the_run_of_a_killed_stage_is_ended_by_whoever_looks_next(root: Path) -> None:
     code = f"""
         import time

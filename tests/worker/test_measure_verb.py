@@ -57,7 +57,7 @@ def test_speech_is_heard_in_speech_and_not_in_noise_and_nothing_is_listened_to_t
     assert listen(project, clips()[::2], speech=False) == {}
 
 
-@pytest.mark.parametrize(("times", "speed"), [(0.5, 2.0), (3.0, 0.5)])
+@pytest.mark.parametrize(("times", "speed"), [(0.5, 2.0), pytest.param(3.0, 0.5, marks=pytest.mark.slow)])
 def test_speech_under_a_lying_header_is_heard_at_the_speed_that_puts_it_right(
     project: settings.Params, times: float, speed: float
 ) -> None:
@@ -104,6 +104,7 @@ def test_what_was_heard_survives_as_a_table(tmp_path: Path) -> None:
     assert tables.read(tmp_path / "heard.parquet", records.Heard) == made
 
 
+@pytest.mark.slow
 def test_many_clips_at_once_are_heard_as_one_by_one() -> None:
     from voicelathe.speech import activity
 

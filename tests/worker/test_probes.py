@@ -211,6 +211,7 @@ def test_the_prompted_base_hears_a_clip_of_another_recording_never_the_clip_itse
     assert torch.equal(heard[first.clip_id], two) and torch.equal(heard[beside.clip_id], two)
 
 
+@pytest.mark.slow
 def test_the_prompted_base_speaks_otherwise_than_the_base_and_the_same_each_time(tmp_path: Path) -> None:
     path = tmp_path / "held-out.wav"
     audio.write_wav(path, audio_factory.speech(1.0, 1, 16_000), 16_000)

@@ -75,6 +75,7 @@ def speak_job(out: Path, refs: list[jobs.WeightsRef], interactive: bool = False)
     )
 
 
+@pytest.mark.slow
 def test_stdout_carries_nothing_but_events_although_upstream_prints(trained: Path, tmp_path: Path) -> None:
     job = speak_job(tmp_path / "speech", weights(trained)[:1])
     digest.write_json(tmp_path / "job.json", {"verb": "speak", "job": records.to_json(job)})
@@ -193,6 +194,7 @@ def test_a_refused_request_does_not_end_the_speaker(trained: Path, tmp_path: Pat
         ).sha256
 
 
+@pytest.mark.slow
 def test_weights_that_were_changed_are_refused_by_name(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "run", tmp_path / "run")
     adapter = tmp_path / "run" / "step_0000004" / "lora_weights.safetensors"

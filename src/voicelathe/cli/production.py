@@ -33,7 +33,7 @@ Reason = Annotated[str, typer.Option("--because", metavar="TEXT", help="Why; kep
 Candidate = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Another candidate than the selected one, for example step_0002000@0.35."
+        metavar="STEP", help="Another candidate than the selected one: 2000, or 2000@0.35 with its strength."
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask every gate, change nothing.")]

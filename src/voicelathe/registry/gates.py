@@ -97,11 +97,21 @@ def _find(files: RunFiles, candidate: str | None) -> Shown:
             f"runs/{files.run.recipe}/selection.json decided {files.selection.decision}: no candidate was selected "
             f"({'; '.join(files.selection.reasons)}). Name one to override it: --candidate NAME --because TEXT"
         )
-    for shown in files.candidates:
-        if wanted in (shown.candidate.name, shown.title):
-            return shown
-    names = ", ".join(shown.candidate.name for shown in files.candidates)
-    raise PromotionError(f"{files.run.recipe} has no candidate {wanted!r}. There are: {names}.")
+    named = [one for one in files.candidates if wanted in (one.candidate.name, one.title)]
+    found = named or [one for one in files.candidates if _is_at(one.candidate, wanted)]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(one.candidate.name for one in found or files.candidates)
+    problem = f"more than one candidate at step {wanted}" if found else f"no candidate {wanted!r}"
+    raise PromotionError(f"{files.run.recipe} has {problem}. There are: {names}.")
+
+
+def _is_at(candidate: records.Candidate, wanted: str) -> bool:
+    """As people write it: a step, `2000`, or a step and a strength, `2000@0.35`."""
+    step, at, scale = wanted.partition("@")
+    if not step.isdecimal() or int(step) != candidate.step or candidate.step == 0:
+        return False
+    return not at or (candidate.lora_scale is not None and scale == f"{candidate.lora_scale:g}")
 
 
 def _selection(files: RunFiles, shown: Shown) -> Iterator[Objection]:
