@@ -140,6 +140,25 @@ def test_files_that_only_dvc_knows_are_compared_by_its_md5(files: Path) -> None:
     assert "clean.jsonl: dvc.lock (audit) used" in broken(files)
 
 
+@pytest.mark.parametrize(
+    ("stage", "counts"),
+    [
+        ("gate", True),
+        ("encode@voxcpm2-mini", True),
+        (f"train@{RECIPE}", True),
+        ("encode@another-base", False),
+        ("preflight@mini-full", False),
+    ],
+)
+def test_a_stage_of_another_recipe_or_base_that_is_behind_breaks_no_chain(
+    files: Path, stage: str, counts: bool
+) -> None:
+    """New data, and the other recipe's preflight said no: its lines in dvc.lock are of the data before."""
+    old = [{"path": "data/split/train.jsonl", "md5": "0" * 32}]
+    (files / "dvc.lock").write_text(json.dumps({"stages": {stage: {"cmd": "x", "deps": old}}}))
+    assert (verify.verify(RECIPE, files).broken is not None) is counts
+
+
 @pytest.mark.slow
 def test_dvc_itself_writes_the_md5_that_verify_computes(tmp_path: Path) -> None:
     import subprocess

@@ -50,7 +50,7 @@ def recipe_links(recipe: str, root: Path, weights: bool = True) -> Iterator[Link
         yield from _weights(files)
         yield from _base(files)
     yield from _run(files)
-    yield from _data(root)
+    yield from _data(root, {"", recipe, files.run.identity.base})
 
 
 def _speech(files: RunFiles) -> Iterator[Link]:
@@ -111,14 +111,14 @@ def _base(files: RunFiles) -> Iterator[Link]:
     yield from _tree(files.root, Path(base), facts.files, record.as_posix(), set())
 
 
-def _data(root: Path) -> Iterator[Link]:
-    """The gate, the splits it passed, what dvc.lock knows of every stage, and the raw manifest with its audio."""
+def _data(root: Path, items: set[str]) -> Iterator[Link]:
+    """The gate, the splits it passed, what dvc.lock knows of the stages of these items, and the raw manifest with its audio."""
     if (root / layout.GATE).is_file():
         passed = records.read_one(root / layout.GATE, records.Passed)
         yield from (
             link(root, path, sha256, layout.GATE.as_posix()) for path, sha256 in passed.inputs.items()
         )
-    yield from _stages(root)
+    yield from _stages(root, items)
     ingest = params.load(root / params.FILE).ingest
     yield link(root, ingest.manifest, ingest.sha256, "params.yaml (ingest.sha256)")
     yield from _audio(root, ingest)
@@ -139,10 +139,15 @@ def _audio(root: Path, ingest: settings.Ingest) -> Iterator[Link]:
         yield link(root, f"{ingest.audio_root}/{name}", sha256, "data/raw/audio.sha256")
 
 
-def _stages(root: Path) -> Iterator[Link]:
-    """Files that DVC stages read and wrote, by the md5 in dvc.lock; those of the data only, the others have sha256."""
+def _stages(root: Path, items: set[str]) -> Iterator[Link]:
+    """Files that DVC stages read and wrote, by the md5 in dvc.lock; those of the data only, the others have sha256.
+
+    `items` are what may stand behind the @ of a stage: another recipe's stages may be behind, nothing of this one came from them.
+    """
     seen: set[tuple[str, str]] = set()
     for name, stage in _lock(root).items():
+        if name.partition("@")[2] not in items:
+            continue
         for entry in [*stage.get("deps", []), *stage.get("outs", [])]:
             path, md5 = entry["path"], entry.get("md5")
             if (
