@@ -48,23 +48,31 @@ def ended(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def preload(job: jobs.TrainJob) -> None:
-    """Do here, once, what every child would do first: the imports, by training a step or two, and loading the base.
+def preload(*runs: jobs.TrainJob) -> None:
+    """Do here, once, what every child would do first: the imports, by training a step or two of each, and loading their base.
 
     A child gets the loaded base by the fork, as it was loaded: this process never trains it.
     """
-    train(job)
+    for job in runs:
+        train(job)
     family = families.find(job.target.family)
     facts = family.describe(Path(job.target.base), "", True)
     loaded = family.load(Path(job.target.base), facts, job.target.machine, "core")
     _LOADED[str(job.target.base)] = loaded
 
 
-def train(job: jobs.TrainJob) -> None:
+def train(job: jobs.TrainJob, diary: Path | None = None) -> None:
+    """`diary` gets a line for each phase that is announced."""
     family = families.find(job.target.family)
     if loaded := _LOADED.get(str(job.target.base)):
         type(family).load = lambda *_arguments, **_options: loaded  # type: ignore[method-assign]
-    loop.run(job, lambda *_: None)
+    handle = None if diary is None else os.open(diary, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def emit(kind: str, values: dict[str, Any]) -> None:
+        if handle is not None and kind == jobs.PHASE:
+            os.write(handle, f"{values['name']}\n".encode())
+
+    loop.run(job, emit)
 
 
 def die() -> None:
@@ -108,13 +116,22 @@ def die_at(nth: int, thread: str, how: Callable[[], None] = die, touches: tuple[
     checkpoints._blocks = interrupted
 
 
-def kill_after(pid: int, seconds: float) -> int:
-    """SIGKILL a child after some time, unless it was faster; returns how it ended."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+def kill_when(pid: int, diary: Path, phases: int, seconds: float) -> int:
+    """SIGKILL a child some time after it announced so many phases, unless it was faster; returns how it ended."""
+    deadline = None
+    while True:
         found, status = os.waitpid(pid, os.WNOHANG)
         if found:
             return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005)
-    os.kill(pid, signal.SIGKILL)
-    return ended(pid)
+        now = time.monotonic()
+        if deadline is None and len(announced(diary)) >= phases:
+            deadline = now + seconds
+        if deadline is not None and now >= deadline:
+            os.kill(pid, signal.SIGKILL)
+            return ended(pid)
+        time.sleep(0.002)
+
+
+def announced(diary: Path) -> list[str]:
+    """The phases in a diary."""
+    return diary.read_text().split() if diary.is_file() else []

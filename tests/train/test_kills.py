@@ -1,15 +1,19 @@
 """Training is killed at every point of a commit and at random moments, and ends with the bytes of a run that nobody disturbed.
 
-`make campaign` runs 200 random kills of each optimizer and mode (VOICELATHE_KILLS); CI runs 30 of one.
+`make campaign` runs 200 random kills of each optimizer and mode (VOICELATHE_KILLS); CI runs 30 of one. A campaign that names a
+file (VOICELATHE_KILLS_LOG) writes a line there for each run that ended, and goes on from it when it is started again.
 """
 
+import json
 import os
 import random
+import shutil
 import sys
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +25,7 @@ from voicelathe import checkpoints, digest, jobs
 from voicelathe.train import resume, saving
 
 KILLS = int(os.environ.get("VOICELATHE_KILLS", "30"))
+LOG = os.environ.get("VOICELATHE_KILLS_LOG")
 ALL = [
     (mode, optimizer) for mode in ("lora", "full") for optimizer in ("adamw", "adamw8bit", "paged_adamw8bit")
 ]
@@ -31,7 +36,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A corpus; imports and the loaded base are inherited by every child."""
     torch.set_num_threads(1)
     root = training.corpus(tmp_path_factory.mktemp("corpus"))
-    kill_lab.preload(job(root, root / "warm", "full", "adamw8bit", steps=2))
+    warm = [
+        job(root, root / mode, mode, "adamw8bit", steps=2) for mode in ("full", "lora")
+    ]  # peft's import takes seconds
+    kill_lab.preload(*warm)
     return root
 
 
@@ -47,9 +55,9 @@ def job(
     return training.train_job(corpus, directory, train)
 
 
-def undisturbed(tmp_path: Path, whole: jobs.TrainJob) -> tuple[str, float]:
+def undisturbed(tmp_path: Path, whole: jobs.TrainJob, diary: Path | None = None) -> tuple[str, float]:
     began = time.monotonic()
-    code = kill_lab.ended(kill_lab.child(lambda: kill_lab.train(whole), tmp_path / "log"))
+    code = kill_lab.ended(kill_lab.child(lambda: kill_lab.train(whole, diary), tmp_path / "log"))
     assert code == 0, (tmp_path / "log").read_text()[-2000:]
     return final_state(Path(whole.directory)), time.monotonic() - began
 
@@ -182,20 +190,53 @@ def test_training_that_dies_while_it_saves_ends_with_identical_bytes(corpus: Pat
 def test_kills_at_random_moments_end_with_identical_bytes(
     corpus: Path, tmp_path: Path, mode: str, optimizer: str
 ) -> None:
-    expected, whole_s = undisturbed(tmp_path, job(corpus, tmp_path / "whole", mode, optimizer, steps=6))
-    draw, kills, finished = random.Random(f"{mode} {optimizer}"), 0, 0
-    while kills < KILLS:
-        directory = tmp_path / f"run-{finished}"
-        doomed = job(corpus, directory, mode, optimizer, steps=6)
-        while True:
-            pid = kill_lab.child(lambda d=doomed: kill_lab.train(d), tmp_path / "log")
-            code = kill_lab.kill_after(pid, draw.uniform(0.05, 0.9) * whole_s)
-            assert code in (0, -9), (tmp_path / "log").read_text()[-2000:]
-            every_checkpoint_verifies(directory)
-            assert not (directory / "quarantine").exists()
-            if code == 0:
-                break
-            kills += 1
-        assert final_state(directory) == expected
-        finished += 1
-    print(f"{mode} {optimizer}: {kills} kills, {finished} runs, all identical", file=sys.stderr)
+    """Half of the moments are drawn from the time of a whole run, half are just after a phase, so that short ones are hit, too."""
+    log = Path(LOG) if LOG else tmp_path / "campaign.jsonl"
+    past = earlier(log, mode, optimizer)
+    kills = sum(len(one["killed_in"]) for one in past)
+    if kills >= KILLS:
+        return
+    diary, whole = tmp_path / "diary", job(corpus, tmp_path / "whole", mode, optimizer, steps=6)
+    expected, whole_s = undisturbed(tmp_path, whole, diary)
+    num_phases = len(kill_lab.announced(diary))
+    assert all(one["final_state"] == expected for one in past), f"{log} is of other code or another machine"
+    for number in range(len(past), 1000):
+        if kills >= KILLS:
+            break
+        doomed = job(corpus, tmp_path / f"run-{number}", mode, optimizer, steps=6)
+        draw = random.Random(f"{mode} {optimizer} {number}")
+        killed_in, torn = killed_until_done(doomed, tmp_path, draw, num_phases, whole_s)
+        assert final_state(Path(doomed.directory)) == expected, f"run {number}, killed in {killed_in}"
+        shutil.rmtree(doomed.directory)
+        line = {"killed_in": killed_in, "torn": torn, "final_state": expected, "seconds": round(whole_s, 2)}
+        with log.open("a") as file:
+            file.write(json.dumps({"mode": mode, "optimizer": optimizer, **line}) + "\n")
+        kills += len(killed_in)
+    print(f"{mode} {optimizer}: {kills} kills, all identical", file=sys.stderr)
+
+
+def earlier(log: Path, mode: str, optimizer: str) -> list[dict[str, Any]]:
+    """What a campaign's log has of a combination: one entry for each run that ended."""
+    lines = log.read_text().splitlines() if log.is_file() else []
+    return [one for one in map(json.loads, lines) if (one["mode"], one["optimizer"]) == (mode, optimizer)]
+
+
+def killed_until_done(
+    doomed: jobs.TrainJob, folder: Path, draw: random.Random, num_phases: int, whole_s: float
+) -> tuple[list[str], int]:
+    """Kill a run and start it again until it ends; the phases it was killed in, and how often a half-made directory was left."""
+    directory, diary, killed_in, torn = Path(doomed.directory), folder / "diary", [], 0
+    while True:
+        diary.unlink(missing_ok=True)
+        phases, seconds = 0, draw.uniform(0.02, 0.9) * whole_s
+        if draw.random() < 0.5:
+            phases, seconds = draw.randint(1, num_phases), draw.uniform(0.0, 2 * whole_s / num_phases)
+        pid = kill_lab.child(lambda: kill_lab.train(doomed, diary), folder / "log")
+        code = kill_lab.kill_when(pid, diary, phases, seconds)
+        assert code in (0, -9), (folder / "log").read_text()[-2000:]
+        every_checkpoint_verifies(directory)
+        assert not (directory / "quarantine").exists()
+        if code == 0:
+            return killed_in, torn
+        killed_in += kill_lab.announced(diary)[-1:] or ["start"]
+        torn += any(directory.glob(f"{checkpoints.TEMPORARY}*"))
