@@ -1,7 +1,7 @@
-"""What training holds: persistent bytes a parameter, bytes saved for backward, final losses of every stack, time lost to saving.
+"""What training holds: persistent bytes a parameter, bytes saved for backward, bytes of a run directory, time lost to saving.
 
-Usage:  python -m benchmarks.bench_memory [bytes|saved|losses|saving]
-`bytes` and `saved` use the 20 M parameter model of bench_step; `losses` and `saving` train the embedded base on random encodings.
+Usage:  python -m benchmarks.bench_memory [bytes|saved|disk|saving]
+The 20 M parameter model of bench_step; `disk` and `saving` train it on random encodings through the trainer's own loop.
 Sizes are counted, not sampled: every distinct storage that is alive, once.
 """
 
@@ -9,7 +9,6 @@ import os
 
 os.environ.update(OMP_NUM_THREADS="1", MKL_CBWR="AVX2,STRICT")
 import json
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -18,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmarks import bench_step
 from tests.factories import training, voxcpm2_base
 from tests.families import upstream_voxcpm as upstream
 from voicelathe import families, records, rng, settings
-from voicelathe.data import latents
 from voicelathe.families import packing, voxcpm_packed
-from voicelathe.train import loop, memory, precision
+from voicelathe.train import adapters, loop, memory, precision
 
 STACKS = {
     "fp32, AdamW (upstream)": {"optimizer": "adamw", "weights": "fp32"},
@@ -35,8 +34,7 @@ STACKS = {
     "bf16 + 8 bits, 8-bit AdamW": {"optimizer": "adamw8bit", "weights": "bf16_split8"},
     "bf16 stochastic, 8-bit AdamW": {"optimizer": "adamw8bit", "weights": "bf16_stochastic"},
 }
-SEEDS, STEPS, LAST = (1, 2, 3), 60, 4  # LAST: passes of frozen noise over the clips when training is over
-FULL = training.train_settings("full", steps=STEPS, every=STEPS)
+FULL = training.train_settings("full")
 
 
 def model(base: Path) -> Any:
@@ -152,47 +150,68 @@ def activations() -> str:
     return "\n".join(lines)
 
 
-def final_loss(job: Any) -> float:
-    """The trained model on all its clips with frozen noise."""
-    family = families.find("voxcpm2")
-    loaded = family.load(
-        training.BASE, family.describe(training.BASE, "", False), settings.Machine("cpu", 1, 1), "core"
-    )
-    family.load_full(loaded, Path(job.directory) / f"step_{STEPS:07d}")
-    loaded.core.eval()
-    items = list(latents.items(Path(job.clips), Path(job.latents)).values())
-    total = 0.0
-    for number in range(LAST):
-        batch = family.collate(loaded, items)
-        noise = family.draw(
-            loaded, batch, [rng.key(0, "final", i.clip_id, number) for i in items], (number, LAST)
-        )
-        with torch.no_grad():
-            total += sum(float(v.double().mean()) for v in family.losses(loaded, batch, noise).values())
-    return total / LAST
-
-
-def losses() -> str:
+def disk() -> str:
+    """What stays of a run of 9 numbered checkpoints, hard links counted once and files of the base not at all."""
     lines = [
-        f"| stack | final loss of seeds {SEEDS}, {STEPS} steps | mean | spread of the seeds (standard deviation) |",
-        "|---|---|--:|--:|",
+        "| run of 9 intervals | upstream's optimizer | upstream, its published run: 12 copies | its present script: 10 | ours | of 12 | of 10 |",
+        "|---|---|--:|--:|--:|--:|--:|",
     ]
+    shipped = (
+        ("full, bf16 + 16 bits", "full", {"optimizer": "adamw8bit", "weights": "bf16_split16"}),
+        ("full, bf16 stochastic", "full", {"optimizer": "adamw8bit", "weights": "bf16_stochastic"}),
+        ("lora r=32, AdamW", "lora", {"optimizer": "adamw", "weights": "bf16", "lora": bench_step.LORA}),
+    )
     with tempfile.TemporaryDirectory() as folder:
-        corpus = training.corpus(Path(folder))
-        for number, (name, stack) in enumerate(STACKS.items()):
-            found = []
-            for seed in SEEDS:
-                train = replace(
-                    FULL, learning_rate=1e-3, warmup_steps=5, probe_every=STEPS, clips_per_pass=4, **stack
-                )
-                job = replace(training.train_job(corpus, Path(folder) / f"{number}-{seed}", train), seed=seed)
-                loop.run(job, lambda *_: None)
-                found.append(final_loss(job))
-            shown = ", ".join(f"{value:.4f}" for value in found)
-            lines.append(
-                f"| {name} | {shown} | {statistics.mean(found):.4f} | {statistics.stdev(found):.4f} |"
+        root = training.corpus(Path(folder))
+        base = voxcpm2_base.write(root / "base", bench_step.overrides())
+        for name, mode, stack in shipped:
+            train = replace(
+                training.train_settings(mode, steps=9, every=1), probe_every=9, clips_per_step=2, **stack
             )
+            job = training.train_job(root, root / name, train)
+            loop.run(replace(job, target=replace(job.target, base=str(base))), lambda *_: None)
+            own = kept_bytes(root / name, base)
+            for optimizer in ("adamw", "adamw8bit"):
+                copy = upstream_checkpoint_bytes(base, mode, optimizer)
+                sizes = " | ".join(f"{size / 1e6:.1f} MB" for size in (12 * copy, 10 * copy, own))
+                lines.append(
+                    f"| {name} | {optimizer} | {sizes} | {own / 12 / copy:.3f} | {own / 10 / copy:.3f} |"
+                )
     return "\n".join(lines)
+
+
+def kept_bytes(directory: Path, base: Path) -> int:
+    """Bytes of the files under a directory that are not the base's own."""
+    files = {
+        (f.stat().st_dev, f.stat().st_ino): f.stat().st_size for f in directory.rglob("*") if f.is_file()
+    }
+    linked = {(f.stat().st_dev, f.stat().st_ino) for f in base.rglob("*") if f.is_file()}
+    return sum(size for inode, size in files.items() if inode not in linked)
+
+
+def upstream_checkpoint_bytes(base: Path, mode: str, optimizer: str) -> int:
+    """One directory as upstream's trainer saves it: fp32 weights (or the adapter), optimizer.pth, copies of codec and tokenizer."""
+    family = families.find("voxcpm2")
+    loaded = family.load(base, family.describe(base, "", False), settings.Machine("cpu", 1, 1), "core")
+    if mode == "lora":
+        adapters.inject(
+            loaded.core, bench_step.LORA, family.adapter_targets(loaded, bench_step.LORA.scope), 0
+        )
+    trained = family.trainable(loaded, mode).trainable
+    made = memory.optimizer(replace(FULL, optimizer=optimizer), loaded.core, trained, {}, 1)
+    for parameter in trained.values():
+        parameter.grad = torch.zeros_like(parameter)
+    made.step()
+    tensors = trained if mode == "lora" else loaded.core.state_dict()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        save_file(
+            {name: t.detach().float().contiguous() for name, t in tensors.items()}, out / "model.safetensors"
+        )
+        torch.save(made.state_dict(), out / "optimizer.pth")
+        size = sum(file.stat().st_size for file in out.iterdir())
+    others = [f for f in base.rglob("*") if f.is_file() and f.name != "model.safetensors"]
+    return size + (sum(f.stat().st_size for f in others) if mode == "full" else 0)
 
 
 def saving() -> str:
@@ -222,7 +241,7 @@ def saving() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"bytes": persistent, "saved": activations, "losses": losses, "saving": saving}
+TABLES = {"bytes": persistent, "saved": activations, "disk": disk, "saving": saving}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

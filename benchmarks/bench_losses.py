@@ -1,0 +1,122 @@
+"""Validation loss after training with each memory stack, three seeds: are the lean ones within the seed noise of fp32 AdamW?
+
+Usage:  python -m benchmarks.bench_losses OUT.jsonl [ROOT]
+Trains the embedded base on the demo's clips by the shipped recipe mini-full (60 steps of 8 clips) through the trainer's own loop, and
+scores the last checkpoint on the demo's validation clips with frozen noise, in fp32. ROOT is a checkout after `make repro`. A seed
+decides order and training noise. Each finished run is a line of OUT; started again, it goes on with the next and prints the table.
+The control is what the project refuses, bf16 weights rounded to nearest, so it shows whether these runs could notice a lost update.
+"""
+
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", MKL_CBWR="AVX2,STRICT")
+import json
+import statistics
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from voicelathe import families, jobs, params, settings
+from voicelathe.data import latents
+from voicelathe.train import loop, precision
+from voicelathe.worker import losses
+
+RECIPE, SEEDS, PASSES, MACHINE = "mini-full", (1, 2, 3), 4, settings.Machine("cpu", 1, 1)
+UPSTREAM, CONTROL = "fp32, AdamW (upstream)", "bf16 to nearest, 8-bit AdamW (refused; control)"
+STACKS: dict[str, dict[str, Any]] = {
+    UPSTREAM: {"optimizer": "adamw", "weights": "fp32"},
+    "fp32, 8-bit AdamW (reference)": {"optimizer": "adamw8bit", "weights": "fp32"},
+    "bf16 + 16 bits, 8-bit AdamW": {"optimizer": "adamw8bit", "weights": "bf16_split16"},
+    "bf16 + 8 bits, 8-bit AdamW": {"optimizer": "adamw8bit", "weights": "bf16_split8"},
+    "bf16 stochastic, 8-bit AdamW": {"optimizer": "adamw8bit", "weights": "bf16_stochastic"},
+    CONTROL: {"optimizer": "adamw8bit", "weights": "bf16_stochastic"},
+}
+
+
+def main(out: Path, root: Path) -> None:
+    for seed in SEEDS:
+        for stack in STACKS:
+            if (stack, seed) not in read(out):
+                found = one(root, stack, seed)
+                with out.open("a") as file:
+                    file.write(json.dumps({"stack": stack, "seed": seed, **found}) + "\n")
+    print(table(read(out)))
+
+
+def read(out: Path) -> dict[tuple[str, int], dict[str, float]]:
+    lines = [json.loads(line) for line in out.read_text().splitlines()] if out.is_file() else []
+    return {(line["stack"], line["seed"]): line for line in lines}
+
+
+def one(root: Path, stack: str, seed: int) -> dict[str, float]:
+    """Train, and score the base and the last checkpoint."""
+    rounded = precision.round_stochastically
+    if stack == CONTROL:
+        precision.round_stochastically = to_nearest
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            job = planned(root, Path(folder), STACKS[stack], seed)
+            before = score(root, job, None)
+            loop.run(job, lambda *_: None)
+            return {
+                "base": before,
+                "final": score(root, job, Path(folder) / f"step_{job.train.steps:07d}"),
+            }
+    finally:
+        precision.round_stochastically = rounded
+
+
+def to_nearest(master: Tensor, _coins: torch.Generator) -> Tensor:
+    return master.to(torch.bfloat16)
+
+
+def planned(root: Path, directory: Path, stack: dict[str, Any], seed: int) -> jobs.TrainJob:
+    recipe = params.recipe(params.load(), RECIPE)
+    base = root / params.load().bases[recipe.base].path
+    train = replace(
+        recipe.train, **stack, checkpoint_every=recipe.train.steps, probe_every=recipe.train.steps
+    )
+    return jobs.TrainJob(
+        target=jobs.Target("voxcpm2", str(base), "0" * 64, MACHINE), train=train, seed=seed, run_digest="0" * 64,
+        clips=str(root / "data/split/train.jsonl"), latents=str(root / "data/latents" / recipe.base),
+        audio_root=str(root), directory=str(directory),
+    )  # fmt: skip
+
+
+def score(root: Path, job: jobs.TrainJob, weights: Path | None) -> float:
+    """Mean weighted loss over the validation clips."""
+    family, base = families.find(job.target.family), Path(job.target.base)
+    loaded = family.load(base, family.describe(base, "", True), MACHINE, "core")
+    if weights is not None:
+        family.load_full(loaded, weights)
+    loaded.core.eval()
+    items = list(latents.items(root / "data/split/validation.jsonl", Path(job.latents)).values())
+    found = losses.of_clips(family, loaded, items, 0, PASSES, 8)
+    return statistics.mean(losses.totals(found, family.spec.loss_weights).values())
+
+
+def table(found: dict[tuple[str, int], dict[str, float]]) -> str:
+    """Markdown: the loss of each seed, their mean and deviation, and how far the stack is from fp32 AdamW with the same seed."""
+    lines = [
+        "| stack | "
+        + " | ".join(f"seed {seed}" for seed in SEEDS)
+        + " | mean | standard deviation | from fp32 AdamW, same seed |",
+        "|---|" + "--:|" * (len(SEEDS) + 2) + "---|",
+    ]
+    for stack in STACKS:
+        finals = [found[stack, seed]["final"] for seed in SEEDS]
+        apart = [value - found[UPSTREAM, seed]["final"] for seed, value in zip(SEEDS, finals, strict=True)]
+        shown = [f"{v:.5f}" for v in (*finals, statistics.mean(finals), statistics.stdev(finals))]
+        lines.append(f"| {stack} | {' | '.join(shown)} | {', '.join(f'{d:+.5f}' for d in apart)} |")
+    bases = {line["base"] for line in found.values()}
+    return "\n".join([*lines, "", f"Before training: {', '.join(f'{one:.5f}' for one in sorted(bases))}"])
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(Path(sys.argv[1]), Path(sys.argv[2] if len(sys.argv) > 2 else "."))
