@@ -77,6 +77,14 @@ def test_a_run_that_does_not_beat_the_base_says_do_not_ship(root: Path) -> None:
     assert "Do not ship: the base is not beaten" in words(html)
 
 
+def test_a_run_that_nobody_heard_says_so_in_its_headline(root: Path) -> None:
+    problems = {(one.name, line): "not_spoken" for one in KNOWN for line in make.LINES}
+    text = words(make_report(root, problems=problems)[1])
+    assert (
+        "Do not ship: nothing was heard" in text and "Nothing was heard of step 20: it spoke no line" in text
+    )
+
+
 def test_a_run_in_which_every_checkpoint_failed_still_has_a_report(root: Path) -> None:
     _, html = make_report(root, problems={(one.name, "short"): "silent" for one in KNOWN[1:]})
     text = words(html)

@@ -137,15 +137,51 @@ def test_running_away_where_the_base_stops_is_a_veto() -> None:
     assert found.selected == THIRD.name
 
 
-def test_lines_that_nobody_could_speak_exclude_nobody_and_the_decision_says_that_nothing_was_heard() -> None:
-    nobody = {(one.name, line): "not_spoken" for one in KNOWN for line in make.LINES}
-    found = decide(losses(CLEAR), make.samples(KNOWN, problems=nobody))
-    assert found.selected == SECOND.name and not any(row.vetoes for row in found.ranking)
-    (note,) = [note for note in found.notes if note.startswith("Nothing was spoken")]
-    assert "dvc repro -f listen@mini-lora" in note
+def nobody_speaks() -> list[SampleRecord]:
+    return make.samples(
+        KNOWN, problems={(one.name, line): "not_spoken" for one in KNOWN for line in make.LINES}
+    )
+
+
+def test_losses_alone_never_ship_and_the_decision_says_what_to_do_next() -> None:
+    found = decide(losses(CLEAR), nobody_speaks())
+    assert (found.decision, found.selected, found.checkpoint_sha256) == ("not_heard", None, None)
+    assert found.nominee == SECOND.name and found.moved and not any(row.vetoes for row in found.ranking)
+    (reason,) = [reason for reason in found.reasons if reason.startswith("Nothing was heard")]
+    for words in ("voicelathe env list", "dvc repro -f listen@mini-lora", "--candidate", "--because"):
+        assert words in reason
+
+
+def test_losses_that_do_not_beat_the_base_need_no_ear_to_be_refused() -> None:
+    found = decide(losses({BASE: 0.8, FIRST: 0.9, SECOND: 0.85, THIRD: 0.95}), nobody_speaks())
+    assert found.decision == "do_not_ship"
+
+
+def test_a_line_that_one_candidate_could_not_speak_is_not_silence() -> None:
     some = {(SECOND.name, "short"): "not_spoken"}
-    notes = decide(losses(CLEAR), make.samples(KNOWN, problems=some)).notes
-    assert not any(note.startswith("Nothing was spoken") for note in notes)
+    assert decide(losses(CLEAR), make.samples(KNOWN, problems=some)).decision == "ship"
+
+
+def unmeasured(verdict: Verdict | None = None) -> Selection:
+    """Everything was spoken, and no metric measured anything."""
+    rows, spoken = losses(CLEAR), make.samples(KNOWN, EIGHT_LINES)
+    empty = [replace(one, values={"cer": None}) for one in make.measures(spoken).samples]
+    return selection.decide(
+        make.run(), make.evaluations(rows, KNOWN), rows, spoken, verdict, make.SELECT, True, {},
+        make.checkpoints(KNOWN), replace(make.measures(spoken), samples=empty),
+    )  # fmt: skip
+
+
+def test_what_was_spoken_but_neither_measured_nor_listened_to_does_not_ship() -> None:
+    found = unmeasured()
+    assert found.decision == "not_heard" and found.selected is None
+    (reason,) = [reason for reason in found.reasons if reason.startswith("Nothing was heard")]
+    assert "no metric measured" in reason and "listening.html" in reason
+
+
+def test_listeners_are_ears_enough_where_no_metric_measured() -> None:
+    spoken = make.samples(KNOWN, EIGHT_LINES)
+    assert unmeasured(make.verdict(make.sitting(spoken, lambda *_: 0.0))).decision == "ship"
 
 
 def test_when_every_checkpoint_has_a_veto_nothing_ships_and_the_reasons_are_named() -> None:

@@ -308,7 +308,7 @@ def select(root: Path, recipe: str, decision: str, candidate: str | None, heard:
     )
     inputs = digest.of_files({layout.run(recipe, name).as_posix(): folder / name for name in names})
     value = {
-        "recipe": recipe, "run_digest": run.run_digest, "decision": decision, "decided_by": "validation",
+        "recipe": recipe, "run_digest": run.run_digest, "decision": decision, "decided_by": "validation", "unheard": None,
         "selected": chosen.candidate if chosen else None, "step": chosen.step if chosen else None,
         "lora_scale": chosen.lora_scale if chosen else None,
         "checkpoint_sha256": chosen.checkpoint_sha256 if chosen else None, "nominee": best.candidate,

@@ -72,6 +72,10 @@ def not_shipped(root: Path) -> None:
     runs.select(root, RECIPE, "do_not_ship", None)
 
 
+def nobody_heard(root: Path) -> None:
+    runs.select(root, RECIPE, "not_heard", None)
+
+
 def unfinished_evaluation(root: Path) -> None:
     path = root / layout.run(RECIPE, "evaluations.jsonl")
     records.write(path, records.read(path, records.EvaluationRecord)[:-1])
@@ -166,6 +170,7 @@ def flipped_base(root: Path) -> None:
 
 CLOSED: list[tuple[Callable[[Path], None], str, str, bool]] = [
     (not_shipped, "selection", "do_not_ship", True),
+    (nobody_heard, "selection", "not_heard", True),
     (other_decision_basis, "selection", r"steps\.jsonl is not the file", False),
     (unfinished_evaluation, "evaluation", "step_0000060@1", False),
     (never_spoke, "listening", "never spoke", True),

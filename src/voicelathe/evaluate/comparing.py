@@ -153,7 +153,7 @@ def _alone(one: Outcome) -> Iterator[str]:
     ships = (
         f"ships {reasons.spoken(one.selection, one.shown)}"
         if one.selection.selected
-        else "nothing ships: every checkpoint has a veto"
+        else f"nothing ships: {_why_not(one.selection)}"
     )
     yield f"{one.recipe}: moved the right way ({best.difference:+.4f} against {reasons.spoken(one.selection, best.against)}); {ships}."
     if one.mode == "lora" and one.likeness is not None and one.real_likeness is not None:
@@ -165,6 +165,12 @@ def _alone(one: Outcome) -> Iterator[str]:
             )
         else:
             yield f"{one.recipe}: the voice is at {one.likeness:.2f}, within real recordings of the speaker ({low:.2f} and above): the adapter carries the identity."
+
+
+def _why_not(found: Selection) -> str:
+    if found.decision == "not_heard":
+        return "nobody has heard it"
+    return "every checkpoint has a veto" if found.nominee is None else "the base is not beaten"
 
 
 def _gain(likeness: float, base: float | None) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from voicelathe import settings
 from voicelathe.errors import SelectionError, listing
+from voicelathe.evaluate import design
 from voicelathe.evaluate.statistics import Floats
 from voicelathe.records import (
     LONG,
@@ -19,6 +20,7 @@ from voicelathe.records import (
     CheckpointRecord,
     ClipLoss,
     EvaluationRecord,
+    Listening,
     MeasuredSample,
     RunRecord,
     SampleRecord,
@@ -29,6 +31,7 @@ BASE, ZERO_SHOT = "base", "base_zero_shot"
 BASES = (BASE, ZERO_SHOT)
 HARD_FAILURES = ("empty", "silent", "nonfinite")  # SampleRecord.problem codes that always exclude
 RUNAWAY = "runaway"
+NOT_MEASURED = "not_measured"  # spoken, and judged by nobody
 AGREEMENT = 1e-6  # relative, between a candidate's mean and the mean of its clips
 
 
@@ -154,6 +157,23 @@ def measured_vetoes(
             excludes = code in select.vetoes and len(members) > select.max_vetoed_share * total[name]
             (heard.vetoes if excludes else heard.notes).setdefault(name, []).append(text)
     return heard
+
+
+def unheard(
+    candidate: str, samples: Sequence[SampleRecord], measures: SpeechMeasures, listening: Listening | None
+) -> str | None:
+    """Why nobody has heard this candidate: it spoke nothing, or neither a metric nor a listener judged what it spoke. None: it was heard."""
+    spoke = any(one.candidate == candidate and design.is_hearable(one) for one in samples)
+    measured = any(
+        value is not None
+        for one in measures.samples
+        if one.candidate == candidate
+        for value in one.values.values()
+    )
+    judged = listening is not None and any(one.candidate == candidate for one in listening.strengths)
+    if not spoke:
+        return NOT_SPOKEN
+    return None if measured or judged else NOT_MEASURED
 
 
 def joined(*parts: Mapping[str, list[str]]) -> dict[str, list[str]]:

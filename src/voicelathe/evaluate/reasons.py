@@ -40,6 +40,7 @@ def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
     if chosen != selection.nominee:
         yield _overruled(selection, chosen)
     yield from _base_reasons(selection, chosen)
+    yield from _unheard(selection, chosen)
     if selection.against_runner_up is not None:
         yield _runner_up(selection, selection.against_runner_up, few_recordings)
     yield from _last_checkpoint(selection, chosen)
@@ -70,7 +71,7 @@ def _base_reasons(selection: Selection, chosen: str) -> Iterator[str]:
     base = next(row for row in selection.ranking if row.step == 0)
     side = "below" if comparison.difference < 0 else "above"
     distance = f"{_distance(comparison)} {side} {spoken(selection, comparison.against)} ({base.total:.4f})"
-    ships = selection.decision == "ship"
+    ships = selection.decision != "do_not_ship"
     both = sum(row.step == 0 for row in selection.ranking) > 1
     whom = "the better of the two bases" if both else "the base"
     word = f"It beats {whom}" if ships else f"It is not shown to beat {whom}"
@@ -86,6 +87,23 @@ def _base_reasons(selection: Selection, chosen: str) -> Iterator[str]:
     ]
     if heard and selection.decided_by == "listening":
         yield f"Against the base, {_heard(selection, heard[0])}."
+
+
+def _unheard(selection: Selection, chosen: str) -> Iterator[str]:
+    """Losses are no voice: what nobody heard does not ship by itself."""
+    recipe, name = selection.recipe, spoken(selection, chosen)
+    again = f"dvc repro -f listen@{recipe} select@{recipe}"
+    last = f"or take it on the record: voicelathe promote {recipe} --candidate {chosen} --because TEXT"
+    if selection.unheard == NOT_SPOKEN:
+        yield (
+            f"Nothing was heard of {name}: it spoke no line, because upstream's code for speech is not installed. `voicelathe env list` "
+            f"says how to create it; then: {again}; {last}"
+        )
+    elif selection.unheard:
+        yield (
+            f"Nothing was heard of {name}: it spoke, but no metric measured a sample and nobody's verdict is counted. Listen to "
+            f"runs/{recipe}/listening.html and import the verdict, or correct listen.metrics, then: {again}; {last}"
+        )
 
 
 def _runner_up(selection: Selection, ahead: Comparison, few_recordings: int) -> str:
@@ -129,11 +147,6 @@ def _notes(selection: Selection, has_foreign_verdict: bool, few_recordings: int)
     for row in selection.ranking if selection.nominee is not None else ():
         yield from (
             f"Excluded: {spoken(selection, row.candidate)} ({veto})." for veto in row.vetoes[:1] if row.step
-        )
-    if all(any(note.startswith(NOT_SPOKEN) for note in row.notes) for row in selection.ranking):
-        yield (
-            "Nothing was spoken, so nobody heard a candidate: upstream's code for speech is not installed. `voicelathe env list` says how; "
-            f"then: dvc repro -f listen@{selection.recipe} select@{selection.recipe}"
         )
     runaways = [row for row in selection.ranking if any(note.startswith("runaway") for note in row.notes)]
     if runaways:

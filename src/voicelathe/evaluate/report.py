@@ -86,6 +86,8 @@ def render(
 def _headline(selection: Selection) -> str:
     if selection.decision == "ship":
         return f"Ship {reasons.spoken(selection, selection.selected)}"
+    if selection.decision == "not_heard":
+        return "Do not ship: nothing was heard"
     return "Do not ship: " + (
         "every checkpoint has a veto" if selection.nominee is None else "the base is not beaten"
     )

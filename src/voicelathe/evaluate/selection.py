@@ -2,7 +2,8 @@
 
 Validation nominates: the lowest weighted total among the checkpoints without a veto. What cannot be told from the nominee is tied
 with it, and inside the tie the nominee stays; of an adapter's strengths at the nominated step metrics may choose another. A significant preference of listeners overrides. Whatever is chosen must beat the
-base, with its confidence interval or in listening, or nothing ships. Nothing here ever prefers the last checkpoint.
+base, with its confidence interval or in listening, and must have been heard by a metric or a listener, or nothing ships: losses
+alone never ship a voice. Nothing here ever prefers the last checkpoint.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from voicelathe import rng, settings
-from voicelathe.evaluate import design, evidence, preferences, probing, reasons, statistics, strengths
+from voicelathe.evaluate import (
+    design,
+    evidence,
+    preferences,
+    probing,
+    reasons,
+    robustness,
+    statistics,
+    strengths,
+)
 from voicelathe.evaluate.evidence import BASES, Paired
 from voicelathe.evaluate.statistics import Floats, percentile_interval, rounded
 from voicelathe.records import (
@@ -29,7 +39,6 @@ from voicelathe.records import (
     Selection,
     SpeechMeasures,
     Verdict,
-    WeightRange,
 )
 
 FEW_RECORDINGS = 8  # with fewer, the bootstrap over recordings is too narrow to be trusted alone
@@ -80,6 +89,13 @@ class _Choice:
     decided_by: str
     against_base: Comparison | None
     listening: Listening | None
+    unheard: str | None = None  # why nobody has heard the chosen one
+
+    @property
+    def decision(self) -> str:
+        if not self.ships:
+            return "do_not_ship"
+        return "not_heard" if self.unheard else "ship"
 
 
 def decide(
@@ -119,6 +135,8 @@ def decide(
         listening = preferences.summarise(verdict, paired.names, eligible[0], base, run.identity.seed)
     swept = strengths.tests(measures, eligible[0], eligible, paired.candidates) if eligible else []
     choice = _choose(losses, eligible, base, strengths.preferred(swept, eligible), listening)
+    if choice.chosen is not None:
+        choice = replace(choice, unheard=evidence.unheard(choice.chosen, samples, measures, listening))
     notes = evidence.joined(evidence.remarks(samples, vetoes), heard.notes, probe_notes)
     ranking = _rank(losses, order, choice.nominee, vetoes, notes)
     selection = replace(_record(run, losses, choice, ranking, base_trained, inputs, probed), strengths=swept)
@@ -137,7 +155,12 @@ def _record(
     probed: Sequence[Probed],
 ) -> Selection:
     shipped = next(
-        (one for one in losses.paired.candidates if choice.ships and one.candidate == choice.chosen), None
+        (
+            one
+            for one in losses.paired.candidates
+            if choice.decision == "ship" and one.candidate == choice.chosen
+        ),
+        None,
     )
     tuned, bases = (
         [one.candidate for one in ranking if (one.step == 0) == is_base] for is_base in (False, True)
@@ -147,8 +170,9 @@ def _record(
     return Selection(
         recipe=run.recipe,
         run_digest=run.run_digest,
-        decision="ship" if choice.ships else "do_not_ship",
+        decision=choice.decision,
         decided_by=choice.decided_by,
+        unheard=choice.unheard,
         selected=shipped.candidate if shipped else None,
         step=shipped.step if shipped else None,
         lora_scale=shipped.lora_scale if shipped else None,
@@ -166,8 +190,8 @@ def _record(
         against_runner_up=ahead,
         best_against_base=best,
         moved=losses.is_better(best),
-        robustness=_robustness(losses.paired, [one.candidate for one in ranking if not one.vetoes]),
-        identical=_identical(losses.paired),
+        robustness=robustness.ranges(losses.paired, [one.candidate for one in ranking if not one.vetoes]),
+        identical=robustness.identical(losses.paired),
         listening=choice.listening,
         strengths=[],
         probes=list(probed),
@@ -258,32 +282,3 @@ def _rank(
             )
         )
     return rows
-
-
-def _robustness(paired: Paired, allowed: Sequence[str]) -> list[WeightRange]:
-    """For each component: which candidate is lowest at which weight of it, the other weights staying as they are."""
-    ranges = []
-    contenders = [one for one in paired.candidates if one.candidate in allowed]
-    for name in sorted(paired.components):
-        others = [
-            (component, weight) for component, weight in sorted(paired.weights.items()) if component != name
-        ]
-        at_zero = [sum(weight * one.losses[component] for component, weight in others) for one in contenders]
-        spans: dict[tuple[float, float | None], list[str]] = {}
-        for part in statistics.lowest_ranges(at_zero, [one.losses[name] for one in contenders]):
-            spans.setdefault((part.low, part.high), []).append(contenders[part.index].candidate)
-        ranges += [
-            WeightRange(name, names, round(low, 6), None if high is None else round(high, 6))
-            for (low, high), names in spans.items()
-        ]
-    return ranges
-
-
-def _identical(paired: Paired) -> list[list[str]]:
-    """Groups of candidates whose losses are equal on every clip: usually one set of weights saved twice."""
-    groups: dict[bytes, list[str]] = {}
-    for column, name in enumerate(paired.names):
-        groups.setdefault(
-            b"".join(values[:, column].tobytes() for _, values in sorted(paired.components.items())), []
-        ).append(name)
-    return [names for names in groups.values() if len(names) > 1]

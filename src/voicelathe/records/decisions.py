@@ -149,8 +149,11 @@ class Selection:
 
     recipe: str
     run_digest: str
-    decision: str  # ship | do_not_ship
+    decision: str  # ship | do_not_ship | not_heard: its losses would ship, but nobody has heard it
     decided_by: str  # validation | metrics | listening
+    unheard: (
+        str | None
+    )  # not_spoken | not_measured: why nobody has heard the candidate that was chosen; None: it was heard
     selected: str | None  # candidate name
     step: int | None
     lora_scale: float | None

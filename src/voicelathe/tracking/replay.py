@@ -83,7 +83,7 @@ def _log_outcome(store: Store, run: Any, files: RunFiles) -> None:
 def _note(files: RunFiles) -> str:
     """Markdown for the run's page."""
     selection = files.selection
-    chosen = f"**{selection.selected}**" if selection.decision == "ship" else "**do not ship**"
+    chosen = f"**{selection.selected or selection.decision.replace('_', ' ')}**"
     trained = "" if selection.base_trained else " (untrained base: a demonstration, not a voice)"
     reasons = "\n".join(f"- {reason}" for reason in selection.reasons)
     return f"{files.run.recipe}: {chosen}{trained}\n\n{reasons}\n\nListen: artifact `listening.html`; `report.html` says why."
