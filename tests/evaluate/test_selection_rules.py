@@ -405,24 +405,73 @@ def test_metrics_of_another_run_or_of_other_samples_are_refused() -> None:
 
 
 ZERO_SHOT = Candidate(0, None, True)
+TWO_BASES = [BASE, ZERO_SHOT, FIRST, SECOND, THIRD]
 
 
-def with_two_bases(zero_shot: float) -> Selection:
-    known = [BASE, ZERO_SHOT, FIRST, SECOND, THIRD]
-    rows, spoken = losses({**CLEAR, ZERO_SHOT: zero_shot}), make.samples(known)
+def with_two_bases(
+    zero_shot: float,
+    cer: dict[str, float | None] | None = None,
+    outside: make.Outside | None = None,
+    problems: dict[tuple[str, str], str] | None = None,
+) -> Selection:
+    """`cer`: candidate -> what the metric says on every line; 0.2 for the others."""
+    rows, spoken = losses({**CLEAR, ZERO_SHOT: zero_shot}), make.samples(TWO_BASES, problems=problems)
+    found = make.measures(spoken, outside)
+    samples = [replace(one, values={"cer": (cer or {}).get(one.candidate, 0.2)}) for one in found.samples]
     return selection.decide(
-        make.run(), make.evaluations(rows, known), rows, spoken, None, make.SELECT, True, {}, make.checkpoints(KNOWN), make.measures(spoken)
+        make.run(), make.evaluations(rows, TWO_BASES), rows, spoken, None, make.SELECT, True, {},
+        make.checkpoints(KNOWN), replace(found, samples=samples),
     )  # fmt: skip
 
 
-def test_the_better_of_the_two_bases_must_be_beaten() -> None:
+def test_where_both_bases_are_heard_alike_the_one_with_the_lower_loss_must_be_beaten() -> None:
     worse, better = with_two_bases(1.1), with_two_bases(0.7)
+    assert (worse.base, better.base) == ("base", "base_zero_shot")
     assert worse.against_base is not None and worse.against_base.against == "base"
     assert (worse.decision, worse.selected) == ("ship", SECOND.name)
     assert better.against_base is not None and better.against_base.against == "base_zero_shot"
     assert (better.decision, better.selected) == ("do_not_ship", None)
     assert "not shown to beat the better of the two bases" in " ".join(better.reasons)
     assert "the base, zero-shot (0.7000)" in " ".join(better.reasons)
+    assert "the lower validation total, as they were heard alike" in " ".join(better.reasons)
+
+
+def test_of_two_bases_the_one_that_is_heard_better_must_be_beaten_whatever_its_loss() -> None:
+    found = with_two_bases(0.7, {"base_zero_shot": 0.6})
+    assert (found.base, found.decision, found.selected) == ("base", "ship", SECOND.name)
+    assert found.against_base is not None and found.against_base.against == found.base
+    assert found.best_against_base.against == found.base and found.moved
+    assert "heard better: ahead in cer (2 to 0 lines)" in " ".join(found.reasons)
+    (note,) = [note for note in found.notes if note.startswith("The other base")]
+    assert "the base, zero-shot" in note and "not shown to be beaten" in note
+    other = with_two_bases(1.1, {"base": 0.6})
+    assert other.base == "base_zero_shot" and not any("other base" in note for note in other.notes)
+
+
+def test_a_base_with_fewer_vetoed_samples_is_the_better_one_before_any_figure() -> None:
+    garbled = {("base", "short"): {"garbled": "cer 0.8, at most 0.4"}}
+    found = with_two_bases(1.1, {"base": 0.1}, garbled)
+    assert found.base == "base_zero_shot"
+    assert "fewer of its samples failed or were vetoed: 0 against 1" in " ".join(found.reasons)
+    unnamed = {("base", "short"): {"muffled": "highs_db -60, at least -30"}}
+    assert with_two_bases(1.1, {"base": 0.1}, unnamed).base == "base", "a code that vetoes nothing has no say"
+    failed = with_two_bases(1.1, {"base": 0.1}, problems={("base", "short"): "silent"})
+    assert failed.base == "base_zero_shot"
+
+
+def test_where_nothing_was_measured_of_a_base_loss_chooses_between_the_two() -> None:
+    found = with_two_bases(0.95, {"base": None, "base_zero_shot": None})
+    assert found.base == "base_zero_shot"
+    assert "the lower validation total, as no metric measured both" in " ".join(found.reasons)
+    silent = {("base_zero_shot", line): "not_spoken" for line in make.LINES}
+    assert with_two_bases(0.95, problems=silent).base == "base_zero_shot"
+
+
+def test_the_report_says_what_the_metrics_hear_between_the_chosen_one_and_the_base() -> None:
+    notes = " ".join(with_two_bases(1.1, {SECOND.name: 0.1}).notes)
+    assert "Metrics against the base: ahead in cer (2 to 0 lines); none of it significant" in notes
+    notes = " ".join(with_two_bases(1.1, {SECOND.name: 0.3}).notes)
+    assert "Metrics against the base: behind in cer (0 to 2 lines); none of it significant" in notes
 
 
 def test_no_base_is_ever_nominated() -> None:

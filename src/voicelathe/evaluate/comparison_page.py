@@ -96,7 +96,8 @@ def _charts(outcomes: Sequence[Outcome]) -> list[tuple[list[str], object]]:
             lines.append(
                 charts.Curve(one.recipe, [(float(row.step), row.total) for row in rows], number % 8 + 1)
             )
-        base = next(row for row in members[0].selection.ranking if row.step == 0)
+        found = members[0].selection
+        base = next(row for row in found.ranking if row.candidate == found.base)
         picture = charts.curves("Validation total", lines, (base.total, "base"))
         drawn.append(([one.recipe for one in members], picture))
     return drawn

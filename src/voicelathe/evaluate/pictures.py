@@ -44,7 +44,7 @@ def _loss_chart(selection: Selection, component: str | None) -> Markup:
         whiskers = [_whisker(row, nominee) if component is None else None for row in rows]
         name = "checkpoints" if scale is None else f"strength {scale:g}"
         lines.append(charts.Curve(name, [(row.step, value(row)) for row in rows], number % 8 + 1, whiskers))
-    base = next(row for row in selection.ranking if row.step == 0)
+    base = next(row for row in selection.ranking if row.candidate == selection.base)
     chosen = selection.selected or selection.nominee
     marks = [
         charts.Mark(row.step, value(row), f"step {row.step}", "chosen")

@@ -6,7 +6,7 @@ Reasons carry the decision; notes say what limits it. Both are written from the 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from voicelathe.evaluate import design, evidence, statistics, strengths
+from voicelathe.evaluate import bar, design, evidence, statistics, strengths
 from voicelathe.records import NOT_SPOKEN, Comparison, Interval, Listening, Preference, Probed, Selection
 
 
@@ -68,12 +68,13 @@ def _overruled(selection: Selection, chosen: str) -> str:
 def _base_reasons(selection: Selection, chosen: str) -> Iterator[str]:
     comparison = selection.against_base
     assert comparison is not None
-    base = next(row for row in selection.ranking if row.step == 0)
+    base = next(row for row in selection.ranking if row.candidate == selection.base)
     side = "below" if comparison.difference < 0 else "above"
     distance = f"{_distance(comparison)} {side} {spoken(selection, comparison.against)} ({base.total:.4f})"
     ships = selection.decision != "do_not_ship"
-    both = sum(row.step == 0 for row in selection.ranking) > 1
-    whom = "the better of the two bases" if both else "the base"
+    whom = "the better of the two bases" if selection.base_because else "the base"
+    if selection.base_because:
+        yield f"The base to beat is {spoken(selection, selection.base)}: {selection.base_because}."
     word = f"It beats {whom}" if ships else f"It is not shown to beat {whom}"
     yield (
         f"{word} on the validation clips: {distance}, {_intervals(comparison)}."
@@ -156,6 +157,7 @@ def _notes(selection: Selection, has_foreign_verdict: bool, few_recordings: int)
             else "an untrained base cannot show where a line ends"
         )
         yield f"{len(runaways)} of {len(selection.ranking)} candidates ran to the length limit; no veto, because {why}."
+    yield from _base_notes(selection)
     yield from _strength_notes(selection)
     if has_foreign_verdict:
         yield "There is a listening verdict on other samples than these; it was not counted. Listen again, or delete it."
@@ -177,6 +179,22 @@ def _size_notes(selection: Selection, few_recordings: int) -> Iterator[str]:
 
 def _reads(one: Probed) -> bool:
     return one.text_gap_interval is not None and one.text_gap_interval.low > 0
+
+
+def _base_notes(selection: Selection) -> Iterator[str]:
+    """The base that is not the bar, where its loss is the lower one; and what the metrics hear between the chosen one and the bar."""
+    if selection.against_base is None:
+        return
+    chosen = next(row for row in selection.ranking if row.candidate == selection.against_base.candidate)
+    for row in selection.ranking:
+        if row.step == 0 and row.candidate != selection.base and row.total <= chosen.total:
+            yield (
+                f"The other base, {spoken(selection, row.candidate)}, has a validation total of {row.total:.4f} and is not shown to be beaten; "
+                "losses with and without a prompt are not quite the same question."
+            )
+    if heard := bar.described(selection.heard_against_base):
+        counts = [one.figure for one in selection.heard_against_base if one.p_holm < strengths.SIGNIFICANT]
+        yield f"Metrics against {spoken(selection, selection.base)}: {heard}; {'significant: ' + ', '.join(counts) if counts else 'none of it significant'}."
 
 
 def _strength_notes(selection: Selection) -> Iterator[str]:

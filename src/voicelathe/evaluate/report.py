@@ -95,7 +95,8 @@ def _headline(selection: Selection) -> str:
 
 def _tiles(selection: Selection) -> list[tuple[str, str, str]]:
     """(caption, figure, explanation) of what a hurried reader needs."""
-    comparison, base = selection.against_base, next(row for row in selection.ranking if row.step == 0)
+    comparison = selection.against_base
+    base = next(row for row in selection.ranking if row.candidate == selection.base)
     tiles = [
         (
             reasons.spoken(selection, base.candidate).removeprefix("the "),

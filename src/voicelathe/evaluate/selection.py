@@ -7,12 +7,13 @@ alone never ship a voice. Nothing here ever prefers the last checkpoint.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from voicelathe import rng, settings
 from voicelathe.evaluate import (
+    bar,
     design,
     evidence,
     preferences,
@@ -29,6 +30,7 @@ from voicelathe.records import (
     ClipLoss,
     Comparison,
     EvaluationRecord,
+    FigureTest,
     Interval,
     Listening,
     Preference,
@@ -90,6 +92,7 @@ class _Choice:
     against_base: Comparison | None
     listening: Listening | None
     unheard: str | None = None  # why nobody has heard the chosen one
+    heard_against_base: list[FigureTest] = field(default_factory=list)
 
     @property
     def decision(self) -> str:
@@ -128,18 +131,18 @@ def decide(
         paired.candidates, key=lambda one: (losses.means[one.candidate], one.step, one.lora_scale or 0.0)
     )
     eligible = [one.candidate for one in order if one.candidate not in (*BASES, *vetoes)]
-    base = next(one.candidate for one in order if one.candidate in BASES)
+    bases = [one.candidate for one in order if one.candidate in BASES]
+    base = bar.choose(bases, samples, measures, select.vetoes, losses.means)
     counts = verdict is not None and verdict.sweep == design.sweep_digest(run.run_digest, samples)
     listening = None
     if verdict is not None and counts and eligible:
-        listening = preferences.summarise(verdict, paired.names, eligible[0], base, run.identity.seed)
+        listening = preferences.summarise(verdict, paired.names, eligible[0], base.name, run.identity.seed)
     swept = strengths.tests(measures, eligible[0], eligible, paired.candidates) if eligible else []
-    choice = _choose(losses, eligible, base, strengths.preferred(swept, eligible), listening)
-    if choice.chosen is not None:
-        choice = replace(choice, unheard=evidence.unheard(choice.chosen, samples, measures, listening))
+    choice = _choose(losses, eligible, base.name, strengths.preferred(swept, eligible), listening)
+    choice = _heard(choice, base.name, samples, measures)
     notes = evidence.joined(evidence.remarks(samples, vetoes), heard.notes, probe_notes)
     ranking = _rank(losses, order, choice.nominee, vetoes, notes)
-    selection = replace(_record(run, losses, choice, ranking, base_trained, inputs, probed), strengths=swept)
+    selection = _record(run, losses, choice, ranking, base, base_trained, inputs, probed, swept)
     return reasons.explain(
         selection, has_foreign_verdict=verdict is not None and not counts, few_recordings=FEW_RECORDINGS
     )
@@ -150,9 +153,11 @@ def _record(
     losses: _Losses,
     choice: _Choice,
     ranking: list[Ranked],
+    base: bar.Bar,
     base_trained: bool,
     inputs: Mapping[str, str],
     probed: Sequence[Probed],
+    swept: Sequence[FigureTest],
 ) -> Selection:
     shipped = next(
         (
@@ -162,10 +167,7 @@ def _record(
         ),
         None,
     )
-    tuned, bases = (
-        [one.candidate for one in ranking if (one.step == 0) == is_base] for is_base in (False, True)
-    )
-    best = losses.compare(tuned[0], bases[0])
+    best = losses.compare(next(one.candidate for one in ranking if one.step), base.name)
     ahead = losses.compare(choice.chosen, choice.runner_up) if choice.chosen and choice.runner_up else None
     return Selection(
         recipe=run.recipe,
@@ -186,6 +188,8 @@ def _record(
         num_clips=len(losses.paired.clips),
         num_recordings=losses.num_recordings,
         ranking=ranking,
+        base=base.name,
+        base_because=base.because,
         against_base=choice.against_base,
         against_runner_up=ahead,
         best_against_base=best,
@@ -193,7 +197,8 @@ def _record(
         robustness=robustness.ranges(losses.paired, [one.candidate for one in ranking if not one.vetoes]),
         identical=robustness.identical(losses.paired),
         listening=choice.listening,
-        strengths=[],
+        heard_against_base=choice.heard_against_base,
+        strengths=list(swept),
         probes=list(probed),
         base_trained=base_trained,
         inputs=dict(inputs),
@@ -239,6 +244,14 @@ def _choose(
         ships, decided_by = _is_preferred(heard), "listening"
     runner_up = next((name for name in eligible if name != chosen), None)
     return _Choice(eligible[0], chosen, runner_up, ships, decided_by, against_base, listening)
+
+
+def _heard(choice: _Choice, base: str, samples: Sequence[SampleRecord], measures: SpeechMeasures) -> _Choice:
+    """The choice with what ears say of it: whether anybody heard it, and how it stands against the base."""
+    if choice.chosen is None:
+        return choice
+    unheard = evidence.unheard(choice.chosen, samples, measures, choice.listening)
+    return replace(choice, unheard=unheard, heard_against_base=bar.heard(measures, choice.chosen, base))
 
 
 def _is_preferred(one: Preference) -> bool:

@@ -21,7 +21,7 @@ def tests(
     """Every figure of every other strength of the nominated step, against the nominee."""
     steps = {one.candidate: one.step for one in evaluations}
     others = [name for name in eligible if steps[name] == steps[nominee] and name != nominee]
-    found = [test for name in others for test in _against(measures, name, nominee)]
+    found = [test for name in others for test in against(measures, name, nominee)]
     corrected = statistics.holm([one.p_holm for one in found])
     return [replace(one, p_holm=round(p, 9)) for one, p in zip(found, corrected, strict=True)]
 
@@ -36,8 +36,9 @@ def preferred(found: Sequence[FigureTest], eligible: Sequence[str]) -> str | Non
     return max(good, key=lambda name: (gains[name], -eligible.index(name))) if good else None
 
 
-def _against(measures: SpeechMeasures, candidate: str, nominee: str) -> Iterator[FigureTest]:
-    mine, theirs = _values(measures, candidate), _values(measures, nominee)
+def against(measures: SpeechMeasures, candidate: str, other: str) -> Iterator[FigureTest]:
+    """Every figure with a better direction, over the lines and seeds that both spoke; p is not corrected yet."""
+    mine, theirs = _values(measures, candidate), _values(measures, other)
     for record in measures.figures:
         name, sign = record.figure.name, {"higher": 1, "lower": -1}.get(record.figure.better or "", 0)
         pairs = [
@@ -46,7 +47,7 @@ def _against(measures: SpeechMeasures, candidate: str, nominee: str) -> Iterator
         ahead = [sign * (one - other) for one, other in pairs if one is not None and other is not None]
         wins, losses = sum(one > 0 for one in ahead), sum(one < 0 for one in ahead)
         if sign and ahead:
-            yield FigureTest(candidate, nominee, name, wins, losses, statistics.sign_test(wins, losses))
+            yield FigureTest(candidate, other, name, wins, losses, statistics.sign_test(wins, losses))
 
 
 def _values(measures: SpeechMeasures, candidate: str) -> Values:

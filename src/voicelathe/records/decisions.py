@@ -167,6 +167,8 @@ class Selection:
     num_clips: int
     num_recordings: int
     ranking: list[Ranked]
+    base: str  # the one to beat: the better of the bases
+    base_because: str  # why it is the better one; empty where there is only one
     against_base: Comparison | None  # of the selected candidate, or of the nominee when nothing is shipped
     against_runner_up: Comparison | None
     best_against_base: (
@@ -176,6 +178,7 @@ class Selection:
     robustness: list[WeightRange]
     identical: list[list[str]]  # candidates with equal losses on every clip
     listening: Listening | None
+    heard_against_base: list[FigureTest]  # of the chosen candidate, line by line
     strengths: list[FigureTest]  # of the nominated step, by the metrics; empty without a sweep
     probes: list[Probed]  # by step
     base_trained: bool
