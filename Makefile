@@ -49,4 +49,4 @@ bench: setup ## the measured claims of README, into benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.run
 
 campaign: setup ## long reliability runs; date their results in benchmarks/RESULTS.md
-	VOICELATHE_KILLS=200 $(BIN)/python -m pytest -m slow --timeout 3600
+	VOICELATHE_KILLS=200 VOICELATHE_OUTAGE_S=600 $(BIN)/python -m pytest -m slow --timeout 3600

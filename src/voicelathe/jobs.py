@@ -189,7 +189,7 @@ class Event:
 PHASE = (
     "phase"  # name, step, micro: announced BEFORE the phase begins, so that a dead worker can be diagnosed
 )
-PROGRESS = "progress"  # done, total, unit
+PROGRESS = "progress"  # done, total, unit; of a training also waited_s
 NOTICE = "notice"  # text: something a person should look at; the work goes on
 SAMPLE = "sample"  # a SampleRecord, the answer to a SpeakRequest
 READY = "ready"  # an interactive speak worker takes requests now

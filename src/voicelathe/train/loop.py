@@ -8,7 +8,8 @@ Several processes (`peers`) share the passes of a step; all of them compute the 
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,25 @@ Emit = Callable[[str, dict[str, Any]], None]
 STOPPED = 143  # exit code after SIGTERM, as a shell reports it
 
 
+class Telling:
+    """Events out, with the time that telling them took: a parent that did not listen would be seen in it."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self.waited_s = 0.0
+
+    def __call__(self, kind: str, values: dict[str, Any]) -> None:
+        with self.clocked():
+            self._emit(kind, values)
+
+    @contextmanager
+    def clocked(self) -> Iterator[None]:
+        """Count what happens inside as waiting."""
+        began = time.monotonic()
+        yield
+        self.waited_s += time.monotonic() - began
+
+
 @dataclass
 class Trainer:
     """Everything the steps of one run need."""
@@ -37,7 +57,7 @@ class Trainer:
     plan: TrainPlan
     optimizer: torch.optim.Optimizer
     clips: dict[str, ClipItem]
-    emit: Emit
+    emit: Telling
     released: dict[str, float] | None  # norms of gradients that backward used; None where gradients stay
     watch: signs.Watch
     peers: Peers
@@ -51,10 +71,11 @@ class Trainer:
 def run(job: jobs.TrainJob, emit: Emit, peers: Peers = ALONE) -> dict[str, Any]:
     """Train to the last step, from the newest saved state if there is one. Returns counts for the run's record.
 
-    SIGTERM to any of the processes saves at the next step boundary, and all of them exit with 143.
+    SIGTERM to any of the processes saves at the next step boundary, and all of them exit with 143. Every progress event says how
+    long this process has waited so far for its journal to be durable and for its events to be taken (`waited_s`).
     """
     stop = _stop_on_sigterm()
-    trainer = _prepare(job, emit, peers)
+    trainer = _prepare(job, Telling(emit), peers)
     journal = resume.Journal(trainer.directory)
     done = peers.first_alone(
         lambda: resume.restore(trainer.directory, trainer.plan.trainable, trainer.optimizer)
@@ -84,8 +105,15 @@ def _steps(trainer: Trainer, journal: resume.Journal, saver: saving.Saver, first
         seconds = time.monotonic() - began
         if trainer.peers.is_first:
             timing = records.StepTiming(step, round(seconds, 4), round(len(record.clip_ids) / seconds, 3))
-            journal.append(record, timing)
-        emit(jobs.PROGRESS, {"done": step, "total": job.train.steps, "unit": "steps"})
+            with emit.clocked():
+                journal.append(record, timing)
+        counted = {
+            "done": step,
+            "total": job.train.steps,
+            "unit": "steps",
+            "waited_s": round(emit.waited_s, 6),
+        }
+        emit(jobs.PROGRESS, counted)
         numbered = step % job.train.checkpoint_every == 0 or step == job.train.steps
         stops = trainer.peers.any(stop.is_set())
         if trainer.peers.is_first and (numbered or stops):
@@ -95,7 +123,7 @@ def _steps(trainer: Trainer, journal: resume.Journal, saver: saving.Saver, first
             raise SystemExit(STOPPED)
 
 
-def _prepare(job: jobs.TrainJob, emit: Emit, peers: Peers) -> Trainer:
+def _prepare(job: jobs.TrainJob, emit: Telling, peers: Peers) -> Trainer:
     """Load on the host, where fp32 weights become what `train.weights` says, then move: the card never holds both."""
     target, train, family = job.target, job.train, families.find(job.target.family)
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
