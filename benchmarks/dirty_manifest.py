@@ -40,7 +40,8 @@ def main(recipe: str, steps: int, num_lines: int, out: Path) -> None:
     base = params.load(clean / "params.yaml").recipes[recipe].base
     dirty = out / "dirty"
     if not (dirty / layout.split("train")).is_file():
-        shutil.copytree(clean, dirty, dirs_exist_ok=True)
+        left_out = shutil.ignore_patterns("mlflow.db*", "mlruns", "checkpoints", "runs", "latents")
+        shutil.copytree(clean, dirty, ignore=left_out, dirs_exist_ok=True)
         records.write(dirty / layout.split("train"), unaudited(clean))
     for side in (clean, dirty):
         stages = [
@@ -139,7 +140,7 @@ def tell(project: Path, recipe: str) -> None:
         own = [sample for sample in samples if sample["candidate"] == name]
         means = [statistics.mean(s["values"].get(figure, float("nan")) for s in own) for figure in FIGURES]
         vetoes = Counter(veto for sample in own for veto in sample["vetoes"])
-        losses = f"{one.losses['total']:.3f} | {one.losses['diff']:.3f} | {one.losses['stop']:.3f}"
+        losses = f"{one.total:.3f} | {one.losses['diff']:.3f} | {one.losses['stop']:.3f}"
         heard = f"{means[0]:.3f} | {means[1]:.3f} | {means[2]:.2f}"
         print(
             f"| {name} | {losses} | {heard} | {', '.join(f'{veto} {n}' for veto, n in sorted(vetoes.items()))} |"

@@ -8,7 +8,7 @@ from pipelines import run
 from voicelathe import digest, layout, params, records, runs
 from voicelathe.tracking.live import Mirror
 
-REVISION = 4
+REVISION = 5
 READS = [
     "pipelines/train.py",
     "data/split/train.jsonl",

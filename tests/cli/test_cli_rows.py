@@ -83,12 +83,12 @@ def test_a_bad_row_planted_in_a_step_that_stands_out_is_named(project: Path) -> 
     )
     steps = [
         step(1, ["c0001", "c0002"]),
-        step(2, ["c0003", "c0004"], "loss_spike: 9.000"),
-        step(3, ["c0004", "c0005"], "loss_spike: 8.000"),
+        step(2, ["c0003", "c0004"], "stop_loss_spike: 9.000"),
+        step(3, ["c0004", "c0005"], "stop_loss_spike: 8.000"),
     ]
     records.write(layout.run("mini-lora", "steps.jsonl"), steps)
     said = run("spikes", "mini-lora").splitlines()
-    assert said[0] == "step 2: loss_spike: 9.000"
+    assert said[0] == "step 2: stop_loss_spike: 9.000"
     assert said[1] == '  c0004 line 4 "" (in 2 of its 2 steps); empty_text ("")'
     assert "c0003 line 3" in said[2] and said[-1] == "mini-lora: 2 of 3 steps stand out"
 

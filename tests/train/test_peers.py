@@ -57,10 +57,15 @@ def steps_of(directory: Path) -> list[records.StepRecord]:
 @pytest.mark.parametrize(
     "mode, optimizer, weights",
     [
-        ("lora", "adamw", "fp32"),
         ("full", "adamw", "fp32"),
-        ("full", "adamw8bit", "bf16_split16"),
-        ("full", "adamw8bit", "bf16_stochastic"),
+        *(
+            pytest.param(*stack, marks=pytest.mark.slow)
+            for stack in [
+                ("lora", "adamw", "fp32"),
+                ("full", "adamw8bit", "bf16_split16"),
+                ("full", "adamw8bit", "bf16_stochastic"),
+            ]
+        ),
     ],
 )
 def test_two_processes_have_the_losses_of_one(

@@ -13,34 +13,61 @@ from voicelathe.errors import ParamsError
 from voicelathe.train import loop, probe, signs
 
 
-def record(step: int, total: float = 1.0, norm: float = 2.0, **probed: float) -> records.StepRecord:
-    wobble = 0.05 * (step % 3)
-    return records.StepRecord(step, {}, total + wobble, norm + wobble, {}, 1e-4, ["a", "b"], probed, [])
+def record(step: int, ending: float = 0.2, norm: float = 2.0, **probed: float) -> records.StepRecord:
+    wobble = 0.02 * (step % 3)
+    losses = {"diff": 0.8 + wobble, "stop": ending + wobble}
+    return records.StepRecord(step, losses, 1.0, norm + wobble, {}, 1e-4, ["a", "b"], probed, [])
 
 
 def history(length: int = 30, **probed: float) -> list[records.StepRecord]:
     return [record(step, **probed) for step in range(1, length + 1)]
 
 
-def test_a_step_far_above_the_last_fifty_is_named_with_its_worst_clips() -> None:
+USUAL = {"diff": 0.82, "stop": 0.22}
+CLIPS = {"a": {"diff": 0.9, "stop": 0.1}, "b": {"diff": 0.8, "stop": 7.25}}
+
+
+def kinds(found: list[str]) -> list[str]:
+    return [sign.split(":")[0] for sign in found]
+
+
+def test_a_step_far_above_the_last_twenty_is_named_with_its_worst_clips() -> None:
     watch = signs.Watch(history())
-    assert watch.spikes(1.1, 2.1, {"a": 1.0, "b": 1.2}) == []
-    (sign,) = watch.spikes(1.1, 51.0, {"a": 0.5, "b": 7.25})
-    assert sign.startswith("grad_norm_spike: 51.000, the median of the last 30 steps is 2.050")
-    assert sign.endswith("b (7.250), a (0.500)")
-    assert [sign.split(":")[0] for sign in watch.spikes(9.0, 2.0, {"a": 9.0})] == ["loss_spike"]
+    assert watch.spikes(USUAL, 2.1, CLIPS) == []
+    (sign,) = watch.spikes(USUAL, 51.0, CLIPS)
+    assert sign.startswith("grad_norm_spike: 51.000, the median of the last 20 steps is 2.020")
+    assert sign.endswith("b (8.050), a (1.000)")
+
+
+def test_an_ending_that_is_wrong_stands_out_although_the_total_hardly_moves() -> None:
+    watch = signs.Watch(history())
+    (sign,) = watch.spikes({**USUAL, "stop": 0.9}, 2.0, CLIPS)
+    assert sign.startswith("stop_loss_spike: 0.900") and sign.endswith("b (7.250), a (0.100)")
+    assert kinds(watch.spikes({"diff": 9.0, "stop": 0.9}, 2.0, CLIPS)) == [
+        "diff_loss_spike",
+        "stop_loss_spike",
+    ]
+
+
+def test_a_loss_near_zero_may_double() -> None:
+    watch = signs.Watch([record(step, ending=-0.02 * (step % 3) + 0.001) for step in range(30)])
+    assert watch.spikes({**USUAL, "stop": 0.05}, 2.0, CLIPS) == []
+    assert kinds(watch.spikes({**USUAL, "stop": 0.1}, 2.0, CLIPS)) == ["stop_loss_spike"]
 
 
 def test_a_run_that_has_just_begun_has_no_spikes() -> None:
-    assert signs.Watch(history(19)).spikes(100.0, 100.0, {"a": 100.0}) == []
-    assert signs.Watch(history(20)).spikes(100.0, 100.0, {"a": 100.0}) != []
+    assert signs.Watch(history(9)).spikes({"diff": 100.0, "stop": 100.0}, 100.0, CLIPS) == []
+    assert len(signs.Watch(history(10)).spikes({"diff": 100.0, "stop": 100.0}, 100.0, CLIPS)) == 3
+
+
+def test_the_high_losses_of_a_beginning_do_not_hide_what_comes_later() -> None:
+    falling = [record(step, ending=3.0 / step + 0.1 * (step % 2)) for step in range(1, 31)]
+    assert kinds(signs.Watch(falling).spikes({**USUAL, "stop": 1.5}, 2.0, CLIPS)) == ["stop_loss_spike"]
 
 
 def test_a_noisy_run_is_not_full_of_spikes() -> None:
     noisy = [record(step, norm=1.0 + (step * 7919 % 100) / 50) for step in range(60)]
-    assert signs.Watch(noisy).spikes(1.0, 4.5, {"a": 1.0}) == [], (
-        "more than twice the median, within the noise"
-    )
+    assert signs.Watch(noisy).spikes(USUAL, 4.5, CLIPS) == [], "more than twice the median, within the noise"
 
 
 def test_text_that_mattered_and_stops_to_matter_is_a_sign() -> None:
@@ -81,6 +108,7 @@ def test_probes_and_signs_are_in_the_journal_and_told_at_once(
     monkeypatch.setattr(signs, "ENOUGH", 1)
     monkeypatch.setattr(signs, "TIMES", 0.1)
     monkeypatch.setattr(signs, "SIGMAS", -1e9)
+    monkeypatch.setattr(signs, "SHARE", -1e9)
     told: list[str] = []
 
     def listen(kind: str, values: dict[str, Any]) -> None:
@@ -92,7 +120,7 @@ def test_probes_and_signs_are_in_the_journal_and_told_at_once(
     loop.run(training.train_job(root, tmp_path / "run", train), listen)
     steps = records.read(tmp_path / "run" / "steps.jsonl", records.StepRecord)
     assert [bool(step.probe) for step in steps] == [True, True, False, True]
-    assert [len(step.signs) for step in steps] == [0, 2, 2, 2]
+    assert [bool(step.signs) for step in steps] == [False, True, True, True]
     assert told == [f"step {step.step}: {text}" for step in steps for text in step.signs]
     assert all(any(clip_id in text for clip_id in step.clip_ids) for step in steps for text in step.signs)
 

@@ -170,8 +170,11 @@ def _step(trainer: Trainer, step: int) -> records.StepRecord:
     norm, parts = _update(trainer, clip_ids, step)
     means = {name: math.fsum(row) / len(row) for name, row in zip(weights, losses_LB.tolist(), strict=True)}
     weighted = sum(weights[name] * value for name, value in means.items())
-    totals = (torch.tensor(list(weights.values()), dtype=torch.float64) @ losses_LB).tolist()
-    found = trainer.watch.spikes(weighted, norm, dict(zip(clip_ids, totals, strict=True)))
+    of_clips = {
+        clip_id: dict(zip(weights, row, strict=True))
+        for clip_id, row in zip(clip_ids, losses_LB.T.tolist(), strict=True)
+    }
+    found = trainer.watch.spikes(means, norm, of_clips)
     seen: dict[str, float] = {}
     if peers.is_first and (step == 1 or step % train.probe_every == 0):
         seen = _probe(trainer, step)

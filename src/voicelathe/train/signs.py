@@ -6,12 +6,14 @@ A sign is a sentence in the step's record; nothing is stopped by it.
 
 import statistics
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from voicelathe.records import StepRecord
 
-WINDOW, ENOUGH = 50, 20  # steps that are compared, and how many of them there must be
-TIMES, SIGMAS = 2.0, 8.0  # a spike is both: so many times the median and so many deviations above it
+WINDOW, ENOUGH = 20, 10  # steps that are compared, and how many of them there must be
+TIMES, SIGMAS = 2.0, 8.0  # a spike is so many times the median and so many deviations above it,
+SHARE = 0.1  # and a loss rises by such a share of all losses together, as one near zero doubles for nothing
+NORM = "grad_norm"
 GAP, GAP_SHARE = 0.02, 0.25  # a gap once this large that fell to a quarter
 STOP_LOSS, STOP_TIMES = 0.02, 1.5  # a stop loss this large and so many times its lowest
 
@@ -20,28 +22,35 @@ class Watch:
     """Remembers what the signs of a step depend on."""
 
     def __init__(self, history: Iterable[StepRecord]) -> None:
-        self.totals: deque[float] = deque(maxlen=WINDOW)
-        self.norms: deque[float] = deque(maxlen=WINDOW)
+        self.past: dict[str, deque[float]] = {}  # of each loss, and of the gradient norm
         self.widest_gap, self.lowest_stop = 0.0, float("inf")
         for record in history:
             self.remember(record)
 
     def remember(self, record: StepRecord) -> None:
-        self.totals.append(record.total)
-        self.norms.append(record.grad_norm)
+        for name, value in {**record.losses, NORM: record.grad_norm}.items():
+            self.past.setdefault(name, deque(maxlen=WINDOW)).append(value)
         self.widest_gap = max(self.widest_gap, record.probe.get("text_gap", 0.0))
         self.lowest_stop = min(self.lowest_stop, record.probe.get("stop", float("inf")))
 
-    def spikes(self, total: float, norm: float, clip_totals: Mapping[str, float]) -> list[str]:
-        """What stands out of a step; the clips with the highest loss come first."""
-        worst = sorted(clip_totals, key=lambda clip_id: (-clip_totals[clip_id], clip_id))[:3]
-        named = ", ".join(f"{clip_id} ({clip_totals[clip_id]:.3f})" for clip_id in worst)
-        return [
-            f"{name}_spike: {value:.3f}, the median of the last {len(past)} steps is {statistics.median(past):.3f}; "
-            f"clips with the highest loss: {named}"
-            for name, value, past in (("loss", total, self.totals), ("grad_norm", norm, self.norms))
-            if _stands_out(value, past)
-        ]
+    def spikes(
+        self, losses: Mapping[str, float], norm: float, clips: Mapping[str, Mapping[str, float]]
+    ) -> list[str]:
+        """What stands out of a step, each loss for itself: a bad ending drowns in the total. `clips`: the losses of each clip; the worst are named."""
+        usual = sum(statistics.median(self.past[name]) for name in losses if name in self.past)
+        told = []
+        for name, value in {**losses, NORM: norm}.items():
+            past = self.past.get(name, ())
+            if not _stands_out(value, past, 0.0 if name == NORM else SHARE * usual):
+                continue
+            of = {clip_id: parts.get(name, sum(parts.values())) for clip_id, parts in clips.items()}
+            worst = sorted(of, key=lambda clip_id: (-of[clip_id], clip_id))[:3]
+            told.append(
+                f"{name if name == NORM else f'{name}_loss'}_spike: {value:.3f}, the median of the last {len(past)} steps is "
+                f"{statistics.median(past):.3f}; clips with the highest loss: "
+                + ", ".join(f"{clip_id} ({of[clip_id]:.3f})" for clip_id in worst)
+            )
+        return told
 
     def probed(self, probe: Mapping[str, float]) -> list[str]:
         """What a probe says, compared with the best that earlier probes found."""
@@ -60,9 +69,9 @@ class Watch:
         return signs
 
 
-def _stands_out(value: float, past: "deque[float]") -> bool:
+def _stands_out(value: float, past: Collection[float], least: float) -> bool:
     if len(past) < ENOUGH:
         return False
     median = statistics.median(past)
     deviation = 1.4826 * statistics.median(abs(one - median) for one in past)  # as a standard deviation
-    return value > TIMES * median and value > median + SIGMAS * deviation
+    return value > TIMES * median and value > median + max(SIGMAS * deviation, least)
