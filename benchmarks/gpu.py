@@ -1,11 +1,12 @@
 """The trainer on a real card: memory, speed and loss curves of every memory stack, VoxCPM 2's real sizes, random weights, 24 GB.
 
-Usage:  python -m benchmarks.gpu [--state FILE] [--steps N] [--cap-gib 24] [--only PART ...]
+Usage:  python -m benchmarks.gpu [--minutes M] [--state FILE] [--steps N] [--cap-gib 24] [--only PART ...]
         python -m benchmarks.gpu --cpu-dry-run     the same code on a small model and the CPU: shows that it runs, measures nothing
 
-Needs a checkout and its environment with a CUDA build of torch; no weights, no audio, no network, 12 GB of disk under --work.
+Needs a checkout and its environment with a CUDA build of torch; no weights, no audio, no network, 6 GB of disk under --work.
 Each part is a process of its own that runs the project's trainer on the recipe's settings and is written to the state file when
-it is done; run the script again and it goes on with the next part. The table comes last, so keep the end of the output.
+it is done; run the script again and it goes on with the next part, and tries again what failed. With --minutes it stops a part that
+takes longer and prints what it has. The table comes last, so keep the end of the output.
 """
 
 import argparse
@@ -21,14 +22,27 @@ from typing import Any
 
 WARM_UP, CLIP_POSITIONS, CLIP_S, NUM_CLIPS, SEED = 3, 47, 7.5, 24, 1
 TEXT = "A quiet road led to the town."  # 29 characters: as many tokens as 7.5 s of speech has
+FASTER = {
+    "learning_rate": 1e-4,
+    "warmup_steps": WARM_UP,
+}  # random weights: at the recipes' rates no curve would move
 PARTS: dict[
     str, tuple[str, dict[str, Any]]
-] = {  # part -> shipped recipe, what is changed of its train section
-    "lora": ("voxcpm2-lora", {}),
-    "full, paged": ("voxcpm2-full", {}),
-    "full, stochastic rounding": ("voxcpm2-full", {"weights": "bf16_stochastic", "optimizer": "adamw8bit"}),
-    "full, exact master resident": ("voxcpm2-full", {"optimizer": "adamw8bit"}),
-    "reference": ("voxcpm2-full-reference", {}),
+] = {  # part -> shipped recipe, what is changed of its train section; most telling first
+    "full, paged": ("voxcpm2-full", FASTER),
+    "reference": ("voxcpm2-full-reference", FASTER),
+    "lora": ("voxcpm2-lora", FASTER),
+    "full, stochastic rounding": (
+        "voxcpm2-full",
+        {"weights": "bf16_stochastic", "optimizer": "adamw8bit", **FASTER},
+    ),
+    "full, exact master resident": ("voxcpm2-full", {"optimizer": "adamw8bit", **FASTER}),
+}
+AIMS_GB = {
+    "full, paged": 16.0,
+    "lora": 8.0,
+    "full, stochastic rounding": 16.0,
+    "full, exact master resident": 18.5,
 }
 
 
@@ -41,23 +55,74 @@ def main() -> None:
     if asked.part is not None:
         print(json.dumps(measure(asked)), flush=True)
         return
-    state = read(asked.state)
-    state.setdefault(
-        "made_with",
-        {"commit": commit(), "cap_gib": asked.cap_gib, "steps": asked.steps, "dry_run": asked.cpu_dry_run},
-    )
+    if not asked.cpu_dry_run:
+        require_cuda()
+    state = begun(asked)
+    deadline = time.monotonic() + 60 * asked.minutes
     prepare(asked.work, asked.cpu_dry_run)
     for name in asked.only or PARTS:
-        if name in state:
+        if "step_s" in state.get(name, {}) or "out_of_memory" in state.get(name, {}):
             continue
         print(f"== {name}", file=sys.stderr, flush=True)
-        command = [sys.executable, "-m", "benchmarks.gpu", "--part", name, *sys.argv[1:]]
-        environment = {**os.environ, "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
-        said = done.stdout.decode().strip().splitlines()
-        state[name] = json.loads(said[-1]) if done.returncode == 0 and said else {"failed": done.returncode}
+        found = apart(name, asked.work, deadline - time.monotonic())
+        if found is None:
+            print(f"out of time in {name}: run it again to go on", file=sys.stderr, flush=True)
+            break
+        state[name] = found
         write(asked.state, state)
     print(table(state))
+
+
+def require_cuda() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise SystemExit(
+            f"benchmarks.gpu: torch {torch.__version__} sees no CUDA device. Install a CUDA build of the pinned version, "
+            "or see that the code runs: python -m benchmarks.gpu --cpu-dry-run"
+        )
+
+
+def begun(asked: argparse.Namespace) -> dict[str, Any]:
+    """The state file, which holds parts of one commit, cap and number of steps."""
+    made_with = {
+        "commit": commit(),
+        "cap_gib": asked.cap_gib,
+        "steps": asked.steps,
+        "dry_run": asked.cpu_dry_run,
+    }
+    state: dict[str, Any] = read(asked.state) or {"made_with": made_with}
+    if state["made_with"] != made_with:
+        raise SystemExit(
+            f"benchmarks.gpu: {asked.state} was made with {state['made_with']}, this is {made_with}. "
+            "Give another --state, or move that file away."
+        )
+    return state
+
+
+def apart(name: str, work: Path, seconds: float) -> dict[str, Any] | None:
+    """Run a part in a process of its own, its messages in a log under `work`; None where the time was not enough."""
+    command = [sys.executable, "-m", "benchmarks.gpu", "--part", name, *sys.argv[1:]]
+    environment = {**os.environ, "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+    log = runs_of(work, name).with_suffix(".log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with log.open("wb") as file:
+            done = subprocess.run(
+                command, env=environment, stdout=subprocess.PIPE, stderr=file, timeout=seconds, check=False
+            )
+    except subprocess.TimeoutExpired:
+        return None
+    said, complaints = done.stdout.decode().strip().splitlines(), log.read_text(errors="replace").strip()
+    if done.returncode or not said:
+        print(complaints[-4000:], file=sys.stderr, flush=True)
+        return {"failed": done.returncode, "message": "".join(complaints.splitlines()[-1:])}
+    found: dict[str, Any] = json.loads(said[-1])
+    return found
+
+
+def runs_of(work: Path, name: str) -> Path:
+    return work / "runs" / name.replace(", ", "-").replace(" ", "-")
 
 
 def arguments() -> argparse.Namespace:
@@ -66,6 +131,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path(".cache/voicelathe/gpu"))
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--cap-gib", type=float, default=24.0)
+    parser.add_argument("--minutes", type=float, default=24 * 60.0)
     parser.add_argument("--only", nargs="*", choices=PARTS)
     parser.add_argument("--cpu-dry-run", action="store_true")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
@@ -113,7 +179,7 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(1 if asked.cpu_dry_run else 8)
     device = "cpu" if asked.cpu_dry_run else "cuda"
     train = replace(train_settings(asked.part), probe_every=10**6)
-    directory = asked.work / "runs" / asked.part.replace(", ", "-").replace(" ", "-")
+    directory = runs_of(asked.work, asked.part)
     if not asked.cpu_dry_run:
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, asked.cap_gib * 2**30 / total))
@@ -140,6 +206,10 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
     except torch.OutOfMemoryError as problem:
         return {"out_of_memory": last, "message": str(problem).splitlines()[0]}
     raise AssertionError("the run ended before its steps were done")
+
+
+def mode_of(part: str) -> str:
+    return "lora" if "lora" in PARTS[part][0] else "full"
 
 
 def train_settings(part: str) -> Any:
@@ -182,7 +252,14 @@ def outcome(asked: argparse.Namespace, directory: Path, device: str) -> dict[str
 
 
 def useful_tflop(asked: argparse.Namespace) -> float:
-    """Arithmetic of one step without recomputation, counted on tensors without memory."""
+    """Arithmetic of one step without recomputation, counted on tensors without memory; once for each mode, it takes half a minute."""
+    alike = [
+        one
+        for name, one in read(asked.state).items()
+        if name in PARTS and mode_of(name) == mode_of(asked.part)
+    ]
+    if known := [float(one["useful_tflop"]) for one in alike if "useful_tflop" in one]:
+        return known[0]
     from voicelathe import jobs, records
     from voicelathe.worker import rehearse
 
@@ -193,49 +270,46 @@ def useful_tflop(asked: argparse.Namespace) -> float:
     return found.flops / 1e12
 
 
+COLUMNS = ("part", "peak allocated GB", "aim", "reserved GB", "card GB", "s a step", "times the reference", "useful MFU", "loss, first and last step", "furthest from the reference")  # fmt: skip
+
+
 def table(state: dict[str, Any]) -> str:
     """Markdown for RESULTS.md: memory, speed against the reference, utilisation, and how far the loss curves are apart."""
-    from voicelathe.plan import cards
-
-    made = state["made_with"]
-    reference = state.get("reference", {})
+    made, devices = (
+        state["made_with"],
+        sorted({str(state[n]["device"]) for n in PARTS if "device" in state.get(n, {})}),
+    )
     lines = [
-        f"commit {made['commit']}, cap {made['cap_gib']} GiB, {made['steps']} steps of 8 clips of {CLIP_S} s"
+        f"commit {made['commit']}, {', '.join(devices) or 'no device yet'}, cap {made['cap_gib']} GiB, {made['steps']} steps of 8 clips of {CLIP_S} s"
     ]
     lines += (
         ["A dry run on a CPU with a small model: no number in it means anything."] if made["dry_run"] else []
     )
-    lines += [
-        "",
-        "| part | peak allocated GB | reserved GB | card GB | s a step | times the reference | useful MFU | loss against reference |",
-    ]
-    lines += ["|---|--:|--:|--:|--:|--:|--:|--:|"]
-    for name in PARTS:
-        found = state.get(name)
-        if found is None or "step_s" not in found:
-            why = (
-                "not run"
-                if found is None
-                else f"out of memory in {found['out_of_memory']}"
-                if "out_of_memory" in found
-                else "failed"
-            )
-            lines.append(f"| {name} | {why} | | | | | | |")
-            continue
-        gigabytes = [
-            f"{found[key] / 1e9:.2f}" if key in found else ""
-            for key in ("peak_allocated", "peak_reserved", "device_in_use")
-        ]
-        speed = f"{reference['step_s'] / found['step_s']:.2f}" if "step_s" in reference else ""
-        card = cards.named(found["device"])
-        used = (
-            f"{100 * found['useful_tflop'] * 1e12 / found['step_s'] / card.half_flops:.1f} %" if card else ""
-        )
-        apart = f"{furthest(found['losses'], reference['losses']):.4f}" if "losses" in reference else ""
-        lines.append(
-            f"| {name} | {' | '.join(gigabytes)} | {found['step_s']:.3f} | {speed} | {used} | {apart} |"
-        )
+    lines += ["", f"| {' | '.join(COLUMNS)} |", f"|---|{'--:|' * (len(COLUMNS) - 1)}"]
+    lines += [row(name, state.get(name), state.get("reference", {})) for name in PARTS]
     return "\n".join(lines)
+
+
+def row(name: str, found: dict[str, Any] | None, reference: dict[str, Any]) -> str:
+    """One line of the table."""
+    from voicelathe.plan import cards
+
+    if found is None or "step_s" not in found:
+        why = "not run" if found is None else f"failed: {found.get('message')}"
+        why = f"out of memory in {found['out_of_memory']}" if found and "out_of_memory" in found else why
+        return f"| {name} | {why} {'| ' * (len(COLUMNS) - 2)}|"
+    peak, *others = (
+        f"{found[key] / 1e9:.2f}" if key in found else ""
+        for key in ("peak_allocated", "peak_reserved", "device_in_use")
+    )
+    aim = f"{AIMS_GB[name]:g}" if name in AIMS_GB else ""
+    speed = f"{reference['step_s'] / found['step_s']:.2f}" if "step_s" in reference else ""
+    card = cards.named(found["device"])
+    used = f"{100 * found['useful_tflop'] * 1e12 / found['step_s'] / card.half_flops:.1f} %" if card else ""
+    curve = f"{found['losses'][0]:.4f}, {found['losses'][-1]:.4f}"
+    far = f"{furthest(found['losses'], reference['losses']):.4f}" if "losses" in reference else ""
+    cells = [name, peak, aim, *others, f"{found['step_s']:.3f}", speed, used, curve, far]
+    return f"| {' | '.join(cells)} |"
 
 
 def furthest(losses: list[float], reference: list[float]) -> float:

@@ -24,6 +24,13 @@ def test_a_card_is_a_size_or_a_name(asked: str, size: int) -> None:
     assert card.bytes == size and speed_of.startswith("RTX")
 
 
+@pytest.mark.parametrize("driver_says, name", [("NVIDIA H100 80GB HBM3", "H100"), ("NVIDIA H200", "H200"), ("NVIDIA GeForce RTX 3090 Ti", "RTX 3090 Ti")])  # fmt: skip
+def test_a_card_is_known_by_the_name_that_its_driver_gives(driver_says: str, name: str) -> None:
+    card = cards.named(driver_says)
+    assert card is not None and card.name == name
+    assert cards.named("NVIDIA H100 PCIe") is None, "another, slower card"
+
+
 @pytest.mark.parametrize("asked", ["24", "big", "-1GiB", "0GiB", ""])
 def test_anything_else_is_refused_with_what_can_be_said(asked: str) -> None:
     with pytest.raises(RequestError, match="24GiB, or one of"):

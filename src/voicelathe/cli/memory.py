@@ -27,7 +27,7 @@ Recipes = Annotated[
 CardText = Annotated[
     str,
     typer.Option(
-        "--card", metavar="CARD", help="A size (24GiB, 16GB) or a name (rtx3090ti, rtx4090, a10, h200)."
+        "--card", metavar="CARD", help="A size (24GiB, 16GB) or a name (rtx3090ti, rtx4090, a10, h100, h200)."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the plans as JSON.")]

@@ -36,8 +36,10 @@ NAMED = {
     "rtx3090ti": Card("RTX 3090 Ti", 24 * GIB, 80 * TERA, 40 * TERA, 1008 * GIGA, 25 * GIGA),
     "rtx4090": Card("RTX 4090", 24 * GIB, 165 * TERA, 82.6 * TERA, 1008 * GIGA, 25 * GIGA),
     "a10": Card("A10", 24 * GIB, 125 * TERA, 31.2 * TERA, 600 * GIGA, 25 * GIGA),
-    "h200": Card("H200", 141 * 10**9, 790 * TERA, 67 * TERA, 4800 * GIGA, 50 * GIGA),
+    "h100": Card("H100", 79 * GIB, 989 * TERA, 67 * TERA, 3350 * GIGA, 50 * GIGA),  # SXM
+    "h200": Card("H200", 141 * 10**9, 989 * TERA, 67 * TERA, 4800 * GIGA, 50 * GIGA),  # SXM
 }
+DRIVERS_NAMES = {"h10080gbhbm3": "h100"}  # where a driver says more than the name
 PUBLISHED = NAMED[
     "rtx3090ti"
 ]  # the card of the published run; its speed stands in where only a size is known
@@ -46,7 +48,8 @@ CPU_SPEED = Card("CPU", 0, 0.05 * TERA, 0.05 * TERA, 10 * GIGA, 10 * GIGA, conte
 
 def named(name: str) -> Card | None:
     """The card of that name, however a driver or a person writes it; a 3090 Ti is no 3090."""
-    return NAMED.get(re.sub(r"[\s_-]|geforce|nvidia", "", name.lower()))
+    key = re.sub(r"[\s_-]|geforce|nvidia", "", name.lower())
+    return NAMED.get(DRIVERS_NAMES.get(key, key))
 
 
 def parse(text: str) -> tuple[Card, str]:
