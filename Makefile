@@ -48,5 +48,6 @@ ui: setup ## MLflow on this machine, with links
 bench: setup ## the measured claims of README, into benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.run
 
-campaign: setup ## long reliability runs; date their results in benchmarks/RESULTS.md
-	VOICELATHE_KILLS=200 VOICELATHE_OUTAGE_S=600 $(BIN)/python -m pytest -m slow --timeout 3600
+campaign: setup ## long reliability runs; kills go on where they stopped; date their results in benchmarks/RESULTS.md
+	VOICELATHE_KILLS=200 VOICELATHE_KILLS_LOG=$(CURDIR)/.cache/campaign-$$(git rev-parse --short HEAD).jsonl VOICELATHE_OUTAGE_S=600 \
+	$(BIN)/python -m pytest -m slow --timeout 3600

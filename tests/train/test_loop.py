@@ -19,7 +19,7 @@ from tests.factories import training
 from voicelathe import checkpoints, digest, families, jobs, records
 from voicelathe.errors import CheckpointError, WorkerError
 from voicelathe.families import voxcpm_packed
-from voicelathe.train import loop, memory, precision, resume
+from voicelathe.train import loop, memory, resume
 
 
 @pytest.fixture(scope="module")
@@ -186,46 +186,6 @@ def test_a_run_that_was_interrupted_anywhere_ends_with_identical_bytes(
             loop.run(training.train_job(corpus, tmp_path / "killed", train), kill)
     loop.run(training.train_job(corpus, tmp_path / "killed", train), quiet)
     assert final_state(tmp_path / "killed") == final_state(tmp_path / "whole")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("forgotten", ["optimizer", "parameters", "master", "rounding"])
-def test_the_resume_test_would_notice_forgotten_state(
-    corpus: Path, tmp_path: Path, forgotten: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    train = training.train_settings("full", steps=4, every=2)
-    if forgotten in ("master", "rounding"):
-        weights = "bf16_split16" if forgotten == "master" else "bf16_stochastic"
-        train = replace(train, optimizer="adamw8bit", weights=weights)
-    loop.run(training.train_job(corpus, tmp_path / "whole", train), quiet)
-
-    def kill(kind: str, values: dict[str, Any]) -> None:
-        if kind == jobs.PHASE and values["step"] == 3:
-            raise Killed
-
-    with pytest.raises(Killed):
-        loop.run(training.train_job(corpus, tmp_path / "killed", train), kill)
-    restore = memory.restore
-    if forgotten == "optimizer":
-        monkeypatch.setattr(memory, "restore", lambda *_: None)
-    elif forgotten == "master":
-
-        def without_master(optimizer: Any, parameters: Any, flat: dict[str, torch.Tensor]) -> None:
-            restore(
-                optimizer,
-                parameters,
-                {key: value * 0 if key.endswith("::low") else value for key, value in flat.items()},
-            )
-
-        monkeypatch.setattr(memory, "restore", without_master)
-    elif forgotten == "rounding":
-        monkeypatch.setattr(
-            precision, "rounding_generator", lambda device, *_: torch.Generator(device).manual_seed(7)
-        )
-    else:
-        monkeypatch.setattr(torch.nn.Parameter, "copy_", lambda self, _other: self, raising=False)
-    loop.run(training.train_job(corpus, tmp_path / "killed", train), quiet)
-    assert final_state(tmp_path / "killed") != final_state(tmp_path / "whole")
 
 
 @pytest.mark.slow
