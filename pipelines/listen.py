@@ -7,7 +7,7 @@ from pipelines import run
 from voicelathe import digest, layout, params, records, runs, sweep
 from voicelathe.evaluate import judging, listening
 
-REVISION = 3
+REVISION = 4
 READS = [
     "pipelines/listen.py",
     "data/latents/${item.base}/base.json",
@@ -22,13 +22,14 @@ PARAMS = ["machine", "ingest.audio_root", "recipes.${key}.listen"]
 
 def main() -> None:
     recipe, settings = sys.argv[1], params.load()
-    samples = sweep.listen(settings, recipe)
-    records.write(layout.run(recipe, "samples.jsonl"), samples)
     executed, _ = runs.read(recipe)
+    how = sweep.with_held_out(settings, params.recipe(settings, recipe).listen, executed.identity.seed)
+    samples = sweep.listen(settings, recipe, how)
+    records.write(layout.run(recipe, "samples.jsonl"), samples)
     trained = runs.base_facts(settings, executed.identity.base).trained
     page = listening.render(recipe, executed, samples, Path.cwd(), base_trained=trained)
     digest.write_text(layout.run(recipe, "listening.html"), page)
-    how, root = params.recipe(settings, recipe).listen, settings.ingest.audio_root
+    root = settings.ingest.audio_root
     measured = judging.of(recipe, executed, samples, how, root, settings.engine.workers)
     digest.write_json(layout.run(recipe, "metrics.json"), records.to_json(measured))
 

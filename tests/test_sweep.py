@@ -8,6 +8,7 @@ import pytest
 from tests.factories import evaluations as make
 from tests.factories import runs
 from voicelathe import jobs, layout, params, records, sweep
+from voicelathe.errors import RecordError
 
 
 def reference(
@@ -61,6 +62,39 @@ def test_a_family_without_references_refuses_to_be_asked_for_one(
         ParamsError, match=r"recipes\.mini-lora\.evaluate\.zero_shot = true: voxcpm15 takes no reference clip"
     ):
         params.edit({f"bases/{runs.BASE}/family": "voxcpm15"})
+
+
+def test_held_out_sentences_become_lines_but_none_of_the_recording_that_the_base_hears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [
+        ("awb", "a", 4.9),
+        *(("awb", name, 2.0) for name in "bcdefg"),
+        ("awb", "h", 9.0),
+        ("rms", "i", 2.0),
+    ]
+    assert reference(tmp_path, monkeypatch, *many) is not None
+    chosen = params.load()
+    how = replace(params.recipe(chosen, "mini-lora").listen, held_out_lines=2)
+    found = sweep.with_held_out(chosen, how, 7)
+    own = {one.clip_id: one for one in records.read(layout.split("validation"), records.CleanClip)}
+    added = found.lines[len(how.lines) :]
+    assert len(added) == 2 and found == sweep.with_held_out(chosen, how, 7)
+    for line in added:
+        clip = own[line.id.removeprefix(records.HELD_OUT)]
+        assert (line.text, line.language) == (clip.text, clip.language)
+        assert clip.recording_id in "bcdefg" and clip.speaker_id == "awb"
+    assert sweep.with_held_out(chosen, replace(how, held_out_lines=0), 7).lines == how.lines
+
+
+def test_more_held_out_lines_than_there_are_is_refused_with_their_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference(tmp_path, monkeypatch, ("awb", "a", 5.0), ("awb", "a", 4.0), ("awb", "b", 2.0))
+    chosen = params.load()
+    how = replace(params.recipe(chosen, "mini-lora").listen, held_out_lines=2)
+    with pytest.raises(RecordError, match=r"held_out_lines = 2, but .* holds 1 clips.*Ask for 1"):
+        sweep.with_held_out(chosen, how, 7)
 
 
 def test_the_long_lines_are_for_the_bases_and_the_two_lowest_totals() -> None:

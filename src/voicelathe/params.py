@@ -13,7 +13,7 @@ from voicelathe import families, settings
 from voicelathe.digest import write_text
 from voicelathe.errors import ParamsError, listing
 from voicelathe.families.base import FamilySpec, Promptable
-from voicelathe.records import LONG
+from voicelathe.records import HELD_OUT, LONG
 
 FILE = Path("params.yaml")
 NULL = "tag:yaml.org,2002:null"
@@ -161,8 +161,8 @@ def _recipe_contradictions(where: str, one: settings.Recipe, params: settings.Pa
     if train.mode == "lora" and not one.evaluate.lora_scales:
         yield f"{where}.evaluate.lora_scales = []: an adapter needs at least one strength, for example [1.0]"
     for line in one.listen.lines:
-        if line.id.startswith(LONG):
-            yield f"{where}.listen.lines: the id {line.id!r} may not begin with {LONG!r}; long_lines get that in front of theirs"
+        if line.id.startswith((LONG, HELD_OUT)):
+            yield f"{where}.listen.lines: the id {line.id!r} may not begin with {LONG!r} or {HELD_OUT!r}; long and held-out lines get that in front of theirs"
     if len({line.id for line in one.listen.long_lines}) < len(one.listen.long_lines):
         yield f"{where}.listen.long_lines: every line needs its own id"
     if len({line.id for line in one.listen.lines}) < len(one.listen.lines):

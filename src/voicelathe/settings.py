@@ -267,6 +267,9 @@ class Listen(_Closed):
     """The listening sweep: every candidate speaks every line with every seed."""
 
     lines: Annotated[list[SpokenLine], MinLen(1)]
+    held_out_lines: Annotated[
+        int, Ge(0)
+    ]  # so many sentences of the speaker's validation clips are lines, too: for accent
     seeds: Annotated[list[int], MinLen(1)]
     max_seconds: PositiveFloat
     long_lines: list[

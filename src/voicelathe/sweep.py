@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from voicelathe import digest, families, jobs, layout, records, runner, settings
+from voicelathe import digest, families, jobs, layout, records, rng, runner, settings
 from voicelathe.errors import RecordError
 from voicelathe.params import recipe as find_recipe
-from voicelathe.records import LONG
+from voicelathe.records import HELD_OUT, LONG
 from voicelathe.runs import FULL_STRENGTH, candidates, read, speak, target
 
 _Found = tuple[records.EvaluationRecord, list[records.ClipLoss], records.ProbeRecord | None]
 REFERENCE_S = 5.0
+HELD_OUT_S = 5.0  # the longest clip whose sentence becomes a line
 SWEPT_STEPS = 3  # best steps by validation whose adapters are tried at other strengths
 
 
@@ -89,27 +90,48 @@ def _summary(
     )
 
 
-def listen(params: settings.Params, recipe: str) -> list[records.SampleRecord]:
+def listen(params: settings.Params, recipe: str, how: settings.Listen) -> list[records.SampleRecord]:
     """Stage `listen`: every candidate that was evaluated speaks every line with every seed; the best two and the bases the long ones."""
-    (run, index_), one = read(recipe), find_recipe(params, recipe)
+    run, index_ = read(recipe)
     lines = [
-        records.Line(line.id, line.text, line.language, seed)
-        for line in one.listen.lines
-        for seed in one.listen.seeds
+        records.Line(line.id, line.text, line.language, seed) for line in how.lines for seed in how.seeds
     ]
     evaluated = records.read(layout.run(recipe, "evaluations.jsonl"), records.EvaluationRecord)
     by_step = {entry.step: entry for entry in index_}
     refs = [ref for found in evaluated for ref in _ref(params, recipe, by_step, found)]
     heard, out = reference(params), Path(run.directory)
-    spoken = speak(params, run, refs, lines, one.listen.max_seconds, out / "speech", heard)
-    if one.listen.long_lines:
-        seed = one.listen.seeds[0]
-        long = [
-            records.Line(LONG + line.id, line.text, line.language, seed) for line in one.listen.long_lines
-        ]
+    spoken = speak(params, run, refs, lines, how.max_seconds, out / "speech", heard)
+    if how.long_lines:
+        seed = how.seeds[0]
+        long = [records.Line(LONG + line.id, line.text, line.language, seed) for line in how.long_lines]
         few = [ref for ref in refs if ref.candidate.name in long_form(evaluated)]
-        spoken += speak(params, run, few, long, one.listen.long_max_seconds, out / "speech_long", heard)
+        spoken += speak(params, run, few, long, how.long_max_seconds, out / "speech_long", heard)
     return spoken
+
+
+def with_held_out(params: settings.Params, how: settings.Listen, seed: int) -> settings.Listen:
+    """The sweep with `held_out_lines` sentences among its lines that the speaker said and training never heard.
+
+    Of the speaker with most validation clips, at most five seconds, never of the recording that gives the base the voice.
+    Raises RecordError when validation holds too few.
+    """
+    if not how.held_out_lines:
+        return how
+    heard = reference(params)
+    barred = heard.clips[0].recording_id if heard else None
+    fit = {
+        clip.clip_id: clip
+        for clip in _speaker(records.read(layout.split("validation"), records.CleanClip))
+        if clip.end_s - clip.start_s <= HELD_OUT_S and clip.recording_id != barred
+    }
+    if len(fit) < how.held_out_lines:
+        raise RecordError(
+            f"listen.held_out_lines = {how.held_out_lines}, but {layout.split('validation')} holds {len(fit)} clips of the speaker of at most "
+            f"{HELD_OUT_S:g} s outside the recording that the base hears. Ask for {len(fit)}, or add recordings."
+        )
+    chosen = rng.shuffled(sorted(fit), seed, "held-out lines")[: how.held_out_lines]
+    lines = [settings.SpokenLine(HELD_OUT + name, fit[name].text, fit[name].language) for name in chosen]
+    return replace(how, lines=[*how.lines, *lines])
 
 
 def long_form(evaluated: Sequence[records.EvaluationRecord]) -> set[str]:
@@ -125,15 +147,19 @@ def reference(params: settings.Params) -> jobs.Reference | None:
 
     Of the speaker with most validation clips, as the limits of the metrics.
     """
-    clips = records.read(layout.split("validation"), records.CleanClip)
-    counts = Counter(clip.speaker_id for clip in clips)
-    speaker = min(counts, key=lambda name: (-counts[name], name))
-    own = [clip for clip in clips if clip.speaker_id == speaker]
+    own = _speaker(records.read(layout.split("validation"), records.CleanClip))
     own.sort(key=lambda clip: (abs(clip.end_s - clip.start_s - REFERENCE_S), clip.clip_id))
     if len(own) < 2:
         return None
     second = next((clip for clip in own if clip.recording_id != own[0].recording_id), own[1])
     return jobs.Reference([own[0], second], params.ingest.audio_root)
+
+
+def _speaker(clips: Sequence[records.CleanClip]) -> list[records.CleanClip]:
+    """Those of the speaker with most of them."""
+    counts = Counter(clip.speaker_id for clip in clips)
+    speaker = min(counts, key=lambda name: (-counts[name], name))
+    return [clip for clip in clips if clip.speaker_id == speaker]
 
 
 def zero_shot(params: settings.Params, base: jobs.WeightsRef) -> jobs.WeightsRef | None:

@@ -171,7 +171,7 @@ def test_the_stage_calibrates_on_the_speaker_with_most_validation_clips(
         )
     records.write(tmp_path / "data/split/validation.jsonl", rows)
     lines = [settings.SpokenLine(name, text, "en") for name, text in make.LINES.items()]
-    listen = settings.Listen(lines, [42], 8.0, [], 60.0, ["fine"], 60.0)
+    listen = settings.Listen(lines, 0, [42], 8.0, [], 60.0, ["fine"], 60.0)
     measured = judging.of("x", make.run(), make.samples(KNOWN, root=tmp_path), listen, "voices", workers=1)
     assert measured.num_real == 3 and measured.figures[0].real_high == 0.9
     assert list(measured.inputs) == ["data/split/validation.jsonl"] and len(measured.samples) == 6
@@ -208,6 +208,8 @@ def test_calibration_clips_are_spread_over_recordings_and_do_not_depend_on_the_o
     assert {one.audio for one in chosen[:4]} == {f"r{number}.wav" for number in range(4)}
     assert judging.held_out(clips[::-1], "audio", 7) == chosen
     assert judging.held_out(clips, "audio", 8) != chosen
+    (first, *_) = judging.held_out(clips, "audio", 7, {"text 59", "a text that no clip has"})
+    assert first.text == "text 59", "what candidates speak is compared with the speaker's own recording of it"
 
 
 @pytest.mark.parametrize(
@@ -248,3 +250,18 @@ def test_a_torn_sample_is_the_metrics_problem_and_not_the_stages(plugins: None, 
     torn: list[SampleRecord] = [replace(one, sha256="0" * 64) for one in spoken]
     measured = judging.judge(make.run(), torn, dict.fromkeys(make.LINES, "en"), [], ["fine"], 60.0, {})
     assert measured.metrics[0].status == "crashed"
+
+
+def test_accent_is_measured_in_its_own_process_and_without_a_line_that_the_speaker_said_it_is_not_applicable(
+    plugins: None, tmp_path: Path
+) -> None:
+    clips = real(tmp_path)  # all of them say one of the lines
+
+    def asked(clips: list[ClipRef]) -> records.SpeechMeasures:
+        spoken = make.samples(KNOWN, root=tmp_path)
+        languages = dict.fromkeys(make.LINES, "en")
+        return judging.judge(make.run(), spoken, languages, clips, ["accent"], 60.0, {})
+
+    (run,) = asked([replace(one, text="Another sentence.") for one in clips]).metrics
+    assert run.status == "not_applicable" and "listen.held_out_lines" in run.detail
+    assert asked(clips).metrics[0].status == "measured"

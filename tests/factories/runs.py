@@ -316,7 +316,7 @@ def select(root: Path, recipe: str, decision: str, candidate: str | None, heard:
         "loss_weights": {"diff": 1.0, "stop": 1.0}, "num_clips": 5, "num_recordings": 5, "ranking": ranking,
         "base": "base", "base_because": "", "heard_against_base": [], "against_base": None, "against_runner_up": None, "moved": True,
         "best_against_base": {"candidate": best.candidate, "against": "base", "difference": -0.1, "by_recording": None, "by_clip": None},
-        "robustness": [], "identical": [], "strengths": [], "probes": [probed(one) for one in evaluations], "listening": records.to_json(HEARD) if heard else None,
+        "robustness": [], "identical": [], "strengths": [], "accents": [], "probes": [probed(one) for one in evaluations], "listening": records.to_json(HEARD) if heard else None,
         "base_trained": False, "inputs": inputs,
     }  # fmt: skip
     records.from_json(records.Selection, json.loads(json.dumps(value)), "factory")

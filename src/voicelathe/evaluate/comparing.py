@@ -156,6 +156,8 @@ def _alone(one: Outcome) -> Iterator[str]:
         else f"nothing ships: {_why_not(one.selection)}"
     )
     yield f"{one.recipe}: moved the right way ({best.difference:+.4f} against {reasons.spoken(one.selection, best.against)}); {ships}."
+    if shift := next((row for row in one.selection.accents if row.candidate == one.shown), None):
+        yield f"{one.recipe}: accent shift toward the speaker {reasons.accent(shift)}."
     if one.mode == "lora" and one.likeness is not None and one.real_likeness is not None:
         low, middle = one.real_likeness
         if one.likeness < low:

@@ -1,6 +1,6 @@
 """The table of metrics in a report: what each candidate sounds like in numbers, beside real recordings and the limits they set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,12 +39,17 @@ class Table:
     num_real: int
 
 
+ACCENT = Column("accent shift", "share", "toward the speaker, from the base to beat", "\u2013", "\u2013")
+
+
 def table(measures: SpeechMeasures, selection: Selection) -> Table:
     """Candidates by step; medians, because one broken sample must not hide what the others are like."""
+    shifted = {one.candidate: reasons.accent(one) for one in selection.accents}
+    added = [ACCENT] if shifted else []
     by_step = sorted(selection.ranking, key=lambda row: (row.step, row.lora_scale or 0.0, row.candidate))
     return Table(
-        [_column(one) for one in measures.figures],
-        [_row(reasons.spoken(selection, row.candidate), row.candidate, measures) for row in by_step],
+        [_column(one) for one in measures.figures] + added,
+        [_row(selection, row.candidate, measures, shifted) for row in by_step],
         [
             f"{one.metric}: {one.status.replace('_', ' ')}, {one.detail}"
             for one in measures.metrics
@@ -74,14 +79,17 @@ def _named(figure: Figure) -> tuple[str, str]:
     return figure.name.removesuffix(suffix).replace("_", " "), figure.unit
 
 
-def _row(label: str, candidate: str, measures: SpeechMeasures) -> Row:
+def _row(selection: Selection, candidate: str, measures: SpeechMeasures, shifted: Mapping[str, str]) -> Row:
     mine = [one for one in measures.samples if one.candidate == candidate]
     counts: dict[str, int] = {}
     for one in mine:
         for code in one.vetoes:
             counts[code] = counts.get(code, 0) + 1
     said = ", ".join(f"{code} {number}" for code, number in sorted(counts.items()))
-    return Row(label, [_cell(one, mine) for one in measures.figures], said or "\u2013")
+    cells = [_cell(one, mine) for one in measures.figures]
+    if shifted:
+        cells.append((shifted.get(candidate, "\u2013"), False))
+    return Row(reasons.spoken(selection, candidate), cells, said or "\u2013")
 
 
 def _cell(figure: FigureRecord, mine: Sequence[MeasuredSample]) -> tuple[str, bool]:

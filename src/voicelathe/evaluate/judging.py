@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,8 @@ def of(
     clips = records.read(path, CleanClip)
     counts = Counter(clip.speaker_id for clip in clips)
     speaker = min(counts, key=lambda name: (-counts[name], name))
-    real = held_out([clip for clip in clips if clip.speaker_id == speaker], audio_root, run.identity.seed)
+    own, texts = [clip for clip in clips if clip.speaker_id == speaker], {one.text for one in samples}
+    real = held_out(own, audio_root, run.identity.seed, texts)
     languages = {line.id: line.language for line in listen.lines}
     languages |= {LONG + line.id: line.language for line in listen.long_lines}
     inputs = digest.of_files({path.as_posix(): path})
@@ -107,8 +108,10 @@ def judge(
     )
 
 
-def held_out(clips: Sequence[CleanClip], audio_root: str, seed: int) -> list[ClipRef]:
-    """Real clips of the speaker that training never saw, at most 24, spread over the recordings."""
+def held_out(
+    clips: Sequence[CleanClip], audio_root: str, seed: int, spoken: Collection[str] = ()
+) -> list[ClipRef]:
+    """Real clips of the speaker that training never saw, at most 24, spread over the recordings; those of spoken texts come first."""
     by_recording: dict[str, list[CleanClip]] = {}
     for clip in clips:
         by_recording.setdefault(clip.recording_id, []).append(clip)
@@ -119,6 +122,7 @@ def held_out(clips: Sequence[CleanClip], audio_root: str, seed: int) -> list[Cli
         for queue in queues
         if place < len(queue)
     ]
+    chosen.sort(key=lambda one: one.text not in spoken)
     return [
         ClipRef(audio_root, one.audio, one.start_s, one.end_s, one.audio_sha256, one.text, one.language)
         for one in chosen[:MAX_REAL_CLIPS]

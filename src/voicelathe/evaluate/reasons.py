@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from voicelathe.evaluate import bar, design, evidence, statistics, strengths
-from voicelathe.records import NOT_SPOKEN, Comparison, Interval, Listening, Preference, Probed, Selection
+from voicelathe.records import (
+    NOT_SPOKEN,
+    AccentShift,
+    Comparison,
+    Interval,
+    Listening,
+    Preference,
+    Probed,
+    Selection,
+)
 
 
 def explain(selection: Selection, has_foreign_verdict: bool, few_recordings: int) -> Selection:
@@ -192,9 +201,19 @@ def _base_notes(selection: Selection) -> Iterator[str]:
                 f"The other base, {spoken(selection, row.candidate)}, has a validation total of {row.total:.4f} and is not shown to be beaten; "
                 "losses with and without a prompt are not quite the same question."
             )
+    if moved := next((one for one in selection.accents if one.candidate == chosen.candidate), None):
+        yield f"Accent shift toward the speaker, from {spoken(selection, selection.base)}: {accent(moved)}."
     if heard := bar.described(selection.heard_against_base):
         counts = [one.figure for one in selection.heard_against_base if one.p_holm < strengths.SIGNIFICANT]
         yield f"Metrics against {spoken(selection, selection.base)}: {heard}; {'significant: ' + ', '.join(counts) if counts else 'none of it significant'}."
+
+
+def accent(one: AccentShift) -> str:
+    """`+0.12, 95 % interval −0.03 to 0.21 over 4 sentences`."""
+    ends = one.interval
+    known = f", 95 % interval {ends.low:+.2f} to {ends.high:+.2f}" if ends else ""
+    over = f"{one.sentences} sentence" + ("s" if one.sentences > 1 else "")
+    return f"{one.shift:+.2f}{known} over {over}".replace("-", "−")
 
 
 def _strength_notes(selection: Selection) -> Iterator[str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from voicelathe import rng, settings
 from voicelathe.evaluate import (
+    accents,
     bar,
     design,
     evidence,
@@ -142,7 +143,12 @@ def decide(
     choice = _heard(choice, base.name, samples, measures)
     notes = evidence.joined(evidence.remarks(samples, vetoes), heard.notes, probe_notes)
     ranking = _rank(losses, order, choice.nominee, vetoes, notes)
-    selection = _record(run, losses, choice, ranking, base, base_trained, inputs, probed, swept)
+    shifted = accents.shifts(measures, paired.names, base.name, run.identity.seed)
+    selection = replace(
+        _record(run, losses, choice, ranking, base, base_trained, inputs, probed),
+        strengths=swept,
+        accents=shifted,
+    )
     return reasons.explain(
         selection, has_foreign_verdict=verdict is not None and not counts, few_recordings=FEW_RECORDINGS
     )
@@ -157,7 +163,6 @@ def _record(
     base_trained: bool,
     inputs: Mapping[str, str],
     probed: Sequence[Probed],
-    swept: Sequence[FigureTest],
 ) -> Selection:
     shipped = next(
         (
@@ -198,7 +203,8 @@ def _record(
         identical=robustness.identical(losses.paired),
         listening=choice.listening,
         heard_against_base=choice.heard_against_base,
-        strengths=list(swept),
+        accents=[],
+        strengths=[],
         probes=list(probed),
         base_trained=base_trained,
         inputs=dict(inputs),

@@ -18,6 +18,7 @@ from voicelathe.records.corpus import (
     SplitAssignment,
 )
 from voicelathe.records.decisions import (
+    AccentShift,
     Comparison,
     FigureTest,
     Judgement,
@@ -51,6 +52,7 @@ from voicelathe.records.measures import (
 from voicelathe.records.planning import Kernel, PassSize, Phase, Plan, Rehearsal
 from voicelathe.records.probes import AdapterProof, Ending, Interval, Probed, ProbeRecord
 from voicelathe.records.training import (
+    HELD_OUT,
     LONG,
     NOT_SPOKEN,
     Candidate,
@@ -67,8 +69,10 @@ from voicelathe.records.training import (
 )
 
 __all__ = [
+    "HELD_OUT",
     "LONG",
     "NOT_SPOKEN",
+    "AccentShift",
     "AdapterProof",
     "BaseFacts",
     "Candidate",

@@ -144,6 +144,16 @@ class FigureTest:
 
 
 @dataclass(frozen=True)
+class AccentShift:
+    """How far the vowels of a candidate moved from the base's toward the speaker's, over sentences that the speaker said."""
+
+    candidate: str
+    shift: float  # 1 - distance / distance of the base: 0 as far as the base, 1 the speaker's own, below 0 farther
+    interval: Interval | None  # bootstrap over sentences; None with fewer than two
+    sentences: int
+
+
+@dataclass(frozen=True)
 class Selection:
     """The decision and everything it rests on."""
 
@@ -179,6 +189,7 @@ class Selection:
     identical: list[list[str]]  # candidates with equal losses on every clip
     listening: Listening | None
     heard_against_base: list[FigureTest]  # of the chosen candidate, line by line
+    accents: list[AccentShift]  # against the base to beat; empty where the metric `accent` measured nothing
     strengths: list[FigureTest]  # of the nominated step, by the metrics; empty without a sweep
     probes: list[Probed]  # by step
     base_trained: bool

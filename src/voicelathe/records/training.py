@@ -140,6 +140,7 @@ class Line:
 NOT_SPOKEN = (
     "not_spoken"  # a sample's problem: nobody was there to speak, which says nothing about the weights
 )
+HELD_OUT = "held-out-"  # in front of the id of a line that the speaker said: a clip of the validation split
 LONG = "long-"  # in front of the id of a line that only some candidates speak
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from voicelathe import digest, records
 from voicelathe.data import audio
 from voicelathe.evaluate.metrics import found
-from voicelathe.evaluate.metrics.base import RATE_HZ, Clip, Metric
+from voicelathe.evaluate.metrics.base import RATE_HZ, Clip, Metric, NotApplicable
 from voicelathe.records import ClipRef, MetricJob
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -35,12 +35,15 @@ def main() -> None:
 def run(job: MetricJob) -> dict[str, Any]:
     """Figures, the values of every clip, and limits from the real ones; or why the metric cannot run."""
     metric: Metric = found.find(job.metric).load()()
-    if reason := metric.missing() or _unfit(metric, job):
-        return {"missing": reason}
+    if unfit := metric.missing() or _unfit(metric, job):
+        return {"missing": unfit}
     real = [_load(ref) for ref in job.real if _speaks(metric, ref)]
     given = [ref for ref in job.clips if _speaks(metric, ref)]
-    measured_real = metric.measure(real, real)
-    rows = metric.measure([_load(ref) for ref in given], real)
+    try:
+        measured_real = metric.measure(real, real)
+        rows = metric.measure([_load(ref) for ref in given], real)
+    except NotApplicable as reason:
+        return {"missing": str(reason)}
     if len(rows) != len(given):
         raise ValueError(f"{len(rows)} answers for {len(given)} clips")
     measured = iter(rows)

@@ -10,12 +10,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from voicelathe.errors import VoiceLatheError
 from voicelathe.records import Figure
 
 RATE_HZ = 16_000
 
 Samples = NDArray[np.float32]
 Values = dict[str, float | None]  # figure -> value; None where it does not apply, which never vetoes
+
+
+class NotApplicable(VoiceLatheError):
+    """`measure` may raise it: these clips cannot be judged by this metric, and why."""
 
 
 @dataclass(frozen=True)

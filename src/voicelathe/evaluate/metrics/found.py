@@ -11,6 +11,7 @@ BUILT_IN = {
     "activity": f"{HERE}.activity:Activity",
     "words": f"{HERE}.words:Words",
     "speaker": f"{HERE}.speaker:Speaker",
+    "accent": f"{HERE}.accent:Accent",
     "quality": f"{HERE}.quality:Quality",
 }
 
