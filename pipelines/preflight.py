@@ -8,7 +8,7 @@ from voicelathe import digest, layout, params, records, runs
 from voicelathe.errors import PreflightError, listing
 from voicelathe.evaluate import escalation
 
-REVISION = 3
+REVISION = 4
 READS = [
     "pipelines/preflight.py",
     "data/split/train.jsonl",

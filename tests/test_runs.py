@@ -46,6 +46,28 @@ def test_preflight_says_no_when_the_loss_explodes_or_a_checkpoint_says_nothing()
     assert runs._failures([step(1, 2.0), step(2, 1.9)], [sample("base", 0, "silent")]) == []
 
 
+def test_preflight_says_no_when_the_probes_of_its_last_checkpoint_miss_the_text_or_the_end_of_speech() -> (
+    None
+):
+    def probed(number: int, *signs: str) -> records.StepRecord:
+        return replace(step(number, 1.9), probe={"text_gap": 0.1, "stop": 0.2}, signs=list(signs))
+
+    ignored, forgotten = "text_ignored: by 0.1%, earlier by 11.0%", "stop_head_forgets: its loss is 0.9"
+    assert runs._failures([probed(1), step(2, 1.9), probed(4, ignored, forgotten)], []) == [
+        ignored,
+        forgotten,
+    ]
+    assert runs._failures([probed(1), probed(2, ignored), probed(4)], []) == [], "it came back"
+    assert runs._failures([probed(1), probed(4, "loss_spike: 3.1")], []) == [], "a spike is no probe"
+
+
+def test_preflight_looks_at_every_checkpoint_of_its_trial() -> None:
+    short = runs.trial(RECIPE)
+    assert (short.steps, short.checkpoint_every, short.probe_every) == (4, 2, 2)
+    many = replace(RECIPE, preflight=replace(RECIPE.preflight, steps=500))
+    assert runs.trial(many).probe_every == RECIPE.train.probe_every, "more often if the recipe says so"
+
+
 def test_preflight_says_no_when_the_disk_cannot_hold_every_checkpoint() -> None:
     assert runs.disk_reasons(RECIPE, 1000) == []
     assert runs.disk_reasons(RECIPE, 10**18)[0].startswith("disk")

@@ -31,6 +31,7 @@ from voicelathe.plan import cards, forecast
 FINISHED = "finished.json"
 IDENTITY = "identity.json"
 RESEARCH = "research.json"  # beside weights that were trained on data without consent; it never goes away
+PROBED = ("text_ignored", "stop_head_forgets")  # signs of train.signs that a checkpoint must not show
 FULL_STRENGTH = 1.0
 
 
@@ -251,13 +252,7 @@ def preflight(
     `refused` are reasons against it that others found: with any of them nothing is tried.
     """
     one = find_recipe(params, recipe)
-    short = replace(
-        one.train,
-        steps=one.preflight.steps,
-        checkpoint_every=max(1, one.preflight.steps // 2),
-        warmup_steps=1,
-    )
-    run = _identify(params, recipe, short, revision, prefix="preflight-")
+    run = _identify(params, recipe, trial(one), revision, prefix="preflight-")
     if refused:
         return records.PreflightRecord("no_go", refused, [], [], [], None, waived, run.inputs)
     rehearsal, refused = _fits(params, recipe, one)
@@ -271,6 +266,18 @@ def preflight(
     reasons = _failures(steps, samples)
     return records.PreflightRecord(
         "no_go" if reasons else "go", reasons, steps, index_, samples, rehearsal, waived, run.inputs
+    )
+
+
+def trial(one: settings.Recipe) -> settings.Train:
+    """The recipe's own training, a few steps of it: two checkpoints, and a probe at each of them at least."""
+    every = max(1, one.preflight.steps // 2)
+    return replace(
+        one.train,
+        steps=one.preflight.steps,
+        checkpoint_every=every,
+        warmup_steps=1,
+        probe_every=min(every, one.train.probe_every),
     )
 
 
@@ -314,12 +321,14 @@ def _say(text: str) -> None:
 
 
 def _failures(steps: list[records.StepRecord], samples: list[records.SampleRecord]) -> list[str]:
-    """Hard failures only: a few steps cannot show more."""
+    """Hard failures, and what the last probe says of text and end of speech: a few steps cannot show more."""
     reasons = []
     if steps[-1].total > 2.0 * steps[0].total:
         reasons.append(
             f"loss_exploded: {steps[0].total:.3f} at step 1, {steps[-1].total:.3f} at step {steps[-1].step}; lower the learning rate"
         )
+    last = next((one for one in reversed(steps) if one.probe), steps[-1])
+    reasons += [sign for sign in last.signs if sign.startswith(PROBED)]
     broken = [
         sample for sample in samples if sample.step > 0 and sample.problem in ("empty", "silent", "nonfinite")
     ]
