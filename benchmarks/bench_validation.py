@@ -10,6 +10,7 @@ Baseline: what a user would run otherwise, upstream's loader for every checkpoin
 import os
 
 os.environ.update(OMP_NUM_THREADS="1", MKL_CBWR="AVX2,STRICT")
+import json
 import shutil
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks import bench_step, table
-from pretrain import random_base
+from tests.factories import voxcpm2_base
 from tests.families import upstream_voxcpm as upstream
 from voicelathe import families, layout, runs, settings
 from voicelathe.data import latents
@@ -38,13 +39,14 @@ def speed(given: Path | None) -> str:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         if given is None:
-            random_base.main(root / "base", bench_step.overrides())
+            voxcpm2_base.write(root / "base", bench_step.overrides())
         else:
             shutil.copytree(given, root / "base")
         directories = [_checkpoint(root, number) for number in range(NUM_CHECKPOINTS)]
         family = families.find("voxcpm2")
         facts = family.describe(root / "base", "", False)
-        texts, audio = _clips()
+        described = json.loads((root / "base" / "config.json").read_text())
+        texts, audio = _clips(described["feat_dim"], described["lm_config"]["vocab_size"])
         inputs = [upstream.sequence(text, latent, None) for text, latent in zip(texts, audio, strict=True)]
         found: dict[str, list[list[float]]] = {}
 
@@ -87,13 +89,11 @@ def _checkpoint(root: Path, number: int) -> Path:
     return directory
 
 
-def _clips() -> tuple[list[Tensor], list[Tensor]]:
+def _clips(width: int, vocabulary: int) -> tuple[list[Tensor], list[Tensor]]:
     generator = torch.Generator().manual_seed(0)
     shapes = [*bench_step.CLIPS, *((text + 3, audio + 4) for text, audio in bench_step.CLIPS)]
-    texts = [torch.randint(105, bench_step.TEXT_IDS, (text,), generator=generator) for text, _ in shapes]
-    return texts, [
-        torch.randn((a, bench_step.FRAMES, bench_step.WIDTH), generator=generator) for _, a in shapes
-    ]
+    texts = [torch.randint(105, vocabulary, (text,), generator=generator) for text, _ in shapes]
+    return texts, [torch.randn((a, bench_step.FRAMES, width), generator=generator) for _, a in shapes]
 
 
 def _packed(
