@@ -61,6 +61,7 @@ LINKS: dict[str, Callable[[Path], Path]] = {
     "evaluations": lambda root: layout.run(RECIPE, "evaluations.jsonl"),
     "losses per clip": lambda root: layout.run(RECIPE, "clip_losses.parquet"),
     "base": lambda root: Path("data/bases") / runs.BASE / "model.safetensors",
+    "record of the base": lambda root: layout.latents(runs.BASE) / "base.json",
     "index of the encodings": lambda root: layout.latents(runs.BASE) / "index.parquet",
     "training split": lambda root: layout.split("train"),
     "test split": lambda root: layout.split("test"),
@@ -103,6 +104,9 @@ def test_a_file_that_is_gone_and_one_too_many_are_found(files: Path) -> None:
     extra.write_bytes(b"x")
     assert "more.safetensors" in broken(files)
     extra.unlink()
+    (files / "dvc.lock").rename(files / "kept")
+    assert "dvc.lock: git used" in broken(files) and "gone" in broken(files)
+    (files / "kept").rename(files / "dvc.lock")
     (files / "data/demo/audio/2.opus").unlink()
     assert "2.opus" in broken(files) and "gone" in broken(files)
 

@@ -118,6 +118,8 @@ def _data(root: Path, items: set[str]) -> Iterator[Link]:
         yield from (
             link(root, path, sha256, layout.GATE.as_posix()) for path, sha256 in passed.inputs.items()
         )
+    if not (root / LOCK).is_file():
+        yield Link("git", LOCK, "the md5 of every file of the data stages", None)
     yield from _stages(root, items)
     ingest = params.load(root / params.FILE).ingest
     yield link(root, ingest.manifest, ingest.sha256, "params.yaml (ingest.sha256)")
