@@ -244,6 +244,11 @@ def test_a_changed_configuration_makes_a_new_version_and_leaves_the_old_one(proj
     assert again.version == "3", "its default of max_seconds is another one"
 
 
+def test_the_registrys_page_says_how_a_version_gets_there(promoted_project: Path) -> None:
+    about = stores.client(promoted_project).get_registered_model(NAME).description
+    assert "`voicelathe promote`" in about and "refused by serving" in about
+
+
 def test_an_edited_journal_stops_promotion(project: Path) -> None:
     put(project)
     path = project / journal.FILE

@@ -101,8 +101,74 @@ def test_the_run_says_what_was_chosen_and_what_it_rests_on(
         tags["voicelathe.dvc_stage"] == f"track@{RECIPE}" and tags["voicelathe.dvc_experiment"] == "brave-tit"
     )
     assert tags["voicelathe.torch"] == "2.13.0" and tags["voicelathe.selected"] == "step_0000040@1"
-    assert {one.dataset.name for one in run.inputs.dataset_inputs} == {"train", "validation"}
     assert run.info.status == "FINISHED"
+
+
+def test_every_recipes_run_names_the_splits_it_used_and_mlflow_opens_them(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow.data
+
+    runs.finished(project, "mini-full")
+    replay.mirror_all("mini-full", runs.tracking(), project)
+    monkeypatch.chdir(project)
+    client = stores.client(project)
+    found = client.search_runs([client.get_experiment_by_name("voicelathe").experiment_id])
+    assert {run.data.tags["voicelathe.recipe"] for run in found} == {"mini-lora", "mini-full"}
+    for run in found:
+        named = {one.dataset.name: one for one in run.inputs.dataset_inputs}
+        assert set(named) == {"train", "validation"}
+        for split, one in named.items():
+            path = layout.split(split)
+            assert digest.of_file(path).startswith(one.dataset.digest) and len(one.dataset.digest) == 36
+            assert json.loads(one.dataset.profile) == {"num_rows": runs.NUM_CLIPS[split]}
+            columns = json.loads(one.dataset.schema)["mlflow_colspec"]
+            row = json.loads(path.read_text().splitlines()[0])
+            assert {column["name"] for column in columns} == set(row)
+            assert {"name": "ref_audio", "type": "string", "required": False} in columns
+            assert {"name": "duration_s", "type": "double", "required": True} in columns
+            assert [(tag.key, tag.value) for tag in one.tags] == [("mlflow.data.context", split)]
+            assert Path(mlflow.data.get_source(one).load()).read_bytes() == path.read_bytes()
+
+
+def test_the_memory_plan_is_charted_after_what_was_trained(root: Path) -> None:
+    phase = records.Phase("forward", 4_000_000_000, 1_000_000_000, 0, 2_000_000_000)
+    size = records.PassSize([10], [50], "the longest clips")
+    planned = records.Rehearsal(
+        "mini",
+        5_000_000,
+        90_000,
+        1,
+        size,
+        [phase],
+        500_000_000,
+        0,
+        300_000_000,
+        0,
+        0,
+        0,
+        [],
+        600_000,
+        0,
+        0,
+        0,
+        1.0,
+        1.0,
+    )
+    plan = records.PreflightRecord("go", [], [], [], [], planned, [], {})
+    digest.write_json(root / layout.run(RECIPE, "preflight.json"), records.to_json(plan))
+    track(root)
+    run = stores.only_run(stores.client(root))
+    assert (
+        run.data.metrics["vram_plan/device_gb"] == 7.8 and run.data.metrics["vram_plan/gradients_gb"] == 1.0
+    )
+    names = list(run.data.metrics)
+    assert (
+        names.index("train/loss_total") < names.index("val/loss_total") < names.index("vram_plan/weights_gb")
+    )
+    before = rows(root, "metrics")
+    track(root)
+    assert rows(root, "metrics") == before
 
 
 def test_a_repository_is_named_by_its_revision_and_whether_it_was_changed(root: Path) -> None:
@@ -141,6 +207,18 @@ def test_the_base_and_every_checkpoint_are_logged_models_with_their_losses(track
     assert [name for name, model in models.items() if model.tags.get("voicelathe.selected") == "true"] == [
         "step_0000040"
     ]
+
+
+def test_a_candidates_page_says_what_it_is_and_where_its_weights_lie(tracked: Path) -> None:
+    models = stores.models(stores.client(tracked))
+    note = models["step_0000040"].tags["mlflow.note.content"]
+    kept = models["step_0000040"].tags
+    assert note.startswith("**step_0000040@1** of mini-lora: **selected**\n\n- validation total ")
+    assert (
+        f"- weights: `{kept['voicelathe.checkpoint']}`, " in note
+        and f"sha256 `{kept['voicelathe.checkpoint_sha256']}`" in note
+    )
+    assert "selected" not in models["base"].tags["mlflow.note.content"]
 
 
 def test_the_validation_losses_are_a_curve_of_the_run_that_starts_at_the_base(tracked: Path) -> None:

@@ -127,7 +127,7 @@ def test_curves_of_both_runs_share_their_charts(served: dict[str, str], browser:
     legends = opened.get_by_text("(train/loss_total)")
     assert legends.count() == 2, "both recipes are drawn in one chart"
     headings = re.findall(r"^(\w+)\n\((\d+)\)$", opened.inner_text("body"), re.MULTILINE)
-    assert headings[:2] == [("train", "6"), ("val", "3")], "what matters most comes first"
+    assert headings[:2] == [("train", "8"), ("val", "3")], "what matters most comes first"
 
 
 @pytest.mark.slow
@@ -155,3 +155,15 @@ def test_the_candidates_open_as_a_table(served: dict[str, str], browser: Any) ->
         opened.get_by_text(name, exact=True).first.click(timeout=30_000)
     opened.get_by_text("View as table").wait_for(timeout=30_000)
     opened.get_by_text("step_0000040@1").wait_for(timeout=30_000)
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_the_runs_page_shows_the_data_it_was_trained_on(served: dict[str, str], browser: Any) -> None:
+    for recipe, rows in (("mini-lora-", "20"), ("mini-full-", "20")):
+        opened = page(browser, served["runs"])
+        opened.get_by_text(recipe).first.click(timeout=30_000)
+        opened.get_by_text("train (").first.click(timeout=30_000)
+        opened.get_by_text("2 datasets used").wait_for(timeout=30_000)
+        assert re.search(rf"num rows:\s*{rows}", opened.inner_text("body"))
+        opened.get_by_text("recording_id", exact=True).wait_for(timeout=30_000)

@@ -23,8 +23,9 @@ CURVES = ("worker_gb", "worker_cores", "host_free_gb", "disk_free_gb")
 @pytest.fixture
 def worker() -> Iterator[None]:
     """A busy process of 50 MB, as a worker is to its stage."""
-    code = "import time\nheld = bytearray(50_000_000)\nwhile True: sum(range(200_000)); time.sleep(0.01)"
-    with subprocess.Popen([sys.executable, "-c", code]) as process:
+    code = "import time\nheld = bytearray(50_000_000)\nprint(flush=True)\nwhile True: sum(range(200_000)); time.sleep(0.01)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline()  # it holds its memory now
         yield
         process.kill()
 
@@ -36,7 +37,7 @@ def looked(root: Path, run: RunRecord) -> list[usage.Usage]:
 def histories(root: Path) -> dict[str, list[tuple[int, float]]]:
     client = stores.client(root)
     run_id = stores.only_run(client).info.run_id
-    return {name: stores.history(client, run_id, f"usage/{name}") for name in CURVES}
+    return {name: stores.history(client, run_id, f"system/{name}") for name in CURVES}
 
 
 def test_what_the_worker_uses_is_charted_while_it_trains_and_once_only(
@@ -81,9 +82,9 @@ def test_a_step_that_is_taken_again_keeps_its_first_look_and_a_torn_line_is_left
         ).encode()
 
     found = list(usage.points([line(1, 9.0), line(3, 8.0), line(1, 7.0), b'{"step": 4, "at', line(4, 6.0)]))
-    free = [(point.step, point.value) for point in found if point.key == "usage/disk_free_gb"]
+    free = [(point.step, point.value) for point in found if point.key == "system/disk_free_gb"]
     assert free == [(1, 9.0), (3, 8.0), (4, 6.0)]
-    assert [point.value for point in found if point.key == "usage/device_busy_share"] == [0.5] * 3
+    assert [point.value for point in found if point.key == "system/device_busy_share"] == [0.5] * 3
 
 
 def test_a_machine_that_cannot_be_looked_at_trains_as_well(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def mirror(store: Store, run: Any, files: RunFiles, upload: str) -> None:
     _log_metrics(store, run, files, models)
     samples = sample_files(files)
     for shown, model in zip(files.candidates, models, strict=True):
-        _mark(store, model, shown is files.selected)
+        _mark(store, model, files, shown)
         _bring_files(store, model, files, shown, samples.get(shown.title, {}), uploads(files, shown, upload))
         if str(model.status) != "READY":
             store.client.finalize_logged_model(model.model_id, "READY")
@@ -87,11 +87,31 @@ def _create(store: Store, run_id: str, files: RunFiles, shown: Shown) -> Any:
     )
 
 
-def _mark(store: Store, model: Any, is_selected: bool) -> None:
-    """Say on the model whether it is the one to ship; a later decision changes it."""
-    value = str(is_selected).lower()
-    if model.tags.get(f"{TAG}selected", "false") != value:
-        store.client.set_logged_model_tags(model.model_id, {f"{TAG}selected": value})
+def _mark(store: Store, model: Any, files: RunFiles, shown: Shown) -> None:
+    """Say on the model what it is and whether it is the one to ship; a later decision changes it."""
+    tags = {
+        f"{TAG}selected": str(shown is files.selected).lower(),
+        "mlflow.note.content": _note(files, shown),
+    }
+    new = {key: value for key, value in tags.items() if model.tags.get(key) != value}
+    if new:
+        store.client.set_logged_model_tags(model.model_id, new)
+
+
+def _note(files: RunFiles, shown: Shown) -> str:
+    """Markdown for the model's page, which shows no tags."""
+    name, kept = shown.candidate.name, shown.checkpoint
+    place = next((one for one in files.selection.ranking if one.candidate == name), None)
+    lines = [f"**{name}** of {files.run.recipe}"]
+    if shown is files.selected:
+        lines[0] += ": **selected**"
+    if place is not None:
+        lines.append(f"validation total {place.total:.4f}")
+        lines += [f"veto: {one}" for one in place.vetoes]
+    lines.append(f"weights: `{kept.path}`, {kept.bytes / 1e6:,.1f} MB, sha256 `{kept.sha256}`")
+    if shown.samples:
+        lines.append("listen: artifacts, `samples/`")
+    return "\n".join([lines[0], "", *(f"- {one}" for one in lines[1:])])
 
 
 def _log_outputs(store: Store, run: Any, files: RunFiles, models: list[Any]) -> None:

@@ -20,6 +20,10 @@ from voicelathe.tracking.runs import TAG
 from voicelathe.tracking.store import Store, is_absent, mlflow
 
 PRODUCTION, PREVIOUS, CANDIDATE = "production", "previous", "candidate"
+ABOUT = (  # on the page of the registered model
+    "What may speak, as `voicelathe promote` decided it; `voicelathe history` says who, when and why. "
+    "An alias that is moved here by hand is refused by serving and reported by `voicelathe doctor`."
+)
 VOICE = f"{TAG}voice"  # tag of a LoggedModel that can speak: digest of its configuration
 
 
@@ -95,7 +99,7 @@ class Registered:
 
     def _create_name(self) -> None:
         try:
-            self.store.client.create_registered_model(self.name)
+            self.store.client.create_registered_model(self.name, description=ABOUT)
         except mlflow("mlflow.exceptions").MlflowException as problem:
             if problem.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

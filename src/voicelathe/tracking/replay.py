@@ -27,6 +27,7 @@ def mirror_all(recipe: str, tracking: settings.Tracking, root: Path) -> dict[str
         curves = _send_steps(store, run, files)
         candidates.mirror(store, run, files, tracking.upload)
         _log_outcome(store, run, files)
+        runs.log_plan(store, run, files.run, root)
         listing = artifacts.mirror(store, run, files)
         if run.info.status != "FINISHED":
             store.client.set_terminated(run.info.run_id, "FINISHED")

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import time
+import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,6 @@ def ensure(store: Store, run: RunRecord, root: Path) -> Any:
     params = {key: value for key, value in _params(run) if key not in found.data.params}
     write(store, found.info.run_id, params, tags)
     _log_datasets(store, found, run, root)
-    _log_plan(store, found, run, root)
     return found
 
 
@@ -179,10 +179,20 @@ def _log_datasets(store: Store, found: Any, run: RunRecord, root: Path) -> None:
             continue
         source = json.dumps({"uri": layout.split(split).as_posix()})
         profile = json.dumps({"num_rows": _num_lines(path)}) if path.is_file() else None
-        one = entities.Dataset(*dataset(split, sha256), "local", source, None, profile)
+        one = entities.Dataset(*dataset(split, sha256), "local", source, _columns(), profile)
         inputs.append(entities.DatasetInput(one, [entities.InputTag("mlflow.data.context", split)]))
     if inputs:
         store.client.log_inputs(found.info.run_id, inputs)
+
+
+def _columns() -> str:
+    """The columns of a split, in the form in which MLflow shows them."""
+    hints = typing.get_type_hints(records.CleanClip)
+    columns = [
+        {"name": name, "type": "double" if kind is float else "string", "required": kind in (str, float)}
+        for name, kind in hints.items()
+    ]
+    return json.dumps({"mlflow_colspec": columns})
 
 
 def _num_lines(path: Path) -> int:
@@ -190,8 +200,11 @@ def _num_lines(path: Path) -> int:
         return sum(1 for _ in file)
 
 
-def _log_plan(store: Store, found: Any, run: RunRecord, root: Path) -> None:
-    """What preflight computed of memory, files and arithmetic, as metrics; named so that their charts come after those of training."""
+def log_plan(store: Store, found: Any, run: RunRecord, root: Path) -> None:
+    """What preflight computed of memory, files and arithmetic, as metrics.
+
+    Their names put their charts after those of training. The list on the run's page is in the order of sending, so this comes last.
+    """
     path = root / layout.run(run.recipe, "preflight.json")
     planned = records.read_one(path, records.PreflightRecord).rehearsal if path.is_file() else None
     if planned is None:

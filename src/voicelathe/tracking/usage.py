@@ -1,4 +1,4 @@
-"""How busy was the machine while it trained? Sampled every few seconds beside the journals, charted by step as `usage/...`.
+"""How busy was the machine while it trained? Sampled every few seconds beside the journals, charted by step on MLflow's page of system metrics.
 
 The stage looks at the processes it started, so the worker neither pays for it nor knows of it. The file lies beside the weights, not
 among a stage's outputs: it is about this machine.
@@ -20,7 +20,7 @@ from voicelathe.tracking.curves import Point
 from voicelathe.tracking.tail import Tail
 
 FILE = "usage.jsonl"
-SECTION = "usage"
+SECTION = "system"  # what MLflow shows under "System metrics", apart from the model's
 EVERY_S = 10.0
 GIGA = 1e9
 
