@@ -121,7 +121,7 @@ def with_held_out(params: settings.Params, how: settings.Listen, seed: int) -> s
     barred = heard.clips[0].recording_id if heard else None
     fit = {
         clip.clip_id: clip
-        for clip in _speaker(records.read(layout.split("validation"), records.CleanClip))
+        for clip in main_speaker(records.read(layout.split("validation"), records.CleanClip))
         if clip.end_s - clip.start_s <= HELD_OUT_S and clip.recording_id != barred
     }
     if len(fit) < how.held_out_lines:
@@ -147,7 +147,7 @@ def reference(params: settings.Params) -> jobs.Reference | None:
 
     Of the speaker with most validation clips, as the limits of the metrics.
     """
-    own = _speaker(records.read(layout.split("validation"), records.CleanClip))
+    own = main_speaker(records.read(layout.split("validation"), records.CleanClip))
     own.sort(key=lambda clip: (abs(clip.end_s - clip.start_s - REFERENCE_S), clip.clip_id))
     if len(own) < 2:
         return None
@@ -155,8 +155,8 @@ def reference(params: settings.Params) -> jobs.Reference | None:
     return jobs.Reference([own[0], second], params.ingest.audio_root)
 
 
-def _speaker(clips: Sequence[records.CleanClip]) -> list[records.CleanClip]:
-    """Those of the speaker with most of them."""
+def main_speaker(clips: Sequence[records.CleanClip]) -> list[records.CleanClip]:
+    """Those of the speaker with most of them: whose voice the base hears and whose recordings set the limits of the metrics."""
     counts = Counter(clip.speaker_id for clip in clips)
     speaker = min(counts, key=lambda name: (-counts[name], name))
     return [clip for clip in clips if clip.speaker_id == speaker]

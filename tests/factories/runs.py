@@ -90,8 +90,15 @@ def project(root: Path) -> Path:
     )
     record = layout.latents(BASE) / "base.json"
     digest.write_json(root / record, records.to_json(facts))
-    known = {"path": record.as_posix(), "md5": hashlib.md5((root / record).read_bytes()).hexdigest()}
-    digest.write_json(root / "dvc.lock", {"schema": "2.0", "stages": {f"encode@{BASE}": {"outs": [known]}}})
+    content = (root / record).read_bytes()
+    known = {
+        "path": record.as_posix(),
+        "hash": "md5",
+        "md5": hashlib.md5(content).hexdigest(),
+        "size": len(content),
+    }
+    stage = {"cmd": f"python -m pipelines.encode {BASE}", "outs": [known]}
+    digest.write_json(root / "dvc.lock", {"schema": "2.0", "stages": {f"encode@{BASE}": stage}})
     return root
 
 

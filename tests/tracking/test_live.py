@@ -1,8 +1,6 @@
 """The live mirror: what MLflow does reaches neither the training nor the numbers."""
 
-import contextlib
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +16,7 @@ import pytest
 from tests.factories import mlflow_stores as stores
 from tests.factories import runs
 from voicelathe.records import RunRecord
-from voicelathe.tracking import replay, store, ui
+from voicelathe.tracking import replay, store
 from voicelathe.tracking.live import Mirror
 
 STEPS = 60
@@ -241,49 +239,3 @@ def test_a_store_that_fails_in_the_middle_of_a_run_misses_nothing(root: Path, ru
         database.execute("drop trigger full")
         train(root, run, first=41)
     assert_every_step_once(root)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("outage", ["refused", "black hole"])
-def test_a_server_that_is_away_in_the_middle_of_a_run_has_everything_once_in_the_end(
-    root: Path,
-    run: RunRecord,
-    tmp_path: Path,
-    empty_database: Path,
-    outage: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Refused: it is stopped and started again. Black hole: it is frozen, and then does what it was asked meanwhile, late."""
-    place, port = tmp_path / "server", stores.free_port()
-    place.mkdir()
-    (place / "server.db").write_bytes(empty_database.read_bytes())
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(stores.server_process(place, port))
-        mirror = stack.enter_context(Mirror(runs.tracking(), run, root, every_s=0.1))
-        train(root, run, last=20)
-        time.sleep(3.0)
-        if outage == "refused":
-            ui.stop(server)
-        else:
-            os.killpg(server.pid, signal.SIGSTOP)
-        slowest = train(root, run, first=21, last=40, pause_s=0.2)
-        wait_for(lambda: mirror.degraded)
-        if outage == "refused":
-            stack.enter_context(stores.server_process(place, port))
-        else:
-            os.killpg(server.pid, signal.SIGCONT)
-        slowest = max(slowest, train(root, run, first=41))
-        replay.mirror_all("mini-lora", runs.tracking(), root)
-        time.sleep(3.0)  # for what arrives late
-        client = store.client_of(f"http://127.0.0.1:{port}")
-        found = stores.only_run(client)
-        steps, _timings = runs.journals(STEPS)
-        for key in KEYS:
-            held = [step for step, _value in stores.history(client, found.info.run_id, f"train/{key}")]
-            assert held == list(range(1, STEPS + 1)), key
-        assert stores.history(client, found.info.run_id, "train/loss_total") == [
-            (s.step, s.total) for s in steps
-        ]
-        assert slowest < 2.0, "a step waited for MLflow"

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,19 @@ def test_a_run_that_was_interrupted_anywhere_ends_with_identical_bytes(
             loop.run(training.train_job(corpus, tmp_path / "killed", train), kill)
     loop.run(training.train_job(corpus, tmp_path / "killed", train), quiet)
     assert final_state(tmp_path / "killed") == final_state(tmp_path / "whole")
+
+
+def test_the_time_that_a_listener_takes_is_told_with_the_next_step(corpus: Path, tmp_path: Path) -> None:
+    told: list[float] = []
+
+    def slow(kind: str, values: dict[str, Any]) -> None:
+        if kind == jobs.PROGRESS:
+            told.append(values["waited_s"])
+            time.sleep(0.2)
+
+    train = training.train_settings("lora", steps=2, every=2)
+    loop.run(training.train_job(corpus, tmp_path / "run", train), slow)
+    assert told[1] - told[0] >= 0.2
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from tests.factories import training
 from voicelathe import checkpoints, digest, jobs, records, runner, settings
@@ -23,14 +24,17 @@ LINES = [
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return training.corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def trained(corpus: Path) -> Path:
     """A corpus and a finished LoRA run with two checkpoints, made by a real worker."""
-    root = training.corpus(tmp_path_factory.mktemp("corpus"))
-    os.chdir(root)
-    runner.run(
-        training.train_job(root, root / "run", training.train_settings("lora", steps=4, every=2)), "test"
-    )
-    return root
+    os.chdir(corpus)
+    train = training.train_settings("lora", steps=4, every=2)
+    runner.run(training.train_job(corpus, corpus / "run", train), "test")
+    return corpus
 
 
 @pytest.fixture(autouse=True)
@@ -38,10 +42,14 @@ def _in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
 
 
+def base() -> jobs.WeightsRef:
+    return jobs.WeightsRef(
+        records.Candidate(0, None), "base", str(training.BASE), training.target().base_digest
+    )
+
+
 def weights(root: Path, scale: float = 1.0) -> list[jobs.WeightsRef]:
-    found = [
-        jobs.WeightsRef(records.Candidate(0, None), "base", str(training.BASE), training.target().base_digest)
-    ]
+    found = [base()]
     for step in (2, 4):
         directory = root / "run" / f"step_{step:07d}"
         found.append(
@@ -206,11 +214,41 @@ def test_weights_that_were_changed_are_refused_by_name(trained: Path, tmp_path: 
         runner.run(validate_job(trained, tmp_path / "out", refs), "test")
 
 
-def test_a_base_with_one_changed_byte_is_refused_before_it_is_loaded(trained: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_checkpoint_that_is_gone_is_named(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "run", tmp_path / "run")
+    refs = [replace(ref, path=ref.path.replace(str(trained), str(tmp_path))) for ref in weights(trained)]
+    shutil.rmtree(refs[2].path)
+    with pytest.raises(CheckpointError, match="step_0000004 is gone or was never finished"):
+        runner.run(validate_job(trained, tmp_path / "out", refs), "test")
+
+
+@pytest.mark.slow
+def test_weights_that_are_not_numbers_are_named_and_finished_candidates_are_kept(
+    trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained / "run", tmp_path / "run")
+    broken = tmp_path / "run" / "step_0000004"
+    adapter = broken / "lora_weights.safetensors"
+    state = load_file(adapter)
+    save_file({name: tensor * float("nan") for name, tensor in state.items()}, adapter)
+    manifest = digest.read_json(broken / checkpoints.MANIFEST)
+    manifest["files"][adapter.name] |= {"sha256": digest.of_file(adapter), "bytes": adapter.stat().st_size}
+    digest.write_json(broken / checkpoints.MANIFEST, manifest)
+    bad = replace(weights(trained)[2], path=str(broken), sha256=checkpoints.identity(broken))
+    job = validate_job(trained, tmp_path / "out", [base(), bad])
+    with pytest.raises(
+        CheckpointError, match=r"step_0000004@1: the validation loss of clip \S+ is not finite"
+    ):
+        runner.run(job, "test")
+    assert runner.run(replace(job, weights=[base()]), "test")["computed"] == 0
+
+
+def test_a_base_with_one_changed_byte_is_refused_before_it_is_loaded(corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(training.BASE, tmp_path / "base")
     config = tmp_path / "base" / "config.json"
     config.write_text(config.read_text() + "\n")
-    job = validate_job(trained, tmp_path / "out", weights(trained)[:1])
+    job = validate_job(corpus, tmp_path / "out", [base()])
     with pytest.raises(BaseModelError, match="not the base that was pinned"):
         runner.run(replace(job, target=replace(job.target, base=str(tmp_path / "base"))), "test")
 

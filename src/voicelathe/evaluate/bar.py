@@ -8,7 +8,7 @@ measured both, the one with the lower validation total. Nothing must be signific
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from voicelathe.evaluate import design, statistics, strengths
+from voicelathe.evaluate import design, evidence, statistics, strengths
 from voicelathe.records import FigureTest, SampleRecord, SpeechMeasures
 
 
@@ -32,7 +32,7 @@ def choose(
     if len(by_loss) == 1:
         return Bar(by_loss[0], "")
     first, second = by_loss
-    if not _is_measured(first, measures) or not _is_measured(second, measures):
+    if not all(evidence.is_measured(name, measures) for name in by_loss):
         return Bar(first, "the lower validation total, as no metric measured both")
     failed = {name: _failed(name, samples, measures, codes) for name in by_loss}
     if failed[first] != failed[second]:
@@ -67,15 +67,6 @@ def described(tests: Sequence[FigureTest]) -> str:
         f"{word} in " + ", ".join(f"{one.figure} ({one.wins} to {one.losses} lines)" for one in some)
         for word, some in parts
         if some
-    )
-
-
-def _is_measured(name: str, measures: SpeechMeasures) -> bool:
-    return any(
-        value is not None
-        for one in measures.samples
-        if one.candidate == name
-        for value in one.values.values()
     )
 
 

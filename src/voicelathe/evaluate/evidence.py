@@ -164,16 +164,16 @@ def unheard(
 ) -> str | None:
     """Why nobody has heard this candidate: it spoke nothing, or neither a metric nor a listener judged what it spoke. None: it was heard."""
     spoke = any(one.candidate == candidate and design.is_hearable(one) for one in samples)
-    measured = any(
-        value is not None
-        for one in measures.samples
-        if one.candidate == candidate
-        for value in one.values.values()
-    )
     judged = listening is not None and any(one.candidate == candidate for one in listening.strengths)
     if not spoke:
         return NOT_SPOKEN
-    return None if measured or judged else NOT_MEASURED
+    return None if judged or is_measured(candidate, measures) else NOT_MEASURED
+
+
+def is_measured(candidate: str, measures: SpeechMeasures) -> bool:
+    """Whether any metric gave any value for anything it said."""
+    mine = (one.values for one in measures.samples if one.candidate == candidate)
+    return any(value is not None for values in mine for value in values.values())
 
 
 def joined(*parts: Mapping[str, list[str]]) -> dict[str, list[str]]:

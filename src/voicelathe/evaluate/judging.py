@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from voicelathe import digest, layout, records, rng, settings
+from voicelathe import digest, layout, records, rng, settings, sweep
 from voicelathe.evaluate import design
 from voicelathe.evaluate.metrics import found
 from voicelathe.records import (
@@ -65,11 +64,8 @@ def of(
 ) -> SpeechMeasures:
     """What the stage `listen` records: limits come from the validation clips of the speaker with most of them."""
     path = layout.split("validation")
-    clips = records.read(path, CleanClip)
-    counts = Counter(clip.speaker_id for clip in clips)
-    speaker = min(counts, key=lambda name: (-counts[name], name))
-    own, texts = [clip for clip in clips if clip.speaker_id == speaker], {one.text for one in samples}
-    real = held_out(own, audio_root, run.identity.seed, texts)
+    own = sweep.main_speaker(records.read(path, CleanClip))
+    real = held_out(own, audio_root, run.identity.seed, {one.text for one in samples})
     languages = {line.id: line.language for line in listen.lines}
     languages |= {LONG + line.id: line.language for line in listen.long_lines}
     inputs = digest.of_files({path.as_posix(): path})

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from voicelathe import settings
 from voicelathe.errors import BaseModelError, FamilyUnavailable
-from voicelathe.families import moving, torchaudio_shim, voxcpm_config, voxcpm_files, voxcpm_published
+from voicelathe.families import (
+    moving,
+    torchaudio_shim,
+    voxcpm_config,
+    voxcpm_files,
+    voxcpm_published,
+    voxcpm_voice,
+)
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.pinning import PinnedDirectory, peek_config
 from voicelathe.records import BaseFacts
@@ -37,11 +44,6 @@ PARTS = {  # for gradient norms
     "dit": ("feat_decoder.", "lm_to_dit_proj.", "res_to_dit_proj."),
     "stop": ("stop_proj.", "stop_head."),
 }
-INFERENCE_STEPS, GUIDANCE, RETRY_RATIO = (
-    10,
-    2.0,
-    6.0,
-)  # upstream's defaults of generate(); the ratio also caps positions per text token
 
 
 @dataclass
@@ -274,28 +276,7 @@ class VoxCPM(PinnedDirectory):
         return {name: tensor for name, tensor in state.items() if not name.startswith("audio_vae.")}
 
     def synthesize(self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float) -> Spoken:
-        """Upstream's generate(); its global random state is set from the seed, because 2.0.3 takes none."""
-        return self._generate(loaded, text, seed, max_seconds, {})
-
-    def _generate(
-        self, loaded: Loaded, text: str, seed: int, max_seconds: float, prompt: dict[str, str]
-    ) -> Spoken:
-        import torch
-
-        text, facts = text.strip(), loaded.facts
-        own_limit = int(RETRY_RATIO * len(loaded.core.text_tokenizer(text)) + 10)
-        limit = min(own_limit, max(3, round(max_seconds * facts.positions_per_s)))
-        torch.manual_seed(seed)
-        audio = loaded.core.generate(
-            target_text=text, max_len=limit, inference_timesteps=INFERENCE_STEPS, cfg_value=GUIDANCE,
-            retry_badcase_ratio_threshold=RETRY_RATIO, **prompt,
-        )  # fmt: skip
-        samples = audio.reshape(-1).float().cpu().numpy()
-        return Spoken(
-            samples,
-            facts.speak_rate_hz,
-            round(len(samples) / facts.speak_rate_hz * facts.positions_per_s) < limit,
-        )
+        return voxcpm_voice.speak(loaded, text, seed, max_seconds, None)
 
     def _upstream(self) -> Any:
         """Import voxcpm. Raises FamilyUnavailable with the command that installs it."""

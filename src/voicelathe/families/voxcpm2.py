@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from voicelathe.families import voxcpm_voice
 from voicelathe.families.base import ClipItem, Spoken
 from voicelathe.families.voxcpm import Format, Loaded, VoxCPM, describe_family
 from voicelathe.families.voxcpm_published import VOXCPM2
@@ -25,7 +26,7 @@ class VoxCPM2(VoxCPM):
         said: str,
     ) -> Spoken:
         """By the sound alone: upstream's reference has no words."""
-        return self._generate(loaded, text, seed, max_seconds, {"reference_wav_path": str(reference)})
+        return voxcpm_voice.speak(loaded, text, seed, max_seconds, reference)
 
 
 FAMILY = VoxCPM2(

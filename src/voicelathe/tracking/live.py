@@ -94,7 +94,6 @@ class Mirror:
         connection.send(connection.curves.ready(ending))
         connection.send_usage(list(usage.points(self._usage.read()[1])))
         if ending:
-            runs.log_plan(connection.store, connection.run, self._run, self._root)
             connection.store.client.set_terminated(connection.run_id, self._status)
 
     def _read(self, curves: Curves) -> tuple[list[StepRecord], list[StepTiming]]:
@@ -129,7 +128,7 @@ class _Connection:
     def __init__(self, tracking: settings.Tracking, run: RunRecord, root: Path) -> None:
         self.store = stores.connect(tracking, root)
         found = runs.ensure(self.store, run, root)
-        self.run, self.run_id = found, str(found.info.run_id)
+        self.run_id: str = found.info.run_id
         self.curves = Curves(found.info.start_time)
         self._sent = {step for _key, step in runs.history(self.store, found, [f"{SECTION}/loss_total"])}
         self._looked = {

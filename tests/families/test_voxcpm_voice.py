@@ -1,0 +1,62 @@
+"""How long a text may be: up to the last position of the base, and then an error of ours instead of upstream's traceback."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.factories import training
+from voicelathe import families
+from voicelathe.data import audio
+from voicelathe.errors import RequestError
+from voicelathe.families import voxcpm_voice
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Any:
+    family = families.find("voxcpm2")
+    facts = family.describe(training.BASE, "Apache-2.0", False)
+    return family.load(training.BASE, facts, training.target().machine, "all")
+
+
+def text_of(loaded: Any, positions: int) -> str:
+    """A text of exactly so many tokens."""
+    for words in range(positions, 0, -1):
+        text = " ".join(["go"] * words)
+        missing = positions - len(loaded.core.text_tokenizer(text))
+        if missing >= 0:
+            text += "." * missing
+            assert len(loaded.core.text_tokenizer(text)) == positions
+            return text
+    raise AssertionError(positions)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+def test_a_text_may_fill_the_base_to_its_last_position_and_no_further(
+    loaded: Any, tmp_path: Path, seconds: float
+) -> None:
+    reference, heard = None, 0
+    if seconds:
+        reference, rate_hz = tmp_path / "reference.wav", loaded.facts.encode_rate_hz
+        audio.write_wav(
+            reference, 0.1 * np.sin(np.arange(round(seconds * rate_hz)) / 9).astype(np.float32), rate_hz
+        )
+        heard = int(np.ceil(seconds * loaded.facts.positions_per_s))
+    most = loaded.core.config.max_length - voxcpm_voice.MARKS - voxcpm_voice.SHORTEST - heard
+    spoken = voxcpm_voice.speak(loaded, text_of(loaded, most), 1, 60.0, reference)
+    assert len(spoken.samples) > 0
+    long = text_of(loaded, most + 1)
+    with pytest.raises(
+        RequestError,
+        match=rf"takes {most + 1} positions, the reference {heard}, .* allows 512 .*begins \"go go",
+    ):
+        voxcpm_voice.speak(loaded, long, 1, 60.0, reference)
+
+
+def test_sound_is_cut_where_the_positions_end_and_says_so(loaded: Any) -> None:
+    free = 12
+    text = text_of(loaded, loaded.core.config.max_length - voxcpm_voice.MARKS - free)
+    spoken = voxcpm_voice.speak(loaded, text, 1, 60.0, None)
+    assert len(spoken.samples) <= free / loaded.facts.positions_per_s * spoken.rate_hz * 1.01
+    assert not spoken.stopped, "random weights do not end by themselves"
