@@ -7,7 +7,7 @@ from pipelines import run
 from voicelathe import digest, layout, params, records, runs, sweep
 from voicelathe.evaluate import judging, listening
 
-REVISION = 4
+REVISION = 5
 READS = [
     "pipelines/listen.py",
     "data/latents/${item.base}/base.json",

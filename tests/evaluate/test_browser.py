@@ -213,6 +213,34 @@ def test_nothing_can_be_judged_before_it_was_heard(page: Any, tmp_path: Path) ->
     )
 
 
+def test_the_waveform_fills_its_height_and_nothing_is_cut_off(page: Any, tmp_path: Path) -> None:
+    import numpy as np
+
+    from voicelathe.data import audio
+
+    swelling = np.linspace(0, 1, 16_000) * np.sin(np.arange(16_000) * 0.3)
+    audio.write_wav(tmp_path / "swelling.wav", swelling.astype(np.float32), 16_000)
+    sha256 = digest.of_file(tmp_path / "swelling.wav")
+    spoken = [
+        make.replace(one, path="swelling.wav", sha256=sha256, duration_s=1.0)
+        for one in make.samples(KNOWN, {"carrier": LINES["carrier"]})
+    ]
+    html = listening.render(make.RECIPE, make.run(), spoken, tmp_path, base_trained=True)
+    (tmp_path / "swelling.html").write_text(html)
+    start(page, tmp_path / "swelling.html")
+    page.wait_for_selector("#clock:not(:empty)")
+    columns = """shares => {
+        const picture = document.querySelector("#picture"), width = picture.width;
+        const pixels = picture.getContext("2d").getImageData(0, 0, width, picture.height).data;
+        const colour = (x, y) => pixels.slice(4 * (y * width + x), 4 * (y * width + x) + 4).join();
+        const drawn = y => [...Array(width).keys()].filter(x => colour(x, y) !== colour(20, 0)).length / width;
+        return shares.map(share => drawn(Math.round(share * picture.height)));
+    }"""
+    loudest, half = page.evaluate(columns, [0.0, 0.1])
+    assert 0 < loudest < 0.1, "only the loudest moments reach the top"
+    assert half == pytest.approx(0.5, abs=0.1), "half as loud, half as high"
+
+
 def test_switching_keeps_the_moment(page: Any, tmp_path: Path) -> None:
     def clock() -> float:
         return float((page.locator("#clock").text_content() or "0").split()[0])

@@ -10,15 +10,15 @@ class Picture {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this.key = ""; });
   }
 
-  // Draws buffer at `gain`; `seconds` is the width of the time axis.
-  draw(buffer, gain, seconds, position, name) {
+  // Draws buffer at `gain`; `seconds` is the width of the time axis, `peak` the level that fills the height of the waveform.
+  draw(buffer, gain, seconds, peak, position, name) {
     const scale = window.devicePixelRatio || 1;
     const width = Math.round(this.canvas.clientWidth * scale), height = Math.round(this.canvas.clientHeight * scale);
     if (!width || !buffer) return;
-    const key = [name, width, height].join();
+    const key = [name, width, height, peak].join();
     if (key !== this.key) {
       for (const one of [this.still, this.canvas]) { one.width = width; one.height = height; }
-      this.paint(this.still.getContext("2d"), buffer, gain, seconds, width, height);
+      this.paint(this.still.getContext("2d"), buffer, gain, seconds, peak, width, height);
       this.key = key;
     }
     const pen = this.canvas.getContext("2d");
@@ -29,7 +29,7 @@ class Picture {
 
   colour(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
 
-  paint(pen, buffer, gain, seconds, width, height) {
+  paint(pen, buffer, gain, seconds, peak, width, height) {
     const samples = buffer.getChannelData(0), split = Math.round(height * 0.4), used = Math.round(buffer.duration / seconds * width);
     pen.fillStyle = this.colour("--ground");
     pen.fillRect(0, 0, width, height);
@@ -38,7 +38,7 @@ class Picture {
       const from = Math.floor(x / used * samples.length), to = Math.max(from + 1, Math.floor((x + 1) / used * samples.length));
       let low = 0, high = 0;
       for (let i = from; i < to; i++) { low = Math.min(low, samples[i]); high = Math.max(high, samples[i]); }
-      const top = split / 2 * (1 - Math.min(1, 2 * gain * high)), bottom = split / 2 * (1 - Math.max(-1, 2 * gain * low));
+      const top = split / 2 * (1 - gain * high / peak), bottom = split / 2 * (1 - gain * low / peak);
       pen.fillRect(x, top, 1, Math.max(1, bottom - top));
     }
     if (used > 0) pen.putImageData(this.spectrogram(samples, buffer.sampleRate, used, height - split, gain), 0, split);

@@ -32,6 +32,7 @@ class Player {
     const buffers = await Promise.all(clips.map((clip) => this.decode(page.clips[clip].audio)));
     if (this.clips !== clips) return false;
     this.buffers = buffers;
+    this.peak = Math.max(1e-6, ...buffers.map((buffer, i) => this.gainOf(i) * peakOf(buffer.getChannelData(0))));
     this.heard = buffers.map((buffer, i) => new Uint8Array(Math.max(1, Math.floor(buffer.duration / BIN_S))).fill(heard[i] ? 1 : 0));
     this.changed();
     if (this.wanted !== null) this.select(this.wanted, true);
@@ -142,4 +143,10 @@ class Player {
     if (at("loop").checked || !this.isHeard(this.active)) this.startSources();
     else this.playing = false;
   }
+}
+
+function peakOf(samples) {
+  let peak = 0;
+  for (const sample of samples) peak = Math.max(peak, Math.abs(sample));
+  return peak;
 }

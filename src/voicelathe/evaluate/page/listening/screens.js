@@ -72,7 +72,7 @@ function refresh() {
   clips.forEach((clip, i) => { if (player.isHeard(i)) answer.heard[clip] = true; });
   updateCards(session, player);
   const longest = Math.max(...player.buffers.map((buffer) => buffer.duration));
-  picture.draw(player.buffers[player.active], player.gainOf(player.active), longest, player.position, clips[player.active]);
+  picture.draw(player.buffers[player.active], player.gainOf(player.active), longest, player.peak, player.position, clips[player.active]);
   at("play").textContent = player.playing ? "Pause" : "Play";
   if (document.activeElement !== at("position")) at("position").value = Math.round(1000 * player.position / player.duration);
   at("clock").textContent = `${player.position.toFixed(1)} / ${player.duration.toFixed(1)} s`;
