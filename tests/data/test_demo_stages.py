@@ -46,7 +46,10 @@ EXPECTED = {
 EXACT = ["empty_text", "boilerplate", "sub_100_ms"]
 NOT_FOUND_YET = {"wrong_text", "wrong_speaker"}  # need a recogniser and a speaker model
 # Opus encodes other bits on another kind of processor, so of the page that plays clips everything but the sound is compared.
-REPORT, REPORT_WITHOUT_SOUND = "data/audit/report.html", "d9171fbd8ec36ed38f518e50f73acf3bcb34213a384c4018d50af5e5bd07e0dc"
+REPORT, REPORT_WITHOUT_SOUND = (
+    "data/audit/report.html",
+    "d9171fbd8ec36ed38f518e50f73acf3bcb34213a384c4018d50af5e5bd07e0dc",
+)
 
 
 def project(root: Path, engine: str) -> Path:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ import torch
 from tests.factories import audio, training
 from tests.families import labs
 from tests.families.labs import Lab
-from voicelathe import checkpoints, digest, families, jobs, params, records, settings
+from voicelathe import checkpoints, digest, families, jobs, params, records, rng, settings
 from voicelathe.data import latents
 from voicelathe.errors import FamilyUnavailable, ParamsError
-from voicelathe.families.base import Plannable, Promptable
+from voicelathe.families.base import Plannable, Promptable, Settling
 from voicelathe.train import adapters, loop, saving
 from voicelathe.worker import export
+from voicelathe.worker import losses as validating
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src" / "voicelathe"
@@ -366,6 +368,33 @@ def test_a_base_that_takes_a_reference_clip_hears_it_and_the_clips_beside_it_do_
     assert near(
         {name: values[1:] for name, values in beside.items()}, {name: v[2:] for name, v in plain.items()}
     )
+
+
+def test_what_noise_does_not_touch_is_computed_once_for_several_draws_and_changes_no_bit(lab: Lab) -> None:
+    loaded = lab.load()
+    lab.family.prepare(loaded, lab.items())
+    loaded.core.eval()
+    (items,) = validating.batches(lab.items(), 99)
+    calls: Counter[str] = Counter()
+    for name, module in loaded.core.named_modules():
+        module.register_forward_hook(lambda *_, name=name: calls.update([name]))
+    found = validating.of_clips(lab.family, loaded, items, 9, 3, 99)
+    shared = calls.copy()
+    expected: dict[str, dict[str, float]] = {item.clip_id: {} for item in items}
+    for number in range(3):
+        batch = lab.family.collate(loaded, items)
+        keys = [rng.key(9, "validation", item.clip_id, number) for item in items]
+        with torch.inference_mode():
+            drawn = lab.family.losses(loaded, batch, lab.family.draw(loaded, batch, keys, (number, 3)))
+        for name, values in drawn.items():
+            for item, value in zip(items, values.double().tolist(), strict=True):
+                expected[item.clip_id][name] = expected[item.clip_id].get(name, 0.0) + value / 3
+    assert found == expected
+    less = {name for name, count in (calls - shared).items() if shared[name] < count}
+    if isinstance(lab.family, Settling):
+        assert any("base_lm" in name for name in less) and not any("feat_decoder" in name for name in less)
+    else:
+        assert not less
 
 
 def test_a_sketch_is_the_model_that_is_trained_without_its_weights(lab: Lab) -> None:

@@ -149,7 +149,9 @@ def test_a_checkpoint_and_a_state_weigh_what_the_plan_says(tmp_path: Path, mode:
     planned = rehearsed(train)
     name = "model.safetensors" if mode == "full" else "lora_weights.safetensors"
     width = {"F32": 4, "BF16": 2, "U8": 1, "I16": 2, "I8": 1}
-    written = read_header(root / "run/step_0000001" / name).values()  # a header is 6 % of an adapter this small
+    written = read_header(
+        root / "run/step_0000001" / name
+    ).values()  # a header is 6 % of an adapter this small
     payload = sum(width[info.dtype] * info.num_values for info in written)
     assert payload == pytest.approx(planned.checkpoint, rel=0.01)
     stored = (

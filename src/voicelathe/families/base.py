@@ -197,6 +197,14 @@ class Promptable(Protocol):
 
 
 @runtime_checkable
+class Settling(Protocol):
+    """A family whose noise touches only a part of its forward."""
+
+    def settled(self, loaded: Any, batch: Any) -> Any:
+        """The batch with all that noise does not touch computed under the present weights, for several draws; without gradients."""
+
+
+@runtime_checkable
 class Referenced(Protocol):
     """A family that hears a clip of the speaker before everything it says: every checkpoint carries one of each speaker."""
 

@@ -217,6 +217,11 @@ class VoxCPM(PinnedDirectory):
 
         return voxcpm_packed.losses(loaded.core, batch, noise, loaded.recompute)
 
+    def settled(self, loaded: Loaded, batch: "Pack") -> "Pack":
+        from voicelathe.families import voxcpm_packed
+
+        return replace(batch, settled=voxcpm_packed.settle(loaded.core, batch, "none"))
+
     def endings(self, loaded: Loaded, batch: "Pack") -> "list[torch.Tensor]":
         from voicelathe.families import voxcpm_packed
 

@@ -43,6 +43,15 @@ class Pack:
     count_B: Tensor  # predicted positions of each clip
     at: packing.Layout
     patches_FC: Tensor | None = None  # what the local encoder makes of `fed_FPD`, where that is known
+    settled: "Settled | None" = None  # what the language models make of the stream, where that is known
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The part of a forward that no noise changes."""
+
+    condition_AKC: Tensor
+    stop_B: Tensor  # per-clip means of the stop loss
 
 
 @dataclass(frozen=True)
@@ -141,7 +150,17 @@ def losses(model: Any, pack: Pack, noise: Noise, recompute: Recompute) -> dict[s
     `recompute` names the layers (none, those of the local diffusion decoder, all) of which only inputs are kept and the rest is
     computed again in backward.
     """
-    everywhere, in_decoder = recompute == "all", recompute != "none"
+    known = pack.settled or settle(model, pack, recompute)
+    condition_AKC = known.condition_AKC * noise.keep_A[:, None, None]
+    difference_A = _flow_matching(
+        model.feat_decoder.estimator, pack, noise, condition_AKC, recompute=recompute != "none"
+    )
+    return {"diff": clip_means(difference_A, pack.count_B), "stop": known.stop_B}
+
+
+def settle(model: Any, pack: Pack, recompute: Recompute) -> Settled:
+    """Everything but the local diffusion transformer: the language models and the end."""
+    everywhere = recompute == "all"
     hidden_TC, patches_FC = _semantic(model, pack, everywhere)
     acoustic_TC = torch.zeros_like(hidden_TC).index_copy(0, pack.fed_at_F, patches_FC.to(hidden_TC.dtype))
     second = hasattr(model, "fusion_concat_proj")  # VoxCPM 2 concatenates what VoxCPM 1.5 adds
@@ -153,11 +172,8 @@ def losses(model: Any, pack: Pack, noise: Noise, recompute: Recompute) -> dict[s
     parts = [model.lm_to_dit_proj(semantic_AC)]
     parts += [model.res_to_dit_proj(residual_TC.index_select(0, pack.predicts_at_A))]
     condition_AKC = torch.stack(parts, dim=1) if second else (parts[0] + parts[1])[:, None]
-    difference_A = _flow_matching(
-        model.feat_decoder.estimator, pack, noise, condition_AKC * noise.keep_A[:, None, None], in_decoder
-    )
     stop_A = F.cross_entropy(_stop_logits(model, semantic_AC), pack.stop_A, reduction="none")
-    return {"diff": clip_means(difference_A, pack.count_B), "stop": clip_means(stop_A, pack.count_B)}
+    return Settled(condition_AKC, clip_means(stop_A, pack.count_B))
 
 
 def endings(model: Any, pack: Pack) -> list[Tensor]:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from voicelathe import rng
-from voicelathe.families.base import ClipItem, Family
+from voicelathe.families.base import ClipItem, Family, Settling
 
 ClipLosses = dict[str, dict[str, float]]  # clip -> component -> mean over the passes
 
@@ -16,17 +16,18 @@ def of_clips(
 ) -> ClipLosses:
     """Mean losses of each clip over the passes. Last digits depend on which clips are asked for together."""
     sums: ClipLosses = {item.clip_id: {} for item in items}
-    for members in batches(items, clips_per_pass):
-        batch = family.collate(loaded, members)
-        for number in range(passes):
-            keys = [rng.key(seed, "validation", item.clip_id, number) for item in members]
-            noise = family.draw(loaded, batch, keys, (number, passes))
-            with torch.inference_mode():
-                losses = family.losses(loaded, batch, noise)
-            for name, values in losses.items():
-                for item, value in zip(members, values.double().tolist(), strict=True):
-                    own = sums[item.clip_id]
-                    own[name] = own.get(name, 0.0) + value / passes
+    with torch.inference_mode():
+        for members in batches(items, clips_per_pass):
+            batch = family.collate(loaded, members)
+            if passes > 1 and isinstance(family, Settling):
+                batch = family.settled(loaded, batch)
+            for number in range(passes):
+                keys = [rng.key(seed, "validation", item.clip_id, number) for item in members]
+                losses = family.losses(loaded, batch, family.draw(loaded, batch, keys, (number, passes)))
+                for name, values in losses.items():
+                    for item, value in zip(members, values.double().tolist(), strict=True):
+                        own = sums[item.clip_id]
+                        own[name] = own.get(name, 0.0) + value / passes
     return sums
 
 
