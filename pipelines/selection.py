@@ -7,7 +7,7 @@ from pipelines import run
 from voicelathe import digest, layout, params, records
 from voicelathe.evaluate import outcome
 
-REVISION = 6
+REVISION = 7
 READS = [
     "pipelines/selection.py",
     "verdicts",
