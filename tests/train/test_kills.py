@@ -89,6 +89,7 @@ def every_checkpoint_verifies(directory: Path) -> None:
             checkpoints.verify(found)
 
 
+@pytest.mark.slow
 def test_a_save_that_dies_at_any_point_leaves_the_old_state_or_the_new_one_and_can_be_repeated(
     tmp_path: Path,
 ) -> None:
@@ -122,6 +123,7 @@ def test_a_save_that_dies_at_any_point_leaves_the_old_state_or_the_new_one_and_c
     assert set(ends) == {"state_0000001", "state_0000002"}
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_any_write_is_named_and_keeps_the_state_before(tmp_path: Path) -> None:
     """At every write of a save; making room and saving again gives the bytes of a save that nothing disturbed."""
     commit(tmp_path / "whole", 1)
