@@ -99,12 +99,13 @@ def test_preflight_refuses_what_the_card_cannot_hold_and_names_one_setting(
     smi = tmp_path / "bin/nvidia-smi"
     monkeypatch.setenv("PATH", f"{smi.parent}{os.pathsep}{os.environ['PATH']}")
     one = replace(ONE, train=replace(ONE.train, activation_checkpointing="none"))
-    needs = forecast.forecast(PARAMS, "x", one, rehearsed(one.train, 10.0), cards.NAMED["rtx3090"], "").total
+    found, _ = forecast.rehearse(on_cuda, one.base, one.train, "mini-full")
+    needs = forecast.forecast(on_cuda, "mini-full", one, found, cards.NAMED["rtx3090"], "").total
     for mebibytes, refused in ((needs // 2**20 + 1, False), (needs // 2**20 - 8, True)):
         smi.write_text(FAKE_SMI.format(mebibytes=mebibytes))
         smi.chmod(0o755)
-        found, reasons = runs._fits(on_cuda, "mini-full", one)
-        assert found is not None and bool([r for r in reasons if r.startswith("memory:")]) == refused
+        again, reasons = runs._fits(on_cuda, "mini-full", one)
+        assert again == found and bool([r for r in reasons if r.startswith("memory:")]) == refused
         if refused:
             assert "change train.activation_checkpointing: all" in reasons[0]
 
