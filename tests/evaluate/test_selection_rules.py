@@ -9,7 +9,17 @@ from tests.factories import evaluations as make
 from voicelathe import digest, records
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate import selection
-from voicelathe.records import Candidate, ClipLoss, Ranked, SampleRecord, Selection, Verdict
+from voicelathe.records import (
+    Candidate,
+    ClipLoss,
+    Figure,
+    FigureRecord,
+    MetricRun,
+    Ranked,
+    SampleRecord,
+    Selection,
+    Verdict,
+)
 
 KNOWN = make.candidates(10, 20, 30)
 BASE, FIRST, SECOND, THIRD = KNOWN
@@ -377,6 +387,31 @@ def test_a_code_that_the_settings_do_not_name_never_excludes() -> None:
     assert found.nominee == SECOND.name and noted[0].startswith("muffled")
 
 
+def test_a_veto_whose_metric_did_not_answer_or_set_no_limit_is_said_to_protect_nobody() -> None:
+    rows, spoken = losses(CLEAR), make.samples(KNOWN)
+
+    def notes(*ended: MetricRun, low: float | None, codes: list[str]) -> list[str]:
+        whole = make.measures(spoken)
+        aligned = FigureRecord(
+            Figure("aligned", "share", "higher", "truncated", ""), "words", low, None, 1.0, 1.0, 1.0
+        )
+        found = selection.decide(
+            make.run(), make.evaluations(rows, KNOWN), rows, spoken, None,
+            replace(make.SELECT, vetoes=[*codes, *make.PROBE_CODES]), True, {}, make.checkpoints(KNOWN),
+            replace(whole, metrics=list(ended), figures=[*whole.figures, aligned]),
+        )  # fmt: skip
+        return [note for note in found.notes if note.startswith("Vetoes that no metric could show")]
+
+    words = MetricRun("words", "measured", "")
+    assert notes(words, low=0.5, codes=["garbled", "truncated"]) == []
+    (note,) = notes(words, low=None, codes=["garbled", "truncated"])
+    assert "samples: truncated (words got no limit from 12 held-out clips of the speaker)." in note
+    quality = MetricRun("quality", "crashed", "exit code 1: no model")
+    (note,) = notes(words, quality, low=0.5, codes=["artefacts", "garbled", "wrong_speaker"])
+    assert "artefacts (waveform is not in listen.metrics; quality crashed: exit code 1: no model)" in note
+    assert "wrong_speaker (speaker is not in listen.metrics)." in note and "garbled" not in note
+
+
 def test_when_everything_is_garbled_nothing_ships_and_the_reason_says_so() -> None:
     outside = {
         (one.name, line): {"garbled": "cer 1, at most 0.4"} for one in KNOWN for line in ("short", "carrier")
@@ -457,6 +492,8 @@ def test_a_base_with_fewer_vetoed_samples_is_the_better_one_before_any_figure() 
     assert with_two_bases(1.1, {"base": 0.1}, unnamed).base == "base", "a code that vetoes nothing has no say"
     failed = with_two_bases(1.1, {"base": 0.1}, problems={("base", "short"): "silent"})
     assert failed.base == "base_zero_shot"
+    silent = with_two_bases(0.7, problems={("base_zero_shot", line): "silent" for line in make.LINES})
+    assert (silent.base, silent.decision) == ("base", "ship"), "who says nothing at all is no bar"
 
 
 def test_where_nothing_was_measured_of_a_base_loss_chooses_between_the_two() -> None:

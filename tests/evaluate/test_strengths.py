@@ -66,6 +66,35 @@ def test_two_lines_cannot_choose_a_strength_and_the_report_says_so() -> None:
     assert any("2 lines cannot show by metrics" in note for note in found.notes)
 
 
+def judged(best: Candidate, better: int = 12) -> Selection:
+    """Two listeners, who prefer one strength of step 20 on every line; metrics prefer the half strength on `better` lines."""
+    spoken = make.samples(KNOWN, TWELVE)
+    sittings = [make.sitting(spoken, lambda name, *_: name == best.name, listener) for listener in "ab"]
+    return selection.decide(
+        make.run(), make.evaluations(ROWS, KNOWN), ROWS, spoken, make.verdict(*sittings), make.SELECT, True, {},
+        make.checkpoints(KNOWN), measured(spoken, better),
+    )  # fmt: skip
+
+
+def test_a_strength_that_metrics_prefer_and_listeners_refuse_is_not_shipped() -> None:
+    found = judged(best=FULL)
+    assert found.listening is not None and found.listening.against_nominee[1].losses == 24
+    assert (found.selected, found.decided_by) == (FULL.name, "listening")
+    assert any(
+        reason.startswith("Metrics prefer step 20 at strength 0.5: ")
+        and "listeners overrule them: step 20 was preferred to step 20 at strength 0.5 24 to 0" in reason
+        for reason in found.reasons
+    )
+
+
+def test_a_strength_that_listeners_prefer_is_not_said_to_be_what_metrics_prefer() -> None:
+    found = judged(best=HALF, better=0)
+    assert (found.selected, found.decided_by) == (HALF.name, "listening")
+    assert any(one.p_holm < 0.05 and one.losses > one.wins for one in found.strengths)
+    reasons = " ".join(found.reasons)
+    assert "Metrics prefer" not in reasons and "Listeners overrule it: step 20 at strength 0.5" in reasons
+
+
 def test_equal_figures_are_no_difference() -> None:
     assert any("no figure differs significantly" in note for note in decided(0, make.LINES).notes)
 

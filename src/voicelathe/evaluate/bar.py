@@ -32,7 +32,7 @@ def choose(
     if len(by_loss) == 1:
         return Bar(by_loss[0], "")
     first, second = by_loss
-    if not all(evidence.is_measured(name, measures) for name in by_loss):
+    if not all(_is_judged(name, samples, measures) for name in by_loss):
         return Bar(first, "the lower validation total, as no metric measured both")
     failed = {name: _failed(name, samples, measures, codes) for name in by_loss}
     if failed[first] != failed[second]:
@@ -68,6 +68,12 @@ def described(tests: Sequence[FigureTest]) -> str:
         for word, some in parts
         if some
     )
+
+
+def _is_judged(name: str, samples: Sequence[SampleRecord], measures: SpeechMeasures) -> bool:
+    """Whether a metric measured it, or it was asked and every single sample failed."""
+    mine = [one for one in samples if one.candidate == name]
+    return evidence.is_measured(name, measures) or all(one.problem in evidence.HARD_FAILURES for one in mine)
 
 
 def _failed(

@@ -46,6 +46,23 @@ def is_significant(one: Preference) -> bool:
     return one.p_holm < SIGNIFICANT and one.wins != one.losses
 
 
+def is_preferred(one: Preference) -> bool:
+    """Whether listeners significantly prefer the candidate to the other."""
+    return is_significant(one) and one.wins > one.losses
+
+
+def refused(candidate: str | None, listening: Listening) -> Preference | None:
+    """That listeners significantly prefer the nominee to this candidate; None where they do not."""
+    return next(
+        (
+            one
+            for one in listening.against_nominee
+            if one.candidate == candidate and is_significant(one) and one.losses > one.wins
+        ),
+        None,
+    )
+
+
 def _signs(verdict: Verdict) -> Signs:
     units: Signs = {}
     for sitting in verdict.sittings:

@@ -75,13 +75,34 @@ def check_codes(recipe: str, codes: Sequence[str], measures: SpeechMeasures) -> 
     Raises SelectionError.
     """
     known = (
-        {one.figure.veto for one in measures.figures if one.figure.veto} | set(CODES) | found.built_in_codes()
+        {one.figure.veto for one in measures.figures if one.figure.veto}
+        | set(CODES)
+        | set(found.built_in_codes())
     )
     if all(one.status == "measured" for one in measures.metrics) and (strange := sorted(set(codes) - known)):
         raise SelectionError(
             f"recipes.{recipe}.select.vetoes names {', '.join(strange)}, which neither a built-in metric, nor another of listen.metrics, nor a probe "
             f"can show. There are: {', '.join(sorted(known))}. Correct the name, or add its metric; then: dvc repro select@{recipe}"
         )
+
+
+def powerless(codes: Sequence[str], measures: SpeechMeasures) -> list[str]:
+    """The vetoes that no metric could show, whatever was spoken, each with the metrics that know it and what became of them."""
+    limited = {one.figure.veto for one in measures.figures if (one.low, one.high) != (None, None)}
+    ended = {one.metric: one for one in measures.metrics}
+    metrics = found.built_in_codes()
+
+    def fate(metric: str) -> str:
+        if (one := ended.get(metric)) is None:
+            return f"{metric} is not in listen.metrics"
+        if one.status == "measured":
+            return f"{metric} got no limit from {measures.num_real} held-out clips of the speaker"
+        return f"{metric} {one.status.replace('_', ' ')}: {one.detail}"
+
+    return [
+        f"{code} ({'; '.join(map(fate, metrics.get(code, []))) or 'no metric of listen.metrics knows it'})"
+        for code in sorted(set(codes) - limited - set(CODES))
+    ]
 
 
 def findings(

@@ -3,10 +3,10 @@
 Reasons carry the decision; notes say what limits it. Both are written from the finished selection alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from voicelathe.evaluate import bar, design, evidence, statistics, strengths
+from voicelathe.evaluate import bar, design, evidence, preferences, statistics, strengths
 from voicelathe.records import (
     NOT_SPOKEN,
     AccentShift,
@@ -19,12 +19,14 @@ from voicelathe.records import (
 )
 
 
-def explain(selection: Selection, has_foreign_verdict: bool, few_recordings: int) -> Selection:
-    """The selection with its reasons and notes filled in."""
+def explain(
+    selection: Selection, powerless: Sequence[str], has_foreign_verdict: bool, few_recordings: int
+) -> Selection:
+    """The selection with its reasons and notes filled in. `powerless`: vetoes that no metric could show, each with why."""
     return replace(
         selection,
         reasons=list(_reasons(selection, few_recordings)),
-        notes=list(_notes(selection, has_foreign_verdict, few_recordings)),
+        notes=list(_notes(selection, powerless, has_foreign_verdict, few_recordings)),
     )
 
 
@@ -48,6 +50,8 @@ def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
     yield f"Validation nominates {spoken(selection, nominee.candidate)}: the lowest total without a veto, {nominee.total:.6f}."
     if chosen != selection.nominee:
         yield _overruled(selection, chosen)
+    elif selection.decided_by == "listening":
+        yield from _kept(selection)
     yield from _base_reasons(selection, chosen)
     yield from _unheard(selection, chosen)
     if selection.against_runner_up is not None:
@@ -57,21 +61,36 @@ def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
 
 
 def _overruled(selection: Selection, chosen: str) -> str:
-    """By metrics at another strength of the same step, or by listeners."""
-    said = [
-        one for one in selection.strengths if one.candidate == chosen and one.p_holm < strengths.SIGNIFICANT
-    ]
-    if said:
-        figures = ", ".join(
-            f"{one.figure} {one.wins} to {one.losses}, corrected p = {one.p_holm:.2g}" for one in said
+    """By listeners, or by metrics at another strength of the same step."""
+    for one in selection.listening.against_nominee if selection.listening else []:
+        if one.candidate == chosen and preferences.is_preferred(one):
+            return f"Listeners overrule it: {_heard(selection, one)}."
+    return f"{_by_metrics(selection, chosen)}, worse on none that counts."
+
+
+def _kept(selection: Selection) -> Iterator[str]:
+    """The nominee, where listeners refuse the strength that metrics prefer."""
+    eligible = [row.candidate for row in selection.ranking if row.step and not row.vetoes]
+    preferred = strengths.preferred(selection.strengths, eligible)
+    against = preferences.refused(preferred, selection.listening) if selection.listening else None
+    if preferred and against:
+        turned = replace(
+            against,
+            candidate=against.against,
+            against=against.candidate,
+            wins=against.losses,
+            losses=against.wins,
         )
-        return f"Metrics prefer {spoken(selection, chosen)}: better on more lines ({figures}), worse on none that counts."
-    heard = [
-        one
-        for one in (selection.listening.against_nominee if selection.listening else [])
-        if one.candidate == chosen
-    ]
-    return f"Listeners overrule it: {_heard(selection, heard[0])}."
+        yield f"{_by_metrics(selection, preferred)}; listeners overrule them: {_heard(selection, turned)}."
+
+
+def _by_metrics(selection: Selection, name: str) -> str:
+    figures = ", ".join(
+        f"{one.figure} {one.wins} to {one.losses}, corrected p = {one.p_holm:.2g}"
+        for one in selection.strengths
+        if one.candidate == name and one.p_holm < strengths.SIGNIFICANT
+    )
+    return f"Metrics prefer {spoken(selection, name)}: better on more lines ({figures})"
 
 
 def _base_reasons(selection: Selection, chosen: str) -> Iterator[str]:
@@ -146,10 +165,14 @@ def _weights(selection: Selection) -> Iterator[str]:
             yield f"The nomination is the same for every weight of {one.component} {reach} (set to {weight:g})."
 
 
-def _notes(selection: Selection, has_foreign_verdict: bool, few_recordings: int) -> Iterator[str]:
+def _notes(
+    selection: Selection, powerless: Sequence[str], has_foreign_verdict: bool, few_recordings: int
+) -> Iterator[str]:
     if not selection.base_trained:
         yield "Untrained base: its weights are random, so beating it says nothing about a voice."
     yield from _size_notes(selection, few_recordings)
+    if powerless:
+        yield f"Vetoes that no metric could show in these samples: {', '.join(powerless)}."
     if selection.probes and not any(_reads(one) for one in selection.probes):
         yield "Another clip's text raises the loss of no candidate measurably, nor that of the base: none is shown to read its text."
     for names in selection.identical:

@@ -34,7 +34,6 @@ from voicelathe.records import (
     FigureTest,
     Interval,
     Listening,
-    Preference,
     Probed,
     Ranked,
     RunRecord,
@@ -150,7 +149,10 @@ def decide(
         accents=shifted,
     )
     return reasons.explain(
-        selection, has_foreign_verdict=verdict is not None and not counts, few_recordings=FEW_RECORDINGS
+        selection,
+        probing.powerless(select.vetoes, measures),
+        has_foreign_verdict=verdict is not None and not counts,
+        few_recordings=FEW_RECORDINGS,
     )
 
 
@@ -228,16 +230,18 @@ def _choose(
 ) -> _Choice:
     """The nominee, unless listeners significantly prefer another eligible candidate to it; of several the strongest.
 
-    Where they do not, metrics may prefer another strength of the same step.
+    Where they do not, metrics may prefer another strength of the same step, unless listeners significantly prefer the nominee to it.
     """
     if not eligible:
         return _Choice(None, None, None, False, "validation", None, None)
     chosen, decided_by = (by_metrics, "metrics") if by_metrics else (eligible[0], "validation")
     if listening is not None:
+        if preferences.refused(by_metrics, listening):
+            chosen, decided_by = eligible[0], "listening"
         preferred = {
             one.candidate
             for one in listening.against_nominee
-            if _is_preferred(one) and one.candidate in eligible
+            if preferences.is_preferred(one) and one.candidate in eligible
         }
         strongest = [one.candidate for one in listening.strengths if one.candidate in preferred]
         chosen, decided_by = (strongest[0], "listening") if strongest else (chosen, decided_by)
@@ -246,8 +250,8 @@ def _choose(
     heard = next(
         (one for one in (listening.against_base if listening else []) if one.candidate == chosen), None
     )
-    if heard is not None and preferences.is_significant(heard) and _is_preferred(heard) != ships:
-        ships, decided_by = _is_preferred(heard), "listening"
+    if heard is not None and preferences.is_significant(heard) and preferences.is_preferred(heard) != ships:
+        ships, decided_by = preferences.is_preferred(heard), "listening"
     runner_up = next((name for name in eligible if name != chosen), None)
     return _Choice(eligible[0], chosen, runner_up, ships, decided_by, against_base, listening)
 
@@ -258,10 +262,6 @@ def _heard(choice: _Choice, base: str, samples: Sequence[SampleRecord], measures
         return choice
     unheard = evidence.unheard(choice.chosen, samples, measures, choice.listening)
     return replace(choice, unheard=unheard, heard_against_base=bar.heard(measures, choice.chosen, base))
-
-
-def _is_preferred(one: Preference) -> bool:
-    return preferences.is_significant(one) and one.wins > one.losses
 
 
 def _rank(

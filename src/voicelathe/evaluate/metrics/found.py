@@ -38,7 +38,10 @@ def find(name: str) -> EntryPoint:
     return found[name]
 
 
-def built_in_codes() -> set[str]:
-    """The vetoes that the metrics of this package know, asked for or not."""
-    metrics = [find(name).load()() for name in BUILT_IN]
-    return {figure.veto for metric in metrics for figure in metric.figures if figure.veto}
+def built_in_codes() -> dict[str, list[str]]:
+    """The vetoes that the metrics of this package know, asked for or not, and which metrics can show each."""
+    codes: dict[str, list[str]] = {}
+    for name in BUILT_IN:
+        for code in {figure.veto for figure in find(name).load()().figures if figure.veto}:
+            codes.setdefault(code, []).append(name)
+    return codes
