@@ -50,6 +50,11 @@ class German(Fine):
     languages = frozenset({"de"})
 class Lonely(Fine):
     needs_real = True
+class Unitless(Fine):
+    figures = (Figure("length_s", None, None, "long", "seconds"),)
+class Namesake(Fine):
+    figures = (Figure("length_s", "ms", None, "endless", "milliseconds"),)
+    def measure(self, clips, real): return [{"length_s": 1000 * clip.duration_s} for clip in clips]
 """
 KINDS = [
     "fine",
@@ -64,6 +69,8 @@ KINDS = [
     "absent",
     "german",
     "lonely",
+    "unitless",
+    "namesake",
 ]
 
 
@@ -120,6 +127,7 @@ def test_a_plug_in_of_a_third_party_measures_every_sample_and_sets_its_limit_fro
         ("words2", "nonsense", "is not a finite number"),
         ("stranger", "nonsense", "did not announce"),
         ("limits", "nonsense", "limits of length_s"),
+        ("unitless", "nonsense", "unit"),
         ("absent", "not_applicable", "its model is not here"),
         ("german", "not_applicable", "judges de only"),
     ],
@@ -138,6 +146,19 @@ def test_one_that_hangs_and_one_that_crashes_leave_the_others_intact(plugins: No
     assert "4 s" in measured.metrics[1].detail and "two held-out recordings" in measured.metrics[3].detail
     assert all("length_s" in one.values for one in measured.samples)
     assert measured.figures[0].high is None, "one real clip sets no limit"
+
+
+def test_a_figure_that_another_metric_gives_already_does_not_overwrite_it(
+    plugins: None, tmp_path: Path
+) -> None:
+    measured = judge(tmp_path, ["fine", "namesake"])
+    assert [(one.metric, one.status) for one in measured.metrics] == [
+        ("fine", "measured"),
+        ("namesake", "nonsense"),
+    ]
+    assert "'length_s' is one of fine, too" in measured.metrics[1].detail
+    assert [one.values["length_s"] for one in measured.samples] == [0.5] * 6
+    assert [one.metric for one in measured.figures] == ["fine"]
 
 
 def test_metrics_at_the_same_time_say_what_they_say_one_after_the_other(

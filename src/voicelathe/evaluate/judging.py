@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from voicelathe import digest, layout, records, rng, settings, sweep
+from voicelathe.errors import RecordError
 from voicelathe.evaluate import design
 from voicelathe.evaluate.metrics import found
 from voicelathe.records import (
@@ -91,7 +92,9 @@ def judge(
     for name in metrics:
         found.find(name)
     with ThreadPoolExecutor(workers) as pool:  # a thread only waits for a process of its own
-        told = list(pool.map(lambda name: ask(MetricJob(name, list(real), clips), timeout_s), metrics))
+        told = _without_namesakes(
+            list(pool.map(lambda name: ask(MetricJob(name, list(real), clips), timeout_s), metrics))
+        )
     answers = [answer for _, answer in told if answer]
     return SpeechMeasures(
         recipe=run.recipe,
@@ -168,10 +171,27 @@ def ask(job: MetricJob, timeout_s: float) -> tuple[MetricRun, Answer | None]:
             if "missing" in told:
                 return MetricRun(job.metric, "not_applicable", str(told["missing"])[:TAIL_CHARS]), None
             return MetricRun(job.metric, "measured", ""), _check(job, told)
-        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        except (RecordError, ValueError, KeyError, TypeError, AttributeError) as problem:
             return MetricRun(
                 job.metric, "nonsense", f"{type(problem).__name__}: {problem}"[:TAIL_CHARS]
             ), None
+
+
+def _without_namesakes(
+    told: Sequence[tuple[MetricRun, Answer | None]],
+) -> list[tuple[MetricRun, Answer | None]]:
+    """Two metrics under one figure's name would overwrite each other's values: the later one is recorded as nonsense."""
+    owners: dict[str, str] = {}
+    kept: list[tuple[MetricRun, Answer | None]] = []
+    for ended, answer in told:
+        names = [one.name for one in answer.figures] if answer else []
+        if taken := [name for name in names if name in owners]:
+            said = f"its figure {taken[0]!r} is one of {owners[taken[0]]}, too; give it another name"
+            kept.append((MetricRun(ended.metric, "nonsense", said), None))
+            continue
+        owners |= dict.fromkeys(names, ended.metric)
+        kept.append((ended, answer))
+    return kept
 
 
 def _environment() -> dict[str, str]:
