@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.factories import training
+from tests.factories.evaluations import base_facts
 from voicelathe import digest, layout, params, records, runs
 from voicelathe.train import batches
 
-RECIPE = params.load().recipes["mini-lora"]
+PARAMS = params.load()
+RECIPE = PARAMS.recipes["mini-lora"]
 
 
 def step(number: int, total: float) -> records.StepRecord:
@@ -35,6 +37,26 @@ def test_the_base_is_one_candidate_whatever_the_strengths() -> None:
     ]
     names = [ref.candidate.name for ref in runs.candidates(index, [0.35, 1.0])]
     assert names == ["base", "step_0000005@0.35", "step_0000005@1"]
+
+
+def test_a_corrected_language_is_another_run_where_the_family_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    latents = layout.latents(RECIPE.base)
+    training.corpus(tmp_path / "corpus")
+    latents.parent.mkdir(parents=True)
+    (tmp_path / "corpus" / "latents").rename(latents)
+    clips = records.read(tmp_path / "corpus" / "train.jsonl", records.CleanClip)
+
+    def run(family: str, language: str) -> str:
+        records.write(layout.split("train"), [replace(clips[0], language=language), *clips[1:]])
+        facts = replace(base_facts(), family=family, digest=PARAMS.bases[RECIPE.base].digest)
+        digest.write_json(latents / "base.json", records.to_json(facts))
+        return runs.identify(PARAMS, "mini-lora", 1).run_digest
+
+    assert run("qwen3_tts", "en") != run("qwen3_tts", "de")
+    assert run("voxcpm2", "en") == run("voxcpm2", "de")
 
 
 def test_preflight_says_no_when_the_loss_explodes_or_a_checkpoint_says_nothing() -> None:

@@ -76,7 +76,7 @@ def _identify(
     facts = base_facts(params, base)
     entries = index.read(layout.latents(base))
     identity = records.RunIdentity(
-        train=train, base=base, family=facts.family, base_digest=facts.digest, latents_digest=index.split_digest(entries, "train"),
+        train=train, base=base, family=facts.family, base_digest=facts.digest, latents_digest=trained_on(base, facts.family),
         seed=params.seed, revision=revision, device=params.machine.device, threads=params.machine.threads,
         processes=params.machine.processes, torch=version("torch").split("+")[0],
     )  # fmt: skip
@@ -94,6 +94,18 @@ def _identify(
             {clips.as_posix(): clips, (file := layout.latents(base) / "index.parquet").as_posix(): file}
         ),
     )
+
+
+def trained_on(base: str, family: str, root: Path = Path()) -> str:
+    """Identity of the training data: the encodings of the train split, and the clips' languages where the family reads them.
+
+    A clip's id knows its audio, text and speaker, but not its language.
+    """
+    encodings = index.split_digest(index.read(root / layout.latents(base)), "train")
+    if not families.spec(family).reads_language:
+        return encodings
+    clips = records.read(root / layout.split("train"), records.CleanClip)
+    return digest.of_value([encodings, {clip.clip_id: clip.language for clip in clips}])
 
 
 def base_facts(params: settings.Params, base: str) -> records.BaseFacts:

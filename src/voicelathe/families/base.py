@@ -44,6 +44,9 @@ class FamilySpec:
     terms: str = (
         ""  # what the licence asks of whoever passes a fine-tuned voice on, where it asks more than a notice
     )
+    reads_language: bool = (
+        False  # a clip's language changes its losses, so it is part of what a run was trained on
+    )
     elsewhere: frozenset[str] = (
         frozenset()
     )  # worker verbs that upstream's own code does in an interpreter of its own (`voicelathe env create`)

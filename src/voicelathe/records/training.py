@@ -28,7 +28,7 @@ class RunIdentity:
     base: str
     family: str
     base_digest: str
-    latents_digest: str  # of the train split's latents
+    latents_digest: str  # of the train split's latents, and of its languages where the family reads them
     seed: int
     revision: int  # of the train stage
     device: str

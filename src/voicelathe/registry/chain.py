@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voicelathe import checkpoints, digest, layout, params, pruned, records, settings
-from voicelathe.data import index
+from voicelathe import checkpoints, digest, layout, params, pruned, records, runs, settings
 from voicelathe.errors import RecordError
 from voicelathe.tracking import files as local
 from voicelathe.tracking.files import RunFiles
@@ -92,10 +91,8 @@ def _run(files: RunFiles) -> Iterator[Link]:
     )
     yield from (link(root, path, sha256, used_by) for path, sha256 in run.inputs.items())
     latents = layout.latents(run.identity.base)
-    entries = index.read(root / latents)
-    yield Link(
-        used_by, f"{latents} (train)", run.identity.latents_digest, index.split_digest(entries, "train")
-    )
+    found = runs.trained_on(run.identity.base, run.identity.family, root)
+    yield Link(used_by, f"{latents} (train)", run.identity.latents_digest, found)
     facts = records.read_one(root / latents / "base.json", records.BaseFacts)
     yield Link(used_by, f"{latents}/base.json", run.identity.base_digest, facts.digest)
     yield Link(

@@ -16,13 +16,21 @@ def in_front(family: Any, items: Sequence[ClipItem], job: jobs.ValidateJob) -> l
     assert isinstance(family, Promptable) and job.reference is not None, (
         "params refuse a recipe that asks for it"
     )
-    known = latents.items(Path(job.clips), Path(job.latents))
-    recordings = {row.clip_id: row.recording_id for row in records.read(Path(job.clips), records.CleanClip)}
-    found = []
-    for item in items:
-        others = [one for one in job.reference.clips if one.recording_id != recordings[item.clip_id]]
-        others += [one for one in job.reference.clips if one.clip_id != item.clip_id]
-        found.append(family.prompted(item, known[others[0].clip_id]) if others else item)
+    known, heard = latents.items(Path(job.clips), Path(job.latents)), chosen(job)
+    return [
+        item if (prompt := heard[item.clip_id]) is None else family.prompted(item, known[prompt])
+        for item in items
+    ]
+
+
+def chosen(job: jobs.ValidateJob) -> dict[str, str | None]:
+    """Clip -> the clip that stands in front of it."""
+    assert job.reference is not None, "asked of a prompted candidate only"
+    found = {}
+    for row in records.read(Path(job.clips), records.CleanClip):
+        others = [one for one in job.reference.clips if one.recording_id != row.recording_id]
+        others += [one for one in job.reference.clips if one.clip_id != row.clip_id]
+        found[row.clip_id] = others[0].clip_id if others else None
     return found
 
 

@@ -140,7 +140,8 @@ def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef) -> str:
         machine.threads,
     ]
     if ref.candidate.prompted and job.reference is not None:
-        parts.append(job.reference.clips[0].clip_id)
+        heard = job.reference.clips[0]  # its id does not know how its silence was trimmed
+        parts.append([heard.audio_sha256, heard.start_s, heard.end_s, heard.text])
     return digest.of_value(parts)
 
 

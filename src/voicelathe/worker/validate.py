@@ -66,10 +66,10 @@ def _require_finite(ref: jobs.WeightsRef, found: Mapping[str, Mapping[str, float
 def _key(job: jobs.ValidateJob, ref: jobs.WeightsRef, data: str) -> str:
     """Everything the losses depend on."""
     machine = job.target.machine
-    clips = [one.clip_id for one in job.reference.clips] if job.reference and ref.candidate.prompted else None
+    heard = prompts.chosen(job) if ref.candidate.prompted else None
     return digest.of_value(
         [REVISION, ref.sha256, ref.candidate.lora_scale, job.target.base_digest, job.seed, job.how.passes,
-         job.how.clips_per_pass, job.how.probe_clips, clips, data, machine.device, machine.threads]
+         job.how.clips_per_pass, job.how.probe_clips, heard, data, machine.device, machine.threads]
     )  # fmt: skip
 
 
@@ -86,6 +86,7 @@ def _fingerprints(items: Iterable[ClipItem]) -> dict[str, Any]:
     return {
         item.clip_id: [
             item.text,
+            item.language,
             [digest.of_bytes(tensor.numpy().tobytes()) for _, tensor in sorted(item.tensors.items())],
         ]
         for item in items
