@@ -15,10 +15,12 @@ import torch
 from tests.factories import audio, qwen_base
 from tests.factories.training import train_settings
 from tests.families import upstream_qwen3_tts as upstream
-from voicelathe import families, settings
+from voicelathe import checkpoints, families, jobs, settings
 from voicelathe.errors import BaseModelError, FamilyUnavailable, ManifestError, RecordError, RequestError
 from voicelathe.families import bases, qwen3_tts_files
+from voicelathe.records import Candidate
 from voicelathe.train import adapters, saving
+from voicelathe.worker.weights import Swapper
 
 FAMILY = families.find("qwen3_tts")
 LORA = settings.Lora(rank=4, alpha=8.0, dropout=0.0, scope=["talker"])
@@ -115,6 +117,22 @@ def test_a_full_checkpoint_goes_in_and_the_base_comes_back(
     )
     FAMILY.load_full(loaded, qwen_dir)
     assert all(torch.equal(tensor, before[name]) for name, tensor in loaded.core.state_dict().items())
+
+
+def test_weights_of_another_run_bring_its_speakers(qwen: Load, qwen_dir: Path, tmp_path: Path) -> None:
+    refs = []
+    for number, speaker in enumerate(("anna", "bert")):
+        loaded = qwen("core")
+        FAMILY.prepare(loaded, [upstream.clip(1, 9, "The lamp is on.", speaker=speaker)])
+        adapters.inject(loaded.core, LORA, FAMILY.adapter_targets(loaded, LORA.scope), seed=1)
+        content = saving.weights(FAMILY, loaded, replace(train_settings("lora"), lora=LORA), qwen_dir)
+        out = saving.put(tmp_path / speaker / "step_0000001", content, {"step": 1})
+        refs.append(jobs.WeightsRef(Candidate(number + 1, 1.0), "lora", str(out), checkpoints.identity(out)))
+    served = qwen("core")
+    swapper = Swapper(FAMILY, served, qwen_dir, LORA, refs)
+    for ref, speaker in ((refs[0], "anna"), (refs[1], "bert"), (refs[0], "anna")):
+        swapper.put(ref)
+        assert list(served.voices) == [speaker]
 
 
 def test_speech_is_capped_repeatable_and_in_the_voice_of_the_run(qwen: Load) -> None:

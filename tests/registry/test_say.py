@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 
 from tests.factories import mlflow_stores as stores
 from tests.factories import runs
-from voicelathe import jobs, records
+from voicelathe import digest, jobs, records
 from voicelathe.errors import CheckpointError, PromotionError, RequestError
 from voicelathe.registry import gates, promote, say, voice
+from voicelathe.runs import IDENTITY
 from voicelathe.tracking import registered, store
 
 RECIPE, NAME = "mini-lora", "voicelathe"
@@ -72,6 +74,42 @@ class _Silent:
 class _Scratch:
     def __init__(self, root: Path) -> None:
         self.name = str(root)
+
+
+class _Heard:
+    """A speaker that remembers what it was asked, and says nothing."""
+
+    def say(self, request: jobs.SpeakRequest) -> records.SampleRecord:
+        self.request = request
+        raise RequestError("heard")
+
+
+def test_another_version_speaks_at_the_strength_it_was_promoted_with(project: Path) -> None:
+    config = {**configuration(project), "lora_scale": 0.35}
+    promote.promote(RECIPE, project, "warmer", "step_0000020")
+    run = records.read_one(project / "runs" / RECIPE / "run.json", records.RunRecord)
+    identity = project / run.directory / IDENTITY
+    digest.write_json(identity, records.to_json(run.identity))
+    heard = _Heard()
+    served = voice.Voice(config, project, {"version": "other"}, heard, _Scratch(project))  # type: ignore[arg-type]
+
+    def strength(**options: Any) -> float | None:
+        with pytest.raises(RequestError, match="heard"):
+            served.say("Hello.", options)
+        return heard.request.lora_scale
+
+    assert (strength(), strength(lora_scale=0.5)) == (0.35, 0.5)
+    assert (strength(version="1"), strength(version="1", lora_scale=0.5)) == (1.0, 0.5)
+    assert strength(version="1", lora_scale=0.35) == 1.0, "MLflow fills in the default of the loaded voice"
+
+    lora = run.identity.train.lora
+    assert lora is not None
+    doubled = replace(
+        run.identity, train=replace(run.identity.train, lora=replace(lora, alpha=2 * lora.alpha))
+    )
+    digest.write_json(identity, records.to_json(doubled))
+    with pytest.raises(RequestError, match="its adapter has another rank, alpha or scope"):
+        served.say("Hello.", {"version": "1"})
 
 
 def test_only_promoted_versions_of_the_projects_model_speak(project: Path) -> None:

@@ -203,6 +203,28 @@ def test_a_refused_request_does_not_end_the_speaker(trained: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_a_refused_request_leaves_the_strength_and_the_weights_as_they_were(
+    trained: Path, tmp_path: Path
+) -> None:
+    refs = weights(trained)
+    with runner.Speaker(speak_job(tmp_path / "x", refs[1:2], interactive=True)) as speaker:
+
+        def say(out: Path, scale: float | None = None, ref: jobs.WeightsRef | None = None) -> str | None:
+            return speaker.say(
+                jobs.SpeakRequest("The lamp is on.", "en", 1, scale, 2.0, str(out), ref)
+            ).sha256
+
+        first = say(tmp_path / "a.wav")
+        with pytest.raises(WorkerError):
+            say(Path("/proc/nowhere/x.wav"), scale=0.1)
+        assert say(tmp_path / "b.wav") == first
+        other = say(tmp_path / "c.wav", ref=refs[2])
+        with pytest.raises(CheckpointError):
+            say(tmp_path / "d.wav", ref=replace(refs[1], sha256="0" * 64))
+        assert say(tmp_path / "e.wav", ref=refs[2]) == other != first
+
+
+@pytest.mark.slow
 def test_weights_that_were_changed_are_refused_by_name(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "run", tmp_path / "run")
     adapter = tmp_path / "run" / "step_0000004" / "lora_weights.safetensors"

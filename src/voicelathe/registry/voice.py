@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from voicelathe import checkpoints, digest, families, jobs, layout, records, settings
+from voicelathe import checkpoints, digest, families, jobs, layout, records, runs, settings
 from voicelathe.data import consent
 from voicelathe.errors import CheckpointError, ConsentError, RequestError, VoiceLatheError
 from voicelathe.records import Candidate, Promotion
@@ -125,6 +125,8 @@ class Voice:
         """One row of `OUTPUTS`. Raises RequestError for an option that does not exist or fit, WorkerError when nothing can be heard."""
         chosen = self._chosen(text, options)
         weights, about = self._weights(str(chosen.get("version", "")))
+        if weights is not None and chosen.get("lora_scale") == self.config["lora_scale"]:
+            chosen["lora_scale"] = weights.candidate.lora_scale  # MLflow fills in this voice's own default
         takes = [
             speech.best_take(
                 piece,
@@ -172,6 +174,10 @@ class Voice:
                 f"version = {version!r}: it is {other.kind} on base {other.base}; without loading anew only versions of this voice's "
                 "kind and base can speak. Serve that version itself."
             )
+        if other.kind == "lora" and _shape(self._lora_of(other)) != _shape(self.config["lora"]):
+            raise RequestError(
+                f"version = {version!r}: its adapter has another rank, alpha or scope than this voice's. Serve that version itself."
+            )
         if refusals := problems(self.root, other):
             raise ConsentError(f"Version {version} must not speak: {'; '.join(refusals)}")
         candidate = promoted.candidate_of(other)
@@ -186,6 +192,11 @@ class Voice:
             "consent": _scopes(self.root, other.speakers),
         }
         return jobs.WeightsRef(candidate, other.kind, path, other.checkpoint_sha256), about
+
+    def _lora_of(self, other: Promotion) -> dict[str, Any]:
+        run = records.read_one(self.root / Path(other.path).parent / runs.IDENTITY, records.RunIdentity)
+        assert run.train.lora is not None, "params refuse an adapter without its settings"
+        return records.to_json(run.train.lora)
 
     def _chosen(self, text: str, options: Mapping[str, Any]) -> dict[str, Any]:
         known = interface(self.config).options
@@ -203,6 +214,11 @@ class Voice:
         if scale is not None and not 0 <= scale <= MAX_LORA_SCALE:
             raise RequestError(f"lora_scale = {scale}: must be from 0 (the base) to {MAX_LORA_SCALE:g}.")
         return chosen
+
+
+def _shape(lora: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be equal for one adapter to take the place of another."""
+    return {name: lora[name] for name in ("rank", "alpha", "scope")}
 
 
 def check_options(options: Iterable[str], known: Iterable[str]) -> None:

@@ -69,27 +69,26 @@ def _speak(job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: rec
 
 def _answer(job: jobs.SpeakJob, swapper: Swapper, emit: Any) -> None:
     """One request line in, one event out; a request that fails does not end the worker."""
-    ref = job.weights[0]
-    swapper.put(ref)
+    held: jobs.WeightsRef | None = job.weights[0]
+    swapper.put(job.weights[0])
     emit(jobs.READY, {})
     for text in sys.stdin:
         try:
             request = records.from_json(jobs.SpeakRequest, json.loads(text), "stdin")
-            wanted = request.weights or job.weights[0]
-            if wanted != ref:
-                swapper.put(wanted)
-                ref = wanted
-            if request.lora_scale is not None and ref.kind == "lora":
-                swapper.scale(request.lora_scale)
+            ref = request.weights or job.weights[0]
+            if ref != held:
+                held = None  # until all of them are in place
+                swapper.put(ref)
+                held = ref
+            scale = ref.candidate.lora_scale if request.lora_scale is None else request.lora_scale
+            if ref.kind == "lora" and scale is not None:
+                swapper.scale(scale)
             spoken = swapper.family.synthesize(
                 swapper.loaded, request.text, request.language, request.seed, request.max_seconds
             )
             line = records.Line("request", request.text, request.language, request.seed)
-            scale = ref.candidate.lora_scale if request.lora_scale is None else request.lora_scale
             candidate = records.Candidate(ref.candidate.step, scale if ref.kind == "lora" else None)
             emit(jobs.SAMPLE, records.to_json(_sample(candidate, line, spoken, Path(request.path))))
-            if ref.kind == "lora" and ref.candidate.lora_scale is not None:
-                swapper.scale(ref.candidate.lora_scale)
         except (VoiceLatheError, ValueError, OSError) as problem:
             emit(jobs.FAILED, {"error": type(problem).__name__, "message": str(problem)})
 

@@ -23,9 +23,10 @@ class Swapper:
     ) -> None:
         self.family, self.loaded, self.base, self.lora = family, loaded, base, lora
         self.holds_full: str | None = None
+        self.knows_speakers_of: Path | None = None  # a run
         for ref in [ref for ref in refs if ref.kind != "base"][:1]:
             checkpoints.verify(Path(ref.path), ref.sha256)
-            family.recall(loaded, Path(ref.path))  # all checkpoints of a run know the same speakers
+            self._recall(ref)
         if lora is not None:
             adapters.inject(loaded.core, lora, family.adapter_targets(loaded, lora.scope), seed=0)
             loaded.core.to(loaded.device)
@@ -36,6 +37,7 @@ class Swapper:
             self._put_base()
             return
         checkpoints.verify(Path(ref.path), ref.sha256)
+        self._recall(ref)
         if ref.kind == "full":
             self.family.load_full(self.loaded, Path(ref.path))
             self.holds_full = ref.path
@@ -55,6 +57,12 @@ class Swapper:
     def scale(self, value: float) -> None:
         """Change the strength of the adapter that is in place."""
         adapters.set_scale(self.loaded.core, value)
+
+    def _recall(self, ref: jobs.WeightsRef) -> None:
+        """All checkpoints of a run know the same speakers."""
+        if (run := Path(ref.path).parent) != self.knows_speakers_of:
+            self.family.recall(self.loaded, Path(ref.path))
+            self.knows_speakers_of = run
 
     def _put_base(self) -> None:
         if self.lora is not None:
