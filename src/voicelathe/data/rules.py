@@ -15,6 +15,7 @@ from voicelathe.records import Finding
 
 SHOWN_CHARS = 60
 LEAST_JUDGED_S = 0.5
+FULL_BAND_HZ = 15_000.0  # MP3 and AAC cut speech off at 15 to 17.5 kHz, whatever the rate; no voice is muffled by that
 
 
 @dataclass(frozen=True)
@@ -197,12 +198,12 @@ def trimmed(clip: Clip, audit: settings.Audit) -> tuple[float, float] | None:
 def _band_limited(clip: Clip, limits: Limits) -> Seen | None:
     """A cliff in the spectrum, far below half the sample rate."""
     cutoff_hz, rate_hz = clip.measure.cutoff_hz, clip.measure.file_rate_hz
-    if cutoff_hz is None or rate_hz is None or cutoff_hz >= limits.audit.min_band_share * rate_hz / 2:
+    if cutoff_hz is None or rate_hz is None:
         return None
-    return (
-        f"nothing above {cutoff_hz:.0f} Hz in a file of {rate_hz} Hz",
-        f"content up to {limits.audit.min_band_share * rate_hz / 2:.0f} Hz",
-    )
+    limit_hz = min(limits.audit.min_band_share * rate_hz / 2, FULL_BAND_HZ)
+    if cutoff_hz >= limit_hz:
+        return None
+    return f"nothing above {cutoff_hz:.0f} Hz in a file of {rate_hz} Hz", f"content up to {limit_hz:.0f} Hz"
 
 
 def _channels(clip: Clip, _: Limits) -> Seen | None:
