@@ -6,6 +6,7 @@ import unicodedata
 # Letters by category that show nothing and are said as nothing (Unicode, Default_Ignorable_Code_Point).
 INVISIBLE_LETTERS = frozenset("\u115f\u1160\u3164\uffa0")
 BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+BIDI_MARKS = frozenset("\u061c\u200e\u200f")  # each turns nothing but itself
 WHITESPACE_CONTROLS = frozenset("\t\n\r")
 NO_WORD = re.compile("[^0-9a-z]+")  # of ASCII without case
 # What one character says in letters of an alphabet, less the one that it is counted as: a syllable takes about three letters, and
@@ -30,10 +31,14 @@ def num_spoken_chars(text: str | None) -> int:
 
 
 def controls(text: str) -> list[str]:
-    """Names of control characters and of those that turn the direction of writing, in the order of their first use."""
+    """Names of control characters and of those that turn the direction of writing, in the order of their first use.
+
+    Marks are usual, and no fault, in a text with Arabic or Hebrew letters.
+    """
     if text.isascii() and text.isprintable():
         return []
-    found = [one for one in text if _is_control(one)]
+    usual = BIDI_MARKS if any(unicodedata.bidirectional(one) in ("R", "AL") and one.isalpha() for one in text) else ()
+    found = [one for one in text if _is_control(one) and one not in usual]
     return [unicodedata.name(one, f"U+{ord(one):04X}") for one in dict.fromkeys(found)]
 
 
