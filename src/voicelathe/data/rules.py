@@ -192,7 +192,8 @@ def trimmed(clip: Clip, audit: settings.Audit) -> tuple[float, float] | None:
         return None
     from_s = before_s - audit.kept_edge_silence_s if before_s > audit.max_edge_silence_s else 0.0
     cut_s = after_s - audit.kept_edge_silence_s if after_s > audit.max_edge_silence_s else 0.0
-    return round(start_s + from_s, 3), round(start_s + measured.duration_s - cut_s, 3)
+    first_s = round(start_s + from_s, 3) if from_s else start_s  # rounded, it could lie before the row
+    return first_s, round(start_s + measured.duration_s - cut_s, 3)
 
 
 def _band_limited(clip: Clip, limits: Limits) -> Seen | None:
