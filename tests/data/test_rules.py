@@ -205,6 +205,11 @@ def test_silence_at_the_edges_alone_does_not_make_a_clip_silent() -> None:
         ("ko", "오늘은 날씨가 좋아요.", False),
         ("fr", "Ça va très bien, cœur.", False),
         ("el", "Η λάμπα είναι αναμμένη.", False),
+        ("uz", "Чироқ ёниб турибди.", False),  # written in both, as are these
+        ("az-Cyrl", "Лампа јаныр.", False),
+        ("kk", "Şam janyp tur.", False),
+        ("bs", "Лампа гори.", False),
+        ("pa", "بتی جگ رہی اے۔", False),
         ("tlh", "Привет", False),  # not in the table: not judged
         ("en", "1984, 2001", False),  # no letters: not judged
         ("en", "Ｆｕｌｌ ｗｉｄｔｈ letters", False),
