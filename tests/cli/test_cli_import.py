@@ -154,6 +154,14 @@ def test_a_speaker_who_cannot_name_a_record_is_imported_and_told_so(
     assert done.out.endswith("Commit it, then: dvc repro\n")
 
 
+def test_a_manifest_without_any_text_is_imported_with_a_warning(project: Path, run: Run) -> None:
+    told = "Warning: no row has a text. The column or key with the transcript must be called text."
+    names = corpora.audio(project / "corpus")
+    path = corpora.json_lines(project / "corpus" / "m.jsonl", [{"audio": one, "words": "x"} for one in names])
+    assert told in run("import", path, "--recording-from", RULE, *FILLED).out
+    assert told not in run("import", corpora.ours(project / "other")).out
+
+
 def test_files_recorded_one_by_one_are_told_how_to_say_so(project: Path, run: Run) -> None:
     rows = [{"audio": name, "text": "x"} for name in corpora.audio(project / "corpus")]
     for at, row in enumerate(rows):
@@ -195,9 +203,7 @@ def test_a_name_that_the_folder_has_in_another_unicode_form_is_told_so(project: 
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])
-def test_a_csv_without_commas_is_told_what_separates_columns(
-    project: Path, run: Run, separator: str
-) -> None:
+def test_a_csv_without_commas_is_told_what_separates_columns(project: Path, run: Run, separator: str) -> None:
     names = corpora.audio(project / "corpus")
     lines = [f"{name}{separator}Grün, oder?" for name in names]
     (project / "corpus" / "m.csv").write_text("\n".join([f"audio{separator}text", *lines]))

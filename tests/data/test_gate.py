@@ -218,7 +218,7 @@ def test_a_rule_of_the_mission_fires_on_data_that_no_audit_has_seen(case: str) -
 def test_a_failure_is_reported_first_and_then_stops_with_the_rule_and_its_clips(project: Path) -> None:
     project.mkdir()
     (project / "passed.json").write_text("of an earlier run")
-    with pytest.raises(GateError, match="a threshold under audit or gate in params.yaml") as closed:
+    with pytest.raises(GateError, match="a threshold under audit or gate in params") as closed:
         decide(changed(5, {"text": ""}), project)
     assert "no_empty_text: 1 of 9 rows, c0005" in str(closed.value) and "report.html" in str(closed.value)
     assert not (project / "passed.json").exists()

@@ -161,7 +161,9 @@ def test_a_text_in_any_script_may_be_read_slowly_and_fast(language: str) -> None
 
 
 def test_an_english_sentence_in_a_chinese_corpus_has_no_odd_pace() -> None:
-    chinese = [(number, "窗边的灯亮着，雨已经停了。", 13 / (4.5 + number % 5 / 10)) for number in range(1, 41)]
+    chinese = [
+        (number, "窗边的灯亮着，雨已经停了。", 13 / (4.5 + number % 5 / 10)) for number in range(1, 41)
+    ]
     clips = [
         rows.clip(number, row={"text": said, "language": "zh"}, duration_s=length_s + 0.2)
         for number, said, length_s in [*chinese, (41, rows.SENTENCE, len(rows.SENTENCE) / 15.0)]

@@ -162,8 +162,8 @@ def _say_unread(probe: importing.Probe) -> None:
     from voicelathe.data import formats, jsonl
 
     if unread := sorted({name for row in probe.rows for name in row.extra}):
-        names = jsonl.excerpt(", ".join(unread).encode())
-        screen.say(f"Columns that are kept but not read: {names}. Those that are: {', '.join(formats.KNOWN)}.")
+        names, known = jsonl.excerpt(", ".join(unread).encode()), ", ".join(formats.KNOWN)
+        screen.say(f"Columns that are kept but not read: {names}. Those that are: {known}.")
 
 
 def _complete(wanted: settings.Ingest, probe: importing.Probe) -> settings.Ingest:
@@ -201,7 +201,7 @@ def _recording_rule(wanted: settings.Ingest, probe: importing.Probe) -> str:
         f"per file is not assumed: clips of one recording in two splits would make validation meaningless.\n{examples}"
     )
     if proposal is None:
-        explained += f"\nOnly where every file is a take of its own: --recording-from {shlex.quote(OWN_TAKES)}"
+        explained += f"\nOnly where every file is a take of its own: --recording-from '{OWN_TAKES}'"
     if not screen.is_terminal():
         offer = proposal or r"([^/]+)_\d+\.wav$"
         shown = (
@@ -280,6 +280,8 @@ def _report(wanted: settings.Ingest, read: Ingested) -> None:
         f"{len(read.rows)} rows of {len(recordings)} recordings, {len(read.audio)} audio files, "
         f"speakers {', '.join(sorted(speakers))}."
     )
+    if not any(row.text for row in read.rows):
+        screen.say("Warning: no row has a text. The column or key with the transcript must be called text.")
     screen.say(f"The first: {read.rows[0].audio} says {shown(read.rows[0].text)}")
     if len(recordings) < MIN_RECORDINGS:
         screen.say(

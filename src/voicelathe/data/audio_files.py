@@ -83,7 +83,7 @@ def _step(here: int, parts: list[str], flags: int) -> int:
 def _nearly(part: str, folder: int) -> str:
     """What is to be said of a name that is not there: macOS writes umlauts in two parts, and both look the same."""
     for form in ("NFC", "NFD"):
-        other = unicodedata.normalize(form, part)  # type: ignore[arg-type]
+        other = unicodedata.normalize(form, part)
         with suppress(OSError):
             if other != part and os.stat(other, dir_fd=folder):
                 return f"the folder has this name in another Unicode form, {form}: rename it, or write {form} in the manifest"

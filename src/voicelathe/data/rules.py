@@ -15,7 +15,7 @@ from voicelathe.records import Finding
 
 SHOWN_CHARS = 60
 LEAST_JUDGED_S = 0.5
-FULL_BAND_HZ = 15_000.0  # MP3 and AAC cut speech off at 15 to 17.5 kHz, whatever the rate; no voice is muffled by that
+FULL_BAND_HZ = 15_000.0  # MP3 and AAC cut off at 15 to 17.5 kHz, and no voice is muffled by that
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,8 @@ def assign(
 
     A component with anything of a frozen split stays where that was. Of the others, fewer than NUM_FOR_CHANCE are dealt out to
     meet the shares, for all and for each speaker and length of clips; from there on a seeded hash of a component's name decides,
-    so that nothing moves when recordings are added. Raises SplitError when a split would stay empty, when one component holds
-    parts of two frozen splits, and when nothing that was tested on is known again.
+    so that nothing moves when recordings are added that join none of the old ones. Raises SplitError when a split would stay
+    empty, when one component holds parts of two frozen splits, and when nothing that was tested on is known again.
     """
     table = columns.of(clips, CleanClip)
     component_of, joined_by = _joined(

@@ -12,12 +12,18 @@ NO_WORD = re.compile("[^0-9a-z]+")  # of ASCII without case
 # What one character says in letters of an alphabet, less the one that it is counted as: a syllable takes about three letters, and
 # Arabic and Hebrew leave vowels out, or point them. Syllables a second differ far less between languages than characters do
 # (Pellegrino et al., "A cross-language perspective on speech information rate", 2011).
-MORE_LETTERS = (
-    (re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"), 2.0),  # Han
-    (re.compile("[\uac00-\ud7a3]"), 1.5),  # Hangul
-    (re.compile("[\u3040-\u30ff\u31f0-\u31ff\u1200-\u137f]"), 1.0),  # kana, Ethiopic
-    (re.compile("[\u05d0-\u05ea\u0620-\u063f\u0641-\u064a\u066e-\u066f\u0671-\u06d3]"), 0.5),  # Hebrew, Arabic
-    (re.compile("[\u0591-\u05bd\u05bf-\u05c7\u0640\u064b-\u065f\u0670]"), -1.0),  # their points; a stretched line
+HAN = "[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+HANGUL, KANA_OR_ETHIOPIC = "[\uac00-\ud7a3]", "[\u3040-\u30ff\u31f0-\u31ff\u1200-\u137f]"
+WITHOUT_VOWELS = "[\u05d0-\u05ea\u0620-\u063f\u0641-\u064a\u066e-\u066f\u0671-\u06d3]"  # Hebrew, Arabic
+POINTS = (
+    "[\u0591-\u05bd\u05bf-\u05c7\u0640\u064b-\u065f\u0670]"  # of them, and the line that stretches a word
+)
+MORE_LETTERS = tuple(
+    (re.compile(some), more)
+    for some, more in (
+        *((HAN, 2.0), (HANGUL, 1.5), (KANA_OR_ETHIOPIC, 1.0)),
+        *((WITHOUT_VOWELS, 0.5), (POINTS, -1.0)),
+    )
 )
 TAG = re.compile(
     "([\\[(<{*\u3010\u266a\u266b])([^\\])>}*\u3011\u266a\u266b]*)[\\])>}*\u3011\u266a\u266b]"
@@ -37,7 +43,8 @@ def controls(text: str) -> list[str]:
     """
     if text.isascii() and text.isprintable():
         return []
-    usual = BIDI_MARKS if any(unicodedata.bidirectional(one) in ("R", "AL") and one.isalpha() for one in text) else ()
+    turns = any(one.isalpha() and unicodedata.bidirectional(one) in ("R", "AL") for one in text)
+    usual = BIDI_MARKS if turns else frozenset()
     found = [one for one in text if _is_control(one) and one not in usual]
     return [unicodedata.name(one, f"U+{ord(one):04X}") for one in dict.fromkeys(found)]
 
