@@ -24,6 +24,14 @@ def test_a_control_in_a_text_is_dropped_with_its_name(one: str) -> None:
     assert one not in finding.value and finding.value.isascii() and finding.value.isprintable()
 
 
+@pytest.mark.parametrize("mark", ["\u061c", "\u200e", "\u200f"])
+def test_a_mark_beside_letters_that_run_from_right_to_left_is_how_they_are_written(mark: str) -> None:
+    said = f"המנורה ליד החלון דולקת, (3){mark} והגשם כבר פסק מזמן."
+    row = rows.manifest_row(1, text=said, language="he")
+    assert clean.audit([row], [], [rows.measured(1)], rows.AUDIT, rows.PHRASES).findings == []
+    assert {one.rule for one in audited(said + "\u202e").findings} >= {"control_characters"}
+
+
 def test_no_page_holds_a_character_that_cannot_be_seen() -> None:
     page = report.render(audited("The lamp \u202eis\u2066 on\u200b, \x07and\x00 the rain."))
     hidden = [one for one in page if unicodedata.category(one) in ("Cc", "Cf", "Cs") and one != "\n"]

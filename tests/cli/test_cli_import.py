@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,93 @@ def test_a_missing_speaker_or_language_names_its_option(
 def test_a_useless_rule_is_refused(project: Path, run: Run, rule: str, told: str) -> None:
     done = run("import", corpora.voxcpm(project / "corpus"), "--recording-from", rule, *FILLED)
     assert done.code == 1 and told in done.err and "Traceback" not in done.err
+
+
+def test_columns_that_nobody_reads_and_the_first_row_are_shown(project: Path, run: Run) -> None:
+    path = corpora.json_lines(
+        project / "corpus" / "cuts.jsonl",
+        [
+            {"audio": name, "text": "The lamp is on.", "start": 0.0, "end": 0.1, "speaker": "bert"}
+            for name in corpora.audio(project / "corpus")
+        ],
+    )
+    told = "Columns that are kept but not read: end, speaker, start. Those that are: id, audio, start_s, end_s, text,"
+    stopped = run("import", path, "--recording-from", RULE, "--language", "en")
+    assert stopped.code == 1 and told in stopped.out  # before a speaker is asked for
+    done = run("import", path, "--recording-from", RULE, *FILLED)
+    assert done.code == 0 and told in done.out
+    assert 'The first: talk01_001.wav says "The lamp is on."' in done.out
+    ours = run("import", corpora.ours(project / "other"))
+    assert "not read" not in ours.out
+
+
+@pytest.mark.parametrize("speaker", ["Jörg Müller", "张三"])
+def test_a_speaker_who_cannot_name_a_record_is_imported_and_told_so(
+    project: Path, run: Run, speaker: str
+) -> None:
+    path = corpora.voxcpm(project / "corpus")
+    done = run("import", path, "--recording-from", RULE, "--speaker", speaker, "--language", "de")
+    assert done.code == 0, done.told
+    assert f"speaker_id {speaker!r} cannot name a consent record" in done.out and "--speaker" in done.out
+    assert done.out.endswith("Commit it, then: dvc repro\n")
+
+
+def test_a_manifest_without_any_text_is_imported_with_a_warning(project: Path, run: Run) -> None:
+    told = "Warning: no row has a text. The column or key with the transcript must be called text."
+    names = corpora.audio(project / "corpus")
+    path = corpora.json_lines(project / "corpus" / "m.jsonl", [{"audio": one, "words": "x"} for one in names])
+    assert told in run("import", path, "--recording-from", RULE, *FILLED).out
+    assert told not in run("import", corpora.ours(project / "other")).out
+
+
+def test_files_recorded_one_by_one_are_told_how_to_say_so(project: Path, run: Run) -> None:
+    rows = [{"audio": name, "text": "x"} for name in corpora.audio(project / "corpus")]
+    for at, row in enumerate(rows):
+        (project / "corpus" / row["audio"]).rename(project / "corpus" / f"{at}.wav")
+        row["audio"] = f"{at}.wav"
+    path = corpora.json_lines(project / "corpus" / "takes.jsonl", rows)
+    done = run("import", path, *FILLED)
+    assert done.code == 1 and "Only where every file is a take of its own" in done.err
+    (rule,) = re.findall(r"of its own.*--recording-from '(.*)'", done.err)
+    assert "12 rows of 12 recordings" in run("import", path, *FILLED, "--recording-from", rule).out
+
+
+@pytest.mark.parametrize(
+    "audio, told",
+    [
+        ("wavs\\{}", "invalid_path, a backslash: write folders with /"),
+        ("../corpus/{}", "outside_root, the path leaves ingest.audio_root"),
+        ("wavs/{}", "missing, there is no such file below ingest.audio_root"),
+    ],
+)
+def test_audio_that_cannot_be_opened_is_told_with_its_reason(
+    project: Path, run: Run, audio: str, told: str
+) -> None:
+    rows = [{"audio": audio.format(name), "text": "x"} for name in corpora.audio(project / "corpus")]
+    path = corpora.json_lines(project / "corpus" / "cuts.jsonl", rows)
+    done = run("import", path, "--recording-from", r"(talk\d+)", *FILLED)
+    assert done.code == 1 and told in done.err
+
+
+def test_a_name_that_the_folder_has_in_another_unicode_form_is_told_so(project: Path, run: Run) -> None:
+    names = corpora.audio(project / "corpus")
+    for at, name in enumerate(names[:3]):
+        (project / "corpus" / name).rename(project / "corpus" / unicodedata.normalize("NFD", f"kä_{at}.wav"))
+        names[at] = f"kä_{at}.wav"
+    path = corpora.json_lines(project / "corpus" / "k.jsonl", [{"audio": one, "text": "x"} for one in names])
+    done = run("import", path, "--recording-from", "(kä|talk0.)", *FILLED)
+    told = "3 rows whose audio is missing, the first on line 1: kä_0.wav (the folder has this name in another Unicode form, NFD"
+    assert told in done.out
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_csv_without_commas_is_told_what_separates_columns(project: Path, run: Run, separator: str) -> None:
+    names = corpora.audio(project / "corpus")
+    lines = [f"{name}{separator}Grün, oder?" for name in names]
+    (project / "corpus" / "m.csv").write_text("\n".join([f"audio{separator}text", *lines]))
+    assert "a CSV with commas" in run("import", "corpus/m.csv").err
+    told = run("import", "corpus/m.csv", "--format", "csv").err
+    assert "separates columns with" in told and "Save it with commas." in told
 
 
 def test_no_line_is_lost_every_bad_one_is_shown_by_number(project: Path, run: Run) -> None:

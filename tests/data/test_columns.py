@@ -13,9 +13,7 @@ from voicelathe.data import columns, corpus, shared, text, text_columns
 from voicelathe.errors import RecordError
 from voicelathe.records import CleanClip, ManifestRow
 
-ALPHABET = (
-    " aZ0'._-\t\n\u2019\u00a0\u3000\u200b\u202e\uff21\u00df\u0130\u0301\u0e01\u4f60\u3042[]\u266a\x7f\x00"
-)
+ALPHABET = " aZ0'._-\t\n\u2019\u00a0\u3000\u200b\u202e\uff21\u00df\u0130\u0301\u0e01\u4f60\u3042\ud55c\u0634\u064e[]\u266a\x7f\x00"
 
 
 def texts() -> list[str | None]:
@@ -35,6 +33,9 @@ def test_a_column_of_texts_is_measured_as_each_text_alone() -> None:
     ]
     assert [one for one in text_columns.words(column).to_pylist() if one is not None] == [
         text.words(one) for one in given
+    ]
+    assert [one for one in text_columns.num_letters(column).to_pylist() if one is not None] == [
+        text.num_letters(one) for one in given
     ]
     assert text_columns.num_spoken_chars(column).to_pylist() == [text.num_spoken_chars(one) for one in made]
 

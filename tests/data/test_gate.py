@@ -15,7 +15,7 @@ from tests.data.test_clean import dom
 from tests.data.test_consent import VALID
 from tests.factories import rows
 from voicelathe import digest, layout, records
-from voicelathe.data import columns, gate, gate_report, gate_table, gatekeeper, shared
+from voicelathe.data import clean, columns, gate, gate_report, gate_table, gatekeeper, shared
 from voicelathe.data.gate import Check, Verdict
 from voicelathe.errors import ConsentError, GateError, RecordError
 from voicelathe.records import CleanClip, ClipMeasure, ManifestRow
@@ -218,7 +218,7 @@ def test_a_rule_of_the_mission_fires_on_data_that_no_audit_has_seen(case: str) -
 def test_a_failure_is_reported_first_and_then_stops_with_the_rule_and_its_clips(project: Path) -> None:
     project.mkdir()
     (project / "passed.json").write_text("of an earlier run")
-    with pytest.raises(GateError) as closed:
+    with pytest.raises(GateError, match="a threshold under audit or gate in params") as closed:
         decide(changed(5, {"text": ""}), project)
     assert "no_empty_text: 1 of 9 rows, c0005" in str(closed.value) and "report.html" in str(closed.value)
     assert not (project / "passed.json").exists()
@@ -277,6 +277,19 @@ def test_a_clip_may_be_narrower_than_its_raw_row_and_never_wider() -> None:
     wide = replace(trimmed, start_s=0.5)
     data = replace(data, splits={**data.splits, "test": [wide, *data.splits["test"][1:]]})
     assert "as_in_manifest" in failed(gate.judge(table_of(data), rows.GATE))
+
+
+@pytest.mark.parametrize("start_s", [1.0004, 1.23449, 7.123456])  # as forced aligners write them
+def test_what_the_audit_trims_is_never_wider_than_its_raw_row(start_s: float) -> None:
+    data = changed(7, {"start_s": start_s, "end_s": start_s + 5.0})
+    at = next(at for at, row in enumerate(data.rows) if row.clip_id == "c0007")
+    silence = {"duration_s": 5.0, "trailing_silence_s": 1.9, "silence_share": 0.4}
+    measures = [replace(one, **silence) if one.clip_id == "c0007" else one for one in data.measures]
+    measure = next(one for one in measures if one.clip_id == "c0007")
+    found = clean.audit([data.rows[at]], [], [measure], rows.AUDIT, rows.PHRASES)
+    assert [one.rule for one in found.findings] == ["edge_silence"]
+    splits = {**data.splits, "test": [*found.clean, *data.splits["test"][1:]]}
+    assert failed(gate.judge(table_of(replace(data, splits=splits, measures=measures)), rows.GATE)) == {}
 
 
 def test_a_look_at_the_raw_manifest_reports_what_fails_and_stops_nothing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import soxr
 from numpy.typing import NDArray
 
 from tests.factories import audio, rows
-from voicelathe.data import fingerprint, measure, repeats, spectrum, twins
+from voicelathe.data import fingerprint, measure, repeats, rules, spectrum, twins
 from voicelathe.data.fingerprint import Words
 from voicelathe.data.rules import Clip
 from voicelathe.records import Finding
@@ -195,6 +195,22 @@ def test_speech_at_its_own_rate_and_noise_do_not_break_off(rate_hz: int) -> None
     room = audio.noise(3.0, 1, 0.02, rate_hz)
     assert cutoff(audio.speech(3.0, rate_hz=rate_hz) + room, rate_hz) is None
     assert cutoff(audio.noise(3.0, 1, 0.1, rate_hz), rate_hz) is None
+
+
+def judged_at(samples: Samples, rate_hz: int) -> list[str]:
+    row = {"sample_rate_hz": rate_hz}
+    clip = rows.clip(row=row, file_rate_hz=rate_hz, cutoff_hz=cutoff(samples, rate_hz))
+    return [one.rule for one in rules.judge(clip, rows.limits(sample_rates_hz=[rate_hz]))]
+
+
+@pytest.mark.parametrize("rate_hz", [44_100, 48_000])
+def test_what_an_mp3_leaves_out_above_15_khz_is_no_lower_sample_rate(rate_hz: int) -> None:
+    sound = audio.speech(3.0, rate_hz=rate_hz) + audio.noise(3.0, 1, 3e-3, rate_hz)
+    read = through(sound, rate_hz, format="MP3")  # some 90 kbit/s
+    assert 15_000 < (cutoff(read, rate_hz) or 0) < 0.8 * rate_hz / 2
+    assert judged_at(read, rate_hz) == []
+    low = audio.speech(3.0, rate_hz=24_000) + audio.noise(3.0, 1, 3e-3, 24_000)
+    assert judged_at(soxr.resample(low, 24_000, rate_hz), rate_hz) == ["band_limited"]
 
 
 def test_a_clip_too_short_for_a_spectrum_has_no_cliff() -> None:

@@ -133,6 +133,44 @@ def test_pace_is_measured_between_the_edge_silences() -> None:
     assert rows.clip(duration_s=2.0, leading_silence_s=2.0, trailing_silence_s=2.0).chars_per_s is None
 
 
+# Text, language, and the slowest and fastest that it is read: characters for each second of speech, pauses and all.
+READ: dict[str, tuple[str, str, float, float]] = {
+    "Chinese": ("zh", "窗边的灯亮着，雨已经停了，街上一个人也没有。", 3.0, 8.0),
+    "Chinese with English": ("zh", "他在 Google 工作了三年，现在回到了上海。", 4.0, 10.0),
+    "Japanese": ("ja", "窓のそばのランプがついていて、雨はもうやみました。", 4.5, 10.0),
+    "Korean": ("ko", "창가의 등불이 켜져 있고 비는 이미 그쳤습니다.", 4.5, 10.0),
+    "Amharic": ("am", "በመስኮቱ አጠገብ ያለው መብራት በርቷል፣ ዝናቡም ቆሟል።", 5.0, 12.0),
+    "Arabic": ("ar", "المصباح بجانب النافذة مضاء، وقد توقف المطر منذ ساعة.", 6.5, 17.0),
+    "Arabic with its vowels": ("ar", "المِصْبَاحُ بِجَانِبِ النَّافِذَةِ مُضَاءٌ، وَقَدْ تَوَقَّفَ المَطَرُ.", 10.0, 29.0),
+    "Hebrew": ("he", "המנורה ליד החלון דולקת, והגשם כבר פסק מזמן.", 6.5, 17.0),
+    "German": ("de", "Die Lampe neben dem Fenster brennt, und der Regen hat aufgehört.", 9.0, 24.0),
+    "Russian": ("ru", "Лампа у окна горит, и дождь наконец прекратился совсем.", 9.0, 24.0),
+    "Hindi": ("hi", "खिड़की के पास का दीपक जल रहा है और बारिश रुक चुकी है।", 9.0, 22.0),
+    "Thai": ("th", "โคมไฟข้างหน้าต่างเปิดอยู่และฝนก็หยุดตกแล้ว", 9.0, 24.0),
+}
+
+
+@pytest.mark.parametrize("language", READ)
+def test_a_text_in_any_script_may_be_read_slowly_and_fast(language: str) -> None:
+    code, said, slow, fast = READ[language]
+    for pace in (slow, fast):
+        row = {"text": said, "language": code}
+        assert codes(rows.clip(row=row, duration_s=len(said) / pace + 0.2)) == [], pace
+    assert codes(rows.clip(row=row, duration_s=len(said) / (slow / 2.5) + 0.2)) == ["too_slow"]
+    assert codes(rows.clip(row=row, duration_s=len(said) / (fast * 2.5) + 0.2)) == ["too_fast"]
+
+
+def test_an_english_sentence_in_a_chinese_corpus_has_no_odd_pace() -> None:
+    chinese = [
+        (number, "窗边的灯亮着，雨已经停了。", 13 / (4.5 + number % 5 / 10)) for number in range(1, 41)
+    ]
+    clips = [
+        rows.clip(number, row={"text": said, "language": "zh"}, duration_s=length_s + 0.2)
+        for number, said, length_s in [*chinese, (41, rows.SENTENCE, len(rows.SENTENCE) / 15.0)]
+    ]
+    assert rows.outlying(clips) == []
+
+
 def test_a_long_edge_is_trimmed_to_what_is_kept_and_the_old_and_new_bounds_are_recorded() -> None:
     clip = rows.clip(
         row={"start_s": 10.0, "end_s": 16.0},
@@ -169,6 +207,11 @@ def test_silence_at_the_edges_alone_does_not_make_a_clip_silent() -> None:
         ("ko", "오늘은 날씨가 좋아요.", False),
         ("fr", "Ça va très bien, cœur.", False),
         ("el", "Η λάμπα είναι αναμμένη.", False),
+        ("uz", "Чироқ ёниб турибди.", False),  # written in both, as are these
+        ("az-Cyrl", "Лампа јаныр.", False),
+        ("kk", "Şam janyp tur.", False),
+        ("bs", "Лампа гори.", False),
+        ("pa", "بتی جگ رہی اے۔", False),
         ("tlh", "Привет", False),  # not in the table: not judged
         ("en", "1984, 2001", False),  # no letters: not judged
         ("en", "Ｆｕｌｌ ｗｉｄｔｈ letters", False),

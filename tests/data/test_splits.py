@@ -210,6 +210,33 @@ def test_rows_that_join_a_tested_and_a_trained_recording_are_an_error() -> None:
     assert f"{one} was in test" in str(problem.value) and f"{other} was in train" in str(problem.value)
 
 
+@pytest.mark.parametrize("new", ["a_new_one", "z_new_one"])
+def test_the_copy_that_replaced_a_tested_clip_is_not_trained_on(new: str) -> None:
+    clips = rows.recordings(60, clips_each=1)
+    first = splits.assign(clips, rows.SPLIT, 1)
+    (tested, *_) = first.clips["test"]
+    copy = replace(tested, recording_id=new, audio="new.wav", audio_sha256="0" * 64, samples_sha256="1" * 64)
+    grown = [copy if clip == tested else clip for clip in clips]  # the audit kept the one that came first
+    link = Link(*sorted((new, tested.recording_id)), "near_duplicate")
+    for seed in range(20):
+        again = splits.assign(grown, rows.SPLIT, seed, [link], frozen.of(first.clips))
+        assert copy in again.clips["test"]
+
+
+def test_a_frozen_split_of_which_no_tested_clip_is_known_again_is_an_error() -> None:
+    held = frozen.of(splits.assign(rows.recordings(20), rows.SPLIT, 1).clips)
+    others = [
+        replace(clip, recording_id=f"new_{clip.recording_id}", audio_sha256=clip.audio_sha256[::-1],
+                samples_sha256=clip.samples_sha256[::-1])
+        for clip in rows.recordings(20)
+    ]  # fmt: skip
+    with pytest.raises(SplitError, match="no tested recording, file or clip of the frozen split") as problem:
+        splits.assign(others, rows.SPLIT, 1, frozen=held)
+    assert "set split.frozen to null" in str(problem.value)
+    some = [*others, *rows.recordings(20)]
+    assert splits.assign(some, rows.SPLIT, 1, frozen=held).clips["test"]
+
+
 def test_a_frozen_split_that_is_not_there_is_named() -> None:
     with pytest.raises(SplitError, match=r"splits/spring/train\.jsonl"):
         frozen.read("spring")

@@ -158,7 +158,7 @@ def print_missing(speakers: Mapping[str, Iterable[str]]) -> None:
         problems = consent.problems(name, "train", date.today(), languages)
         if not problems:
             screen.say(f"Consent of {name}: valid for training.")
-        elif consent.path_of(name).is_file():
+        elif not consent.is_missing(name):
             for problem in problems:
                 screen.say(f"Consent of {name}: {problem}")
         else:

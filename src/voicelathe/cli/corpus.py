@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from voicelathe.records import RejectedLine
 
 UNPINNED = "0" * 64
+OWN_TAKES = "(.+)"  # every path is a recording
 MIN_RECORDINGS = 3  # one each for train, validation and test
 SHOWN = 5
 FormatName = Literal[  # as in data.importing
@@ -94,6 +95,7 @@ def import_manifest(
     )
     wanted = _in_project(wanted, found, audio_root, name)
     probe = importing.probe(wanted)
+    _say_unread(probe)
     wanted = _complete(wanted, probe)
     read = _read(wanted, current.engine)
     wanted = replace(wanted, sha256=_sha256(wanted), audio_digest=_audio_digest(read))
@@ -155,6 +157,15 @@ def _folder(name: str) -> str:
     return name
 
 
+def _say_unread(probe: importing.Probe) -> None:
+    """A column `speaker` or `start` that is not read would make one speaker, or one clip, of many."""
+    from voicelathe.data import formats, jsonl
+
+    if unread := sorted({name for row in probe.rows for name in row.extra}):
+        names, known = jsonl.excerpt(", ".join(unread).encode()), ", ".join(formats.KNOWN)
+        screen.say(f"Columns that are kept but not read: {names}. Those that are: {known}.")
+
+
 def _complete(wanted: settings.Ingest, probe: importing.Probe) -> settings.Ingest:
     """Fill what the rows do not say. Raises ManifestError naming the option when nobody can be asked."""
     if probe.without_recording:
@@ -189,6 +200,8 @@ def _recording_rule(wanted: settings.Ingest, probe: importing.Probe) -> str:
         f"{len(audio)} rows of {wanted.manifest} do not say which source recording they were cut from, and one recording "
         f"per file is not assumed: clips of one recording in two splits would make validation meaningless.\n{examples}"
     )
+    if proposal is None:
+        explained += f"\nOnly where every file is a take of its own: --recording-from '{OWN_TAKES}'"
     if not screen.is_terminal():
         offer = proposal or r"([^/]+)_\d+\.wav$"
         shown = (
@@ -255,6 +268,8 @@ def _audio_digest(read: Ingested) -> str:
 
 
 def _report(wanted: settings.Ingest, read: Ingested) -> None:
+    from voicelathe.data.rules import shown
+
     for note in read.notes:
         screen.say(note)
     recordings = Counter(row.recording_id for row in read.rows)
@@ -265,6 +280,9 @@ def _report(wanted: settings.Ingest, read: Ingested) -> None:
         f"{len(read.rows)} rows of {len(recordings)} recordings, {len(read.audio)} audio files, "
         f"speakers {', '.join(sorted(speakers))}."
     )
+    if not any(row.text for row in read.rows):
+        screen.say("Warning: no row has a text. The column or key with the transcript must be called text.")
+    screen.say(f"The first: {read.rows[0].audio} says {shown(read.rows[0].text)}")
     if len(recordings) < MIN_RECORDINGS:
         screen.say(
             f"Warning: {len(recordings)} recordings cannot make train, validation and test; `split` will stop."
@@ -272,7 +290,10 @@ def _report(wanted: settings.Ingest, read: Ingested) -> None:
     unusable = Counter(row.audio_problem for row in read.rows if row.audio_problem)
     for problem, count in sorted(unusable.items()):
         first = next(row for row in read.rows if row.audio_problem == problem)
-        screen.say(f"{count} rows whose audio is {problem}, the first on line {first.line}: {first.audio}")
+        screen.say(
+            f"{count} rows whose audio is {problem}, the first on line {first.line}: {first.audio} "
+            f"({read.details[first.audio]})"
+        )
     _rejected(read.rejected)
     consents.print_missing(speakers)
 

@@ -29,10 +29,10 @@ class AudioProblem(Exception):
 def check_path(audio: str) -> None:
     """Raise AudioProblem for what the text of a path alone forbids."""
     is_plain = not any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in audio)
-    if not is_plain or "\\" in audio or len(audio.encode(errors="replace")) > MAX_PATH_BYTES:
-        raise AudioProblem(
-            "invalid_path", f"control characters, backslashes or more than {MAX_PATH_BYTES} bytes"
-        )
+    if not is_plain or len(audio.encode(errors="replace")) > MAX_PATH_BYTES:
+        raise AudioProblem("invalid_path", f"control characters or more than {MAX_PATH_BYTES} bytes")
+    if "\\" in audio:
+        raise AudioProblem("invalid_path", "a backslash: write folders with /")
     if audio.startswith(("/", "~")) or "://" in audio or audio[1:2] == ":":
         raise AudioProblem("absolute_path", "audio is named relative to ingest.audio_root")
     if ".." in audio.split("/"):
@@ -71,13 +71,23 @@ def _step(here: int, parts: list[str], flags: int) -> int:
         try:
             below = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, dir_fd=here)
         except FileNotFoundError:
-            raise AudioProblem("missing", "there is no such file below ingest.audio_root") from None
+            raise AudioProblem("missing", _nearly(part, here)) from None
         except OSError as problem:
             raise _refused(problem, part, here) from None
         finally:
             os.close(here)
         here = below
     return here
+
+
+def _nearly(part: str, folder: int) -> str:
+    """What is to be said of a name that is not there: macOS writes umlauts in two parts, and both look the same."""
+    for form in ("NFC", "NFD"):
+        other = unicodedata.normalize(form, part)
+        with suppress(OSError):
+            if other != part and os.stat(other, dir_fd=folder):
+                return f"the folder has this name in another Unicode form, {form}: rename it, or write {form} in the manifest"
+    return "there is no such file below ingest.audio_root"
 
 
 def _refused(problem: OSError, part: str, folder: int) -> AudioProblem:

@@ -45,9 +45,9 @@ class Clip:
 
     @cached_property
     def chars_per_s(self) -> float | None:
-        """Characters for each second of speech; None without a text to say or sound to hear."""
+        """Characters for each second of speech, as `text.num_letters` counts them; None without a text to say or sound to hear."""
         return (
-            len(text.plain(self.row.text)) / self.speech_s
+            text.num_letters(self.row.text) / self.speech_s
             if self.speech_s and self.num_spoken_chars
             else None
         )

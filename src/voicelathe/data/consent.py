@@ -74,9 +74,14 @@ def path_of(speaker_id: str, directory: Path = layout.CONSENT) -> Path:
     if not re.fullmatch(SPEAKER, speaker_id):
         raise ConsentError(
             f"speaker_id {speaker_id[:80]!r} cannot name a consent record: letters, digits, '.', '_' and '-', at most 64. "
-            f"Rename the speaker in the manifest."
+            f"Rename the speaker in the manifest, or import it with another --speaker."
         )
     return directory / f"{speaker_id}.json"
+
+
+def is_missing(speaker_id: str, directory: Path = layout.CONSENT) -> bool:
+    """Whether a record could lie there and does not."""
+    return re.fullmatch(SPEAKER, speaker_id) is not None and not path_of(speaker_id, directory).is_file()
 
 
 def load(speaker_id: str, directory: Path = layout.CONSENT) -> Consent:

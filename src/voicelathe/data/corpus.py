@@ -73,9 +73,7 @@ class Corpus:
     @cached_property
     def chars_per_s(self) -> Floats:
         """`Clip.chars_per_s` of every row."""
-        import pyarrow.compute as pc
-
-        num = columns.numbers(pc.utf8_length(text_columns.plain(self.rows["text"])))
+        num = columns.numbers(text_columns.num_letters(self.rows["text"]))
         return np.where(self.num_spoken_chars > 0, num, np.nan) / self.speech_s
 
     @property

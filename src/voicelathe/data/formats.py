@@ -154,8 +154,10 @@ def _header(cells: Any, path: Path) -> list[str]:
         [] if isinstance(cells, LineProblem) else [ALIASES.get(name.strip(), name.strip()) for name in cells]
     )
     if "audio" not in names or len(set(names)) < len(names):
+        other = next((one for one in ";\t|" if len(names) == 1 and one in names[0]), None)
+        hint = f" It separates columns with {other!r}. Save it with commas." if other else ""
         raise ManifestError(
-            f"{path}:1 must name each column once, among them audio and text; it holds {names}."
+            f"{path}:1 must name each column once, among them audio and text; it holds {names}.{hint}"
         )
     return names
 

@@ -1,10 +1,10 @@
 """An earlier split that must hold: what was tested on is never trained on, however much data is added.
 
 A frozen split is three files, train.jsonl, validation.jsonl and test.jsonl, in splits/NAME, under version control
-(`voicelathe split freeze`). Not only recordings are recognised, but also files and samples, so that renaming a recording moves nothing.
+(`voicelathe freeze`). Not only recordings are recognised, but also files and samples, so that renaming a recording moves nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from voicelathe.data import columns
 from voicelathe.data.columns import Table
 from voicelathe.errors import SplitError, listing
 from voicelathe.layout import SPLITS
-from voicelathe.records import CleanClip
+from voicelathe.records import CleanClip, Link
 
 KNOWN_BY = ("recording_id", "audio_sha256", "samples_sha256")
 
@@ -25,13 +25,28 @@ class Frozen:
 
     split_of: dict[tuple[str, str], str]
 
-    def places(self, clips: Table, component_of: Mapping[str, str]) -> dict[str, str]:
-        """The split of every component that holds something of the earlier one. Raises SplitError when that is two splits."""
+    def places(
+        self, clips: Table, component_of: Mapping[str, str], links: Iterable[Link] = ()
+    ) -> dict[str, str]:
+        """The split of every component that holds something of the earlier one, or a copy of it that is kept in its place.
+
+        Raises SplitError when that is two splits, and when nothing is left of what was tested on.
+        """
         found: dict[str, dict[str, str]] = {}
         for clip in self._known(clips):
             for known_by in KNOWN_BY:
                 if split := self.split_of.get((known_by, getattr(clip, known_by))):
                     found.setdefault(component_of[clip.recording_id], {}).setdefault(split, clip.recording_id)
+        pairs = [(link.one, link.other) for link in links]
+        for here, gone in [*pairs, *((other, one) for one, other in pairs)]:
+            if here in component_of and (split := self.split_of.get(("recording_id", gone))):
+                found.setdefault(component_of[here], {}).setdefault(split, gone)
+        if not any("test" in held for held in found.values()):
+            raise SplitError(
+                "split.frozen: no tested recording, file or clip of the frozen split is among the clean clips, so it cannot "
+                "keep anything out of training. Import the recordings under their former recording_id, or set split.frozen "
+                "to null in params.yaml and freeze the new split."
+            )
         torn = [
             f"{name}: "
             + ", ".join(f"{recording} was in {split}" for split, recording in sorted(held.items()))

@@ -96,7 +96,7 @@ def _require(verdict: Verdict, out: Path) -> None:
     lines = "\n".join(f"  {line}" for line in failures(verdict))
     raise GateError(
         f"The gate is closed: {len(verdict.failures)} of {len(verdict.checks)} checks failed, see {out / 'report.html'}:\n{lines}\n"
-        f"The audit let these rows through. Correct the data or a threshold under audit in params.yaml, then: dvc repro"
+        f"The audit let these rows through. Correct the data or a threshold under audit or gate in params.yaml, then: dvc repro"
     )
 
 

@@ -174,7 +174,8 @@ def _recognise(manifest: Path) -> tuple[SourceName, str]:
     if texts and re.search(r"\b(audio|file_name)\b", texts[0]) and "," in texts[0]:
         return "csv", f"a header: {texts[0][:60]}"
     raise ManifestError(
-        f"{manifest} is neither JSON lines with the key audio, nor LJSpeech's id|text, nor a CSV whose header names audio. "
+        f"{manifest} is neither JSON lines with the key audio, nor LJSpeech's id|text, nor a CSV with commas whose header "
+        f"names audio. "
         f"Its first line: {jsonl.excerpt(lines[0]) if lines else '(empty file)'}\nIf it is one of them: --format FORMAT"
     )
 

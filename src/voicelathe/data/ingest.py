@@ -28,15 +28,17 @@ class Ingested:
     rows: list[ManifestRow]
     rejected: list[RejectedLine]
     audio: dict[str, str]
+    details: dict[str, str]  # of files that cannot be used: what was seen
     notes: list[str]
 
 
 @dataclass(frozen=True)
 class _Audio:
-    """sha256 of a file, or the code that says why there is none."""
+    """sha256 of a file, or the code that says why there is none, with what was seen."""
 
     sha256: str | None
     problem: str | None
+    detail: str = ""
 
 
 def read_pinned(ingest: settings.Ingest, how: settings.Engine = IN_THIS_PROCESS) -> Ingested:
@@ -64,6 +66,7 @@ def read(ingest: settings.Ingest, how: settings.Engine) -> Ingested:
         rows=_identified(raw, audio),
         rejected=[one for one in lines if isinstance(one, RejectedLine)],
         audio={name: one.sha256 for name, one in audio.items() if one.sha256 is not None},
+        details={name: one.detail for name, one in audio.items() if one.problem is not None},
         notes=notes,
     )
 
@@ -88,14 +91,14 @@ def _hash_one(root: Path, name: str) -> _Audio:
     try:
         return _Audio(audio_files.hash_file(root, name), None)
     except AudioProblem as problem:
-        return _Audio(None, problem.code)
+        return _Audio(None, problem.code, problem.detail)
 
 
 def _require_audio(audio: dict[str, _Audio], ingest: settings.Ingest) -> None:
     if not any(one.sha256 for one in audio.values()):
         raise ManifestError(
             f"None of the {len(audio)} audio files that {ingest.manifest} names can be opened below ingest.audio_root = "
-            f"{ingest.audio_root!r}:\n{listing(f'{name}: {one.problem}' for name, one in audio.items())}"
+            f"{ingest.audio_root!r}:\n{listing(f'{name}: {one.problem}, {one.detail}' for name, one in audio.items())}"
         )
 
 

@@ -63,7 +63,7 @@ def usual(values: Sequence[float], least: float = 1e-9) -> Usual | None:
 
 
 def usual_paces(languages: Sequence[str], paces: Sequence[float]) -> dict[str, Usual]:
-    """The pace that is usual in each language: a Chinese second holds fewer characters than an English one."""
+    """The pace that is usual in each language: languages differ, also in how many letters they write for a syllable."""
     by_language: dict[str, list[float]] = {}
     for language, pace in zip(languages, paces, strict=True):
         by_language.setdefault(language, []).append(pace)

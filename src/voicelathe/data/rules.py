@@ -15,6 +15,7 @@ from voicelathe.records import Finding
 
 SHOWN_CHARS = 60
 LEAST_JUDGED_S = 0.5
+FULL_BAND_HZ = 15_000.0  # MP3 and AAC cut off at 15 to 17.5 kHz, and no voice is muffled by that
 
 
 @dataclass(frozen=True)
@@ -191,18 +192,19 @@ def trimmed(clip: Clip, audit: settings.Audit) -> tuple[float, float] | None:
         return None
     from_s = before_s - audit.kept_edge_silence_s if before_s > audit.max_edge_silence_s else 0.0
     cut_s = after_s - audit.kept_edge_silence_s if after_s > audit.max_edge_silence_s else 0.0
-    return round(start_s + from_s, 3), round(start_s + measured.duration_s - cut_s, 3)
+    first_s = round(start_s + from_s, 3) if from_s else start_s  # rounded, it could lie before the row
+    return first_s, round(start_s + measured.duration_s - cut_s, 3)
 
 
 def _band_limited(clip: Clip, limits: Limits) -> Seen | None:
     """A cliff in the spectrum, far below half the sample rate."""
     cutoff_hz, rate_hz = clip.measure.cutoff_hz, clip.measure.file_rate_hz
-    if cutoff_hz is None or rate_hz is None or cutoff_hz >= limits.audit.min_band_share * rate_hz / 2:
+    if cutoff_hz is None or rate_hz is None:
         return None
-    return (
-        f"nothing above {cutoff_hz:.0f} Hz in a file of {rate_hz} Hz",
-        f"content up to {limits.audit.min_band_share * rate_hz / 2:.0f} Hz",
-    )
+    limit_hz = min(limits.audit.min_band_share * rate_hz / 2, FULL_BAND_HZ)
+    if cutoff_hz >= limit_hz:
+        return None
+    return f"nothing above {cutoff_hz:.0f} Hz in a file of {rate_hz} Hz", f"content up to {limit_hz:.0f} Hz"
 
 
 def _channels(clip: Clip, _: Limits) -> Seen | None:

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 
 # fmt: off
 LATIN = (
-    "af", "az", "bs", "ca", "cs", "cy", "da", "de", "en", "es", "et", "eu", "fi", "fil", "fr", "ga", "gd", "gl", "hr", "hu", "id",
+    "af", "ca", "cs", "cy", "da", "de", "en", "es", "et", "eu", "fi", "fil", "fr", "ga", "gd", "gl", "hr", "hu", "id",
     "is", "it", "jv", "lt", "lv", "ms", "mt", "nb", "nl", "nn", "no", "pl", "pt", "ro", "sk", "sl", "so", "sq", "sv", "sw", "tr",
-    "uz", "vi", "xh", "yo", "zu",
+    "vi", "xh", "yo", "zu",
 )
 # fmt: on
-CYRILLIC = ("be", "bg", "kk", "ky", "mk", "mn", "ru", "tg", "uk")
+CYRILLIC = ("be", "bg", "ky", "mk", "mn", "ru", "tg", "uk")
 _LATIN, _CYRILLIC, _HAN = ("LATIN",), ("CYRILLIC",), ("CJK",)
 SCRIPTS: dict[str, tuple[str, ...]] = {  # ISO 639-1 -> first words of the names of its letters
     **dict.fromkeys(LATIN, _LATIN),
@@ -22,10 +22,11 @@ SCRIPTS: dict[str, tuple[str, ...]] = {  # ISO 639-1 -> first words of the names
     "yue": (*_HAN, "BOPOMOFO", "LATIN"),
     "ja": (*_HAN, "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "LATIN"),
     "ko": ("HANGUL", *_HAN, "LATIN"),
-    "sr": ("CYRILLIC", "LATIN"),
+    **dict.fromkeys(("sr", "bs", "az", "uz", "kk"), ("CYRILLIC", "LATIN")),
     **dict.fromkeys(("ar", "fa", "ur", "ps"), ("ARABIC",)),
     **dict.fromkeys(("hi", "mr", "ne"), ("DEVANAGARI",)),
-    **{"bn": ("BENGALI",), "gu": ("GUJARATI",), "pa": ("GURMUKHI",), "ta": ("TAMIL",), "te": ("TELUGU",)},
+    **{"bn": ("BENGALI",), "gu": ("GUJARATI",), "ta": ("TAMIL",), "te": ("TELUGU",)},
+    "pa": ("GURMUKHI", "ARABIC"),
     **{"kn": ("KANNADA",), "ml": ("MALAYALAM",), "si": ("SINHALA",), "th": ("THAI",), "lo": ("LAO",)},
     **{"km": ("KHMER",), "my": ("MYANMAR",), "ka": ("GEORGIAN",), "hy": ("ARMENIAN",), "el": ("GREEK",)},
     **{"he": ("HEBREW",), "am": ("ETHIOPIC",), "bo": ("TIBETAN",)},

@@ -66,8 +66,8 @@ def assign(
 
     A component with anything of a frozen split stays where that was. Of the others, fewer than NUM_FOR_CHANCE are dealt out to
     meet the shares, for all and for each speaker and length of clips; from there on a seeded hash of a component's name decides,
-    so that nothing moves when recordings are added. Raises SplitError when a split would stay empty, or when one component holds
-    parts of two frozen splits.
+    so that nothing moves when recordings are added that join none of the old ones. Raises SplitError when a split would stay
+    empty, when one component holds parts of two frozen splits, and when nothing that was tested on is known again.
     """
     table = columns.of(clips, CleanClip)
     component_of, joined_by = _joined(
@@ -75,7 +75,7 @@ def assign(
     )
     named, at_component = _of_each(table, component_of)
     parts = _components(table, named, at_component)
-    fixed = frozen.places(table, component_of) if frozen else {}
+    fixed = frozen.places(table, component_of, links) if frozen else {}
     free = [one for one in parts if one.name not in fixed]
     by_chance = len(parts) >= NUM_FOR_CHANCE
     split_of = dict(fixed)

@@ -25,6 +25,14 @@ def plain(column: Column) -> Column:
     return _others(column, fast, text.plain)
 
 
+def num_letters(column: Column) -> Column:
+    """`text.num_letters` of every text; null stays null."""
+    import pyarrow
+    import pyarrow.compute as pc
+
+    return _others(column, pc.utf8_length(plain(column)).cast(pyarrow.float64()), text.num_letters)
+
+
 def words(column: Column) -> Column:
     """`text.words` of every text; null stays null."""
     import pyarrow.compute as pc
