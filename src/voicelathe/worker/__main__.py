@@ -18,6 +18,11 @@ STRICT_NUMERICS = {
     "MKL_CBWR": "AVX2,STRICT"
 }  # without it MKL's last digits depend on where a matrix lies in memory
 
+NO_ROOM = (  # what is no OutOfMemoryError of torch: the host's allocator; CUDA without room for a context, a handle, a workspace
+    *("can't allocate memory", "CUDA error: out of memory"),
+    *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+)
+
 
 def main() -> int:
     """Run the job; a user's error is told as a `failed` event, anything else ends with a traceback on stderr."""
@@ -125,8 +130,8 @@ def _die_with_parent(expected: int | None) -> None:
 def _is_out_of_memory(problem: Exception) -> bool:
     import torch
 
-    return isinstance(problem, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(
-        problem
+    return isinstance(problem, MemoryError | torch.OutOfMemoryError) or any(
+        said in str(problem) for said in NO_ROOM
     )
 
 
