@@ -135,7 +135,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", choices=PARTS)
     parser.add_argument("--cpu-dry-run", action="store_true")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    asked = parser.parse_args()
+    asked.work /= "dry" if asked.cpu_dry_run else "real"  # never one's base for the other
+    return asked
 
 
 def prepare(work: Path, dry_run: bool) -> None:
@@ -326,10 +328,13 @@ def empty(directory: Path) -> None:
 
 
 def commit() -> str:
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "unknown"
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()
 
 
 def read(path: Path) -> dict[str, Any]:

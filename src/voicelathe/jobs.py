@@ -10,6 +10,8 @@ from typing import Any
 from voicelathe import records, settings
 from voicelathe.errors import WorkerError
 
+STOP_S = 600  # for a trainer that is asked to stop: it ends its step and writes its state, 14 GB for VoxCPM 2, full
+
 
 @dataclass(frozen=True)
 class Target:

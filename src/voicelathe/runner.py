@@ -125,7 +125,7 @@ class Worker:
         if self.process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.close()
-        for signal_number, patience_s in ((None, 5), (signal.SIGTERM, 60), (signal.SIGKILL, 10)):
+        for signal_number, patience_s in ((None, 5), (signal.SIGTERM, jobs.STOP_S), (signal.SIGKILL, 10)):
             if signal_number is not None:
                 self.process.send_signal(signal_number)
             try:

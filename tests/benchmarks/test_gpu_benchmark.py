@@ -80,6 +80,19 @@ def test_parts_of_another_cap_or_number_of_steps_are_not_mixed(
         gpu.begun(asked_for(monkeypatch, tmp_path, "--cap-gib", "16"))
 
 
+def test_a_dry_run_leaves_no_small_base_behind_that_a_card_would_be_measured_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu.prepare(asked_for(monkeypatch, tmp_path).work, dry_run=True)
+    monkeypatch.setattr(sys, "argv", [one for one in sys.argv if one != "--cpu-dry-run"])
+    assert not (gpu.arguments().work / "ready").exists()
+
+
+def test_a_machine_without_git_can_run_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu.commit() == "unknown"
+
+
 def test_what_failed_is_tried_again_and_what_is_done_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

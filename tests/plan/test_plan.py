@@ -84,7 +84,23 @@ def test_the_changes_keep_every_rule_of_params_yaml() -> None:
                 assert list(params._recipe_contradictions("x", one, PARAMS)) == []
 
 
-FAKE_SMI = "#!/bin/sh\necho 'NVIDIA GeForce RTX 3090, {mebibytes}'\n"
+FAKE_SMI = "#!/bin/sh\necho 'NVIDIA GeForce RTX 3090, {mebibytes}, {reserved}'\n"
+
+
+@pytest.mark.parametrize(
+    "total, reserved, mebibytes",
+    [("24576", "318", 24258), ("24576", "[N/A]", 24576), ("[N/A]", "[N/A]", None)],
+)
+def test_what_the_driver_keeps_of_a_card_is_not_planned_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, total: str, reserved: str, mebibytes: int | None
+) -> None:
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text(FAKE_SMI.format(mebibytes=total, reserved=reserved))
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    found = cards.present(replace(PARAMS.machine, device="cuda"))
+    wanted = None if mebibytes is None else (mebibytes * 2**20, cards.NAMED["rtx3090"].bandwidth)
+    assert (found and (found.bytes, found.bandwidth)) == wanted
 
 
 @pytest.mark.slow
@@ -102,7 +118,7 @@ def test_preflight_refuses_what_the_card_cannot_hold_and_names_one_setting(
     found, _ = forecast.rehearse(on_cuda, one.base, one.train, "mini-full")
     needs = forecast.forecast(on_cuda, "mini-full", one, found, cards.NAMED["rtx3090"], "").total
     for mebibytes, refused in ((needs // 2**20 + 1, False), (needs // 2**20 - 8, True)):
-        smi.write_text(FAKE_SMI.format(mebibytes=mebibytes))
+        smi.write_text(FAKE_SMI.format(mebibytes=mebibytes, reserved=0))
         smi.chmod(0o755)
         again, reasons = runs._fits(on_cuda, "mini-full", one)
         assert again == found and bool([r for r in reasons if r.startswith("memory:")]) == refused

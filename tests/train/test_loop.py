@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.factories import training
-from voicelathe import checkpoints, digest, families, jobs, records
+from voicelathe import checkpoints, digest, families, jobs, records, settings
 from voicelathe.errors import CheckpointError, WorkerError
 from voicelathe.families import voxcpm_packed
 from voicelathe.train import loop, memory, resume
@@ -244,6 +244,31 @@ def test_sigterm_saves_at_the_step_boundary_and_exits_143(corpus: Path, tmp_path
     checkpoints.verify(state)
     lines = (tmp_path / "run" / "steps.jsonl").read_bytes().splitlines()
     assert resume.digest_step(lines[-1]) == int(state.name.removeprefix("state_")) >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_ctrl_c_in_a_terminal_which_the_worker_gets_as_well_saves_at_the_step_boundary(
+    corpus: Path, tmp_path: Path, processes: int
+) -> None:
+    job = training.train_job(corpus, tmp_path / "run", training.train_settings("lora", steps=400, every=400))
+    job = replace(job, target=replace(job.target, machine=settings.Machine("cpu", 1, processes)))
+    digest.write_json(tmp_path / "job.json", records.to_json(job))
+    stage = (
+        "import sys\nfrom pathlib import Path\nfrom voicelathe import digest, jobs, records, runner\n"
+        "job = records.from_json(jobs.TrainJob, digest.read_json(Path(sys.argv[1])), 'job')\nrunner.run(job, 'test')\n"
+    )
+    command = [sys.executable, "-c", stage, str(tmp_path / "job.json")]
+    parent = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True)
+    journal = tmp_path / "run" / "steps.jsonl"
+    while not journal.is_file() or len(journal.read_bytes().splitlines()) < 3:
+        assert parent.poll() is None
+        time.sleep(0.05)
+    os.killpg(parent.pid, signal.SIGINT)
+    assert parent.wait() != 0
+    (state,) = (tmp_path / "run").glob("state_*")
+    checkpoints.verify(state)
+    assert resume.digest_step(journal.read_bytes().splitlines()[-1]) == int(state.name.removeprefix("state_"))
 
 
 def test_a_second_sigterm_does_not_prevent_the_save(corpus: Path, tmp_path: Path) -> None:

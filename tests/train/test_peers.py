@@ -21,6 +21,7 @@ from voicelathe import checkpoints, digest, jobs, params, records, runner, setti
 from voicelathe.data import latents
 from voicelathe.errors import ParamsError, WorkerError
 from voicelathe.train import batches, loop, memory, peers
+from voicelathe.worker import __main__ as worker
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +167,17 @@ def test_torchrun_trains_a_job_for_two_and_its_weights_load(corpus: Path, tmp_pa
     assert counts["num_train_clips"] == 12
     assert load_file(tmp_path / "run" / "step_0000004" / "lora_weights.safetensors")
     assert [step.step for step in steps_of(tmp_path / "run")] == [1, 2, 3, 4]
+
+
+def test_torchrun_gives_a_trainer_that_is_asked_to_stop_as_long_as_its_parent_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its own 30 s are not enough for the state of a large model; and Ctrl-C is the parent's to pass on."""
+    became: list[str] = []
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    monkeypatch.setattr(os, "execv", lambda _path, command: became.extend(command))
+    worker._spread(2)
+    assert {f"--shutdown-timeout={jobs.STOP_S}", "--signals-to-handle=SIGTERM"} <= set(became)
 
 
 @pytest.mark.slow

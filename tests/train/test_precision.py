@@ -116,6 +116,30 @@ def test_paging_changes_no_bit_where_nothing_is_paged() -> None:
         assert torch.equal(value, memory.state(paged, dict(two.named_parameters()))[key]), key
 
 
+def test_moments_are_paged_again_after_a_resume_and_so_are_pieces_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a card only what Python sees of paged memory: a tensor on the host with two attributes, which the kernels need."""
+    from voicelathe.train import adamw8bit
+
+    def get_paged(*shape: int, dtype: torch.dtype, device: torch.device) -> Any:
+        made: Any = torch.empty(shape, dtype=dtype)
+        made.is_paged, made.page_deviceid = True, device.index
+        return made
+
+    monkeypatch.setattr(adamw8bit.functional, "get_paged", get_paged)
+    made, _layer = stepped("bf16_split16", 1, paged=True)
+    moment = torch.randint(0, 256, (400, 256), dtype=torch.uint8)
+    on_card: Any = type("OnCard", (), {"device": torch.device("cuda", 0), "numel": moment.numel})()
+    memory.restore(made, {"weight": on_card}, {"weight::step": torch.tensor(3), "weight::state1": moment})
+    state = made.state.pop(on_card)
+    assert state["step"] == 3 and state["state1"].is_paged and torch.equal(state["state1"], moment)
+    assert made.page_mng.paged_tensors.pop() is state["state1"]
+    piece: Any = adamw8bit._view(state["state1"], slice(256, 512))
+    assert piece.is_paged and piece.page_deviceid == 0 and torch.equal(piece, moment[1])
+    assert piece.data_ptr() == state["state1"].data_ptr() + 256, "the kernels write into the moment itself"
+
+
 def test_the_low_bits_of_a_base_that_is_not_bf16_are_kept() -> None:
     layer = nn.Linear(80, 64)
     before = layer.weight.detach().clone()

@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from voicelathe import triage
+from voicelathe.triage import logs, remedies
+from voicelathe.worker.__main__ import _is_out_of_memory
 
 
 def phase(name: str, step: int = 1, micro: int = 0) -> dict[str, Any]:
@@ -46,3 +49,34 @@ def test_a_killed_worker_is_told_apart_from_one_that_was_asked_to_stop() -> None
     stopped = triage.of_death("x", 143, phase("backward", 3), Path("log"), [])
     assert "SIGKILL" in killed and "last line" in killed and "run the same command again" in killed
     assert "saved its state" in stopped and "SIGKILL" not in stopped
+
+
+@pytest.mark.parametrize(
+    "file, kind, advice",
+    [
+        ("pythonInterface.cpp", "host memory", "give the container more memory"),
+        ("ops.cu", "optimizer state", "train.mode: lora"),
+    ],
+)
+def test_bitsandbytes_ends_the_process_itself_and_the_class_is_told_all_the_same(
+    file: str, kind: str, advice: str
+) -> None:
+    said = f"Error out of memory at line 391 in file /src/csrc/{file}"
+    told = triage.of_death("x", 1, phase("optimizer"), Path("log"), ["loading", said])
+    assert told.startswith(f"Out of memory: {kind}. Evidence: phase `optimizer` (step 1, pass 0); {said}")
+    assert advice in told
+    found = logs.read(f"loading\n{said}\n\n{told}\n")
+    assert (found.trainer, found.kind) == (remedies.OURS, kind)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_a_card_without_room_for_a_context_or_a_handle_is_out_of_memory_too(message: str) -> None:
+    assert _is_out_of_memory(torch.AcceleratorError(message))
+    assert not _is_out_of_memory(torch.AcceleratorError("CUDA error: device-side assert triggered"))

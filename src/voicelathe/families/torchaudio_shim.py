@@ -1,7 +1,8 @@
-"""Lets upstream packages import torchaudio beside a CPU build of torch; we use nothing of it ourselves.
+"""Lets upstream packages import torchaudio beside any build of torch; we use nothing of it ourselves.
 
-The torchaudio 2.11 wheel links CUDA libraries, so beside a CPU torch its import raises OSError and takes voxcpm, qwen_tts and
-parts of transformers with it. With its extension module replaced by an empty one, the pure-torch parts import and work.
+The torchaudio 2.11 wheel links CUDA 13.0, so beside a CPU torch its import raises OSError, beside a torch of another CUDA RuntimeError,
+and takes voxcpm, qwen_tts and parts of transformers with it. With its extension module replaced by an empty one, the pure-torch
+parts import and work.
 """
 
 import sys
@@ -15,7 +16,7 @@ def ensure() -> str:
         import torchaudio  # noqa: F401
     except ModuleNotFoundError:
         return "absent"
-    except OSError:
+    except (OSError, RuntimeError):
         for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
             del sys.modules[name]
         sys.modules["torchaudio._extension"] = _no_extension()

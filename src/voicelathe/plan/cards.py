@@ -65,17 +65,22 @@ def parse(text: str) -> tuple[Card, str]:
 
 
 def present(machine: settings.Machine) -> Card | None:
-    """What the worker would run on: the first visible GPU, or the memory the CPU has available. None when nobody can tell."""
+    """What the worker would run on: the first visible GPU, or the memory the CPU has available. None when nobody can tell.
+
+    Of a GPU's memory the driver keeps a part (some 300 MiB of 24 GiB) that no process gets: torch counts without it, nvidia-smi with it.
+    """
     if machine.device == "cpu":
         return _host()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0] or "0"
-    query = ["nvidia-smi", "-i", visible, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    fields = "--query-gpu=name,memory.total,memory.reserved"
+    query = ["nvidia-smi", "-i", visible, fields, "--format=csv,noheader,nounits"]
     try:
         said = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
+        name, total, reserved = (part.strip() for part in said.strip().splitlines()[0].rsplit(",", 2))
+        mebibytes = int(total) - (int(reserved) if reserved.isdigit() else 0)  # it may answer [N/A]
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
-    name, _, mebibytes = said.strip().splitlines()[0].rpartition(",")
-    return Card(**{**vars(named(name) or PUBLISHED), "name": name.strip(), "bytes": int(mebibytes) * MIB})
+    return Card(**{**vars(named(name) or PUBLISHED), "name": name, "bytes": mebibytes * MIB})
 
 
 def _host() -> Card | None:

@@ -6,6 +6,7 @@ the first optimizer step is optimizer state; anything later is fragmentation or 
 out of host memory, whatever the card had left.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from voicelathe.triage.remedies import (
 )
 
 BEFORE_WORK = ("start", "import", "load", "bundle")
+# bitsandbytes prints this and ends the process. Its pythonInterface asks for paged memory, which the host must be able to hold.
+KERNELS = re.compile(r"Error out of memory at line \d+ in file \S+\.c\w*")
+PAGED = re.compile(KERNELS.pattern.replace(r"\S+", r"\S*pythonInterface"))
 
 
 def memory_class(name: str, step: int, micro: int) -> str:
@@ -40,13 +44,14 @@ def memory_class(name: str, step: int, micro: int) -> str:
     return ACTIVATIONS
 
 
-def of_memory(phase: Mapping[str, Any], message: str, log: Path) -> str:
-    """The diagnosis of an out-of-memory the worker lived to report."""
-    found = memory_class(phase["name"], phase["step"], phase["micro"])
+def of_memory(phase: Mapping[str, Any], message: str, log: Path, kind: str | None = None) -> str:
+    """The diagnosis of an out-of-memory that the worker reported; `kind` where its message says more than the phase."""
+    found = kind or memory_class(phase["name"], phase["step"], phase["micro"])
+    remedy = OF_OURS[found] if kind else OF_STAGES.get(phase["name"], OF_OURS[found])
     first_line = message.splitlines()[0] if message else "no message"
     return (
         f"Out of memory: {found}. Evidence: phase {spoken(phase)}; {first_line}\n"
-        f"{listing(OF_STAGES.get(phase['name'], OF_OURS[found]))}\n  log: {log}"
+        f"{listing(remedy)}\n  log: {log}"
     )
 
 
@@ -60,6 +65,9 @@ def of_death(label: str, exit_code: int, phase: Mapping[str, Any], log: Path, ta
             f"  If it was the kernel, what was being added: {memory_class(phase['name'], phase['step'], phase['micro'])}.\n"
             f"{listing(OF_OURS[HOST])}\n  log: {log}\n{end}"
         )
+    for line in tail:
+        if KERNELS.search(line):
+            return of_memory(phase, line, log, HOST if PAGED.search(line) else None)
     if exit_code in (143, -15):
         return f"The worker of {label} was asked to stop in phase {spoken(phase)} and saved its state. Run the same command to go on."
     return f"The worker of {label} ended with exit code {exit_code} in phase {spoken(phase)}.\n  log: {log}\n{end}"

@@ -18,7 +18,7 @@ CUDA = re.compile(
     PREFIX
     + r"(?:torch\.(?:cuda\.)?OutOfMemoryError: |RuntimeError: CUDA out of memory|RuntimeError: CUDA error: out of memory"
     r"|RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED|RuntimeError: cuDNN error: CUDNN_STATUS_ALLOC_FAILED"
-    r"|torch\.AcceleratorError: CUDA error: out of memory|Error out of memory at line \d+ in file .*\.cu)"
+    rf"|torch\.AcceleratorError: CUDA error: out of memory|{triage.KERNELS.pattern})"
 )
 KILL = re.compile(
     PREFIX
@@ -26,7 +26,7 @@ KILL = re.compile(
     r"|.*\boom-kill:|.*\bexitcode\s*:\s*-9\b|.*died with <Signals\.SIGKILL: 9>|.*Signal 9 \(SIGKILL\) received"
     r"|RuntimeError: DataLoader worker \(pid.*\) (?:is killed by signal: (?:Killed|Bus error)|exited unexpectedly)"
     r"|RuntimeError: \[enforce fail at alloc_cpu\.cpp.*can't allocate memory|.*DefaultCPUAllocator: can't allocate memory"
-    r"|OSError: \[Errno 12\] Cannot allocate memory)"
+    rf"|OSError: \[Errno 12\] Cannot allocate memory|{triage.PAGED.pattern})"
 )
 STEP = re.compile(
     r"^\[train\] step (?P<voxcpm>\d+):|^Epoch (?P<epoch>\d+) \| Step (?P<qwen>\d+) \| Loss|(?P<bar>\b\d+)/\d+ \[\d+:\d+"
@@ -78,9 +78,10 @@ def read(text: str) -> Finding:
     deadly = [number for number in failures if number > last_step]
     if not deadly:
         return Finding(trainer, None, _nothing(lines, failures), None)
+    for number in deadly:  # what our own stage says of a worker's last words stands behind them
+        if match := OUR_PHASE.search(lines[number]):
+            return _ours(lines, number, match)
     at = deadly[0]
-    if match := OUR_PHASE.search(lines[at]):
-        return _ours(lines, at, match)
     if KILL.search(lines[at]):
         return _finding(trainer, HOST, [_shown(lines, at), *(_shown(lines, n) for n in deadly[1:4])])
     return _of_card(trainer, lines, at, steps)
@@ -147,9 +148,9 @@ REMINDER = {
 
 def _ours(lines: list[str], at: int, phase: "re.Match[str]") -> Finding:
     name = phase["name"]
-    killed = "SIGKILL" in lines[at]
-    kind = HOST if killed else triage.memory_class(name, int(phase["step"]), int(phase["micro"]))
-    remedy = remedies.OF_OURS[kind] if killed else remedies.OF_STAGES.get(name, remedies.OF_OURS[kind])
+    of_host = "SIGKILL" in lines[at] or triage.PAGED.search(lines[at]) is not None
+    kind = HOST if of_host else triage.memory_class(name, int(phase["step"]), int(phase["micro"]))
+    remedy = remedies.OF_OURS[kind] if of_host else remedies.OF_STAGES.get(name, remedies.OF_OURS[kind])
     return Finding(remedies.OURS, kind, [_shown(lines, at)], remedy)
 
 

@@ -18,14 +18,21 @@ STRICT_NUMERICS = {
     "MKL_CBWR": "AVX2,STRICT"
 }  # without it MKL's last digits depend on where a matrix lies in memory
 
+NO_ROOM = (  # what is no OutOfMemoryError of torch: the host's allocator; CUDA without room for a context, a handle, a workspace
+    *("can't allocate memory", "CUDA error: out of memory"),
+    *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+)
+
 
 def main() -> int:
     """Run the job; a user's error is told as a `failed` event, anything else ends with a traceback on stderr."""
     os.environ.update(STRICT_NUMERICS)
     _die_with_parent(int(sys.argv[2]) if len(sys.argv) > 2 else None)
     description = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    if description["verb"] == "train" and "TORCHELASTIC_RUN_ID" not in os.environ:
-        _spread(description["job"]["target"]["machine"]["processes"])
+    if description["verb"] == "train":
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, too, which asks us to save
+        if "TORCHELASTIC_RUN_ID" not in os.environ:
+            _spread(description["job"]["target"]["machine"]["processes"])
     is_peer = os.environ.get("TORCHELASTIC_RUN_ID") is not None and os.environ["RANK"] != "0"
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
@@ -110,8 +117,11 @@ def _spread(processes: int) -> None:
     """
     if processes == 1:
         return
+    from voicelathe.jobs import STOP_S
+
     os.environ["PYTHONSAFEPATH"] = "1"  # -P, which torchrun does not hand on
     launch = ["-P", "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    launch += ["--signals-to-handle=SIGTERM", f"--shutdown-timeout={STOP_S}"]
     command = [sys.executable, *launch, "-m", "voicelathe.worker", sys.argv[1], str(os.getpid())]
     os.execv(sys.executable, command)
 
@@ -125,8 +135,8 @@ def _die_with_parent(expected: int | None) -> None:
 def _is_out_of_memory(problem: Exception) -> bool:
     import torch
 
-    return isinstance(problem, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(
-        problem
+    return isinstance(problem, MemoryError | torch.OutOfMemoryError) or any(
+        said in str(problem) for said in NO_ROOM
     )
 
 
