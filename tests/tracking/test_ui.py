@@ -125,6 +125,7 @@ def test_curves_of_both_runs_share_their_charts(served: dict[str, str], browser:
     for title in ("train/loss_total", "train/grad_norm"):
         opened.get_by_text(title, exact=True).first.wait_for(timeout=30_000)
     legends = opened.get_by_text("(train/loss_total)")
+    legends.first.wait_for(timeout=30_000)
     assert legends.count() == 2, "both recipes are drawn in one chart"
     headings = re.findall(r"^(\w+)\n\((\d+)\)$", opened.inner_text("body"), re.MULTILINE)
     assert headings[:2] == [("train", "8"), ("val", "3")], "what matters most comes first"
