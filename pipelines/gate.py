@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipelines import run
 from voicelathe import digest, layout, params, records
-from voicelathe.data import columns, gatekeeper, tables
+from voicelathe.data import columns, gate_table, gatekeeper, tables
 
 REVISION = 3
 MEASURES = Path("data/measured/clips.parquet")
@@ -19,8 +19,8 @@ def main() -> None:
     settings = params.load()
     data = gatekeeper.Data(
         splits={name: columns.read(path, records.CleanClip) for name, path in SPLITS.items()},
-        rows=columns.read(layout.MANIFEST, records.ManifestRow),
-        measures=tables.columns(MEASURES, records.ClipMeasure),
+        rows=columns.read(layout.MANIFEST, records.ManifestRow).select(gate_table.OF_ROWS),
+        measures=tables.columns(MEASURES, records.ClipMeasure).select(gate_table.LOOKED_AT),
         inputs=digest.of_files({str(path): path for path in (layout.MANIFEST, MEASURES, *SPLITS.values())}),
     )
     gatekeeper.decide(data, settings.gate, settings.consent.policy, date.today(), layout.GATE.parent)
