@@ -174,6 +174,7 @@ def test_torchrun_gives_a_trainer_that_is_asked_to_stop_as_long_as_its_parent_do
 ) -> None:
     """Its own 30 s are not enough for the state of a large model; and Ctrl-C is the parent's to pass on."""
     became: list[str] = []
+    monkeypatch.setattr(sys, "argv", ["worker", "job.json"])
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
     monkeypatch.setattr(os, "execv", lambda _path, command: became.extend(command))
     worker._spread(2)
