@@ -28,8 +28,8 @@ $(STAMP): requirements.lock pyproject.toml
 repro: setup ## raw manifest -> audited data -> two fine-tuned voices -> selection; then a summary
 	@dvc repro -k; code=$$?; voicelathe summary || code=$$?; exit $$code
 
-test: setup ## the default tests
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+test: setup ## the default tests; one process more than cores, because many of them wait
+	$(BIN)/python -m pytest --numprocesses $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist worksteal
 
 test-all: setup ## everything but what needs a GPU or upstream checkouts
 	$(BIN)/python -m pytest -m 'not gpu and not needs_upstream'
