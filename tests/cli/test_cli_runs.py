@@ -143,3 +143,25 @@ def test_a_verdict_is_taken_in_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
     again = run("verdict", "import", evaluations.RECIPE, "exported.json")
     assert again.code == 1 and again.err.startswith("SelectionError:")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "promote nosuch",
+        "track nosuch",
+        "retrain nosuch",
+        "spikes nosuch",
+        "verify nosuch",
+        "export nosuch d",
+        "verdict import nosuch x.json",
+    ],
+)
+def test_a_recipe_that_nobody_knows_is_named_with_those_there_are(
+    project: Path, run: Run, command: str
+) -> None:
+    told = run(*command.split())
+    assert told.code == 1
+    assert told.err.startswith(
+        "ParamsError: recipes.nosuch: no such recipe in params.yaml. There are: mini-full"
+    )

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from voicelathe.cli import screen
+from voicelathe.cli.names import Recipe, known_or_uri
 
 if TYPE_CHECKING:
     from voicelathe.records import Promotion
 
 BROKEN = 3  # exit code when something is not what it claims to be
 
-Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="A name under `recipes:` in params.yaml.")]
 What = Annotated[
     str | None,
-    typer.Argument(metavar="RECIPE|URI", help="A recipe, or models:/NAME@production; default: production."),
+    typer.Argument(
+        metavar="RECIPE|URI",
+        help="A recipe, or models:/NAME@production; default: production.",
+        callback=known_or_uri,
+    ),
 ]
 Said = Annotated[
     list[str],
@@ -61,7 +65,11 @@ Language = Annotated[str | None, typer.Option(metavar="CODE", help="Language of 
 
 Exported = Annotated[
     str,
-    typer.Argument(metavar="RECIPE|URI", help="A recipe, models:/NAME@production or models:/NAME/VERSION."),
+    typer.Argument(
+        metavar="RECIPE|URI",
+        help="A recipe, models:/NAME@production or models:/NAME/VERSION.",
+        callback=known_or_uri,
+    ),
 ]
 To = Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]
 Merged = Annotated[bool, typer.Option("--merged", help="Work the adapter into the weights of its base.")]

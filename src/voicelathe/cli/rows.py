@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from voicelathe.cli import screen
+from voicelathe.cli.names import Recipe
 from voicelathe.errors import GateError, ParamsError, SplitError
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Folder below splits/ to write.")]
@@ -89,13 +90,12 @@ def contamination(
             screen.say("  " + " ".join(map(str, found.bad_steps)))
 
 
-def spikes(recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A name under `recipes:`.")]) -> None:
+def spikes(recipe: Recipe) -> None:
     """The clips of every step of a run that stands out in loss or gradient norm, and what the audit found in them."""
-    from voicelathe import layout, params, records
+    from voicelathe import layout, records
     from voicelathe.data import rules, tables
     from voicelathe.data import spikes as outlying
 
-    params.recipe(params.load(), recipe)
     steps = records.read(layout.run(recipe, "steps.jsonl"), records.StepRecord)
     findings = tables.read(layout.FINDINGS, records.Finding)
     found = outlying.find(steps, findings, records.read(layout.MANIFEST, records.ManifestRow))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from voicelathe.cli import screen
+from voicelathe.cli.names import Recipe
 from voicelathe.errors import CheckpointError, RecordError, RunLocked, WorkerError, listing
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ SET_ASIDE = ".set-aside-"
 OF_TRAINING = ("step_", "state_", ".", "quarantine")
 NOT_RUNS = ("preflight-", "quarantine", ".")
 
-Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="A name under `recipes:` in params.yaml.")]
 VerdictFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="What the last screen of the page exported.")
 ]
