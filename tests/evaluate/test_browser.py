@@ -340,8 +340,8 @@ def test_a_sandboxed_frame_without_storage_and_downloads_still_comes_to_a_verdic
 def test_a_hidden_real_recording_is_judged_like_everyone_revealed_at_the_end_and_counted_apart(
     page: Any, tmp_path: Path, mode: str
 ) -> None:
-    said = HELD_OUT + "clip"
-    html, _ = project(tmp_path, 0.2, {"carrier": LINES["carrier"], said: "The speaker said this."})
+    said = {HELD_OUT + "one": "The speaker said this.", HELD_OUT + "two": "And this."}
+    html, _ = project(tmp_path, 0.2, said)
     start(page, html, mode)
     while page.is_visible("#trial"):
         assert "real" not in page.locator("#trial").inner_text().lower(), "nothing tells which one it is"
@@ -359,7 +359,7 @@ def test_a_hidden_real_recording_is_judged_like_everyone_revealed_at_the_end_and
     (sitting,) = stored(finished_file(page, tmp_path), tmp_path).sittings
     judged = [one for one in sitting.judgements if one.repeats is None]
     scores = [two.score for one in judged for two in one.opinions if two.candidate == REAL]
-    assert {one.line_id for one in judged if any(two.candidate == REAL for two in one.opinions)} == {said}
+    assert {one.line_id for one in judged if any(two.candidate == REAL for two in one.opinions)} == set(said)
     assert page.locator("#labels tbody tr", has_text="real recording").count() >= len(scores) > 0
     found = preferences.summarise(
         make.verdict(sitting), [one.name for one in KNOWN], KNOWN[1].name, "base", 7
