@@ -7,7 +7,7 @@ from pipelines import run
 from voicelathe import digest, layout, params, records, runs, sweep
 from voicelathe.evaluate import judging, listening
 
-REVISION = 5
+REVISION = 6
 READS = [
     "pipelines/listen.py",
     "data/latents/${item.base}/base.json",
@@ -27,9 +27,10 @@ def main() -> None:
     samples = sweep.listen(settings, recipe, how)
     records.write(layout.run(recipe, "samples.jsonl"), samples)
     trained = runs.base_facts(settings, executed.identity.base).trained
-    page = listening.render(recipe, executed, samples, Path.cwd(), base_trained=trained)
-    digest.write_text(layout.run(recipe, "listening.html"), page)
     root = settings.ingest.audio_root
+    real = listening.recordings(samples, root)
+    page = listening.render(recipe, executed, samples, Path.cwd(), base_trained=trained, real=real)
+    digest.write_text(layout.run(recipe, "listening.html"), page)
     measured = judging.of(recipe, executed, samples, how, root, settings.engine.workers)
     digest.write_json(layout.run(recipe, "metrics.json"), records.to_json(measured))
 

@@ -7,7 +7,7 @@ from pipelines import run
 from voicelathe import digest, layout, params, records
 from voicelathe.evaluate import outcome
 
-REVISION = 7
+REVISION = 8
 READS = [
     "pipelines/selection.py",
     "verdicts",

@@ -269,7 +269,7 @@ class Listen(_Closed):
     lines: Annotated[list[SpokenLine], MinLen(1)]
     held_out_lines: Annotated[
         int, Ge(0)
-    ]  # so many sentences of the speaker's validation clips are lines, too: for accent
+    ]  # so many sentences of the speaker's validation clips are lines, too: for accent and hidden recordings
     seeds: Annotated[list[int], MinLen(1)]
     max_seconds: PositiveFloat
     long_lines: list[

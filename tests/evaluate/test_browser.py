@@ -7,13 +7,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.evaluate import test_comparing
 from tests.factories import evaluations as make
 from voicelathe import digest
-from voicelathe.evaluate import comparison_page, listening, report, selection, sound, verdicts
-from voicelathe.records import Opinion, SampleRecord, Verdict
+from voicelathe.evaluate import (
+    comparison_page,
+    design,
+    listening,
+    preferences,
+    report,
+    selection,
+    sound,
+    verdicts,
+)
+from voicelathe.records import HELD_OUT, REAL, Opinion, SampleRecord, Verdict
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -78,7 +88,9 @@ def project(
         {one: {"diff": 0.8, "stop": 0.1} for one in KNOWN}, num_recordings=2, clips_each=2
     )
     folder = make.write_run(root, KNOWN, rows, spoken)
-    html = listening.render(make.RECIPE, make.run(), spoken, root, base_trained=True)
+    tone = sound.Sound(np.sin(np.arange(int(22_050 * seconds)) * 0.1).astype(np.float32), 22_050)
+    real = {line: tone for line, _ in design.recorded(spoken)}
+    html = listening.render(make.RECIPE, make.run(), spoken, root, base_trained=True, real=real)
     digest.write_text(folder / "listening.html", html)
     return folder / "listening.html", spoken
 
@@ -214,8 +226,6 @@ def test_nothing_can_be_judged_before_it_was_heard(page: Any, tmp_path: Path) ->
 
 
 def test_the_waveform_fills_its_height_and_nothing_is_cut_off(page: Any, tmp_path: Path) -> None:
-    import numpy as np
-
     from voicelathe.data import audio
 
     swelling = np.linspace(0, 1, 16_000) * np.sin(np.arange(16_000) * 0.3)
@@ -326,10 +336,52 @@ def test_a_sandboxed_frame_without_storage_and_downloads_still_comes_to_a_verdic
     assert stored(tmp_path / "copied.json", tmp_path).sittings[0].listener == "Anna"
 
 
+@pytest.mark.parametrize("mode", ["rate", "rank", "pair"])
+def test_a_hidden_real_recording_is_judged_like_everyone_revealed_at_the_end_and_counted_apart(
+    page: Any, tmp_path: Path, mode: str
+) -> None:
+    said = {HELD_OUT + "one": "The speaker said this.", HELD_OUT + "two": "And this."}
+    html, _ = project(tmp_path, 0.2, said)
+    start(page, html, mode)
+    while page.is_visible("#trial"):
+        assert "real" not in page.locator("#trial").inner_text().lower(), "nothing tells which one it is"
+        until(page, lambda: page.locator("#missing").inner_text().startswith("Still to be heard: 1, 2"))
+        cards = page.locator(".card").count()
+        hear_all(page)
+        if mode == "pair":
+            page.check("#choices label:has-text('1 is better') input")
+        for number in range(0 if mode == "pair" else cards):
+            if mode == "rate":
+                page.locator(".vote input").nth(number).fill(str(90 - 10 * number))
+            else:
+                page.locator(".vote select").nth(number).select_option(str(number + 1))
+        page.click("#next")
+    (sitting,) = stored(finished_file(page, tmp_path), tmp_path).sittings
+    judged = [one for one in sitting.judgements if one.repeats is None]
+    scores = [two.score for one in judged for two in one.opinions if two.candidate == REAL]
+    assert {one.line_id for one in judged if any(two.candidate == REAL for two in one.opinions)} == set(said)
+    assert page.locator("#labels tbody tr", has_text="real recording").count() >= len(scores) > 0
+    found = preferences.summarise(
+        make.verdict(sitting), [one.name for one in KNOWN], KNOWN[1].name, "base", 7
+    )
+    row = page.locator("#summary tbody tr", has_text="real recording").locator("td").all_inner_texts()
+    assert row[1] == "\u2013" and row[3] == "0 / 0 / 0", "it wins against nobody"
+    if mode != "rank":
+        shown = f"{found.anchors[0].real:.{0 if mode == 'rate' else 1}f}"
+        assert row[2] == shown
+    met = [pair.split(" / ") for pair in page.locator("#summary tbody tr td:nth-child(4)").all_inner_texts()]
+    pairs = [len([two for two in one.opinions if two.candidate != REAL]) for one in judged]
+    assert sum(int(number) for one in met for number in one) == sum(number * (number - 1) for number in pairs)
+    if found.repeated_pairs:
+        assert f" of {found.repeated_pairs} hidden repeats" in page.locator("#finding").inner_text()
+
+
 def test_every_control_has_a_name_and_failed_generations_are_shown_at_the_end(
     page: Any, tmp_path: Path
 ) -> None:
     html, _ = project(tmp_path, 0.2, problems={(KNOWN[2].name, "carrier"): "silent"})
+    page.goto(html.as_uri())
+    assert page.locator("#failures").inner_text().startswith("1 of 6 samples could not be generated.")
     start(page, html)
     unnamed = """() => [...document.querySelectorAll("input, select, textarea, button")].filter((one) => !(one.textContent.trim()
       || one.getAttribute("aria-label") || (one.labels && one.labels.length))).map((one) => one.outerHTML)"""
@@ -345,6 +397,15 @@ def test_every_control_has_a_name_and_failed_generations_are_shown_at_the_end(
         page.locator("#labels tbody tr", has_text="dB").count()
         == 3 + 2 + page.locator("#labels tbody tr", has_text="(repeat)").count()
     )
+
+
+def test_recordings_are_not_counted_among_the_samples_that_should_have_been_generated(
+    page: Any, tmp_path: Path
+) -> None:
+    lines = {"carrier": LINES["carrier"], HELD_OUT + "clip": "The speaker said this."}
+    html, _ = project(tmp_path, 0.2, lines, problems={(KNOWN[2].name, "carrier"): "silent"})
+    page.goto(html.as_uri())
+    assert page.locator("#failures").inner_text().startswith("1 of 6 samples could not be generated.")
 
 
 def test_opus_pages_play_as_well(page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,8 +476,6 @@ def test_the_comparison_of_recipes_plays_by_keyboard_alone_without_a_network(
 def test_twelve_candidates_and_eight_lines_stay_under_15_mb_and_are_usable_within_two_seconds(
     page: Any, tmp_path: Path
 ) -> None:
-    import numpy as np
-
     from voicelathe.data import audio
 
     known = make.candidates(*range(10, 120, 10))

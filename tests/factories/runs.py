@@ -287,7 +287,7 @@ def sample(root: Path, run: RunRecord, one: Candidate, line: str) -> SampleRecor
     )
 
 
-HEARD = records.Listening(1, 2, 0, None, [], [], [], {})
+HEARD = records.Listening(1, 2, 0, None, [], [], [], {}, [])
 
 
 def select(root: Path, recipe: str, decision: str, candidate: str | None, heard: bool = True) -> None:

@@ -3,16 +3,18 @@
 The page plays it and the importer computes it again, so a verdict that was cut short or belongs to other samples cannot pass.
 Rating and ranking show all candidates of a line together; A/B shows pairs of a random ring, so that every candidate meets two others
 on every line and strengths can be compared throughout. Some trials come back at the end under new labels: the same ears
-should say the same again. The base takes part under a blind label like everyone else.
+should say the same again. The base takes part under a blind label like everyone else, and so does the speaker's real recording
+on the lines that have one: the hidden reference of ITU-R BS.1534, an anchor for the listener and no candidate.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from voicelathe import digest, rng
 from voicelathe.errors import SelectionError
-from voicelathe.records import NOT_SPOKEN, SampleRecord
+from voicelathe.records import HELD_OUT, NOT_SPOKEN, REAL, SampleRecord
 
 MODES = ("rate", "rank", "pair")
 REVISION = 1  # of the rules below; part of the sweep digest
@@ -28,16 +30,26 @@ class Trial:
     trial: str
     line_id: str
     seed: int
-    candidates: list[str]
+    candidates: list[str]  # REAL among them on a line with a real recording
     repeats: str | None  # id of the trial that this one secretly repeats
 
 
 def sweep_digest(run_digest: str, samples: Sequence[SampleRecord]) -> str:
-    """Identity of what was heard: any other run, sample, failure or design gives another one."""
+    """Identity of what was heard: any other run, sample, failure or design gives another one.
+
+    The id of a line with a real recording holds the id of its clip, which is a digest of its file, limits and text.
+    """
     heard = sorted(
         [one.candidate, one.line_id, one.text, one.seed, one.sha256, one.problem] for one in samples
     )
-    return digest.of_value({"run": run_digest, "design": REVISION, "samples": heard})
+    real = {"real": places} if (places := recorded(samples)) else {}
+    return digest.of_value({"run": run_digest, "design": REVISION, "samples": heard, **real})
+
+
+def recorded(samples: Sequence[SampleRecord]) -> list[tuple[str, int]]:
+    """(line, seed) where the speaker's real recording takes part: held-out lines on which candidates can be compared."""
+    counts = Counter((one.line_id, one.seed) for one in samples if is_hearable(one))
+    return sorted(place for place, num in counts.items() if num > 1 and place[0].startswith(HELD_OUT))
 
 
 def label(step: int, lora_scale: float | None, prompted: bool = False) -> str:
@@ -59,6 +71,7 @@ def trials(mode: str, samples: Sequence[SampleRecord], seed: int) -> list[Trial]
     by_place: dict[str, tuple[str, int]] = {
         f"{one.line_id}#{one.seed}": (one.line_id, one.seed) for one in samples
     }
+    real = set(recorded(samples))
     first = []
     for name in rng.shuffled(list(by_place), seed, "listening order", mode):
         line, number = by_place[name]
@@ -66,17 +79,22 @@ def trials(mode: str, samples: Sequence[SampleRecord], seed: int) -> list[Trial]
             one.candidate for one in samples if (one.line_id, one.seed) == (line, number) and is_hearable(one)
         ]
         if len(heard) > 1:
-            first += _of_line(
-                mode, name, line, number, rng.shuffled(heard, seed, "listening labels", mode, name)
-            )
+            extra = [REAL] if (line, number) in real else []
+            shown = heard if mode == "pair" else heard + extra
+            labels = rng.shuffled(shown, seed, "listening labels", mode, name)
+            of_line = _pairs(name, labels, extra, seed) if mode == "pair" else {f"{mode}-{name}": labels}
+            first += [Trial(trial, line, number, members, None) for trial, members in of_line.items()]
     return first + _repeats(mode, first, seed)
 
 
-def _of_line(mode: str, name: str, line: str, seed: int, labels: list[str]) -> list[Trial]:
-    if mode != "pair":
-        return [Trial(f"{mode}-{name}", line, seed, labels, None)]
+def _pairs(name: str, labels: list[str], extra: list[str], seed: int) -> dict[str, list[str]]:
+    """The ring of the candidates; beside it, in random places, the real recording with two of them: it takes no pair from anybody."""
     ring = list(zip(labels, labels[1:] + labels[:1], strict=True))[: 1 if len(labels) == 2 else len(labels)]
-    return [Trial(f"{mode}-{name}-{number}", line, seed, list(two), None) for number, two in enumerate(ring)]
+    pairs = [*ring, *((two, one) for one in extra for two in labels[:2])]
+    order = [f"{number}" for number in range(len(pairs))]
+    if extra:
+        order = rng.shuffled(order, seed, "listening pairs", name)
+    return {f"pair-{name}-{number}": list(pairs[int(number)]) for number in order}
 
 
 def _repeats(mode: str, first: list[Trial], seed: int) -> list[Trial]:

@@ -2,11 +2,13 @@
 
 Judgements are not independent: one ear hears the same sentence many times (Camp et al., Google, pub52730). The unit of every
 test is therefore one listener with one line; seeds within it vote, and hidden repeats only measure self-consistency.
-"No clear winner" is a result like any other.
+"No clear winner" is a result like any other. Real recordings tell whether the listener hears a difference; they are no candidates
+and nothing else is computed from them.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -14,7 +16,7 @@ import numpy as np
 from voicelathe import rng
 from voicelathe.evaluate import statistics
 from voicelathe.evaluate.statistics import Floats
-from voicelathe.records import Judgement, Listening, Preference, Strength, Verdict
+from voicelathe.records import REAL, Anchor, Judgement, Listening, Preference, Sitting, Strength, Verdict
 
 SIGNIFICANT = 0.05
 Unit = tuple[str, str]  # listener, line
@@ -25,6 +27,8 @@ Signs = dict[
 
 def summarise(verdict: Verdict, candidates: Sequence[str], nominee: str, base: str, seed: int) -> Listening:
     """Everything that is read from a verdict; strengths are ordered from the best."""
+    anchors = [one for number, sitting in enumerate(verdict.sittings, 1) if (one := _anchor(number, sitting))]
+    verdict = _of_candidates(verdict)
     units = _signs(verdict)
     met = {name for won in units.values() for pair in won for name in pair}
     heard = [name for name in candidates if name in met]
@@ -38,6 +42,7 @@ def summarise(verdict: Verdict, candidates: Sequence[str], nominee: str, base: s
         against_nominee=_preferences(units, [name for name in heard if name != nominee], nominee),
         against_base=_preferences(units, [name for name in heard if name != base], base),
         defects=_defects(verdict),
+        anchors=anchors,
     )
 
 
@@ -61,6 +66,39 @@ def refused(candidate: str | None, listening: Listening) -> Preference | None:
         ),
         None,
     )
+
+
+def hears(one: Anchor) -> bool:
+    """Whether the sitting puts the real recordings above the median candidate; where not, it cannot tell a voice from its imitation."""
+    return one.real > one.median
+
+
+def _anchor(number: int, sitting: Sitting) -> Anchor | None:
+    """Over the trials with a real recording; None where there is none."""
+    scores: dict[str, list[int]] = {}
+    for one in sitting.judgements:
+        if one.repeats is None and any(opinion.candidate == REAL for opinion in one.opinions):
+            for opinion in one.opinions:
+                scores.setdefault(opinion.candidate, []).append(opinion.score)
+    if not scores:
+        return None
+    real = scores.pop(REAL)
+    every = [score for members in scores.values() for score in members]
+    median = np.median([np.mean(members) for members in scores.values()])
+    means = (round(float(value), 6) for value in (np.mean(real), np.mean(every), median))
+    return Anchor(number, sitting.mode, len(real), *means)
+
+
+def _of_candidates(verdict: Verdict) -> Verdict:
+    """The verdict as if no real recording had taken part."""
+    sittings = []
+    for sitting in verdict.sittings:
+        kept = [
+            replace(one, opinions=[opinion for opinion in one.opinions if opinion.candidate != REAL])
+            for one in sitting.judgements
+        ]
+        sittings.append(replace(sitting, judgements=kept))
+    return replace(verdict, sittings=sittings)
 
 
 def _signs(verdict: Verdict) -> Signs:

@@ -195,6 +195,7 @@ def _notes(
         yield "There is a listening verdict on other samples than these; it was not counted. Listen again, or delete it."
     if selection.listening is not None:
         yield from _listening_notes(selection.listening)
+        yield from _anchor_notes(selection)
 
 
 def _size_notes(selection: Selection, few_recordings: int) -> Iterator[str]:
@@ -263,6 +264,15 @@ def _listening_notes(listening: Listening) -> Iterator[str]:
         yield "Listening: no clear winner over the nominee."
     if listening.consistent_share is not None:
         yield f"Listening: {listening.consistent_share:.0%} of {listening.repeated_pairs} hidden repeats were judged the same way again."
+
+
+def _anchor_notes(selection: Selection) -> Iterator[str]:
+    for one in selection.listening.anchors if selection.listening else []:
+        if not preferences.hears(one):
+            yield (
+                f"Listening: sitting {one.sitting} of verdicts/{selection.recipe}.json gave the speaker's real recordings a mean score of "
+                f"{one.real:.3g}, not above the candidates' median of {one.median:.3g}: it cannot tell a voice from its imitation."
+            )
 
 
 def _heard(selection: Selection, one: Preference) -> str:

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe import records
-from voicelathe.evaluate import design, evidence, figures, pages, panels, pictures, reasons, sound
+from voicelathe.evaluate import (
+    design,
+    evidence,
+    figures,
+    pages,
+    panels,
+    pictures,
+    preferences,
+    reasons,
+    sound,
+)
 from voicelathe.evaluate.selection import FEW_RECORDINGS
 from voicelathe.records import (
     CheckpointRecord,
@@ -73,6 +83,7 @@ def render(
         probe_rows=panels.rows(selection),
         probe_pictures=panels.pictures(selection),
         listening=selection.listening,
+        hears=preferences.hears,
         spoken=lambda name: reasons.spoken(selection, name),
         interval=_interval,
         identity=_identity(run),

@@ -19,6 +19,7 @@ from voicelathe.records.corpus import (
 )
 from voicelathe.records.decisions import (
     AccentShift,
+    Anchor,
     Comparison,
     FigureTest,
     Judgement,
@@ -55,6 +56,7 @@ from voicelathe.records.training import (
     HELD_OUT,
     LONG,
     NOT_SPOKEN,
+    REAL,
     Candidate,
     CheckpointRecord,
     ClipLoss,
@@ -72,8 +74,10 @@ __all__ = [
     "HELD_OUT",
     "LONG",
     "NOT_SPOKEN",
+    "REAL",
     "AccentShift",
     "AdapterProof",
+    "Anchor",
     "BaseFacts",
     "Candidate",
     "CheckpointRecord",

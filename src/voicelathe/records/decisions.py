@@ -118,6 +118,18 @@ class Strength:
 
 
 @dataclass(frozen=True)
+class Anchor:
+    """How one sitting judged the speaker's real recordings, beside the candidates of the same trials; repeats are left out."""
+
+    sitting: int  # its place in verdicts/<recipe>.json, from 1
+    mode: str
+    trials: int
+    real: float  # mean score
+    candidates: float  # mean score of all candidates
+    median: float  # of the candidates' mean scores
+
+
+@dataclass(frozen=True)
 class Listening:
     """What the verdict says, and how far it can be trusted."""
 
@@ -129,6 +141,7 @@ class Listening:
     against_nominee: list[Preference]
     against_base: list[Preference]
     defects: dict[str, dict[str, int]]  # candidate -> code -> times ticked
+    anchors: list[Anchor]  # one a sitting; empty where no line has a real recording
 
 
 @dataclass(frozen=True)
