@@ -1,6 +1,10 @@
 """Shared set-up: nothing of ours is mocked; one thread, because results are bit-identical at one thread count only."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for every process a test starts
 os.environ["MKL_CBWR"] = "AVX2,STRICT"  # as the worker sets it
@@ -17,6 +21,7 @@ from tests.factories.mlflow_fixtures import (
     tracked_project,
 )
 
+START = Path.cwd()
 __all__ = [
     "empty_database",
     "finished_project",
@@ -26,3 +31,12 @@ __all__ = [
     "root",
     "tracked_project",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _leaves_the_process_where_it_was() -> Iterator[None]:
+    """Fails the test, or the first one of a fixture, that moves every later test into another directory."""
+    yield
+    if (left_in := Path.cwd()) != START:
+        os.chdir(START)
+        pytest.fail(f"the process is in {left_in} now")

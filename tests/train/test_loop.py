@@ -255,7 +255,8 @@ def test_ctrl_c_in_a_terminal_which_the_worker_gets_as_well_saves_at_the_step_bo
     job = replace(job, target=replace(job.target, machine=settings.Machine("cpu", 1, processes)))
     digest.write_json(tmp_path / "job.json", records.to_json(job))
     stage = (
-        "import sys\nfrom pathlib import Path\nfrom voicelathe import digest, jobs, records, runner\n"
+        "import signal, sys\nfrom pathlib import Path\nfrom voicelathe import digest, jobs, records, runner\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background deaf to it\n"
         "job = records.from_json(jobs.TrainJob, digest.read_json(Path(sys.argv[1])), 'job')\nrunner.run(job, 'test')\n"
     )
     command = [sys.executable, "-c", stage, str(tmp_path / "job.json")]

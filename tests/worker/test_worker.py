@@ -1,5 +1,6 @@
 """The worker as a process: its protocol, its locks, its end, and what its verbs write."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -31,9 +32,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(corpus: Path) -> Path:
     """A corpus and a finished LoRA run with two checkpoints, made by a real worker."""
-    os.chdir(corpus)
     train = training.train_settings("lora", steps=4, every=2)
-    runner.run(training.train_job(corpus, corpus / "run", train), "test")
+    with contextlib.chdir(corpus):
+        runner.run(training.train_job(corpus, corpus / "run", train), "test")
     return corpus
 
 
