@@ -33,11 +33,7 @@ from voicelathe.worker import losses
 from voicelathe.worker.weights import Swapper
 
 NUM_CHECKPOINTS, CLIPS_PER_PASS, DRAWS = 11, 8, 24
-PASSES = (
-    1,
-    2,
-    4,
-)  # draws of the noise for each clip; params.yaml ships 2 for the demo, the recipes of VoxCPM 4
+PASSES = (1, 2, 4)  # draws of the noise for each clip: the demo takes 2, the recipes of VoxCPM 4
 MACHINE = settings.Machine("cpu", 1, 1)
 
 

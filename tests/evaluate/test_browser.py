@@ -369,6 +369,15 @@ def test_a_hidden_real_recording_is_judged_like_everyone_revealed_at_the_end_and
     if mode != "rank":
         shown = f"{found.anchors[0].real:.{0 if mode == 'rate' else 1}f}"
         assert row[2] == shown
+        shared = [one for one in judged if len([two for two in one.opinions if two.candidate != REAL]) > 1]
+        for row in page.locator("#summary tbody tr").all():
+            label, _, mean = row.locator("td").all_inner_texts()[:3]
+            name = next((one.name for one in KNOWN if one.step and label == f"step {one.step}"), None)
+            mine = [two.score for one in shared for two in one.opinions if two.candidate == name]
+            if mine:
+                assert float(mean) == pytest.approx(
+                    sum(mine) / len(mine), abs=0.51 if mode == "rate" else 0.051
+                )
     met = [pair.split(" / ") for pair in page.locator("#summary tbody tr td:nth-child(4)").all_inner_texts()]
     pairs = [len([two for two in one.opinions if two.candidate != REAL]) for one in judged]
     assert sum(int(number) for one in met for number in one) == sum(number * (number - 1) for number in pairs)

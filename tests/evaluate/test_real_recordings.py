@@ -162,7 +162,8 @@ def test_the_page_embeds_it_once_equally_loud_and_without_a_readable_name(tmp_pa
 
 def test_a_page_without_recordings_has_nothing_of_them(tmp_path: Path) -> None:
     html = rendered(tmp_path, make.samples(KNOWN, root=tmp_path), {})
-    assert "real recording" not in html and "isReal" not in html
+    assert "real recording" not in html
+    assert REAL not in [name for name, _ in json.loads(base64.b64decode(page_of(html)["names"]))]
 
 
 # --- in the verdict and what is read from it -------------------------------------------------------------------------

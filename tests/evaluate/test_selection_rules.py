@@ -8,7 +8,7 @@ import pytest
 from tests.factories import evaluations as make
 from voicelathe import digest, records
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import selection
+from voicelathe.evaluate import bar, selection
 from voicelathe.records import (
     Candidate,
     ClipLoss,
@@ -500,6 +500,13 @@ def test_where_nothing_was_measured_of_a_base_loss_chooses_between_the_two() -> 
     found = with_two_bases(0.95, {"base": None, "base_zero_shot": None})
     assert found.base == "base_zero_shot"
     assert "the lower validation total, as no metric measured both" in " ".join(found.reasons)
+    unasked = [one for one in make.samples(TWO_BASES) if one.candidate != "base_zero_shot"]
+    measures = replace(make.measures(unasked), figures=[])
+    bases = ["base", "base_zero_shot"]
+    chosen = bar.choose(bases, unasked, measures, ["garbled"], {"base": 1.0, "base_zero_shot": 0.9})
+    assert chosen.because == "the lower validation total, as no metric measured both", (
+        "it did not fail: it was not asked"
+    )
     silent = {("base_zero_shot", line): "not_spoken" for line in make.LINES}
     assert with_two_bases(0.95, problems=silent).base == "base_zero_shot"
 

@@ -155,7 +155,9 @@ def test_the_candidates_open_as_a_table(served: dict[str, str], browser: Any) ->
     for name in ("tables", "candidates.json"):
         opened.get_by_text(name, exact=True).first.click(timeout=30_000)
     opened.get_by_text("View as table").wait_for(timeout=30_000)
-    opened.get_by_text("step_0000040@1").wait_for(timeout=30_000)
+    row = opened.get_by_text("step_0000040@1")
+    row.wait_for(timeout=30_000)
+    assert row.count() == 1, "one row a candidate"
 
 
 @pytest.mark.slow

@@ -73,7 +73,8 @@ def described(tests: Sequence[FigureTest]) -> str:
 def _is_judged(name: str, samples: Sequence[SampleRecord], measures: SpeechMeasures) -> bool:
     """Whether a metric measured it, or it was asked and every single sample failed."""
     mine = [one for one in samples if one.candidate == name]
-    return evidence.is_measured(name, measures) or all(one.problem in evidence.HARD_FAILURES for one in mine)
+    failed = bool(mine) and all(one.problem in evidence.HARD_FAILURES for one in mine)
+    return failed or evidence.is_measured(name, measures)
 
 
 def _failed(

@@ -25,11 +25,9 @@ SCRIPTS = [
     "listening/session.js",
     "listening/cards.js",
     "listening/results.js",
-    "listening/real.js",
     "listening/screens.js",
     "listening/close.js",
 ]
-OF_RECORDINGS = "listening/real.js"  # in pages that have some
 REAL_LABEL = "real recording"
 DEFECT_LABELS = {
     "truncated": "cut off",
@@ -83,7 +81,7 @@ def render(
     return pages.build(
         "listening.html",
         STYLES,
-        [] if nothing_spoken else [one for one in SCRIPTS if real or one != OF_RECORDINGS],
+        [] if nothing_spoken else SCRIPTS,
         recipe=recipe,
         nothing_spoken=nothing_spoken,
         has_recordings=bool(real),

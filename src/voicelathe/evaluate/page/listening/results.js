@@ -16,11 +16,14 @@ function standings(session, names) {
   const rows = names.map(([name, label]) => ({ name, label, scores: [], better: 0, equal: 0, worse: 0, failed: 0, defects: 0 }));
   for (const trial of session.trials) {
     if (trial.repeats !== null) continue;
+    const rivals = session.rivals(trial);
     for (const clip of trial.clips) {
+      const isRival = rivals.includes(clip);
+      if (isRival && rivals.length < 2) continue;  // a pair with the recording tells nothing of the candidate
       const row = rows[page.clips[clip].candidate], score = session.score(trial, clip);
       row.scores.push(session.mode === "rank" ? session.answer(trial).values[clip] : score);
       row.defects += (session.answer(trial).defects[clip] ?? []).length;
-      for (const other of trial.clips) {
+      for (const other of isRival ? rivals : []) {
         if (other === clip) continue;
         const difference = score - session.score(trial, other);
         row[difference > 0 ? "better" : difference < 0 ? "worse" : "equal"] += 1;
@@ -37,7 +40,8 @@ function consistency(session) {
   let same = 0, all = 0;
   for (const trial of session.trials.filter((one) => one.repeats !== null)) {
     const before = first.get(trial.repeats);
-    trial.clips.forEach((clip, i) => trial.clips.slice(i + 1).forEach((other) => {
+    const rivals = session.rivals(trial);
+    rivals.forEach((clip, i) => rivals.slice(i + 1).forEach((other) => {
       all += 1;
       same += Math.sign(session.score(trial, clip) - session.score(trial, other)) === Math.sign(session.score(before, clip) - session.score(before, other));
     }));

@@ -20,7 +20,8 @@ function showStart() {
   at("listener").value = kept?.listener ?? at("listener").value;
   if (!storage) at("keeping").textContent = "inside this frame nothing can be remembered, so finish in one go or open the file from disk.";
   const failed = page.failed.length;
-  at("failures").textContent = failed ? `${failed} of ${failed + page.clips.length} samples could not be generated. They are not judged; the last screen shows whose they are.` : "";
+  const spoken = page.clips.filter((clip) => clip.candidate !== REAL).length;
+  at("failures").textContent = failed ? `${failed} of ${failed + spoken} samples could not be generated. They are not judged; the last screen shows whose they are.` : "";
   if (!counts.some(([, count]) => count)) {
     trouble("There is nothing to compare: fewer than two samples of each line can be heard.");
     at("begin").disabled = true;

@@ -1,4 +1,5 @@
 // What one listener has answered, where it is kept, and the file it becomes.
+const REAL = namesRevealed().findIndex(([name]) => name === "real");  // -1 in pages without the speaker's recordings
 const KEPT_AS = "voicelathe-listening:" + page.sweep;
 
 // Storage throws in a sandboxed frame; then the page works without it and says so.
@@ -33,6 +34,9 @@ class Session {
     const turn = parseInt(sha256(this.listener + "\n" + trial.trial).slice(0, 8), 16) % trial.clips.length;
     return [...trial.clips.slice(turn), ...trial.clips.slice(0, turn)];
   }
+
+  // The candidates of a trial. The speaker's recording is judged like them and counted apart: an anchor for the listener.
+  rivals(trial) { return trial.clips.filter((clip) => page.clips[clip].candidate !== REAL); }
 
   answer(trial) {
     return (this.answers[trial.trial] ??= { values: {}, defects: {}, heard: {}, note: "" });
