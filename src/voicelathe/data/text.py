@@ -9,7 +9,7 @@ BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u206
 BIDI_MARKS = frozenset("\u061c\u200e\u200f")  # each turns nothing but itself
 WHITESPACE_CONTROLS = frozenset("\t\n\r")
 NO_WORD = re.compile("[^0-9a-z]+")  # of ASCII without case
-# What one character says in letters of an alphabet, less the one that it is counted as: a syllable takes about three letters, and
+# Estimates, not fitted: what one character says in letters of an alphabet, less the one that it is counted as. A syllable takes about three letters, and
 # Arabic and Hebrew leave vowels out, or point them. Syllables a second differ far less between languages than characters do
 # (Pellegrino et al., "A cross-language perspective on speech information rate", 2011).
 HAN = "[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
