@@ -263,14 +263,28 @@ class SpokenLine(_Closed):
 
 
 @dataclass(frozen=True)
+class Race(_Closed):
+    """All candidates speak the first block of lines; who is shown to be worse drops out, the others go on (docs/choosing.md)."""
+
+    block_lines: Positive  # lines of one block; as many as there are lines: nobody drops out
+    error_rate: Annotated[float, Gt(0), Lt(0.5)]  # of dropping any candidate wrongly, in the whole race
+    max_samples: Positive | None  # budget; null: until the lines are spoken
+    max_audio_s: (
+        PositiveFloat | None
+    )  # budget in seconds of speech made, which do not depend on the machine's speed
+    workers: Positive  # processes that speak at once: on cpu by cores and memory, on cuda one a device
+
+
+@dataclass(frozen=True)
 class Listen(_Closed):
-    """The listening sweep: every candidate speaks every line with every seed."""
+    """The listening sweep: candidates speak lines, each with every seed."""
 
     lines: Annotated[list[SpokenLine], MinLen(1)]
     held_out_lines: Annotated[
         int, Ge(0)
     ]  # so many sentences of the speaker's validation clips are lines, too: for accent and hidden recordings
     seeds: Annotated[list[int], MinLen(1)]
+    race: Race
     max_seconds: PositiveFloat
     long_lines: list[
         SpokenLine
@@ -291,12 +305,22 @@ class ProbeLimits(_Closed):
 
 
 @dataclass(frozen=True)
+class Guards(_Closed):
+    """What a candidate may lose against the better base and still count as no worse; null switches a guard off (docs/choosing.md)."""
+
+    words: Annotated[float, Gt(0), Lt(1)] | None  # share of characters that the recogniser hears right
+    endings: Annotated[float, Gt(0), Lt(1)] | None  # share of lines that are spoken to the end and stop there
+    quality: PositiveFloat | None  # points of the opinion score p808
+
+
+@dataclass(frozen=True)
 class Select(_Closed):
     """How the checkpoint to ship is chosen."""
 
     loss_weights: dict[str, Annotated[float, Ge(0)]]  # total = sum(weight * loss)
     vetoes: list[str]  # codes of metrics and probes that exclude a candidate; the others are noted
     max_vetoed_share: Share  # of a candidate's samples that may show one such code before it is excluded
+    guards: Guards
     probes: ProbeLimits
 
 

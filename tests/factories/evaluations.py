@@ -23,6 +23,8 @@ from voicelathe.records import (
     MetricRun,
     Opinion,
     ProbeRecord,
+    Race,
+    Round,
     RunIdentity,
     RunRecord,
     SampleRecord,
@@ -36,7 +38,9 @@ RECIPE = "mini-lora"
 CODES = ["garbled", "truncated", "wrong_speaker"]
 PROBE_LIMITS = settings.ProbeLimits(0.25, 0.25, 0.5, 0.25)
 PROBE_CODES = ["ignores_text", "stops_early", "runs_on"]
-SELECT = settings.Select({"diff": 1.0, "stop": 1.0}, CODES + PROBE_CODES, 0.25, PROBE_LIMITS)
+GUARDS = settings.Guards(words=0.05, endings=0.1, quality=None)
+SELECT = settings.Select({"diff": 1.0, "stop": 1.0}, CODES + PROBE_CODES, 0.25, GUARDS, PROBE_LIMITS)
+MANY = {f"line-{number:02d}": f"Sentence {number}." for number in range(24)}
 LINES = {"carrier": "Every small detail felt clear, steady, and close.", "short": "The lamp is on."}
 RATE_HZ = 16_000
 
@@ -160,29 +164,84 @@ def samples(
 
 
 Outside = Mapping[tuple[str, str], dict[str, str]]  # (candidate, line) -> veto code -> figure and limit
+Heard = Mapping[str, float | None]  # candidate -> mean over the lines; None: nobody measured it
+CER, LIKENESS = (
+    0.1,
+    {"base": 0.6, "base_zero_shot": 0.6},
+)  # what is heard of a candidate that a test does not mention
 
 
-def measures(spoken: Sequence[SampleRecord], outside: Outside | None = None) -> SpeechMeasures:
-    """What a metric `words` says of samples: a figure `cer`, and the vetoes of `outside`."""
-    cer = Figure("cer", "share", "lower", "garbled", "character errors")
+def measures(
+    spoken: Sequence[SampleRecord],
+    outside: Outside | None = None,
+    cer: Heard | None = None,
+    likeness: Heard | None = None,
+    noise: float = 0.02,
+    cer_on: Mapping[tuple[str, str], float] | None = None,
+) -> SpeechMeasures:
+    """What the metrics say: every candidate keeps its words, and fine-tunes are nearer to the speaker than the bases, unless told otherwise.
+
+    Means over the lines come out as given; lines differ in difficulty, and candidates a little in how they respond.
+    """
+    lines = sorted({one.line_id for one in spoken})
+
+    def value(of: Heard, usual: float, one: SampleRecord, what: str) -> float | None:
+        mean = of.get(one.candidate, usual)
+        if mean is None:
+            return None
+        shared, own = (
+            _centred(len(lines), noise, what, "difficulty"),
+            _centred(len(lines), noise, what, one.candidate),
+        )
+        place = lines.index(one.line_id)
+        return round(float(mean + shared[place] + own[place]), 4)
+
+    rows = []
+    for one in spoken:
+        if design.is_hearable(one):
+            values = {
+                "cer": (cer_on or {}).get((one.candidate, one.line_id), value(cer or {}, CER, one, "cer")),
+                "similarity": value(likeness or {}, LIKENESS.get(one.candidate, 0.8), one, "likeness"),
+            }
+            codes = dict((outside or {}).get((one.candidate, one.line_id), {}))
+            rows.append(MeasuredSample(one.candidate, one.line_id, one.seed, values, codes))
+    words = Figure("cer", "share", "lower", "garbled", "character errors")
+    voice = Figure("similarity", "cosine", "higher", "wrong_speaker", "to the speaker")
     return SpeechMeasures(
         RECIPE,
         run().run_digest,
         12,
-        [MetricRun("words", "measured", ""), MetricRun("quality", "crashed", "exit code 1: no model")],
-        [FigureRecord(cer, "words", None, 0.4, 0.15, 0.05, 0.3)],
         [
-            MeasuredSample(
-                one.candidate,
-                one.line_id,
-                one.seed,
-                {"cer": 0.2 + (0.5 if (one.candidate, one.line_id) in (outside or {}) else 0.0)},
-                dict((outside or {}).get((one.candidate, one.line_id), {})),
-            )
-            for one in spoken
-            if design.is_hearable(one)
+            MetricRun("words", "measured", ""),
+            MetricRun("speaker", "measured", ""),
+            MetricRun("quality", "crashed", "exit code 1: no model"),
         ],
+        [
+            FigureRecord(words, "words", None, 0.4, 0.08, 0.05, 0.12, [0.05, 0.08, 0.12]),
+            FigureRecord(voice, "speaker", 0.5, None, 0.9, 0.85, 0.95, [0.85, 0.9, 0.95]),
+        ],
+        rows,
         {"data/split/validation.jsonl": "a" * 64},
+    )
+
+
+def race(
+    spoken: Sequence[SampleRecord],
+    strata: Mapping[str, list[str]] | None = None,
+    rounds: list[Round] | None = None,
+) -> Race:
+    """Everybody spoke every line in one block, unless told otherwise."""
+    lines = sorted({one.line_id for one in spoken if not one.line_id.startswith(records.LONG)})
+    names = sorted({one.candidate for one in spoken})
+    return Race(
+        RECIPE,
+        run().run_digest,
+        0.05,
+        rounds or [Round(lines, names, [])],
+        dict(strata or {}),
+        len(spoken),
+        len(spoken),
+        "all_lines",
     )
 
 
@@ -300,6 +359,7 @@ def write_run(
     records.write(folder / "probes.jsonl", probes(known))
     records.write(folder / "samples.jsonl", spoken)
     digest.write_json(folder / "metrics.json", records.to_json(measures(spoken)))
+    digest.write_json(folder / "race.json", records.to_json(race(spoken)))
     digest.write_json(root / "data/latents/voxcpm2-mini/base.json", records.to_json(base_facts()))
     (root / "verdicts").mkdir(exist_ok=True)
     return folder

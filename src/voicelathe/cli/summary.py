@@ -15,7 +15,7 @@ from voicelathe.errors import RecordError
 
 if TYPE_CHECKING:
     from voicelathe.cli.weights import Weights
-    from voicelathe.records import EvaluationRecord
+    from voicelathe.records import EvaluationRecord, Evidence, Selection
 
 DAMAGED = 3  # exit code, as of `verify`
 BEFORE_TRAINING = ("preflight.json", "run.json")
@@ -124,6 +124,7 @@ def _recipe(name: str, deep: bool) -> Column:
     cells = {
         "decision": choice.decision.replace("_", " "),
         "selected": choice.selected or (f"none; best: {choice.nominee}" if choice.nominee else "none"),
+        **_heard(choice),
         **_losses("validation", evaluations.get(choice.selected or choice.nominee or "")),
         **_losses("base", evaluations.get("base"), "" if choice.base_trained else " (untrained)"),
         "samples": f"{len(samples)}" + (f", {broken} failed" if broken else ""),
@@ -144,6 +145,20 @@ def _unfinished(name: str, missing: str) -> str:
         if found.decision != "go":
             return f"stopped by preflight: {'; '.join(found.reasons)}"
     return f"not finished: no {layout.run(name, missing)}"
+
+
+def _heard(choice: Selection) -> dict[str, str]:
+    """Words kept and likeness of the candidate that the decision is about, beside the base to beat."""
+    by_name = {one.candidate: one for one in choice.evidence}
+    mine, base = by_name.get(choice.selected or choice.nominee or ""), by_name[choice.base]
+    return {
+        f"{measure}, base": f"{_level(mine, measure)}, {_level(base, measure)}"
+        for measure in ("words", "likeness")
+    }
+
+
+def _level(one: Evidence | None, measure: str) -> str:
+    return f"{one.levels[measure].mean:.3f}" if one and measure in one.levels else "-"
 
 
 def _losses(what: str, one: EvaluationRecord | None, note: str = "") -> dict[str, str]:

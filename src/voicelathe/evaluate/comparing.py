@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from voicelathe import layout, records, rng
-from voicelathe.evaluate import losses, reasons, statistics
+from voicelathe.evaluate import losses, statistics, wording
 from voicelathe.evaluate.evidence import BASES
 from voicelathe.records import (
     CheckpointRecord,
@@ -34,7 +34,7 @@ VALIDATION = "data/split/validation.jsonl"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one recipe came to; `shown` is the selected candidate, or the checkpoint with the lowest total."""
+    """What one recipe came to; `shown` is the selected candidate, or else the nominee, or the checkpoint with the lowest total."""
 
     recipe: str
     run: RunRecord
@@ -68,7 +68,7 @@ def read(recipe: str, root: Path) -> Outcome:
     measures = records.read_one(root / layout.run(recipe, "metrics.json"), SpeechMeasures)
     samples = records.read(root / layout.run(recipe, "samples.jsonl"), SampleRecord)
     index = records.read_one(root / layout.run(recipe, "checkpoints.json"), _Index)
-    shown = found.selected or found.best_against_base.candidate
+    shown = found.selected or found.nominee or found.best_against_base.candidate
     bases = [one.candidate for one in found.ranking if one.candidate in BASES]
     real = next((one for one in measures.figures if one.figure.name == LIKENESS), None)
     known = [one for one in (_likeness(measures, name) for name in bases) if one is not None]
@@ -137,12 +137,11 @@ def conclusions(outcomes: Sequence[Outcome], root: Path) -> list[str]:
 
 
 def _alone(one: Outcome) -> Iterator[str]:
-    best = one.selection.best_against_base
     if not one.selection.base_trained:
         yield f"{one.recipe}: the base is untrained, so nothing here is about a voice."
     if not one.selection.moved:
         yield (
-            f"{one.recipe}: not shown to beat the base on the validation clips ({best.difference:+.4f}). The data or the recipe is wrong; "
+            f"{one.recipe}: not shown to bring the voice nearer to the speaker ({_moved(one.selection)}). The data or the recipe is wrong; "
             + (
                 "a full fine-tune is not the next step."
                 if one.mode == "lora"
@@ -151,13 +150,13 @@ def _alone(one: Outcome) -> Iterator[str]:
         )
         return
     ships = (
-        f"ships {reasons.spoken(one.selection, one.shown)}"
+        f"ships {wording.spoken(one.selection, one.shown)}"
         if one.selection.selected
         else f"nothing ships: {_why_not(one.selection)}"
     )
-    yield f"{one.recipe}: moved the right way ({best.difference:+.4f} against {reasons.spoken(one.selection, best.against)}); {ships}."
+    yield f"{one.recipe}: moved the right way ({_moved(one.selection)}); {ships}."
     if shift := next((row for row in one.selection.accents if row.candidate == one.shown), None):
-        yield f"{one.recipe}: accent shift toward the speaker {reasons.accent(shift)}."
+        yield f"{one.recipe}: accent shift toward the speaker {wording.accent(shift)}."
     if one.mode == "lora" and one.likeness is not None and one.real_likeness is not None:
         low, middle = one.real_likeness
         if one.likeness < low:
@@ -169,10 +168,24 @@ def _alone(one: Outcome) -> Iterator[str]:
             yield f"{one.recipe}: the voice is at {one.likeness:.2f}, within real recordings of the speaker ({low:.2f} and above): the adapter carries the identity."
 
 
+def _moved(found: Selection) -> str:
+    """How far the nearest checkpoint came, by ear, or, where nothing was heard, by loss."""
+    if found.nearest is not None:
+        return (
+            f"{wording.spoken(found, found.nearest.candidate)}: likeness {wording.difference(found.nearest)}"
+        )
+    best = found.best_against_base
+    return f"{wording.spoken(found, best.candidate)}: loss {best.difference:+.4f} against {wording.spoken(found, best.against)}"
+
+
 def _why_not(found: Selection) -> str:
     if found.decision == "not_heard":
-        return "nobody has heard it"
-    return "every checkpoint has a veto" if found.nominee is None else "the base is not beaten"
+        return "not everything was heard"
+    return (
+        "every checkpoint is excluded"
+        if found.nominee is None
+        else "no checkpoint passes every guard and is nearer"
+    )
 
 
 def _gain(likeness: float, base: float | None) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from voicelathe.evaluate import charts, comparing, design, pages, reasons, sound
+from voicelathe.evaluate import charts, comparing, design, pages, sound, wording
 from voicelathe.evaluate.comparing import Outcome
 
 DECISIONS = [  # docs/choosing.md has the same rows
@@ -50,7 +50,7 @@ def render(outcomes: Sequence[Outcome], root: Path) -> str:
         lines=lines,
         samples=[
             (
-                f"{one.recipe}: {reasons.spoken(one.selection, name)}",
+                f"{one.recipe}: {wording.spoken(one.selection, name)}",
                 [places.get((one.recipe, name, line, seed)) for line, seed, _ in lines],
             )
             for one in outcomes
@@ -69,7 +69,7 @@ def cells(one: Outcome) -> list[str]:
         one.mode,
         f"{one.run.identity.base} ({one.run.identity.family})",
         one.selection.decision.replace("_", " "),
-        reasons.spoken(one.selection, one.shown),
+        wording.spoken(one.selection, one.shown),
         f"{best.difference:+.4f}".replace("-", "\u2212") + ("" if one.selection.moved else " (not shown)"),
         _number(one.likeness),
         _number(one.base_likeness),

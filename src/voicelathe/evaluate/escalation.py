@@ -41,9 +41,12 @@ def _refused(params: settings.Params, recipe: str, evidence: Path) -> str | None
     if run.inputs.get(split.as_posix()) != digest.of_file(split):
         return f"lora_other_split: {name} was trained on another split than {split} is now; dvc repro select@{name}"
     if not found.moved:
-        best = found.best_against_base
-        return (
-            f"lora_did_not_move: the best checkpoint of {name} ({best.candidate}) is not shown to be below {best.against} on the "
-            f"validation clips ({best.difference:+.4f}); look at the data and the recipe first"
-        )
+        return f"lora_did_not_move: no checkpoint of {name} is shown to be nearer to the speaker than the base ({_how_far(found)}); look at the data and the recipe first"
     return None
+
+
+def _how_far(found: Selection) -> str:
+    if found.nearest is not None:
+        return f"{found.nearest.candidate}: likeness {found.nearest.difference:+.3f} against {found.nearest.against}"
+    best = found.best_against_base
+    return f"nothing was heard; {best.candidate}: loss {best.difference:+.4f} against {best.against}"

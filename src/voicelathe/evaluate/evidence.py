@@ -22,6 +22,7 @@ from voicelathe.records import (
     EvaluationRecord,
     Listening,
     MeasuredSample,
+    Race,
     RunRecord,
     SampleRecord,
     SpeechMeasures,
@@ -63,6 +64,7 @@ def pair(
     clip_losses: Sequence[ClipLoss],
     samples: Sequence[SampleRecord],
     weights: Mapping[str, float],
+    race: Race,
 ) -> Paired:
     """Line everything up. Raises SelectionError that lists every hole, duplicate, stranger and number that is not finite."""
     _stop(recipe, "evaluate", _candidate_problems(evaluations))
@@ -79,7 +81,7 @@ def pair(
         for name in sorted(weights)
     }
     _stop(recipe, "evaluate", _disagreements(ordered, components))
-    _stop(recipe, "listen", _sample_problems(ordered, samples))
+    _stop(recipe, "listen", _sample_problems(ordered, samples, race))
     return Paired(ordered, clips, [recordings[clip] for clip in clips], components, dict(weights))
 
 
@@ -90,22 +92,38 @@ def check_index(
     _stop(recipe, "evaluate", _index_problems(evaluations, checkpoints))
 
 
-def vetoes(samples: Sequence[SampleRecord], base_trained: bool) -> dict[str, list[str]]:
-    """Per candidate, why it must not ship: hard failures, and running away on a line where the base stops by itself.
+def vetoes(samples: Sequence[SampleRecord], base_trained: bool, max_share: float) -> dict[str, list[str]]:
+    """Per candidate, why it must not ship: hard failures, and running away on more than `max_share` of the lines where the base stops.
 
     An untrained base stops by accident or not at all, so it cannot show that a line ends: running away is then no veto.
     """
+    found: dict[str, list[str]] = {}
+    for one in samples:
+        if one.problem in HARD_FAILURES:
+            found.setdefault(one.candidate, []).append(f"{one.problem}: line {one.line_id}, seed {one.seed}")
+    for name, (ran, total, first) in _runaways(samples).items() if base_trained else ():
+        if ran > max_share * total:
+            found.setdefault(name, []).append(f"{RUNAWAY}: {ran} of {total} samples, {first}")
+    return found
+
+
+def _runaways(samples: Sequence[SampleRecord]) -> dict[str, tuple[int, int, str]]:
+    """Candidate -> how often it ran away where the base stops by itself, of how many such samples, and the first of them."""
     stops = {
         (one.line_id, one.seed)
         for one in samples
         if one.candidate == BASE and one.problem is None and one.stopped
     }
-    found: dict[str, list[str]] = {}
-    for one in samples:
-        ran_away = one.problem == RUNAWAY and base_trained and (one.line_id, one.seed) in stops
-        if one.problem in HARD_FAILURES or ran_away:
-            found.setdefault(one.candidate, []).append(f"{one.problem}: line {one.line_id}, seed {one.seed}")
-    return found
+    places: dict[str, list[SampleRecord]] = {}
+    for one in sorted(samples, key=lambda one: (one.line_id, one.seed)):
+        if (one.line_id, one.seed) in stops:
+            places.setdefault(one.candidate, []).append(one)
+    ran = {name: [one for one in mine if one.problem == RUNAWAY] for name, mine in places.items()}
+    return {
+        name: (len(bad), len(places[name]), f"line {bad[0].line_id}, seed {bad[0].seed}")
+        for name, bad in ran.items()
+        if bad
+    }
 
 
 @dataclass(frozen=True)
@@ -270,8 +288,9 @@ def _disagreements(candidates: Sequence[EvaluationRecord], components: Mapping[s
 
 
 def _sample_problems(
-    candidates: Sequence[EvaluationRecord], samples: Sequence[SampleRecord]
+    candidates: Sequence[EvaluationRecord], samples: Sequence[SampleRecord], race: Race
 ) -> Iterator[str]:
+    """Every candidate spoke, with the same seeds, the lines that the race gave it, and nobody spoke others."""
     expected = {one.candidate for one in candidates}
     counts = Counter((one.candidate, one.line_id, one.seed) for one in samples)
     yield from (
@@ -279,13 +298,23 @@ def _sample_problems(
         for (name, line, seed), n in counts.items()
         if n > 1
     )
-    lines = sorted({(line, seed) for _, line, seed in counts})
-    if not lines:
+    seeds: dict[str, set[int]] = {}
+    for _, line, seed in counts:
+        seeds.setdefault(line, set()).add(seed)
+    if not seeds:
         yield "no candidate spoke a line"
     for name in sorted({name for name, _, _ in counts} - expected):
         yield f"samples of {name}, which was not evaluated"
     for name in sorted(expected):
-        asked = [(line, seed) for line, seed in lines if not line.startswith(LONG)]
-        missing = [f"{line} (seed {seed})" for line, seed in asked if (name, line, seed) not in counts]
-        if missing:
-            yield f"candidate {name} has no sample of line {', '.join(missing[:5])}"
+        asked = {line for part in race.rounds if name in part.candidates for line in part.lines}
+        missing = [
+            f"{line} (seed {seed})"
+            for line in sorted(asked)
+            for seed in sorted(seeds.get(line, {0}))
+            if (name, line, seed) not in counts
+        ]
+        if missing or not asked:
+            yield f"candidate {name} has no sample of line {', '.join(missing[:5]) or 'any'}"
+        spoke = {line for one, line, _ in counts if one == name and not line.startswith(LONG)}
+        if strange := sorted(spoke - asked):
+            yield f"candidate {name} spoke {', '.join(strange[:5])}, which the race did not ask of it"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voicelathe.evaluate import reasons
+from voicelathe.evaluate import wording
 from voicelathe.records import Figure, FigureRecord, MeasuredSample, Selection, SpeechMeasures
 
 
@@ -44,7 +44,7 @@ ACCENT = Column("accent shift", "share", "toward the speaker, from the base to b
 
 def table(measures: SpeechMeasures, selection: Selection) -> Table:
     """Candidates by step; medians, because one broken sample must not hide what the others are like."""
-    shifted = {one.candidate: reasons.accent(one) for one in selection.accents}
+    shifted = {one.candidate: wording.accent(one) for one in selection.accents}
     added = [ACCENT] if shifted else []
     by_step = sorted(selection.ranking, key=lambda row: (row.step, row.lora_scale or 0.0, row.candidate))
     return Table(
@@ -89,7 +89,7 @@ def _row(selection: Selection, candidate: str, measures: SpeechMeasures, shifted
     cells = [_cell(one, mine) for one in measures.figures]
     if shifted:
         cells.append((shifted.get(candidate, "\u2013"), False))
-    return Row(reasons.spoken(selection, candidate), cells, said or "\u2013")
+    return Row(wording.spoken(selection, candidate), cells, said or "\u2013")
 
 
 def _cell(figure: FigureRecord, mine: Sequence[MeasuredSample]) -> tuple[str, bool]:

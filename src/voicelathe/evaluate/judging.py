@@ -236,7 +236,14 @@ def _figure(answer: Answer, figure: Figure) -> FigureRecord:
         (float(np.median(known)), min(known), max(known)) if known else (None, None, None)
     )
     return FigureRecord(
-        figure, answer.metric, *(_rounded(one) for one in (low, high, middle, lowest, highest))
+        figure,
+        answer.metric,
+        _rounded(low),
+        _rounded(high),
+        _rounded(middle),
+        _rounded(lowest),
+        _rounded(highest),
+        [round(float(one), DIGITS) for one in known],
     )
 
 

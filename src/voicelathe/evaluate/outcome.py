@@ -11,6 +11,7 @@ from voicelathe.records import (
     CheckpointRecord,
     EvaluationRecord,
     ProbeRecord,
+    Race,
     RunRecord,
     SampleRecord,
     Selection,
@@ -27,6 +28,7 @@ FILES = (
     "probes.jsonl",
     "samples.jsonl",
     "metrics.json",
+    "race.json",
 )
 
 
@@ -58,6 +60,7 @@ def of(recipe: str, select: settings.Select, root: Path) -> tuple[Selection, str
         digest.of_files({path.as_posix(): root / path for path in read}),
         checkpoints,
         measures,
+        records.read_one(root / files["race.json"], Race),
         probed,
     )
     steps = records.read(root / files["steps.jsonl"], StepRecord)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from voicelathe.evaluate import charts, reasons
+from voicelathe.evaluate import charts, wording
 from voicelathe.records import Interval, Probed, Ranked, Selection
 
 
@@ -40,7 +40,7 @@ def rows(selection: Selection) -> list[ProbeRow]:
     """In the order of the steps."""
     return [
         ProbeRow(
-            reasons.spoken(selection, one.candidate),
+            wording.spoken(selection, one.candidate),
             [
                 "\u2013" if one.adapter_shift is None else f"{one.adapter_shift:.0%}",
                 _change(one.text_gap), _ends(one.text_gap_interval), f"{one.stops_early_share:.0%}", f"{one.runs_on_share:.0%}",

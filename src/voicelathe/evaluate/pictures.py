@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from voicelathe.evaluate import charts, pages, panels, reasons
-from voicelathe.records import Ranked, Selection, SpeechMeasures, StepRecord
+from voicelathe.evaluate import charts, evidence, pages, panels, reasons, scatter, scores, wording
+from voicelathe.records import Level, Ranked, Selection, SpeechMeasures, StepRecord
 
 
 def files(selection: Selection, steps: Sequence[StepRecord]) -> dict[str, str]:
     """File name -> SVG with its own colours, light; equal inputs give equal bytes."""
+    decided = decision(selection)
     drawn = [
+        *([("words against likeness", decided)] if decided else []),
         *((f"validation {name}", picture) for name, picture in losses(selection)),
         *((f"weight of {name}", picture) for name, picture in weights(selection)),
         *((f"probe {name}", picture) for name, picture in panels.pictures(selection)),
@@ -22,6 +24,74 @@ def files(selection: Selection, steps: Sequence[StepRecord]) -> dict[str, str]:
 
 def _file_name(title: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split())
+
+
+def decision(selection: Selection) -> Markup | None:
+    """Words kept against likeness; None where one of both was not measured."""
+    rows = [
+        (row, one.levels[scores.LIKENESS], one.levels[scores.WORDS])
+        for one in selection.evidence
+        if {scores.LIKENESS, scores.WORDS} <= set(one.levels)
+        for row in selection.ranking
+        if row.candidate == one.candidate
+    ]
+    if not any(row.step for row, _, _ in rows):
+        return None
+    chosen = selection.selected
+    dots = [
+        _dot(
+            wording.spoken(selection, row.candidate).removeprefix("the "),
+            like,
+            words,
+            _kind(selection, row, chosen),
+        )
+        for row, like, words in rows
+    ]
+    if {scores.LIKENESS, scores.WORDS} <= set(selection.real):
+        dots.append(
+            _dot("real recordings", selection.real[scores.LIKENESS], selection.real[scores.WORDS], "real")
+        )
+    path = [
+        (like.mean, words.mean)
+        for row, like, words in sorted(rows, key=lambda one: one[0].step)
+        if _is_on_path(row)
+    ]
+    return scatter.picture(
+        "Words kept against likeness",
+        "likeness to the speaker (cosine)",
+        "words kept (1 \u2212 character errors)",
+        dots,
+        path,
+        _floor(selection),
+    )
+
+
+def _dot(name: str, like: Level, words: Level, kind: str) -> scatter.Dot:
+    ends = [(one.interval.low, one.interval.high) if one.interval else None for one in (like, words)]
+    return scatter.Dot(name, like.mean, words.mean, ends[0], ends[1], kind)
+
+
+def _kind(selection: Selection, row: Ranked, chosen: str | None) -> str:
+    if row.candidate == chosen:
+        return "chosen"
+    if row.step == 0:
+        return "base"
+    return "out" if reasons.exclusion(selection, row.candidate) else "tuned"
+
+
+def _is_on_path(row: Ranked) -> bool:
+    return row.candidate == evidence.BASE or (row.step > 0 and row.lora_scale in (None, 1.0))
+
+
+def _floor(selection: Selection) -> tuple[float, str] | None:
+    """The fewest words a candidate may keep: the base's, less the margin and what the speaker's own recordings are below it."""
+    base = next((one for one in selection.evidence if one.candidate == selection.base), None)
+    guard = next((g for one in selection.evidence for g in one.guards if g.measure == scores.WORDS), None)
+    if base is None or guard is None or scores.WORDS not in base.levels:
+        return None
+    return base.levels[
+        scores.WORDS
+    ].mean - guard.margin - guard.allowance, "fewest words a candidate may keep"
 
 
 def losses(selection: Selection) -> list[tuple[str, Markup]]:
@@ -37,7 +107,7 @@ def _loss_chart(selection: Selection, component: str | None) -> Markup:
         return row.total if component is None else row.losses[component]
 
     tuned = sorted((row for row in selection.ranking if row.step), key=lambda row: row.step)
-    nominee = next((row for row in tuned if row.candidate == selection.nominee), None)
+    nominee = next((row for row in tuned if row.candidate == selection.by_loss), None)
     lines = []
     for number, scale in enumerate(strengths(selection)):
         rows = [row for row in tuned if row.lora_scale == scale]
@@ -45,7 +115,7 @@ def _loss_chart(selection: Selection, component: str | None) -> Markup:
         name = "checkpoints" if scale is None else f"strength {scale:g}"
         lines.append(charts.Curve(name, [(row.step, value(row)) for row in rows], number % 8 + 1, whiskers))
     base = next(row for row in selection.ranking if row.candidate == selection.base)
-    chosen = selection.selected or selection.nominee
+    chosen = selection.selected or selection.by_loss
     marks = [
         charts.Mark(row.step, value(row), f"step {row.step}", "chosen")
         for row in tuned
@@ -64,7 +134,7 @@ def strengths(selection: Selection) -> list[float | None]:
 
 
 def _whisker(row: Ranked, nominee: Ranked | None) -> tuple[float, float] | None:
-    """The interval of the distance to the nominee, drawn around the candidate's own total."""
+    """The interval of the distance to the lowest, drawn around the candidate's own total."""
     interval = row.behind_by_recording or row.behind_by_clip
     return (nominee.total + interval.low, nominee.total + interval.high) if nominee and interval else None
 
@@ -118,7 +188,7 @@ def weights(selection: Selection) -> list[tuple[str, Markup]]:
     for component in sorted({one.component for one in selection.robustness}):
         spans = []
         for one in (part for part in selection.robustness if part.component == component):
-            name = " = ".join(reasons.spoken(selection, candidate) for candidate in one.candidates)
+            name = " = ".join(wording.spoken(selection, candidate) for candidate in one.candidates)
             colour = winners.index(one.candidates[0]) % 8 + 1
             spans.append(charts.Span(name, name.replace("step ", ""), one.low, one.high, colour))
         weight = selection.loss_weights[component]

@@ -19,11 +19,15 @@ from voicelathe.evaluate import (
     pictures,
     preferences,
     reasons,
+    scores,
     sound,
+    wording,
 )
-from voicelathe.evaluate.selection import FEW_RECORDINGS
+from voicelathe.evaluate.guards import is_nearer
+from voicelathe.evaluate.nomination import FEW_RECORDINGS
 from voicelathe.records import (
     CheckpointRecord,
+    Evidence,
     Interval,
     Ranked,
     RunRecord,
@@ -69,6 +73,11 @@ def render(
         rows=[_row(selection, row) for row in selection.ranking],
         components=sorted(selection.loss_weights),
         shows_clips=selection.num_recordings < FEW_RECORDINGS,
+        decided=pictures.decision(selection),
+        by_loss=_by_loss(selection),
+        judged=[_judged(selection, one) for one in selection.evidence],
+        guarded=[(one.measure, one.margin) for one in selection.evidence[0].guards],
+        race=selection.race,
         losses=pictures.losses(selection),
         strengths=[f"strength {scale:g}" for scale in pictures.strengths(selection) if scale is not None],
         by_strength=pictures.by_strength(selection, measures),
@@ -84,7 +93,7 @@ def render(
         probe_pictures=panels.pictures(selection),
         listening=selection.listening,
         hears=preferences.hears,
-        spoken=lambda name: reasons.spoken(selection, name),
+        spoken=lambda name: wording.spoken(selection, name),
         interval=_interval,
         identity=_identity(run),
         settings=sorted(records.to_json(run.identity.train).items()),
@@ -96,49 +105,99 @@ def render(
 
 def _headline(selection: Selection) -> str:
     if selection.decision == "ship":
-        return f"Ship {reasons.spoken(selection, selection.selected)}"
+        return f"Ship {wording.spoken(selection, selection.selected)}"
     if selection.decision == "not_heard":
-        return "Do not ship: nothing was heard"
-    return "Do not ship: " + (
-        "every checkpoint has a veto" if selection.nominee is None else "the base is not beaten"
+        return "Do not ship yet: not everything was heard"
+    standings = {one.standing for one in selection.evidence if one.candidate not in evidence.BASES}
+    if selection.nominee is None:
+        return "Do not ship: every checkpoint is excluded"
+    if "no_gain" in standings:
+        return "Do not ship: no checkpoint is shown to be nearer to the speaker than the base"
+    return "Do not ship: no checkpoint is shown to lose nothing"
+
+
+def _by_loss(selection: Selection) -> str | None:
+    """What the loss alone would have done, where that is another checkpoint."""
+    if selection.by_loss is None or selection.by_loss == selection.selected:
+        return None
+    why = reasons.exclusion(selection, selection.by_loss)
+    return f"The loss would have shipped {wording.spoken(selection, selection.by_loss)}" + (
+        f": {why}." if why else "."
     )
 
 
 def _tiles(selection: Selection) -> list[tuple[str, str, str]]:
     """(caption, figure, explanation) of what a hurried reader needs."""
-    comparison = selection.against_base
-    base = next(row for row in selection.ranking if row.candidate == selection.base)
-    tiles = [
-        (
-            reasons.spoken(selection, base.candidate).removeprefix("the "),
-            f"{base.total:.4f}",
-            "validation total before training",
-        )
-    ]
-    if comparison is not None:
-        chosen = next(row for row in selection.ranking if row.candidate == comparison.candidate)
-        change = comparison.difference / base.total if base.total else 0.0
-        tiles.insert(
-            0,
-            (
-                reasons.spoken(selection, chosen.candidate),
-                f"{chosen.total:.4f}",
-                f"validation total, {change:+.1%} against the base".replace("-", "\u2212"),
-            ),
-        )
-        if chosen.win_probability is not None:
+    base = reasons.of(selection, selection.base)
+    name = reasons.chosen(selection)
+    tiles = []
+    if name is not None:
+        here, label = reasons.of(selection, name), wording.spoken(selection, name)
+        for measure, caption in ((scores.LIKENESS, "likeness to the speaker"), (scores.WORDS, "words kept")):
+            if measure in here.levels and measure in base.levels:
+                against = f"{wording.spoken(selection, selection.base)}: {base.levels[measure].mean:.3f}"
+                tiles.append((f"{label}, {caption}", f"{here.levels[measure].mean:.3f}", against))
+        if here.gain is not None:
             tiles.append(
-                ("chance to be lowest", f"{chosen.win_probability:.0%}", "share of resampled validation sets")
+                (
+                    "chance that it is nearer than the base",
+                    f"{here.gain.probability:.0%}",
+                    "by the lines heard",
+                )
             )
-    if selection.margin is not None:
-        tiles.append(
-            ("margin", f"{selection.margin:.4f}", f"to {reasons.spoken(selection, selection.runner_up)}")
-        )
-    recordings = f"from {selection.num_recordings} recording" + ("s" if selection.num_recordings != 1 else "")
-    return [
-        *tiles,
-        ("evidence", f"{selection.num_clips} clip" + ("s" if selection.num_clips != 1 else ""), recordings),
+    lines = sum(len(part.lines) for part in selection.race.rounds)
+    saved = f"{selection.race.num_samples} samples of {selection.race.exhaustive} possible"
+    return [*tiles, ("evidence", f"{lines} line" + ("s" if lines != 1 else ""), saved)]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """One candidate as it was heard: levels, guards and gain, in words."""
+
+    label: str
+    lines: int
+    levels: list[str]
+    guards: list[tuple[str, str]]  # class, text
+    gain: tuple[str, str]
+    standing: str
+    is_chosen: bool
+
+
+_STANDING = {
+    "passes": "passes",
+    "no_gain": "loses nothing, not shown to be nearer",
+    "not_shown": "not shown to lose nothing",
+    "not_measured": "not measured",
+    "dropped": "dropped out",
+    "fails": "fails",
+}
+_VERDICT = {"passed": "good", "failed": "bad", "not_shown": "warn", "not_measured": "warn"}
+
+
+def _judged(selection: Selection, one: Evidence) -> _Judged:
+    is_base = one.candidate in evidence.BASES
+    levels = [
+        "\u2013" if (level := one.levels.get(measure)) is None else f"{level.mean:.3f}"
+        for measure in scores.MEASURES
     ]
+    shown = [
+        (
+            _VERDICT[guard.verdict],
+            guard.verdict.replace("_", " ") if guard.test is None else wording.difference(guard.test),
+        )
+        for guard in one.guards
+    ]
+    gain = (
+        "good" if is_nearer(one.gain) else "warn",
+        "\u2013" if one.gain is None else wording.difference(one.gain),
+    )
+    standing = reasons.exclusion(selection, one.candidate) or _STANDING[one.standing]
+    if is_base:
+        standing = "to be beaten" if one.candidate == selection.base else "the other base"
+    return _Judged(
+        wording.spoken(selection, one.candidate), one.lines, levels, [] if is_base else shown, gain, standing,
+        one.candidate == selection.selected,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -155,8 +214,8 @@ def _row(selection: Selection, row: Ranked) -> _Row:
     badges = []
     if row.candidate == selection.selected:
         badges.append(("good", "ships"))
-    if row.candidate == selection.nominee and row.candidate != selection.selected:
-        badges.append(("", "nominated"))
+    if row.candidate == selection.by_loss and row.candidate != selection.selected:
+        badges.append(("", "lowest loss"))
     if row.step and row.is_tied and not row.vetoes:
         badges.append(("", "tie"))
     if row.step == 0:

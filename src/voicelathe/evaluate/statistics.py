@@ -10,7 +10,6 @@ Shapes: N clips, C candidates, G groups of clips that are drawn together, R resa
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -29,15 +28,17 @@ Floats = NDArray[np.float64]
 
 
 def t_quantile(p: float, freedom: int) -> float:
-    """Quantile of Student's t by the expansion of Abramowitz and Stegun (1964), 26.7.5; 1 % off at 4 degrees of freedom, less above."""
-    x = NormalDist().inv_cdf(p)
-    terms = (
-        (x**3 + x) / 4,
-        (5 * x**5 + 16 * x**3 + 3 * x) / 96,
-        (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / 384,
-        (79 * x**9 + 776 * x**7 + 1482 * x**5 - 1920 * x**3 - 945 * x) / 92160,
-    )
-    return x + math.fsum(term / freedom**power for power, term in enumerate(terms, start=1))
+    """Quantile of Student's t."""
+    from scipy import special
+
+    return float(special.stdtrit(freedom, p))
+
+
+def t_share(value: float, freedom: int) -> float:
+    """Probability that Student's t is below a value."""
+    from scipy import special
+
+    return float(special.stdtr(freedom, value))
 
 
 def lowest_expected(values: Sequence[float], share: float, min_spread: float) -> float:

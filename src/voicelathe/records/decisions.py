@@ -145,15 +145,88 @@ class Listening:
 
 
 @dataclass(frozen=True)
-class FigureTest:
-    """A figure of one strength against the nominee's, line by line with the same seeds; ties are left out."""
+class Level:
+    """The mean of one measure of a candidate over the lines it spoke."""
+
+    mean: float
+    interval: Interval | None  # 90 %: each end is wrong once in twenty; None from a single line
+    lines: int
+
+
+@dataclass(frozen=True)
+class LineTest:
+    """One measure of a candidate against another over the lines that both spoke; a positive difference favours the candidate."""
 
     candidate: str
     against: str
-    figure: str
-    wins: int
-    losses: int
-    p_holm: float  # exact sign test, corrected for all figures and strengths
+    measure: str  # words | endings | quality | likeness
+    stratum: str | None  # None: all lines
+    lines: int
+    difference: float  # mean over lines
+    interval: Interval  # 90 %, widened by two pseudo-lines: for claims that nothing was lost
+    probability: float  # that the candidate is truly better
+    p_worse: float  # one-sided: so bad a difference if the candidate were not worse
+    p_better: float  # one-sided: so good a difference if the candidate were not better
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Does a candidate lose anything against the better base? One measure, all lines."""
+
+    measure: str
+    verdict: str  # passed | failed | not_shown | not_measured
+    margin: float  # a loss up to this is no loss
+    allowance: float  # by how much the speaker's own recordings are below the base: no copy can be above them
+    test: LineTest | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was heard of one candidate: levels of its own, guards against the better base, and the gain in likeness."""
+
+    candidate: str
+    lines: int
+    levels: dict[str, Level]
+    guards: list[Guard]
+    worse_in: list[
+        LineTest
+    ]  # strata in which it is shown to lose more than a margin; p corrected over all of them
+    gain: LineTest | None  # likeness against the better base; p_better corrected over all candidates
+    dropped: str | None  # why the race ended early for it
+    standing: str  # passes | no_gain | not_shown | not_measured | dropped | fails: what all of this comes to
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Why a candidate spoke no further lines."""
+
+    candidate: str
+    code: str  # veto | worse_than_base | dominated
+    text: str
+    test: LineTest | None
+
+
+@dataclass(frozen=True)
+class Round:
+    """One block of lines: who spoke it, and who was dropped after it."""
+
+    lines: list[str]
+    candidates: list[str]
+    drops: list[Drop]
+
+
+@dataclass(frozen=True)
+class Race:
+    """runs/<recipe>/race.json: which candidates spoke which lines, and why some stopped early."""
+
+    recipe: str
+    run_digest: str
+    error_rate: float  # of dropping any candidate wrongly in the whole race
+    rounds: list[Round]
+    strata: dict[str, list[str]]  # line -> its strata: kind of sentence, language, speaker
+    num_samples: int
+    exhaustive: int  # samples if nobody had been dropped
+    ended: str  # all_lines | nobody_left | budget
 
 
 @dataclass(frozen=True)
@@ -172,16 +245,17 @@ class Selection:
 
     recipe: str
     run_digest: str
-    decision: str  # ship | do_not_ship | not_heard: its losses would ship, but nobody has heard it
-    decided_by: str  # validation | metrics | listening
-    unheard: (
-        str | None
-    )  # not_spoken | not_measured: why nobody has heard the candidate that was chosen; None: it was heard
+    decision: str  # ship | do_not_ship | not_heard: nobody could hear whether words were lost or the voice came nearer
+    decided_by: str  # speech | listening | validation (only where nothing was heard)
+    unheard: str | None  # not_spoken | not_measured: why nobody has heard the candidate; None: it was heard
     selected: str | None  # candidate name
     step: int | None
     lora_scale: float | None
     checkpoint_sha256: str | None
-    nominee: str | None  # lowest validation total without a veto, whatever was decided then
+    nominee: (
+        str | None
+    )  # the best of those that pass every guard; where nothing was heard, the lowest validation total without a veto
+    by_loss: str | None  # whom the lowest validation total would have shipped
     reasons: list[str]
     notes: list[str]  # what limits the evidence
     runner_up: str | None
@@ -194,16 +268,18 @@ class Selection:
     base_because: str  # why it is the better one; empty where there is only one
     against_base: Comparison | None  # of the selected candidate, or of the nominee when nothing is shipped
     against_runner_up: Comparison | None
-    best_against_base: (
-        Comparison  # of the checkpoint with the lowest total, vetoes aside: did training move the right way?
-    )
-    moved: bool  # its interval is below the better base
+    best_against_base: Comparison  # validation total of the checkpoint with the lowest one, vetoes aside
+    nearest: (
+        LineTest | None
+    )  # likeness of the checkpoint that came nearest to the speaker, vetoes aside, against the better base
+    moved: bool  # it is shown to be nearer; where likeness was not measured, the lowest total is shown to be below the base's
     robustness: list[WeightRange]
     identical: list[list[str]]  # candidates with equal losses on every clip
     listening: Listening | None
-    heard_against_base: list[FigureTest]  # of the chosen candidate, line by line
+    evidence: list[Evidence]  # of every candidate, the bases among them, by step
+    real: dict[str, Level]  # measure -> the speaker's own held-out recordings
+    race: Race
     accents: list[AccentShift]  # against the base to beat; empty where the metric `accent` measured nothing
-    strengths: list[FigureTest]  # of the nominated step, by the metrics; empty without a sweep
     probes: list[Probed]  # by step
     base_trained: bool
     inputs: dict[str, str]

@@ -47,6 +47,7 @@ class FigureRecord:
     real_median: float | None
     real_low: float | None  # lowest and highest of the real clips
     real_high: float | None
+    real_values: list[float]  # of every real clip that has one
 
 
 @dataclass(frozen=True)

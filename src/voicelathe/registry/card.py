@@ -177,7 +177,8 @@ def _data(card: About) -> Iterator[str]:
 
 
 def _evaluation(card: About) -> Iterator[str]:
-    """Losses beside those of the base, the difference with its intervals, and what metrics measured."""
+    """What was heard beside the base, then losses with their difference, and what metrics measured."""
+    yield from _heard(card)
     rows = [one for one in card.case.files.candidates if one.candidate.step == 0] + [card.case.shown]
     names = sorted({name for one in rows if one.evaluation for name in one.evaluation.losses})
     yield "Losses on the validation split, which training never saw; lower is better.\n"
@@ -194,6 +195,23 @@ def _evaluation(card: About) -> Iterator[str]:
         yield "\nIts difference from the base was not given an interval: another candidate was compared."
     if card.measures is not None and card.measures.figures:
         yield from _figures(card.measures, rows)
+
+
+def _heard(card: About) -> Iterator[str]:
+    """Words, endings, quality and likeness of the candidate against the base to beat, over the lines that both spoke."""
+    selection = card.case.files.selection
+    found = next((one for one in selection.evidence if one.candidate == card.case.shown.candidate.name), None)
+    tests = [*(guard.test for guard in found.guards), found.gain] if found else []
+    rows = [one for one in tests if one is not None]
+    if not rows:
+        yield "Nobody and nothing has heard whether it loses words or comes nearer to the speaker.\n"
+        return
+    yield f"Heard on {max(one.lines for one in rows)} lines that training never saw, against {rows[0].against}; higher is better.\n"
+    yield "| measure | this model | against the base | 90 % interval |\n|---|---:|---:|---:|"
+    for one in rows:
+        own = found.levels[one.measure].mean if found else 0.0
+        yield f"| {one.measure} | {own:.3f} | {one.difference:+.3f} | {one.interval.low:+.3f} to {one.interval.high:+.3f} |"
+    yield ""
 
 
 def _figures(measures: SpeechMeasures, rows: Sequence[Shown]) -> Iterator[str]:

@@ -105,6 +105,11 @@ def _note(files: RunFiles, shown: Shown) -> str:
     lines = [f"**{name}** of {files.run.recipe}"]
     if shown is files.selected:
         lines[0] += ": **selected**"
+    found = next((one for one in files.selection.evidence if one.candidate == name), None)
+    if found is not None:
+        lines += [
+            f"{measure} {level.mean:.3f}" for measure, level in sorted(found.levels.items(), reverse=True)
+        ]
     if place is not None:
         lines.append(f"validation total {place.total:.4f}")
         lines += [f"veto: {one}" for one in place.vetoes]
@@ -131,7 +136,7 @@ def _log_metrics(store: Store, run: Any, files: RunFiles, models: list[Any]) -> 
 
     What is there with the same value is not sent again. A changed value is added with a later time, so it wins.
     """
-    values = [[*_values(shown), *_probed(files, shown)] for shown in files.candidates]
+    values = [[*_values(shown), *_heard(files, shown), *_probed(files, shown)] for shown in files.candidates]
     held = runs.history(store, run, {key for one in values for key, _value in one})
     validation = (
         runs.dataset("validation", files.validation_sha256) if files.validation_sha256 else (None, None)
@@ -163,6 +168,19 @@ def _values(shown: Shown) -> Iterator[tuple[str, float]]:
         )  # MLflow sorts chart sections by name: after train and val
         yield f"{speech}/stopped_share", sum(sample.stopped for sample in shown.samples) / len(shown.samples)
         yield f"{speech}/num_problems", float(sum(sample.problem is not None for sample in shown.samples))
+
+
+def _heard(files: RunFiles, shown: Shown) -> Iterator[tuple[str, float]]:
+    """What the decision rests on, as curves over the steps: character errors, likeness, endings, quality."""
+    section = shown.section.replace("val", "speech", 1)
+    for one in files.selection.evidence:
+        if one.candidate == shown.candidate.name:
+            for measure, level in sorted(one.levels.items()):
+                yield f"{section}/{measure}", level.mean
+            if words := one.levels.get("words"):
+                yield f"{section}/cer", 1.0 - words.mean
+            if one.gain is not None:
+                yield f"{section}/likeness_gain", one.gain.difference
 
 
 def _probed(files: RunFiles, shown: Shown) -> Iterator[tuple[str, float]]:

@@ -73,12 +73,24 @@ def _log_outcome(store: Store, run: Any, files: RunFiles) -> None:
     bases = [one.evaluation.total for one in files.candidates if one.candidate.step == 0 and one.evaluation]
     if bases:
         named["val_selected/gain_over_base"] = min(bases) - selected.evaluation.total
+    named |= _heard(files)
     held = runs.history(store, run, named)
     step, at_ms = selected.candidate.step, run.info.start_time
     late = 1 + max((known.at_ms for known in held.values()), default=at_ms)
     points = [Point(key, value, step, late) for key, value in named.items()]
     changed = [p for p in points if (known := held.get((p.key, step))) is None or known.value != p.value]
     runs.send(store, run.info.run_id, changed)
+
+
+def _heard(files: RunFiles) -> dict[str, float]:
+    """Words and likeness of the selected candidate, and how far it came, to sort runs by."""
+    found = next((one for one in files.selection.evidence if one.candidate == files.selection.selected), None)
+    named = {f"speech_selected/{name}": level.mean for name, level in found.levels.items()} if found else {}
+    if found and "words" in found.levels:
+        named["speech_selected/cer"] = 1.0 - found.levels["words"].mean
+    if found and found.gain:
+        named["speech_selected/likeness_gain"] = found.gain.difference
+    return named
 
 
 def _note(files: RunFiles) -> str:

@@ -16,7 +16,7 @@ def of(files: RunFiles) -> dict[str, bytes]:
         "probes": _probe_rows(files.selection),
         "loss_weights": _weight_rows(files.selection),
         "listening": _listening_rows(files.selection),
-        "strengths": [records.to_json(one) for one in files.selection.strengths],
+        "speech": _speech_rows(files.selection),
     }
     return {name: _shape(found) for name, found in rows.items() if found}
 
@@ -47,13 +47,33 @@ def _candidate_rows(files: RunFiles) -> list[dict[str, Any]]:
                 "selected": shown.candidate.name == files.selection.selected,
                 "loss_total": evaluation.total if evaluation else None,
                 **{f"loss_{name}": losses.get(name) for name in components},
-                "behind_best": place.behind if place else None,
+                "behind_lowest": place.behind if place else None,
                 "vetoes": ", ".join(place.vetoes) if place else "",
                 "samples_stopped": f"{sum(one.stopped for one in shown.samples)} of {len(shown.samples)}",
                 "checkpoint_sha256": shown.checkpoint.sha256,
                 "bytes": shown.checkpoint.bytes,
             }
         )
+    return rows
+
+
+def _speech_rows(selection: records.Selection) -> list[dict[str, Any]]:
+    """What was heard of every candidate: levels, guards against the base, gain in likeness."""
+    rows = []
+    for one in selection.evidence:
+        row: dict[str, Any] = {"candidate": one.candidate, "standing": one.standing, "lines": one.lines}
+        row |= {
+            measure: level.mean if (level := one.levels.get(measure)) else None
+            for measure in ("words", "endings", "quality", "likeness")
+        }
+        tests = {guard.measure: guard.test for guard in one.guards} | {"likeness": one.gain}
+        for measure, test in tests.items():
+            row |= {
+                f"{measure}_against_base": test.difference if test else None,
+                f"{measure}_low": test.interval.low if test else None,
+                f"{measure}_high": test.interval.high if test else None,
+            }
+        rows.append({**row, "dropped": one.dropped or ""})
     return rows
 
 

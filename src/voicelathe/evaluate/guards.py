@@ -1,0 +1,166 @@
+"""Does a candidate lose anything against the better base? Then: did its voice come nearer to the speaker?
+
+A guard is passed when the candidate is shown to be no worse than the base by more than a margin (non-inferiority): its interval lies
+above the margin. It fails when the candidate is shown to be worse, and by more than the margin. In between nothing is shown, and
+nothing ships. No copy can be better than its original: where the speaker's own recordings are below the base, the candidate may be, too.
+In each stratum of the lines (kind of sentence, language, speaker) a candidate that is shown to lose more than the margin fails,
+however good it is on average; p values are corrected for the number of strata (Holm 1979).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from voicelathe import settings
+from voicelathe.evaluate import scores, statistics
+from voicelathe.evaluate.scores import ENDINGS, LIKENESS, QUALITY, WORDS, Scores
+from voicelathe.records import Evidence, Guard, LineTest
+
+SIGNIFICANT = 0.05
+MIN_LINES = 3  # of a stratum that is judged by itself
+JUDGED_BY_STRATUM = (WORDS, ENDINGS)
+PASSED, FAILED, NOT_SHOWN, NOT_MEASURED = "passed", "failed", "not_shown", "not_measured"
+PASSES, FAILS, DROPPED, NO_GAIN = (
+    "passes",
+    "fails",
+    "dropped",
+    "no_gain",
+)  # standings, beside not_shown and not_measured
+
+
+def margins(how: settings.Guards) -> dict[str, float]:
+    """measure -> margin, of the guards that are on."""
+    named = {WORDS: how.words, ENDINGS: how.endings, QUALITY: how.quality}
+    return {measure: margin for measure, margin in named.items() if margin is not None}
+
+
+def allowances(found: Scores, base: str, real: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """measure -> by how much the speaker's own recordings are below the base."""
+    granted = {}
+    for measure, values in real.items():
+        own = found.mean(measure, base)
+        if own is not None and values and measure != LIKENESS:
+            granted[measure] = max(0.0, own - sum(values) / len(values))
+    return granted
+
+
+def judge(
+    names: Sequence[str],
+    base: str,
+    found: Scores,
+    limits: Mapping[str, float],
+    granted: Mapping[str, float],
+    strata: Mapping[str, Sequence[str]],
+    dropped: Mapping[str, str],
+) -> list[Evidence]:
+    """One row a candidate, in the order given. `strata`: line -> its strata; `dropped`: whom the race dropped, and why."""
+    gains = _gains(names, base, found)
+    return [
+        _of(name, base, found, limits, granted, strata, dropped.get(name), gains.get(name)) for name in names
+    ]
+
+
+def _of(
+    name: str,
+    base: str,
+    found: Scores,
+    limits: Mapping[str, float],
+    granted: Mapping[str, float],
+    strata: Mapping[str, Sequence[str]],
+    dropped: str | None,
+    gain: LineTest | None,
+) -> Evidence:
+    guards = [_guard(found, measure, name, base, margin, granted) for measure, margin in limits.items()]
+    worse = _worse_strata(found, name, base, limits, granted, strata)
+    return Evidence(
+        candidate=name,
+        lines=len(found.lines(name)),
+        levels=scores.levels(found, name),
+        guards=guards,
+        worse_in=worse,
+        gain=gain,
+        dropped=dropped,
+        standing=_standing(guards, worse, gain, dropped),
+    )
+
+
+def _guard(
+    found: Scores, measure: str, name: str, base: str, margin: float, granted: Mapping[str, float]
+) -> Guard:
+    allowance = round(granted.get(measure, 0.0), scores.DIGITS)
+    test = scores.test(found, measure, name, base, allowance=allowance)
+    return Guard(measure, verdict(test, margin, allowance), margin, allowance, test)
+
+
+def verdict(test: LineTest | None, margin: float, allowance: float) -> str:
+    """What the test of one measure comes to."""
+    if test is None:
+        return NOT_MEASURED
+    if test.interval.low + allowance > -margin:
+        return PASSED
+    return FAILED if is_harm(test, margin, allowance, test.p_worse) else NOT_SHOWN
+
+
+def is_harm(test: LineTest, margin: float, allowance: float, p: float, level: float = SIGNIFICANT) -> bool:
+    """Shown to be worse, and by more than a loss that does not count."""
+    return p < level and test.difference + allowance < -margin
+
+
+def _worse_strata(
+    found: Scores,
+    name: str,
+    base: str,
+    limits: Mapping[str, float],
+    granted: Mapping[str, float],
+    strata: Mapping[str, Sequence[str]],
+) -> list[LineTest]:
+    members: dict[str, list[str]] = {}
+    for line, names in strata.items():
+        for one in names:
+            members.setdefault(one, []).append(line)
+    tests = [
+        test
+        for stratum, lines in sorted(members.items())
+        for measure in JUDGED_BY_STRATUM
+        if measure in limits
+        and (test := scores.test(found, measure, name, base, lines, stratum, granted.get(measure, 0.0)))
+        and test.lines >= MIN_LINES
+    ]
+    corrected = statistics.holm([one.p_worse for one in tests])
+    return [
+        replace(one, p_worse=round(p, 9))
+        for one, p in zip(tests, corrected, strict=True)
+        if is_harm(one, limits[one.measure], granted.get(one.measure, 0.0), p)
+    ]
+
+
+def _gains(names: Sequence[str], base: str, found: Scores) -> dict[str, LineTest]:
+    """Likeness of every candidate against the base; p_better corrected for their number."""
+    tests = [
+        test
+        for name in names
+        if name != base and (test := scores.test(found, LIKENESS, name, base)) is not None
+    ]
+    corrected = statistics.holm([one.p_better for one in tests])
+    return {
+        one.candidate: replace(one, p_better=round(p, 9)) for one, p in zip(tests, corrected, strict=True)
+    }
+
+
+def is_nearer(gain: LineTest | None) -> bool:
+    """Shown to be nearer to the speaker than the base, after correction for the number of candidates."""
+    return gain is not None and gain.p_better < SIGNIFICANT and gain.interval.low > 0.0
+
+
+def _standing(
+    guards: Sequence[Guard], worse: Sequence[LineTest], gain: LineTest | None, dropped: str | None
+) -> str:
+    verdicts = {one.verdict for one in guards}
+    if FAILED in verdicts or worse:
+        return FAILS
+    if dropped:
+        return DROPPED
+    if NOT_MEASURED in verdicts or gain is None:
+        return NOT_MEASURED
+    if NOT_SHOWN in verdicts:
+        return NOT_SHOWN
+    return PASSES if is_nearer(gain) else NO_GAIN
