@@ -5,6 +5,7 @@ A job is one JSON file; events come back as JSON lines. Nothing here imports tor
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from voicelathe import records, settings
@@ -98,7 +99,7 @@ class ValidateJob:
 
 @dataclass(frozen=True)
 class SpeakJob:
-    """Let several candidates speak lines to `out`/<candidate>/<line>-<seed>.wav.
+    """Let several candidates speak lines to `out`/<candidate>/<line>-<seed>.wav, the record of each sample beside it.
 
     With `interactive` the worker then stays alive and answers `SpeakRequest` lines on stdin, one event each, until stdin ends.
     """
@@ -111,6 +112,11 @@ class SpeakJob:
     reference: Reference | None  # for a prompted candidate
     out: str
     interactive: bool
+
+
+def sample_record(out: Path, candidate: records.Candidate, line: records.Line) -> Path:
+    """Where the record of a spoken sample lies; its WAV has the same name."""
+    return out / candidate.name / f"{line.line_id}-{line.seed}.json"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import IO, Any
@@ -28,7 +28,47 @@ def run(job: jobs.Job, label: str) -> dict[str, Any]:
 
     Raises the worker's own VoiceLatheError, or WorkerError with a diagnosis when it died.
     """
-    with _started(job, label) as worker, progress.Display(label) as display:
+    with _started(job, label) as worker:
+        return _follow(worker, label)
+
+
+def run_all(shares: Sequence[jobs.Job], label: str, device: str) -> list[dict[str, Any]]:
+    """Do several jobs at once, each in a worker of its own; on cuda each sees one device. Raises as `run`, and then ends all of them."""
+    if len(shares) == 1:
+        return [run(shares[0], label)]
+    seen = _devices(len(shares)) if device == "cuda" else [None] * len(shares)
+    with contextlib.ExitStack() as stack:
+        workers = [
+            stack.enter_context(_started(job, f"{label}-{number}", only))
+            for number, (job, only) in enumerate(zip(shares, seen, strict=True), 1)
+        ]
+        return [
+            _follow(worker, f"{label} {place} of {len(workers)}") for place, worker in enumerate(workers, 1)
+        ]
+
+
+def _devices(wanted: int) -> list[str | None]:
+    """As many devices as workers, of those that this process may see. Raises WorkerError when there are fewer."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    cards = [one.strip() for one in named.split(",") if one.strip()] if named is not None else _cards()
+    if len(cards) < wanted:
+        raise errors.WorkerError(
+            f"listen.race.workers = {wanted}, but {len(cards)} CUDA device{'s are' if len(cards) != 1 else ' is'} visible; a worker needs one of its own. "
+            f"Set it to {max(1, len(cards))}."
+        )
+    return list(cards[:wanted])
+
+
+def _cards() -> list[str]:
+    """The numbers of the devices, as the driver lists them; none where it cannot be asked."""
+    with contextlib.suppress(OSError):
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=False)
+        return [str(number) for number, _ in enumerate(listed.stdout.splitlines())]
+    return []
+
+
+def _follow(worker: "Worker", label: str) -> dict[str, Any]:
+    with progress.Display(label) as display:
         phase: dict[str, Any] = {"name": "start", "step": 0, "micro": 0}
         for event in worker.events():
             if event.kind == jobs.PHASE:
@@ -91,7 +131,7 @@ class Speaker:
 class Worker:
     """A running worker process and the queue its events end up in."""
 
-    def __init__(self, job: jobs.Job, label: str) -> None:
+    def __init__(self, job: jobs.Job, label: str, device: str | None = None) -> None:
         verb, interpreter = jobs.verb_of(job), _interpreter(job)
         LOGS.mkdir(parents=True, exist_ok=True)
         self.log = LOGS / f"{label}-{verb}.log"
@@ -104,7 +144,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=_environment(jobs.threads_of(job)),
+                env=_environment(jobs.threads_of(job), device),
             )
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._drain, args=(self.process.stdout,), daemon=True).start()
@@ -142,8 +182,8 @@ class Worker:
 
 
 @contextmanager
-def _started(job: jobs.Job, label: str) -> Iterator[Worker]:
-    worker = Worker(job, label)
+def _started(job: jobs.Job, label: str, device: str | None = None) -> Iterator[Worker]:
+    worker = Worker(job, label, device)
     try:
         yield worker
     finally:
@@ -158,8 +198,11 @@ def _interpreter(job: jobs.Job) -> str:
     return str(environments.python(target.family).absolute())
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """What a worker inherits: no proxies to the outside, no hub downloads, one thread pool of the size params.yaml says."""
+def _environment(threads: int, device: str | None = None) -> dict[str, str]:
+    """What a worker inherits: no proxies to the outside, no hub downloads, one thread pool of the size params.yaml says.
+
+    `device`: the only CUDA device it may see.
+    """
     fixed = {
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
@@ -169,6 +212,8 @@ def _environment(threads: int) -> dict[str, str]:
         "PYTHONWARNINGS": "ignore",
         "OMP_NUM_THREADS": str(threads),
     }
+    if device is not None:
+        fixed["CUDA_VISIBLE_DEVICES"] = device
     return {**harmless(os.environ), **fixed}
 
 

@@ -228,8 +228,9 @@ def speak(
     max_seconds: float,
     out: Path,
     reference: jobs.Reference | None = None,
+    workers: int = 1,
 ) -> list[records.SampleRecord]:
-    """Let candidates speak lines; samples of an earlier, equal request are reused.
+    """Let candidates speak lines, `workers` of them at a time; samples of an earlier, equal request are reused, one by one.
 
     Where the family's own interpreter is missing nothing is spoken, and every sample says so.
     """
@@ -240,11 +241,11 @@ def speak(
         target=target(params, run.identity.base), lora=run.identity.train.lora, weights=refs, lines=lines,
         max_seconds=max_seconds, reference=reference, out=str(out), interactive=False,
     )  # fmt: skip
-    runner.run(job, run.recipe)
+    shares = [refs[number::workers] for number in range(min(workers, len(refs)))]
+    runner.run_all([replace(job, weights=share) for share in shares], run.recipe, params.machine.device)
+    paths = [jobs.sample_record(out, ref.candidate, line) for ref in refs for line in lines]
     return [
-        records.from_json(records.SampleRecord, sample, str(out))
-        for ref in refs
-        for sample in digest.read_json(out / ref.candidate.name / "samples.json")["samples"]
+        records.from_json(records.SampleRecord, digest.read_json(path)["sample"], str(path)) for path in paths
     ]
 
 

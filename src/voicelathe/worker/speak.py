@@ -24,8 +24,9 @@ EMPTY_S = 0.1
 
 
 def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
-    """Speak what is not spoken yet; a candidate is finished when its samples.json stands beside its WAV files."""
-    todo = [ref for ref in job.weights if not _is_finished(job, ref)]
+    """Speak what is not spoken yet; a sample is finished when its record stands beside its WAV file."""
+    missing = [(ref, [line for line in job.lines if not _is_finished(job, ref, line)]) for ref in job.weights]
+    todo = [(ref, lines) for ref, lines in missing if lines]
     if not todo and not job.interactive:
         return {"spoken": 0}
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
@@ -34,20 +35,17 @@ def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
         Path(target.base), family.describe(Path(target.base), "", True), target.machine, "all"
     )
     swapper = Swapper(family, loaded, Path(target.base), job.lora, job.weights)
-    total = len(todo) * len(job.lines)
-    for number, ref in enumerate(todo if job.lines else []):
+    done, total = 0, sum(len(lines) for _, lines in todo)
+    for ref, lines in todo:
         swapper.put(ref)
-        samples = []
-        for position, line in enumerate(job.lines):
+        for position, line in enumerate(lines):
             emit(jobs.PHASE, {"name": "speak", "step": ref.candidate.step, "micro": position})
-            path = Path(job.out) / ref.candidate.name / f"{line.line_id}-{line.seed}.wav"
             spoken = _speak(job, ref, swapper, line)
-            samples.append(records.to_json(_sample(ref.candidate, line, spoken, path)))
-            emit(
-                jobs.PROGRESS,
-                {"done": number * len(job.lines) + position + 1, "total": total, "unit": "samples"},
-            )
-        digest.write_json(_finished(job, ref), {"key": _key(job, ref), "samples": samples})
+            sample = _sample(ref.candidate, line, spoken, _record(job, ref, line).with_suffix(".wav"))
+            record = {"key": _key(job, ref, line), "sample": records.to_json(sample)}
+            digest.write_json(_record(job, ref, line), record)
+            done += 1
+            emit(jobs.PROGRESS, {"done": done, "total": total, "unit": "samples"})
     if job.interactive:
         _answer(job, swapper, emit)
     return {"spoken": total}
@@ -124,16 +122,15 @@ def _dbfs(amplitude: float) -> float | None:
     return round(20.0 * math.log10(amplitude), 2) if amplitude > 0 else None
 
 
-def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef) -> str:
-    """Everything the samples depend on."""
-    lines = [records.to_json(line) for line in job.lines]
+def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> str:
+    """Everything one sample depends on."""
     machine = job.target.machine
     parts = [
         REVISION,
         ref.sha256,
         ref.candidate.lora_scale,
         job.target.base_digest,
-        lines,
+        records.to_json(line),
         job.max_seconds,
         machine.device,
         machine.threads,
@@ -144,13 +141,13 @@ def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef) -> str:
     return digest.of_value(parts)
 
 
-def _finished(job: jobs.SpeakJob, ref: jobs.WeightsRef) -> Path:
-    return Path(job.out) / ref.candidate.name / "samples.json"
+def _record(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> Path:
+    return jobs.sample_record(Path(job.out), ref.candidate, line)
 
 
-def _is_finished(job: jobs.SpeakJob, ref: jobs.WeightsRef) -> bool:
-    path = _finished(job, ref)
-    if not path.is_file() or (stored := digest.read_json(path))["key"] != _key(job, ref):
+def _is_finished(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> bool:
+    path = _record(job, ref, line)
+    if not path.is_file() or (stored := digest.read_json(path)).get("key") != _key(job, ref, line):
         return False
-    files = [(Path(sample["path"]), sample["sha256"]) for sample in stored["samples"]]
-    return all(file.is_file() and digest.of_file(file) == sha256 for file, sha256 in files)
+    wav = Path(stored["sample"]["path"])
+    return wav.is_file() and digest.of_file(wav) == stored["sample"]["sha256"]
