@@ -92,3 +92,14 @@ def test_an_unknown_mode_names_those_there_are() -> None:
 )
 def test_candidates_have_names_that_people_say(step: int, scale: float | None, label: str) -> None:
     assert design.label(step, scale) == label
+
+
+def test_of_many_lines_eight_that_everybody_spoke_are_played_and_the_digest_still_covers_all() -> None:
+    known = make.candidates(10, 20)
+    spoken = make.samples(known, make.MANY)
+    race = [one for one in spoken if one.candidate != known[2].name or one.line_id < "line-12"]
+    lines = {one.line_id for one in design.played(race, 7)}
+    assert len(lines) == 8 and all(line < "line-12" for line in lines), "only lines that everybody spoke"
+    assert design.played(race[::-1], 7) == design.played(race, 7)[::-1]
+    assert {trial.line_id for trial in design.trials("rate", race, 7)} == lines
+    assert design.sweep_digest("d", race) != design.sweep_digest("d", design.played(race, 7))

@@ -344,7 +344,7 @@ def test_a_significant_preference_of_listeners_overrides_and_is_recorded() -> No
     found = decide(spoken=spoken, verdict=verdict, **NEAREST_IS_SECOND)
     assert (found.selected, found.nominee, found.decided_by) == (FIRST.name, SECOND.name, "listening")
     assert (
-        "Listeners overrule the nomination of step 20: step 10 was preferred to step 20 48 to 0"
+        "Listeners overrule the nomination of step 20: step 10 was preferred to step 20 16 to 0"
         in " ".join(found.reasons)
     )
 

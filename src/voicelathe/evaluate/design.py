@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 from voicelathe import digest, rng
 from voicelathe.errors import SelectionError
-from voicelathe.records import HELD_OUT, NOT_SPOKEN, REAL, SampleRecord
+from voicelathe.records import HELD_OUT, LONG, NOT_SPOKEN, REAL, SampleRecord
 
 MODES = ("rate", "rank", "pair")
 REVISION = 1  # of the rules below; part of the sweep digest
 UNHEARABLE = ("empty", "silent", "nonfinite", NOT_SPOKEN)
 REPEATED_SHARE = 0.15
 REPEATED_CANDIDATES = 4  # at most so many of them in a repeated rating trial
+MAX_LINES = 8  # that a person is asked to judge; metrics hear all of them
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,21 @@ def sweep_digest(run_digest: str, samples: Sequence[SampleRecord]) -> str:
     return digest.of_value({"run": run_digest, "design": REVISION, "samples": heard, **real})
 
 
+def played(samples: Sequence[SampleRecord], seed: int) -> list[SampleRecord]:
+    """What a person is asked to judge: at most eight of the lines that every candidate spoke, and the long ones.
+
+    A race leaves lines that only the survivors spoke; nobody could be compared with them there.
+    """
+    speakers: dict[str, set[str]] = {}
+    for one in samples:
+        speakers.setdefault(one.line_id, set()).add(one.candidate)
+    everybody = {one.candidate for one in samples}
+    common = sorted(line for line, names in speakers.items() if names == everybody and not line.startswith(LONG))
+    if len(common) > MAX_LINES:
+        common = rng.shuffled(common, seed, "listening lines")[:MAX_LINES]
+    return [one for one in samples if one.line_id in common or one.line_id.startswith(LONG)]
+
+
 def recorded(samples: Sequence[SampleRecord]) -> list[tuple[str, int]]:
     """(line, seed) where the speaker's real recording takes part: held-out lines on which candidates can be compared."""
     counts = Counter((one.line_id, one.seed) for one in samples if is_hearable(one))
@@ -68,6 +84,7 @@ def trials(mode: str, samples: Sequence[SampleRecord], seed: int) -> list[Trial]
     """The trials of a mode in the order they are shown; lines where fewer than two candidates can be heard have none."""
     if mode not in MODES:
         raise SelectionError(f"mode {mode!r}: no such kind of listening. There are: {', '.join(MODES)}.")
+    samples = played(samples, seed)
     by_place: dict[str, tuple[str, int]] = {
         f"{one.line_id}#{one.seed}": (one.line_id, one.seed) for one in samples
     }

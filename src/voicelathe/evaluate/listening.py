@@ -73,11 +73,13 @@ def render(
 
     `real`: what `recordings` gave. Raises RecordError when the file of a sample is missing or is not the one that was spoken.
     """
-    real = real or {}
+    sweep, samples = design.sweep_digest(run.run_digest, samples), design.played(samples, run.identity.seed)
+    lines = {line for line, _ in design.recorded(samples)}
+    real = {line: heard for line, heard in (real or {}).items() if line in lines}
     sounds = [sound.load(one, root) for one in samples if design.is_hearable(one)] + list(real.values())
     heard = _heard(samples, real)
     nothing_spoken = all(one.problem == NOT_SPOKEN for one in samples)
-    page = _page(recipe, run, samples, heard, _gains(heard, sounds), base_trained)
+    page = _page(recipe, run, sweep, samples, heard, _gains(heard, sounds), base_trained)
     return pages.build(
         "listening.html",
         STYLES,
@@ -107,6 +109,7 @@ def _heard(samples: Sequence[SampleRecord], real: Mapping[str, sound.Sound]) -> 
 def _page(
     recipe: str,
     run: RunRecord,
+    sweep: str,
     samples: Sequence[SampleRecord],
     heard: Sequence[_Heard],
     gains_db: Sequence[float],
@@ -123,7 +126,7 @@ def _page(
         "format": verdicts.FORMAT,
         "recipe": recipe,
         "run_digest": run.run_digest,
-        "sweep": design.sweep_digest(run.run_digest, samples),
+        "sweep": sweep,
         "base_trained": base_trained,
         "names": pages.base64_text(pages.data_block(labels).encode()),
         "lines": {one.line_id: one.text for one in samples},

@@ -1,0 +1,170 @@
+"""Stage `listen`: candidates speak blocks of lines, metrics hear them, and who cannot win any more drops out (`evaluate.racing`).
+
+Every sample is kept by what made it, so a killed race goes on where it stopped, and one that runs again speaks nothing. The base's
+samples are shared by all recipes on one base. What comes out depends on the samples alone: not on time, order or the number of workers.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from voicelathe import digest, jobs, layout, records, settings, sweep
+from voicelathe.evaluate import baseline, design, evidence, guards, judging, nomination, racing, scores
+from voicelathe.evaluate.evidence import BASES
+from voicelathe.params import recipe as find_recipe
+from voicelathe.records import LONG, Drop, PackLine, Race, RecogniserRef, Round, RunRecord, SampleRecord, SpeechMeasures
+from voicelathe.runs import read, speak
+
+SHARED = "_bases"  # below checkpoints/: what untouched bases said; no recipe can be called so
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Everything the stage leaves."""
+
+    samples: list[SampleRecord]
+    measures: SpeechMeasures
+    race: Race
+
+
+def run(params: settings.Params, recipe: str, pack: Sequence[PackLine], recogniser: RecogniserRef | None) -> Spoken:
+    """Speak and hear the pack. Raises SelectionError for a budget that does not hold the first block."""
+    return _Track(params, recipe, pack, recogniser).run()
+
+
+class _Track:
+    """One race while it goes on."""
+
+    def __init__(
+        self, params: settings.Params, recipe: str, pack: Sequence[PackLine], recogniser: RecogniserRef | None
+    ) -> None:
+        self.params, self.recipe, self.pack = params, recipe, pack
+        self.record, index = read(recipe)
+        found = find_recipe(params, recipe)
+        self.how, self.margins = found.listen, guards.margins(found.select.guards)
+        self.recogniser = recogniser
+        evaluated = records.read(layout.run(recipe, "evaluations.jsonl"), records.EvaluationRecord)
+        self.totals = {one.candidate: one.total for one in evaluated}
+        refs = sweep.refs(params, recipe, index, evaluated)
+        refs.sort(key=lambda ref: (ref.candidate.step > 0, self.totals[ref.candidate.name], ref.candidate.step))
+        self.refs = {ref.candidate.name: ref for ref in refs}
+        self.reference = sweep.reference(params)
+        self.samples: list[SampleRecord] = []
+        self.told: list[list[judging.Told]] = []
+
+    def run(self) -> Spoken:
+        real = judging.real_clips(self.params.ingest.audio_root, self.record, {line.text for line in self.pack})
+        with judging.Panel(
+            self.how.metrics, self.how.metric_timeout_s, self.recogniser, self.params.engine.workers
+        ) as panel:
+            self.real, self.panel = real, panel
+            race = self._rounds()
+            self._long(race)
+            return Spoken(self.samples, self._measures(), race)
+
+    def _rounds(self) -> Race:
+        blocks = racing.blocks([line.id for line in self.pack], self.how.race.block_lines)
+        rules = racing.Rules(racing.level(self.how.race.error_rate, len(blocks)), self.margins)
+        bases = [name for name in self.refs if name in BASES]
+        alive, rounds, ended = [name for name in self.refs if name not in BASES], [], racing.ALL_LINES
+        seeds, limits = len(self.how.seeds), self.how.race
+        racing.require_first(self.recipe, (len(bases) + len(alive)) * len(blocks[0]) * seeds, limits.max_samples)
+        for number, block in enumerate(blocks):
+            names = [*bases, *alive]
+            audio_s = math.fsum(one.duration_s for one in self.samples)
+            if number and not racing.affordable(
+                len(names), len(block), seeds, len(self.samples), audio_s, limits.max_samples, limits.max_audio_s
+            ):
+                ended = racing.BUDGET
+                break
+            self._speak(names, block)
+            drops = self._drops(alive, rules) if number + 1 < len(blocks) else []
+            rounds.append(Round(block, names, drops))
+            alive = [name for name in alive if name not in {drop.candidate for drop in drops}]
+            if not alive:
+                ended = racing.NOBODY_LEFT
+                break
+        everybody = len(self.refs) * len(self.pack) * seeds
+        strata = {line.id: line_strata(line) for line in self.pack}
+        return Race(
+            self.recipe, self.record.run_digest, limits.error_rate, rounds, strata, len(self.samples), everybody, ended
+        )
+
+    def _speak(self, names: Sequence[str], ids: Sequence[str]) -> None:
+        """One block: whoever is named speaks it, metrics hear it."""
+        by_id = {line.id: line for line in self.pack}
+        said = [records.Line(one, by_id[one].text, by_id[one].language, seed) for one in ids for seed in self.how.seeds]
+        self._take(names, said, self.how.max_seconds, "speech")
+
+    def _take(self, names: Sequence[str], said: list[records.Line], max_seconds: float, folder: str) -> None:
+        new: list[SampleRecord] = []
+        for out, members in self._places(names, max_seconds, folder):
+            refs = [self.refs[name] for name in members]
+            new += speak(
+                self.params, self.record, refs, said, max_seconds, out, self.reference, self.how.race.workers
+            )
+        languages = {line.line_id: line.language for line in said}
+        hearable = [one for one in new if design.is_hearable(one)]
+        self.told.append(self.panel.ask(self.real, [judging.clip(one, languages) for one in hearable]))
+        self.samples += new
+
+    def _places(self, names: Sequence[str], max_seconds: float, folder: str) -> list[tuple[Path, list[str]]]:
+        """Where samples lie: those of untouched bases where every recipe finds them."""
+        own = Path(self.record.directory) / folder
+        bases = [name for name in names if name in BASES]
+        tuned = [name for name in names if name not in BASES]
+        shared = layout.CHECKPOINTS / SHARED / self._shared(max_seconds) / folder
+        return [(out, members) for out, members in ((shared, bases), (own, tuned)) if members]
+
+    def _shared(self, max_seconds: float) -> str:
+        """One folder for everything on which a base's samples depend beside line and seed."""
+        heard, machine = self.reference.clips[0] if self.reference else None, self.params.machine
+        texts = [[line.id, line.text, line.language] for line in self.pack]
+        long = [[line.id, line.text, line.language] for line in self.how.long_lines]
+        clip = [heard.audio_sha256, heard.start_s, heard.end_s, heard.text] if heard else None
+        identity = self.record.identity
+        return digest.of_value(
+            [identity.base_digest, max_seconds, machine.device, machine.threads, texts, long, clip]
+        )[:16]
+
+    def _drops(self, alive: Sequence[str], rules: racing.Rules) -> list[Drop]:
+        measures = self._measures()
+        found = scores.of(self.samples, measures)
+        bases = [name for name in self.refs if name in BASES]
+        base = baseline.choose(bases, found, self.margins, self.totals).name
+        granted = guards.allowances(found, base, scores.real(measures))
+        failed = {
+            one.candidate: f"{one.problem}: line {one.line_id}, seed {one.seed}"
+            for one in reversed(self.samples)
+            if one.problem in evidence.HARD_FAILURES
+        }
+        return racing.drops(alive, base, found, rules, granted, failed)
+
+    def _long(self, race: Race) -> None:
+        """The bases and the two nearest of those that are left speak the long lines, with the first seed."""
+        if not self.how.long_lines:
+            return
+        seed = self.how.seeds[0]
+        said = [records.Line(LONG + line.id, line.text, line.language, seed) for line in self.how.long_lines]
+        found, last = scores.of(self.samples, self._measures()), race.rounds[-1]
+        gone = {drop.candidate for drop in last.drops}
+        left = [name for name in last.candidates if name not in BASES and name not in gone]
+        left.sort(key=lambda name: -(found.mean(scores.LIKENESS, name) or 0.0))
+        names = [*(name for name in self.refs if name in BASES), *left[:2]]
+        self._take(names, said, self.how.long_max_seconds, "speech_long")
+
+    def _measures(self) -> SpeechMeasures:
+        hearable = [one for one in self.samples if design.is_hearable(one)]
+        path = layout.split("validation")
+        inputs = digest.of_files({path.as_posix(): path})
+        return judging.measures(self.record, hearable, judging.joined(self.told), len(self.real), inputs)
+
+
+def line_strata(line: PackLine) -> list[str]:
+    """The strata a line belongs to: its kind, its language, and its speaker where it has one."""
+    found = [f"kind:{line.stratum}", f"language:{line.language}"]
+    return found + ([f"speaker:{line.speaker}"] if line.speaker else [])
+
+
+_ = (jobs, nomination, RunRecord)
