@@ -5,15 +5,15 @@ samples are shared by all recipes on one base. What comes out depends on the sam
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicelathe import digest, jobs, layout, records, settings, sweep
-from voicelathe.evaluate import baseline, design, evidence, guards, judging, nomination, racing, scores
+from voicelathe import digest, layout, records, settings, sweep
+from voicelathe.evaluate import baseline, design, evidence, guards, judging, racing, scores
 from voicelathe.evaluate.evidence import BASES
 from voicelathe.params import recipe as find_recipe
-from voicelathe.records import LONG, Drop, PackLine, Race, RecogniserRef, Round, RunRecord, SampleRecord, SpeechMeasures
+from voicelathe.records import LONG, PackLine, Race, RecogniserRef, SampleRecord, SpeechMeasures
 from voicelathe.runs import read, speak
 
 SHARED = "_bases"  # below checkpoints/: what untouched bases said; no recipe can be called so
@@ -28,7 +28,9 @@ class Spoken:
     race: Race
 
 
-def run(params: settings.Params, recipe: str, pack: Sequence[PackLine], recogniser: RecogniserRef | None) -> Spoken:
+def run(
+    params: settings.Params, recipe: str, pack: Sequence[PackLine], recogniser: RecogniserRef | None
+) -> Spoken:
     """Speak and hear the pack. Raises SelectionError for a budget that does not hold the first block."""
     return _Track(params, recipe, pack, recogniser).run()
 
@@ -47,55 +49,54 @@ class _Track:
         evaluated = records.read(layout.run(recipe, "evaluations.jsonl"), records.EvaluationRecord)
         self.totals = {one.candidate: one.total for one in evaluated}
         refs = sweep.refs(params, recipe, index, evaluated)
-        refs.sort(key=lambda ref: (ref.candidate.step > 0, self.totals[ref.candidate.name], ref.candidate.step))
+        refs.sort(
+            key=lambda ref: (ref.candidate.step > 0, self.totals[ref.candidate.name], ref.candidate.step)
+        )
         self.refs = {ref.candidate.name: ref for ref in refs}
         self.reference = sweep.reference(params)
         self.samples: list[SampleRecord] = []
         self.told: list[list[judging.Told]] = []
 
     def run(self) -> Spoken:
-        real = judging.real_clips(self.params.ingest.audio_root, self.record, {line.text for line in self.pack})
+        real = judging.real_clips(
+            self.params.ingest.audio_root, self.record, {line.text for line in self.pack}
+        )
         with judging.Panel(
             self.how.metrics, self.how.metric_timeout_s, self.recogniser, self.params.engine.workers
         ) as panel:
             self.real, self.panel = real, panel
-            race = self._rounds()
+            race = self._race()
             self._long(race)
             return Spoken(self.samples, self._measures(), race)
 
-    def _rounds(self) -> Race:
-        blocks = racing.blocks([line.id for line in self.pack], self.how.race.block_lines)
-        rules = racing.Rules(racing.level(self.how.race.error_rate, len(blocks)), self.margins)
+    def _race(self) -> Race:
         bases = [name for name in self.refs if name in BASES]
-        alive, rounds, ended = [name for name in self.refs if name not in BASES], [], racing.ALL_LINES
-        seeds, limits = len(self.how.seeds), self.how.race
-        racing.require_first(self.recipe, (len(bases) + len(alive)) * len(blocks[0]) * seeds, limits.max_samples)
-        for number, block in enumerate(blocks):
-            names = [*bases, *alive]
-            audio_s = math.fsum(one.duration_s for one in self.samples)
-            if number and not racing.affordable(
-                len(names), len(block), seeds, len(self.samples), audio_s, limits.max_samples, limits.max_audio_s
-            ):
-                ended = racing.BUDGET
-                break
-            self._speak(names, block)
-            drops = self._drops(alive, rules) if number + 1 < len(blocks) else []
-            rounds.append(Round(block, names, drops))
-            alive = [name for name in alive if name not in {drop.candidate for drop in drops}]
-            if not alive:
-                ended = racing.NOBODY_LEFT
-                break
-        everybody = len(self.refs) * len(self.pack) * seeds
+        tuned = [name for name in self.refs if name not in BASES]
+        lines, seeds, how = [line.id for line in self.pack], len(self.how.seeds), self.how.race
+        rounds, ended = racing.run(self, self.recipe, bases, tuned, lines, seeds, how, self.margins)
         strata = {line.id: line_strata(line) for line in self.pack}
+        everybody = len(self.refs) * len(lines) * seeds
         return Race(
-            self.recipe, self.record.run_digest, limits.error_rate, rounds, strata, len(self.samples), everybody, ended
+            self.recipe,
+            self.record.run_digest,
+            how.error_rate,
+            rounds,
+            strata,
+            len(self.samples),
+            everybody,
+            ended,
         )
 
-    def _speak(self, names: Sequence[str], ids: Sequence[str]) -> None:
+    def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.Heard:
         """One block: whoever is named speaks it, metrics hear it."""
         by_id = {line.id: line for line in self.pack}
-        said = [records.Line(one, by_id[one].text, by_id[one].language, seed) for one in ids for seed in self.how.seeds]
+        said = [
+            records.Line(one, by_id[one].text, by_id[one].language, seed)
+            for one in lines
+            for seed in self.how.seeds
+        ]
         self._take(names, said, self.how.max_seconds, "speech")
+        return heard(self.samples, self._measures(), self.margins, self.totals)
 
     def _take(self, names: Sequence[str], said: list[records.Line], max_seconds: float, folder: str) -> None:
         new: list[SampleRecord] = []
@@ -128,19 +129,6 @@ class _Track:
             [identity.base_digest, max_seconds, machine.device, machine.threads, texts, long, clip]
         )[:16]
 
-    def _drops(self, alive: Sequence[str], rules: racing.Rules) -> list[Drop]:
-        measures = self._measures()
-        found = scores.of(self.samples, measures)
-        bases = [name for name in self.refs if name in BASES]
-        base = baseline.choose(bases, found, self.margins, self.totals).name
-        granted = guards.allowances(found, base, scores.real(measures))
-        failed = {
-            one.candidate: f"{one.problem}: line {one.line_id}, seed {one.seed}"
-            for one in reversed(self.samples)
-            if one.problem in evidence.HARD_FAILURES
-        }
-        return racing.drops(alive, base, found, rules, granted, failed)
-
     def _long(self, race: Race) -> None:
         """The bases and the two nearest of those that are left speak the long lines, with the first seed."""
         if not self.how.long_lines:
@@ -161,10 +149,28 @@ class _Track:
         return judging.measures(self.record, hearable, judging.joined(self.told), len(self.real), inputs)
 
 
+def heard(
+    samples: Sequence[SampleRecord],
+    measures: SpeechMeasures,
+    margins: Mapping[str, float],
+    totals: Mapping[str, float],
+) -> racing.Heard:
+    """What a race knows from samples and metrics. `totals`: validation totals of the bases."""
+    found = scores.of(samples, measures)
+    base = baseline.choose(
+        sorted({one.candidate for one in samples} & set(BASES)), found, margins, totals
+    ).name
+    failed = {
+        one.candidate: f"{one.problem}: line {one.line_id}, seed {one.seed}"
+        for one in sorted(samples, key=lambda one: (one.line_id, one.seed), reverse=True)
+        if one.problem in evidence.HARD_FAILURES
+    }
+    granted = guards.allowances(found, base, scores.real(measures))
+    audio_s = math.fsum(one.duration_s for one in samples)
+    return racing.Heard(found, base, granted, failed, len(samples), audio_s)
+
+
 def line_strata(line: PackLine) -> list[str]:
     """The strata a line belongs to: its kind, its language, and its speaker where it has one."""
     found = [f"kind:{line.stratum}", f"language:{line.language}"]
     return found + ([f"speaker:{line.speaker}"] if line.speaker else [])
-
-
-_ = (jobs, nomination, RunRecord)

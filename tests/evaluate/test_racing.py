@@ -1,6 +1,7 @@
 """Who drops out of a race, and how rarely that is a mistake."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate import guards, racing, scores
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS, Scores
-from voicelathe.settings import Guards
+from voicelathe.records import Round
+from voicelathe.settings import Guards, Race
 
 MARGINS = guards.margins(Guards(words=0.05, endings=0.1, quality=None))
 RULES = racing.Rules(racing.level(0.05, 3), MARGINS)
@@ -147,7 +149,7 @@ def test_probabilities_that_one_is_better_are_calibrated() -> None:
 def test_blocks_keep_the_order_and_leave_no_crumb() -> None:
     lines = [f"l{n}" for n in range(19)]
     assert [len(block) for block in racing.blocks(lines, 8)] == [8, 11]
-    assert sum(racing.blocks(lines, 8), []) == lines
+    assert [line for block in racing.blocks(lines, 8) for line in block] == lines
     assert racing.blocks(lines, 40) == [lines]
 
 
@@ -159,8 +161,70 @@ def test_a_budget_that_does_not_hold_the_first_block_is_refused_with_its_number(
     racing.require_first("mini", 64, 64)
 
 
-def test_a_budget_ends_the_race_before_the_block_that_it_does_not_hold() -> None:
-    assert racing.affordable(4, 8, 1, 64, 128.0, 96, None)
-    assert not racing.affordable(4, 8, 1, 64, 128.0, 95, None)
-    assert racing.affordable(4, 8, 1, 64, 128.0, None, 192.0)
-    assert not racing.affordable(4, 8, 1, 64, 128.0, None, 191.0), "two seconds a sample so far"
+class Rehearsed:
+    """Speaks from a table: two seconds a sample."""
+
+    def __init__(self, found: Scores) -> None:
+        self.found, self.spoken = found, set[tuple[str, str]]()
+
+    def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.Heard:
+        self.spoken |= {(name, line) for name in names for line in lines}
+        known = {
+            measure: {
+                name: {line: value for line, value in by.items() if (name, line) in self.spoken}
+                for name, by in names_.items()
+            }
+            for measure, names_ in self.found.values.items()
+        }
+        return racing.Heard(Scores(known), "base", {}, {}, len(self.spoken), 2.0 * len(self.spoken))
+
+
+def race(found: Scores, how: Race, names: Sequence[str] = CANDIDATES) -> tuple[list[Round], str, int]:
+    track, lines = Rehearsed(found), [f"line-{line:02d}" for line in range(24)]
+    rounds, ended = racing.run(track, "mini", ["base"], names, lines, 1, how, MARGINS)
+    return rounds, ended, len(track.spoken)
+
+
+HOW = Race(block_lines=8, error_rate=0.05, max_samples=None, max_audio_s=None, workers=1)
+
+
+def test_the_rest_speak_the_next_block_and_the_base_speaks_every_line() -> None:
+    rounds, ended, num = race(table(24, words={"step-5": 0.2, "step-4": 0.2}), HOW)
+    assert ended == "all_lines" and [len(part.lines) for part in rounds] == [8, 8, 8]
+    assert {drop.candidate for drop in rounds[0].drops} == {"step-4", "step-5"}
+    assert rounds[1].candidates[0] == "base" and not {"step-4", "step-5"} & set(rounds[1].candidates)
+    assert num < 7 * 24 and rounds[-1].drops == [], "after the last block nothing is saved"
+
+
+def test_when_nobody_is_left_the_race_ends() -> None:
+    rounds, ended, num = race(table(24, words=dict.fromkeys(CANDIDATES, 0.1)), HOW)
+    assert (ended, len(rounds), num) == ("nobody_left", 1, 7 * 8)
+
+
+def test_one_block_of_all_lines_drops_nobody() -> None:
+    rounds, ended, num = race(table(24, words={"step-5": 0.2}), replace(HOW, block_lines=24))
+    assert (ended, len(rounds), num, rounds[0].drops) == ("all_lines", 1, 7 * 24, [])
+
+
+@pytest.mark.parametrize(
+    ("budget", "num_rounds"),
+    [
+        ({"max_samples": 7 * 16}, 2),
+        ({"max_samples": 7 * 16 - 1}, 1),
+        ({"max_audio_s": 2.0 * 7 * 24}, 3),
+        ({"max_audio_s": 2.0 * 7 * 24 - 1}, 2),
+    ],
+)
+def test_a_budget_ends_the_race_before_the_block_that_it_does_not_hold(
+    budget: dict[str, float], num_rounds: int
+) -> None:
+    rounds, ended, _ = race(table(24, seed=7), replace(HOW, **budget))  # type: ignore[arg-type]
+    assert len(rounds) == num_rounds and ended == ("all_lines" if num_rounds == 3 else "budget")
+
+
+def test_the_order_in_which_candidates_are_named_changes_no_drop() -> None:
+    found = table(24, words={"step-5": 0.2}, likeness={"step-0": 0.5})
+    one, other = race(found, HOW), race(found, HOW, CANDIDATES[::-1])
+    assert [{d.candidate for d in part.drops} for part in one[0]] == [
+        {d.candidate for d in part.drops} for part in other[0]
+    ]

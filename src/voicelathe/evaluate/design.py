@@ -56,7 +56,9 @@ def played(samples: Sequence[SampleRecord], seed: int) -> list[SampleRecord]:
     for one in samples:
         speakers.setdefault(one.line_id, set()).add(one.candidate)
     everybody = {one.candidate for one in samples}
-    common = sorted(line for line, names in speakers.items() if names == everybody and not line.startswith(LONG))
+    common = sorted(
+        line for line, names in speakers.items() if names == everybody and not line.startswith(LONG)
+    )
     if len(common) > MAX_LINES:
         common = rng.shuffled(common, seed, "listening lines")[:MAX_LINES]
     return [one for one in samples if one.line_id in common or one.line_id.startswith(LONG)]

@@ -10,11 +10,13 @@ nobody chose by looking. Everything is computed from what was spoken, in any ord
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from voicelathe import settings
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate import scores, statistics
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS, Scores
-from voicelathe.records import Drop, LineTest
+from voicelathe.records import Drop, LineTest, Round
 
 VETO, WORSE, DOMINATED = "veto", "worse_than_base", "dominated"
 ALL_LINES, NOBODY_LEFT, BUDGET = "all_lines", "nobody_left", "budget"
@@ -26,6 +28,54 @@ class Rules:
 
     level: float  # error rate of one block
     margins: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is known after a block."""
+
+    scores: Scores
+    base: str  # the better of the bases
+    granted: Mapping[str, float]  # measure -> allowance
+    failed: Mapping[str, str]  # candidate -> what no further line can make good
+    num_samples: int
+    audio_s: float  # of speech made
+
+
+class Speaks(Protocol):
+    """Whoever lets candidates speak: the stage `listen`, or a benchmark that has their samples already."""
+
+    def speak(self, names: Sequence[str], lines: Sequence[str]) -> Heard:
+        """These candidates speak these lines with every seed; everything that was heard so far."""
+
+
+def run(
+    track: Speaks,
+    recipe: str,
+    bases: Sequence[str],
+    candidates: Sequence[str],
+    lines: Sequence[str],
+    num_seeds: int,
+    how: settings.Race,
+    margins: Mapping[str, float],
+) -> tuple[list[Round], str]:
+    """The rounds of a race and how it ended. Bases speak every line. Raises SelectionError for a budget without room for one block."""
+    cut = blocks(lines, how.block_lines)
+    rules = Rules(level(how.error_rate, len(cut)), margins)
+    require_first(recipe, (len(bases) + len(candidates)) * len(cut[0]) * num_seeds, how.max_samples)
+    alive, rounds, heard = list(candidates), [], None
+    for number, block in enumerate(cut):
+        names = [*bases, *alive]
+        if heard and not affordable(len(names) * len(block) * num_seeds, heard, how):
+            return rounds, BUDGET
+        heard = track.speak(names, block)
+        is_last = number + 1 == len(cut)
+        out = [] if is_last else drops(alive, heard.base, heard.scores, rules, heard.granted, heard.failed)
+        rounds.append(Round(list(block), names, out))
+        alive = [name for name in alive if name not in {drop.candidate for drop in out}]
+        if not alive:
+            return rounds, NOBODY_LEFT
+    return rounds, ALL_LINES
 
 
 def blocks(lines: Sequence[str], size: int) -> list[list[str]]:
@@ -104,20 +154,11 @@ def _leader(
     return max(holds, key=lambda name: (found.mean(LIKENESS, name) or 0.0, -names.index(name)), default=None)
 
 
-def affordable(
-    num_racing: int,
-    num_lines: int,
-    num_seeds: int,
-    spent: int,
-    audio_s: float,
-    max_samples: int | None,
-    max_audio_s: float | None,
-) -> bool:
-    """Whether the budget holds another block. `spent` samples and `audio_s` seconds of speech were made; their mean foretells the next."""
-    more = num_racing * num_lines * num_seeds
-    expected_s = audio_s / spent * more if spent else 0.0
-    enough_samples = max_samples is None or spent + more <= max_samples
-    return enough_samples and (max_audio_s is None or audio_s + expected_s <= max_audio_s)
+def affordable(more: int, heard: Heard, how: settings.Race) -> bool:
+    """Whether the budget holds so many more samples; their length is foretold by the mean of those that were made."""
+    expected_s = heard.audio_s * (1 + more / heard.num_samples)
+    enough_samples = how.max_samples is None or heard.num_samples + more <= how.max_samples
+    return enough_samples and (how.max_audio_s is None or expected_s <= how.max_audio_s)
 
 
 def require_first(recipe: str, more: int, max_samples: int | None) -> None:
