@@ -14,6 +14,7 @@ from voicelathe.records.corpus import (
     ManifestRow,
     Passed,
     Quarantined,
+    RecogniserFacts,
     RejectedLine,
     SplitAssignment,
 )
@@ -48,6 +49,7 @@ from voicelathe.records.measures import (
     MeasuredSample,
     MetricJob,
     MetricRun,
+    RecogniserRef,
     SpeechMeasures,
 )
 from voicelathe.records.planning import Kernel, PassSize, Phase, Plan, Rehearsal
@@ -116,6 +118,8 @@ __all__ = [
     "Promotion",
     "Quarantined",
     "Ranked",
+    "RecogniserFacts",
+    "RecogniserRef",
     "Rehearsal",
     "RejectedLine",
     "RunIdentity",
