@@ -165,7 +165,7 @@ def _write(path: Path, text: str, samples: Samples) -> ClipRef:
 def _judge(real: list[ClipRef], clips: list[ClipRef], metrics: list[str]) -> list[dict[str, str]]:
     stopped: list[dict[str, str]] = [{} for _ in clips]
     for name in metrics:
-        ended, answer = judging.ask(MetricJob(name, real, clips), TIMEOUT_S)
+        ended, answer = judging.ask(MetricJob(name, real, clips, None), TIMEOUT_S)
         if ended.status == "not_applicable":  # accent: nobody recorded these sentences twice
             continue
         assert answer is not None, ended

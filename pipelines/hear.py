@@ -6,10 +6,10 @@ from pipelines import run
 from voicelathe import hearing, layout, params, records
 from voicelathe.data import tables
 
-REVISION = 2
+REVISION = 3
 READS = ["pipelines/hear.py", str(layout.MANIFEST), str(layout.MEASURES)]
 WRITES = [str(layout.HEARD)]
-PARAMS = ["hear", "ingest.audio_root", "machine"]
+PARAMS = ["hear", "ingest.audio_root", "machine", "speech"]
 
 
 def main() -> None:

@@ -7,17 +7,13 @@ from pipelines import run
 from voicelathe import digest, layout, params, records, runs, sweep
 from voicelathe.evaluate import judging, listening
 
-REVISION = 6
+REVISION = 7
 READS = [
-    "pipelines/listen.py",
-    "data/latents/${item.base}/base.json",
-    "data/split/validation.jsonl",
-    "runs/${key}/run.json",
-    "runs/${key}/checkpoints.json",
-    "runs/${key}/evaluations.jsonl",
+    *("pipelines/listen.py", "data/latents/${item.base}/base.json", "data/split/validation.jsonl"),
+    *("runs/${key}/run.json", "runs/${key}/checkpoints.json", "runs/${key}/evaluations.jsonl"),
 ]
 WRITES = ["runs/${key}/samples.jsonl", "runs/${key}/listening.html", "runs/${key}/metrics.json"]
-PARAMS = ["machine", "ingest.audio_root", "recipes.${key}.listen"]
+PARAMS = ["machine", "speech", "ingest.audio_root", "recipes.${key}.listen"]
 
 
 def main() -> None:
@@ -31,7 +27,7 @@ def main() -> None:
     real = listening.recordings(samples, root)
     page = listening.render(recipe, executed, samples, Path.cwd(), base_trained=trained, real=real)
     digest.write_text(layout.run(recipe, "listening.html"), page)
-    measured = judging.of(recipe, executed, samples, how, root, settings.engine.workers)
+    measured = judging.of(recipe, executed, samples, how, settings)
     digest.write_json(layout.run(recipe, "metrics.json"), records.to_json(measured))
 
 

@@ -44,7 +44,10 @@ DOORS = {  # heavy tool -> the only files that may import it, as patterns below 
     "silero_vad": ["speech/activity.py"],
     "pocketsphinx": ["speech/words.py"],
     "jiwer": ["speech/words.py"],
-    "rapidfuzz": ["speech/words.py"],
+    "rapidfuzz": ["speech/words.py", "speech/transcripts.py"],
+    "ctranslate2": ["speech/recogniser.py"],
+    "faster_whisper": [],  # brings PyAV, whose wheels carry GPL libraries
+    "av": [],
     "soundfile": ["data/decoding.py", "data/opus.py", "evaluate/sound.py"],
 }
 PARENT_ONLY = {"mlflow", "great_expectations", "pydantic", "typer", "rich", "dvc"}  # never in the worker

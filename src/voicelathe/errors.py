@@ -43,6 +43,10 @@ class BaseModelError(VoiceLatheError):
     """A base model directory is missing, changed or of the wrong kind."""
 
 
+class RecogniserError(VoiceLatheError):
+    """The recogniser's directory is missing, changed or of the wrong kind."""
+
+
 class FamilyUnavailable(VoiceLatheError):
     """A model family, or what it needs to be installed, is not here."""
 

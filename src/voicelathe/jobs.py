@@ -26,10 +26,12 @@ class Target:
 
 @dataclass(frozen=True)
 class MeasureJob:
-    """What models hear in clips: speech, words, the voice. On the CPU, whatever machine.device is: the models are small."""
+    """What models hear in clips: speech, words, the voice. On the CPU, whatever machine.device is, but for the recogniser."""
 
     machine: settings.Machine
+    engine: settings.Engine  # clips are spread over its workers
     how: settings.Hear
+    recogniser: records.RecogniserRef | None  # None: PocketSphinx
     clips: str  # JSONL of ManifestRow
     audio_root: str
     out: str  # Parquet of Heard, in the order of the clips

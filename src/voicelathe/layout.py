@@ -21,6 +21,7 @@ GATE = Path("data/gate/passed.json")
 GATE_REPORT = Path("data/gate/report.html")
 RAW_GATE_REPORT = CACHE / "raw-gate.html"  # of `voicelathe gate --report-only`; no stage reads it
 COMPARISON = Path("runs/comparison.html")  # of `voicelathe compare`
+RECOGNISER = Path("data/recogniser.json")  # of `voicelathe recogniser add`: sha256 of every file; in git
 SPLITS = ("train", "validation", "test")
 
 

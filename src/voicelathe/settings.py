@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 Positive = Annotated[int, Gt(0)]
 PositiveFloat = Annotated[float, Gt(0)]
 Share = Annotated[float, Ge(0), Le(1)]
+FingerprintError = Annotated[float, Gt(0), Lt(0.35)]
 NAME = (
     r"^[a-z0-9][a-z0-9_-]*$"  # of bases and recipes: folder and stage names; DVC cannot look a dotted name up
 )
@@ -84,11 +85,30 @@ class Measure(_Closed):
 
 
 @dataclass(frozen=True)
+class Recogniser(_Closed):
+    """A Whisper in CTranslate2's format, pinned by the digest of its files (`voicelathe recogniser add` writes this)."""
+
+    model: Annotated[str, MinLen(1)]  # a directory, or package:NAME of an installed package that carries one
+    digest: Annotated[str, MinLen(64)]
+    licence: Annotated[str, MinLen(1)]
+    languages: (
+        Annotated[list[str], MinLen(1)] | None
+    )  # that it is trusted with; None: all that the model knows
+
+
+@dataclass(frozen=True)
+class Speech(_Closed):
+    """Who hears words: in clips (hear.words) and in what candidates speak (metric `recogniser`). It runs on machine.device."""
+
+    recogniser: Recogniser | None  # None: PocketSphinx stands in, for English only and much less exact
+
+
+@dataclass(frozen=True)
 class Hear(_Closed):
-    """Which small models listen to every clip. Seconds of one core for an hour of audio: speech about 20, voice 20, words 600."""
+    """Which small models listen to every clip; docs/metrics.md says what each costs."""
 
     speech: bool  # Silero VAD: clips without speech
-    words: bool  # PocketSphinx, English only: clips that say something else than their text
+    words: bool  # speech.recogniser, in the languages that it knows: clips that say something else than their text
     voice: bool  # speaker embedding: clips of somebody else
 
 
@@ -121,9 +141,7 @@ class Audit(_Closed):
         Share  # of half the sample rate; a spectrum that breaks off below was resampled. 0: not judged
     )
     min_overlap_share: Share  # of the shorter clip
-    max_fingerprint_error: Annotated[
-        float, Gt(0), Lt(0.35)
-    ]  # of the bits; changed copies differ in 0.17 at most, unrelated clips in 0.34 and more
+    max_fingerprint_error: FingerprintError  # of the bits; changed copies differ in 0.17 at most, unrelated clips in 0.34 and more
     min_twin_share: Share  # of the shorter clip's fingerprint
     sample_rates_hz: Annotated[list[int], MinLen(1)]
 
@@ -149,9 +167,7 @@ class Gate(_Closed):
     sample_rates_hz: Annotated[list[int], MinLen(1)]
     min_chars_per_s: PositiveFloat
     max_chars_per_s: PositiveFloat
-    max_fingerprint_error: Annotated[
-        float, Gt(0), Lt(0.35)
-    ]  # of the bits of clips that are the same performance
+    max_fingerprint_error: FingerprintError  # of the bits of clips that are the same performance
     min_twin_share: Share
 
 
@@ -348,6 +364,7 @@ class Params(_Closed):
     ingest: Ingest
     general: Ingest  # pinned clips of other speakers, never trained on: has a fine-tune forgotten what the base could?
     measure: Measure
+    speech: Speech
     hear: Hear
     audit: Audit
     split: Split

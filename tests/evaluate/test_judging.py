@@ -10,7 +10,7 @@ import pytest
 
 from tests.factories import audio as made
 from tests.factories import evaluations as make
-from voicelathe import digest, records, settings
+from voicelathe import digest, params, records, settings
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate import judging
 from voicelathe.evaluate.metrics import found
@@ -18,6 +18,7 @@ from voicelathe.evaluate.metrics.base import Clip
 from voicelathe.evaluate.metrics.waveform import Waveform
 from voicelathe.records import Candidate, CleanClip, ClipRef, SampleRecord
 
+ROOT = Path(__file__).parents[2]
 KNOWN = make.candidates(10, 20)
 PLUGIN = """
 import os, time
@@ -99,12 +100,17 @@ def real(root: Path, number: int = 3) -> list[ClipRef]:
 
 
 def judge(
-    root: Path, metrics: list[str], timeout_s: float = 60.0, num_real: int = 3, workers: int = 1
+    root: Path,
+    metrics: list[str],
+    timeout_s: float = 60.0,
+    num_real: int = 3,
+    workers: int = 1,
+    recogniser: records.RecogniserRef | None = None,
 ) -> records.SpeechMeasures:
     spoken = make.samples(KNOWN, root=root)
     languages = dict.fromkeys(make.LINES, "en")
     clips = real(root, num_real)
-    return judging.judge(make.run(), spoken, languages, clips, metrics, timeout_s, {}, workers)
+    return judging.judge(make.run(), spoken, languages, clips, metrics, timeout_s, {}, workers, recogniser)
 
 
 def test_a_plug_in_of_a_third_party_measures_every_sample_and_sets_its_limit_from_real_clips(
@@ -193,14 +199,16 @@ def test_the_stage_calibrates_on_the_speaker_with_most_validation_clips(
     records.write(tmp_path / "data/split/validation.jsonl", rows)
     lines = [settings.SpokenLine(name, text, "en") for name, text in make.LINES.items()]
     listen = settings.Listen(lines, 0, [42], 8.0, [], 60.0, ["fine"], 60.0)
-    measured = judging.of("x", make.run(), make.samples(KNOWN, root=tmp_path), listen, "voices", workers=1)
+    chosen = params.load(ROOT / "params.yaml")
+    chosen = replace(chosen, ingest=replace(chosen.ingest, audio_root="voices"))
+    measured = judging.of("x", make.run(), make.samples(KNOWN, root=tmp_path), listen, chosen)
     assert measured.num_real == 3 and measured.figures[0].real_high == 0.9
     assert list(measured.inputs) == ["data/split/validation.jsonl"] and len(measured.samples) == 6
 
 
 def test_a_sample_outside_the_limits_is_vetoed_with_the_number_and_the_limit() -> None:
     figure = records.Figure("cer", "share", "lower", "garbled", "errors")
-    answer = judging.Answer("words", [figure], {"cer": (None, 0.4)}, [], [])
+    answer = judging.Answer("words", [figure], {"cer": (None, 0.4)}, [], [], [])
     assert judging.vetoes(answer, {"cer": 0.81}) == {"garbled": "cer 0.81, at most 0.4"}
     assert judging.vetoes(answer, {"cer": 0.4}) == {} == judging.vetoes(answer, {"cer": None})
     assert judging.outside(0.1, 0.5, None) == "0.1, at least 0.5"

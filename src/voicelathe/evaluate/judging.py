@@ -1,26 +1,16 @@
-"""What do metrics say of spoken samples, and which of them must not ship? Each plug-in in a process of its own.
+"""What do metrics say of spoken samples, and which of them must not ship?
 
 Limits come from held-out recordings of the speaker, in every run anew. A plug-in that crashes, hangs or answers nonsense is
 recorded as such and leaves the others intact. Vetoes are apart from figures, and there is no total score.
 """
 
-import math
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from voicelathe import digest, layout, records, rng, settings, sweep
-from voicelathe.errors import RecordError
 from voicelathe.evaluate import design
-from voicelathe.evaluate.metrics import found
+from voicelathe.evaluate.questioning import Answer, Panel, Told, ask, joined
 from voicelathe.records import (
     LONG,
     CleanClip,
@@ -28,31 +18,28 @@ from voicelathe.records import (
     Figure,
     FigureRecord,
     MeasuredSample,
-    MetricJob,
-    MetricRun,
+    RecogniserRef,
     SampleRecord,
     SpeechMeasures,
 )
-from voicelathe.redaction import harmless
+from voicelathe.speech import recogniser_files
+
+__all__ = [
+    "Answer",
+    "Panel",
+    "Told",
+    "ask",
+    "held_out",
+    "joined",
+    "judge",
+    "measures",
+    "of",
+    "outside",
+    "vetoes",
+]
 
 MAX_REAL_CLIPS = 24  # calibration on more costs time and moves no limit
 DIGITS = 4  # of values in the record: the last bits differ between machines
-TAIL_CHARS = 300
-
-
-class _Nonsense(ValueError):
-    """The answer of a plug-in is not what the protocol says."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one metric measured."""
-
-    metric: str
-    figures: list[Figure]
-    limits: dict[str, tuple[float | None, float | None]]
-    real: list[dict[str, float | None]]
-    values: list[dict[str, float | None]]
 
 
 def of(
@@ -60,17 +47,22 @@ def of(
     run: records.RunRecord,
     samples: Sequence[SampleRecord],
     listen: settings.Listen,
-    audio_root: str,
-    workers: int,
+    params: settings.Params,
 ) -> SpeechMeasures:
-    """What the stage `listen` records: limits come from the validation clips of the speaker with most of them."""
+    """What the stage `listen` records: limits come from the validation clips of the speaker with most of them.
+
+    Raises RecogniserError when the recogniser is not the one that is pinned.
+    """
+    recogniser = recogniser_files.reference(params.speech, params.machine)
     path = layout.split("validation")
     own = sweep.main_speaker(records.read(path, CleanClip))
-    real = held_out(own, audio_root, run.identity.seed, {one.text for one in samples})
+    real = held_out(own, params.ingest.audio_root, run.identity.seed, {one.text for one in samples})
     languages = {line.id: line.language for line in listen.lines}
     languages |= {LONG + line.id: line.language for line in listen.long_lines}
     inputs = digest.of_files({path.as_posix(): path})
-    return judge(run, samples, languages, real, listen.metrics, listen.metric_timeout_s, inputs, workers)
+    metrics, timeout_s = listen.metrics, listen.metric_timeout_s
+    workers = params.engine.workers
+    return judge(run, samples, languages, real, metrics, timeout_s, inputs, workers, recogniser)
 
 
 def judge(
@@ -82,25 +74,32 @@ def judge(
     timeout_s: float,
     inputs: Mapping[str, str],
     workers: int = 1,
+    recogniser: RecogniserRef | None = None,
 ) -> SpeechMeasures:
     """Every metric over every sample that can be heard, `workers` metrics at a time. `languages`: line -> language.
 
     Raises SelectionError for a metric that no installed package offers; whatever goes wrong inside one is recorded instead.
     """
     heard = [one for one in samples if design.is_hearable(one)]
-    clips = [_ref(one, languages) for one in heard]
-    for name in metrics:
-        found.find(name)
-    with ThreadPoolExecutor(workers) as pool:  # a thread only waits for a process of its own
-        told = _without_namesakes(
-            list(pool.map(lambda name: ask(MetricJob(name, list(real), clips), timeout_s), metrics))
-        )
-    answers = [answer for _, answer in told if answer]
+    with Panel(metrics, timeout_s, recogniser, workers) as panel:
+        told = panel.ask(real, [clip(one, languages) for one in heard])
+    return measures(run, heard, told, len(real), inputs)
+
+
+def measures(
+    run: records.RunRecord,
+    heard: Sequence[SampleRecord],
+    told: Sequence[Told],
+    num_real: int,
+    inputs: Mapping[str, str],
+) -> SpeechMeasures:
+    """The record of what metrics told of these samples, in their order; of several questions, `joined` makes one."""
+    answers = [one.answer for one in told if one.answer]
     return SpeechMeasures(
         recipe=run.recipe,
         run_digest=run.run_digest,
-        num_real=len(real),
-        metrics=[ended for ended, _ in told],
+        num_real=num_real,
+        metrics=[one.run for one in told],
         figures=[_figure(answer, figure) for answer in answers for figure in answer.figures],
         samples=[_sample(one, place, answers) for place, one in enumerate(heard)],
         inputs=dict(inputs),
@@ -133,102 +132,6 @@ def _shuffled(clips: Sequence[CleanClip], seed: int, recording: str) -> list[Cle
     return [by_id[name] for name in rng.shuffled(sorted(by_id), seed, "calibration", recording)]
 
 
-def ask(job: MetricJob, timeout_s: float) -> tuple[MetricRun, Answer | None]:
-    """Run one metric in a process of its own; how it ended, and its answer when it gave a valid one."""
-    folder = layout.CACHE / "metrics"
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        question, answer = Path(place, "job.json"), Path(place, "answer.json")
-        digest.write_json(question, records.to_json(job))
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "voicelathe.evaluate.metrics",
-            str(question),
-            str(answer),
-            str(os.getpid()),
-        ]
-        try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=timeout_s,
-                env=_environment(),
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return MetricRun(job.metric, "timed_out", f"gave no answer within {timeout_s:g} s"), None
-        if done.returncode != 0 or not answer.is_file():
-            last = done.stderr.strip().splitlines()[-1:] or ["it printed nothing"]
-            return MetricRun(
-                job.metric, "crashed", f"exit code {done.returncode}: {last[0][:TAIL_CHARS]}"
-            ), None
-        try:
-            told = digest.read_json(answer)
-            if "missing" in told:
-                return MetricRun(job.metric, "not_applicable", str(told["missing"])[:TAIL_CHARS]), None
-            return MetricRun(job.metric, "measured", ""), _check(job, told)
-        except (RecordError, ValueError, KeyError, TypeError, AttributeError) as problem:
-            return MetricRun(
-                job.metric, "nonsense", f"{type(problem).__name__}: {problem}"[:TAIL_CHARS]
-            ), None
-
-
-def _without_namesakes(
-    told: Sequence[tuple[MetricRun, Answer | None]],
-) -> list[tuple[MetricRun, Answer | None]]:
-    """Two metrics under one figure's name would overwrite each other's values: the later one is recorded as nonsense."""
-    owners: dict[str, str] = {}
-    kept: list[tuple[MetricRun, Answer | None]] = []
-    for ended, answer in told:
-        names = [one.name for one in answer.figures] if answer else []
-        if taken := [name for name in names if name in owners]:
-            said = f"its figure {taken[0]!r} is one of {owners[taken[0]]}, too; give it another name"
-            kept.append((MetricRun(ended.metric, "nonsense", said), None))
-            continue
-        owners |= dict.fromkeys(names, ended.metric)
-        kept.append((ended, answer))
-    return kept
-
-
-def _environment() -> dict[str, str]:
-    offline = {
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "PYTHONWARNINGS": "ignore",
-        "OMP_NUM_THREADS": "1",
-    }
-    return {**harmless(os.environ), **offline}
-
-
-def _check(job: MetricJob, told: dict[str, Any]) -> Answer:
-    """Numbers where numbers must be, one row a clip, no figure that was not announced."""
-    figures = [records.from_json(Figure, one, job.metric) for one in told["figures"]]
-    names = {one.name for one in figures}
-    for kind, expected in (("values", len(job.clips)), ("real", None)):
-        rows = told[kind]
-        if expected is not None and len(rows) != expected:
-            raise _Nonsense(f"{len(rows)} answers for {expected} clips")
-        for row in rows:
-            if strangers := sorted(set(row) - names):
-                raise _Nonsense(f"a figure {strangers[0]!r} that it did not announce")
-            if bad := [name for name, value in row.items() if value is not None and not _is_number(value)]:
-                raise _Nonsense(f"{bad[0]} = {row[bad[0]]!r} is not a finite number")
-    limits = {name: (low, high) for name, (low, high) in told["limits"].items()}
-    if wrong := [
-        name for name, ends in limits.items() if not all(end is None or _is_number(end) for end in ends)
-    ]:
-        raise _Nonsense(f"limits of {wrong[0]} are {limits[wrong[0]]}")
-    return Answer(job.metric, figures, limits, told["real"], told["values"])
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _figure(answer: Answer, figure: Figure) -> FigureRecord:
     known = [value for row in answer.real if (value := row.get(figure.name)) is not None]
     low, high = answer.limits.get(figure.name, (None, None))
@@ -253,7 +156,8 @@ def _sample(one: SampleRecord, place: int, answers: Sequence[Answer]) -> Measure
         row = answer.values[place]
         values.update({figure.name: _rounded(row.get(figure.name)) for figure in answer.figures})
         stopped.update(vetoes(answer, row))
-    return MeasuredSample(one.candidate, one.line_id, one.seed, values, stopped)
+    said = next((answer.said[place] for answer in answers if answer.said), None)
+    return MeasuredSample(one.candidate, one.line_id, one.seed, values, stopped, said)
 
 
 def vetoes(answer: Answer, row: Mapping[str, float | None]) -> dict[str, str]:
@@ -275,7 +179,8 @@ def outside(value: float | None, low: float | None, high: float | None) -> str |
     return f"{value:.3g}, at most {high:.3g}" if high is not None and value > high else None
 
 
-def _ref(one: SampleRecord, languages: Mapping[str, str]) -> ClipRef:
+def clip(one: SampleRecord, languages: Mapping[str, str]) -> ClipRef:
+    """A spoken sample as metrics are asked about it."""
     assert one.path is not None and one.sha256 is not None, "only what was spoken can be measured"
     return ClipRef(".", one.path, None, None, one.sha256, one.text, languages[one.line_id])
 

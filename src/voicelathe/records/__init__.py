@@ -14,6 +14,7 @@ from voicelathe.records.corpus import (
     ManifestRow,
     Passed,
     Quarantined,
+    RecogniserFacts,
     RejectedLine,
     SplitAssignment,
 )
@@ -54,6 +55,7 @@ from voicelathe.records.measures import (
     MeasuredSample,
     MetricJob,
     MetricRun,
+    RecogniserRef,
     SpeechMeasures,
 )
 from voicelathe.records.planning import Kernel, PassSize, Phase, Plan, Rehearsal
@@ -127,6 +129,8 @@ __all__ = [
     "Quarantined",
     "Race",
     "Ranked",
+    "RecogniserFacts",
+    "RecogniserRef",
     "Rehearsal",
     "RejectedLine",
     "Round",

@@ -175,6 +175,18 @@ class BaseFacts:
     digest: str  # of `files`
 
 
+@dataclass(frozen=True)
+class RecogniserFacts:
+    """data/recogniser.json: what hears words, and the sha256 of every file of it."""
+
+    model: str  # directory, or package:NAME
+    digest: str  # of `files`
+    licence: str
+    languages: list[str]  # that it is trusted with
+    is_multilingual: bool
+    files: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class LatentEntry:
     """Where the cached encoding of a clip lies."""

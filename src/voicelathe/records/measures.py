@@ -17,12 +17,23 @@ class ClipRef:
 
 
 @dataclass(frozen=True)
+class RecogniserRef:
+    """A pinned recogniser as a process is told of it."""
+
+    directory: str
+    digest: str  # checked again before the model is loaded
+    device: str  # cpu: int8; cuda: float16
+    languages: list[str]  # that it is trusted with, in its own codes or BCP 47
+
+
+@dataclass(frozen=True)
 class MetricJob:
-    """What one metric process is asked."""
+    """What one metric process is asked. It may be asked several times; its models are loaded once."""
 
     metric: str
-    real: list[ClipRef]  # held-out recordings of the speaker: they set the limits
+    real: list[ClipRef]  # held-out recordings of the speaker: they set the limits, and are measured once
     clips: list[ClipRef]
+    recogniser: RecogniserRef | None  # None: speech.recogniser is null
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,7 @@ class MetricRun:
     metric: str
     status: str  # measured | not_applicable | crashed | timed_out | nonsense
     detail: str
+    lost: int = 0  # samples without a value because its process died, hung or answered nonsense
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,7 @@ class MeasuredSample:
     seed: int
     values: dict[str, float | None]
     vetoes: dict[str, str]  # code -> figure, value and limit
+    said: str | None = None  # what the recogniser heard
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,11 @@
-"""Verb `measure`: what small models hear in every clip. One clip at a time, each file decoded once."""
+"""Verb `measure`: what small models hear in every clip, spread over the engine's processes."""
 
 import base64
-from collections.abc import Iterator
+import ctypes
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -9,13 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voicelathe import jobs, records, settings
+from voicelathe import engine, jobs, records, settings
 from voicelathe.data import tables
 from voicelathe.data.audio import AudioFile, mono, resample
 from voicelathe.data.audio_files import AudioProblem
-from voicelathe.speech import RATE_HZ, activity, words
+from voicelathe.speech import RATE_HZ, activity, recogniser, recogniser_files, transcripts, words
 
 Clip = tuple[records.ManifestRow, NDArray[np.float32]]
+Words = tuple[float | None, bool | None, str | None]
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+NOTHING: Words = (None, None, None)
 
 CLIPS_AT_ONCE, SAMPLES_AT_ONCE = 32, 16_000_000
 SPEEDS = (2.0, 0.5, 3.0, 1 / 3)  # of a file whose header lies; 1.5 sounds like speech at 2, too
@@ -27,14 +35,43 @@ def run(job: jobs.MeasureJob, emit: Any) -> dict[str, Any]:
     rows = records.read(Path(job.clips), records.ManifestRow)
     emit(jobs.PHASE, {"name": "listen", "step": 0, "micro": 0})
     heard: list[records.Heard] = []
+    done = 0
+    shards = _shards(rows)
+    work = partial(_listen, job=job, parent=os.getpid())
+    for shard, found in zip(shards, engine.map_shards(work, shards, _spread(job)), strict=True):
+        heard += found
+        done += len(shard)
+        emit(jobs.PROGRESS, {"done": done, "total": len(rows), "unit": "clips"})
+    tables.write(Path(job.out), heard, records.Heard)
+    return {"clips": len(heard)}
+
+
+def _shards(rows: list[records.ManifestRow]) -> list[Sequence[records.ManifestRow]]:
+    """Rows by file, so that each file is decoded once or twice, at most CLIPS_AT_ONCE together."""
+    ordered = sorted(rows, key=lambda row: (row.audio, row.start_s or 0.0, row.clip_id))
+    return list(engine.cut(ordered, CLIPS_AT_ONCE))
+
+
+def _spread(job: jobs.MeasureJob) -> settings.Engine:
+    """One process where the recogniser lies on a card: each would load it there again."""
+    on_card = job.recogniser is not None and job.recogniser.device == "cuda"
+    return settings.Engine("serial", 1) if on_card else job.engine
+
+
+def _listen(rows: Sequence[records.ManifestRow], job: jobs.MeasureJob, parent: int) -> list[records.Heard]:
+    """What was heard in some clips, in this process or one of the engine's."""
+    import torch
+
+    if os.getpid() != parent:  # a process of the engine: it ends with the worker, and has one thread
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        torch.set_num_threads(1)
+    heard: list[records.Heard] = []
     for some in _batches(_clips(rows, Path(job.audio_root))):
         found = activity.segments_of_each([samples for _, samples in some])
         heard += [
-            _heard(row, samples, speech, job.how) for (row, samples), speech in zip(some, found, strict=True)
+            _heard(row, samples, speech, job) for (row, samples), speech in zip(some, found, strict=True)
         ]
-        emit(jobs.PROGRESS, {"done": len(heard), "total": len(rows), "unit": "clips"})
-    tables.write(Path(job.out), heard, records.Heard)
-    return {"clips": len(heard)}
+    return heard
 
 
 def _batches(clips: Iterator[Clip]) -> Iterator[list[Clip]]:
@@ -50,10 +87,9 @@ def _batches(clips: Iterator[Clip]) -> Iterator[list[Clip]]:
         yield some
 
 
-def _clips(rows: list[records.ManifestRow], root: Path) -> Iterator[Clip]:
-    """Each row with its samples [frames] at RATE_HZ."""
-    ordered = sorted(rows, key=lambda row: (row.audio, row.start_s or 0.0, row.clip_id))
-    for name, members in groupby(ordered, key=lambda row: row.audio):
+def _clips(rows: Sequence[records.ManifestRow], root: Path) -> Iterator[Clip]:
+    """Each row with its samples [frames] at RATE_HZ. Rows of one file stand together."""
+    for name, members in groupby(rows, key=lambda row: row.audio):
         clips = list(members)
         try:
             with AudioFile(root, name, clips[0].audio_sha256) as file:
@@ -68,9 +104,9 @@ def _heard(
     row: records.ManifestRow,
     samples: NDArray[np.float32],
     found: list[activity.Segment],
-    how: settings.Hear,
+    job: jobs.MeasureJob,
 ) -> records.Heard:
-    cer, is_aligned, said = _words(row, samples) if how.words else (None, None, None)
+    cer, is_aligned, said = _words(row, samples, found, job.recogniser) if job.how.words else NOTHING
     speech = activity.only_speech(samples, found)
     return records.Heard(
         clip_id=row.clip_id,
@@ -78,7 +114,7 @@ def _heard(
         speed=_speed(samples, activity.speech_s(found)),
         cer=cer,
         is_aligned=is_aligned,
-        voice=_voice(speech) if how.voice else None,
+        voice=_voice(speech) if job.how.voice else None,
         said=said,
     )
 
@@ -95,16 +131,41 @@ def _speed(samples: NDArray[np.float32], speech_s: float) -> float | None:
 
 
 def _words(
-    row: records.ManifestRow, samples: NDArray[np.float32]
-) -> tuple[float | None, bool | None, str | None]:
-    """Character errors, whether all of the text is there, and what was heard; None for languages that the recogniser does not know."""
-    if row.language.lower().partition("-")[0] != words.LANGUAGE or not words.normalise(row.text or ""):
-        return None, None, None
+    row: records.ManifestRow,
+    samples: NDArray[np.float32],
+    found: list[activity.Segment],
+    ref: records.RecogniserRef | None,
+) -> Words:
+    """Character errors, whether the end of the text is there, and what was heard; None for languages that the recogniser does not know."""
+    text = row.text or ""
+    if not transcripts.normalise(text, row.language):
+        return NOTHING
+    if ref is None:
+        return _rough_words(row, samples)
+    if recogniser_files.code(row.language) not in map(recogniser_files.code, ref.languages):
+        return NOTHING
+    heard = recogniser.of(ref).hear(samples, row.language, found)
+    if heard.log_prob is None:  # nobody speaks, which `speech_s` says
+        return NOTHING
+    errors = transcripts.errors(text, heard.text, row.language)
+    assert errors is not None
+    return round(errors.cer, 4), errors.missing_end == 0, transcripts.normalise(heard.text, row.language)
+
+
+def _rough_words(row: records.ManifestRow, samples: NDArray[np.float32]) -> Words:
+    """As `_words`, with PocketSphinx, which knows English only."""
+    text = row.text or ""
+    if transcripts.primary(row.language) != words.LANGUAGE or not words.normalise(text):
+        return NOTHING
     said = words.recognise(samples)
-    errors = words.errors(row.text or "", said)
-    is_known = not words.unknown_words(row.text or "")
-    aligned = words.align(samples, row.text or "") is not None if is_known else None
-    return (None if errors is None else round(errors.cer, 4)), aligned, said
+    errors = words.errors(text, said)
+    is_known = not words.unknown_words(text)
+    aligned = words.align(samples, text) is not None if is_known else None
+    return (
+        (None if errors is None else round(errors.cer, 4)),
+        aligned,
+        transcripts.normalise(said, row.language),
+    )
 
 
 def _voice(speech: NDArray[np.float32]) -> str | None:

@@ -1,6 +1,7 @@
-"""`python -m voicelathe.evaluate.metrics JOB OUT PARENT`: one metric over the clips of a job; its result goes to OUT as JSON.
+"""`python -m voicelathe.evaluate.metrics PARENT`: one metric, asked by the path of a question on each line of stdin.
 
-Whatever the plug-in prints goes to stderr. It ends when its parent does.
+The answer goes to answer.json beside the question, and one line to stdout says that it lies there. Whatever the plug-in prints goes
+to stderr. It ends with its stdin, and when its parent does.
 """
 
 import ctypes
@@ -16,49 +17,86 @@ import numpy as np
 from voicelathe import digest, records
 from voicelathe.data import audio
 from voicelathe.evaluate.metrics import found
-from voicelathe.evaluate.metrics.base import RATE_HZ, Clip, Metric, NotApplicable
+from voicelathe.evaluate.metrics.base import (
+    RATE_HZ,
+    Clip,
+    Configurable,
+    Metric,
+    NotApplicable,
+    Recognises,
+    Values,
+)
 from voicelathe.records import ClipRef, MetricJob
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def main() -> None:
-    """Read the job, measure, write."""
+    """Answer questions until there are none."""
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(sys.argv[3]):
+    if os.getppid() != int(sys.argv[1]):
         return
-    job = records.from_json(MetricJob, json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), sys.argv[1])
-    digest.write_json(Path(sys.argv[2]), run(job))
+    asked: Asked | None = None
+    for line in sys.stdin:
+        path = Path(line.strip())
+        job = records.from_json(MetricJob, json.loads(path.read_text(encoding="utf-8")), str(path))
+        asked = asked or Asked(job)
+        digest.write_json(path.with_name("answer.json"), asked.answer(job))
+        events.write("answered\n")
 
 
-def run(job: MetricJob) -> dict[str, Any]:
-    """Figures, the values of every clip, and limits from the real ones; or why the metric cannot run."""
-    metric: Metric = found.find(job.metric).load()()
-    if unfit := metric.missing() or _unfit(metric, job):
-        return {"missing": unfit}
-    real = [_load(ref) for ref in job.real if _speaks(metric, ref)]
-    given = [ref for ref in job.clips if _speaks(metric, ref)]
-    try:
-        measured_real = metric.measure(real, real)
-        rows = metric.measure([_load(ref) for ref in given], real)
-    except NotApplicable as reason:
-        return {"missing": str(reason)}
-    if len(rows) != len(given):
-        raise ValueError(f"{len(rows)} answers for {len(given)} clips")
-    measured = iter(rows)
-    values = [next(measured) if _speaks(metric, ref) else {} for ref in job.clips]
-    limits = {}
-    for figure in metric.figures:
-        known = [value for row in measured_real if (value := row.get(figure.name)) is not None]
-        if figure.veto and len(known) >= 2:
-            limits[figure.name] = list(metric.limits(figure.name, known))
-    return {
-        "figures": [records.to_json(figure) for figure in metric.figures],
-        "real": measured_real,
-        "values": values,
-        "limits": limits,
-    }
+class Asked:
+    """A metric with the real clips that it has measured."""
+
+    def __init__(self, job: MetricJob) -> None:
+        self._metric: Metric = found.find(job.metric).load()()
+        if isinstance(self._metric, Configurable):
+            self._metric.configure(job)
+        self._missing = self._metric.missing()
+        self._refs: list[ClipRef] | None = None
+        self._real: list[Clip] = []
+        self._measured: list[Values] = []
+
+    def answer(self, job: MetricJob) -> dict[str, Any]:
+        """Figures, the values of every clip, and limits from the real ones; or why the metric cannot run."""
+        metric = self._metric
+        if unfit := self._missing or _unfit(metric, job):
+            return {"missing": unfit}
+        given = [ref for ref in job.clips if _speaks(metric, ref)]
+        try:
+            self._measure_real(job.real)
+            rows = metric.measure([_load(ref) for ref in given], self._real)
+        except NotApplicable as reason:
+            return {"missing": str(reason)}
+        if len(rows) != len(given):
+            raise ValueError(f"{len(rows)} answers for {len(given)} clips")
+        heard = metric.said() if isinstance(metric, Recognises) else []
+        measured, said = iter(rows), iter(heard)
+        return {
+            "figures": [records.to_json(figure) for figure in metric.figures],
+            "real": self._measured,
+            "values": [next(measured) if _speaks(metric, ref) else {} for ref in job.clips],
+            "limits": self._limits(),
+            "said": [next(said) if _speaks(metric, ref) else None for ref in job.clips] if heard else [],
+            "note": getattr(metric, "note", ""),
+        }
+
+    def _measure_real(self, refs: list[ClipRef]) -> None:
+        if refs == self._refs:
+            return
+        self._real = [_load(ref) for ref in refs if _speaks(self._metric, ref)]
+        self._measured = self._metric.measure(self._real, self._real)
+        self._refs = refs
+
+    def _limits(self) -> dict[str, list[float | None]]:
+        limits = {}
+        for figure in self._metric.figures:
+            known = [value for row in self._measured if (value := row.get(figure.name)) is not None]
+            if figure.veto and len(known) >= 2:
+                limits[figure.name] = list(self._metric.limits(figure.name, known))
+        return limits
 
 
 def _unfit(metric: Metric, job: MetricJob) -> str | None:
@@ -70,7 +108,7 @@ def _unfit(metric: Metric, job: MetricJob) -> str | None:
 
 
 def _speaks(metric: Metric, ref: ClipRef) -> bool:
-    return metric.languages is None or ref.language.split("-")[0] in metric.languages
+    return metric.languages is None or ref.language.lower().split("-")[0] in metric.languages
 
 
 def _load(ref: ClipRef) -> Clip:

@@ -5,13 +5,13 @@ A third party adds one with an entry point of the group `voicelathe.metrics` tha
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe.errors import VoiceLatheError
-from voicelathe.records import Figure
+from voicelathe.records import Figure, MetricJob
 
 RATE_HZ = 16_000
 
@@ -54,3 +54,19 @@ class Metric(Protocol):
 
     def limits(self, figure: str, real: Sequence[float]) -> tuple[float | None, float | None]:
         """Lowest and highest value that is no veto, from the values of the real clips (at least two)."""
+
+
+@runtime_checkable
+class Configurable(Protocol):
+    """A metric that wants to know more of the job than its clips, for example which recogniser is pinned."""
+
+    def configure(self, job: MetricJob) -> None:
+        """Called once, before everything else."""
+
+
+@runtime_checkable
+class Recognises(Protocol):
+    """A metric that can say which words it heard."""
+
+    def said(self) -> list[str | None]:
+        """What was heard in the clips of the last `measure`; None where nothing was listened to."""

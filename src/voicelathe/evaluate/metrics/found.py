@@ -9,6 +9,7 @@ HERE = "voicelathe.evaluate.metrics"
 BUILT_IN = {
     "waveform": f"{HERE}.waveform:Waveform",
     "activity": f"{HERE}.activity:Activity",
+    "recogniser": f"{HERE}.recogniser:HeardWords",
     "words": f"{HERE}.words:Words",
     "speaker": f"{HERE}.speaker:Speaker",
     "accent": f"{HERE}.accent:Accent",
