@@ -19,6 +19,7 @@ from voicelathe.records import LONG, NOT_SPOKEN, Interval, Level, LineTest, Samp
 WORDS, ENDINGS, QUALITY, LIKENESS = "words", "endings", "quality", "likeness"
 MEASURES = (WORDS, ENDINGS, QUALITY, LIKENESS)
 FIGURES = {WORDS: "cer", QUALITY: "p808", LIKENESS: "similarity"}  # of the metrics; endings need none
+STAND_IN = "rough_cer"  # of PocketSphinx, where no recogniser is pinned
 CUT_SHORT = ("truncated", "trailing_silence")  # vetoes of a sample that does not end where its text does
 PSEUDO = {WORDS: 0.25, ENDINGS: 1.0, QUALITY: 0.5, LIKENESS: 0.05}  # a line ruined, or saved, in each measure
 FLOOR = {WORDS: 0.1, ENDINGS: 0.25, QUALITY: 0.1, LIKENESS: 0.02}  # deviations smaller than that are luck
@@ -52,6 +53,7 @@ def of(samples: Sequence[SampleRecord], measures: SpeechMeasures) -> Scores:
     """
     judged = {(one.candidate, one.line_id, one.seed): one for one in measures.samples}
     offered = {one.figure.name for one in measures.figures}
+    words = FIGURES[WORDS] if FIGURES[WORDS] in offered else STAND_IN
     rows: dict[str, dict[str, dict[str, list[float]]]] = {}
     for one in samples:
         if one.line_id.startswith(LONG) or one.problem == NOT_SPOKEN:
@@ -61,8 +63,8 @@ def of(samples: Sequence[SampleRecord], measures: SpeechMeasures) -> Scores:
         hearable = design.is_hearable(one)
         cut = not one.stopped or (found is not None and bool(set(found.vetoes) & set(CUT_SHORT)))
         seen: dict[str, float | None] = {ENDINGS: float(hearable and not cut)}
-        if FIGURES[WORDS] in offered:
-            errors = values.get(FIGURES[WORDS]) if hearable else 1.0
+        if words in offered:
+            errors = values.get(words) if hearable else 1.0
             seen[WORDS] = None if errors is None else 1.0 - min(1.0, errors)
         if FIGURES[QUALITY] in offered:
             seen[QUALITY] = values.get(FIGURES[QUALITY]) if hearable else WORST_QUALITY
@@ -87,7 +89,7 @@ def real(measures: SpeechMeasures) -> dict[str, list[float]]:
     known = {one.figure.name: one.real_values for one in measures.figures}
     found = {}
     for measure, figure in FIGURES.items():
-        if values := known.get(figure):
+        if values := known.get(figure) or (known.get(STAND_IN) if measure == WORDS else None):
             found[measure] = [1.0 - min(1.0, one) for one in values] if measure == WORDS else list(values)
     return found
 
