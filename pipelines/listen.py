@@ -7,11 +7,12 @@ from pipelines import run
 from voicelathe import digest, layout, params, records, runs, sweep
 from voicelathe.evaluate import judging, listening
 
-REVISION = 6
+REVISION = 7
 READS = [
     "pipelines/listen.py",
     "data/latents/${item.base}/base.json",
     "data/split/validation.jsonl",
+    "lines",
     "runs/${key}/run.json",
     "runs/${key}/checkpoints.json",
     "runs/${key}/evaluations.jsonl",
@@ -23,8 +24,8 @@ PARAMS = ["machine", "ingest.audio_root", "recipes.${key}.listen"]
 def main() -> None:
     recipe, settings = sys.argv[1], params.load()
     executed, _ = runs.read(recipe)
-    how = sweep.with_held_out(settings, params.recipe(settings, recipe).listen, executed.identity.seed)
-    samples = sweep.listen(settings, recipe, how)
+    how = params.recipe(settings, recipe).listen
+    samples = sweep.listen(settings, recipe, sweep.spoken_lines(settings, recipe))
     records.write(layout.run(recipe, "samples.jsonl"), samples)
     trained = runs.base_facts(settings, executed.identity.base).trained
     root = settings.ingest.audio_root

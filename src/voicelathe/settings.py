@@ -255,7 +255,7 @@ class Evaluate(_Closed):
 
 @dataclass(frozen=True)
 class SpokenLine(_Closed):
-    """One sentence of the listening sweep."""
+    """One long line of the listening sweep."""
 
     id: Annotated[str, MinLen(1)]
     text: Annotated[str, MinLen(1)]
@@ -266,10 +266,10 @@ class SpokenLine(_Closed):
 class Listen(_Closed):
     """The listening sweep: every candidate speaks every line with every seed."""
 
-    lines: Annotated[list[SpokenLine], MinLen(1)]
-    held_out_lines: Annotated[
-        int, Ge(0)
-    ]  # so many sentences of the speaker's validation clips are lines, too: for accent and hidden recordings
+    lines: Annotated[str, MinLen(1)]  # the pack, a file below lines/ (`voicelathe lines propose`)
+    lines_digest: (
+        Annotated[str, MinLen(64)] | None
+    )  # of a pack that must stay what it is (`voicelathe lines freeze` writes this); null: it may change
     seeds: Annotated[list[int], MinLen(1)]
     max_seconds: PositiveFloat
     long_lines: list[

@@ -10,6 +10,7 @@ import pytest
 
 from tests.factories import audio as made
 from tests.factories import evaluations as make
+from tests.factories import runs
 from voicelathe import digest, records, settings
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate import judging
@@ -191,8 +192,8 @@ def test_the_stage_calibrates_on_the_speaker_with_most_validation_clips(
             )
         )
     records.write(tmp_path / "data/split/validation.jsonl", rows)
-    lines = [settings.SpokenLine(name, text, "en") for name, text in make.LINES.items()]
-    listen = settings.Listen(lines, 0, [42], 8.0, [], 60.0, ["fine"], 60.0)
+    records.write(tmp_path / "lines/own.jsonl", runs.pack(make.LINES))
+    listen = settings.Listen("lines/own.jsonl", None, [42], 8.0, [], 60.0, ["fine"], 60.0)
     measured = judging.of("x", make.run(), make.samples(KNOWN, root=tmp_path), listen, "voices", workers=1)
     assert measured.num_real == 3 and measured.figures[0].real_high == 0.9
     assert list(measured.inputs) == ["data/split/validation.jsonl"] and len(measured.samples) == 6
@@ -284,5 +285,5 @@ def test_accent_is_measured_in_its_own_process_and_without_a_line_that_the_speak
         return judging.judge(make.run(), spoken, languages, clips, ["accent"], 60.0, {})
 
     (run,) = asked([replace(one, text="Another sentence.") for one in clips]).metrics
-    assert run.status == "not_applicable" and "listen.held_out_lines" in run.detail
+    assert run.status == "not_applicable" and "the pack in listen.lines needs held-out lines" in run.detail
     assert asked(clips).metrics[0].status == "measured"

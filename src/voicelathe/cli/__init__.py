@@ -21,6 +21,7 @@ from voicelathe.cli import (
     retention,
     rows,
     runs,
+    spoken,
     summary,
 )
 from voicelathe.errors import VoiceLatheError
@@ -41,6 +42,7 @@ for area in (
     environments,
     consents,
     rows,
+    spoken,
     summary,
     comparisons,
     runs,

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from voicelathe import digest, layout, records, rng, settings, sweep
+from voicelathe import digest, layout, lines, records, rng, settings, sweep
 from voicelathe.errors import RecordError
 from voicelathe.evaluate import design
 from voicelathe.evaluate.metrics import found
@@ -67,7 +67,7 @@ def of(
     path = layout.split("validation")
     own = sweep.main_speaker(records.read(path, CleanClip))
     real = held_out(own, audio_root, run.identity.seed, {one.text for one in samples})
-    languages = {line.id: line.language for line in listen.lines}
+    languages = {line.id: line.language for line in lines.read(Path(listen.lines))}
     languages |= {LONG + line.id: line.language for line in listen.long_lines}
     inputs = digest.of_files({path.as_posix(): path})
     return judge(run, samples, languages, real, listen.metrics, listen.metric_timeout_s, inputs, workers)
