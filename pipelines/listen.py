@@ -1,34 +1,44 @@
-"""Stage `listen`: the base and every checkpoint speak the same lines with the same seeds; a page to hear them blind, and metrics."""
+"""Stage `listen`: candidates speak the same lines with the same seeds and are heard; who cannot win drops out. A page to hear them blind."""
 
 import sys
 from pathlib import Path
 
 from pipelines import run
-from voicelathe import digest, layout, params, records, runs, sweep
-from voicelathe.evaluate import judging, listening
+from voicelathe import digest, layout, params, race, records, runs, sweep
+from voicelathe.evaluate import listening
+from voicelathe.speech import recogniser_files
 
 REVISION = 7
 READS = [
-    *("pipelines/listen.py", "data/latents/${item.base}/base.json", "data/split/validation.jsonl"),
-    *("runs/${key}/run.json", "runs/${key}/checkpoints.json", "runs/${key}/evaluations.jsonl"),
+    "pipelines/listen.py",
+    "data/latents/${item.base}/base.json",
+    "data/split/validation.jsonl",
+    "lines",
+    "runs/${key}/run.json",
+    "runs/${key}/checkpoints.json",
+    "runs/${key}/evaluations.jsonl",
 ]
-WRITES = ["runs/${key}/samples.jsonl", "runs/${key}/listening.html", "runs/${key}/metrics.json"]
-PARAMS = ["machine", "speech", "ingest.audio_root", "recipes.${key}.listen"]
+WRITES = [
+    "runs/${key}/samples.jsonl",
+    "runs/${key}/race.json",
+    "runs/${key}/metrics.json",
+    "runs/${key}/listening.html",
+]
+PARAMS = ["machine", "speech", "ingest.audio_root", "recipes.${key}.listen", "recipes.${key}.select.guards"]
 
 
 def main() -> None:
     recipe, settings = sys.argv[1], params.load()
     executed, _ = runs.read(recipe)
-    how = sweep.with_held_out(settings, params.recipe(settings, recipe).listen, executed.identity.seed)
-    samples = sweep.listen(settings, recipe, how)
-    records.write(layout.run(recipe, "samples.jsonl"), samples)
+    ears = recogniser_files.reference(settings.speech, settings.machine)
+    spoken = race.run(settings, recipe, sweep.spoken_lines(settings, recipe), ears)
+    records.write(layout.run(recipe, "samples.jsonl"), spoken.samples)
+    digest.write_json(layout.run(recipe, "race.json"), records.to_json(spoken.race))
+    digest.write_json(layout.run(recipe, "metrics.json"), records.to_json(spoken.measures))
     trained = runs.base_facts(settings, executed.identity.base).trained
-    root = settings.ingest.audio_root
-    real = listening.recordings(samples, root)
-    page = listening.render(recipe, executed, samples, Path.cwd(), base_trained=trained, real=real)
+    real = listening.recordings(spoken.samples, settings.ingest.audio_root)
+    page = listening.render(recipe, executed, spoken.samples, Path.cwd(), base_trained=trained, real=real)
     digest.write_text(layout.run(recipe, "listening.html"), page)
-    measured = judging.of(recipe, executed, samples, how, settings)
-    digest.write_json(layout.run(recipe, "metrics.json"), records.to_json(measured))
 
 
 if __name__ == "__main__":

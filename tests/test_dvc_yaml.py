@@ -67,7 +67,7 @@ def test_a_stage_that_takes_a_key_runs_once_for_each(name: str) -> None:
 def test_what_a_stage_reads_another_writes_or_a_person_does() -> None:
     written = {path for stage in STAGES.values() for path in outputs(stage)}
     by_people = re.compile(
-        r"pipelines/|\$\{(ingest|audit|general)\.|\$\{item\.(path|preflight\.evidence)\}|verdicts$|consent$|splits$"
+        r"pipelines/|\$\{(ingest|audit|general)\.|\$\{item\.(path|preflight\.evidence)\}|verdicts$|consent$|splits$|lines$"
     )
     for name, stage in STAGES.items():
         for path in names(stage["deps"]):

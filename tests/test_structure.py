@@ -19,6 +19,7 @@ LAYERS = [  # a module imports only from its own line or from lines above; the l
     "params engine checkpoints pruned",
     "speech",  # measures of one clip
     "data",
+    "lines",
     "train",
     "worker",
     "environments",

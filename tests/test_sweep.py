@@ -8,7 +8,7 @@ import pytest
 from tests.factories import evaluations as make
 from tests.factories import runs
 from voicelathe import jobs, layout, params, records, sweep
-from voicelathe.errors import RecordError
+from voicelathe.errors import LinesError
 
 
 def reference(
@@ -64,37 +64,58 @@ def test_a_family_without_references_refuses_to_be_asked_for_one(
         params.edit({f"bases/{runs.BASE}/family": "voxcpm15"})
 
 
-def test_held_out_sentences_become_lines_but_none_of_the_recording_that_the_base_hears(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    many = [
-        ("awb", "a", 4.9),
-        *(("awb", name, 2.0) for name in "bcdefg"),
-        ("awb", "h", 9.0),
-        ("rms", "i", 2.0),
-    ]
-    assert reference(tmp_path, monkeypatch, *many) is not None
-    chosen = params.load()
-    how = replace(params.recipe(chosen, "mini-lora").listen, held_out_lines=2)
-    found = sweep.with_held_out(chosen, how, 7)
-    own = {one.clip_id: one for one in records.read(layout.split("validation"), records.CleanClip)}
-    added = found.lines[len(how.lines) :]
-    assert len(added) == 2 and found == sweep.with_held_out(chosen, how, 7)
-    for line in added:
-        clip = own[line.id.removeprefix(records.HELD_OUT)]
-        assert (line.text, line.language) == (clip.text, clip.language)
-        assert clip.recording_id in "bcdefg" and clip.speaker_id == "awb"
-    assert sweep.with_held_out(chosen, replace(how, held_out_lines=0), 7).lines == how.lines
+MANY = [("awb", "a", 4.9), *(("awb", name, 2.0) for name in "bcdefg"), ("rms", "i", 2.0)]
 
 
-def test_more_held_out_lines_than_there_are_is_refused_with_their_number(
+def held_out(number: int) -> records.PackLine:
+    """The line of a validation clip as `reference` wrote it."""
+    (one,) = (clip for clip in own_clips() if clip.clip_id == f"validation-{number:03d}")
+    return records.PackLine(
+        records.HELD_OUT + one.clip_id, one.text, one.language, one.speaker_id, "sentence", one.clip_id, one.recording_id
+    )  # fmt: skip
+
+
+def own_clips() -> list[records.CleanClip]:
+    return records.read(layout.split("validation"), records.CleanClip)
+
+
+def test_the_lines_of_a_sweep_are_those_of_the_pack_in_its_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reference(tmp_path, monkeypatch, ("awb", "a", 5.0), ("awb", "a", 4.0), ("awb", "b", 2.0))
-    chosen = params.load()
-    how = replace(params.recipe(chosen, "mini-lora").listen, held_out_lines=2)
-    with pytest.raises(RecordError, match=r"held_out_lines = 2, but .* holds 1 clips.*Ask for 1"):
-        sweep.with_held_out(chosen, how, 7)
+    assert reference(tmp_path, monkeypatch, *MANY) is not None
+    pack = [held_out(3), *runs.pack(runs.LINES), held_out(1)]
+    records.write(layout.LINES / "demo.jsonl", pack)
+    assert sweep.spoken_lines(params.load(), "mini-lora") == pack
+
+
+def test_a_line_of_the_recording_that_the_base_hears_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert reference(tmp_path, monkeypatch, *MANY) is not None
+    records.write(layout.LINES / "demo.jsonl", [held_out(1), held_out(0)])
+    with pytest.raises(
+        LinesError, match=r"held-out-validation-000 are sentences of recording a, which the base hears"
+    ):
+        sweep.spoken_lines(params.load(), "mini-lora")
+
+
+def test_a_held_out_line_whose_clip_left_the_validation_split_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert reference(tmp_path, monkeypatch, *MANY) is not None
+    pack = [held_out(1), replace(held_out(2), text="He said something else.")]
+    records.write(layout.LINES / "demo.jsonl", pack)
+    records.write(
+        layout.split("validation"), [clip for clip in own_clips() if clip.clip_id != "validation-001"]
+    )
+    with pytest.raises(LinesError) as refused:
+        sweep.spoken_lines(params.load(), "mini-lora")
+    assert "2 held-out lines do not fit the validation split" in str(refused.value)
+    assert "held-out-validation-001: the clip is not in the validation split" in str(refused.value)
+    assert (
+        "held-out-validation-002: text is 'He said something else.', but that of the clip is 'Sentence 2.'"
+        in str(refused.value)
+    )
 
 
 def test_the_long_lines_are_for_the_bases_and_the_two_lowest_totals() -> None:

@@ -31,6 +31,10 @@ class RecordError(VoiceLatheError):
     """A file written by an earlier stage is not what it should be: run that stage again."""
 
 
+class LinesError(VoiceLatheError):
+    """A pack of lines must be corrected, proposed anew or restored."""
+
+
 class SplitError(VoiceLatheError):
     """The recordings cannot make three splits."""
 

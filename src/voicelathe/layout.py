@@ -9,6 +9,7 @@ CHECKPOINTS = Path("checkpoints")  # weights, live journals, spoken samples
 CONSENT = Path("consent")
 VERDICTS = Path("verdicts")
 FROZEN_SPLITS = Path("splits")  # earlier splits that must hold, in git
+LINES = Path("lines")  # packs of lines that are spoken, in git
 REGISTRY = Path("registry")
 MANIFEST = Path("data/raw/manifest.jsonl")
 MEASURES = Path("data/measured/clips.parquet")

@@ -6,14 +6,13 @@ The file is read as YAML 1.2 with ruamel.yaml, which is DVC's own parser: PyYAML
 import functools
 from collections.abc import Iterator, Mapping
 from io import StringIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from voicelathe import families, settings
+from voicelathe import families, layout, settings
 from voicelathe.digest import write_text
 from voicelathe.errors import ParamsError, listing
 from voicelathe.families.base import FamilySpec, Promptable
-from voicelathe.records import HELD_OUT, LONG
 
 FILE = Path("params.yaml")
 NULL = "tag:yaml.org,2002:null"
@@ -160,13 +159,11 @@ def _recipe_contradictions(where: str, one: settings.Recipe, params: settings.Pa
     yield from _memory_contradictions(f"{where}.train", train)
     if train.mode == "lora" and not one.evaluate.lora_scales:
         yield f"{where}.evaluate.lora_scales = []: an adapter needs at least one strength, for example [1.0]"
-    for line in one.listen.lines:
-        if line.id.startswith((LONG, HELD_OUT)):
-            yield f"{where}.listen.lines: the id {line.id!r} may not begin with {LONG!r} or {HELD_OUT!r}; long and held-out lines get that in front of theirs"
+    pack = PurePosixPath(one.listen.lines)
+    if pack.parts[:-1] != layout.LINES.parts or pack.suffix != ".jsonl":
+        yield f"{where}.listen.lines = {one.listen.lines!r}: a pack is a file {layout.LINES}/NAME.jsonl, because the stages depend on that folder; make one: voicelathe lines propose"
     if len({line.id for line in one.listen.long_lines}) < len(one.listen.long_lines):
         yield f"{where}.listen.long_lines: every line needs its own id"
-    if len({line.id for line in one.listen.lines}) < len(one.listen.lines):
-        yield f"{where}.listen.lines: every line needs its own id"
 
 
 def _share_contradictions(where: str, train: settings.Train, processes: int) -> Iterator[str]:

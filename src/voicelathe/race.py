@@ -55,7 +55,7 @@ class _Track:
         self.refs = {ref.candidate.name: ref for ref in refs}
         self.reference = sweep.reference(params)
         self.samples: list[SampleRecord] = []
-        self.told: list[list[judging.Told]] = []
+        self.told: list[tuple[int, list[judging.Told]]] = []
 
     def run(self) -> Spoken:
         real = judging.real_clips(
@@ -67,7 +67,22 @@ class _Track:
             self.real, self.panel = real, panel
             race = self._race()
             self._long(race)
-            return Spoken(self.samples, self._measures(), race)
+            measures = self._measures()
+        order = {name: place for place, name in enumerate(sorted(self.refs, key=self._by_step))}
+        places = {line.id: place for place, line in enumerate(self.pack)}
+        self.samples.sort(
+            key=lambda one: (
+                order[one.candidate],
+                places.get(one.line_id, len(places)),
+                one.line_id,
+                one.seed,
+            )
+        )
+        return Spoken(self.samples, measures, race)
+
+    def _by_step(self, name: str) -> tuple[int, float, str]:
+        one = self.refs[name].candidate
+        return one.step, -(one.lora_scale or 0.0), name
 
     def _race(self) -> Race:
         bases = [name for name in self.refs if name in BASES]
@@ -107,7 +122,8 @@ class _Track:
             )
         languages = {line.line_id: line.language for line in said}
         hearable = [one for one in new if design.is_hearable(one)]
-        self.told.append(self.panel.ask(self.real, [judging.clip(one, languages) for one in hearable]))
+        clips = [judging.clip(one, languages) for one in hearable]
+        self.told.append((len(clips), self.panel.ask(self.real, clips)))
         self.samples += new
 
     def _places(self, names: Sequence[str], max_seconds: float, folder: str) -> list[tuple[Path, list[str]]]:

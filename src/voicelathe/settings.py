@@ -271,7 +271,7 @@ class Evaluate(_Closed):
 
 @dataclass(frozen=True)
 class SpokenLine(_Closed):
-    """One sentence of the listening sweep."""
+    """One long line of the listening sweep."""
 
     id: Annotated[str, MinLen(1)]
     text: Annotated[str, MinLen(1)]
@@ -295,10 +295,10 @@ class Race(_Closed):
 class Listen(_Closed):
     """The listening sweep: candidates speak lines, each with every seed."""
 
-    lines: Annotated[list[SpokenLine], MinLen(1)]
-    held_out_lines: Annotated[
-        int, Ge(0)
-    ]  # so many sentences of the speaker's validation clips are lines, too: for accent and hidden recordings
+    lines: Annotated[str, MinLen(1)]  # the pack, a file below lines/ (`voicelathe lines propose`)
+    lines_digest: (
+        Annotated[str, MinLen(64)] | None
+    )  # of a pack that must stay what it is (`voicelathe lines freeze` writes this); null: it may change
     seeds: Annotated[list[int], MinLen(1)]
     race: Race
     max_seconds: PositiveFloat

@@ -1,19 +1,17 @@
-"""What the stages `evaluate` and `listen` ask of workers: losses of every candidate, then the same lines from each of them."""
+"""What the stage `evaluate` asks of workers: losses of every candidate; and who speaks which lines in the stage `listen`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from voicelathe import digest, families, jobs, layout, records, rng, runner, settings
-from voicelathe.errors import RecordError
+from voicelathe import digest, families, jobs, layout, lines, records, runner, settings
+from voicelathe.errors import LinesError, RecordError
 from voicelathe.params import recipe as find_recipe
-from voicelathe.records import HELD_OUT, LONG
-from voicelathe.runs import FULL_STRENGTH, candidates, read, speak, target
+from voicelathe.runs import FULL_STRENGTH, candidates, read, target
 
 _Found = tuple[records.EvaluationRecord, list[records.ClipLoss], records.ProbeRecord | None]
 REFERENCE_S = 5.0
-HELD_OUT_S = 5.0  # the longest clip whose sentence becomes a line
 SWEPT_STEPS = 3  # best steps by validation whose adapters are tried at other strengths
 
 
@@ -90,56 +88,32 @@ def _summary(
     )
 
 
-def listen(params: settings.Params, recipe: str, how: settings.Listen) -> list[records.SampleRecord]:
-    """Stage `listen`: every candidate that was evaluated speaks every line with every seed; the best two and the bases the long ones."""
-    run, index_ = read(recipe)
-    lines = [
-        records.Line(line.id, line.text, line.language, seed) for line in how.lines for seed in how.seeds
-    ]
-    evaluated = records.read(layout.run(recipe, "evaluations.jsonl"), records.EvaluationRecord)
+def refs(
+    params: settings.Params,
+    recipe: str,
+    index_: Sequence[records.CheckpointRecord],
+    evaluated: Sequence[records.EvaluationRecord],
+) -> list[jobs.WeightsRef]:
+    """The weights of every candidate that was evaluated, in the order of the evaluations."""
     by_step = {entry.step: entry for entry in index_}
-    refs = [ref for found in evaluated for ref in _ref(params, recipe, by_step, found)]
-    heard, out = reference(params), Path(run.directory)
-    spoken = speak(params, run, refs, lines, how.max_seconds, out / "speech", heard)
-    if how.long_lines:
-        seed = how.seeds[0]
-        long = [records.Line(LONG + line.id, line.text, line.language, seed) for line in how.long_lines]
-        few = [ref for ref in refs if ref.candidate.name in long_form(evaluated)]
-        spoken += speak(params, run, few, long, how.long_max_seconds, out / "speech_long", heard)
-    return spoken
+    return [ref for found in evaluated for ref in _ref(params, recipe, by_step, found)]
 
 
-def with_held_out(params: settings.Params, how: settings.Listen, seed: int) -> settings.Listen:
-    """The sweep with `held_out_lines` sentences among its lines that the speaker said and training never heard.
+def spoken_lines(params: settings.Params, recipe: str) -> list[records.PackLine]:
+    """The lines of the recipe's pack, after a look at the real recordings of its held-out lines.
 
-    Of the speaker with most validation clips, at most five seconds, never of the recording that gives the base the voice.
-    Raises RecordError when validation holds too few.
+    Raises LinesError when one is not in the validation split any more, or is of the recording that gives the base the voice.
     """
-    if not how.held_out_lines:
-        return how
+    pack, path = lines.of(params, recipe), find_recipe(params, recipe).listen.lines
+    lines.require_recordings(pack, records.read(layout.split("validation"), records.CleanClip), path)
     heard = reference(params)
     barred = heard.clips[0].recording_id if heard else None
-    fit = {
-        clip.clip_id: clip
-        for clip in main_speaker(records.read(layout.split("validation"), records.CleanClip))
-        if clip.end_s - clip.start_s <= HELD_OUT_S and clip.recording_id != barred
-    }
-    if len(fit) < how.held_out_lines:
-        raise RecordError(
-            f"listen.held_out_lines = {how.held_out_lines}, but {layout.split('validation')} holds {len(fit)} clips of the speaker of at most "
-            f"{HELD_OUT_S:g} s outside the recording that the base hears. Ask for {len(fit)}, or add recordings."
+    if told := [line.id for line in pack if line.recording_id is not None and line.recording_id == barred]:
+        raise LinesError(
+            f"{path}: {', '.join(told)} are sentences of recording {barred}, which the base hears before it speaks, so it would know them. "
+            f"Remove these lines, or propose a pack anew: voicelathe lines propose --out {path}"
         )
-    chosen = rng.shuffled(sorted(fit), seed, "held-out lines")[: how.held_out_lines]
-    lines = [settings.SpokenLine(HELD_OUT + name, fit[name].text, fit[name].language) for name in chosen]
-    return replace(how, lines=[*how.lines, *lines])
-
-
-def long_form(evaluated: Sequence[records.EvaluationRecord]) -> set[str]:
-    """Who speaks the long lines: the bases, and the two candidates with the lowest validation totals."""
-    tuned = sorted(
-        (one for one in evaluated if one.step), key=lambda one: (one.total, one.step, one.lora_scale or 0.0)
-    )
-    return {one.candidate for one in evaluated if not one.step} | {one.candidate for one in tuned[:2]}
+    return pack
 
 
 def reference(params: settings.Params) -> jobs.Reference | None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.factories import audio as made
 from tests.factories import evaluations as make
-from voicelathe import digest, params, records, settings
+from voicelathe import digest, records
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate import judging
 from voicelathe.evaluate.metrics import found
@@ -197,13 +197,12 @@ def test_the_stage_calibrates_on_the_speaker_with_most_validation_clips(
             )
         )
     records.write(tmp_path / "data/split/validation.jsonl", rows)
-    lines = [settings.SpokenLine(name, text, "en") for name, text in make.LINES.items()]
-    listen = settings.Listen(lines, 0, [42], 8.0, [], 60.0, ["fine"], 60.0)
-    chosen = params.load(ROOT / "params.yaml")
-    chosen = replace(chosen, ingest=replace(chosen.ingest, audio_root="voices"))
-    measured = judging.of("x", make.run(), make.samples(KNOWN, root=tmp_path), listen, chosen)
+    real = judging.real_clips("voices", make.run(), set(make.LINES.values()))
+    spoken = make.samples(KNOWN, root=tmp_path)
+    languages = dict.fromkeys(make.LINES, "en")
+    measured = judging.judge(make.run(), spoken, languages, real, ["fine"], 60.0, {})
     assert measured.num_real == 3 and measured.figures[0].real_high == 0.9
-    assert list(measured.inputs) == ["data/split/validation.jsonl"] and len(measured.samples) == 6
+    assert len(measured.samples) == 6
 
 
 def test_a_sample_outside_the_limits_is_vetoed_with_the_number_and_the_limit() -> None:
@@ -292,5 +291,5 @@ def test_accent_is_measured_in_its_own_process_and_without_a_line_that_the_speak
         return judging.judge(make.run(), spoken, languages, clips, ["accent"], 60.0, {})
 
     (run,) = asked([replace(one, text="Another sentence.") for one in clips]).metrics
-    assert run.status == "not_applicable" and "listen.held_out_lines" in run.detail
+    assert run.status == "not_applicable" and "the pack in listen.lines needs held-out lines" in run.detail
     assert asked(clips).metrics[0].status == "measured"

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,6 +64,7 @@ def project(root: Path) -> Path:
     inputs = {path.as_posix(): digest.of_file(root / path) for path in [layout.MANIFEST, *splits.values()]}
     passed = records.Passed(sha256s, "required", {"awb": digest.of_file(root / "consent/awb.json")}, inputs)
     digest.write_json(root / layout.GATE, records.to_json(passed))
+    records.write(root / layout.LINES / "demo.jsonl", pack(LINES))
     for page in (layout.DATA_REPORT, layout.GATE_REPORT):
         digest.write_text(root / page, f"<!doctype html><title>{page.stem}</title><h1>{page}</h1>")
     entries = [
@@ -100,6 +102,16 @@ def project(root: Path) -> Path:
     stage = {"cmd": f"python -m pipelines.encode {BASE}", "outs": [known]}
     digest.write_json(root / "dvc.lock", {"schema": "2.0", "stages": {f"encode@{BASE}": stage}})
     return root
+
+
+def pack(lines: Mapping[str, str]) -> list[records.PackLine]:
+    """Lines of the given texts as a pack has them; an id that begins with HELD_OUT is a clip of a recording called like it."""
+    made = []
+    for name, text in lines.items():
+        clip_id = name.removeprefix(records.HELD_OUT) if name.startswith(records.HELD_OUT) else None
+        speaker = "awb" if clip_id else None
+        made.append(records.PackLine(name, text, "en", speaker, "sentence", clip_id, clip_id))
+    return made
 
 
 def _write_params(root: Path, changes: dict[str, object]) -> None:

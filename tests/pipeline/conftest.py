@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from voicelathe import params
+from tests.factories import runs
+from voicelathe import params, records
 
 HERE = Path(__file__).parents[2]
 RECORDINGS = [f"rec_{number:02d}" for number in range(1, 11)]
@@ -38,14 +39,15 @@ def make(root: Path) -> Path:
         shutil.copytree(HERE / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", "params.yaml", ".gitignore"):
         shutil.copy(HERE / name, root / name)
+    records.write(root / "lines/tiny.jsonl", runs.pack({"short": "The lamp is on."}))
     _corpus(root / "data/mine")
     command(root, "dvc", "init", "--no-scm", "-q")
     raw = params.read_yaml(root / "params.yaml")
     raw["recipes"] = {"tiny": raw["recipes"]["mini-lora"]}
-    tiny, lines = raw["recipes"]["tiny"], raw["recipes"]["tiny"]["listen"]["lines"]
+    tiny = raw["recipes"]["tiny"]
     tiny["train"].update(steps=6, checkpoint_every=1, warmup_steps=1)
     tiny["preflight"].update(steps=2, max_seconds=1.0)
-    tiny["listen"].update(lines=lines[1:], max_seconds=1.0, metrics=["waveform", "activity"])
+    tiny["listen"].update(lines="lines/tiny.jsonl", max_seconds=1.0, metrics=["waveform", "activity"])
     raw["gate"]["min_rows"] = 10
     raw["ingest"].update(manifest="data/mine/manifest.jsonl", audio_root="data/mine/audio")
     write(root, raw)

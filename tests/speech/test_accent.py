@@ -114,5 +114,5 @@ def test_two_takes_of_the_speaker_say_how_far_the_speaker_is_from_itself() -> No
 
 
 def test_without_a_line_that_the_speaker_said_it_is_not_applicable() -> None:
-    with pytest.raises(NotApplicable, match=r"held_out_lines"):
+    with pytest.raises(NotApplicable, match=r"the pack in listen\.lines needs held-out lines"):
         accent.Accent().measure([clip(said(), "Something else.")], [clip(said())])

@@ -22,6 +22,7 @@ from voicelathe.cli import (
     retention,
     rows,
     runs,
+    spoken,
     summary,
 )
 from voicelathe.errors import VoiceLatheError
@@ -43,6 +44,7 @@ for area in (
     environments,
     consents,
     rows,
+    spoken,
     summary,
     comparisons,
     runs,

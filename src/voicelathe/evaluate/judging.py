@@ -8,11 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from voicelathe import digest, layout, records, rng, settings, sweep
+from voicelathe import layout, records, rng, sweep
 from voicelathe.evaluate import design
 from voicelathe.evaluate.questioning import Answer, Panel, Told, ask, joined
 from voicelathe.records import (
-    LONG,
     CleanClip,
     ClipRef,
     Figure,
@@ -22,7 +21,6 @@ from voicelathe.records import (
     SampleRecord,
     SpeechMeasures,
 )
-from voicelathe.speech import recogniser_files
 
 __all__ = [
     "Answer",
@@ -33,8 +31,8 @@ __all__ = [
     "joined",
     "judge",
     "measures",
-    "of",
     "outside",
+    "real_clips",
     "vetoes",
 ]
 
@@ -42,27 +40,10 @@ MAX_REAL_CLIPS = 24  # calibration on more costs time and moves no limit
 DIGITS = 4  # of values in the record: the last bits differ between machines
 
 
-def of(
-    recipe: str,
-    run: records.RunRecord,
-    samples: Sequence[SampleRecord],
-    listen: settings.Listen,
-    params: settings.Params,
-) -> SpeechMeasures:
-    """What the stage `listen` records: limits come from the validation clips of the speaker with most of them.
-
-    Raises RecogniserError when the recogniser is not the one that is pinned.
-    """
-    recogniser = recogniser_files.reference(params.speech, params.machine)
-    path = layout.split("validation")
-    own = sweep.main_speaker(records.read(path, CleanClip))
-    real = held_out(own, params.ingest.audio_root, run.identity.seed, {one.text for one in samples})
-    languages = {line.id: line.language for line in listen.lines}
-    languages |= {LONG + line.id: line.language for line in listen.long_lines}
-    inputs = digest.of_files({path.as_posix(): path})
-    metrics, timeout_s = listen.metrics, listen.metric_timeout_s
-    workers = params.engine.workers
-    return judge(run, samples, languages, real, metrics, timeout_s, inputs, workers, recogniser)
+def real_clips(audio_root: str, run: records.RunRecord, spoken: Collection[str]) -> list[ClipRef]:
+    """Real recordings that set the limits: validation clips of the speaker with most of them; those of `spoken` texts come first."""
+    own = sweep.main_speaker(records.read(layout.split("validation"), CleanClip))
+    return held_out(own, audio_root, run.identity.seed, spoken)
 
 
 def judge(

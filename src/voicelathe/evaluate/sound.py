@@ -80,7 +80,7 @@ def recording(clip: CleanClip, audio_root: str) -> Sound:
     except AudioProblem as problem:
         raise RecordError(
             f"{Path(audio_root, clip.audio)}: the recording of clip {clip.clip_id} cannot be read ({problem.code}: {problem.detail}). "
-            "It is a line of the sweep (listen.held_out_lines). Restore the file, then: dvc repro"
+            "It is a held-out line of the pack (listen.lines). Restore the file, then: dvc repro"
         ) from None
     return Sound(np.ascontiguousarray(mono(samples), np.float32), rate_hz)
 

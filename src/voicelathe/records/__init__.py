@@ -48,6 +48,7 @@ from voicelathe.records.files import (
     to_json,
     write,
 )
+from voicelathe.records.lines import HELD_OUT, LONG, STRATA, PackLine
 from voicelathe.records.measures import (
     ClipRef,
     Figure,
@@ -61,8 +62,6 @@ from voicelathe.records.measures import (
 from voicelathe.records.planning import Kernel, PassSize, Phase, Plan, Rehearsal
 from voicelathe.records.probes import AdapterProof, Ending, Interval, Probed, ProbeRecord
 from voicelathe.records.training import (
-    HELD_OUT,
-    LONG,
     NOT_SPOKEN,
     REAL,
     Candidate,
@@ -83,6 +82,7 @@ __all__ = [
     "LONG",
     "NOT_SPOKEN",
     "REAL",
+    "STRATA",
     "AccentShift",
     "AdapterProof",
     "Anchor",
@@ -117,6 +117,7 @@ __all__ = [
     "MetricJob",
     "MetricRun",
     "Opinion",
+    "PackLine",
     "PassSize",
     "Passed",
     "Phase",

@@ -140,9 +140,7 @@ class Line:
 NOT_SPOKEN = (
     "not_spoken"  # a sample's problem: nobody was there to speak, which says nothing about the weights
 )
-HELD_OUT = "held-out-"  # in front of the id of a line that the speaker said: a clip of the validation split
 REAL = "real"  # who is heard in the recording of a held-out line, among candidates and never one of them
-LONG = "long-"  # in front of the id of a line that only some candidates speak
 
 
 @dataclass(frozen=True)

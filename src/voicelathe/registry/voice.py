@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from voicelathe import checkpoints, digest, families, jobs, layout, records, runs, settings
+from voicelathe import checkpoints, digest, families, jobs, layout, lines, records, runs, settings
 from voicelathe.data import consent
 from voicelathe.errors import CheckpointError, ConsentError, RequestError, VoiceLatheError
 from voicelathe.records import Candidate, Promotion
@@ -56,7 +56,7 @@ def configuration(case: gates.Case) -> dict[str, Any]:
         "device": run.identity.device,
         "threads": run.identity.threads,
         "speakers": case.speakers,
-        "language": listen.lines[0].language,
+        "language": lines.commonest_language(lines.read(case.files.root / listen.lines)),
         "seed": listen.seeds[0],
         "max_seconds": listen.max_seconds,
         "attempts": 3

@@ -2,7 +2,7 @@
 
 Speaker similarity is nearly blind to accent. This compares first and second formants, freed of the speaker's own mean and spread,
 along a time warping of the two clips (after Zhong, Liu, Wells and Richmond, Interspeech 2025, arXiv 2505.14410), so it needs lines
-that the speaker really said: `listen.held_out_lines`, or a line with the text of a held-out clip.
+that the speaker really said: the held-out lines of a pack, or a line with the text of a held-out clip.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Accent:
         takes = [[one for one in real if one is not clip and said(one) == said(clip)] for clip in clips]
         if not any(takes) and not _are_real(clips, real):
             raise NotApplicable(
-                "no line has the text of a held-out recording of the speaker; set listen.held_out_lines to 2 or more"
+                "no line has the text of a held-out recording of the speaker; the pack in listen.lines needs held-out lines: voicelathe lines propose"
             )
         rows: list[Values] = []
         for clip, others in zip(clips, takes, strict=True):
