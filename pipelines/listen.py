@@ -7,7 +7,7 @@ from pipelines import run
 from voicelathe import digest, layout, params, records, runs, sweep
 from voicelathe.evaluate import judging, listening
 
-REVISION = 6
+REVISION = 7
 READS = [
     "pipelines/listen.py",
     "data/latents/${item.base}/base.json",
@@ -16,8 +16,13 @@ READS = [
     "runs/${key}/checkpoints.json",
     "runs/${key}/evaluations.jsonl",
 ]
-WRITES = ["runs/${key}/samples.jsonl", "runs/${key}/listening.html", "runs/${key}/metrics.json"]
-PARAMS = ["machine", "ingest.audio_root", "recipes.${key}.listen"]
+WRITES = [
+    "runs/${key}/samples.jsonl",
+    "runs/${key}/listening.html",
+    "runs/${key}/metrics.json",
+    "runs/${key}/race.json",
+]
+PARAMS = ["machine", "ingest.audio_root", "recipes.${key}.listen", "recipes.${key}.select.guards"]
 
 
 def main() -> None:

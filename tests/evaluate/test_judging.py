@@ -192,9 +192,10 @@ def test_the_stage_calibrates_on_the_speaker_with_most_validation_clips(
         )
     records.write(tmp_path / "data/split/validation.jsonl", rows)
     lines = [settings.SpokenLine(name, text, "en") for name, text in make.LINES.items()]
-    listen = settings.Listen(lines, 0, [42], 8.0, [], 60.0, ["fine"], 60.0)
+    listen = settings.Listen(lines, 0, [42], make.RACE, 8.0, [], 60.0, ["fine"], 60.0)
     measured = judging.of("x", make.run(), make.samples(KNOWN, root=tmp_path), listen, "voices", workers=1)
     assert measured.num_real == 3 and measured.figures[0].real_high == 0.9
+    assert measured.figures[0].real_values == [0.9] * 3, "every real clip is kept: the guards need their mean"
     assert list(measured.inputs) == ["data/split/validation.jsonl"] and len(measured.samples) == 6
 
 
