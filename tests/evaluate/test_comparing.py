@@ -37,7 +37,7 @@ def finished(
     rows = make.paired_losses(
         {one: {"diff": (best if one.step == 20 else 1.0) - 0.1, "stop": 0.1} for one in known}
     )
-    spoken = make.samples(known, make.MANY, root=root, seconds=0.05)
+    spoken = make.samples(known, make.MANY, root=root, seconds=0.2)
     folder = make.write_run(root / "made", known, rows, spoken)
     mode = "lora" if known[1].lora_scale else "full"
     run = records.read_one(folder / "run.json", RunRecord)
@@ -149,10 +149,23 @@ def test_the_page_holds_evidence_samples_and_the_table_of_decisions(root: Path) 
     assert page == comparison_page.render(outcomes, root)
     for sentence in comparing.conclusions(outcomes, root):
         assert sentence.split(":")[0] in page
-    assert page.count('class="player"') == 8, (
-        "two recipes, each with the base and its candidate, on two lines"
-    )
+    assert page.count('class="player"') == 4 * len(make.MANY), "two recipes, each with the base and its candidate"
     assert "http" not in re.sub(r'xmlns="[^"]+"', "", page.split("<main>")[1].split("<script")[0])
+
+
+def test_a_recipe_that_is_not_nearer_is_marked_at_its_likeness_and_not_at_its_loss(root: Path) -> None:
+    cells = comparison_page.cells(finished(root, "mini-lora", LORA, best=0.7, likeness=0.5))
+    named = dict(zip(comparison_page.COLUMNS, cells, strict=True))
+    assert named["likeness against the base"] == "+0.000 (not shown)"
+    assert named["lowest loss against the base"] == "\u22120.3000"
+    silent = comparison_page.cells(finished(root, "mini-full", FULL, best=0.7, likeness=None))
+    assert dict(zip(comparison_page.COLUMNS, silent, strict=True))["likeness against the base"] == "\u2013"
+
+
+def test_what_lost_its_words_is_said_not_to_ship_although_it_came_nearer(root: Path) -> None:
+    ruined = {one.name: 0.5 for one in LORA[1:]}
+    text = said(root, finished(root, "mini-lora", LORA, best=0.7, likeness=0.9, cer=ruined))
+    assert "moved the right way" in text and "; nothing ships: every checkpoint is excluded." in text
 
 
 def test_the_table_of_decisions_is_the_documented_one() -> None:
