@@ -1,4 +1,4 @@
-"""Stage `select`: choose the checkpoint to ship, or say that none beats the base; one page says why."""
+"""Stage `select`: choose the checkpoint to ship, or say which guard each one fails; one page says why."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ from pipelines import run
 from voicelathe import digest, layout, params, records
 from voicelathe.evaluate import outcome
 
-REVISION = 8
+REVISION = 9
 READS = [
     "pipelines/selection.py",
     "verdicts",
@@ -20,6 +20,7 @@ READS = [
     "runs/${key}/probes.jsonl",
     "runs/${key}/samples.jsonl",
     "runs/${key}/metrics.json",
+    "runs/${key}/race.json",
 ]
 WRITES = ["runs/${key}/selection.json", "runs/${key}/report.html"]
 PARAMS = ["recipes.${key}.select"]

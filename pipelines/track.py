@@ -7,7 +7,7 @@ from pipelines import run
 from voicelathe import digest, layout, params
 from voicelathe.tracking import replay
 
-REVISION = 3
+REVISION = 4
 READS = [
     "pipelines/track.py",
     "data/audit/report.html",

@@ -6,7 +6,7 @@ import pytest
 
 from tests.evaluate.test_report import make_report, words
 from tests.factories import evaluations as make
-from voicelathe.evaluate import accents, figures, reasons, selection
+from voicelathe.evaluate import accents, figures, selection, wording
 from voicelathe.records import AccentShift, Interval, Selection, SpeechMeasures
 
 KNOWN = make.candidates(10, 20)
@@ -48,7 +48,8 @@ def decided() -> tuple[Selection, SpeechMeasures]:
     rows = make.paired_losses({one: {"diff": 0.8 - 0.01 * one.step, "stop": 0.1} for one in KNOWN})
     spoken, found = make.samples(KNOWN, LINES), measured({"step_0000020@1": 0.75})
     chosen = selection.decide(
-        make.run(), make.evaluations(rows, KNOWN), rows, spoken, None, make.SELECT, True, {}, make.checkpoints(KNOWN), found
+        make.run(), make.evaluations(rows, KNOWN), rows, spoken, None, make.SELECT, True, {}, make.checkpoints(KNOWN), found,
+        make.race(spoken),
     )  # fmt: skip
     return chosen, found
 
@@ -64,7 +65,7 @@ def test_the_decision_notes_the_shift_of_the_chosen_one_and_the_table_of_metrics
     assert [row.cells[-1][0] for row in table.rows] == [
         "\u2013",
         "+0.00, 95 % interval +0.00 to +0.00 over 6 sentences",
-        reasons.accent(chosen.accents[1]),
+        wording.accent(chosen.accents[1]),
     ]
 
 
@@ -77,6 +78,6 @@ def test_without_parallel_sentences_nothing_is_said_of_accent(
 
 def test_a_shift_is_written_with_its_sign_and_the_typographic_minus() -> None:
     assert (
-        reasons.accent(AccentShift("x", -0.1, Interval(-0.2, 0.05), 3))
+        wording.accent(AccentShift("x", -0.1, Interval(-0.2, 0.05), 3))
         == "\u22120.10, 95 % interval \u22120.20 to +0.05 over 3 sentences"
     )

@@ -434,7 +434,7 @@ def test_nothing_to_compare_is_said_and_cannot_be_started(page: Any, tmp_path: P
 
 
 def test_the_report_plays_its_samples_without_a_network(page: Any, tmp_path: Path) -> None:
-    spoken = make.samples(KNOWN, LINES, root=tmp_path, seconds=0.4)
+    spoken = make.samples(KNOWN, {**LINES, **make.MANY}, root=tmp_path, seconds=0.4)
     rows = make.paired_losses({one: {"diff": 0.9 - 0.01 * one.step, "stop": 0.1} for one in KNOWN})
     known = make.checkpoints(KNOWN)
     found = selection.decide(
@@ -448,6 +448,7 @@ def test_the_report_plays_its_samples_without_a_network(page: Any, tmp_path: Pat
         {},
         known,
         make.measures(spoken),
+        make.race(spoken),
     )
     (tmp_path / "report.html").write_text(
         report.render(make.run(), found, make.steps(60), known, spoken, make.measures(spoken), tmp_path)

@@ -30,13 +30,14 @@ def finished(
     best: float,
     likeness: float | None = 0.9,
     trained: bool = True,
+    cer: dict[str, float | None] | None = None,
     **identity: Any,
 ) -> comparing.Outcome:
     """A recipe whose last step has this total (the base has 1.0) and this likeness; real clips have 0.85 at least."""
     rows = make.paired_losses(
         {one: {"diff": (best if one.step == 20 else 1.0) - 0.1, "stop": 0.1} for one in known}
     )
-    spoken = make.samples(known, root=root, seconds=0.2)
+    spoken = make.samples(known, make.MANY, root=root, seconds=0.2)
     folder = make.write_run(root / "made", known, rows, spoken)
     mode = "lora" if known[1].lora_scale else "full"
     run = records.read_one(folder / "run.json", RunRecord)
@@ -44,15 +45,19 @@ def finished(
     own = replace(run, recipe=recipe, identity=replace(run.identity, train=train, **identity))
     digest.write_json(folder / "run.json", records.to_json(own))
     figure = FigureRecord(
-        Figure("similarity", "cosine", "higher", "wrong_speaker", ""), "speaker", 0.8, None, 0.92, 0.85, 0.97
+        Figure("similarity", "cosine", "higher", "wrong_speaker", ""),
+        "speaker",
+        0.8,
+        None,
+        0.92,
+        0.85,
+        0.97,
+        [0.85, 0.92, 0.97],
     )
-    measures = make.measures(spoken)
-    values = {"base": 0.5}
-    samples = [
-        replace(one, values={"similarity": values.get(one.candidate, likeness)}) for one in measures.samples
-    ]
+    heard = {one.name: likeness if one.step else 0.5 for one in known}
+    measures = make.measures(spoken, cer=cer, likeness=heard, noise=0.0)
     digest.write_json(
-        folder / "metrics.json", records.to_json(replace(measures, figures=[figure], samples=samples))
+        folder / "metrics.json", records.to_json(replace(measures, figures=[measures.figures[0], figure]))
     )
     digest.write_json(root / "data/latents/voxcpm2-mini/base.json", records.to_json(make.base_facts(trained)))
     (root / "runs").mkdir(exist_ok=True)
@@ -66,14 +71,17 @@ def said(root: Path, *outcomes: comparing.Outcome) -> str:
     return "\n".join(comparing.conclusions(outcomes, root))
 
 
-def test_an_adapter_that_does_not_beat_the_base_sends_back_to_the_data(root: Path) -> None:
-    text = said(root, finished(root, "mini-lora", LORA, best=1.0))
+def test_an_adapter_that_comes_no_nearer_sends_back_to_the_data_however_low_its_loss(root: Path) -> None:
+    text = said(root, finished(root, "mini-lora", LORA, best=0.7, likeness=0.5))
+    assert "not shown to bring the voice nearer to the speaker (step 20: likeness +0.000" in text
     assert "The data or the recipe is wrong; a full fine-tune is not the next step." in text
 
 
 def test_an_adapter_within_real_recordings_carries_the_identity(root: Path) -> None:
     text = said(root, finished(root, "mini-lora", LORA, best=0.8, likeness=0.9))
-    assert "moved the right way (-0.2000 against the base); ships step 20" in text
+    assert (
+        "moved the right way (step 20: likeness +0.400, 90 % interval" in text and "; ships step 20." in text
+    )
     assert (
         "the voice is at 0.90, within real recordings of the speaker (0.85 and above): the adapter carries the identity"
         in text
@@ -143,10 +151,25 @@ def test_the_page_holds_evidence_samples_and_the_table_of_decisions(root: Path) 
     assert page == comparison_page.render(outcomes, root)
     for sentence in comparing.conclusions(outcomes, root):
         assert sentence.split(":")[0] in page
-    assert page.count('class="player"') == 8, (
-        "two recipes, each with the base and its candidate, on two lines"
+    assert page.count('class="player"') == 4 * len(make.MANY), (
+        "two recipes, each with the base and its candidate"
     )
     assert "http" not in re.sub(r'xmlns="[^"]+"', "", page.split("<main>")[1].split("<script")[0])
+
+
+def test_a_recipe_that_is_not_nearer_is_marked_at_its_likeness_and_not_at_its_loss(root: Path) -> None:
+    cells = comparison_page.cells(finished(root, "mini-lora", LORA, best=0.7, likeness=0.5))
+    named = dict(zip(comparison_page.COLUMNS, cells, strict=True))
+    assert named["likeness against the base"] == "+0.000 (not shown)"
+    assert named["lowest loss against the base"] == "\u22120.3000"
+    silent = comparison_page.cells(finished(root, "mini-full", FULL, best=0.7, likeness=None))
+    assert dict(zip(comparison_page.COLUMNS, silent, strict=True))["likeness against the base"] == "\u2013"
+
+
+def test_what_lost_its_words_is_said_not_to_ship_although_it_came_nearer(root: Path) -> None:
+    ruined = {one.name: 0.5 for one in LORA[1:]}
+    text = said(root, finished(root, "mini-lora", LORA, best=0.7, likeness=0.9, cer=ruined))
+    assert "moved the right way" in text and "; nothing ships: every checkpoint is excluded." in text
 
 
 def test_the_table_of_decisions_is_the_documented_one() -> None:

@@ -41,10 +41,23 @@ def test_an_adapter_needs_no_run_before_it(project: Path) -> None:
     assert escalation.judge(params.load(), "mini-lora") == ([], [])
 
 
-def test_a_lora_run_that_did_not_beat_the_base_is_no_go(project: Path) -> None:
+def test_a_lora_run_that_came_no_nearer_to_the_speaker_is_no_go_although_its_loss_is_lower(
+    project: Path,
+) -> None:
     change(moved=False)
     ((refused,), _) = judged()
-    assert refused.startswith("lora_did_not_move: the best checkpoint of mini-lora")
+    assert refused.startswith(
+        "lora_did_not_move: no checkpoint of mini-lora is shown to be nearer to the speaker than the base"
+    )
+    assert "step_0000040@1: likeness +0.200 against base" in refused
+
+
+def test_where_nothing_was_heard_the_losses_say_whether_it_moved_and_that_nothing_was_heard(
+    project: Path,
+) -> None:
+    change(moved=False, nearest=None)
+    ((refused,), _) = judged()
+    assert "nothing was heard; step_0000040@1: loss -0.1000 against base" in refused
 
 
 def test_a_lora_run_on_another_split_is_no_go(project: Path) -> None:

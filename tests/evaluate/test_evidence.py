@@ -15,6 +15,7 @@ KNOWN = make.candidates(10, 20)
 ROWS = make.paired_losses({one: {"diff": 0.8, "stop": 0.1} for one in KNOWN}, num_recordings=8, clips_each=2)
 RECORDS = make.evaluations(ROWS, KNOWN)
 SPOKEN = make.samples(KNOWN)
+RACE = make.race(SPOKEN)
 
 Change = Callable[[], tuple[list[EvaluationRecord], list[ClipLoss], list[SampleRecord]]]
 
@@ -22,7 +23,9 @@ Change = Callable[[], tuple[list[EvaluationRecord], list[ClipLoss], list[SampleR
 def decide(
     records: list[EvaluationRecord], rows: list[ClipLoss], spoken: list[SampleRecord], **weights: float
 ) -> None:
-    chosen = make.settings.Select(weights or {"diff": 1.0, "stop": 1.0}, [], 1.0, make.PROBE_LIMITS)
+    chosen = make.settings.Select(
+        weights or {"diff": 1.0, "stop": 1.0}, [], 1.0, make.GUARDS, make.PROBE_LIMITS
+    )
     selection.decide(
         make.run(),
         records,
@@ -34,6 +37,7 @@ def decide(
         {},
         make.checkpoints(KNOWN),
         make.measures(spoken),
+        RACE,
     )
 
 
@@ -80,6 +84,10 @@ BROKEN: dict[str, tuple[Change, str]] = {
     ),
     "one line missing": (lambda: (RECORDS, ROWS, SPOKEN[:-1]), r"step_0000020@1 has no sample of line short \(seed 42\)"),
     "sample twice": (lambda: (RECORDS, ROWS, [*SPOKEN, SPOKEN[0]]), r"candidate base: line carrier, seed 42 is there 2 times"),
+    "a line that the race did not ask for": (
+        lambda: (RECORDS, ROWS, [*SPOKEN, replace(SPOKEN[0], line_id="extra")]),
+        r"candidate base spoke extra, which the race did not ask of it",
+    ),
     "stranger among the samples": (lambda: (RECORDS, ROWS, [*SPOKEN, replace(SPOKEN[0], candidate="x")]), r"samples of x, which was not"),
 }  # fmt: skip
 
@@ -110,7 +118,7 @@ def test_a_checkpoint_that_was_never_evaluated_is_named() -> None:
     more = make.checkpoints(make.candidates(10, 20, 30))
     with pytest.raises(SelectionError, match="the checkpoint of step 30 was not evaluated"):
         selection.decide(
-            make.run(), RECORDS, ROWS, SPOKEN, None, make.SELECT, True, {}, more, make.measures(SPOKEN)
+            make.run(), RECORDS, ROWS, SPOKEN, None, make.SELECT, True, {}, more, make.measures(SPOKEN), RACE
         )
 
 
@@ -128,10 +136,21 @@ def test_evaluations_of_other_weights_or_steps_are_named() -> None:
             {},
             [*listed[:2], replace(listed[2], sha256="0" * 64)],
             make.measures(SPOKEN),
+            RACE,
         )
     with pytest.raises(SelectionError, match=r"checkpoints\.json lists no step 20"):
         selection.decide(
-            make.run(), RECORDS, ROWS, SPOKEN, None, make.SELECT, True, {}, listed[:2], make.measures(SPOKEN)
+            make.run(),
+            RECORDS,
+            ROWS,
+            SPOKEN,
+            None,
+            make.SELECT,
+            True,
+            {},
+            listed[:2],
+            make.measures(SPOKEN),
+            RACE,
         )
 
 

@@ -1,4 +1,4 @@
-"""The published validation table of a 9000-step run: the selection must come to the published conclusions.
+"""The published validation table of a 9000-step run: the losses must nominate what the publication concluded, and ship nothing.
 
 Published figures of a VoxCPM 2 full fine-tuning; they are the field's, not ours. Per-clip losses were not published, so clips are made that average
 to the table; intervals are therefore not part of the golden values.
@@ -41,7 +41,8 @@ def decided() -> Selection:
     rows = make.paired_losses(means)
     same = {row.clip_id: row for row in rows if row.candidate == "step_0009000"}
     rows = [row if row.candidate != "step_0008999" else _renamed(same[row.clip_id]) for row in rows]
-    spoken = make.samples(known)
+    silence = {(one.name, line): "not_spoken" for one in known for line in make.LINES}
+    spoken = make.samples(known, problems=silence)
     return selection.decide(
         make.run(),
         make.evaluations(rows, known),
@@ -53,6 +54,7 @@ def decided() -> Selection:
         {},
         make.checkpoints(known),
         make.measures(spoken),
+        make.race(spoken),
     )
 
 
@@ -60,10 +62,25 @@ def _renamed(row: make.ClipLoss) -> make.ClipLoss:
     return make.replace(row, candidate=Candidate(8999, None).name)
 
 
-def test_step_2000_is_chosen_and_step_1000_is_the_runner_up_with_its_margin(decided: Selection) -> None:
-    assert (decided.decision, decided.selected, decided.step) == ("ship", "step_0002000", 2000)
+def test_step_2000_is_nominated_and_step_1000_is_the_runner_up_with_its_margin(decided: Selection) -> None:
+    assert (decided.nominee, decided.by_loss, decided.decided_by) == (
+        "step_0002000",
+        "step_0002000",
+        "validation",
+    )
     assert decided.runner_up == "step_0001000"
     assert decided.margin == pytest.approx(0.888265 - 0.885899, abs=2e-6)
+
+
+def test_a_table_of_losses_alone_ships_nothing(decided: Selection) -> None:
+    assert (decided.decision, decided.selected, decided.step, decided.unheard) == (
+        "not_heard",
+        None,
+        None,
+        "not_spoken",
+    )
+    assert any("Losses alone never ship a voice" in reason for reason in decided.reasons)
+    assert any("--candidate step_0002000 --because" in reason for reason in decided.reasons)
 
 
 def test_totals_are_those_of_the_table(decided: Selection) -> None:

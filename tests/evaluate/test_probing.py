@@ -23,10 +23,10 @@ def judged(probes: list[ProbeRecord], trained: bool = True) -> list[Probed]:
 
 
 def decided(probes: list[ProbeRecord], trained: bool = True) -> Selection:
-    spoken = make.samples(KNOWN)
+    spoken = make.samples(KNOWN, make.MANY)
     return selection.decide(
         make.run(), make.evaluations(ROWS, KNOWN), ROWS, spoken, None, make.SELECT, trained, {}, make.checkpoints(KNOWN),
-        make.measures(spoken), judged(probes, trained),
+        make.measures(spoken), make.race(spoken), judged(probes, trained),
     )  # fmt: skip
 
 

@@ -287,6 +287,7 @@ def decide(samples: list[SampleRecord], verdict: Verdict | None, known: list[Can
         {},
         make.checkpoints(known),
         make.measures(samples),
+        make.race(samples),
     )
 
 

@@ -26,7 +26,8 @@ def make_report(
 ) -> tuple[Selection, str]:
     known = known or KNOWN
     totals, trained, taste = how.pop("totals", TOTALS), how.pop("base_trained", True), how.pop("taste", None)
-    outside = how.pop("outside", None)
+    heard = {name: how.pop(name) for name in ("outside", "cer", "likeness") if name in how}
+    how = {"lines": make.MANY, "seconds": 0.05, **how}
     means = {one: {"diff": 0.9 * totals[one.name], "stop": 0.1 * totals[one.name]} for one in known}
     rows = make.paired_losses(means, num_recordings=how.pop("num_recordings", 12))
     spoken = make.samples(known, root=root, **how)
@@ -42,7 +43,8 @@ def make_report(
         trained,
         inputs,
         make.checkpoints(known),
-        make.measures(spoken, outside),
+        make.measures(spoken, **heard),
+        make.race(spoken),
     )
     page = report.render(
         make.run(),
@@ -50,7 +52,7 @@ def make_report(
         make.steps(num_steps),
         make.checkpoints(known),
         spoken,
-        make.measures(spoken, outside),
+        make.measures(spoken, **heard),
         root,
     )
     return found, page
@@ -72,23 +74,62 @@ def test_the_decision_its_reasons_and_its_limits_are_in_plain_words(root: Path) 
     assert "95 % over clips" in text, "few recordings show both intervals"
 
 
-def test_a_run_that_does_not_beat_the_base_says_do_not_ship(root: Path) -> None:
-    _, html = make_report(root, totals={**TOTALS, "base": 0.5})
-    assert "Do not ship: the base is not beaten" in words(html)
+def test_a_run_that_comes_no_nearer_says_do_not_ship_however_low_its_loss(root: Path) -> None:
+    _, html = make_report(root, likeness={one.name: 0.6 for one in KNOWN})
+    assert "Do not ship: no checkpoint is shown to be nearer to the speaker than the base" in words(html)
+
+
+def test_a_run_that_is_not_shown_to_keep_its_words_says_do_not_ship(root: Path) -> None:
+    _, html = make_report(root, lines=make.LINES)
+    assert "Do not ship: no checkpoint is shown to lose nothing" in words(html)
+
+
+def test_a_ruined_voice_that_the_loss_prefers_is_named_beside_the_picture(root: Path) -> None:
+    _, html = make_report(root, cer={"step_0000020@1": 0.5})
+    text = words(html)
+    assert "Ship step 10" in text or "Ship step 30" in text
+    assert "The loss would have shipped step 20: loses words (\u22120.400" in text
+    assert "lost \u22120.400" in text, "the guard's own cell says it, too"
+
+
+def test_the_picture_of_the_decision_holds_every_candidate_the_base_and_the_real_recordings(
+    root: Path,
+) -> None:
+    _, html = make_report(root)
+    picture = re.search(r'<svg[^>]*aria-label="Words kept against likeness".*?</svg>', html, re.S)
+    assert picture is not None and picture[0].count("<circle") == 4 + 1 + 1, (
+        "and a ring around the one that ships"
+    )
+    for name in (
+        "base",
+        "step 10",
+        "step 20",
+        "step 30",
+        "real recordings",
+        "fewest words a candidate may keep",
+    ):
+        assert f">{name}<" in picture[0]
+    assert picture[0].count('class="whisker') == 2 * 5 and picture[0].count("<polyline") == 1
+
+
+def test_without_a_recogniser_there_is_no_picture_and_the_page_says_what_is_missing(root: Path) -> None:
+    text = words(make_report(root, cer={one.name: None for one in KNOWN})[1])
+    assert "There is no picture: words or likeness were not measured" in text
 
 
 def test_a_run_that_nobody_heard_says_so_in_its_headline(root: Path) -> None:
     problems = {(one.name, line): "not_spoken" for one in KNOWN for line in make.LINES}
-    text = words(make_report(root, problems=problems)[1])
+    text = words(make_report(root, problems=problems, lines=make.LINES)[1])
     assert (
-        "Do not ship: nothing was heard" in text and "Nothing was heard of step 20: it spoke no line" in text
+        "Do not ship yet: not everything was heard" in text
+        and "Nothing was heard of step 20: it spoke no line" in text
     )
 
 
 def test_a_run_in_which_every_checkpoint_failed_still_has_a_report(root: Path) -> None:
-    _, html = make_report(root, problems={(one.name, "short"): "silent" for one in KNOWN[1:]})
+    _, html = make_report(root, problems={(one.name, "line-03"): "silent" for one in KNOWN[1:]})
     text = words(html)
-    assert "every checkpoint has a veto" in text and text.count("failed: only silence") == 3
+    assert "Do not ship: every checkpoint is excluded" in text and text.count("failed: only silence") == 3
 
 
 def test_every_candidate_sample_checkpoint_and_digest_is_there(root: Path) -> None:
@@ -107,12 +148,13 @@ def test_every_candidate_sample_checkpoint_and_digest_is_there(root: Path) -> No
         "270",
     ):
         assert name in text
-    assert html.count('class="player"') == 8 and html.count('id="audio-') == 8
+    assert html.count('class="player"') == html.count('id="audio-') == 4 * len(make.MANY)
 
 
 def test_the_final_checkpoint_trap_is_marked_in_every_loss_curve(root: Path) -> None:
     _, html = make_report(root)
-    assert html.count('class="mark last"') == 3 and html.count('class="mark chosen"') == 3
+    assert html.count('class="mark last"') == 4, "the total stands beside the picture of the decision, too"
+    assert html.count('class="mark chosen"') == 5, "and the one that ships is ringed in that picture"
     assert "The last checkpoint, step 30, is 0.1000 worse" in words(html)
 
 
@@ -124,7 +166,7 @@ def test_an_untrained_base_is_announced_in_the_head_and_beside_its_players(root:
 
 def test_listeners_are_shown_with_their_corrected_p(root: Path) -> None:
     _, html = make_report(root, taste=lambda name, *_: len(name))
-    assert "1 sitting, 2 units" in words(html) and "corrected p" in words(html)
+    assert "1 sitting, 24 units" in words(html) and "corrected p" in words(html)
     assert "Nobody's verdict is counted yet" in words(make_report(root)[1])
 
 
@@ -137,7 +179,7 @@ def test_several_strengths_are_several_curves(root: Path) -> None:
 
 
 def test_texts_are_escaped_and_nothing_is_loaded_from_anywhere(root: Path) -> None:
-    _, html = make_report(root, lines={"x": EVIL})
+    _, html = make_report(root, lines={**make.MANY, "x": EVIL})
     assert "<img" not in html and EVIL in parsed(html).seen
     assert not re.search(r"https?://", html)
     assert "unsafe" not in html and "default-src &#39;none&#39;" in html
@@ -171,7 +213,7 @@ def test_a_long_line_that_only_the_best_speak_is_no_hole(root: Path) -> None:
     long = make.samples([KNOWN[0], KNOWN[3]], {"long-morning": "A minute of it."}, root=root)
     spoken = [*make.samples(KNOWN, root=root), *long]
     found = selection.decide(
-        make.run(), make.evaluations(rows, KNOWN), rows, spoken, None, make.SELECT, True, {}, make.checkpoints(KNOWN), make.measures(spoken)
+        make.run(), make.evaluations(rows, KNOWN), rows, spoken, None, make.SELECT, True, {}, make.checkpoints(KNOWN), make.measures(spoken), make.race(spoken)
     )  # fmt: skip
     page = report.render(
         make.run(), found, make.steps(60), make.checkpoints(KNOWN), spoken, make.measures(spoken), root

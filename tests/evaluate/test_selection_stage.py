@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.factories import evaluations as make
-from voicelathe import digest, records
+from voicelathe import digest, params, records
 from voicelathe.evaluate import verdicts
 from voicelathe.records import Selection
 
@@ -21,8 +21,11 @@ KNOWN = make.candidates(10, 20)
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     rows = make.paired_losses({one: {"diff": 0.8 - 0.01 * one.step, "stop": 0.1} for one in KNOWN})
-    make.write_run(tmp_path, KNOWN, rows, make.samples(KNOWN, root=tmp_path))
+    make.write_run(tmp_path, KNOWN, rows, make.samples(KNOWN, make.MANY, root=tmp_path, seconds=0.1))
     shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    params.edit(
+        {"recipes/mini-lora/select/guards/quality": None}, tmp_path / "params.yaml"
+    )  # nothing judged it here
     return tmp_path
 
 
@@ -50,6 +53,7 @@ def test_the_stage_writes_decision_and_report_with_every_input_digest(project: P
         "runs/mini-lora/clip_losses.parquet",
         "runs/mini-lora/metrics.json",
         "runs/mini-lora/probes.jsonl",
+        "runs/mini-lora/race.json",
     }
     assert all(value == digest.of_file(project / name) for name, value in found.inputs.items())
     assert "Ship step 20" in (project / "runs/mini-lora/report.html").read_text()
@@ -69,7 +73,20 @@ def test_running_it_again_gives_the_same_bytes_and_a_verdict_becomes_an_input(pr
     stage(project)
     found = selected(project)
     assert found.inputs["verdicts/mini-lora.json"] == digest.of_file(project / "verdicts/mini-lora.json")
-    assert found.listening is not None and found.listening.units == 2
+    assert found.listening is not None and found.listening.units == len(make.MANY)
+
+
+def test_what_the_guards_of_params_yaml_ask_and_nothing_measured_ships_nothing(project: Path) -> None:
+    params.edit({"recipes/mini-lora/select/guards/quality": 0.2}, project / "params.yaml")
+    done = stage(project)
+    assert done.returncode == 0, done.stderr
+    found = selected(project)
+    assert (found.decision, found.selected, found.nominee, found.unheard) == (
+        "not_heard",
+        None,
+        "step_0000020@1",
+        "not_measured",
+    )
 
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {

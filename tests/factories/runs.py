@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 from tests.factories import voxcpm2_base
 from voicelathe import checkpoints, digest, layout, params, records, settings
 from voicelathe.data import index, tables
+from voicelathe.evaluate import guards, scores
 from voicelathe.records import (
     Candidate,
     CheckpointRecord,
@@ -172,6 +173,7 @@ def finished(
     records.write(folder / "samples.jsonl", [sample(root, run, one, line) for one in known for line in LINES])
     measured = records.SpeechMeasures(recipe, run.run_digest, 0, [], [], [], {})
     digest.write_json(folder / "metrics.json", records.to_json(measured))
+    digest.write_json(folder / "race.json", records.to_json(race(run, known)))
     digest.write_bytes(folder / "clip_losses.parquet", b"stands for losses per clip")
     digest.write_bytes(folder / "probes.jsonl", b"stands for probes per clip")
     digest.write_text(folder / "listening.html", "<!doctype html><title>listening</title><h1>listening</h1>")
@@ -328,22 +330,55 @@ def select(root: Path, recipe: str, decision: str, candidate: str | None, heard:
         "probes.jsonl",
         "samples.jsonl",
         "metrics.json",
+        "race.json",
     )
     inputs = digest.of_files({layout.run(recipe, name).as_posix(): folder / name for name in names})
+    judged = evidence(sorted(evaluations, key=lambda one: (one.step, one.lora_scale or 0.0)))
+    gain = next(one.gain for one in judged if one.candidate == best.candidate)
     value = {
-        "recipe": recipe, "run_digest": run.run_digest, "decision": decision, "decided_by": "validation", "unheard": None,
+        "recipe": recipe, "run_digest": run.run_digest, "decision": decision, "decided_by": "speech", "unheard": None,
         "selected": chosen.candidate if chosen else None, "step": chosen.step if chosen else None,
         "lora_scale": chosen.lora_scale if chosen else None,
-        "checkpoint_sha256": chosen.checkpoint_sha256 if chosen else None, "nominee": best.candidate,
-        "reasons": ["lowest validation total"], "notes": [], "runner_up": None, "margin": None,
+        "checkpoint_sha256": chosen.checkpoint_sha256 if chosen else None, "nominee": best.candidate, "by_loss": best.candidate,
+        "reasons": ["the nearest to the speaker"], "notes": [], "runner_up": None, "margin": None,
         "loss_weights": {"diff": 1.0, "stop": 1.0}, "num_clips": 5, "num_recordings": 5, "ranking": ranking,
-        "base": "base", "base_because": "", "heard_against_base": [], "against_base": None, "against_runner_up": None, "moved": True,
+        "base": "base", "base_because": "", "against_base": None, "against_runner_up": None, "moved": True,
+        "nearest": records.to_json(gain), "evidence": [records.to_json(one) for one in judged], "real": {},
+        "race": digest.read_json(folder / "race.json"),
         "best_against_base": {"candidate": best.candidate, "against": "base", "difference": -0.1, "by_recording": None, "by_clip": None},
-        "robustness": [], "identical": [], "strengths": [], "accents": [], "probes": [probed(one) for one in evaluations], "listening": records.to_json(HEARD) if heard else None,
+        "robustness": [], "identical": [], "accents": [], "probes": [probed(one) for one in evaluations], "listening": records.to_json(HEARD) if heard else None,
         "base_trained": False, "inputs": inputs,
     }  # fmt: skip
     records.from_json(records.Selection, json.loads(json.dumps(value)), "factory")
     digest.write_json(folder / "selection.json", value)
+
+
+def race(run: RunRecord, known: Sequence[Candidate]) -> records.Race:
+    """Everybody spoke every line."""
+    names, spoken = sorted(one.name for one in known), len(known) * len(LINES)
+    rounds = [records.Round(sorted(LINES), names, [])]
+    return records.Race(run.recipe, run.run_digest, 0.05, rounds, {}, spoken, spoken, "all_lines")
+
+
+def evidence(evaluations: Sequence[EvaluationRecord]) -> list[records.Evidence]:
+    """Judged as on 24 lines, more than this project holds: nobody loses anything, fine-tunes are nearer, the lowest loss most of all."""
+    best = min(evaluations, key=lambda one: one.total)
+    lines = [f"line-{number:02d}" for number in range(24)]
+    likeness = {
+        one.candidate: 0.6 if not one.step else 0.8 if one is best else round(0.78 - one.step / 1e4, 4)
+        for one in evaluations
+    }
+    values = {
+        scores.WORDS: dict.fromkeys(likeness, 0.9),
+        scores.ENDINGS: dict.fromkeys(likeness, 1.0),
+        scores.LIKENESS: likeness,
+    }
+    heard = {
+        measure: {name: dict.fromkeys(lines, value) for name, value in by.items()}
+        for measure, by in values.items()
+    }
+    margins = guards.margins(settings.Guards(words=0.05, endings=0.1, quality=None))
+    return guards.judge(list(likeness), "base", scores.Scores(heard), margins, {}, {}, {})
 
 
 def probed(one: EvaluationRecord) -> dict[str, object]:

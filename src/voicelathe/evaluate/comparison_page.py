@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from voicelathe.evaluate import charts, comparing, design, pages, sound, wording
+from voicelathe.evaluate import charts, comparing, design, guards, pages, sound, wording
 from voicelathe.evaluate.comparing import Outcome
 
 DECISIONS = [  # docs/choosing.md has the same rows
@@ -27,7 +27,7 @@ DECISIONS = [  # docs/choosing.md has the same rows
     ),
 ]
 COLUMNS = [
-    "recipe", "mode", "base", "decision", "shown", "loss against the base", "voice", "voice of the base", "another text", "other speakers",
+    "recipe", "mode", "base", "decision", "shown", "likeness against the base", "lowest loss against the base", "voice", "voice of the base", "another text", "other speakers",
     "runs on", "one checkpoint", "all checkpoints", "training",
 ]  # fmt: skip
 
@@ -70,7 +70,8 @@ def cells(one: Outcome) -> list[str]:
         f"{one.run.identity.base} ({one.run.identity.family})",
         one.selection.decision.replace("_", " "),
         wording.spoken(one.selection, one.shown),
-        f"{best.difference:+.4f}".replace("-", "\u2212") + ("" if one.selection.moved else " (not shown)"),
+        _gain(one),
+        f"{best.difference:+.4f}".replace("-", "\u2212"),
         _number(one.likeness),
         _number(one.base_likeness),
         _share(probe.text_gap if probe else None),
@@ -80,6 +81,16 @@ def cells(one: Outcome) -> list[str]:
         _size(one.disk_bytes),
         "\u2013" if one.seconds is None else f"{one.seconds:.0f} s" if one.seconds < 600 else f"{one.seconds / 3600:.1f} h",
     ]  # fmt: skip
+
+
+def _gain(one: Outcome) -> str:
+    """How much nearer to the speaker the shown candidate is, and whether that is shown."""
+    gain = next((row.gain for row in one.selection.evidence if row.candidate == one.shown), None)
+    if gain is None:
+        return "\u2013"
+    return f"{gain.difference:+.3f}".replace("-", "\u2212") + (
+        "" if guards.is_nearer(gain) else " (not shown)"
+    )
 
 
 def _charts(outcomes: Sequence[Outcome]) -> list[tuple[list[str], object]]:
