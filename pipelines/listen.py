@@ -11,6 +11,7 @@ REVISION = 7
 READS = [
     "pipelines/listen.py",
     "data/latents/${item.base}/base.json",
+    "data/split/train.jsonl",
     "data/split/validation.jsonl",
     "lines",
     "runs/${key}/run.json",
@@ -18,20 +19,19 @@ READS = [
     "runs/${key}/evaluations.jsonl",
 ]
 WRITES = ["runs/${key}/samples.jsonl", "runs/${key}/listening.html", "runs/${key}/metrics.json"]
-PARAMS = ["machine", "ingest.audio_root", "recipes.${key}.listen"]
+PARAMS = ["machine", "ingest.audio_root", "gate.max_text_overlap", "recipes.${key}.listen"]
 
 
 def main() -> None:
     recipe, settings = sys.argv[1], params.load()
     executed, _ = runs.read(recipe)
-    how = params.recipe(settings, recipe).listen
     samples = sweep.listen(settings, recipe, sweep.spoken_lines(settings, recipe))
     records.write(layout.run(recipe, "samples.jsonl"), samples)
     trained = runs.base_facts(settings, executed.identity.base).trained
-    root = settings.ingest.audio_root
-    real = listening.recordings(samples, root)
+    real = listening.recordings(samples, root := settings.ingest.audio_root)
     page = listening.render(recipe, executed, samples, Path.cwd(), base_trained=trained, real=real)
     digest.write_text(layout.run(recipe, "listening.html"), page)
+    how = params.recipe(settings, recipe).listen
     measured = judging.of(recipe, executed, samples, how, root, settings.engine.workers)
     digest.write_json(layout.run(recipe, "metrics.json"), records.to_json(measured))
 

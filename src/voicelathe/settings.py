@@ -153,6 +153,9 @@ class Gate(_Closed):
         float, Gt(0), Lt(0.35)
     ]  # of the bits of clips that are the same performance
     min_twin_share: Share
+    max_text_overlap: Annotated[
+        float, Ge(0), Lt(1)
+    ]  # of a spoken line, or a validation text, that may stand in the training text: share of its runs of eight words
 
 
 @dataclass(frozen=True)
