@@ -124,7 +124,7 @@ def gate_page(payload: str) -> str:
     )
     verdict = Verdict(2, [check])
     leak = line_leaks.Leak(payload, payload, 0.5, [payload])
-    leaks = line_leaks.Leaks(None, None, [leak], [leak], 1, 1)
+    leaks = line_leaks.Leaks(None, None, [leak], [leak], 1, 1, 1)
     return gate_report.render(verdict, verdict, payload, [payload], [payload], leaks)
 
 

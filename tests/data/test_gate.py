@@ -333,6 +333,7 @@ def test_validation_texts_in_training_are_told_and_close_nothing(project: Path) 
     page, report = (project / "report.html").read_text(), digest.read_json(project / "report.json")
     assert report["validation_texts"] == {
         "looked_for": 3,
+        "found": 1,
         "in_training": [
             {"name": "c0005", "text": TEXTS[2].upper(), "share": 1.0, "rows": ["c0003 (normalised)"]}
         ],
@@ -476,7 +477,7 @@ def test_nothing_in_the_data_becomes_part_of_the_page() -> None:
     def page(text: str) -> str:
         check = Check("no_empty_text", "q", "critical", "e", text, False, 2, text, [text, text])
         leak = line_leaks.Leak(text, text, 1.0, [text])
-        leaks = line_leaks.Leaks(None, None, [leak], [leak], 1, 1)
+        leaks = line_leaks.Leaks(None, None, [leak], [leak], 1, 1, 1)
         return gate_report.render(Verdict(9, [check]), Verdict(9, [check]), text, [text], [text], leaks)
 
     assert dom(page(attack)).active == [] and dom(page(attack)).tags == dom(page("harmless")).tags

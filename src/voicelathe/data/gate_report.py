@@ -143,7 +143,7 @@ def _leaks(leaks: Leaks) -> str:
             _leak_table(leaks.lines, f"{counted(len(leaks.lines), 'line')} in the training text", "Line")
         )
     if leaks.validation:
-        caption = f"{len(leaks.validation)} of {leaks.num_validation} validation texts in the training text, the first {SHOWN_LEAKS}"
+        caption = f"{leaks.num_validation_leaks} of {leaks.num_validation} validation texts in the training text, the first {SHOWN_LEAKS}"
         parts.append(_leak_table(leaks.validation, caption, "Validation clip"))
         parts.append(
             "<p>These validation clips are heard by the losses, and their losses are partly memory. It does not close the gate: "

@@ -138,6 +138,7 @@ def _report(
         "lines": {"looked_for": leaks.num_lines, "in_training": [asdict(one) for one in leaks.lines]},
         "validation_texts": {
             "looked_for": leaks.num_validation,
+            "found": leaks.num_validation_leaks,
             "in_training": [asdict(one) for one in leaks.validation],
         },
         "inputs": dict(inputs),

@@ -17,6 +17,7 @@ from voicelathe.errors import LinesError, listing
 from voicelathe.records import CleanClip, PackLine
 
 SHOWN_TEXT, SHOWN_ROWS = 80, 5
+NAMED = 100  # validation clips that the report names; a corpus with one phrase in every row has thousands
 Packs = Mapping[str, Sequence[PackLine]]  # path of a pack -> its lines
 
 
@@ -37,9 +38,10 @@ class Leaks:
     line_overlap: Any  # of a training row: the largest share of a line that it holds some of
     training_overlap: Any  # of a validation row: the share of its text that stands in the training text
     lines: list[Leak]
-    validation: list[Leak]
-    num_lines: int
+    validation: list[Leak]  # the first NAMED of them
+    num_lines: int  # looked for
     num_validation: int
+    num_validation_leaks: int
 
 
 def of_splits(splits: Mapping[str, Rows], packs: Packs) -> Leaks:
@@ -66,9 +68,16 @@ def of(rows: columns.Table, split: Any, packs: Packs) -> Leaks:
     line_overlap, training_overlap = np.zeros(len(rows)), np.zeros(len(rows))
     line_overlap[trained] = of_lines.of_rows
     training_overlap[validated] = [of_texts.shares.get(one.id, 0.0) for one in texts]
+    leaking = [one for one in texts if one.id in of_texts.shares]
     return Leaks(
-        line_overlap, training_overlap, _named(lines, of_lines), _named(texts, of_texts), len(lines), len(texts)
-    )  # fmt: skip
+        line_overlap=line_overlap,
+        training_overlap=training_overlap,
+        lines=_named(lines, of_lines),
+        validation=_named(leaking[:NAMED], of_texts),
+        num_lines=len(lines),
+        num_validation=len(texts),
+        num_validation_leaks=len(leaking),
+    )
 
 
 def _sentences(rows: columns.Table) -> list[Sentence]:
