@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.factories import rows
-from voicelathe import digest, params, records
+from voicelathe import digest, lines, params, records
 from voicelathe.data import tables
 from voicelathe.records import ClipMeasure, Heard, ManifestRow
 
@@ -52,6 +52,8 @@ def build(project: Path, num_rows: int) -> None:
         shutil.copytree(ROOT / name, project / name)
     shutil.copy(ROOT / "params.yaml", project)
     params.edit({"gate/min_rows": 100}, project / "params.yaml")
+    written = [line for line in lines.read(ROOT / "lines/demo.jsonl") if not line.is_held_out]
+    lines.write(project / "lines/demo.jsonl", written)
     made = [pair(number) for number in range(num_rows)]
     records.write(project / "data/raw/manifest.jsonl", (row for row, _ in made))
     records.write(project / "data/raw/rejected.jsonl", [])

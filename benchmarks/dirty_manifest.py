@@ -21,12 +21,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest, layout, params, records
+from voicelathe import digest, layout, lines, params, records
 from voicelathe.data import spikes, tables
-from voicelathe.records import CleanClip, ClipMeasure, EvaluationRecord, ManifestRow, StepRecord
+from voicelathe.records import CleanClip, ClipMeasure, EvaluationRecord, ManifestRow, PackLine, StepRecord
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("data/demo", "data/general", "data/bases", "data/phrases", "consent", "splits", "recipes")
+FOLDERS = ("data/demo", "data/general", "data/bases", "data/phrases", "consent", "lines", "splits", "recipes")
 FIGURES = ("cer", "similarity", "speech_s")
 
 
@@ -72,10 +72,12 @@ def say_test_lines(project: Path, recipe: str, num_lines: int) -> None:
     """The sentences of test clips, one each of as many recordings as there are, become the lines of the sweep."""
     clips = records.read(project / layout.split("test"), CleanClip)
     chosen = clips[:: max(1, len(clips) // num_lines)][:num_lines]
-    lines = [
-        {"id": f"test-{at}", "text": clip.text, "language": clip.language} for at, clip in enumerate(chosen)
+    pack = [
+        PackLine(f"test-{at}", clip.text, clip.language, None, "sentence", None, None)
+        for at, clip in enumerate(chosen)
     ]
-    params.edit({f"recipes/{recipe}/listen/lines": lines}, project / "params.yaml")
+    lines.write(project / "lines/test.jsonl", pack)
+    params.edit({f"recipes/{recipe}/listen/lines": "lines/test.jsonl"}, project / "params.yaml")
 
 
 def unaudited(project: Path) -> list[CleanClip]:

@@ -4,13 +4,20 @@ from datetime import date
 from pathlib import Path
 
 from pipelines import run
-from voicelathe import digest, layout, params, records
+from voicelathe import digest, layout, lines, params, records
 from voicelathe.data import columns, gate_table, gatekeeper, tables
 
-REVISION = 3
+REVISION = 4
 MEASURES = Path("data/measured/clips.parquet")
 SPLITS = {name: layout.split(name) for name in layout.SPLITS}
-READS = ["pipelines/gate.py", str(layout.MANIFEST), str(MEASURES), *map(str, SPLITS.values()), "consent"]
+READS = [
+    "pipelines/gate.py",
+    str(layout.MANIFEST),
+    str(MEASURES),
+    *map(str, SPLITS.values()),
+    "lines",
+    "consent",
+]
 WRITES = ["data/gate/passed.json", "data/gate/report.json", "data/gate/report.html"]
 PARAMS = ["gate", "consent"]
 
@@ -21,6 +28,7 @@ def main() -> None:
         splits={name: columns.read(path, records.CleanClip) for name, path in SPLITS.items()},
         rows=columns.read(layout.MANIFEST, records.ManifestRow).select(gate_table.OF_ROWS),
         measures=tables.columns(MEASURES, records.ClipMeasure).select(gate_table.LOOKED_AT),
+        packs=lines.recorded(settings, records.read(SPLITS["validation"], records.CleanClip)),
         inputs=digest.of_files({str(path): path for path in (layout.MANIFEST, MEASURES, *SPLITS.values())}),
     )
     gatekeeper.decide(data, settings.gate, settings.consent.policy, date.today(), layout.GATE.parent)

@@ -12,6 +12,7 @@ REVISION = 7
 READS = [
     "pipelines/listen.py",
     "data/latents/${item.base}/base.json",
+    "data/split/train.jsonl",
     "data/split/validation.jsonl",
     "lines",
     "runs/${key}/run.json",
@@ -24,7 +25,14 @@ WRITES = [
     "runs/${key}/metrics.json",
     "runs/${key}/listening.html",
 ]
-PARAMS = ["machine", "speech", "ingest.audio_root", "recipes.${key}.listen", "recipes.${key}.select.guards"]
+PARAMS = [
+    "machine",
+    "speech",
+    "ingest.audio_root",
+    "gate.max_text_overlap",
+    "recipes.${key}.listen",
+    "recipes.${key}.select.guards",
+]
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ def reference(
             recording_id=recording,
             end_s=seconds,
             duration_s=seconds,
+            text=f"Nobody trained on number {number}.",
         )
         for number, (speaker, recording, seconds) in enumerate(lengths)
     ]
@@ -113,9 +114,22 @@ def test_a_held_out_line_whose_clip_left_the_validation_split_is_refused(
     assert "2 held-out lines do not fit the validation split" in str(refused.value)
     assert "held-out-validation-001: the clip is not in the validation split" in str(refused.value)
     assert (
-        "held-out-validation-002: text is 'He said something else.', but that of the clip is 'Sentence 2.'"
+        "held-out-validation-002: text is 'He said something else.', but that of the clip is 'Nobody trained on number 2.'"
         in str(refused.value)
     )
+
+
+def test_a_line_that_was_trained_on_is_refused_with_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate looks at the packs of its time; a recipe may name another one later."""
+    assert reference(tmp_path, monkeypatch, *MANY) is not None
+    records.write(layout.LINES / "demo.jsonl", runs.pack({"rain": "It rains.", "leak": "sentence 3"}))
+    with pytest.raises(
+        LinesError, match=r"leak of lines/demo\.jsonl .*100% of it in train-003 \(normalised\)"
+    ) as refused:
+        sweep.spoken_lines(params.load(), "mini-lora")
+    assert "rain of" not in str(refused.value) and "split.same_text_together" in str(refused.value)
 
 
 def test_the_long_lines_are_for_the_bases_and_the_two_lowest_totals() -> None:

@@ -169,6 +169,9 @@ class Gate(_Closed):
     max_chars_per_s: PositiveFloat
     max_fingerprint_error: FingerprintError  # of the bits of clips that are the same performance
     min_twin_share: Share
+    max_text_overlap: Annotated[
+        float, Ge(0), Lt(1)
+    ]  # of a spoken line, or a validation text, that may stand in the training text: share of its runs of eight words
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from voicelathe import digest, families, jobs, layout, lines, records, runner, settings
+from voicelathe.data import columns, line_leaks
 from voicelathe.errors import LinesError, RecordError
 from voicelathe.params import recipe as find_recipe
 from voicelathe.runs import FULL_STRENGTH, candidates, read, target
@@ -100,18 +101,21 @@ def refs(
 
 
 def spoken_lines(params: settings.Params, recipe: str) -> list[records.PackLine]:
-    """The lines of the recipe's pack, after a look at the real recordings of its held-out lines.
+    """The lines of the recipe's pack, after a look at the training text and at the real recordings of its held-out lines.
 
-    Raises LinesError when one is not in the validation split any more, or is of the recording that gives the base the voice.
+    Raises LinesError when one was trained on, is not in the validation split any more, or is of the recording that gives the base
+    the voice.
     """
     pack, path = lines.of(params, recipe), find_recipe(params, recipe).listen.lines
+    train = columns.read(layout.split("train"), records.CleanClip)
+    line_leaks.require(pack, path, train, params.gate.max_text_overlap)
     lines.require_recordings(pack, records.read(layout.split("validation"), records.CleanClip), path)
     heard = reference(params)
     barred = heard.clips[0].recording_id if heard else None
     if told := [line.id for line in pack if line.recording_id is not None and line.recording_id == barred]:
         raise LinesError(
             f"{path}: {', '.join(told)} are sentences of recording {barred}, which the base hears before it speaks, so it would know them. "
-            f"Remove these lines, or propose a pack anew: voicelathe lines propose --out {path}"
+            f"Remove these lines, or propose a pack anew: voicelathe lines propose --out {path} --replace"
         )
     return pack
 

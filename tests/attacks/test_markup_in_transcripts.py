@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow
 
 from tests.factories import rows
-from voicelathe.data import clean, gate_report, report
+from voicelathe.data import clean, gate_report, line_leaks, report
 from voicelathe.data.gate import Check, Verdict
 from voicelathe.records import RejectedLine
 
@@ -123,7 +123,9 @@ def gate_page(payload: str) -> str:
         clip_ids=[payload, payload],
     )
     verdict = Verdict(2, [check])
-    return gate_report.render(verdict, verdict, payload, [payload], [payload])
+    leak = line_leaks.Leak(payload, payload, 0.5, [payload])
+    leaks = line_leaks.Leaks(None, None, [leak], [leak], 1, 1, 1)
+    return gate_report.render(verdict, verdict, payload, [payload], [payload], leaks)
 
 
 def test_there_are_many_payloads() -> None:

@@ -54,7 +54,7 @@ REPORT, REPORT_WITHOUT_SOUND = (
 
 def project(root: Path, engine: str) -> Path:
     """Everything that the stages read, and nothing more."""
-    for name in ("data/demo", "data/phrases", "consent", "splits"):
+    for name in ("data/demo", "data/phrases", "consent", "lines", "splits"):
         shutil.copytree(
             REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("ground_truth*", "*.py")
         )

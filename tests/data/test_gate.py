@@ -15,7 +15,7 @@ from tests.data.test_clean import dom
 from tests.data.test_consent import VALID
 from tests.factories import rows
 from voicelathe import digest, layout, records
-from voicelathe.data import clean, columns, gate, gate_report, gate_table, gatekeeper, shared
+from voicelathe.data import clean, columns, gate, gate_report, gate_table, gatekeeper, line_leaks, shared
 from voicelathe.data.gate import Check, Verdict
 from voicelathe.errors import ConsentError, GateError, RecordError
 from voicelathe.records import CleanClip, ClipMeasure, ManifestRow
@@ -128,19 +128,36 @@ def test_a_check_that_cannot_be_run_is_a_crash_and_no_verdict() -> None:
 PRINT = base64.b64encode(np.random.default_rng(1).integers(0, 1 << 16, 40).astype("<u2").tobytes()).decode()
 
 
+TEXTS = [
+    "The lamp beside the window is on, and the rain has stopped.",
+    "A grey cat sleeps in the basket under the kitchen staircase.",
+    "Nobody has opened this drawer since the old clock broke down.",
+    "We carried the wooden boat along the beach before breakfast.",
+    "Her brother repairs bicycles in a yard behind the bakery.",
+    "Please leave the muddy boots outside and close the door.",
+    "The last bus had gone, so they walked home through the snow.",
+    "Every autumn the river rises and covers the lower meadows.",
+    "He counted the sheep twice and still one of them was missing.",
+]  # all as long as three seconds of speech
+
+
 def corpus() -> gatekeeper.Data:
     """Nine clips of nine recordings in three splits; no audit has judged them."""
     numbers = {name: range(3 * at + 1, 3 * at + 4) for at, name in enumerate(layout.SPLITS)}
-    splits = {name: [rows.clean_clip(number) for number in some] for name, some in numbers.items()}
-    known = [rows.manifest_row(number) for number in range(1, 10)]
+    splits = {
+        name: [rows.clean_clip(number, text=TEXTS[number - 1]) for number in some]
+        for name, some in numbers.items()
+    }
+    known = [rows.manifest_row(number, text=TEXTS[number - 1]) for number in range(1, 10)]
     inputs = {layout.split(name).as_posix(): digest.of_bytes(name.encode()) for name in layout.SPLITS}
     measures = [rows.measured(number, fingerprint=PRINT if number == 9 else None) for number in range(1, 10)]
-    return gatekeeper.Data(splits, known, measures, inputs)
+    return gatekeeper.Data(splits, known, measures, {}, inputs)
 
 
 def table_of(data: gatekeeper.Data) -> gate_table.Table:
     same = shared.performances(columns.of(data.measures, ClipMeasure), 0.18, 0.7)
-    return gate_table.of_splits(data.splits, data.rows, data.measures, same)
+    leaks = line_leaks.of_splits(data.splits, data.packs)
+    return gate_table.of_splits(data.splits, data.rows, data.measures, same, leaks)
 
 
 def changed(number: int, row: dict[str, Any] | None = None, **measures: Any) -> gatekeeper.Data:
@@ -215,6 +232,131 @@ def test_a_rule_of_the_mission_fires_on_data_that_no_audit_has_seen(case: str) -
     assert {name: sorted(ids) for name, ids in found.items()} == expected
 
 
+# --- lines and validation texts that were trained on -----------------------------------------------------------------
+
+
+def spoken(*texts: str, language: str = "en") -> line_leaks.Packs:
+    """A pack of written lines of these texts, called a, b, c."""
+    some = zip("abcdefgh", texts, strict=False)
+    return {
+        "lines/own.jsonl": [
+            records.PackLine(name, said, language, None, "sentence", None, None) for name, said in some
+        ]
+    }
+
+
+LEAKS = {
+    "exact": (TEXTS[1], ["c0002"], "a of lines/own.jsonl", "100% of it in c0002 (exact)"),
+    "other case and punctuation": (
+        "a GREY cat sleeps in the basket, under the kitchen staircase!",
+        ["c0002"],
+        "a of",
+        "(normalised)",
+    ),
+    "two runs of eight words of five": (
+        "A grey cat sleeps in the basket under the warm old stove",
+        ["c0002"],
+        "a of",
+        "40% of it in c0002 (runs)",
+    ),
+    "a short line inside a row": ("The clock broke down", [], "", ""),
+    "five words inside a row": (
+        "since the old clock broke",
+        ["c0003"],
+        "a of",
+        "100% of it in c0003 (contained)",
+    ),
+    "one run of seven": ("We know that a grey cat sleeps in the basket under our bed", [], "", ""),
+    "of the test split": (TEXTS[7], [], "", ""),
+    "of nowhere": ("Nothing like this was ever recorded by anybody at all.", [], "", ""),
+}
+
+
+@pytest.mark.parametrize("case", LEAKS)
+def test_a_line_in_the_training_text_closes_the_gate_with_its_rows_and_the_remedy(
+    project: Path, case: str
+) -> None:
+    said, ids, name, how = LEAKS[case]
+    data = replace(corpus(), packs=spoken(said, "Something else that is harmless."))
+    if not ids:
+        decide(data, project)
+        assert failed(gate.judge(table_of(data), rows.GATE)) == {}
+        return
+    assert failed(gate.judge(table_of(data), rows.GATE)) == {"line_in_training": ids}
+    with pytest.raises(GateError, match=f"line_in_training: {len(ids)} of 9 rows, {ids[0]}") as closed:
+        decide(data, project)
+    told = str(closed.value)
+    assert name in told and how in told and "lines propose" in told and "split.same_text_together" in told
+    assert "b of lines" not in told, "the harmless line is not blamed"
+    page, report = (project / "report.html").read_text(), digest.read_json(project / "report.json")
+    assert "a of lines/own.jsonl" in page and ids[0] in page
+    assert [one["rows"][0][:5] for one in report["lines"]["in_training"]] == ids and report["lines"][
+        "looked_for"
+    ] == 2
+
+
+def test_every_row_that_holds_a_line_is_named() -> None:
+    data = changed(1, {"text": TEXTS[1]})
+    assert failed(gate.judge(table_of(replace(data, packs=spoken(TEXTS[1]))), rows.GATE)) == {
+        "line_in_training": ["c0001", "c0002"]
+    }
+
+
+def test_writing_without_spaces_is_compared_by_characters() -> None:
+    data = changed(2, {"text": "今天天气很好，我们一起去公园里散步吧。", "language": "zh"})
+    for said, ids in (
+        ("我们一起去公园里散步吧，今天天气很好。", []),  # eleven characters in a row
+        ("今天天气很好，我们一起去公园里散步吧，好吗？", ["c0002"]),
+        ("一起去公园里散步", ["c0002"]),
+        ("我们一起去公园", ["c0002"]),
+        ("散步吧", []),
+        ("今天天气很好，可是我们哪里也不想去。", []),
+    ):
+        found = failed(gate.judge(table_of(replace(data, packs=spoken(said, language="zh-CN"))), rows.GATE))
+        assert found.get("line_in_training", []) == ids, said
+
+
+def test_a_limit_decides_how_much_of_a_line_may_be_known() -> None:
+    data = replace(corpus(), packs=spoken(LEAKS["two runs of eight words of five"][0]))
+    table = table_of(data)
+    assert failed(gate.judge(table, replace(rows.GATE, max_text_overlap=0.4))) == {}
+    assert failed(gate.judge(table, replace(rows.GATE, max_text_overlap=0.39))) == {
+        "line_in_training": ["c0002"]
+    }
+
+
+def test_validation_texts_in_training_are_told_and_close_nothing(project: Path) -> None:
+    data = changed(5, {"text": TEXTS[2].upper()})
+    verdict = gate.judge(table_of(data), rows.GATE)
+    assert failed(verdict) == {"validation_text_in_training": ["c0005"]} and verdict.failures == []
+    decide(data, project)
+    page, report = (project / "report.html").read_text(), digest.read_json(project / "report.json")
+    assert report["validation_texts"] == {
+        "looked_for": 3,
+        "found": 1,
+        "in_training": [
+            {"name": "c0005", "text": TEXTS[2].upper(), "share": 1.0, "rows": ["c0003 (normalised)"]}
+        ],
+    }
+    assert "1 of 3 validation texts in the training text" in page and "split.same_text_together: true" in page
+
+
+def test_held_out_lines_are_not_looked_for_in_a_manifest_that_holds_them_all() -> None:
+    held = records.PackLine("held-out-c0002", TEXTS[1], "en", "awb", "sentence", "c0002", "rec_02")
+    known = [rows.manifest_row(number, text=TEXTS[number - 1]) for number in range(1, 10)]
+    measures = [rows.measured(number) for number in range(1, 10)]
+    trained = [row.clip_id for row in known if gate_table._row_split(row.clip_id) == "train"]
+    assert "c0002" in trained
+
+    def judged(line: records.PackLine) -> dict[str, list[str]]:
+        return failed(
+            gate.judge(gate_table.of_manifest(known, measures, {}, {"lines/x.jsonl": [line]}), rows.GATE)
+        )
+
+    assert "line_in_training" not in judged(held)
+    assert judged(replace(held, id="a", clip_id=None))["line_in_training"] == ["c0002"]
+
+
 def test_a_failure_is_reported_first_and_then_stops_with_the_rule_and_its_clips(project: Path) -> None:
     project.mkdir()
     (project / "passed.json").write_text("of an earlier run")
@@ -247,7 +389,7 @@ def test_the_same_data_gives_the_same_bytes(project: Path) -> None:
 def test_rows_split_one_by_one_fail_where_whole_recordings_pass(project: Path) -> None:
     known = [rows.manifest_row(number, recording_id=f"rec_{number % 4}") for number in range(1, 41)]
     verdict = gate.judge(
-        gate_table.of_manifest(known, [rows.measured(number) for number in range(1, 41)], {}), rows.GATE
+        gate_table.of_manifest(known, [rows.measured(number) for number in range(1, 41)], {}, {}), rows.GATE
     )
     assert {check.name for check in verdict.failures} == {"one_split_per_recording"}
 
@@ -255,7 +397,7 @@ def test_rows_split_one_by_one_fail_where_whole_recordings_pass(project: Path) -
 def test_the_gate_sees_texts_as_they_are_and_as_they_look() -> None:
     said = ["As it is.", "In\u200bvisible", None, "  Two  spaces ", "As it is."]
     known = [rows.manifest_row(number, text=one) for number, one in enumerate(said, 1)]
-    made = gate_table.of_manifest(known, [rows.measured(number) for number in range(1, 6)], {})
+    made = gate_table.of_manifest(known, [rows.measured(number) for number in range(1, 6)], {}, {})
     assert made["text"].isna().tolist() == made["plain_text"].isna().tolist() == [one is None for one in said]
     assert made["text"].dropna().tolist() == [one for one in said if one is not None]
     assert made["plain_text"].dropna().tolist() == ["As it is.", "Invisible", "Two spaces", "As it is."]
@@ -295,7 +437,7 @@ def test_what_the_audit_trims_is_never_wider_than_its_raw_row(start_s: float) ->
 def test_a_look_at_the_raw_manifest_reports_what_fails_and_stops_nothing(tmp_path: Path) -> None:
     known = [rows.manifest_row(number, text="" if number == 3 else rows.SENTENCE) for number in range(1, 41)]
     page = tmp_path / "raw.html"
-    verdict = gatekeeper.look(known, [rows.measured(number) for number in range(1, 41)], rows.GATE, page)
+    verdict = gatekeeper.look(known, [rows.measured(number) for number in range(1, 41)], rows.GATE, page, {})
     assert gatekeeper.failures(verdict) == [
         "no_blank_text: 1 of 40 rows, c0003",
         "no_empty_text: 1 of 40 rows, c0003",
@@ -334,7 +476,9 @@ def test_nothing_in_the_data_becomes_part_of_the_page() -> None:
 
     def page(text: str) -> str:
         check = Check("no_empty_text", "q", "critical", "e", text, False, 2, text, [text, text])
-        return gate_report.render(Verdict(9, [check]), Verdict(9, [check]), text, [text], [text])
+        leak = line_leaks.Leak(text, text, 1.0, [text])
+        leaks = line_leaks.Leaks(None, None, [leak], [leak], 1, 1, 1)
+        return gate_report.render(Verdict(9, [check]), Verdict(9, [check]), text, [text], [text], leaks)
 
     assert dom(page(attack)).active == [] and dom(page(attack)).tags == dom(page("harmless")).tags
 

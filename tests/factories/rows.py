@@ -51,6 +51,7 @@ GATE = settings.Gate(
     max_chars_per_s=30.0,
     max_fingerprint_error=0.18,
     min_twin_share=0.7,
+    max_text_overlap=0.2,
 )
 SPLIT = settings.Split(validation_share=0.1, test_share=0.1, same_text_together=False, frozen=None)
 MEASURE = settings.Measure(silence_dbfs=-50.0, max_file_s=7200.0)
@@ -207,6 +208,8 @@ def gate_row(number: int = 1, **changes: Any) -> GateRow:
         num_splits_of_seconds=1.0,
         num_splits_of_samples=1.0,
         num_splits_of_performance=1.0,
+        line_overlap=0.0,
+        training_overlap=0.0,
         matches_manifest=True,
     )
     return replace(row, **changes)

@@ -32,13 +32,15 @@ def gate(
         raise GateError(
             "the gate that lets training begin is a stage: dvc repro gate. To look only: --report-only"
         )
-    from voicelathe import layout, params, records
+    from voicelathe import layout, lines, params, records
     from voicelathe.data import columns, gatekeeper, tables
 
-    limits = params.load().gate
+    settings = params.load()
     rows = columns.read(layout.MANIFEST, records.ManifestRow)
     measures = tables.columns(layout.MEASURES, records.ClipMeasure)
-    verdict = gatekeeper.look(rows, measures, limits, layout.RAW_GATE_REPORT)
+    verdict = gatekeeper.look(
+        rows, measures, settings.gate, layout.RAW_GATE_REPORT, dict(lines.packs(settings))
+    )
     for line in gatekeeper.failures(verdict):
         screen.say(line)
     screen.say(

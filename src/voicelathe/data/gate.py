@@ -33,6 +33,8 @@ FILLED = {
     "num_splits_of_seconds": "the number of splits of its seconds",
     "num_splits_of_samples": "the number of splits of the samples",
     "num_splits_of_performance": "the number of splits of the performance",
+    "line_overlap": "how much of a spoken line the training text holds",
+    "training_overlap": "how much of the text stands in the training text",
 }
 LEAKS = {
     "num_splits_of_recording": "recording",
@@ -41,6 +43,7 @@ LEAKS = {
     "num_splits_of_samples": "exact copy",
     "num_splits_of_performance": "performance",
 }
+LINE_IN_TRAINING, VALIDATION_IN_TRAINING = "line_in_training", "validation_text_in_training"
 ROWS, VALUES = "ExpectTableRowCountToBeBetween", "ExpectColumnDistinctValuesToEqualSet"
 NOT_NULL, UNIQUE = "ExpectColumnValuesToNotBeNull", "ExpectColumnValuesToBeUnique"
 BETWEEN, IN_SET = "ExpectColumnValuesToBeBetween", "ExpectColumnValuesToBeInSet"
@@ -128,6 +131,13 @@ def _text_plans(gate: settings.Gate) -> Iterator[_Plan]:
     pace = _of("chars_per_s", min_value=gate.min_chars_per_s, max_value=gate.max_chars_per_s)
     yield _Plan("pace_given", "Is the pace known for every row?", NOT_NULL, _of("chars_per_s"), "warning")
     yield _Plan("pace", "Is every text as long as its audio?", BETWEEN, pace, "warning")
+    line, said = (
+        _of(name, min_value=0, max_value=gate.max_text_overlap)
+        for name in ("line_overlap", "training_overlap")
+    )
+    yield _Plan(LINE_IN_TRAINING, "Is no spoken line in the training text?", BETWEEN, line)
+    question = "Is no validation text in the training text?"
+    yield _Plan(VALIDATION_IN_TRAINING, question, BETWEEN, said, "warning")
 
 
 def _audio_plans(gate: settings.Gate) -> Iterator[_Plan]:

@@ -3,19 +3,27 @@
 from collections.abc import Sequence
 
 from voicelathe.data.gate import Check, Verdict
+from voicelathe.data.line_leaks import Leak, Leaks
 from voicelathe.data.page import cards, counted, escape, page, table
 
 SHOWN_IDS = 20
+SHOWN_LEAKS, SHOWN_ROWS = 50, 5
 
 
 def render(
-    verdict: Verdict, before: Verdict, policy: str, speakers: Sequence[str], refused: Sequence[str]
+    verdict: Verdict,
+    before: Verdict,
+    policy: str,
+    speakers: Sequence[str],
+    refused: Sequence[str],
+    leaks: Leaks,
 ) -> str:
     """The page. The same verdicts give the same bytes."""
     parts = [
         _headline(verdict, before, policy, refused),
         _checks(verdict, before),
         _failing(verdict),
+        _leaks(leaks),
         _consent(policy, speakers, refused),
     ]
     return page("Data gate", "\n".join(parts))
@@ -120,6 +128,43 @@ def _failing(verdict: Verdict) -> str:
         summary = f"<code>{escape(check.name)}</code>, {counted(check.num_unexpected, 'row')}"
         parts.append(f"<details><summary>{summary}</summary><p>{ids}{more}</p></details>")
     return "<h2>Clips that fail</h2>" + "".join(parts)
+
+
+def _leaks(leaks: Leaks) -> str:
+    """The lines and the validation texts that stand in the training text, whole or in runs, also below the limit."""
+    said = (
+        f"<p>{counted(leaks.num_lines, 'spoken line')} and {counted(leaks.num_validation, 'validation text')} were looked for in the "
+        "training text: the same characters, the same words, and runs of eight words (twelve characters where nobody writes spaces). "
+        "A share is that of the runs that are found anywhere in it.</p>"
+    )
+    parts = ["<h2>What was trained on already</h2>", said]
+    if leaks.lines:
+        parts.append(
+            _leak_table(leaks.lines, f"{counted(len(leaks.lines), 'line')} in the training text", "Line")
+        )
+    if leaks.validation:
+        caption = f"{leaks.num_validation_leaks} of {leaks.num_validation} validation texts in the training text, the first {SHOWN_LEAKS}"
+        parts.append(_leak_table(leaks.validation, caption, "Validation clip"))
+        parts.append(
+            "<p>These validation clips are heard by the losses, and their losses are partly memory. It does not close the gate: "
+            "<code>split.same_text_together: true</code> keeps recordings of one sentence in one split.</p>"
+        )
+    if not (leaks.lines or leaks.validation):
+        parts.append("<p>None of them stands there, not even in part.</p>")
+    return "".join(parts)
+
+
+def _leak_table(leaks: Sequence[Leak], caption: str, header: str) -> str:
+    rows = [
+        [
+            f"<code>{escape(one.name)}</code>",
+            escape(one.text),
+            f"{one.share:.0%}",
+            " ".join(f"<code>{escape(row)}</code>" for row in one.rows[:SHOWN_ROWS]),
+        ]
+        for one in sorted(leaks, key=lambda one: -one.share)[:SHOWN_LEAKS]
+    ]
+    return table(caption, [header, "Text", "Share", "Training clips"], rows)
 
 
 def _consent(policy: str, speakers: Sequence[str], refused: Sequence[str]) -> str:

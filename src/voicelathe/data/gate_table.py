@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from voicelathe import rng
-from voicelathe.data import columns, shared, text_columns
+from voicelathe.data import columns, line_leaks, shared, text_columns
 from voicelathe.data.columns import Column, Rows
+from voicelathe.data.line_leaks import Leaks
 from voicelathe.data.shared import Sharing
 from voicelathe.errors import RecordError
 from voicelathe.layout import SPLITS
@@ -51,13 +52,17 @@ class GateRow:
     num_splits_of_seconds: float | None  # that have some of the same seconds of a file
     num_splits_of_samples: float | None  # of the decoded clip
     num_splits_of_performance: float | None  # of what sounds the same, by fingerprint
+    line_overlap: (
+        float | None
+    )  # of a training row: share of a spoken line that stands in the training text, some of it here
+    training_overlap: float | None  # of a validation row: share of its text that stands in the training text
     matches_manifest: bool | None  # text, recording, speaker, audio and bounds are those of the raw manifest
 
 
 def of_splits(
-    splits: Mapping[str, Rows], rows: Rows, measures: Rows, same: Mapping[str, Sequence[str]]
+    splits: Mapping[str, Rows], rows: Rows, measures: Rows, same: Mapping[str, Sequence[str]], leaks: Leaks
 ) -> Table:
-    """The clips that would be trained on; `same` are the clips of one performance (`shared.performances`).
+    """The clips that would be trained on; `same` are the clips of one performance (`shared.performances`), `leaks` of the same rows.
 
     Raises RecordError for a clip that the raw manifest does not know.
     """
@@ -81,22 +86,28 @@ def of_splits(
     raw, measured = known.take(row_at), measured.take(measure_at)
     length_s = np.round(columns.numbers(clips["end_s"]) - columns.numbers(clips["start_s"]), 6)
     bounds = (clips["start_s"], clips["end_s"], np.minimum(columns.numbers(measured["duration_s"]), length_s))
-    return _table(split, raw, measured, clips["text"], bounds, _matches(clips, raw), same)
+    return _table(split, raw, measured, clips["text"], bounds, _matches(clips, raw), same, leaks)
 
 
-def of_manifest(rows: Rows, measures: Rows, same: Mapping[str, Sequence[str]]) -> Table:
-    """Every row of the raw manifest, split row by row as training scripts do: what would have been trained on."""
+def of_manifest(
+    rows: Rows, measures: Rows, same: Mapping[str, Sequence[str]], packs: line_leaks.Packs
+) -> Table:
+    """Every row of the raw manifest, split row by row as training scripts do: what would have been trained on.
+
+    Written lines are looked for in it; the held-out ones are in the manifest, of course.
+    """
     import pyarrow
     import pyarrow.compute as pc
 
     raw, measured = columns.of(rows, ManifestRow), columns.of(measures, ClipMeasure).select(OF_MEASURES)
     measured = measured.take(pc.index_in(raw["clip_id"], measured["clip_id"]))
-    split = pyarrow.chunked_array(
-        [pyarrow.array([_row_split(one) for one in raw["clip_id"].to_pylist()], pyarrow.string())]
-    )
+    names = [_row_split(one) for one in raw["clip_id"].to_pylist()]
+    split = pyarrow.chunked_array([pyarrow.array(names, pyarrow.string())])
+    written = {path: [line for line in pack if not line.is_held_out] for path, pack in packs.items()}
+    leaks = line_leaks.of(raw.select(["clip_id", "text", "language"]), np.array(names, object), written)
     start_s = pc.fill_null(raw["start_s"], 0.0)
     bounds = (start_s, pc.add(start_s, measured["duration_s"]), columns.numbers(measured["duration_s"]))
-    return _table(split, raw, measured, raw["text"], bounds, np.ones(len(raw), bool), same)
+    return _table(split, raw, measured, raw["text"], bounds, np.ones(len(raw), bool), same, leaks)
 
 
 def _row_split(clip_id: str) -> str:
@@ -125,6 +136,7 @@ def _table(
     bounds: tuple[Column, Column, Any],
     matches: Any,
     same: Mapping[str, Sequence[str]],
+    leaks: Leaks,
 ) -> Table:
     """`bounds` are start, end and the seconds between them of what would be trained on."""
     import pandas
@@ -146,6 +158,8 @@ def _table(
         "num_nonfinite": columns.numbers(measured["num_nonfinite"]),
         "file_rate_hz": columns.numbers(measured["file_rate_hz"]),
         "chars_per_s": pace,
+        "line_overlap": leaks.line_overlap,
+        "training_overlap": leaks.training_overlap,
         **{f"num_splits_of_{one.name}": getattr(sharing, one.name).astype(float) for one in fields(Sharing)},
     }
     names = {name: one.to_pandas() for name, one in {**named, "speaker_id": raw["speaker_id"]}.items()}

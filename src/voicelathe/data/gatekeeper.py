@@ -9,9 +9,10 @@ from datetime import date
 from pathlib import Path
 
 from voicelathe import digest, layout, records, settings
-from voicelathe.data import columns, consent, gate, gate_report, gate_table, shared
+from voicelathe.data import columns, consent, gate, gate_report, gate_table, line_leaks, shared
 from voicelathe.data.columns import Rows
 from voicelathe.data.gate import Check, Verdict
+from voicelathe.data.line_leaks import Leaks
 from voicelathe.errors import ConsentError, GateError
 from voicelathe.records import CleanClip, ClipMeasure
 
@@ -25,6 +26,7 @@ class Data:
     splits: Mapping[str, Rows]  # CleanClip
     rows: Rows  # ManifestRow
     measures: Rows  # ClipMeasure
+    packs: line_leaks.Packs
     inputs: Mapping[str, str]
 
 
@@ -35,16 +37,19 @@ def decide(data: Data, limits: settings.Gate, policy: str, on: date, out: Path) 
     """
     (out / "passed.json").unlink(missing_ok=True)
     same = _performances(data.measures, limits)
-    verdict = gate.judge(gate_table.of_splits(data.splits, data.rows, data.measures, same), limits)
-    before = gate.judge(gate_table.of_manifest(data.rows, data.measures, same), limits)
+    leaks = line_leaks.of_splits(data.splits, data.packs)
+    verdict = gate.judge(gate_table.of_splits(data.splits, data.rows, data.measures, same, leaks), limits)
+    before = gate.judge(gate_table.of_manifest(data.rows, data.measures, same, data.packs), limits)
     speakers = languages_of(data.splits)
     refused = [text for name in speakers for text in consent.problems(name, "train", on, speakers[name])]
     is_open = not verdict.failures and (not refused or policy == "research")
-    digest.write_json(out / "report.json", _report(is_open, policy, verdict, before, refused, data.inputs))
-    digest.write_text(
-        out / "report.html", gate_report.render(verdict, before, policy, sorted(speakers), refused)
+    digest.write_json(
+        out / "report.json", _report(is_open, policy, verdict, before, refused, leaks, data.inputs)
     )
-    _require(verdict, out)
+    digest.write_text(
+        out / "report.html", gate_report.render(verdict, before, policy, sorted(speakers), refused, leaks)
+    )
+    _require(verdict, leaks, limits, out)
     if refused and policy == "required":
         raise ConsentError(
             f"The gate is closed: no valid consent for training, see {out / 'report.html'}:\n"
@@ -60,10 +65,10 @@ def decide(data: Data, limits: settings.Gate, policy: str, on: date, out: Path) 
     return passed
 
 
-def look(rows: Rows, measures: Rows, limits: settings.Gate, page: Path) -> Verdict:
+def look(rows: Rows, measures: Rows, limits: settings.Gate, page: Path, packs: line_leaks.Packs) -> Verdict:
     """Judge the raw manifest alone, divided row by row, and write the page; nothing is stopped and nothing is passed."""
     same = _performances(measures, limits)
-    verdict = gate.judge(gate_table.of_manifest(rows, measures, same), limits)
+    verdict = gate.judge(gate_table.of_manifest(rows, measures, same, packs), limits)
     digest.write_text(page, gate_report.render_raw(verdict))
     return verdict
 
@@ -90,14 +95,22 @@ def _performances(measures: Rows, limits: settings.Gate) -> dict[str, list[str]]
     return shared.performances(known, limits.max_fingerprint_error, limits.min_twin_share)
 
 
-def _require(verdict: Verdict, out: Path) -> None:
+def _require(verdict: Verdict, leaks: Leaks, limits: settings.Gate, out: Path) -> None:
     if not verdict.failures:
         return
     lines = "\n".join(f"  {line}" for line in failures(verdict))
     raise GateError(
         f"The gate is closed: {len(verdict.failures)} of {len(verdict.checks)} checks failed, see {out / 'report.html'}:\n{lines}\n"
         f"The audit let these rows through. Correct the data or a threshold under audit or gate in params.yaml, then: dvc repro"
+        + _leaking(verdict, leaks, limits)
     )
+
+
+def _leaking(verdict: Verdict, leaks: Leaks, limits: settings.Gate) -> str:
+    """The lines that were trained on, with their rows, and what to do; nothing when there are none."""
+    if all(check.name != gate.LINE_IN_TRAINING for check in verdict.failures):
+        return ""
+    return "\nThere are " + line_leaks.explained(line_leaks.beyond(leaks.lines, limits.max_text_overlap))
 
 
 def _failure(check: Check, num_rows: int) -> str:
@@ -113,6 +126,7 @@ def _report(
     verdict: Verdict,
     before: Verdict,
     refused: Sequence[str],
+    leaks: Leaks,
     inputs: Mapping[str, str],
 ) -> dict[str, object]:
     return {
@@ -121,5 +135,11 @@ def _report(
         "consent_problems": list(refused),
         "splits": asdict(verdict),
         "raw_manifest_split_by_rows": asdict(before),
+        "lines": {"looked_for": leaks.num_lines, "in_training": [asdict(one) for one in leaks.lines]},
+        "validation_texts": {
+            "looked_for": leaks.num_validation,
+            "found": leaks.num_validation_leaks,
+            "in_training": [asdict(one) for one in leaks.validation],
+        },
         "inputs": dict(inputs),
     }

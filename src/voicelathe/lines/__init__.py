@@ -17,7 +17,16 @@ from voicelathe.params import recipe as find_recipe
 from voicelathe.records import CleanClip, PackLine
 
 OPTIONAL = ("speaker", "clip_id", "recording_id")  # may be left out by hand: null
-__all__ = ["commonest_language", "missing_recordings", "of", "packs", "read", "require_recordings", "write"]
+__all__ = [
+    "commonest_language",
+    "missing_recordings",
+    "of",
+    "packs",
+    "read",
+    "recorded",
+    "require_recordings",
+    "write",
+]
 
 
 def read(path: Path) -> list[PackLine]:
@@ -81,6 +90,14 @@ def packs(params: settings.Params) -> Iterator[tuple[str, list[PackLine]]]:
         yield path, of(params, recipe)
 
 
+def recorded(params: settings.Params, clips: Sequence[CleanClip]) -> dict[str, list[PackLine]]:
+    """Every pack by its path; raises LinesError when a held-out line is none of `clips`, those of the validation split."""
+    found = dict(packs(params))
+    for path, pack in found.items():
+        require_recordings(pack, clips, path)
+    return found
+
+
 def missing_recordings(pack: Sequence[PackLine], clips: Iterable[CleanClip]) -> list[str]:
     """What is wrong with held-out lines of which the validation split holds `clips`."""
     known = {clip.clip_id: clip for clip in clips}
@@ -108,7 +125,7 @@ def require_recordings(pack: Sequence[PackLine], clips: Iterable[CleanClip], pat
     if problems := missing_recordings(pack, clips):
         raise LinesError(
             f"{path}: {len(problems)} held-out lines do not fit the validation split:\n{listing(problems)}\n"
-            f"The data or the split changed. Propose a pack anew (voicelathe lines propose --out {path}), remove these lines, or keep "
+            f"The data or the split changed. Propose a pack anew (voicelathe lines propose --out {path} --replace), remove these lines, or keep "
             "the split as it was (voicelathe freeze NAME, before data is added)."
         )
 

@@ -20,6 +20,7 @@ SPEAKING_SHARE = (
     0.8  # of max_seconds that a line may need at the speaker's own pace; more and a slow take is cut off
 )
 LETTERS_PER_S = 12.0  # where no clip tells the pace
+POOL, MAX_POOL = 20, 2000
 MAX_HELD_OUT_S = 15.0  # of a real recording that a listener should compare
 
 
@@ -44,7 +45,7 @@ class Proposal:
 def propose(corpus: Corpus, num: int, seed: int, include: Sequence[str] = ()) -> Proposal:
     """A pack of `num` lines, half of them held out; `include` are ids of shipped lines that must be among the written ones."""
     made = Proposal([])
-    own = _held_out(corpus, made.notes)
+    own = _held_out(corpus, made.notes, seed)
     texts = _written(corpus, own or corpus.validation, made.notes, include)
     wanted = {name: num // len(STRATA) + (place < num % len(STRATA)) for place, name in enumerate(STRATA)}
     held = _choose(own, num // 2, {name: (count + 1) // 2 for name, count in wanted.items()}, seed)
@@ -57,8 +58,8 @@ def propose(corpus: Corpus, num: int, seed: int, include: Sequence[str] = ()) ->
     return made
 
 
-def _held_out(corpus: Corpus, notes: list[str]) -> list[PackLine]:
-    """Sentences of the main speakers' validation clips that may be lines."""
+def _held_out(corpus: Corpus, notes: list[str], seed: int) -> list[PackLine]:
+    """Sentences of the main speakers' validation clips that may be lines; of a large split so many that there is a choice."""
     counts = Counter(clip.speaker_id for clip in corpus.validation)
     main = {name for name, count in counts.items() if count >= MAIN_SPEAKER * len(corpus.validation)}
     fit, refused = {}, Counter[str]()
@@ -77,13 +78,27 @@ def _held_out(corpus: Corpus, notes: list[str]) -> list[PackLine]:
             fit[key] = PackLine(
                 HELD_OUT + clip.clip_id, clip.text, clip.language, clip.speaker_id, kind, clip.clip_id, clip.recording_id
             )  # fmt: skip
-    found = _untrained(list(fit.values()), corpus.train)
-    if len(found) < len(fit):
+    looked_at = _some(fit.values(), seed)
+    found = _untrained(looked_at, corpus.train)
+    if len(found) < len(looked_at):
         refused["in the training text (split.same_text_together keeps such clips together)"] += len(
             fit
         ) - len(found)
     notes += [f"{count} validation clips are no lines: {why}." for why, count in sorted(refused.items())]
     return found
+
+
+def _some(fit: Iterable[PackLine], seed: int) -> list[PackLine]:
+    """At most POOL of each kind, language, speaker and recording: whoever is looked for in the training text costs time."""
+    by_id, counts = {line.id: line for line in fit}, Counter[tuple[str, ...]]()
+    kept: list[PackLine] = []
+    for name in rng.shuffled(list(by_id), seed, "lines looked at"):
+        line = by_id[name]
+        place = (line.stratum, line.language, str(line.speaker), str(line.recording_id))
+        counts[place] += 1
+        if counts[place] <= POOL and len(kept) < MAX_POOL:
+            kept.append(line)
+    return kept
 
 
 def _written(
@@ -137,21 +152,17 @@ def _choose(pool: Sequence[PackLine], num: int, wanted: Mapping[str, int], seed:
 
     Among lines of a kind those of the language, speaker and recording that were chosen least come first.
     """
-    order = rng.shuffled([line.id for line in pool], seed, "lines")
-    left = {name: [line for line in _by_id(pool, order) if line.stratum == name] for name in STRATA}
+    shuffled = rng.shuffled([line.id for line in pool], seed, "lines")
+    place = {name: at for at, name in enumerate(shuffled)}
+    left = {name: [line for line in pool if line.stratum == name] for name in STRATA}
     chosen: list[PackLine] = []
     while len(chosen) < num and any(left.values()):
         missing = {name: wanted[name] - _count(chosen, name) for name in STRATA if left[name]}
         kind = max(missing, key=lambda name: (missing[name], -STRATA.index(name)))
-        line = min(left[kind], key=lambda one: (*_used(chosen, one), order.index(one.id)))
+        line = min(left[kind], key=lambda one: (*_used(chosen, one), place[one.id]))
         left[kind].remove(line)
         chosen.append(line)
     return chosen
-
-
-def _by_id(pool: Sequence[PackLine], order: Sequence[str]) -> list[PackLine]:
-    known = {line.id: line for line in pool}
-    return [known[name] for name in order]
 
 
 def _used(chosen: Sequence[PackLine], one: PackLine) -> tuple[int, int, int]:
