@@ -405,7 +405,10 @@ def test_a_veto_whose_metric_did_not_answer_or_set_no_limit_is_said_to_protect_n
     words = MetricRun("words", "measured", "")
     assert notes(words, low=0.5, codes=["garbled", "truncated"]) == []
     (note,) = notes(words, low=None, codes=["garbled", "truncated"])
-    assert "samples: truncated (words got no limit from 12 held-out clips of the speaker)." in note
+    assert (
+        "samples: truncated (recogniser is not in listen.metrics; words got no limit from 12 held-out clips of the speaker)."
+        in note
+    )
     quality = MetricRun("quality", "crashed", "exit code 1: no model")
     (note,) = notes(words, quality, low=0.5, codes=["artefacts", "garbled", "wrong_speaker"])
     assert "artefacts (waveform is not in listen.metrics; quality crashed: exit code 1: no model)" in note
