@@ -55,6 +55,8 @@ def said(clip: Clip) -> str:
 
 def distance(one: Samples, other: Samples) -> float | None:
     """Mean distance of normalised log F1 and F2 along the warping; None where too few voiced frames of both meet."""
+    if not len(one) or not len(other):
+        return None
     mine, theirs = formants.tracks(one), formants.tracks(other)
     if mine is None or theirs is None:
         return None
