@@ -16,12 +16,7 @@ READS = [
     "runs/${key}/checkpoints.json",
     "runs/${key}/evaluations.jsonl",
 ]
-WRITES = [
-    "runs/${key}/samples.jsonl",
-    "runs/${key}/listening.html",
-    "runs/${key}/metrics.json",
-    "runs/${key}/race.json",
-]
+WRITES = ["runs/${key}/" + name for name in ("samples.jsonl", "listening.html", "metrics.json", "race.json")]
 PARAMS = ["machine", "ingest.audio_root", "recipes.${key}.listen", "recipes.${key}.select.guards"]
 
 

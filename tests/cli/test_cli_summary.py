@@ -134,7 +134,7 @@ def test_a_recipe_that_does_not_ship_shows_its_best_checkpoint_and_why(finished:
     done = run("summary")
     assert "do not ship" in done.out and "none; best: step_0000040@1" in done.out
     assert ["validation", "0.8500", "0.8500"] in [line.split() for line in done.out.splitlines()]
-    assert "mini-lora: lowest validation total" in done.out
+    assert "mini-lora: the nearest to the speaker" in done.out
 
 
 def test_failed_samples_are_counted(finished: Path, run: Run) -> None:

@@ -79,7 +79,9 @@ def test_an_adapter_that_comes_no_nearer_sends_back_to_the_data_however_low_its_
 
 def test_an_adapter_within_real_recordings_carries_the_identity(root: Path) -> None:
     text = said(root, finished(root, "mini-lora", LORA, best=0.8, likeness=0.9))
-    assert "moved the right way (step 20: likeness +0.400, 90 % interval" in text and "; ships step 20." in text
+    assert (
+        "moved the right way (step 20: likeness +0.400, 90 % interval" in text and "; ships step 20." in text
+    )
     assert (
         "the voice is at 0.90, within real recordings of the speaker (0.85 and above): the adapter carries the identity"
         in text
@@ -149,7 +151,9 @@ def test_the_page_holds_evidence_samples_and_the_table_of_decisions(root: Path) 
     assert page == comparison_page.render(outcomes, root)
     for sentence in comparing.conclusions(outcomes, root):
         assert sentence.split(":")[0] in page
-    assert page.count('class="player"') == 4 * len(make.MANY), "two recipes, each with the base and its candidate"
+    assert page.count('class="player"') == 4 * len(make.MANY), (
+        "two recipes, each with the base and its candidate"
+    )
     assert "http" not in re.sub(r'xmlns="[^"]+"', "", page.split("<main>")[1].split("<script")[0])
 
 

@@ -41,7 +41,9 @@ def test_an_adapter_needs_no_run_before_it(project: Path) -> None:
     assert escalation.judge(params.load(), "mini-lora") == ([], [])
 
 
-def test_a_lora_run_that_came_no_nearer_to_the_speaker_is_no_go_although_its_loss_is_lower(project: Path) -> None:
+def test_a_lora_run_that_came_no_nearer_to_the_speaker_is_no_go_although_its_loss_is_lower(
+    project: Path,
+) -> None:
     change(moved=False)
     ((refused,), _) = judged()
     assert refused.startswith(

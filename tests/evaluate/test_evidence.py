@@ -23,7 +23,9 @@ Change = Callable[[], tuple[list[EvaluationRecord], list[ClipLoss], list[SampleR
 def decide(
     records: list[EvaluationRecord], rows: list[ClipLoss], spoken: list[SampleRecord], **weights: float
 ) -> None:
-    chosen = make.settings.Select(weights or {"diff": 1.0, "stop": 1.0}, [], 1.0, make.GUARDS, make.PROBE_LIMITS)
+    chosen = make.settings.Select(
+        weights or {"diff": 1.0, "stop": 1.0}, [], 1.0, make.GUARDS, make.PROBE_LIMITS
+    )
     selection.decide(
         make.run(),
         records,
@@ -138,7 +140,35 @@ def test_evaluations_of_other_weights_or_steps_are_named() -> None:
         )
     with pytest.raises(SelectionError, match=r"checkpoints\.json lists no step 20"):
         selection.decide(
-            make.run(), RECORDS, ROWS, SPOKEN, None, make.SELECT, True, {}, listed[:2], make.measures(SPOKEN), RACE
+            make.run(),
+            RECORDS,
+            ROWS,
+            SPOKEN,
+            None,
+            make.SELECT,
+            True,
+            {},
+            listed[:2],
+            make.measures(SPOKEN),
+            RACE,
+        )
+
+
+def test_the_race_of_another_run_is_named() -> None:
+    other = replace(RACE, run_digest="f" * 64)
+    with pytest.raises(SelectionError, match=r"race\.json is of run ffffffffffff, not of dddddddddddd"):
+        selection.decide(
+            make.run(),
+            RECORDS,
+            ROWS,
+            SPOKEN,
+            None,
+            make.SELECT,
+            True,
+            {},
+            make.checkpoints(KNOWN),
+            make.measures(SPOKEN),
+            other,
         )
 
 

@@ -63,13 +63,22 @@ def _renamed(row: make.ClipLoss) -> make.ClipLoss:
 
 
 def test_step_2000_is_nominated_and_step_1000_is_the_runner_up_with_its_margin(decided: Selection) -> None:
-    assert (decided.nominee, decided.by_loss, decided.decided_by) == ("step_0002000", "step_0002000", "validation")
+    assert (decided.nominee, decided.by_loss, decided.decided_by) == (
+        "step_0002000",
+        "step_0002000",
+        "validation",
+    )
     assert decided.runner_up == "step_0001000"
     assert decided.margin == pytest.approx(0.888265 - 0.885899, abs=2e-6)
 
 
 def test_a_table_of_losses_alone_ships_nothing(decided: Selection) -> None:
-    assert (decided.decision, decided.selected, decided.step, decided.unheard) == ("not_heard", None, None, "not_spoken")
+    assert (decided.decision, decided.selected, decided.step, decided.unheard) == (
+        "not_heard",
+        None,
+        None,
+        "not_spoken",
+    )
     assert any("Losses alone never ship a voice" in reason for reason in decided.reasons)
     assert any("--candidate step_0002000 --because" in reason for reason in decided.reasons)
 

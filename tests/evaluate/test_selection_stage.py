@@ -23,7 +23,9 @@ def project(tmp_path: Path) -> Path:
     rows = make.paired_losses({one: {"diff": 0.8 - 0.01 * one.step, "stop": 0.1} for one in KNOWN})
     make.write_run(tmp_path, KNOWN, rows, make.samples(KNOWN, make.MANY, root=tmp_path, seconds=0.1))
     shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
-    params.edit({"recipes/mini-lora/select/guards/quality": None}, tmp_path / "params.yaml")  # nothing judged it here
+    params.edit(
+        {"recipes/mini-lora/select/guards/quality": None}, tmp_path / "params.yaml"
+    )  # nothing judged it here
     return tmp_path
 
 

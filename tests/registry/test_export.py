@@ -99,7 +99,7 @@ def test_the_numbers_of_the_card_are_those_of_the_records(files: Path, tmp_path:
         in text
     )
     assert rows_of(text, "figure") == {"cer (share)": ["0.1", "0.4", "0.2"]}
-    assert "* lowest validation total" in text and "* Few recordings." in text
+    assert "* the nearest to the speaker" in text and "* Few recordings." in text
     assert "* Of 2 sentences it spoke, 2 ended by themselves." in text
 
 

@@ -213,7 +213,9 @@ def test_a_candidates_page_says_what_it_is_and_where_its_weights_lie(tracked: Pa
     models = stores.models(stores.client(tracked))
     note = models["step_0000040"].tags["mlflow.note.content"]
     kept = models["step_0000040"].tags
-    assert note.startswith("**step_0000040@1** of mini-lora: **selected**\n\n- validation total ")
+    assert note.startswith(
+        "**step_0000040@1** of mini-lora: **selected**\n\n- words 0.900\n- endings 1.000\n- likeness 0.800\n- validation total "
+    )
     assert (
         f"- weights: `{kept['voicelathe.checkpoint']}`, " in note
         and f"sha256 `{kept['voicelathe.checkpoint_sha256']}`" in note

@@ -88,7 +88,9 @@ def _gain(one: Outcome) -> str:
     gain = next((row.gain for row in one.selection.evidence if row.candidate == one.shown), None)
     if gain is None:
         return "\u2013"
-    return f"{gain.difference:+.3f}".replace("-", "\u2212") + ("" if guards.is_nearer(gain) else " (not shown)")
+    return f"{gain.difference:+.3f}".replace("-", "\u2212") + (
+        "" if guards.is_nearer(gain) else " (not shown)"
+    )
 
 
 def _charts(outcomes: Sequence[Outcome]) -> list[tuple[list[str], object]]:
