@@ -65,13 +65,9 @@ class Ingest(_Closed):
     manifest: Annotated[str, MinLen(1)]
     sha256: Annotated[str, MinLen(64)]
     audio_root: Annotated[str, MinLen(1)]
-    audio_digest: Annotated[
-        str, MinLen(64)
-    ]  # of the audio files the manifest names, so that audio edited in place is noticed
+    audio_digest: Annotated[str, MinLen(64)]  # of the audio files: notices audio edited in place
     format: Literal["voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv"]
-    recording_from: (
-        str | None
-    )  # regex on the audio path whose first group is the recording; None: column recording_id
+    recording_from: str | None  # regex on the path, first group: the recording; None: column recording_id
     speaker_id: str | None  # for rows without the column
     language: str | None  # for rows without the column
 
@@ -123,9 +119,7 @@ class Audit(_Closed):
     max_chars_per_s: PositiveFloat
     max_clipped_share: Share
     max_silence_share: Share
-    min_level_spread_db: Annotated[
-        float, Ge(0)
-    ]  # speech has pauses and syllables; a hum, a tone or noise has none
+    min_level_spread_db: Annotated[float, Ge(0)]  # speech has pauses; a hum, a tone or noise has none
     min_speech_share: Share  # of what lies between the edge silences
     max_cer_deviations: PositiveFloat  # robust deviations above the median of the same speaker
     max_fitting_share: Share  # of other rows' texts that fit what was heard as well as the row's own
@@ -137,9 +131,7 @@ class Audit(_Closed):
     kept_edge_silence_s: Annotated[float, Ge(0)]  # of an edge that is longer than that
     max_text_chars: Positive
     min_script_share: Share  # of the letters that are of the language's own scripts
-    min_band_share: (
-        Share  # of half the sample rate; a spectrum that breaks off below was resampled. 0: not judged
-    )
+    min_band_share: Share  # of half the sample rate; breaks off below: resampled. 0: not judged
     min_overlap_share: Share  # of the shorter clip
     max_fingerprint_error: FingerprintError  # of the bits; changed copies differ in 0.17 at most, unrelated clips in 0.34 and more
     min_twin_share: Share  # of the shorter clip's fingerprint
@@ -251,12 +243,8 @@ class Preflight(_Closed):
     line: PreflightLine
     max_seconds: PositiveFloat
     min_free_disk_gib: Annotated[float, Ge(0)]
-    evidence: Annotated[
-        str, MinLen(1)
-    ]  # what must exist first: the data gate's passed.json; for mode: full runs/<LoRA recipe>/selection.json
-    override: (
-        str | None
-    )  # mode: full only: why it is trained without a LoRA run that moved the right way; recorded
+    evidence: Annotated[str, MinLen(1)]  # the gate's passed.json; mode full: a LoRA's selection.json
+    override: str | None  # mode: full only: why no LoRA run that moved the right way came first; recorded
 
 
 @dataclass(frozen=True)
@@ -265,9 +253,7 @@ class Evaluate(_Closed):
 
     passes: Positive
     clips_per_pass: Positive
-    lora_scales: list[
-        Annotated[float, Gt(0), Le(2)]
-    ]  # every adapter at 1, the best three steps at these, too; ignored for mode: full
+    lora_scales: list[Annotated[float, Gt(0), Le(2)]]  # of the best three steps, beside 1; mode: lora
     zero_shot: bool  # the base a second time, with a held-out clip of the speaker in front; the better one is to be beaten
     probe_clips: Annotated[int, Ge(2)]  # of each kind that the probes of text, ending and overfitting look at
 
@@ -288,9 +274,7 @@ class Race(_Closed):
     block_lines: Positive  # lines of one block; as many as there are lines: nobody drops out
     error_rate: Annotated[float, Gt(0), Lt(0.5)]  # of dropping any candidate wrongly, in the whole race
     max_samples: Positive | None  # budget; null: until the lines are spoken
-    max_audio_s: (
-        PositiveFloat | None
-    )  # budget in seconds of speech made, which do not depend on the machine's speed
+    max_audio_s: PositiveFloat | None  # budget in seconds of speech made, whatever the machine's speed
     workers: Positive  # processes that speak at once: on cpu by cores and memory, on cuda one a device
 
 
@@ -305,9 +289,7 @@ class Listen(_Closed):
     seeds: Annotated[list[int], MinLen(1)]
     race: Race
     max_seconds: PositiveFloat
-    long_lines: list[
-        SpokenLine
-    ]  # a minute and more, by the bases and the two lowest validation totals only, first seed
+    long_lines: list[SpokenLine]  # a minute and more, by the bases and the two lowest totals only, first seed
     long_max_seconds: PositiveFloat
     metrics: list[str]  # plug-ins over the samples, each in a process of its own; docs/metrics.md lists them
     metric_timeout_s: PositiveFloat  # a metric without an answer by then is ended and recorded as such

@@ -62,6 +62,10 @@ def test_a_finished_project_in_one_screen(finished: Path, run: Run) -> None:
         "0.0567",
     ] in lines
     assert ["base", "0.9233", "(untrained)", "0.9233", "(untrained)"] in lines
+    assert ["words,", "base", "0.900,", "0.900", "0.900,", "0.900"] in lines, (
+        "of the selected one, then of the base"
+    )
+    assert ["likeness,", "base", "0.800,", "0.600", "0.800,", "0.600"] in lines
     assert ["samples", "14", "14"] in lines and ["weights", "7", "of", "7", "7", "of", "7"] in lines
     for page in ("data/audit/report.html", "runs/mini-lora/listening.html", "runs/mini-full/report.html"):
         assert page in done.out
@@ -134,7 +138,7 @@ def test_a_recipe_that_does_not_ship_shows_its_best_checkpoint_and_why(finished:
     done = run("summary")
     assert "do not ship" in done.out and "none; best: step_0000040@1" in done.out
     assert ["validation", "0.8500", "0.8500"] in [line.split() for line in done.out.splitlines()]
-    assert "mini-lora: lowest validation total" in done.out
+    assert "mini-lora: the nearest to the speaker" in done.out
 
 
 def test_failed_samples_are_counted(finished: Path, run: Run) -> None:

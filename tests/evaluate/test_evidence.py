@@ -154,6 +154,24 @@ def test_evaluations_of_other_weights_or_steps_are_named() -> None:
         )
 
 
+def test_the_race_of_another_run_is_named() -> None:
+    other = replace(RACE, run_digest="f" * 64)
+    with pytest.raises(SelectionError, match=r"race\.json is of run ffffffffffff, not of dddddddddddd"):
+        selection.decide(
+            make.run(),
+            RECORDS,
+            ROWS,
+            SPOKEN,
+            None,
+            make.SELECT,
+            True,
+            {},
+            make.checkpoints(KNOWN),
+            make.measures(SPOKEN),
+            other,
+        )
+
+
 def test_many_problems_are_counted_and_ten_are_shown() -> None:
     with pytest.raises(SelectionError, match=r"48 problems") as problem:
         decide(RECORDS, [nan(row) for row in ROWS], SPOKEN)

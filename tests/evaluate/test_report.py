@@ -1,6 +1,7 @@
 """The report says what the selection holds: the decision in words, every candidate, every failure, every digest; offline."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import pytest
 
 from tests.evaluate.test_listening import parsed
 from tests.factories import evaluations as make
-from voicelathe.evaluate import charts, report, selection
-from voicelathe.records import Candidate, Selection
+from voicelathe.evaluate import charts, reasons, report, selection
+from voicelathe.records import Candidate, Drop, Round, Selection
 
 KNOWN = make.candidates(10, 20, 30)
 TOTALS = {"base": 1.0, "step_0000010@1": 0.85, "step_0000020@1": 0.8, "step_0000030@1": 0.9}
@@ -26,6 +27,7 @@ def make_report(
 ) -> tuple[Selection, str]:
     known = known or KNOWN
     totals, trained, taste = how.pop("totals", TOTALS), how.pop("base_trained", True), how.pop("taste", None)
+    select = how.pop("select", make.SELECT)
     heard = {name: how.pop(name) for name in ("outside", "cer", "likeness") if name in how}
     how = {"lines": make.MANY, "seconds": 0.05, **how}
     means = {one: {"diff": 0.9 * totals[one.name], "stop": 0.1 * totals[one.name]} for one in known}
@@ -39,7 +41,7 @@ def make_report(
         rows,
         spoken,
         verdict,
-        make.SELECT,
+        select,
         trained,
         inputs,
         make.checkpoints(known),
@@ -76,7 +78,37 @@ def test_the_decision_its_reasons_and_its_limits_are_in_plain_words(root: Path) 
 
 def test_a_run_that_comes_no_nearer_says_do_not_ship_however_low_its_loss(root: Path) -> None:
     _, html = make_report(root, likeness={one.name: 0.6 for one in KNOWN})
-    assert "Do not ship: no checkpoint is shown to be nearer to the speaker than the base" in words(html)
+    assert (
+        "Do not ship: of the checkpoints that lose nothing, none is shown to be nearer to the speaker"
+        in words(html)
+    )
+
+
+def test_a_run_that_listeners_refuse_says_so_and_not_that_something_was_lost(root: Path) -> None:
+    _, html = make_report(root, taste=lambda name, *_: float(name == "base"))
+    assert "Do not ship: listeners prefer the base" in words(html)
+
+
+def test_a_run_in_which_everybody_dropped_out_says_so(root: Path) -> None:
+    names = [one.name for one in KNOWN]
+    first, second = list(make.MANY)[:12], list(make.MANY)[12:]
+    drops = [Drop(name, "dominated", "less like the speaker than x on 12 lines", None) for name in names[1:]]
+    spoken = [
+        one for one in make.samples(KNOWN, make.MANY) if one.candidate == "base" or one.line_id in first
+    ]
+    rows = make.paired_losses({one: {"diff": 0.9, "stop": 0.1} for one in KNOWN})
+    found = selection.decide(
+        make.run(), make.evaluations(rows, KNOWN), rows, spoken, None, make.SELECT, True, {}, make.checkpoints(KNOWN),
+        make.measures(spoken), make.race(spoken, rounds=[Round(first, names, drops), Round(second, ["base"], [])]),
+    )  # fmt: skip
+    assert reasons.refusal(found) == "every checkpoint that is not excluded dropped out of the race"
+
+
+def test_with_every_guard_off_the_gain_is_still_shown(root: Path) -> None:
+    off = replace(make.SELECT, guards=make.settings.Guards(None, None, None))
+    _, html = make_report(root, select=off)
+    table = re.findall(r'<tr class="[^"]*"><th scope="row" class="left">step 10.*?</tr>', html, re.S)[0]
+    assert "+0.200, 90 % interval" in table
 
 
 def test_a_run_that_is_not_shown_to_keep_its_words_says_do_not_ship(root: Path) -> None:

@@ -388,6 +388,18 @@ def test_listeners_who_prefer_the_fine_tune_to_the_base_can_ship_what_metrics_co
     )
 
 
+def test_listeners_who_prefer_the_base_end_what_metrics_could_not_measure() -> None:
+    nothing = {one.name: None for one in KNOWN}
+    spoken, verdict = heard(lambda name, *_: name == "base")
+    found = decide(spoken=spoken, verdict=verdict, cer=nothing)
+    assert (found.decision, found.selected, found.decided_by, found.unheard) == (
+        "do_not_ship",
+        None,
+        "listening",
+        None,
+    )
+
+
 def test_listeners_without_a_preference_do_not_replace_what_nobody_measured() -> None:
     nothing = {one.name: None for one in KNOWN}
     spoken, verdict = heard(lambda *_: 0.0)

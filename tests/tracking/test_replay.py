@@ -213,7 +213,9 @@ def test_a_candidates_page_says_what_it_is_and_where_its_weights_lie(tracked: Pa
     models = stores.models(stores.client(tracked))
     note = models["step_0000040"].tags["mlflow.note.content"]
     kept = models["step_0000040"].tags
-    assert note.startswith("**step_0000040@1** of mini-lora: **selected**\n\n- validation total ")
+    assert note.startswith(
+        "**step_0000040@1** of mini-lora: **selected**\n\n- words 0.900\n- endings 1.000\n- likeness 0.800\n- validation total "
+    )
     assert (
         f"- weights: `{kept['voicelathe.checkpoint']}`, " in note
         and f"sha256 `{kept['voicelathe.checkpoint_sha256']}`" in note
@@ -255,6 +257,7 @@ def test_every_picture_of_the_report_is_a_figure_and_every_table_a_table(
     run_id = stores.only_run(client).info.run_id
     drawn = [Path(one.path).name for one in client.list_artifacts(run_id, "figures")]
     assert {
+        "words-against-likeness.svg",
         "validation-weighted-total.svg",
         "probe-another-text-raises-the-loss-by.svg",
         "training-loss-diff.svg",
@@ -264,7 +267,25 @@ def test_every_picture_of_the_report_is_a_figure_and_every_table_a_table(
         assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
     table = digest.read_json(Path(client.download_artifacts(run_id, "tables/probes.json", str(tmp_path))))
     assert len(table["data"]) == 7 and {"text_gap", "runs_on_share", "findings"} <= set(table["columns"])
+    table = digest.read_json(Path(client.download_artifacts(run_id, "tables/speech.json", str(tmp_path))))
+    assert len(table["data"]) == 7
+    assert {"words_against_base", "likeness_low", "standing", "dropped"} <= set(table["columns"])
     assert stores.history(client, run_id, "val_probe/text_gap") == [(step, 0.1) for step in range(0, 61, 10)]
+
+
+def test_words_and_likeness_are_curves_over_the_steps_and_figures_to_sort_runs_by(tracked: Path) -> None:
+    client = stores.client(tracked)
+    run = stores.only_run(client)
+    assert stores.history(client, run.info.run_id, "speech/cer") == [
+        (step, pytest.approx(0.1)) for step in range(0, 61, 10)
+    ]
+    likeness = dict(stores.history(client, run.info.run_id, "speech/likeness"))
+    assert likeness[0] == 0.6 and likeness[40] == 0.8 and likeness[60] == pytest.approx(0.774)
+    found = run.data.metrics
+    assert found["speech_selected/likeness"] == 0.8
+    assert found["speech_selected/cer"] == pytest.approx(0.1)
+    assert found["speech_selected/likeness_gain"] == pytest.approx(0.2)
+    assert found["val_selected/loss_below_base"] == pytest.approx(0.9233 - 0.85, abs=1e-4)
 
 
 @pytest.mark.parametrize(

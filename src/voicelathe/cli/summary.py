@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DAMAGED = 3  # exit code, as of `verify`
 BEFORE_TRAINING = ("preflight.json", "run.json")
-ROWS = ("decision", "selected", "validation", "base", "samples", "weights")
+ROWS = ("decision", "selected", "words, base", "likeness, base", "validation", "base", "samples", "weights")
 AFTER_TRAINING = ("evaluations.jsonl", "samples.jsonl", "selection.json")
 
 Deep = Annotated[

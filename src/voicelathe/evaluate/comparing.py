@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from voicelathe import layout, records, rng
-from voicelathe.evaluate import losses, statistics, wording
+from voicelathe.evaluate import losses, reasons, statistics, wording
 from voicelathe.evaluate.evidence import BASES
 from voicelathe.records import (
     CheckpointRecord,
@@ -181,11 +181,7 @@ def _moved(found: Selection) -> str:
 def _why_not(found: Selection) -> str:
     if found.decision == "not_heard":
         return "not everything was heard"
-    return (
-        "every checkpoint is excluded"
-        if found.nominee is None
-        else "no checkpoint passes every guard and is nearer"
-    )
+    return reasons.refusal(found)
 
 
 def _gain(likeness: float, base: float | None) -> str:

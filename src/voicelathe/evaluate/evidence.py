@@ -134,8 +134,10 @@ class Heard:
     notes: dict[str, list[str]]
 
 
-def check_measures(run: RunRecord, samples: Sequence[SampleRecord], measures: SpeechMeasures) -> None:
-    """Metrics and samples are of the same sweep. Raises SelectionError otherwise."""
+def check_measures(
+    run: RunRecord, samples: Sequence[SampleRecord], measures: SpeechMeasures, race: Race
+) -> None:
+    """Metrics, samples and race are of the same sweep. Raises SelectionError otherwise."""
     spoken = {
         (one.candidate, one.line_id, one.seed)
         for one in samples
@@ -145,6 +147,8 @@ def check_measures(run: RunRecord, samples: Sequence[SampleRecord], measures: Sp
     problems = []
     if measures.run_digest != run.run_digest:
         problems.append(f"metrics.json is of run {measures.run_digest[:12]}, not of {run.run_digest[:12]}")
+    if race.run_digest != run.run_digest:
+        problems.append(f"race.json is of run {race.run_digest[:12]}, not of {run.run_digest[:12]}")
     problems += [
         f"{name}, line {line}, seed {seed}: spoken but not measured"
         for name, line, seed in sorted(spoken - measured)

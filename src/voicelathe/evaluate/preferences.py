@@ -56,16 +56,12 @@ def is_preferred(one: Preference) -> bool:
     return is_significant(one) and one.wins > one.losses
 
 
-def refused(candidate: str | None, listening: Listening) -> Preference | None:
-    """That listeners significantly prefer the nominee to this candidate; None where they do not."""
-    return next(
-        (
-            one
-            for one in listening.against_nominee
-            if one.candidate == candidate and is_significant(one) and one.losses > one.wins
-        ),
-        None,
-    )
+def against_base(listening: Listening | None, candidate: str | None) -> bool | None:
+    """Whether listeners significantly prefer a candidate to the base, or the base to it; None for neither."""
+    for one in listening.against_base if listening else []:
+        if one.candidate == candidate and is_significant(one):
+            return is_preferred(one)
+    return None
 
 
 def hears(one: Anchor) -> bool:

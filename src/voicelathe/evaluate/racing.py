@@ -176,6 +176,7 @@ def _said(one: LineTest) -> str:
         ENDINGS: "fewer lines ended as they should",
         LIKENESS: "less like the speaker",
     }
+    difference = f"{one.difference:+.3f}".replace("-", "\u2212")
     return (
-        f"{words[one.measure]} than {one.against} on {one.lines} lines: {one.difference:+.3f}, p = {one.p_worse:.2g}"
-    ).replace("-0", "\u22120")
+        f"{words[one.measure]} than {one.against} on {one.lines} lines: {difference}, p = {one.p_worse:.2g}"
+    )

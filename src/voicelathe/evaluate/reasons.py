@@ -48,6 +48,25 @@ def chosen(selection: Selection) -> str | None:
     return selection.against_base.candidate if selection.against_base else selection.nominee
 
 
+def refusal(selection: Selection) -> str:
+    """Why nothing ships, as the end of a sentence."""
+    name = chosen(selection)
+    if name is None:
+        return "every checkpoint is excluded"
+    if preferences.against_base(selection.listening, name) is False:
+        return "listeners prefer the base"
+    if selection.decided_by == "validation":
+        return "nothing was heard, and no loss is shown to be below the base's"
+    return {
+        guards.NOT_SHOWN: "no checkpoint is shown to lose nothing",
+        guards.NOT_MEASURED: "no checkpoint is shown to be nearer to the speaker than the base",
+        guards.DROPPED: "every checkpoint that is not excluded dropped out of the race",
+    }.get(
+        of(selection, name).standing,
+        "of the checkpoints that lose nothing, none is shown to be nearer to the speaker than the base",
+    )
+
+
 def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
     name = chosen(selection)
     if name is None or selection.nominee is None:

@@ -108,12 +108,7 @@ def _headline(selection: Selection) -> str:
         return f"Ship {wording.spoken(selection, selection.selected)}"
     if selection.decision == "not_heard":
         return "Do not ship yet: not everything was heard"
-    standings = {one.standing for one in selection.evidence if one.candidate not in evidence.BASES}
-    if selection.nominee is None:
-        return "Do not ship: every checkpoint is excluded"
-    if "no_gain" in standings:
-        return "Do not ship: no checkpoint is shown to be nearer to the speaker than the base"
-    return "Do not ship: no checkpoint is shown to lose nothing"
+    return f"Do not ship: {reasons.refusal(selection)}"
 
 
 def _by_loss(selection: Selection) -> str | None:
@@ -161,6 +156,7 @@ class _Judged:
     gain: tuple[str, str]
     standing: str
     is_chosen: bool
+    is_base: bool
 
 
 _STANDING = {
@@ -196,7 +192,7 @@ def _judged(selection: Selection, one: Evidence) -> _Judged:
         standing = "to be beaten" if one.candidate == selection.base else "the other base"
     return _Judged(
         wording.spoken(selection, one.candidate), one.lines, levels, [] if is_base else shown, gain, standing,
-        one.candidate == selection.selected,
+        one.candidate == selection.selected, is_base,
     )  # fmt: skip
 
 

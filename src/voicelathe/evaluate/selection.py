@@ -48,6 +48,21 @@ STANDINGS = (guards.PASSES, guards.NO_GAIN, guards.NOT_SHOWN, guards.NOT_MEASURE
 
 
 @dataclass(frozen=True)
+class _Case:
+    """Everything that a decision looks at, lined up and judged."""
+
+    run: RunRecord
+    samples: Sequence[SampleRecord]
+    measures: SpeechMeasures
+    losses: Losses
+    vetoes: Mapping[str, list[str]]
+    notes: Mapping[str, list[str]]
+    spoken: scores.Scores
+    base: baseline.Baseline
+    judged: Mapping[str, Evidence]  # candidate -> evidence, by step
+
+
+@dataclass(frozen=True)
 class _Choice:
     """Who was nominated, who was chosen, and whether that may ship."""
 
@@ -79,42 +94,69 @@ def decide(
     """
     paired = evidence.pair(run.recipe, evaluations, clip_losses, samples, select.loss_weights, race)
     evidence.check_index(run.recipe, evaluations, checkpoints)
-    losses = nomination.resample(paired, run.identity.seed)
-    evidence.check_measures(run, samples, measures)
+    evidence.check_measures(run, samples, measures, race)
     probing.check_codes(run.recipe, select.vetoes, measures)
+    losses = nomination.resample(paired, run.identity.seed)
+    case = _case(run, losses, samples, select, base_trained, measures, race, probed)
+    counts = verdict is not None and verdict.sweep == design.sweep_digest(run.run_digest, samples)
+    choice = _choose(case, verdict if counts else None)
+    return reasons.explain(
+        _selection(case, choice, race, probed, base_trained, inputs),
+        probing.powerless(select.vetoes, measures),
+        has_foreign_verdict=verdict is not None and not counts,
+        few_recordings=nomination.FEW_RECORDINGS,
+    )
+
+
+def _case(
+    run: RunRecord,
+    losses: Losses,
+    samples: Sequence[SampleRecord],
+    select: settings.Select,
+    base_trained: bool,
+    measures: SpeechMeasures,
+    race: Race,
+    probed: Sequence[Probed],
+) -> _Case:
+    """Vetoes of every kind, the base to beat, and the evidence of every candidate against it."""
     measured = evidence.measured_vetoes(measures, samples, select)
     probe_vetoes, probe_notes = probing.findings(probed, select.vetoes)
-    vetoes = evidence.joined(
-        evidence.vetoes(samples, base_trained, select.max_vetoed_share), measured.vetoes, probe_vetoes
-    )
+    failed = evidence.vetoes(samples, base_trained, select.max_vetoed_share)
+    vetoes = evidence.joined(failed, measured.vetoes, probe_vetoes)
     notes = evidence.joined(evidence.remarks(samples, vetoes), measured.notes, probe_notes)
+    names = losses.paired.names
+    spoken, limits = scores.of(samples, measures), guards.margins(select.guards)
+    base = baseline.choose([name for name in names if name in BASES], spoken, limits, losses.means)
+    granted = guards.allowances(spoken, base.name, scores.real(measures))
+    dropped = {drop.candidate: drop.text for part in race.rounds for drop in part.drops}
+    judged = guards.judge(names, base.name, spoken, limits, granted, race.strata, dropped)
+    by_name = {one.candidate: one for one in judged}
+    return _Case(run, samples, measures, losses, vetoes, notes, spoken, base, by_name)
 
-    spoken, limits, real = scores.of(samples, measures), guards.margins(select.guards), scores.real(measures)
-    base = baseline.choose([name for name in paired.names if name in BASES], spoken, limits, losses.means)
-    judged = guards.judge(
-        paired.names,
-        base.name,
-        spoken,
-        limits,
-        guards.allowances(spoken, base.name, real),
-        race.strata,
-        {drop.candidate: drop.text for round_ in race.rounds for drop in round_.drops},
-    )
-    counts = verdict is not None and verdict.sweep == design.sweep_digest(run.run_digest, samples)
-    choice = _choose(
-        run, losses, base.name, spoken, {one.candidate: one for one in judged}, vetoes,
-        verdict if counts else None, samples, measures,
-    )  # fmt: skip
-    by_loss = next((name for name in losses.order_of_tuned() if name not in vetoes), None)
-    tuned = losses.order_of_tuned()
+
+def _selection(
+    case: _Case,
+    choice: _Choice,
+    race: Race,
+    probed: Sequence[Probed],
+    base_trained: bool,
+    inputs: Mapping[str, str],
+) -> Selection:
+    """The record, still without its words."""
+    losses, base = case.losses, case.base.name
+    paired, tuned = losses.paired, losses.order_of_tuned()
+    may_ship = [name for name in tuned if name not in case.vetoes]
     shipped = choice.chosen if choice.decision == SHIP else None
     record = next((one for one in paired.candidates if one.candidate == shipped), None)
-    runner_up = next((name for name in tuned if name != choice.chosen and name not in vetoes), None)
+    by_loss = next(iter(may_ship), None)
+    runner_up = next((name for name in may_ship if name != choice.chosen), None) if choice.chosen else None
     ahead = losses.compare(choice.chosen, runner_up) if choice.chosen and runner_up else None
-    nearest = _nearest(judged)
-    selection = Selection(
-        recipe=run.recipe,
-        run_digest=run.run_digest,
+    nearest = _nearest(list(case.judged.values()))
+    real = scores.real(case.measures)
+    winners = [one.candidate for one in losses.order() if one.candidate not in case.vetoes]
+    return Selection(
+        recipe=case.run.recipe,
+        run_digest=case.run.run_digest,
         decision=choice.decision,
         decided_by=choice.decided_by,
         unheard=choice.unheard,
@@ -126,74 +168,59 @@ def decide(
         by_loss=by_loss,
         reasons=[],
         notes=[],
-        runner_up=runner_up if choice.chosen else None,
+        runner_up=runner_up,
         margin=-ahead.difference if ahead else None,
         loss_weights=dict(paired.weights),
         num_clips=len(paired.clips),
         num_recordings=losses.num_recordings,
-        ranking=nomination.rank(losses, by_loss, vetoes, notes),
-        base=base.name,
-        base_because=base.because,
-        against_base=losses.compare(choice.chosen, base.name) if choice.chosen else None,
+        ranking=nomination.rank(losses, by_loss, case.vetoes, case.notes),
+        base=base,
+        base_because=case.base.because,
+        against_base=losses.compare(choice.chosen, base) if choice.chosen else None,
         against_runner_up=ahead,
-        best_against_base=losses.compare(tuned[0], base.name),
+        best_against_base=losses.compare(tuned[0], base),
         nearest=nearest,
-        moved=_moved(losses, base.name, nearest),
-        robustness=robustness.ranges(
-            paired, [one.candidate for one in losses.order() if one.candidate not in vetoes]
-        ),
+        moved=_moved(losses, base, nearest),
+        robustness=robustness.ranges(paired, winners),
         identical=robustness.identical(paired),
         listening=choice.listening,
-        evidence=judged,
+        evidence=list(case.judged.values()),
         real={measure: scores.level(measure, values) for measure, values in real.items()},
         race=race,
-        accents=accents.shifts(measures, paired.names, base.name, run.identity.seed),
+        accents=accents.shifts(case.measures, paired.names, base, case.run.identity.seed),
         probes=list(probed),
         base_trained=base_trained,
         inputs=dict(inputs),
     )
-    return reasons.explain(
-        selection,
-        probing.powerless(select.vetoes, measures),
-        has_foreign_verdict=verdict is not None and not counts,
-        few_recordings=nomination.FEW_RECORDINGS,
-    )
 
 
-def _choose(
-    run: RunRecord,
-    losses: Losses,
-    base: str,
-    spoken: scores.Scores,
-    judged: Mapping[str, Evidence],
-    vetoes: Mapping[str, list[str]],
-    verdict: Verdict | None,
-    samples: Sequence[SampleRecord],
-    measures: SpeechMeasures,
-) -> _Choice:
+def _choose(case: _Case, verdict: Verdict | None) -> _Choice:
     """The nominee of speech, unless listeners significantly prefer another one that is neither vetoed nor shown to lose something."""
+    losses, base, judged = case.losses, case.base.name, case.judged
     eligible = [
         name
         for name in losses.order_of_tuned()
-        if name not in vetoes and judged[name].standing != guards.FAILS
+        if name not in case.vetoes and judged[name].standing != guards.FAILS
     ]
     if not eligible:
         return _Choice(None, None, DO_NOT_SHIP, SPEECH, None, None)
-    nominee = _nominee(eligible, judged, spoken)
+    nominee = _nominee(eligible, judged, case.spoken)
     listening = None
     if verdict is not None:
-        listening = preferences.summarise(verdict, losses.paired.names, nominee, base, run.identity.seed)
+        seed = case.run.identity.seed
+        listening = preferences.summarise(verdict, losses.paired.names, nominee, base, seed)
     chosen = _preferred(listening, eligible) or nominee
-    unheard = evidence.unheard(chosen, samples, measures, listening)
+    unheard = evidence.unheard(chosen, case.samples, case.measures, listening)
     if not unheard and judged[chosen].standing == guards.NOT_MEASURED:
         unheard = evidence.NOT_MEASURED
-    decision, decided_by = _decision(losses, base, judged[chosen], unheard)
+    decision, decided_by = _decision(losses, base, judged[chosen])
     if chosen != nominee:
         decided_by = LISTENING
-    if (by_ears := _against_base(listening, chosen)) is not None and by_ears != (decision == SHIP):
+    by_ears = preferences.against_base(listening, chosen)
+    if by_ears is not None and decision != (SHIP if by_ears else DO_NOT_SHIP):
         decision, decided_by = SHIP if by_ears else DO_NOT_SHIP, LISTENING
-    unheard = None if decision == SHIP else unheard
-    return _Choice(nominee, chosen, decision, decided_by, listening, unheard)
+        unheard = None
+    return _Choice(nominee, chosen, decision, decided_by, listening, None if decision == SHIP else unheard)
 
 
 def _nominee(eligible: Sequence[str], judged: Mapping[str, Evidence], spoken: scores.Scores) -> str:
@@ -216,7 +243,7 @@ def _is_tied(spoken: scores.Scores, name: str, nearest: str) -> bool:
     return all(one is None or min(one.p_worse, one.p_better) >= guards.SIGNIFICANT / 2 for one in tests)
 
 
-def _decision(losses: Losses, base: str, chosen: Evidence, unheard: str | None) -> tuple[str, str]:
+def _decision(losses: Losses, base: str, chosen: Evidence) -> tuple[str, str]:
     """What speech says of the chosen one; where it says nothing, what the losses say, which never ship."""
     if chosen.standing == guards.PASSES:
         return SHIP, SPEECH
@@ -238,14 +265,6 @@ def _preferred(listening: Listening | None, eligible: Sequence[str]) -> str | No
         if preferences.is_preferred(one) and one.candidate in eligible
     }
     return next((one.candidate for one in listening.strengths if one.candidate in preferred), None)
-
-
-def _against_base(listening: Listening | None, chosen: str) -> bool | None:
-    """Whether listeners significantly prefer the chosen one to the base, or the base to it; None for neither."""
-    for one in listening.against_base if listening else []:
-        if one.candidate == chosen and preferences.is_significant(one):
-            return preferences.is_preferred(one)
-    return None
 
 
 def _nearest(judged: Sequence[Evidence]) -> LineTest | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe import checkpoints, digest, pruned, records
+from voicelathe.evaluate import reasons, scores
 from voicelathe.tracking import artifacts, runs
 from voicelathe.tracking.artifacts import Contents
 from voicelathe.tracking.files import RunFiles, Shown, sample_files
@@ -107,12 +108,12 @@ def _note(files: RunFiles, shown: Shown) -> str:
         lines[0] += ": **selected**"
     found = next((one for one in files.selection.evidence if one.candidate == name), None)
     if found is not None:
-        lines += [
-            f"{measure} {level.mean:.3f}" for measure, level in sorted(found.levels.items(), reverse=True)
-        ]
+        lines += [f"{one} {found.levels[one].mean:.3f}" for one in scores.MEASURES if one in found.levels]
     if place is not None:
         lines.append(f"validation total {place.total:.4f}")
         lines += [f"veto: {one}" for one in place.vetoes]
+        why = reasons.exclusion(files.selection, name) if place.step and not place.vetoes else None
+        lines += [f"cannot ship: {why}"] if why else []
     lines.append(f"weights: `{kept.path}`, {kept.bytes / 1e6:,.1f} MB, sha256 `{kept.sha256}`")
     if shown.samples:
         lines.append("listen: artifacts, `samples/`")

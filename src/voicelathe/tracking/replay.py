@@ -70,9 +70,9 @@ def _log_outcome(store: Store, run: Any, files: RunFiles) -> None:
     if selected is None or selected.evaluation is None:
         return
     named = {"val_selected/loss_total": selected.evaluation.total}
-    bases = [one.evaluation.total for one in files.candidates if one.candidate.step == 0 and one.evaluation]
-    if bases:
-        named["val_selected/gain_over_base"] = min(bases) - selected.evaluation.total
+    base = next((one for one in files.candidates if one.candidate.name == selection.base), None)
+    if base and base.evaluation:  # a loss that is lower says nothing about a voice: `_heard` does
+        named["val_selected/loss_below_base"] = base.evaluation.total - selected.evaluation.total
     named |= _heard(files)
     held = runs.history(store, run, named)
     step, at_ms = selected.candidate.step, run.info.start_time
