@@ -31,7 +31,7 @@ PARAMS = [
     "ingest.audio_root",
     "gate.max_text_overlap",
     "recipes.${key}.listen",
-    "recipes.${key}.select.guards",
+    "recipes.${key}.select",
 ]
 
 

@@ -5,6 +5,7 @@ samples are shared by all recipes on one base. What comes out depends on the sam
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ class _Track:
         self.params, self.recipe, self.pack = params, recipe, pack
         self.record, index = read(recipe)
         found = find_recipe(params, recipe)
-        self.how, self.margins = found.listen, guards.margins(found.select.guards)
+        self.how, self.select, self.margins = found.listen, found.select, guards.margins(found.select.guards)
         self.recogniser = recogniser
         evaluated = records.read(layout.run(recipe, "evaluations.jsonl"), records.EvaluationRecord)
         self.totals = {one.candidate: one.total for one in evaluated}
@@ -111,7 +112,8 @@ class _Track:
             for seed in self.how.seeds
         ]
         self._take(names, said, self.how.max_seconds, "speech")
-        return heard(self.samples, self._measures(), self.margins, self.totals)
+        planned = len(self.pack) * len(self.how.seeds)
+        return heard(self.samples, self._measures(), self.select, self.totals, planned)
 
     def _take(self, names: Sequence[str], said: list[records.Line], max_seconds: float, folder: str) -> None:
         new: list[SampleRecord] = []
@@ -168,22 +170,34 @@ class _Track:
 def heard(
     samples: Sequence[SampleRecord],
     measures: SpeechMeasures,
-    margins: Mapping[str, float],
+    select: settings.Select,
     totals: Mapping[str, float],
+    num_samples: int,
 ) -> racing.Heard:
-    """What a race knows from samples and metrics. `totals`: validation totals of the bases."""
-    found = scores.of(samples, measures)
+    """What a race knows. `totals`: validation totals of the bases; `num_samples`: that one candidate speaks in the whole race."""
+    found, margins = scores.of(samples, measures), guards.margins(select.guards)
     base = baseline.choose(
         sorted({one.candidate for one in samples} & set(BASES)), found, margins, totals
     ).name
-    failed = {
-        one.candidate: f"{one.problem}: line {one.line_id}, seed {one.seed}"
-        for one in sorted(samples, key=lambda one: (one.line_id, one.seed), reverse=True)
-        if one.problem in evidence.HARD_FAILURES
-    }
+    failed = _hopeless(samples, measures, select, num_samples)
     granted = guards.allowances(found, base, scores.real(measures))
     audio_s = math.fsum(one.duration_s for one in samples)
     return racing.Heard(found, base, granted, failed, len(samples), audio_s)
+
+
+def _hopeless(
+    samples: Sequence[SampleRecord], measures: SpeechMeasures, select: settings.Select, num_samples: int
+) -> dict[str, str]:
+    """Candidate -> what no further line can make good: a hard failure, or a veto on too many lines even if all others were fine."""
+    out: dict[str, str] = {}
+    for one in sorted(samples, key=lambda one: (one.candidate, one.line_id, one.seed)):
+        if one.problem in evidence.HARD_FAILURES:
+            out.setdefault(one.candidate, f"{one.problem}: line {one.line_id}, seed {one.seed}")
+    shown = Counter((one.candidate, code) for one in measures.samples for code in one.vetoes)
+    for (name, code), num in sorted(shown.items()):
+        if code in select.vetoes and num > select.max_vetoed_share * num_samples:
+            out.setdefault(name, f"{code} on {num} lines, too many of {num_samples} already")
+    return out
 
 
 def line_strata(line: PackLine) -> list[str]:

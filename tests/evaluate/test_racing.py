@@ -84,20 +84,14 @@ def test_the_order_of_candidates_and_lines_does_not_matter() -> None:
     assert dropped(found) == dropped(turned, CANDIDATES[::-1])
 
 
-def test_equal_candidates_drop_out_wrongly_in_at_most_one_race_of_twenty() -> None:
-    """200 simulated races of equal candidates over three blocks: nothing may be invented."""
+@pytest.mark.parametrize("ahead", [0.0, 0.02])
+def test_the_candidate_that_should_win_drops_out_in_at_most_one_race_of_twenty(ahead: float) -> None:
+    """200 simulated races over three blocks: `step-0` is as good as the others, or a little nearer to the speaker."""
     wrong = 0
     for seed in range(200):
-        whole, gone = table(24, seed=1000 + seed), False
-        for lines in (8, 16):
-            part = Scores(
-                {
-                    measure: {name: dict(list(by.items())[:lines]) for name, by in names.items()}
-                    for measure, names in whole.values.items()
-                }
-            )
-            gone = gone or bool(dropped(part))
-        wrong += gone
+        found = table(24, likeness={"step-0": 0.8 + ahead}, seed=1000 + seed)
+        rounds, _, _ = race(found, HOW)
+        wrong += any(drop.candidate == "step-0" for part in rounds for drop in part.drops)
     assert wrong <= 10, f"{wrong} of 200"
 
 

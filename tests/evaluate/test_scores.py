@@ -52,10 +52,43 @@ def test_what_nobody_measured_is_missing_and_never_a_zero() -> None:
     assert scores.of(silent, make.measures(silent)).lines("base") == []
 
 
-def test_a_sample_without_its_last_words_did_not_end() -> None:
+@pytest.mark.parametrize(
+    ("figure", "value", "ends"),
+    [
+        ("truncated", 0.0, 1.0),
+        ("truncated", 1.0, 1.0),
+        ("truncated", 2.0, 0.0),
+        ("aligned", 0.0, 0.0),
+        ("aligned", 1.0, 1.0),
+    ],
+)
+def test_a_sample_without_its_last_words_did_not_end_but_one_misheard_word_is_no_missing_end(
+    figure: str, value: float, ends: float
+) -> None:
     spoken = make.samples(KNOWN)
-    cut = make.measures(spoken, outside={("base", "short"): {"truncated": "aligned 0, at least 0.5"}})
-    assert scores.of(spoken, cut).values[ENDINGS]["base"] == {"carrier": 1.0, "short": 0.0}
+    whole = make.measures(spoken)
+    rows = [
+        replace(one, values={**one.values, figure: value}) if one.line_id == "short" else one
+        for one in whole.samples
+    ]
+    assert scores.of(spoken, replace(whole, samples=rows)).values[ENDINGS]["base"] == {
+        "carrier": 1.0,
+        "short": ends,
+    }
+
+
+def test_a_sample_that_goes_on_after_its_text_did_not_end_there() -> None:
+    spoken = make.samples(KNOWN)
+    late = make.measures(spoken, outside={("base", "short"): {"trailing_silence": "3.1 s, at most 0.8"}})
+    assert scores.of(spoken, late).values[ENDINGS]["base"] == {"carrier": 1.0, "short": 0.0}
+
+
+def test_an_allowance_makes_harm_harder_to_show() -> None:
+    table = Scores(
+        {WORDS: {"a": {f"{n}": 0.7 + 0.01 * n for n in range(6)}, "b": {f"{n}": 0.9 for n in range(6)}}}
+    )
+    plain, granted = scores.test(table, WORDS, "a", "b"), scores.test(table, WORDS, "a", "b", allowance=0.15)
+    assert plain and granted and plain.p_worse < 0.01 < 0.1 < granted.p_worse
 
 
 def test_seeds_of_a_line_are_one_observation() -> None:

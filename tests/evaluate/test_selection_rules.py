@@ -152,6 +152,14 @@ def test_a_loss_within_the_margin_is_no_loss() -> None:
     assert found.selected == SECOND.name
 
 
+def test_a_loss_that_is_shown_but_is_within_the_margin_is_open_and_no_failure() -> None:
+    found = decide(**NEAREST_IS_SECOND, cer={SECOND.name: 0.145}, noise=0.03)
+    row = next(one for one in found.evidence if one.candidate == SECOND.name)
+    words = next(guard for guard in row.guards if guard.measure == "words")
+    assert words.test is not None and words.test.p_worse < 0.05 and words.verdict == "not_shown"
+    assert not any("step 20: loses words" in reason for reason in found.reasons)
+
+
 def test_what_is_not_shown_to_keep_its_words_does_not_ship_and_says_how_many_lines_would_show_it() -> None:
     few = make.samples(KNOWN, dict(list(make.MANY.items())[:6]))
     found = decide(spoken=few, noise=0.08)

@@ -3,8 +3,8 @@
 Two ways out (successive elimination, Even-Dar, Mannor and Mansour 2006, with paired lines and seeds):
 * worse than the base: shown to lose words or endings, and more than the margin of the guard;
 * dominated: shown to be less like the speaker than the leader, and keeping no more words than the leader does.
-The error rate holds for the whole race: it is divided by the number of blocks, and inside a block p values are corrected for all
-candidates and measures (Holm 1979). Who stays speaks every line, so the guards judge the survivors on a number of lines that
+The error rate is the chance that the candidate which should win drops out. It is divided by the number of blocks; inside a block the p
+values of a candidate are corrected for each other (Holm 1979), and the one against the leader for the number of rivals. Who stays speaks every line, so the guards judge the survivors on a number of lines that
 nobody chose by looking. Everything is computed from what was spoken, in any order; nothing here knows clocks or processes.
 """
 
@@ -102,56 +102,55 @@ def drops(
     """Who of `racing` speaks no further lines, and why. `vetoed`: candidate -> what no further line can make good."""
     out = [Drop(name, VETO, vetoed[name], None) for name in racing if name in vetoed]
     left = [name for name in racing if name not in vetoed]
-    asked = [
-        *_against_base(left, base, found, rules, granted),
-        *_against_leader(left, base, found, rules, granted),
-    ]
-    corrected = statistics.holm([one.p_worse for one, _, _ in asked])
-    gone: dict[str, Drop] = {}
-    for (one, code, may_drop), p in zip(asked, corrected, strict=True):
-        if may_drop and p < rules.level:
-            gone.setdefault(one.candidate, Drop(one.candidate, code, _said(one), one))
-    return out + [gone[name] for name in left if name in gone]
+    leader = _leader(left, base, found, rules, granted)
+    for name in left:
+        asked = [
+            *_against_base(name, base, found, rules, granted),
+            *_against_leader(name, leader, found, len(left)),
+        ]
+        corrected = statistics.holm([p for _, _, p, _ in asked])
+        for (test, code, _, may_drop), p in zip(asked, corrected, strict=True):
+            if may_drop and p < rules.level:
+                out.append(Drop(name, code, _said(test), test))
+                break
+    return out
 
 
-_Asked = tuple[LineTest, str, bool]  # the test, what it would mean, and whether its size allows that
+_Asked = tuple[
+    LineTest, str, float, bool
+]  # the test, what it would mean, its p value, and whether its size allows that
 
 
 def _against_base(
-    names: Sequence[str], base: str, found: Scores, rules: Rules, granted: Mapping[str, float]
+    name: str, base: str, found: Scores, rules: Rules, granted: Mapping[str, float]
 ) -> Iterator[_Asked]:
-    for name in names:
-        for measure in (WORDS, ENDINGS):
-            allowance = granted.get(measure, 0.0)
-            test = scores.test(found, measure, name, base, allowance=allowance)
-            if test is not None and measure in rules.margins:
-                yield test, WORSE, test.difference + allowance < -rules.margins[measure]
+    for measure in (WORDS, ENDINGS):
+        allowance = granted.get(measure, 0.0)
+        test = scores.test(found, measure, name, base, allowance=allowance)
+        if test is not None and measure in rules.margins:
+            yield test, WORSE, test.p_worse, test.difference + allowance < -rules.margins[measure]
 
 
-def _against_leader(
-    names: Sequence[str], base: str, found: Scores, rules: Rules, granted: Mapping[str, float]
-) -> Iterator[_Asked]:
-    leader = _leader(names, base, found, rules, granted)
-    for name in names if leader else ():
-        test = (
-            scores.test(found, LIKENESS, name, leader, allowance=0.0) if leader and name != leader else None
-        )
-        if test is not None and leader is not None:
-            keeps = [scores.test(found, measure, name, leader) for measure in (WORDS, ENDINGS)]
-            yield test, DOMINATED, all(one is None or one.difference <= 0.0 for one in keeps)
+def _against_leader(name: str, leader: str | None, found: Scores, num_racing: int) -> Iterator[_Asked]:
+    """The leader is the best of several, so p is corrected for their number."""
+    test = scores.test(found, LIKENESS, name, leader) if leader and name != leader else None
+    if test is not None and leader is not None:
+        keeps = [scores.test(found, measure, name, leader) for measure in (WORDS, ENDINGS)]
+        p = min(1.0, test.p_worse * (num_racing - 1))
+        yield test, DOMINATED, p, all(one is None or one.difference <= 0.0 for one in keeps)
 
 
 def _leader(
     names: Sequence[str], base: str, found: Scores, rules: Rules, granted: Mapping[str, float]
 ) -> str | None:
-    """The one most like the speaker among those that so far lose no more than the margins; of equals the first."""
-    holds = [
+    """The one most like the speaker among those that so far lose no more than the margins; of equals the first by name."""
+    holds = sorted(
         name
         for name in names
         if found.has(LIKENESS, name)
-        and not any(bad for _, _, bad in _against_base([name], base, found, rules, granted))
-    ]
-    return max(holds, key=lambda name: (found.mean(LIKENESS, name) or 0.0, -names.index(name)), default=None)
+        and not any(bad for _, _, _, bad in _against_base(name, base, found, rules, granted))
+    )
+    return max(holds, key=lambda name: found.mean(LIKENESS, name) or 0.0, default=None)
 
 
 def affordable(more: int, heard: Heard, how: settings.Race) -> bool:

@@ -122,10 +122,10 @@ def _guards(selection: Selection, name: str) -> Iterator[str]:
         if one.verdict == guards.NOT_SHOWN and one.test is not None:
             more = scores.lines_needed(one.test, one.margin + one.allowance + one.test.difference)
             needed = (
-                f"; about {more} lines would show it, if nothing changes"
-                if more and more > one.test.lines
-                else ""
+                "; what it loses so far is about the margin itself, and more lines would not show otherwise"
             )
+            if more:
+                needed = f"; about {more} lines would show it, if nothing changes"
             yield f"It is not shown to keep its {KEPT[one.measure]}: {_guard(one)}{needed}."
         elif one.verdict == guards.NOT_MEASURED:
             yield f"Whether it keeps its {KEPT[one.measure]} was not measured."

@@ -14,13 +14,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from voicelathe.evaluate import design, statistics
-from voicelathe.records import LONG, NOT_SPOKEN, Interval, Level, LineTest, SampleRecord, SpeechMeasures
+from voicelathe.records import (
+    LONG,
+    NOT_SPOKEN,
+    Interval,
+    Level,
+    LineTest,
+    MeasuredSample,
+    SampleRecord,
+    SpeechMeasures,
+)
 
 WORDS, ENDINGS, QUALITY, LIKENESS = "words", "endings", "quality", "likeness"
 MEASURES = (WORDS, ENDINGS, QUALITY, LIKENESS)
 FIGURES = {WORDS: "cer", QUALITY: "p808", LIKENESS: "similarity"}  # of the metrics; endings need none
 STAND_IN = "rough_cer"  # of PocketSphinx, where no recogniser is pinned
-CUT_SHORT = ("truncated", "trailing_silence")  # vetoes of a sample that does not end where its text does
+LAST_WORDS, MISSED = (
+    "truncated",
+    2.0,
+)  # the figure of the recogniser, and from how many unheard last words on the end is missing
+NOT_ALIGNED = "aligned"  # the figure of PocketSphinx: 0 where not all of the text is found
+LATE = "trailing_silence"  # veto of a sample that goes on after its text
 PSEUDO = {WORDS: 0.25, ENDINGS: 1.0, QUALITY: 0.5, LIKENESS: 0.05}  # a line ruined, or saved, in each measure
 FLOOR = {WORDS: 0.1, ENDINGS: 0.25, QUALITY: 0.1, LIKENESS: 0.02}  # deviations smaller than that are luck
 WORST_QUALITY = 1.0  # of an opinion score
@@ -61,8 +75,7 @@ def of(samples: Sequence[SampleRecord], measures: SpeechMeasures) -> Scores:
         found = judged.get((one.candidate, one.line_id, one.seed))
         values = found.values if found else {}
         hearable = design.is_hearable(one)
-        cut = not one.stopped or (found is not None and bool(set(found.vetoes) & set(CUT_SHORT)))
-        seen: dict[str, float | None] = {ENDINGS: float(hearable and not cut)}
+        seen: dict[str, float | None] = {ENDINGS: float(hearable and one.stopped and not _is_cut(found))}
         if words in offered:
             errors = values.get(words) if hearable else 1.0
             seen[WORDS] = None if errors is None else 1.0 - min(1.0, errors)
@@ -82,6 +95,14 @@ def of(samples: Sequence[SampleRecord], measures: SpeechMeasures) -> Scores:
             for measure, by in rows.items()
         }
     )
+
+
+def _is_cut(found: MeasuredSample | None) -> bool:
+    """Whether metrics say that a sample ends before its text, or long after it. One misheard last word is no missing end."""
+    if found is None:
+        return False
+    unheard = found.values.get(LAST_WORDS) or 0.0
+    return unheard >= MISSED or found.values.get(NOT_ALIGNED) == 0.0 or LATE in found.vetoes
 
 
 def real(measures: SpeechMeasures) -> dict[str, list[float]]:
@@ -151,10 +172,10 @@ def test(
 
 
 def lines_needed(found: LineTest, distance: float) -> int | None:
-    """About how many lines would show a difference of this size; None for a distance of nothing."""
-    if distance <= 0.0:
-        return None
+    """About how many lines would show a difference of this size; None where more than a hundred times as many would be needed."""
     half = (found.interval.high - found.interval.low) / 2
+    if distance <= half / 10:
+        return None
     return math.ceil((found.lines + 2) * (half / distance) ** 2)
 
 

@@ -148,7 +148,8 @@ def _selection(
     may_ship = [name for name in tuned if name not in case.vetoes]
     shipped = choice.chosen if choice.decision == SHIP else None
     record = next((one for one in paired.candidates if one.candidate == shipped), None)
-    by_loss = next(iter(may_ship), None)
+    broken = {one.candidate for one in case.samples if one.problem in evidence.HARD_FAILURES}
+    by_loss = next((name for name in tuned if name not in broken), None)
     runner_up = next((name for name in may_ship if name != choice.chosen), None) if choice.chosen else None
     ahead = losses.compare(choice.chosen, runner_up) if choice.chosen and runner_up else None
     nearest = _nearest(list(case.judged.values()))

@@ -221,7 +221,7 @@ class Race:
 
     recipe: str
     run_digest: str
-    error_rate: float  # of dropping any candidate wrongly in the whole race
+    error_rate: float  # the chance that the candidate which should win drops out
     rounds: list[Round]
     strata: dict[str, list[str]]  # line -> its strata: kind of sentence, language, speaker
     num_samples: int
