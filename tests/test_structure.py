@@ -25,6 +25,7 @@ LAYERS = [  # a module imports only from its own line or from lines above; the l
     "environments",
     "runner progress triage plan runs sweep hearing",
     "evaluate",
+    "race",  # the stage listen: who speaks, who is heard, who drops out
     "tracking",
     "registry",
     "cli",
@@ -62,6 +63,7 @@ PARENT_MODULES = {
         "runs",
         "hearing",
         "evaluate",
+        "race",
         "tracking",
         "registry",
         "cli",

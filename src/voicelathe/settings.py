@@ -283,13 +283,11 @@ class Listen(_Closed):
     """The listening sweep: candidates speak lines, each with every seed."""
 
     lines: Annotated[str, MinLen(1)]  # the pack, a file below lines/ (`voicelathe lines propose`)
-    lines_digest: (
-        Annotated[str, MinLen(64)] | None
-    )  # of a pack that must stay what it is (`voicelathe lines freeze` writes this); null: it may change
+    lines_digest: Sha256 | None  # of a pack that must stay as it is (`voicelathe lines freeze`); null: it may change
     seeds: Annotated[list[int], MinLen(1)]
     race: Race
     max_seconds: PositiveFloat
-    long_lines: list[SpokenLine]  # a minute and more, by the bases and the two lowest totals only, first seed
+    long_lines: list[SpokenLine]  # a minute and more, by the bases and the two nearest only, first seed
     long_max_seconds: PositiveFloat
     metrics: list[str]  # plug-ins over the samples, each in a process of its own; docs/metrics.md lists them
     metric_timeout_s: PositiveFloat  # a metric without an answer by then is ended and recorded as such
