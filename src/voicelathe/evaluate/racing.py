@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import scores, statistics
+from voicelathe.evaluate import scores, statistics, wording
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS, Scores
 from voicelathe.records import Drop, LineTest
 
@@ -136,6 +136,4 @@ def _said(one: LineTest) -> str:
         LIKENESS: "less like the speaker",
     }
     difference = f"{one.difference:+.3f}".replace("-", "\u2212")
-    return (
-        f"{words[one.measure]} than {one.against} on {one.lines} lines: {difference}, p = {one.p_worse:.2g}"
-    )
+    return f"{words[one.measure]} than {one.against} on {one.lines} lines: {difference}, {wording.chance(one.p_worse)}"
