@@ -68,6 +68,17 @@ def test_a_leader_that_lost_its_words_drops_nobody() -> None:
     assert dropped(found) == {"step-5": "worse_than_base"}
 
 
+def test_the_reason_names_the_measure_the_base_the_lines_and_the_chance() -> None:
+    ruined = table(8, words={"step-5": 0.05})
+    (drop,) = racing.drops(CANDIDATES, "base", ruined, RULES, {}, {})
+    assert drop.text.startswith("fewer words kept than base on 8 lines: \u22120.") and ", p " in drop.text
+    certain = Scores(
+        {WORDS: {"base": {f"{n}": 1.0 for n in range(20)}, "x-0": {f"{n}": 0.0 for n in range(20)}}}
+    )
+    (drop,) = racing.drops(["x-0"], "base", certain, RULES, {}, {})
+    assert drop.text == "fewer words kept than base on 20 lines: \u22121.000, p < 0.0001"
+
+
 def test_a_veto_ends_it_at_once() -> None:
     (drop,) = racing.drops(CANDIDATES, "base", table(8), RULES, {}, {"step-2": "silent: line-00"})
     assert (drop.candidate, drop.code, drop.text) == ("step-2", "veto", "silent: line-00")

@@ -187,7 +187,7 @@ def test_the_final_checkpoint_trap_is_marked_in_every_loss_curve(root: Path) -> 
     _, html = make_report(root)
     assert html.count('class="mark last"') == 4, "the total stands beside the picture of the decision, too"
     assert html.count('class="mark chosen"') == 5, "and the one that ships is ringed in that picture"
-    assert "The last checkpoint, step 30, is 0.1000 worse" in words(html)
+    assert "The last checkpoint, step 30, has a total 0.1000 worse." in words(html)
 
 
 def test_an_untrained_base_is_announced_in_the_head_and_beside_its_players(root: Path) -> None:

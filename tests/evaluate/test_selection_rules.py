@@ -73,6 +73,7 @@ def test_the_nearest_to_the_speaker_of_those_that_lose_nothing_ships() -> None:
     text = " ".join(found.reasons)
     assert "Step 20 (likeness 0.800) is the nearest to the speaker" in text
     assert "It keeps words" in text and "nearer to the speaker than the base: +0.200" in text
+    assert "corrected p < 0.0001." in text, "a p value is never nothing"
 
 
 def test_a_ruined_voice_that_the_loss_prefers_is_refused() -> None:

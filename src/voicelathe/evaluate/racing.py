@@ -14,7 +14,7 @@ from typing import Protocol
 
 from voicelathe import settings
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import scores, statistics
+from voicelathe.evaluate import scores, statistics, wording
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS, Scores
 from voicelathe.records import Drop, LineTest, Round
 
@@ -176,6 +176,4 @@ def _said(one: LineTest) -> str:
         LIKENESS: "less like the speaker",
     }
     difference = f"{one.difference:+.3f}".replace("-", "\u2212")
-    return (
-        f"{words[one.measure]} than {one.against} on {one.lines} lines: {difference}, p = {one.p_worse:.2g}"
-    )
+    return f"{words[one.measure]} than {one.against} on {one.lines} lines: {difference}, {wording.chance(one.p_worse)}"

@@ -150,7 +150,7 @@ def _gain(selection: Selection, name: str) -> Iterator[str]:
         if guards.is_nearer(gain)
         else "It is not shown to be nearer to the speaker than"
     )
-    yield f"{word} {wording.spoken(selection, gain.against)}: {wording.difference(gain)}, corrected p = {gain.p_better:.2g}."
+    yield f"{word} {wording.spoken(selection, gain.against)}: {wording.difference(gain)}, corrected {wording.chance(gain.p_better)}."
 
 
 def _by_validation(selection: Selection, name: str) -> Iterator[str]:

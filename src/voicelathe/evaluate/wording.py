@@ -20,6 +20,11 @@ def difference(one: LineTest) -> str:
     )
 
 
+def chance(p: float) -> str:
+    """`p = 0.012`; a p value is never nothing."""
+    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
+
+
 def stratum(name: str | None) -> str:
     """`kind:short` as people say it."""
     kind, _, value = (name or "").partition(":")
