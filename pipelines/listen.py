@@ -9,30 +9,13 @@ from voicelathe.evaluate import listening
 from voicelathe.speech import recogniser_files
 
 REVISION = 7
-READS = [
-    "pipelines/listen.py",
-    "data/latents/${item.base}/base.json",
-    "data/split/train.jsonl",
-    "data/split/validation.jsonl",
-    "lines",
-    "runs/${key}/run.json",
-    "runs/${key}/checkpoints.json",
-    "runs/${key}/evaluations.jsonl",
-]
-WRITES = [
-    "runs/${key}/samples.jsonl",
-    "runs/${key}/race.json",
-    "runs/${key}/metrics.json",
-    "runs/${key}/listening.html",
-]
-PARAMS = [
-    "machine",
-    "speech",
-    "ingest.audio_root",
-    "gate.max_text_overlap",
-    "recipes.${key}.listen",
-    "recipes.${key}.select",
-]
+OF_RUN = [f"runs/${{key}}/{name}" for name in ("run.json", "checkpoints.json", "evaluations.jsonl")]
+SPLITS = ["data/split/train.jsonl", "data/split/validation.jsonl"]
+READS = ["pipelines/listen.py", "lines", "data/latents/${item.base}/base.json", *SPLITS, *OF_RUN]
+LEFT = ("samples.jsonl", "race.json", "metrics.json", "listening.html")
+WRITES = [f"runs/${{key}}/{name}" for name in LEFT]
+OWN = ("recipes.${key}.listen", "recipes.${key}.select")
+PARAMS = ["machine", "speech", "ingest.audio_root", "gate.max_text_overlap", *OWN]
 
 
 def main() -> None:

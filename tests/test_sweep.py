@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import evaluations as make
 from tests.factories import runs
 from voicelathe import jobs, layout, params, records, sweep
 from voicelathe.errors import LinesError
@@ -130,13 +129,3 @@ def test_a_line_that_was_trained_on_is_refused_with_its_row(
     ) as refused:
         sweep.spoken_lines(params.load(), "mini-lora")
     assert "rain of" not in str(refused.value) and "split.same_text_together" in str(refused.value)
-
-
-def test_the_long_lines_are_for_the_bases_and_the_two_lowest_totals() -> None:
-    known = [*make.candidates(10, 20, 30), records.Candidate(0, None, True)]
-    totals = {10: 0.9, 20: 0.7, 30: 0.8}
-    rows = [
-        records.EvaluationRecord(one.name, one.step, one.lora_scale, "", {}, totals.get(one.step, 1.0), 1, 1)
-        for one in known
-    ]
-    assert sweep.long_form(rows) == {"base", "base_zero_shot", "step_0000020@1", "step_0000030@1"}

@@ -12,6 +12,9 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 Positive = Annotated[int, Gt(0)]
 PositiveFloat = Annotated[float, Gt(0)]
 Share = Annotated[float, Ge(0), Le(1)]
+Sha256 = Annotated[str, MinLen(64)]
+Names = Annotated[list[str], MinLen(1)]
+ShareBelow1 = Annotated[float, Ge(0), Lt(1)]
 FingerprintError = Annotated[float, Gt(0), Lt(0.35)]
 NAME = (
     r"^[a-z0-9][a-z0-9_-]*$"  # of bases and recipes: folder and stage names; DVC cannot look a dotted name up
@@ -46,9 +49,7 @@ class Tracking(_Closed):
     """The MLflow mirror. MLFLOW_TRACKING_URI chooses the server; without it, sqlite in the project."""
 
     experiment: Annotated[str, MinLen(1)]
-    upload: Literal[
-        "adapters", "selected", "all"
-    ]  # which weights are copied to MLflow; the others are recorded by reference
+    upload: Literal["adapters", "selected", "all"]  # weights copied to MLflow; the others are named
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,9 @@ class Ingest(_Closed):
     """The raw manifest, pinned by its sha256."""
 
     manifest: Annotated[str, MinLen(1)]
-    sha256: Annotated[str, MinLen(64)]
+    sha256: Sha256
     audio_root: Annotated[str, MinLen(1)]
-    audio_digest: Annotated[str, MinLen(64)]  # of the audio files: notices audio edited in place
+    audio_digest: Sha256  # of the audio files: notices audio edited in place
     format: Literal["voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv"]
     recording_from: str | None  # regex on the path, first group: the recording; None: column recording_id
     speaker_id: str | None  # for rows without the column
@@ -85,11 +86,9 @@ class Recogniser(_Closed):
     """A Whisper in CTranslate2's format, pinned by the digest of its files (`voicelathe recogniser add` writes this)."""
 
     model: Annotated[str, MinLen(1)]  # a directory, or package:NAME of an installed package that carries one
-    digest: Annotated[str, MinLen(64)]
+    digest: Sha256
     licence: Annotated[str, MinLen(1)]
-    languages: (
-        Annotated[list[str], MinLen(1)] | None
-    )  # that it is trusted with; None: all that the model knows
+    languages: Names | None  # that it is trusted with; null: all that the model knows
 
 
 @dataclass(frozen=True)
@@ -161,9 +160,9 @@ class Gate(_Closed):
     max_chars_per_s: PositiveFloat
     max_fingerprint_error: FingerprintError  # of the bits of clips that are the same performance
     min_twin_share: Share
-    max_text_overlap: Annotated[
-        float, Ge(0), Lt(1)
-    ]  # of a spoken line, or a validation text, that may stand in the training text: share of its runs of eight words
+    max_text_overlap: (
+        ShareBelow1  # of a line's or validation text's runs of eight words, in the training text
+    )
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ class Base(_Closed):
 
     family: Annotated[str, MinLen(1)]  # one of families.TABLE
     path: Annotated[str, MinLen(1)]
-    digest: Annotated[str, MinLen(64)]
+    digest: Sha256
     licence: Annotated[str, MinLen(1)]
     trained: bool
 
@@ -283,7 +282,7 @@ class Listen(_Closed):
     """The listening sweep: candidates speak lines, each with every seed."""
 
     lines: Annotated[str, MinLen(1)]  # the pack, a file below lines/ (`voicelathe lines propose`)
-    lines_digest: Sha256 | None  # of a pack that must stay as it is (`voicelathe lines freeze`); null: it may change
+    lines_digest: Sha256 | None  # of a pack that must not change (`voicelathe lines freeze`); null: it may
     seeds: Annotated[list[int], MinLen(1)]
     race: Race
     max_seconds: PositiveFloat

@@ -44,7 +44,7 @@ def test_it_is_heard_on_its_own_line_with_every_seed_and_nowhere_else(mode: str)
 def test_it_stands_beside_every_candidate_under_changing_labels(mode: str) -> None:
     places = set()
     lines = {f"{HELD_OUT}{number}": "x" for number in range(12)}
-    for one in first_trials(mode, make.samples(KNOWN, lines)):
+    for one in first_trials(mode, make.samples(KNOWN, lines, seeds=(1, 2, 3))):
         assert sorted(one.candidates) == sorted([*NAMES, REAL])
         places.add(one.candidates.index(REAL))
     assert places == {0, 1, 2, 3, 4}
