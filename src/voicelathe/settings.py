@@ -16,9 +16,7 @@ Sha256 = Annotated[str, MinLen(64)]
 Names = Annotated[list[str], MinLen(1)]
 ShareBelow1 = Annotated[float, Ge(0), Lt(1)]
 FingerprintError = Annotated[float, Gt(0), Lt(0.35)]
-NAME = (
-    r"^[a-z0-9][a-z0-9_-]*$"  # of bases and recipes: folder and stage names; DVC cannot look a dotted name up
-)
+NAME = r"^[a-z0-9][a-z0-9_-]*$"  # of bases and recipes: folder and stage names; DVC knows no dotted name
 
 
 class _Closed:

@@ -22,7 +22,7 @@ def judged(**changes: object) -> tuple[list[str], list[str]]:
     params.edit(
         {
             f"recipes/mini-full/preflight/{name}": value
-            for name, value in {"evidence": EVIDENCE, **changes}.items()
+            for name, value in {"evidence": EVIDENCE, "override": None, **changes}.items()
         }
     )
     return escalation.judge(params.load(), "mini-full")

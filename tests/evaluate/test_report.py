@@ -198,7 +198,7 @@ def test_an_untrained_base_is_announced_in_the_head_and_beside_its_players(root:
 
 def test_listeners_are_shown_with_their_corrected_p(root: Path) -> None:
     _, html = make_report(root, taste=lambda name, *_: len(name))
-    assert "1 sitting, 24 units" in words(html) and "corrected p" in words(html)
+    assert "1 sitting, 8 units" in words(html) and "corrected p" in words(html)
     assert "Nobody's verdict is counted yet" in words(make_report(root)[1])
 
 
