@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.factories import rows
+from tests.factories import rows, runs
 from voicelathe import layout, params, records
 from voicelathe.cli import app
 from voicelathe.data import frozen, splits, tables
@@ -20,6 +20,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with params.yaml and the split of twenty recordings."""
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     monkeypatch.chdir(tmp_path)
+    records.write(layout.LINES / "demo.jsonl", runs.pack(runs.LINES))
     for name, clips in splits.assign(rows.recordings(20), rows.SPLIT, 1).clips.items():
         records.write(layout.split(name), clips)
     return tmp_path

@@ -143,10 +143,11 @@ def _leaks(leaks: Leaks) -> str:
             _leak_table(leaks.lines, f"{counted(len(leaks.lines), 'line')} in the training text", "Line")
         )
     if leaks.validation:
-        caption = f"{leaks.num_validation_leaks} of {leaks.num_validation} validation texts in the training text, the first {SHOWN_LEAKS}"
+        more = f", the first {SHOWN_LEAKS}" if leaks.num_validation_leaks > SHOWN_LEAKS else ""
+        caption = f"{leaks.num_validation_leaks} of {leaks.num_validation} validation texts in the training text{more}"
         parts.append(_leak_table(leaks.validation, caption, "Validation clip"))
         parts.append(
-            "<p>These validation clips are heard by the losses, and their losses are partly memory. It does not close the gate: "
+            "<p>The losses of these clips are partly memory. That does not close the gate: "
             "<code>split.same_text_together: true</code> keeps recordings of one sentence in one split.</p>"
         )
     if not (leaks.lines or leaks.validation):

@@ -38,7 +38,7 @@ class Leaks:
     line_overlap: Any  # of a training row: the largest share of a line that it holds some of
     training_overlap: Any  # of a validation row: the share of its text that stands in the training text
     lines: list[Leak]
-    validation: list[Leak]  # the first NAMED of them
+    validation: list[Leak]  # the NAMED largest
     num_lines: int  # looked for
     num_validation: int
     num_validation_leaks: int
@@ -69,6 +69,7 @@ def of(rows: columns.Table, split: Any, packs: Packs) -> Leaks:
     line_overlap[trained] = of_lines.of_rows
     training_overlap[validated] = [of_texts.shares.get(one.id, 0.0) for one in texts]
     leaking = [one for one in texts if one.id in of_texts.shares]
+    leaking.sort(key=lambda one: -of_texts.shares[one.id])
     return Leaks(
         line_overlap=line_overlap,
         training_overlap=training_overlap,
