@@ -31,7 +31,9 @@ class Machine(_Closed):
 
     device: Literal["cpu", "cuda"]
     threads: Positive  # part of the run digest: results are bit-identical only at one thread count
-    processes: Positive  # that train one run together, each on a GPU of its own; part of the run digest: gradients are added in another order
+    processes: (
+        Positive  # that train one run together, one a GPU; part of the run digest: other sums of gradients
+    )
 
 
 @dataclass(frozen=True)
@@ -158,9 +160,7 @@ class Gate(_Closed):
     max_chars_per_s: PositiveFloat
     max_fingerprint_error: FingerprintError  # of the bits of clips that are the same performance
     min_twin_share: Share
-    max_text_overlap: (
-        ShareBelow1  # of a line's or validation text's runs of eight words, in the training text
-    )
+    max_text_overlap: ShareBelow1  # of a line's runs of eight words that stand in the training text
 
 
 @dataclass(frozen=True)
