@@ -63,7 +63,7 @@ def of(samples: Sequence[SampleRecord], measures: SpeechMeasures) -> Scores:
         seen: dict[str, float | None] = {ENDINGS: float(hearable and not cut)}
         if FIGURES[WORDS] in offered:
             errors = values.get(FIGURES[WORDS]) if hearable else 1.0
-            seen[WORDS] = None if errors is None else 1.0 - min(1.0, errors)
+            seen[WORDS] = None if errors is None else kept(WORDS, errors)
         if FIGURES[QUALITY] in offered:
             seen[QUALITY] = values.get(FIGURES[QUALITY]) if hearable else WORST_QUALITY
         seen[LIKENESS] = values.get(FIGURES[LIKENESS]) if hearable else None
@@ -82,13 +82,18 @@ def of(samples: Sequence[SampleRecord], measures: SpeechMeasures) -> Scores:
     )
 
 
+def kept(measure: str, figure: float) -> float:
+    """A measure out of its figure: higher is better."""
+    return 1.0 - min(1.0, figure) if measure == WORDS else figure
+
+
 def real(measures: SpeechMeasures) -> dict[str, list[float]]:
     """measure -> what the speaker's own held-out recordings show; they end where they end."""
     known = {one.figure.name: one.real_values for one in measures.figures}
     found = {}
     for measure, figure in FIGURES.items():
         if values := known.get(figure):
-            found[measure] = [1.0 - min(1.0, one) for one in values] if measure == WORDS else list(values)
+            found[measure] = [kept(measure, one) for one in values]
     return found
 
 

@@ -20,6 +20,7 @@ from voicelathe.evaluate import (
     nomination,
     preferences,
     probing,
+    prosody,
     reasons,
     robustness,
     scores,
@@ -27,6 +28,7 @@ from voicelathe.evaluate import (
 from voicelathe.evaluate.evidence import BASES
 from voicelathe.evaluate.nomination import Losses
 from voicelathe.records import (
+    Ceiling,
     CheckpointRecord,
     ClipLoss,
     EvaluationRecord,
@@ -72,6 +74,7 @@ def decide(
     measures: SpeechMeasures,
     race: Race,
     probed: Sequence[Probed] = (),
+    ceiling: Ceiling | None = None,
 ) -> Selection:
     """The decision with all its evidence. The order of the rows does not matter; a verdict on other samples is noted, not counted.
 
@@ -83,14 +86,14 @@ def decide(
     evidence.check_measures(run, samples, measures)
     probing.check_codes(run.recipe, select.vetoes, measures)
     measured = evidence.measured_vetoes(measures, samples, select)
-    probe_vetoes, probe_notes = probing.findings(probed, select.vetoes)
+    spoken, limits, real = scores.of(samples, measures), guards.margins(select.guards), scores.real(measures)
+    base = baseline.choose([name for name in paired.names if name in BASES], spoken, limits, losses.means)
+    delivered = prosody.judge(paired.names, base.name, measures, run.identity.seed)
+    probe_vetoes, probe_notes = probing.findings([*probed, *delivered], select.vetoes)
     vetoes = evidence.joined(
         evidence.vetoes(samples, base_trained, select.max_vetoed_share), measured.vetoes, probe_vetoes
     )
     notes = evidence.joined(evidence.remarks(samples, vetoes), measured.notes, probe_notes)
-
-    spoken, limits, real = scores.of(samples, measures), guards.margins(select.guards), scores.real(measures)
-    base = baseline.choose([name for name in paired.names if name in BASES], spoken, limits, losses.means)
     judged = guards.judge(
         paired.names,
         base.name,
@@ -147,6 +150,8 @@ def decide(
         evidence=judged,
         real={measure: scores.level(measure, values) for measure, values in real.items()},
         race=race,
+        prosody=delivered,
+        ceiling=ceiling,
         accents=accents.shifts(measures, paired.names, base.name, run.identity.seed),
         probes=list(probed),
         base_trained=base_trained,
