@@ -28,11 +28,17 @@ def decide(ceiling: Ceiling | None) -> Selection:
 
 def test_a_codec_that_loses_more_words_than_the_guard_allows_is_the_bottleneck() -> None:
     (text,) = ceilings.bottlenecks(make.ceiling(words=0.5), MARGINS)
-    assert "keep 0.500 where they kept 0.900 before" in text and "0.05 may be lost" in text and "bottleneck" in text
+    assert (
+        "keep 0.500 where they kept 0.900 before" in text
+        and "0.05 may be lost" in text
+        and "bottleneck" in text
+    )
 
 
 @pytest.mark.parametrize(
-    ("words", "margins"), [(0.9, MARGINS), (0.87, MARGINS), (0.5, {"endings": 0.1})], ids=["whole", "within", "guard off"]
+    ("words", "margins"),
+    [(0.9, MARGINS), (0.87, MARGINS), (0.5, {"endings": 0.1})],
+    ids=["whole", "within", "guard off"],
 )
 def test_a_codec_that_loses_less_or_is_not_guarded_is_none(words: float, margins: dict[str, float]) -> None:
     assert ceilings.bottlenecks(make.ceiling(words=words), margins) == []
@@ -44,7 +50,11 @@ def test_likeness_has_no_margin_and_is_no_bottleneck_by_itself() -> None:
 
 def test_the_decision_says_so_and_changes_nothing() -> None:
     with_it, without = decide(make.ceiling(words=0.5, likeness=0.5)), decide(None)
-    assert (with_it.decision, with_it.selected, with_it.ranking) == (without.decision, without.selected, without.ranking)
+    assert (with_it.decision, with_it.selected, with_it.ranking) == (
+        without.decision,
+        without.selected,
+        without.ranking,
+    )
     said = [note for note in with_it.notes if note.startswith("Codec ceiling: ")]
     assert len(said) == 2 and "can hardly bring it nearer" in said[1]
     assert not any("odec ceiling" in note for note in without.notes + decide(make.ceiling()).notes)
@@ -53,7 +63,9 @@ def test_the_decision_says_so_and_changes_nothing() -> None:
 def test_the_copies_are_an_anchor_of_the_picture_when_they_were_heard() -> None:
     assert "codec&#39;s copies" in str(pictures.decision(decide(make.ceiling())))
     skipped = replace(make.ceiling(), missing="cannot decode", copies={}, originals={}, lost=[])
-    assert "codec" not in str(pictures.decision(decide(skipped))) and "codec" not in str(pictures.decision(decide(None)))
+    assert "codec" not in str(pictures.decision(decide(skipped))) and "codec" not in str(
+        pictures.decision(decide(None))
+    )
 
 
 def test_families_that_can_decode_are_known_by_their_protocol() -> None:
@@ -61,7 +73,9 @@ def test_families_that_can_decode_are_known_by_their_protocol() -> None:
     assert can == {"voxcpm2", "voxcpm15", "qwen3_tts"}
 
 
-def test_the_worker_copies_each_clip_once_and_the_copy_is_as_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_copies_each_clip_once_and_the_copy_is_as_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import soundfile
 
     monkeypatch.chdir(tmp_path)

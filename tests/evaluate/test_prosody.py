@@ -15,7 +15,7 @@ from voicelathe.data import audio
 from voicelathe.evaluate import probing, prosody, selection
 from voicelathe.evaluate.metrics.base import Clip, Values
 from voicelathe.evaluate.metrics.prosody import PACE, PAUSE_SHARE, PITCH_RANGE, Prosody
-from voicelathe.records import FigureRecord, ManifestRow, MeasuredSample, MetricRun, Selection, SpeechMeasures
+from voicelathe.records import FigureRecord, MeasuredSample, MetricRun, Selection, SpeechMeasures
 from voicelathe.speech import RATE_HZ
 
 pytest.importorskip("silero_vad")
@@ -35,7 +35,12 @@ def clips() -> tuple[Clip, ...]:
     folder, found, seen = ROOT / "data/demo/audio", [], set()
     for line in (ROOT / "data/demo/manifest.jsonl").read_text().splitlines():
         row = json.loads(line)
-        if row["id"] not in clean or row["speaker_id"] != "awb" or row["text"] in seen or row["start_s"] is None:
+        if (
+            row["id"] not in clean
+            or row["speaker_id"] != "awb"
+            or row["text"] in seen
+            or row["start_s"] is None
+        ):
             continue
         seen.add(row["text"])
         samples, rate_hz = audio.read_clip(folder, row["audio"], row["start_s"], row["end_s"], None)
@@ -61,11 +66,22 @@ def measured(kind: str) -> tuple[Values, ...]:
     return tuple(Prosody().measure([replace(one, samples=change(one.samples)) for one in clips()[:NUM]], []))
 
 
-def measures(spoken: Mapping[str, Sequence[Values]], theirs: Sequence[Values] | None = None) -> SpeechMeasures:
+def measures(
+    spoken: Mapping[str, Sequence[Values]], theirs: Sequence[Values] | None = None
+) -> SpeechMeasures:
     """Candidate -> what was measured of its lines, one a clip."""
     theirs = real() if theirs is None else theirs
     figures = [
-        FigureRecord(one, "prosody", None, None, None, None, None, [v for row in theirs if (v := row[one.name]) is not None])
+        FigureRecord(
+            one,
+            "prosody",
+            None,
+            None,
+            None,
+            None,
+            None,
+            [v for row in theirs if (v := row[one.name]) is not None],
+        )
         for one in Prosody.figures
     ]
     samples = [
@@ -73,7 +89,9 @@ def measures(spoken: Mapping[str, Sequence[Values]], theirs: Sequence[Values] | 
         for name, rows in spoken.items()
         for number, row in enumerate(rows)
     ]
-    return SpeechMeasures(make.RECIPE, make.run().run_digest, NUM, [MetricRun("prosody", "measured", "")], figures, samples, {})
+    return SpeechMeasures(
+        make.RECIPE, make.run().run_digest, NUM, [MetricRun("prosody", "measured", "")], figures, samples, {}
+    )
 
 
 def judge(spoken: Mapping[str, Sequence[Values]]) -> dict[str, records.Prosody]:
@@ -107,7 +125,9 @@ def test_pauses_that_were_put_in_are_found_and_so_is_their_removal() -> None:
 
 
 def test_pauses_do_not_change_the_pace_of_the_speech_between_them() -> None:
-    plain, paused = (np.mean([row[PACE] for row in measured(kind) if row[PACE]]) for kind in ("real", "paused"))
+    plain, paused = (
+        np.mean([row[PACE] for row in measured(kind) if row[PACE]]) for kind in ("real", "paused")
+    )
     assert paused == pytest.approx(plain, rel=0.1)
 
 
@@ -118,7 +138,9 @@ def test_the_pace_counts_a_han_character_as_three_letters() -> None:
 
 
 def test_silence_has_no_delivery() -> None:
-    assert set(Prosody().measure([Clip(np.zeros(RATE_HZ, np.float32), "nothing", "en")], [])[0].values()) == {None}
+    assert set(Prosody().measure([Clip(np.zeros(RATE_HZ, np.float32), "nothing", "en")], [])[0].values()) == {
+        None
+    }
 
 
 def test_a_few_lines_have_a_distance_and_no_interval_and_nobody_is_called_flat() -> None:
@@ -162,7 +184,8 @@ def decide(vetoes: list[str]) -> Selection:
     heard, lines = make.measures(spoken), sorted(make.MANY)
     by_name = {KNOWN[0].name: measured("real"), TUNED: measured("flat")}
     samples = [
-        replace(one, values={**one.values, **by_name[one.candidate][lines.index(one.line_id) % NUM]}) for one in heard.samples
+        replace(one, values={**one.values, **by_name[one.candidate][lines.index(one.line_id) % NUM]})
+        for one in heard.samples
     ]
     figures = [*heard.figures, *measures({}).figures]
     found = replace(heard, samples=samples, figures=figures, metrics=[MetricRun("prosody", "measured", "")])
@@ -178,12 +201,22 @@ def test_flat_is_a_note_and_a_veto_only_where_the_recipe_names_it() -> None:
     row = next(one for one in noted.ranking if one.candidate == TUNED)
     assert noted.selected == TUNED and not row.vetoes and row.notes[0].startswith("flat: pitch range")
     assert vetoed.decision == "do_not_ship" and vetoed.selected is None
-    assert next(one for one in vetoed.ranking if one.candidate == TUNED).vetoes[0].startswith("flat: pitch range")
+    assert (
+        next(one for one in vetoed.ranking if one.candidate == TUNED)
+        .vetoes[0]
+        .startswith("flat: pitch range")
+    )
     assert any(reason.startswith("Its delivery differs from the speaker's") for reason in noted.reasons)
 
 
 def test_the_veto_is_said_to_protect_nobody_where_the_metric_did_not_run() -> None:
-    spoken = replace(measures({}), figures=[], metrics=[MetricRun("prosody", "not_applicable", "silero-vad is not installed")])
-    assert probing.powerless(["flat"], spoken) == ["flat (prosody not applicable: silero-vad is not installed)"]
+    spoken = replace(
+        measures({}),
+        figures=[],
+        metrics=[MetricRun("prosody", "not_applicable", "silero-vad is not installed")],
+    )
+    assert probing.powerless(["flat"], spoken) == [
+        "flat (prosody not applicable: silero-vad is not installed)"
+    ]
     assert probing.powerless(["flat"], measures({})) == []
     probing.check_codes("x", ["flat"], measures({}))

@@ -345,7 +345,9 @@ def ceiling(words: float = 0.9, likeness: float = 0.9) -> Ceiling:
     """What is heard of eight clips that the base's codec copied, whose originals keep 0.9 of their words at a likeness of 0.95."""
     wiggle = [0.01 * (number % 3 - 1) for number in range(8)]
     values = {
-        measure: {name: {f"clip {n}": mean + part for n, part in enumerate(wiggle)} for name, mean in means.items()}
+        measure: {
+            name: {f"clip {n}": mean + part for n, part in enumerate(wiggle)} for name, mean in means.items()
+        }
         for measure, means in (
             ("words", {"copies": words, "originals": 0.9}),
             ("likeness", {"copies": likeness, "originals": 0.95}),

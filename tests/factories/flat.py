@@ -21,7 +21,9 @@ def flattened(samples: Samples, share: float = 1.0) -> Samples:
     while place < len(samples):
         mark = marks[np.argmin(np.abs(marks - place))]
         half = int(RATE_HZ / np.exp(logs[mark]))
-        grain = np.arange(max(-half, -mark, -int(place)), min(half, len(samples) - 1 - mark, len(samples) - 1 - int(place)))
+        grain = np.arange(
+            max(-half, -mark, -int(place)), min(half, len(samples) - 1 - mark, len(samples) - 1 - int(place))
+        )
         window = 0.5 + 0.5 * np.cos(np.pi * grain / half)
         made[int(place) + grain] += samples[mark + grain] * window
         weight[int(place) + grain] += window
