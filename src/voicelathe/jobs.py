@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voicelathe import records, settings
+from voicelathe import digest, records, settings
 from voicelathe.errors import WorkerError
 
 STOP_S = 600  # for a trainer that is asked to stop: it ends its step and writes its state, 14 GB for VoxCPM 2, full
@@ -46,6 +46,34 @@ class EncodeJob:
     audio_root: str
     cache: str
     out: str  # shards/ and index.parquet are written below it
+
+
+COPY_REVISION = 1  # of what a codec makes of a clip: a new one copies again
+
+
+@dataclass(frozen=True)
+class CopyJob:
+    """Encode and decode real clips with the base's own codec, each to a WAV of its own under `out`."""
+
+    target: Target
+    clips: list[records.ClipRef]
+    out: str
+
+
+def copied(job: CopyJob, clip: records.ClipRef) -> Path:
+    """Where the copy of a clip lies: by everything that it depends on."""
+    machine = job.target.machine
+    made_of = [
+        COPY_REVISION,
+        job.target.base_digest,
+        clip.sha256,
+        clip.start_s,
+        clip.end_s,
+        machine.device,
+        machine.threads,
+    ]
+    key = digest.of_value(made_of)
+    return Path(job.out) / key[:2] / f"{key}.wav"
 
 
 @dataclass(frozen=True)
@@ -164,10 +192,11 @@ class SpeakRequest:
     )  # others of the same base, put in place without loading it again; None: the job's own
 
 
-Job = MeasureJob | EncodeJob | TrainJob | ValidateJob | SpeakJob | ExportJob | RehearseJob
+Job = MeasureJob | EncodeJob | CopyJob | TrainJob | ValidateJob | SpeakJob | ExportJob | RehearseJob
 VERBS: Mapping[str, type] = {
     "measure": MeasureJob,
     "encode": EncodeJob,
+    "copy": CopyJob,
     "train": TrainJob,
     "validate": ValidateJob,
     "speak": SpeakJob,

@@ -138,6 +138,16 @@ class Qwen3TTS(PinnedDirectory):
                 "speaker": qwen3_tts_load.speaker_vector(loaded, one)[None].cpu(),
             }
 
+    def copy(self, loaded: Loaded, samples: "np.ndarray[Any, Any]") -> Spoken:
+        """Through upstream's speech tokenizer and back."""
+        import numpy as np
+
+        codes = loaded.codec.encode([samples], sr=loaded.facts.encode_rate_hz).audio_codes[0]
+        (decoded,), _ = loaded.codec.decode([{"audio_codes": codes}])
+        rate_hz = loaded.facts.speak_rate_hz
+        length = round(len(samples) * rate_hz / loaded.facts.encode_rate_hz)
+        return Spoken(np.asarray(decoded, np.float32).reshape(-1)[:length], rate_hz, True)
+
     def prepare(self, loaded: Loaded, items: Sequence[ClipItem]) -> None:
         """Check codes, languages and names of the speakers; average the speaker vectors."""
         import torch

@@ -26,8 +26,6 @@ from voicelathe.records.decisions import (
     Evidence,
     Guard,
     Judgement,
-    Level,
-    LineTest,
     Listening,
     Opinion,
     Preference,
@@ -48,6 +46,7 @@ from voicelathe.records.files import (
     to_json,
     write,
 )
+from voicelathe.records.heard import Ceiling, Delivery, Level, LineTest, Prosody
 from voicelathe.records.lines import HELD_OUT, LONG, STRATA, PackLine
 from voicelathe.records.measures import (
     ClipRef,
@@ -88,12 +87,14 @@ __all__ = [
     "Anchor",
     "BaseFacts",
     "Candidate",
+    "Ceiling",
     "CheckpointRecord",
     "CleanClip",
     "ClipLoss",
     "ClipMeasure",
     "ClipRef",
     "Comparison",
+    "Delivery",
     "Drop",
     "Ending",
     "EvaluationRecord",
@@ -127,6 +128,7 @@ __all__ = [
     "ProbeRecord",
     "Probed",
     "Promotion",
+    "Prosody",
     "Quarantined",
     "Race",
     "Ranked",

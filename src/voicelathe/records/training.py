@@ -72,6 +72,9 @@ class PreflightRecord:
     samples: "list[SampleRecord]"
     rehearsal: Rehearsal | None  # None for a family that cannot be rehearsed
     waived: list[str]  # reasons against a full fine-tune that preflight.override set aside, with its words
+    notices: list[
+        str
+    ]  # codes with their evidence: worth knowing before the hours are spent, and no reason to stop
     inputs: dict[str, str]
 
 
