@@ -5,20 +5,22 @@ weights and of the base and the speakers' consent, then starts one worker that a
 """
 
 import base64
-import logging
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from voicelathe import checkpoints, digest, families, jobs, layout, records, runs, settings
 from voicelathe.data import consent
-from voicelathe.errors import CheckpointError, ConsentError, RequestError, VoiceLatheError
+from voicelathe.errors import CheckpointError, ConsentError, RequestError, VoiceLatheError, WorkerError
 from voicelathe.records import Candidate, Promotion
-from voicelathe.registry import gates, promoted, speech
+from voicelathe.registry import gates, promoted, requests, speech
+from voicelathe.registry.desk import Desk, Limits, Turn
 from voicelathe.runner import Speaker
+from voicelathe.tracking.answers import Strict as Strict  # versions registered earlier import it from here
 from voicelathe.tracking.registered import Interface
 
 CODE = Path(__file__).with_name("serving_model.py")
@@ -32,7 +34,6 @@ OUTPUTS = {
     "problem": "string",  # empty when nothing is wrong
 }
 MAX_LORA_SCALE = 2.0
-MAX_SECONDS = 60.0  # of one piece of a text; see speech.pieces
 MAX_ATTEMPTS = 5
 
 
@@ -93,6 +94,15 @@ def problems(root: Path, promotion: Promotion) -> list[str]:
     return found + gates.consent_problems(root, promotion.speakers)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A request that was understood."""
+
+    chosen: dict[str, Any]  # every option
+    weights: jobs.WeightsRef | None  # of another version; None: the voice's own
+    about: Mapping[str, Any]  # the tag of its files
+
+
 @dataclass
 class Voice:
     """A loaded voice. Close it, or let the process end: the worker follows."""
@@ -100,11 +110,11 @@ class Voice:
     config: Mapping[str, Any]
     root: Path
     about: Mapping[str, Any]  # the tag of its files
-    speaker: Speaker
+    desk: Desk
     scratch: Any = field(repr=False)
 
     @classmethod
-    def open(cls, config: Mapping[str, Any]) -> "Voice":
+    def open(cls, config: Mapping[str, Any], limits: Limits | None = None) -> "Voice":
         """Verify, then start the worker. Raises CheckpointError, BaseModelError, ConsentError or PromotionError instead of speaking wrongly."""
         root = Path(os.environ.get(ROOT) or config["root"])
         if not root.is_dir():
@@ -119,24 +129,52 @@ class Voice:
         standing = promoted.require_unmoved(root)
         about = _about(root, config, promoted.version_of(standing, config))
         scratch = tempfile.TemporaryDirectory(prefix="voicelathe-")
-        return cls(config, root, about, Speaker(_job(root, config, Path(scratch.name))), scratch)
+        job = _job(root, config, Path(scratch.name))
+        desk = Desk(lambda: Speaker(job), limits or Limits())
+        opened = cls(config, root, about, desk, scratch)
+        try:
+            desk.wake()
+        except BaseException:
+            opened.close()
+            raise
+        return opened
 
     def say(self, text: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """One row of `OUTPUTS`. Raises RequestError for an option that does not exist or fit, WorkerError when nothing can be heard."""
-        chosen = self._chosen(text, options)
+        """One row of `OUTPUTS`; see `say_all`."""
+        return self.say_all([text], options)[0]
+
+    def say_all(self, texts: Sequence[str], options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """A row of `OUTPUTS` for each text.
+
+        Raises RequestError for an option that does not exist or fit, TooLong, Busy or Abandoned, WorkerError when nothing can be heard.
+        """
+        asked = self.understood(texts, options)
+        with self.desk.admitted() as turn:
+            return [self._row(text, list(self.takes(turn, asked, text)), asked) for text in texts]
+
+    def understood(self, texts: Sequence[str], options: Mapping[str, Any]) -> "Asked":
+        """A request that was checked against everything that can be known before anything is spoken."""
+        chosen = self._chosen(options)
+        requests.check(texts, float(chosen["max_seconds"]), self.desk.limits)
         weights, about = self._weights(str(chosen.get("version", "")))
         if weights is not None and chosen.get("lora_scale") == self.config["lora_scale"]:
             chosen["lora_scale"] = weights.candidate.lora_scale  # MLflow fills in this voice's own default
-        takes = [
-            speech.best_take(
+        return Asked(chosen, weights, about)
+
+    def takes(self, turn: Turn, asked: "Asked", text: str) -> Iterator[tuple[records.SampleRecord, bytes]]:
+        """The pieces of a text, each as soon as it is there."""
+        for piece in speech.pieces(text):
+            yield speech.best_take(
                 piece,
-                int(chosen["seed"]),
-                int(chosen["attempts"]),
-                lambda words, seed: self._take(words, seed, chosen, weights),
+                int(asked.chosen["seed"]),
+                int(asked.chosen["attempts"]),
+                lambda words, seed: self._take(turn, words, seed, asked),
             )
-            for piece in speech.pieces(text)
-        ]
-        audio = speech.join([content for _sample, content in takes], digest.canonical_json(about))
+
+    def _row(
+        self, text: str, takes: Sequence[tuple[records.SampleRecord, bytes]], asked: "Asked"
+    ) -> dict[str, Any]:
+        audio = speech.join([content for _sample, content in takes], digest.canonical_json(asked.about))
         faults = [sample.problem for sample, _content in takes if sample.problem]
         return {
             "text": text,
@@ -148,21 +186,28 @@ class Voice:
         }
 
     def close(self) -> None:
-        self.speaker.close()
+        self.desk.close()
         self.scratch.cleanup()
 
-    def _take(
-        self, words: str, seed: int, chosen: Mapping[str, Any], weights: jobs.WeightsRef | None
-    ) -> tuple[records.SampleRecord, bytes]:
-        path = Path(self.scratch.name) / "said.wav"
-        scale = chosen.get("lora_scale")
+    def _take(self, turn: Turn, words: str, seed: int, asked: "Asked") -> tuple[records.SampleRecord, bytes]:
+        """One take in a file of its own. Raises WorkerError when the record or the file is not of this request."""
+        request_id = uuid.uuid4().hex
+        path = Path(self.scratch.name) / f"{request_id}.wav"
+        chosen = asked.chosen
+        scale, limit_s = chosen.get("lora_scale"), float(chosen["max_seconds"])
         request = jobs.SpeakRequest(
-            words, chosen["language"], seed, scale, float(chosen["max_seconds"]), str(path), weights
+            request_id, words, chosen["language"], seed, scale, limit_s, str(path), asked.weights
         )
         try:
-            return self.speaker.say(request), path.read_bytes()
+            sample = self.desk.take(turn, request)
+            content = path.read_bytes()
         finally:
             path.unlink(missing_ok=True)
+        if (sample.text, sample.seed, sample.sha256) != (words, seed, digest.of_bytes(content)):
+            raise WorkerError(
+                f"What was spoken is not what was asked ({words[:60]!r}, seed {seed}); it is not given out. This is a bug of voicelathe."
+            )
+        return sample, content
 
     def _weights(self, version: str) -> tuple[jobs.WeightsRef | None, Mapping[str, Any]]:
         """Another promoted version of the same base, after the same checks as at the start; None for this voice itself."""
@@ -198,16 +243,11 @@ class Voice:
         assert run.train.lora is not None, "params refuse an adapter without its settings"
         return records.to_json(run.train.lora)
 
-    def _chosen(self, text: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    def _chosen(self, options: Mapping[str, Any]) -> dict[str, Any]:
         known = interface(self.config).options
         check_options(options, known)
         chosen = {name: options.get(name, default) for name, (_type, default) in known.items()}
-        if not text.strip():
-            raise RequestError("text is empty: there is nothing to say.")
-        if not 0 < chosen["max_seconds"] <= MAX_SECONDS:
-            raise RequestError(
-                f"max_seconds = {chosen['max_seconds']}: must be over 0 and at most {MAX_SECONDS:g}."
-            )
+        requests.check_seconds(chosen["max_seconds"])
         if not 1 <= chosen["attempts"] <= MAX_ATTEMPTS:
             raise RequestError(f"attempts = {chosen['attempts']}: must be from 1 to {MAX_ATTEMPTS}.")
         scale = chosen.get("lora_scale")
@@ -227,30 +267,6 @@ def check_options(options: Iterable[str], known: Iterable[str]) -> None:
         raise RequestError(
             f"No such option: {', '.join(unknown)}. This voice takes: {', '.join(sorted(known))}."
         )
-
-
-class Strict(logging.Filter):
-    """Turns MLflow's warning that it drops an unknown option into the error it should be, also over HTTP.
-
-    MLflow removes the names before the model sees them (mlflow/models/utils.py, _enforce_params_schema), and no signature can
-    ask it not to; what a filter raises passes through the logger to whoever logged.
-    """
-
-    LOGGER = "mlflow.models.utils"
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.getMessage().startswith("Unrecognized params"):
-            raise RequestError(f"No such option. {record.getMessage()}")
-        return True
-
-    @classmethod
-    def install(cls) -> None:
-        logger = logging.getLogger(cls.LOGGER)
-        logger.setLevel(
-            logging.WARNING
-        )  # whatever MLFLOW_LOGGING_LEVEL says: an unlogged warning is not filtered
-        if not any(isinstance(one, cls) for one in logger.filters):
-            logger.addFilter(cls())
 
 
 def _about(root: Path, config: Mapping[str, Any], version: str | None) -> dict[str, Any]:
