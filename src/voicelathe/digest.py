@@ -74,7 +74,7 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
         temporary.unlink(missing_ok=True)
         if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
-                f"{path}: no room on this file system. Free space (old runs: `checkpoints/`), then run the same command again."
+                f"{path}: no room on this file system. Free space (voicelathe prune plan shows what may go), then run the same command again."
             ) from problem
         raise
 

@@ -19,7 +19,8 @@ from tests.factories import mlflow_stores as stores
 from tests.factories import runs
 from voicelathe import digest, jobs, records
 from voicelathe.errors import CheckpointError, PromotionError, RequestError
-from voicelathe.registry import desk, gates, promote, say, voice
+from voicelathe.registry import desk, gates, journal, promote, say, voice
+from voicelathe.registry.authority import Authority
 from voicelathe.runs import IDENTITY
 from voicelathe.tracking import registered, store
 
@@ -66,7 +67,9 @@ def test_an_unknown_option_is_an_error_and_nothing_is_started(project: Path) -> 
 def test_a_request_that_makes_no_sense_is_refused(
     files: Path, text: str, options: dict[str, Any], message: str
 ) -> None:
-    spoken = voice.Voice(configuration(files), files, {"version": "1"}, desk_of(_Silent()), _Scratch(files))
+    spoken = voice.Voice(
+        configuration(files), files, {"version": "1"}, desk_of(_Silent()), _Scratch(files), Authority(files)
+    )
     with pytest.raises(RequestError, match=message):
         spoken.say(text, options)
 
@@ -101,12 +104,21 @@ class _Heard:
 
 def test_another_version_speaks_at_the_strength_it_was_promoted_with(project: Path) -> None:
     config = {**configuration(project), "lora_scale": 0.35}
-    promote.promote(RECIPE, project, "warmer", "step_0000020")
+    first = promote.promote(RECIPE, project)
+    own = replace(
+        first, version="9", candidate="step_0000040@0.35"
+    )  # as if it had been promoted at that strength
+    with journal.locked(project) as book:
+        for event in (journal.BEGUN, journal.DONE):
+            book.append(event, "promote", own)
+    promote.promote(RECIPE, project, "warmer", "step_0000020", take_over="1")
     run = records.read_one(project / "runs" / RECIPE / "run.json", records.RunRecord)
     identity = project / run.directory / IDENTITY
     digest.write_json(identity, records.to_json(run.identity))
     heard = _Heard()
-    served = voice.Voice(config, project, {"version": "other"}, desk_of(heard), _Scratch(project))
+    served = voice.Voice(
+        config, project, {"version": "other"}, desk_of(heard), _Scratch(project), Authority(project)
+    )
 
     def strength(**options: Any) -> float | None:
         with pytest.raises(RequestError, match="heard"):
@@ -114,8 +126,8 @@ def test_another_version_speaks_at_the_strength_it_was_promoted_with(project: Pa
         return heard.request.lora_scale
 
     assert (strength(), strength(lora_scale=0.5)) == (0.35, 0.5)
-    assert (strength(version="1"), strength(version="1", lora_scale=0.5)) == (1.0, 0.5)
-    assert strength(version="1", lora_scale=0.35) == 1.0, "MLflow fills in the default of the loaded voice"
+    assert (strength(version="2"), strength(version="2", lora_scale=0.5)) == (1.0, 0.5)
+    assert strength(version="2", lora_scale=0.35) == 1.0, "MLflow fills in the default of the loaded voice"
 
     lora = run.identity.train.lora
     assert lora is not None
@@ -124,7 +136,7 @@ def test_another_version_speaks_at_the_strength_it_was_promoted_with(project: Pa
     )
     digest.write_json(identity, records.to_json(doubled))
     with pytest.raises(RequestError, match="its adapter has another rank, alpha or scope"):
-        served.say("Hello.", {"version": "1"})
+        served.say("Hello.", {"version": "2"})
 
 
 def test_only_promoted_versions_of_the_projects_model_speak(project: Path) -> None:
@@ -233,11 +245,8 @@ def test_mlflows_own_server_speaks_with_the_promoted_version(project: Path) -> N
         samples, rate_hz = soundfile.read(io.BytesIO(content))
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             about = json.loads(file.comment)
-        assert about["version"] == "1" and about["consent"]["awb"]["purposes"] == [
-            "clone",
-            "commercial",
-            "train",
-        ]
+        assert about["version"] == "1" and about["consent"][0]["purposes"] == ["clone", "commercial", "train"]
+        assert "awb" not in json.dumps(about), "a file that is given away names no speaker"
         assert (
             rate_hz == row["sample_rate_hz"]
             and len(samples) > 0

@@ -16,6 +16,7 @@ from voicelathe.cli import (
     environments,
     exports,
     health,
+    histories,
     memory,
     production,
     retention,
@@ -46,6 +47,7 @@ for area in (
     runs,
     memory,
     production,
+    histories,
     retention,
     health,
 ):

@@ -1,11 +1,13 @@
 """May a request be spoken at all? Asked before any of it is: a limit that is noticed afterwards has already cost the others their turn."""
 
+import re
 from collections.abc import Sequence
 
 from voicelathe.errors import RequestError, TooLong
 from voicelathe.registry import speech
 from voicelathe.registry.desk import Limits
 
+LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # BCP 47, or a family's word for any
 MAX_SECONDS = 60.0  # of one piece of a text; see speech.pieces
 
 
@@ -34,6 +36,12 @@ def check_seconds(max_seconds: float) -> None:
     """Raises RequestError; not a number is none of these, either."""
     if not 0 < max_seconds <= MAX_SECONDS:
         raise RequestError(f"max_seconds = {max_seconds}: must be over 0 and at most {MAX_SECONDS:g}.")
+
+
+def check_language(language: str) -> None:
+    """Raises RequestError for what is no language tag."""
+    if not LANGUAGE.fullmatch(language):
+        raise RequestError(f"language = {language[:40]!r}: give a tag such as en, de or pt-BR.")
 
 
 def _checked(text: object) -> str:

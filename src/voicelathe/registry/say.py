@@ -116,7 +116,7 @@ def resolve(uri: str, root: Path) -> str:
                 f"{uri} was never promoted; the journal knows versions {', '.join(sorted(known)) or 'none'}."
             )
         return match["version"]
-    if standing.state in ("moved", "lost") or standing.alias is None:
+    if standing.state in promoted.REFUSED or standing.alias is None:
         raise PromotionError(
             standing.problem or "Nothing is in production yet. Promote: voicelathe promote RECIPE"
         )

@@ -15,9 +15,10 @@ from typing import Any
 
 from voicelathe import checkpoints, digest, families, jobs, layout, records, runs, settings
 from voicelathe.data import consent
-from voicelathe.errors import CheckpointError, ConsentError, RequestError, VoiceLatheError, WorkerError
+from voicelathe.errors import CheckpointError, RequestError, VoiceLatheError, WorkerError
 from voicelathe.records import Candidate, Promotion
 from voicelathe.registry import gates, promoted, requests, speech
+from voicelathe.registry.authority import Authority
 from voicelathe.registry.desk import Desk, Limits, Turn
 from voicelathe.runner import Speaker
 from voicelathe.tracking.answers import Strict as Strict  # versions registered earlier import it from here
@@ -91,7 +92,7 @@ def problems(root: Path, promotion: Promotion) -> list[str]:
         families.find(_family(root, promotion)).verify(root / promotion.base_path, promotion.base_digest)
     except VoiceLatheError as problem:
         found.append(str(problem))
-    return found + gates.consent_problems(root, promotion.speakers)
+    return found + promoted.consent_problems(root, promotion)
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class Voice:
     about: Mapping[str, Any]  # the tag of its files
     desk: Desk
     scratch: Any = field(repr=False)
+    authority: Authority
 
     @classmethod
     def open(cls, config: Mapping[str, Any], limits: Limits | None = None) -> "Voice":
@@ -124,14 +126,13 @@ class Voice:
             )
         _verify(root, config["kind"], config["path"], config["sha256"])
         families.find(config["family"]).verify(root / config["base"], config["base_digest"])
-        if refusals := gates.consent_problems(root, config["speakers"]):
-            raise ConsentError(f"This voice must not speak: {'; '.join(refusals)}")
-        standing = promoted.require_unmoved(root)
-        about = _about(root, config, promoted.version_of(standing, config))
+        authority = Authority(root)
+        promotion = authority.promotion_of(config)
+        authority.require(promotion)
         scratch = tempfile.TemporaryDirectory(prefix="voicelathe-")
         job = _job(root, config, Path(scratch.name))
         desk = Desk(lambda: Speaker(job), limits or Limits())
-        opened = cls(config, root, about, desk, scratch)
+        opened = cls(config, root, _about(root, promotion), desk, scratch, authority)
         try:
             desk.wake()
         except BaseException:
@@ -156,7 +157,7 @@ class Voice:
         """A request that was checked against everything that can be known before anything is spoken."""
         chosen = self._chosen(options)
         requests.check(texts, float(chosen["max_seconds"]), self.desk.limits)
-        weights, about = self._weights(str(chosen.get("version", "")))
+        weights, about = self._allowed(str(chosen["version"]), str(chosen["language"]))
         if weights is not None and chosen.get("lora_scale") == self.config["lora_scale"]:
             chosen["lora_scale"] = weights.candidate.lora_scale  # MLflow fills in this voice's own default
         return Asked(chosen, weights, about)
@@ -209,11 +210,17 @@ class Voice:
             )
         return sample, content
 
-    def _weights(self, version: str) -> tuple[jobs.WeightsRef | None, Mapping[str, Any]]:
-        """Another promoted version of the same base, after the same checks as at the start; None for this voice itself."""
+    def _allowed(self, version: str, language: str) -> tuple[jobs.WeightsRef | None, Mapping[str, Any]]:
+        """Weights and tag of the version that is asked for, if it may speak this language now; no weights for this voice itself.
+
+        Whatever else is loaded, the worker hashes before it is put in place.
+        """
         if version in ("", str(self.about["version"])):
+            own = self.authority.promotion_of(self.config)
+            self.authority.require(own)
+            self.authority.require_language(own, language)
             return None, self.about
-        other = promoted.find(self.root, version)
+        other = self.authority.find(version)
         if (other.base_digest, other.kind) != (self.config["base_digest"], self.config["kind"]):
             raise RequestError(
                 f"version = {version!r}: it is {other.kind} on base {other.base}; without loading anew only versions of this voice's "
@@ -223,20 +230,11 @@ class Voice:
             raise RequestError(
                 f"version = {version!r}: its adapter has another rank, alpha or scope than this voice's. Serve that version itself."
             )
-        if refusals := problems(self.root, other):
-            raise ConsentError(f"Version {version} must not speak: {'; '.join(refusals)}")
-        candidate = promoted.candidate_of(other)
+        self.authority.require(other)
+        self.authority.require_language(other, language)
         path = str(self.root / other.path)
-        about = {
-            **self.about,
-            "version": version,
-            "recipe": other.recipe,
-            "run_digest": other.run_digest,
-            "candidate": other.candidate,
-            "checkpoint_sha256": other.checkpoint_sha256,
-            "consent": _scopes(self.root, other.speakers),
-        }
-        return jobs.WeightsRef(candidate, other.kind, path, other.checkpoint_sha256), about
+        weights = jobs.WeightsRef(promoted.candidate_of(other), other.kind, path, other.checkpoint_sha256)
+        return weights, _about(self.root, other)
 
     def _lora_of(self, other: Promotion) -> dict[str, Any]:
         run = records.read_one(self.root / Path(other.path).parent / runs.IDENTITY, records.RunIdentity)
@@ -248,6 +246,7 @@ class Voice:
         check_options(options, known)
         chosen = {name: options.get(name, default) for name, (_type, default) in known.items()}
         requests.check_seconds(chosen["max_seconds"])
+        requests.check_language(chosen["language"])
         if not 1 <= chosen["attempts"] <= MAX_ATTEMPTS:
             raise RequestError(f"attempts = {chosen['attempts']}: must be from 1 to {MAX_ATTEMPTS}.")
         scale = chosen.get("lora_scale")
@@ -269,32 +268,30 @@ def check_options(options: Iterable[str], known: Iterable[str]) -> None:
         )
 
 
-def _about(root: Path, config: Mapping[str, Any], version: str | None) -> dict[str, Any]:
-    """What the tag of a file says: machine-made, by which version, and what the speakers allowed."""
+def _about(root: Path, promotion: Promotion) -> dict[str, Any]:
+    """What the tag of a file says: machine-made, by which version, and what the speakers allowed; no speaker is named."""
     return {
         "generated_by": "a text-to-speech model",
-        "version": version,  # None: registered, never in production
-        "recipe": config["recipe"],
-        "run_digest": config["run_digest"],
-        "candidate": Candidate(config["step"], config["lora_scale"]).name,
-        "checkpoint_sha256": config["sha256"],
-        "base_digest": config["base_digest"],
-        "consent": _scopes(root, config["speakers"]),
+        "version": promotion.version,
+        "recipe": promotion.recipe,
+        "run_digest": promotion.run_digest,
+        "candidate": promotion.candidate,
+        "checkpoint_sha256": promotion.checkpoint_sha256,
+        "base_digest": promotion.base_digest,
+        "consent": _scopes(root, promotion.speakers),
     }
 
 
-def _scopes(root: Path, speakers: Iterable[str]) -> dict[str, Any]:
-    """Purposes, languages and end of every speaker's consent, and the sha256 of the record; nothing personal."""
-    found = {}
+def _scopes(root: Path, speakers: Iterable[str]) -> list[dict[str, Any]]:
+    """Purposes and languages of every speaker's consent, and the sha256 of the record; nothing personal."""
+    found = []
     for speaker in speakers:
         path = consent.path_of(speaker, root / layout.CONSENT)
         record = consent.load(speaker, root / layout.CONSENT)
         granted = sorted(name for name, given in records.to_json(record)["purposes"].items() if given)
-        found[speaker] = {
-            "purposes": granted,
-            "languages": list(record.languages),
-            "sha256": digest.of_file(path),
-        }
+        found.append(
+            {"purposes": granted, "languages": list(record.languages), "sha256": digest.of_file(path)}
+        )
     return found
 
 
