@@ -51,6 +51,7 @@ def parse(content: bytes, where: str = str(FILE)) -> list[Pruned]:
     for number, line in enumerate(content.splitlines(keepends=True), 1):
         try:
             one = records.from_json(Pruned, json.loads(line), f"{where}:{number}")
+            records.require_inside(one.path, f"{where}:{number}")
         except (RecordError, ValueError) as problem:
             raise RecordError(f"{where}:{number}: not a line of this file ({problem}). {RESTORE}") from None
         expected = digest.of_bytes(found[-1].line) if found else ORIGIN

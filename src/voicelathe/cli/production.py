@@ -91,6 +91,10 @@ BaseModel = Annotated[
 Url = Annotated[
     str, typer.Argument(metavar="URL", help="A folder, or what fsspec opens: s3://, gs://, sftp://, ...")
 ]
+Check = Annotated[
+    bool,
+    typer.Option("--check", help="Hash what lies there, and send again what is damaged."),
+]
 Recipes = Annotated[
     list[str] | None, typer.Argument(metavar="[RECIPE]...", help="Only these; default: every finished one.")
 ]
@@ -202,10 +206,17 @@ def say(
         screen.say(f"Warning: the speech is {said.problem}.")
 
 
-def archive(url: Url, recipes: Recipes = None) -> None:
+def archive(url: Url, recipes: Recipes = None, check: Check = False) -> None:
     """Send weights and speech of finished runs to a folder or bucket, each file once, by its sha256."""
     from voicelathe.registry import archive as registry
 
+    if check:
+        held = registry.check(url, _finished(recipes), Path())
+        screen.say(
+            f"{held.num_there} files are what their records say; {held.num_files} ({screen.size(held.num_bytes)}) were damaged or missing and "
+            "were sent again."
+        )
+        return
     moved = registry.archive(url, _finished(recipes), Path())
     screen.say(
         f"{moved.num_files} files ({screen.size(moved.num_bytes)}) sent, {moved.num_there} were there. "

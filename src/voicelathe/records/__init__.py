@@ -38,6 +38,7 @@ from voicelathe.records.files import (
     from_json,
     read,
     read_one,
+    require_inside,
     to_json,
     write,
 )
@@ -133,6 +134,7 @@ __all__ = [
     "from_json",
     "read",
     "read_one",
+    "require_inside",
     "to_json",
     "write",
 ]

@@ -112,6 +112,8 @@ def parse(content: bytes, where: str = str(FILE)) -> list[Entry]:
         expected = entries[-1].sha256 if entries else ORIGIN
         try:
             entry = records.from_json(Entry, {"was": None, **json.loads(line)}, f"{where}:{number}")
+            if entry.promotion.kind != "base":
+                records.require_inside(entry.promotion.path, f"{where}:{number}")
         except (RecordError, ValueError, TypeError) as problem:
             raise PromotionError(
                 f"{where}:{number}: not a line of the journal ({problem}). It is append-only. {RESTORE}"
