@@ -179,8 +179,14 @@ class RehearseJob:
 
 @dataclass(frozen=True)
 class SpeakRequest:
-    """One line on the stdin of an interactive speak worker; it speaks with the job's first weights unless it names others."""
+    """One line on the stdin of an interactive speak worker; it speaks with the job's first weights unless it names others.
 
+    The answer repeats `request_id`. The text of one request must never be heard by another, so whoever asked compares it.
+    """
+
+    request_id: (
+        str  # new for every take; empty text: nothing is spoken, the worker only shows that it listens
+    )
     text: str
     language: str
     seed: int
@@ -230,10 +236,10 @@ PHASE = (
 )
 PROGRESS = "progress"  # done, total, unit; of a training also waited_s
 NOTICE = "notice"  # text: something a person should look at; the work goes on
-SAMPLE = "sample"  # a SampleRecord, the answer to a SpeakRequest
+SAMPLE = "sample"  # request_id, sample: the SampleRecord that answers a SpeakRequest; None for an empty text
 READY = "ready"  # an interactive speak worker takes requests now
 DONE = "done"  # results of the job
-FAILED = "failed"  # error class, message
+FAILED = "failed"  # error class, message; in an answer to a SpeakRequest also request_id
 
 
 def decode(line: bytes) -> Event:

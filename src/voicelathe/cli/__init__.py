@@ -16,6 +16,7 @@ from voicelathe.cli import (
     environments,
     exports,
     health,
+    histories,
     memory,
     production,
     recognisers,
@@ -50,6 +51,7 @@ for area in (
     runs,
     memory,
     production,
+    histories,
     retention,
     health,
 ):

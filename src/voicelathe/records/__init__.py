@@ -43,6 +43,7 @@ from voicelathe.records.files import (
     from_json,
     read,
     read_one,
+    require_inside,
     to_json,
     write,
 )
@@ -152,6 +153,7 @@ __all__ = [
     "from_json",
     "read",
     "read_one",
+    "require_inside",
     "to_json",
     "write",
 ]
