@@ -19,14 +19,8 @@ READS = [
     "${item.preflight.evidence}",
 ]
 WRITES = ["runs/${key}/preflight.json"]
-PARAMS = [
-    "seed",
-    "machine",
-    "bases.${item.base}",
-    "recipes.${key}.preflight",
-    "recipes.${key}.train",
-    "recipes.${key}.select.guards",
-]
+_RECIPE = ("preflight", "train", "select.guards")
+PARAMS = ["seed", "machine", "bases.${item.base}", *(f"recipes.${{key}}.{part}" for part in _RECIPE)]
 
 
 def main() -> None:
