@@ -1,6 +1,7 @@
 """Stage `preflight`: does it fit; then a few real steps, two checkpoints heard beside the base; go or no-go."""
 
 import sys
+from dataclasses import replace
 
 from pipelines import run
 from pipelines.train import REVISION as TRAIN_REVISION
@@ -18,24 +19,17 @@ READS = [
     "${item.preflight.evidence}",
 ]
 WRITES = ["runs/${key}/preflight.json"]
-PARAMS = [
-    "seed",
-    "machine",
-    "bases.${item.base}",
-    "recipes.${key}.preflight",
-    "recipes.${key}.train",
-    "recipes.${key}.select.guards",
-]
+_RECIPE = ("preflight", "train", "select.guards")
+PARAMS = ["seed", "machine", "bases.${item.base}", *(f"recipes.${{key}}.{part}" for part in _RECIPE)]
 
 
 def main() -> None:
     recipe = sys.argv[1]
     settings = params.load()
     refused, waived = escalation.judge(settings, recipe)
-    notices = ceilings.notices(settings, recipe)
-    for text in notices:
+    for text in (notices := ceilings.notices(settings, recipe)):
         print(f"{recipe}: {text}", file=sys.stderr)
-    found = runs.preflight(settings, recipe, TRAIN_REVISION, refused, waived, notices)
+    found = replace(runs.preflight(settings, recipe, TRAIN_REVISION, refused, waived), notices=notices)
     digest.write_json(layout.run(recipe, "preflight.json"), records.to_json(found))
     if found.decision != "go":
         raise PreflightError(f"{recipe} must not be trained yet:\n{listing(found.reasons)}")

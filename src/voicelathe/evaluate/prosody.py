@@ -1,7 +1,7 @@
 """Does a candidate deliver its lines as the speaker does? Pauses, pitch range, pace and energy, beside the speaker's real clips.
 
 The distance is the difference of the means in standard deviations of the real clips. It has a sign, so it can say flat, and it is zero
-on average for the speaker's own other clips; the Wasserstein distance has none and is never zero (docs/metrics.md has the measurement).
+on average for the speaker's own other clips; a Wasserstein distance has none and is never zero.
 `flat` is a note: a pitch range that is shown to be below the speaker's and below the base's on the same lines. It becomes a veto where
 `select.vetoes` names it.
 """
