@@ -10,14 +10,8 @@ from voicelathe.errors import PreflightError, listing
 from voicelathe.evaluate import ceilings, escalation
 
 REVISION = 5
-READS = [
-    "pipelines/preflight.py",
-    "data/split/train.jsonl",
-    "data/latents/${item.base}/index.parquet",
-    "data/latents/${item.base}/base.json",
-    "data/latents/${item.base}/ceiling.json",
-    "${item.preflight.evidence}",
-]
+LATENTS = [f"data/latents/${{item.base}}/{name}" for name in ("index.parquet", "base.json", "ceiling.json")]
+READS = ["pipelines/preflight.py", "data/split/train.jsonl", *LATENTS, "${item.preflight.evidence}"]
 WRITES = ["runs/${key}/preflight.json"]
 _RECIPE = ("preflight", "train", "select.guards")
 PARAMS = ["seed", "machine", "bases.${item.base}", *(f"recipes.${{key}}.{part}" for part in _RECIPE)]
