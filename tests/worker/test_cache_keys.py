@@ -57,7 +57,7 @@ def test_zero_shot_speaks_again_when_the_clip_it_hears_was_trimmed_otherwise() -
         line = records.Line("one", "The lamp is on.", "en", 3)
         reference = jobs.Reference([clip], "audio")
         return speak._key(
-            jobs.SpeakJob(training.target(), None, [ref], [line], 2.0, reference, "out", False), ref
+            jobs.SpeakJob(training.target(), None, [ref], [line], 2.0, reference, "out", False), ref, line
         )
 
     trimmed = replace(heard, start_s=heard.start_s + 0.3)
