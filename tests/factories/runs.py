@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.factories import voxcpm2_base
+from tests.factories.evaluations import ceiling
 from voicelathe import checkpoints, digest, layout, params, records, settings
 from voicelathe.data import index, tables
 from voicelathe.evaluate import guards, scores
@@ -176,6 +177,7 @@ def finished(
     measured = records.SpeechMeasures(recipe, run.run_digest, 0, [], [], [], {})
     digest.write_json(folder / "metrics.json", records.to_json(measured))
     digest.write_json(folder / "race.json", records.to_json(race(run, known)))
+    digest.write_json(root / layout.ceiling(BASE), records.to_json(ceiling()))
     digest.write_bytes(folder / "clip_losses.parquet", b"stands for losses per clip")
     digest.write_bytes(folder / "probes.jsonl", b"stands for probes per clip")
     digest.write_text(folder / "listening.html", "<!doctype html><title>listening</title><h1>listening</h1>")
@@ -348,7 +350,7 @@ def select(root: Path, recipe: str, decision: str, candidate: str | None, heard:
         "nearest": records.to_json(gain), "evidence": [records.to_json(one) for one in judged], "real": {},
         "race": digest.read_json(folder / "race.json"),
         "best_against_base": {"candidate": best.candidate, "against": "base", "difference": -0.1, "by_recording": None, "by_clip": None},
-        "robustness": [], "identical": [], "accents": [], "probes": [probed(one) for one in evaluations], "listening": records.to_json(HEARD) if heard else None,
+        "robustness": [], "identical": [], "accents": [], "prosody": [], "ceiling": None, "probes": [probed(one) for one in evaluations], "listening": records.to_json(HEARD) if heard else None,
         "base_trained": False, "inputs": inputs,
     }  # fmt: skip
     records.from_json(records.Selection, json.loads(json.dumps(value)), "factory")

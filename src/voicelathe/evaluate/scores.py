@@ -127,6 +127,11 @@ def real(measures: SpeechMeasures) -> dict[str, list[float]]:
     return found
 
 
+def real_levels(measures: SpeechMeasures) -> dict[str, Level]:
+    """Mean and interval of what the speaker's own recordings show."""
+    return {measure: level(measure, values) for measure, values in real(measures).items()}
+
+
 def level(measure: str, values: Sequence[float]) -> Level:
     """Mean and 90 % interval (Student's t); no interval from a single line."""
     mean, num = _mean(values), len(values)

@@ -160,7 +160,6 @@ def _selection(
     runner_up = next((name for name in may_ship if name != choice.chosen), None) if choice.chosen else None
     ahead = losses.compare(choice.chosen, runner_up) if choice.chosen and runner_up else None
     nearest = _nearest(list(case.judged.values()))
-    real = scores.real(case.measures)
     winners = [one.candidate for one in losses.order() if one.candidate not in case.vetoes]
     return Selection(
         recipe=case.run.recipe,
@@ -193,7 +192,7 @@ def _selection(
         identical=robustness.identical(paired),
         listening=choice.listening,
         evidence=list(case.judged.values()),
-        real={measure: scores.level(measure, values) for measure, values in real.items()},
+        real=scores.real_levels(case.measures),
         race=race,
         prosody=list(case.delivered),
         ceiling=ceiling,

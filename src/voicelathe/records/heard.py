@@ -35,9 +35,9 @@ class LineTest:
 class Delivery:
     """One figure of prosody over all lines of a candidate, beside the speaker's real clips."""
 
-    mean: float
-    real: float  # mean of the real clips
-    distance: float  # mean minus real, in standard deviations of the real clips
+    median: float
+    real: float  # median of the real clips
+    distance: float  # median minus real, in standard deviations of the real clips
     interval: Interval | None  # 95 %, bootstrap over lines and over real clips; None with too few of either
 
 

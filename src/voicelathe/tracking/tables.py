@@ -89,7 +89,7 @@ def _prosody_rows(selection: records.Selection) -> list[dict[str, Any]]:
             found = one.figures.get(name)
             ends = found.interval if found else None
             row |= {
-                name: found.mean if found else None,
+                name: found.median if found else None,
                 f"{name}_distance": found.distance if found else None,
                 f"{name}_low": ends.low if ends else None,
                 f"{name}_high": ends.high if ends else None,
