@@ -154,9 +154,8 @@ def _selection(
     paired, tuned = losses.paired, losses.order_of_tuned()
     may_ship = [name for name in tuned if name not in case.vetoes]
     shipped = choice.chosen if choice.decision == SHIP else None
-    record = next((one for one in paired.candidates if one.candidate == shipped), None)
-    broken = {one.candidate for one in case.samples if one.problem in evidence.HARD_FAILURES}
-    by_loss = next((name for name in tuned if name not in broken), None)
+    record = {one.candidate: one for one in paired.candidates}.get(shipped or "")
+    by_loss = _by_loss(case)
     runner_up = next((name for name in may_ship if name != choice.chosen), None) if choice.chosen else None
     ahead = losses.compare(choice.chosen, runner_up) if choice.chosen and runner_up else None
     nearest = _nearest(list(case.judged.values()))
@@ -201,6 +200,12 @@ def _selection(
         base_trained=base_trained,
         inputs=dict(inputs),
     )
+
+
+def _by_loss(case: _Case) -> str | None:
+    """Whom the lowest loss would have shipped: only what said nothing at all would have stopped it."""
+    broken = {one.candidate for one in case.samples if one.problem in evidence.HARD_FAILURES}
+    return next((name for name in case.losses.order_of_tuned() if name not in broken), None)
 
 
 def _choose(case: _Case, verdict: Verdict | None) -> _Choice:
