@@ -26,6 +26,7 @@ LAYERS = [  # a module imports only from its own line or from lines above; the l
     "evaluate",
     "tracking",
     "registry",
+    "serving",
     "cli",
 ]
 RANKS = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
@@ -45,7 +46,10 @@ DOORS = {  # heavy tool -> the only files that may import it, as patterns below 
     "pocketsphinx": ["speech/words.py"],
     "jiwer": ["speech/words.py"],
     "rapidfuzz": ["speech/words.py"],
-    "soundfile": ["data/decoding.py", "data/opus.py", "evaluate/sound.py"],
+    "soundfile": ["data/decoding.py", "data/opus.py", "evaluate/sound.py", "serving/formats.py"],
+    "fastapi": ["serving/**"],
+    "uvicorn": ["serving/run.py"],
+    "prometheus_client": ["serving/numbers.py"],
 }
 PARENT_ONLY = {"mlflow", "great_expectations", "pydantic", "typer", "rich", "dvc"}  # never in the worker
 PARENT_MODULES = {
@@ -60,6 +64,7 @@ PARENT_MODULES = {
         "evaluate",
         "tracking",
         "registry",
+        "serving",
         "cli",
     )
 }

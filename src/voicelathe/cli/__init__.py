@@ -22,6 +22,7 @@ from voicelathe.cli import (
     retention,
     rows,
     runs,
+    serving,
     summary,
 )
 from voicelathe.errors import VoiceLatheError
@@ -48,6 +49,7 @@ for area in (
     memory,
     production,
     histories,
+    serving,
     retention,
     health,
 ):
