@@ -28,6 +28,7 @@ LAYERS = [  # a module imports only from its own line or from lines above; the l
     "race",  # the stage listen: who speaks, who is heard, who drops out
     "tracking",
     "registry",
+    "serving",
     "cli",
 ]
 RANKS = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
@@ -50,7 +51,10 @@ DOORS = {  # heavy tool -> the only files that may import it, as patterns below 
     "ctranslate2": ["speech/recogniser.py"],
     "faster_whisper": [],  # brings PyAV, whose wheels carry GPL libraries
     "av": [],
-    "soundfile": ["data/decoding.py", "data/opus.py", "evaluate/sound.py"],
+    "soundfile": ["data/decoding.py", "data/opus.py", "evaluate/sound.py", "serving/formats.py"],
+    "fastapi": ["serving/**"],
+    "uvicorn": ["serving/run.py"],
+    "prometheus_client": ["serving/numbers.py"],
 }
 PARENT_ONLY = {"mlflow", "great_expectations", "pydantic", "typer", "rich", "dvc"}  # never in the worker
 PARENT_MODULES = {
@@ -66,6 +70,7 @@ PARENT_MODULES = {
         "race",
         "tracking",
         "registry",
+        "serving",
         "cli",
     )
 }

@@ -23,6 +23,7 @@ from voicelathe.cli import (
     retention,
     rows,
     runs,
+    serving,
     spoken,
     summary,
 )
@@ -52,6 +53,7 @@ for area in (
     memory,
     production,
     histories,
+    serving,
     retention,
     health,
 ):

@@ -56,6 +56,12 @@ class Authority:
             raise RequestError(f"version = {version!r} was never in production; there are: {known}.")
         return found[-1]
 
+    def promotions(self) -> list[Promotion]:
+        """Everything that ever was in production, the oldest first."""
+        with self._lock:
+            self._refresh()
+            return list(self._promotions)
+
     def in_production(self) -> Promotion | None:
         """What the alias names now."""
         with self._lock:

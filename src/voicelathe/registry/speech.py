@@ -14,6 +14,7 @@ from voicelathe.errors import WorkerError
 from voicelathe.records import SampleRecord
 
 PIECE_CHARS = 240  # about 15 s of speech; longer texts lose words in every family here
+ALONE_CHARS = 24  # that a sentence needs to be spoken by itself
 PAUSE_S = 0.25  # between pieces
 RETRY_SEED = 1_000_003  # a retry is another take: seed + this, so that it repeats as well
 SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')\]»”’]*\s+|(?<=[。！？])")
@@ -23,8 +24,25 @@ Speak = Callable[[str, int], tuple[SampleRecord, bytes]]  # (piece, seed) -> wha
 
 def pieces(text: str, limit: int = PIECE_CHARS) -> list[str]:
     """Whole sentences, together up to `limit` characters. A longer sentence is cut at commas, then at spaces."""
+    return _packed(_sentences(text), limit)
+
+
+def first_soon(text: str, limit: int = PIECE_CHARS) -> list[str]:
+    """As `pieces`, but the first sentence is a piece of its own, so that it can be heard while the rest is made.
+
+    A sentence of a word or two stays with the next one: alone it would be spoken badly.
+    """
+    sentences, first = _sentences(text), ""
+    for sentence in sentences:
+        first = f"{first} {sentence}".strip()
+        if len(first) >= ALONE_CHARS:
+            break
+    return [*_packed(iter([first] if first else []), limit), *_packed(sentences, limit)]
+
+
+def _packed(sentences: Iterator[str], limit: int) -> list[str]:
     joined: list[str] = []
-    for sentence in _sentences(text):
+    for sentence in sentences:
         for part in _shortened(sentence, limit):
             if joined and len(joined[-1]) + 1 + len(part) <= limit:
                 joined[-1] += f" {part}"
@@ -54,22 +72,36 @@ def join(wavs: list[bytes], about: str) -> bytes:
     """One WAV of several of the same rate, with pauses between and the tag at its end."""
     frames, rate_hz = [], 0
     for content in wavs:
-        with wave.open(io.BytesIO(content)) as file:
-            rate_hz = file.getframerate()
-            frames.append(file.readframes(file.getnframes()))
+        sound, rate_hz = frames_of(content)
+        frames.append(sound)
     pause = b"\0\0" * round(PAUSE_S * rate_hz)
+    return tagged(wav_of(pause.join(frames), rate_hz), about)
+
+
+def wav_of(frames: bytes, rate_hz: int) -> bytes:
+    """A WAV of 16-bit frames of one channel."""
     whole = io.BytesIO()
     with wave.open(whole, "wb") as file:
         file.setparams((1, 2, rate_hz, 0, "NONE", ""))
-        file.writeframes(pause.join(frames))
-    return tagged(whole.getvalue(), about)
+        file.writeframes(frames)
+    return whole.getvalue()
+
+
+def frames_of(content: bytes) -> tuple[bytes, int]:
+    """The frames of a WAV, and their rate."""
+    with wave.open(io.BytesIO(content)) as file:
+        return file.readframes(file.getnframes()), int(file.getframerate())
 
 
 def tagged(content: bytes, about: str) -> bytes:
     """A WAV with a LIST-INFO chunk (Microsoft RIFF, 1991): ISFT names the program, ICMT holds the tag."""
-    info = _chunk(b"ISFT", f"voicelathe {__version__}".encode()) + _chunk(b"ICMT", about.encode())
-    body = content[8:] + _chunk(b"LIST", b"INFO" + info)
+    body = content[8:] + info_chunk(about)
     return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def info_chunk(about: str) -> bytes:
+    info = _chunk(b"ISFT", f"voicelathe {__version__}".encode()) + _chunk(b"ICMT", about.encode())
+    return _chunk(b"LIST", b"INFO" + info)
 
 
 def duration_s(content: bytes) -> float:

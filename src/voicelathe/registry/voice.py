@@ -151,7 +151,9 @@ class Voice:
         """
         asked = self.understood(texts, options)
         with self.desk.admitted() as turn:
-            return [self._row(text, list(self.takes(turn, asked, text)), asked) for text in texts]
+            return [
+                self._row(text, list(self.takes(turn, asked, speech.pieces(text))), asked) for text in texts
+            ]
 
     def understood(self, texts: Sequence[str], options: Mapping[str, Any]) -> "Asked":
         """A request that was checked against everything that can be known before anything is spoken."""
@@ -162,9 +164,11 @@ class Voice:
             chosen["lora_scale"] = weights.candidate.lora_scale  # MLflow fills in this voice's own default
         return Asked(chosen, weights, about)
 
-    def takes(self, turn: Turn, asked: "Asked", text: str) -> Iterator[tuple[records.SampleRecord, bytes]]:
+    def takes(
+        self, turn: Turn, asked: "Asked", pieces: Sequence[str]
+    ) -> Iterator[tuple[records.SampleRecord, bytes]]:
         """The pieces of a text, each as soon as it is there."""
-        for piece in speech.pieces(text):
+        for piece in pieces:
             yield speech.best_take(
                 piece,
                 int(asked.chosen["seed"]),
@@ -235,6 +239,12 @@ class Voice:
         path = str(self.root / other.path)
         weights = jobs.WeightsRef(promoted.candidate_of(other), other.kind, path, other.checkpoint_sha256)
         return weights, _about(self.root, other)
+
+    def can_be(self, promotion: Promotion) -> bool:
+        """Whether this voice speaks as that version with the base it has loaded."""
+        if (promotion.base_digest, promotion.kind) != (self.config["base_digest"], self.config["kind"]):
+            return False
+        return promotion.kind != "lora" or _shape(self._lora_of(promotion)) == _shape(self.config["lora"])
 
     def _lora_of(self, other: Promotion) -> dict[str, Any]:
         run = records.read_one(self.root / Path(other.path).parent / runs.IDENTITY, records.RunIdentity)

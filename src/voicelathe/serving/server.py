@@ -1,0 +1,213 @@
+"""The addresses of `voicelathe serve`: OpenAI's /v1/audio/speech and /v1/models, /health, /metrics.
+
+Every refusal is one sentence in OpenAI's form with a proper status; a stream that breaks is broken off, never ended as if it were whole.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Literal
+
+from anyio import to_thread
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict
+
+from voicelathe import digest, errors
+from voicelathe.registry import speech
+from voicelathe.registry.desk import Turn
+from voicelathe.registry.voice import Asked, Voice
+from voicelathe.serving import formats
+from voicelathe.serving.door import Door, refusal
+from voicelathe.serving.house import House
+from voicelathe.serving.keys import Keys
+from voicelathe.serving.numbers import Numbers
+
+STATUS = (  # the first class that fits decides
+    (errors.TooLong, 413),
+    (errors.RequestError, 400),
+    (errors.ConsentError, 403),
+    (errors.Busy, 429),
+    (errors.Abandoned, 504),
+    (errors.VoiceLatheError, 503),
+)
+LOOK_S = 0.2  # how often it is asked whether the client is still there
+
+
+class Speech(BaseModel):
+    """OpenAI's request, and below `speed` what this server takes besides (`extra_body` in the official client)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    input: str
+    voice: str | dict[str, str] = "default"
+    response_format: Literal["mp3", "opus", "flac", "wav", "pcm"] = "mp3"
+    speed: float = 1.0
+    stream_format: Literal["audio"] = "audio"
+    seed: int | None = None
+    language: str | None = None
+    lora_scale: float | None = None
+    max_seconds: float | None = None
+    attempts: int | None = None
+
+
+@dataclass
+class Answer:
+    """One request while it is answered; `close` frees its place, whatever happened."""
+
+    body: Speech
+    voice: Voice
+    asked: Asked
+    turn: Turn
+    pieces: list[str]
+    held: ExitStack = field(repr=False)
+
+    def sounds(self) -> Iterator[formats.Sound]:
+        for sample_and_wav in self.voice.takes(self.turn, self.asked, self.pieces):
+            yield formats.Sound(*speech.frames_of(sample_and_wav[1]))
+
+    def close(self) -> None:
+        self.turn.give_up()
+        self.held.close()
+
+
+def make(house: House, keys: Keys | None, hosts: list[str]) -> FastAPI:
+    """The application. Without `keys` everybody who reaches it may ask."""
+
+    @asynccontextmanager
+    async def living(_app: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = house.limits.waiting + 16
+        yield
+        await to_thread.run_sync(house.close)
+
+    app = FastAPI(title="voicelathe", lifespan=living, docs_url=None, redoc_url=None, openapi_url=None)
+    numbers = Numbers(house.health)
+    app.add_middleware(Door, keys=keys, hosts=hosts)
+    _add_errors(app, numbers)
+    _add_pages(app, house, numbers)
+
+    @app.post("/v1/audio/speech")
+    async def speak(body: Speech, request: Request) -> StreamingResponse:
+        began = monotonic()
+        answer = await to_thread.run_sync(_begun, house, body)
+        try:
+            about = digest.canonical_json(answer.asked.about)
+            sound = formats.encoded(answer.sounds(), len(answer.pieces), body.response_format, about)
+            first = await _unless_gone(request, answer, lambda: next(sound, b""))
+        except BaseException:
+            answer.close()
+            raise
+        numbers.first.observe(monotonic() - began)
+        numbers.requests.labels("200").inc()
+        numbers.characters.inc(len(body.input))
+        return StreamingResponse(
+            _rest(answer, first, sound, numbers),
+            media_type=formats.MEDIA[body.response_format],
+            headers={"X-Voicelathe-Version": str(answer.asked.about["version"])},
+        )
+
+    return app
+
+
+def _begun(house: House, body: Speech) -> Answer:
+    """Everything that can be refused before anything is spoken."""
+    if body.speed != 1.0:
+        raise errors.RequestError(f"speed = {body.speed:g}: no model here can change its pace. Leave it out.")
+    promotion = house.wanted(body.model)
+    _require_voice(body.voice, list(promotion.speakers))
+    voice, chosen = house.open(promotion)
+    given = {
+        name: value
+        for name in ("seed", "language", "lora_scale", "max_seconds", "attempts")
+        if (value := getattr(body, name)) is not None
+    }
+    asked = voice.understood([body.input], {**chosen, **given})
+    held = ExitStack()
+    turn = held.enter_context(voice.desk.admitted())
+    return Answer(body, voice, asked, turn, speech.first_soon(body.input), held)
+
+
+def _require_voice(wanted: str | dict[str, str], speakers: list[str]) -> None:
+    name = wanted.get("id", "") if isinstance(wanted, dict) else wanted
+    if name != "default" and [name] != speakers:
+        known = ", ".join(["default", *(speakers if len(speakers) == 1 else [])])
+        raise errors.RequestError(f"voice = {name[:80]!r}: this version has {known}.")
+
+
+async def _unless_gone(request: Request, answer: Answer, work: Callable[[], bytes]) -> bytes:
+    """Wait for the first sound, and give the request up when its client goes away meanwhile."""
+    waiting = asyncio.ensure_future(to_thread.run_sync(work, abandon_on_cancel=True))
+    while not waiting.done():
+        await asyncio.wait([waiting], timeout=LOOK_S)
+        if not waiting.done() and await request.is_disconnected():
+            answer.turn.give_up()
+    return await waiting
+
+
+async def _rest(
+    answer: Answer, first: bytes, sound: Iterator[bytes], numbers: Numbers
+) -> AsyncIterator[bytes]:
+    is_whole = False
+    try:
+        yield first
+        while (part := await to_thread.run_sync(next, sound, None, abandon_on_cancel=True)) is not None:
+            yield part
+        is_whole = True
+    finally:
+        answer.close()
+        if not is_whole:
+            numbers.abandoned.inc()
+
+
+def _add_errors(app: FastAPI, numbers: Numbers) -> None:
+    @app.exception_handler(errors.VoiceLatheError)
+    async def of_ours(_request: Request, problem: errors.VoiceLatheError) -> JSONResponse:
+        status = next(status for kind, status in STATUS if isinstance(problem, kind))
+        numbers.requests.labels(str(status)).inc()
+        wait = {"Retry-After": f"{problem.retry_after_s:.0f}"} if isinstance(problem, errors.Busy) else {}
+        if status == 503:
+            wait = {"Retry-After": "10"}
+        return refusal(status, str(problem), type(problem).__name__, wait)
+
+    @app.exception_handler(RequestValidationError)
+    async def of_shape(_request: Request, problem: RequestValidationError) -> JSONResponse:
+        numbers.requests.labels("400").inc()
+        first = problem.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:]) or "body"
+        return refusal(400, f"{where}: {first['msg']}.", "RequestError", {})
+
+    @app.exception_handler(Exception)
+    async def of_the_program(_request: Request, _problem: Exception) -> JSONResponse:
+        numbers.requests.labels("500").inc()
+        return refusal(500, "This is a bug of voicelathe; the server's log says more.", "InternalError", {})
+
+
+def _add_pages(app: FastAPI, house: House, numbers: Numbers) -> None:
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        names = await to_thread.run_sync(house.models)
+        return {
+            "object": "list",
+            "data": [{"id": name, "object": "model", "owned_by": "voicelathe"} for name in names],
+        }
+
+    @app.get("/health")
+    async def health() -> JSONResponse:
+        found = await to_thread.run_sync(house.health)
+        said = {
+            "status": "ok" if found.is_well else "ill",
+            "requests": found.requests,
+            "worker_starts": found.restarts,
+        }
+        return JSONResponse(
+            {**said, "problem": found.problem, "mlflow": house.authority.problem or "ok"},
+            200 if found.is_well else 503,
+        )
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(await to_thread.run_sync(numbers.page), media_type="text/plain; version=0.0.4")
