@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.factories import rows
-from voicelathe.data import clean, corpus, outliers, repeats, rules, suspects
+from voicelathe.data import clean, corpus, outliers, repeats, rules
 from voicelathe.data.phrases import Phrases
 from voicelathe.data.rules import Limits
 from voicelathe.records import ClipMeasure, Finding, Heard, ManifestRow
@@ -115,6 +115,6 @@ def test_suspects_are_all_who_break_a_rule() -> None:
 def test_a_clean_corpus_has_no_suspects() -> None:
     known = [rows.manifest_row(number, text=f"{rows.SENTENCE} {number}") for number in range(1, 60)]
     found = corpus.of(known, [rows.measured(number) for number in range(1, 60)])
-    assert not suspects.alone(found, Limits(rows.AUDIT, rows.PHRASES)).any()
-    bad = suspects.alone(found, Limits(rows.AUDIT, rows.PHRASES))
-    assert len(suspects.repeating(found, bad, [])) == 0
+    assert not rules.suspects(found, Limits(rows.AUDIT, rows.PHRASES)).any()
+    bad = rules.suspects(found, Limits(rows.AUDIT, rows.PHRASES))
+    assert len(repeats.suspects(found, bad, [])) == 0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from voicelathe import digest, settings
-from voicelathe.data import corpus, outliers, repeats
+from voicelathe.data import clean, corpus, outliers, repeats
 from voicelathe.data.gate_table import GateRow
 from voicelathe.data.phrases import Phrases
 from voicelathe.data.repeats import Alike
@@ -220,9 +220,10 @@ def alike(clips: list[Clip], dropped: Collection[str]) -> list[Alike]:
 
 
 def outlying(clips: list[Clip]) -> list[Finding]:
-    """What is unusual among clips of which no rule drops any."""
-    said = [clip for clip in clips if clip.chars_per_s]
-    paces = outliers.usual_paces(
-        [clip.row.language for clip in said], [clip.chars_per_s or 0.0 for clip in said]
-    )
-    return outliers.judge(clips, set(), AUDIT, paces)
+    """What the whole audit finds unusual among clips."""
+    known = [clip.row for clip in clips]
+    measures = [replace(clip.measure, clip_id=clip.row.clip_id) for clip in clips]
+    heard = [replace(clip.heard, clip_id=clip.row.clip_id) for clip in clips if clip.heard is not None]
+    found = clean.audit(known, [], measures, AUDIT, PHRASES, heard)
+    codes = {rule.code for rule in outliers.RULES}
+    return [finding for finding in found.findings if finding.rule in codes]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from voicelathe import settings
-from voicelathe.data import columns, corpus, outliers, repeats, rules, suspects, tables
+from voicelathe.data import columns, corpus, outliers, repeats, rules, tables
 from voicelathe.data.columns import Rows, Table
 from voicelathe.data.contamination import closed_form
 from voicelathe.data.corpus import Corpus, Mask
@@ -64,11 +64,11 @@ def audit(
     own = _alone(found, Limits(limits, phrases))
     bad = _bad(found, own)
     paces = _usual_paces(found, bad)
-    odd = found.clips(np.flatnonzero(suspects.odd(found, paces, limits)))
+    odd = found.clips(np.flatnonzero(outliers.suspects(found, paces, limits)))
     own += outliers.judge(odd, dropped(own), limits, paces)
     bad = _bad(found, own)
     alike = repeats.alike(found, bad, limits)
-    several = found.clips(suspects.repeating(found, bad, alike))
+    several = found.clips(repeats.suspects(found, bad, alike))
     findings = [*own, *repeats.judge(several, dropped(own), limits, alike)]
     links = _links(several, dropped(own), alike)
     bad = _bad(found, findings)
@@ -86,7 +86,7 @@ def audit(
 
 def _alone(found: Corpus, limits: Limits) -> list[Finding]:
     """What rows break by themselves; of the suspects, some at a time are records."""
-    places = np.flatnonzero(suspects.alone(found, limits))
+    places = np.flatnonzero(rules.suspects(found, limits))
     batches = (found.clips(places[at : at + ROWS_AT_ONCE]) for at in range(0, len(places), ROWS_AT_ONCE))
     return [finding for clips in batches for clip in clips for finding in rules.judge(clip, limits)]
 

@@ -13,11 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe import digest, settings
-from voicelathe.data.rules import Clip, drop, warn
+from voicelathe.data import columns
+from voicelathe.data.clip import Clip
+from voicelathe.data.corpus import Corpus, Mask
+from voicelathe.data.rule import drop, warn
 from voicelathe.records import Finding
 from voicelathe.speech import words
 
 MIN_CLIPS = 20
+SLACK = 1e-9  # what a distance may differ in its last digits
 NUM_TEXTS = 200  # that a clip is compared with
 AS_DEVIATION = 1.4826
 LEAST_CER, LEAST_LIKENESS = 0.05, 0.02  # the smallest deviation that is believed
@@ -69,6 +73,19 @@ def usual_paces(languages: Sequence[str], paces: Sequence[float]) -> dict[str, U
         by_language.setdefault(language, []).append(pace)
     known = {language: usual(held) for language, held in sorted(by_language.items())}
     return {language: one for language, one in known.items() if one is not None}
+
+
+def suspects(corpus: Corpus, paces: Mapping[str, Usual], audit: settings.Audit) -> Mask:
+    """Rows that can break one of RULES: an unusual pace, or something that a model heard beyond speech."""
+    import pyarrow.compute as pc
+
+    found = pc.is_valid(corpus.heard["cer"]).to_numpy() | pc.is_valid(corpus.heard["voice"]).to_numpy()
+    found = found | (pc.equal(corpus.heard["is_aligned"], False).fill_null(False).to_numpy())
+    for language, known in paces.items():
+        distance = np.abs(corpus.chars_per_s - known.middle) / known.deviation
+        of_it = columns.mask(pc.equal(corpus.rows["language"], language))
+        found = found | (of_it & (distance > audit.max_pace_deviations - SLACK))
+    return np.asarray(found)
 
 
 def judge(
