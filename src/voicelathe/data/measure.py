@@ -113,7 +113,7 @@ def _measure_alone(
 def _measure_file(root: Path, limits: settings.Measure, clips: list[ManifestRow]) -> Iterator[ClipMeasure]:
     first = clips[0]
     try:
-        with AudioFile(root, first.audio, first.audio_sha256, limits.max_file_s) as file:
+        with AudioFile(root, first.audio, first.audio_sha256, limits.max_file_s, may_seek=False) as file:
             for row in clips:
                 yield _measure_clip(file, limits, row)
     except AudioProblem as problem:
