@@ -79,7 +79,10 @@ class Ingest(_Closed):
 class Measure(_Closed):
     """Levels that decide what counts as silence, and the limits of what is decoded at all."""
 
-    silence_dbfs: Annotated[float, Lt(0)]
+    silence_over_floor_db: PositiveFloat  # of the clip's own floor: what is no louder is silence
+    silence_under_speech_db: (
+        PositiveFloat  # of its loudest tenth of a second: what is quieter than this is silence, too
+    )
     max_file_s: PositiveFloat
 
 
@@ -113,6 +116,10 @@ class Audit(_Closed):
         PositiveFloat  # robust deviations below the median likeness to the speaker's own voice
     )
     max_pace_deviations: PositiveFloat  # robust deviations from the median of the same language
+    min_level_dbfs: Annotated[float, Lt(0)]
+    max_offset: PositiveFloat
+    max_hum_share: Share
+    correct: bool  # take the offset off and lift what is too quiet when audio is read
     max_edge_silence_s: PositiveFloat
     kept_edge_silence_s: Annotated[float, Ge(0)]  # of an edge that is longer than that
     max_text_chars: Positive

@@ -21,8 +21,8 @@ AUDIT = settings.Audit(
     min_duration_s=0.1,
     max_duration_s=30.0,
     phrases="phrases.txt",
-    min_chars_per_s=8.0,
-    max_chars_per_s=28.0,
+    min_chars_per_s=4.0,
+    max_chars_per_s=35.0,
     max_clipped_share=0.001,
     max_silence_share=0.5,
     min_level_spread_db=6.0,
@@ -31,6 +31,10 @@ AUDIT = settings.Audit(
     max_fitting_share=0.05,
     max_voice_deviations=6.0,
     max_pace_deviations=6.0,
+    min_level_dbfs=-35.0,
+    max_offset=0.008,
+    max_hum_share=0.7,
+    correct=True,
     max_edge_silence_s=0.5,
     kept_edge_silence_s=0.2,
     max_text_chars=500,
@@ -53,8 +57,8 @@ GATE = settings.Gate(
     min_twin_share=0.7,
 )
 SPLIT = settings.Split(validation_share=0.1, test_share=0.1, same_text_together=False, frozen=None)
-MEASURE = settings.Measure(silence_dbfs=-50.0, max_file_s=7200.0)
-PHRASES = Phrases((" thanks for watching ",), (), frozenset(), frozenset(), True)
+MEASURE = settings.Measure(silence_over_floor_db=8.0, silence_under_speech_db=40.0, max_file_s=7200.0)
+PHRASES = Phrases((" thanks for watching ",), (), frozenset({" thank you "}), frozenset(), True)
 SENTENCE = "The lamp beside the window is on, and the rain has stopped."  # 59 characters
 
 
@@ -125,6 +129,14 @@ def measured(number: int = 1, **changes: Any) -> ClipMeasure:
         rms_dbfs=-24.0,
         clipped_share=0.0,
         num_nonfinite=0,
+        offset=0.0,
+        speech_dbfs=-18.0,
+        floor_dbfs=-60.0,
+        hum_share=0.1,
+        channel_loss_db=None,
+        channel_spread_db=None,
+        channel_likeness=None,
+        loudest_channel=None,
         leading_silence_s=0.1,
         trailing_silence_s=0.1,
         silence_share=0.15,

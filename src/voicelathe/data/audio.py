@@ -46,7 +46,8 @@ def read_mono(root: Path, clip: CleanClip, rate_hz: int) -> Samples:
     """
     try:
         file = _kept(root, clip.audio, clip.audio_sha256)
-        return resample(mono(file.clip(clip.start_s, clip.end_s)), file.rate_hz, rate_hz)
+        sound = mono(as_float(one_channel(file.stored(clip.start_s, clip.end_s), clip.channel)))
+        return resample(corrected(sound, clip), file.rate_hz, rate_hz)
     except AudioProblem as problem:
         raise ManifestError(
             f"{root / clip.audio}: clip {clip.clip_id} could be read when it was measured and cannot be now ({problem.code}: "
@@ -68,6 +69,24 @@ def as_float(stored: Stored) -> Samples:
     if stored.dtype == np.float32:
         return np.asarray(stored, np.float32)
     return np.multiply(stored, 1 / FULL_SCALE, dtype=np.float32)
+
+
+def one_channel(stored: Stored, channel: int | None) -> Stored:
+    """The channel that a row names, [frames, 1]; all of them where it names none. Raises AudioProblem for one that is not there."""
+    if channel is None:
+        return stored
+    if not 0 <= channel < stored.shape[1]:
+        raise AudioProblem("no_channel", f"channel {channel}, counted from 0, of {stored.shape[1]}")
+    return stored[:, channel : channel + 1]
+
+
+def corrected(samples: Samples, clip: CleanClip) -> Samples:
+    """Without the offset, and lifted by the gain that the audit recorded."""
+    if not clip.offset and not clip.gain_db:
+        return samples
+    return np.asarray(
+        (samples - np.float32(clip.offset)) * np.float32(10.0 ** (clip.gain_db / 20.0)), np.float32
+    )
 
 
 def mono(samples: Samples) -> Samples:

@@ -141,8 +141,15 @@ def _same_audio(ranked: Sequence[Clip], dropped: Collection[str]) -> Iterator[Fi
 
 
 def _overlaps(ranked: Sequence[Clip], min_share: float) -> Iterator[Finding]:
+    """Two people on two channels may speak at once; a row without a channel has all of them."""
     for members in _groups(ranked, "audio_sha256"):
-        yield from _overlaps_in_file([clip for clip in members if clip.measure.duration_s], min_share)
+        heard = [clip for clip in members if clip.measure.duration_s]
+        channels = {clip.row.channel for clip in heard}
+        if None in channels:
+            yield from _overlaps_in_file(heard, min_share)
+            continue
+        for channel in sorted(one for one in channels if one is not None):
+            yield from _overlaps_in_file([clip for clip in heard if clip.row.channel == channel], min_share)
 
 
 def _overlaps_in_file(ranked: Sequence[Clip], min_share: float) -> Iterator[Finding]:

@@ -119,3 +119,13 @@ def below(value: float | None, limit: float, unit: str, digits: int) -> Seen | N
     if value is None or value >= limit:
         return None
     return f"{value:.{digits}f} {unit}", f"at least {limit:g}"
+
+
+def over(name: str, limit: Callable[[settings.Audit], float]) -> MayBreak:
+    """A mask of the rows whose measure is beyond a limit."""
+    return lambda corpus, limits: np.asarray(corpus.measured(name) > limit(limits.audit))
+
+
+def under(name: str, limit: Callable[[settings.Audit], float]) -> MayBreak:
+    """A mask of the rows whose measure is beyond a limit."""
+    return lambda corpus, limits: np.asarray(corpus.measured(name) < limit(limits.audit))

@@ -6,7 +6,7 @@ A rule sees one row as its owner described it, and what was measured. Rules that
 
 from collections.abc import Iterator
 
-from voicelathe.data import audio_rules, rule, text_rules
+from voicelathe.data import audio_rules, level_rules, rule, text_rules
 from voicelathe.data.audio_rules import UNUSABLE_AUDIO as UNUSABLE_AUDIO
 from voicelathe.data.audio_rules import trimmed as trimmed
 from voicelathe.data.clip import Clip as Clip  # rules and clips are used together
@@ -17,8 +17,12 @@ from voicelathe.data.rule import drop as drop
 from voicelathe.data.rule import shown as shown
 from voicelathe.records import Finding
 
-RULES = (*text_rules.RULES, *audio_rules.UNUSABLE, *audio_rules.AUDIBLE)
-OF_MEASURED = (*text_rules.RULES, *audio_rules.AUDIBLE)  # what a clip that was measured can break
+RULES = (*text_rules.RULES, *audio_rules.UNUSABLE, *audio_rules.AUDIBLE, *level_rules.RULES)
+OF_MEASURED = (
+    *text_rules.RULES,
+    *audio_rules.AUDIBLE,
+    *level_rules.RULES,
+)  # what a clip that was measured can break
 
 
 def judge(clip: Clip, limits: Limits) -> Iterator[Finding]:

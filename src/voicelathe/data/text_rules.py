@@ -4,10 +4,14 @@ import re
 
 import numpy as np
 
-from voicelathe.data import columns, scripts, text, text_columns
+from voicelathe.data import columns, markup, normaliser, scripts, text, text_columns
 from voicelathe.data.clip import Clip
 from voicelathe.data.corpus import Corpus, Mask
-from voicelathe.data.rule import SHOWN_CHARS, Limits, Seen, drop, shown
+from voicelathe.data.rule import SHOWN_CHARS, Limits, Seen, drop, shown, warn
+
+# "Thank you." is said in 0.55 to 0.96 s by five professional speakers (benchmarks/real_speech.py), 8 to 15 letters a second.
+SAID_FASTEST, SAID_SLOWEST, SAID_FIXED_S = 28.0, 8.0, 0.5
+SAID_UNHEARD_S = 1.0  # of less sound a voice activity detector says too little
 
 
 def _empty_text(clip: Clip, _: Limits) -> Seen | None:
@@ -17,10 +21,28 @@ def _empty_text(clip: Clip, _: Limits) -> Seen | None:
 
 
 def _boilerplate(clip: Clip, limits: Limits) -> Seen | None:
-    """The phrase, with the evidence beside it: how long the clip is, and how fast the phrase would be said."""
+    """A phrase, unless everything speaks for it being said."""
     phrase = limits.phrases.find(clip.row.text) if clip.row.text else None
-    if phrase is None:
-        return None
+    return None if phrase is None or _is_said(clip, phrase) else _with_evidence(clip, phrase, limits)
+
+
+def _boilerplate_said(clip: Clip, limits: Limits) -> Seen | None:
+    phrase = limits.phrases.find(clip.row.text) if clip.row.text else None
+    return None if phrase is None or not _is_said(clip, phrase) else _with_evidence(clip, phrase, limits)
+
+
+def _is_said(clip: Clip, phrase: str) -> bool:
+    """Whether it is a whole text that people say ("=thank you"), in the time that it takes, and speech was heard for that long."""
+    if not phrase.startswith("=") or clip.speech_s is None:
+        return False
+    fewest, most = clip.num_letters
+    shortest_s, longest_s = fewest / SAID_FASTEST, SAID_FIXED_S + most / SAID_SLOWEST
+    is_heard = clip.heard is None or clip.speech_s < SAID_UNHEARD_S or clip.heard.speech_s >= shortest_s
+    return shortest_s <= clip.speech_s <= longest_s and is_heard
+
+
+def _with_evidence(clip: Clip, phrase: str, limits: Limits) -> Seen:
+    """The phrase, with the evidence beside it: how long the clip is, and how fast the phrase would be said."""
     pace = (
         ""
         if clip.chars_per_s is None
@@ -36,6 +58,33 @@ def _wrong_script(clip: Clip, limits: Limits) -> Seen | None:
         return None
     found = ", ".join(scripts.names(clip.row.text or "")[:3]).lower()
     return f"{found}: {shown(clip.row.text)}", f"{clip.row.language} in {' or '.join(wanted).lower()}"
+
+
+def _replacement_character(clip: Clip, _: Limits) -> Seen | None:
+    num = (clip.row.text or "").count(markup.REPLACEMENT)
+    return (f"{num} of them: {shown(clip.row.text)}", "none") if num else None
+
+
+def _double_encoding(clip: Clip, _: Limits) -> Seen | None:
+    found = None if (clip.row.text or "").isascii() else markup.encoded_twice(clip.row.text or "")
+    return (found, "UTF-8, read as UTF-8") if found else None
+
+
+def _markup(clip: Clip, _: Limits) -> Seen | None:
+    found = markup.find(clip.row.text or "")
+    return (found, "words only") if found else None
+
+
+def _phonemes(clip: Clip, _: Limits) -> Seen | None:
+    found = markup.phonemes(clip.row.text or "")
+    return (found, "letters of the language") if found else None
+
+
+def _normalised(clip: Clip, _: Limits) -> Seen | None:
+    if clip.written is None or clip.written == clip.row.text or not clip.num_spoken_chars:
+        return None
+    changed = normaliser.normalise(clip.written)[1]
+    return (", ".join(changed), f"normaliser {normaliser.VERSION}") if changed != ["spaces"] else None
 
 
 def _control_characters(clip: Clip, _: Limits) -> Seen | None:
@@ -72,6 +121,30 @@ def _may_be_boilerplate(corpus: Corpus, limits: Limits) -> Mask:
     return found
 
 
+def _may_hold_markup(corpus: Corpus, _: Limits) -> Mask:
+    import pyarrow.compute as pc
+
+    is_odd = pc.match_substring_regex(corpus.rows["text"], r"[<\[:]")
+    return np.asarray(_not_simple(corpus) | columns.mask(is_odd))
+
+
+def _may_be_phonemes(corpus: Corpus, _: Limits) -> Mask:
+    import pyarrow.compute as pc
+
+    is_odd = pc.match_substring_regex(corpus.rows["text"], "[A-Z][012]")
+    return np.asarray(_not_simple(corpus) | columns.mask(is_odd))
+
+
+def _may_be_changed(corpus: Corpus, _: Limits) -> Mask:
+    import pyarrow.compute as pc
+
+    return np.asarray(columns.mask(pc.not_equal(corpus.written, corpus.rows["text"])))
+
+
+def _not_ascii(corpus: Corpus, _: Limits) -> Mask:
+    return _not_simple(corpus)
+
+
 def _may_be_in_wrong_script(corpus: Corpus, _: Limits) -> Mask:
     import pyarrow.compute as pc
 
@@ -104,6 +177,36 @@ RULES = (
         _boilerplate,
         _may_be_boilerplate,
     ),
+    warn(
+        "boilerplate_said",
+        "A phrase of subtitle files that is a whole text, but in the time that it takes to say it: kept, listen to it.",
+        _boilerplate_said,
+        _may_be_boilerplate,
+    ),
+    drop(
+        "replacement_character",
+        "U+FFFD stands where a character was lost in a wrong decoding; nobody can say it.",
+        _replacement_character,
+        _not_ascii,
+    ),
+    drop(
+        "double_encoding",
+        "UTF-8 that was read as another encoding: the letters are not those that are said.",
+        _double_encoding,
+        _not_ascii,
+    ),
+    drop(
+        "markup",
+        "Markup of another trainer, of subtitles or of SSML, which nobody says and the model would learn to say.",
+        _markup,
+        _may_hold_markup,
+    ),
+    drop(
+        "phonemes",
+        "A phonetic alphabet instead of letters: a base that reads text takes its signs for words.",
+        _phonemes,
+        _may_be_phonemes,
+    ),
     drop(
         "wrong_script",
         "The letters are not those the language is written in: another clip's text, or a wrong encoding.",
@@ -115,6 +218,12 @@ RULES = (
         "Control or direction characters have no sound and break tokenisers and pages.",
         _control_characters,
         _may_hold_controls,
+    ),
+    warn(
+        "normalised",
+        "The text held what is not read, and was normalised; what is trained on is the normalised text.",
+        _normalised,
+        _may_be_changed,
     ),
     drop("long_text", "A transcript this long does not belong to one clip.", _long_text, _may_be_long),
 )
