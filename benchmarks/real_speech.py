@@ -3,8 +3,9 @@
     python -m benchmarks.real_speech [OUT] [--languages en it] [--every 1] [--keep]
 
 Debian's asterisk-core-sounds packages are downloaded with apt-get, measured and deleted again: nobody of these speakers agreed to
-be cloned, so nothing of them is committed or trained on. A text in brackets ("[this is a simple beep tone]") and the files
-silence/N are dirt with a known truth; every other row is good. Needs PyAV, because libsndfile does not read G.722.
+be cloned, so nothing of them is committed or trained on. A text in brackets ("[this is a simple beep tone]", "<beep ascending>") and
+the files silence/N are dirt with a known truth; a remark in brackets beside words ("IAX (note: does not say "2")") is not said; every
+other row is good. Needs PyAV, because libsndfile does not read G.722.
 """
 
 import argparse
@@ -29,7 +30,8 @@ ROOT = Path(__file__).parents[1]
 LANGUAGES = ("en", "es", "fr", "it", "ru")
 RATE_HZ = 16_000
 PACKAGE = "asterisk-core-sounds"
-WHOLLY_BRACKETED = re.compile(r"\s*\[[^\]]*\]\s*")
+WHOLLY_BRACKETED = re.compile(r"\s*(?:\[[^\]]*\]|<[^>]*>|\([^)]*\))\s*")
+BRACKET = re.compile(r"[\[<(]")
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,11 @@ class Row:
     audio: Path
 
     @property
-    def has_brackets(self) -> bool:
-        return "[" in self.text
-
-    @property
-    def is_dirt(self) -> bool:
-        """Beeps, tones and silences; a remark in brackets beside words is speech with a remark."""
-        return bool(WHOLLY_BRACKETED.fullmatch(self.text)) or self.name.startswith("silence/")
+    def kind(self) -> str:
+        """dirt: beeps, tones and silences; remark: words beside a remark in brackets, which nobody says; good: all others."""
+        if WHOLLY_BRACKETED.fullmatch(self.text) or self.name.startswith("silence/"):
+            return "dirt"
+        return "remark" if BRACKET.search(self.text) else "good"
 
 
 def fetch(below: Path, languages: tuple[str, ...]) -> list[Row]:
@@ -91,7 +91,7 @@ def _as_wav(row: Row, to: Path) -> Path:
     return path.relative_to(to)
 
 
-def audit(rows: list[Row], below: Path) -> clean.Audit:
+def audit(rows: list[Row], below: Path, with_words: bool) -> clean.Audit:
     """Ingest, measure, hear and audit as the pipeline does, with everything switched on."""
     manifest = below / "manifest.jsonl"
     lines = [
@@ -105,7 +105,7 @@ def audit(rows: list[Row], below: Path) -> clean.Audit:
     chosen = replace(
         chosen,
         ingest=replace(source, format="voicelathe"),
-        hear=replace(chosen.hear, speech=True, words=True, voice=True),
+        hear=replace(chosen.hear, speech=True, words=with_words, voice=True),
     )
     taken = ingest.read(chosen.ingest, chosen.engine)
     measures = measure.measure(taken.rows, below / "audio", chosen.measure, chosen.engine)
@@ -122,24 +122,28 @@ def tell(rows: list[Row], found: clean.Audit, out: Path) -> None:
     known = {f"{row.language}/{row.name}": row for row in rows}
     ids = found.corpus.rows["user_id"].to_pylist()
     is_bad = dict(zip(ids, found.is_bad.tolist(), strict=True))
-    print("| language | rows without brackets | dropped | share | beeps, tones and silences | dropped |")
-    print("|---|--:|--:|--:|--:|--:|")
+    print(
+        "| language | good rows | dropped | share | beeps, tones and silences | dropped | with a remark | dropped |"
+    )
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
     for language in [*dict.fromkeys(row.language for row in rows), None]:
-        some = {name: row for name, row in known.items() if language in (None, row.language)}
-        good = [name for name, row in some.items() if not row.has_brackets and not row.is_dirt]
-        dirt = [name for name, row in some.items() if row.is_dirt]
-        lost, caught = sum(map(is_bad.get, good)), sum(map(is_bad.get, dirt))
-        share = f"{100 * lost / max(1, len(good)):.1f} %"
-        print(f"| {language or 'all'} | {len(good)} | {lost} | {share} | {len(dirt)} | {caught} |")
-    names = dict(zip(found.corpus.rows["clip_id"].to_pylist(), ids, strict=True))
+        some = [(name, row.kind) for name, row in known.items() if language in (None, row.language)]
+        names = {kind: [name for name, of in some if of == kind] for kind in ("good", "dirt", "remark")}
+        lost = {kind: sum(is_bad[name] for name in held) for kind, held in names.items()}
+        share = f"{100 * lost['good'] / max(1, len(names['good'])):.1f} %"
+        cells = [language or "all", len(names["good"]), lost["good"], share]
+        cells += [cell for kind in ("dirt", "remark") for cell in (len(names[kind]), lost[kind])]
+        print(f"| {' | '.join(map(str, cells))} |")
+    user_ids = dict(zip(found.corpus.rows["clip_id"].to_pylist(), ids, strict=True))
     hits: Counter[str] = Counter()
     with out.open("w", encoding="utf-8") as file:
         for one in found.findings:
-            row = known[names[one.clip_id]]
+            row = known[user_ids[one.clip_id]]
             if one.action == "drop":
-                hits[one.rule] += not row.is_dirt and not row.has_brackets
-                kind = "dirt" if row.is_dirt else "brackets" if row.has_brackets else "good"
-                print(kind, names[one.clip_id], one.rule, one.value, repr(row.text), sep=" | ", file=file)
+                hits[one.rule] += row.kind == "good"
+                print(
+                    row.kind, user_ids[one.clip_id], one.rule, one.value, repr(row.text), sep=" | ", file=file
+                )
     print("good rows dropped by rule:", ", ".join(f"{rule} {num}" for rule, num in hits.most_common() if num))
 
 
@@ -148,6 +152,7 @@ def main() -> None:
     parser.add_argument("out", nargs="?", type=Path, default=Path(".cache/real_speech"))
     parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES)
     parser.add_argument("--every", type=int, default=1, help="take every Nth prompt only")
+    parser.add_argument("--no-words", action="store_true", help="without the recogniser, most of the time")
     parser.add_argument("--keep", action="store_true", help="leave the audio where it is, to measure again")
     chosen = parser.parse_args()
     listing = chosen.out / "rows.json"
@@ -158,7 +163,7 @@ def main() -> None:
         rows = fetch(chosen.out, tuple(chosen.languages))[:: chosen.every]
         listing.write_text(json.dumps([{**vars(row), "audio": str(row.audio)} for row in rows]))
     try:
-        tell(rows, audit(rows, chosen.out), chosen.out / "dropped.txt")
+        tell(rows, audit(rows, chosen.out, not chosen.no_words), chosen.out / "dropped.txt")
     finally:
         if not chosen.keep:
             for folder in ("audio", "heard"):

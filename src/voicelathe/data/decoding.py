@@ -4,22 +4,20 @@
 compared with what came. Of long FLAC and other WAV only the frames asked for are decoded, where nobody has to know the length.
 """
 
-import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from voicelathe.data import libsndfile
 from voicelathe.data.audio_files import AudioProblem
 from voicelathe.data.containers import Pcm16
 from voicelathe.data.streams import Stream
 
 Stored = NDArray[np.float32] | NDArray[np.int16]  # [frames, channels], full scale 1.0 or 32768
-BLOCK_FRAMES = 1 << 14
+BLOCK_FRAMES = libsndfile.BLOCK_FRAMES
 SMALL_BYTES = (
     32 << 20
 )  # of float32; a file up to this size is decoded once, so that its clips cost nothing more
@@ -73,8 +71,8 @@ def header(file: int, container: str, plain: Pcm16 | None, streams: list[Stream]
 
 
 def _header_of(file: int, stream: Stream, is_noisy: bool) -> Header:
-    with _quiet(is_noisy), _no_library_errors():
-        sound = _open(file, stream)
+    with libsndfile.quiet(is_noisy), libsndfile.no_library_errors():
+        sound = libsndfile.open_stream(file, stream)
         try:
             num = sound.frames if stream.num_frames is None else stream.num_frames or None
             return Header(sound.samplerate, sound.channels, None if (num or 0) >= UNKNOWN_FRAMES else num)
@@ -151,7 +149,7 @@ class _Chain:
     def read(self, num: int) -> list[NDArray[np.float32]]:
         """Up to `num` frames more; fewer at `end`."""
         parts: list[NDArray[np.float32]] = []
-        with _quiet(self._is_noisy):
+        with libsndfile.quiet(self._is_noisy):
             while num > 0 and self.end is None:
                 part, why = self._some(min(num, BLOCK_FRAMES))
                 parts.append(part)
@@ -169,12 +167,12 @@ class _Chain:
     def _some(self, num: int) -> tuple[NDArray[np.float32], str | None]:
         try:
             if self._sound is None:
-                with _no_library_errors():
-                    self._sound = _open(self._file, self._streams[self._next])
+                with libsndfile.no_library_errors():
+                    self._sound = libsndfile.open_stream(self._file, self._streams[self._next])
         except AudioProblem as problem:
             self._sound = None
             return np.empty((0, self._channels), np.float32), problem.detail
-        return _decode(self._sound, num, self._channels)
+        return libsndfile.decode(self._sound, num, self._channels)
 
     def _finish(self, why: str) -> None:
         """At the end of a stream: is it as long as it was said to be?"""
@@ -229,20 +227,20 @@ class _Seeking:
 
     def __init__(self, file: int, head: Header) -> None:
         self._channels, self._num_frames = head.num_channels, head.num_frames or 0
-        with _no_library_errors():
-            self._sound = _open(file, None)
+        with libsndfile.no_library_errors():
+            self._sound = libsndfile.open_stream(file, None)
 
     def read(self, start: int, num: int) -> Part:
         wanted = max(0, min(num, self._num_frames - start))
         if wanted:
             try:
-                with _no_library_errors():
+                with libsndfile.no_library_errors():
                     self._sound.seek(start)
             except AudioProblem as problem:
                 return np.empty((0, self._channels), np.float32), Stop(
                     start, AudioProblem("truncated", problem.detail)
                 )
-        samples, why = _decode(self._sound, wanted, self._channels)
+        samples, why = libsndfile.decode(self._sound, wanted, self._channels)
         if len(samples) < wanted:
             detail = _compared(len(samples), wanted, why or "the file ends there")
             return samples, Stop(start + len(samples), AudioProblem("truncated", detail))
@@ -278,96 +276,3 @@ class _Forward:
 
 def _compared(done: int, claimed: int, why: str) -> str:
     return f"decoded {done} of {claimed} samples: {why}"
-
-
-class _Window(io.RawIOBase):
-    """One stream of a file as a file of its own."""
-
-    def __init__(self, file: int, stream: Stream) -> None:
-        self._file, self._stream, self._at = file, stream, 0
-        self._num = len(stream.head) + stream.end - stream.start
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._num}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        head, target = self._stream.head, memoryview(buffer).cast("B")
-        size = min(len(target), max(0, self._num - self._at))
-        found = head[self._at : self._at + size]
-        if len(found) < size:
-            place = self._stream.start + max(0, self._at - len(head))
-            found += os.pread(self._file, size - len(found), place)
-        target[: len(found)] = found
-        self._at += len(found)
-        return len(found)
-
-
-def _open(file: int, stream: Stream | None) -> Any:
-    """A soundfile over an open descriptor, or over one stream of it.
-
-    libsndfile believes a file to begin where the offset of the descriptor is. soundfile seeks to where it is after each read, which
-    libsndfile refuses where the length is unknown and which disturbs an MP3 decoder: so it is told that it cannot seek.
-    """
-    import soundfile
-
-    if stream is None:
-        os.lseek(file, 0, os.SEEK_SET)
-        return soundfile.SoundFile(file, closefd=False)
-    whole = not stream.head and stream.start == 0 and stream.end == os.fstat(file).st_size
-    os.lseek(file, 0, os.SEEK_SET)
-    found = soundfile.SoundFile(file if whole else _Window(file, stream), closefd=False)
-    found.seekable = lambda: False
-    return found
-
-
-@contextmanager
-def _no_library_errors() -> Iterator[None]:
-    import soundfile
-
-    try:
-        yield
-    except (soundfile.LibsndfileError, ValueError, TypeError) as problem:
-        raise AudioProblem("unreadable", str(problem)) from None
-
-
-def _decode(sound: Any, num: int, channels: int) -> tuple[NDArray[np.float32], str | None]:
-    """The next `num` frames; fewer where the stream ends, with what is wrong there, or nothing."""
-    samples, done = np.empty((num, channels), np.float32), 0
-    try:
-        with _no_library_errors():
-            while done < num:
-                block = sound.read(out=samples[done : done + BLOCK_FRAMES])
-                if not len(block):
-                    return samples[:done], ""
-                done += len(block)
-    except AudioProblem as problem:
-        return samples[:done], problem.detail or "it cannot be decoded any further"
-    return samples, None
-
-
-@contextmanager
-def _quiet(is_needed: bool) -> Iterator[None]:
-    """Keep libmpg123 from writing thousands of lines to descriptor 2 about one damaged file."""
-    if not is_needed:
-        yield
-        return
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        for one in (saved, nowhere):
-            with suppress(OSError):
-                os.close(one)

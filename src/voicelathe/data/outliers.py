@@ -27,7 +27,7 @@ AS_DEVIATION = 1.4826
 LEAST_CER, LEAST_LIKENESS = 0.05, 0.02  # the smallest deviation that is believed
 LEAST_SHARE = 0.03  # of the median: even a corpus read by a machine differs by this much
 # A recogniser hears "pipe" and "Console" as anything, and a voice is not known by half a second (benchmarks/real_speech.py).
-LEAST_WORDS, LEAST_LETTERS, LEAST_VOICE_S = 3, 12, 1.0
+LEAST_WORDS, LEAST_LETTERS, LEAST_VOICE_S = 3, 25, 1.0
 MOST_DOUBT = 1.3  # between the fewest and the most letters of a text that pace is learned from
 SLACK = 1e-9  # what a distance may differ in its last digits
 
