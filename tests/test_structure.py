@@ -45,7 +45,7 @@ DOORS = {  # heavy tool -> the only files that may import it, as patterns below 
     "pocketsphinx": ["speech/words.py"],
     "jiwer": ["speech/words.py"],
     "rapidfuzz": ["speech/words.py"],
-    "soundfile": ["data/decoding.py", "data/opus.py", "evaluate/sound.py"],
+    "soundfile": ["data/libsndfile.py", "data/opus.py", "evaluate/sound.py"],
 }
 PARENT_ONLY = {"mlflow", "great_expectations", "pydantic", "typer", "rich", "dvc"}  # never in the worker
 PARENT_MODULES = {

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe import settings
-from voicelathe.data import columns, corpus, level_rules, outliers, repeats, rules, tables
+from voicelathe.data import columns, corpus, coverage, level_rules, outliers, repeats, rules, tables
 from voicelathe.data.columns import Rows, Table
 from voicelathe.data.contamination import closed_form
 from voicelathe.data.corpus import Corpus, Mask
+from voicelathe.data.coverage import Coverage
 from voicelathe.data.phrases import Phrases
 from voicelathe.data.repeats import Alike
 from voicelathe.data.rules import Clip, Limits
@@ -33,6 +34,12 @@ LIFTED_DBFS, MOST_PEAK_DBFS = (
 )  # of the loudest tenth of a second of a clip that was too quiet; of its peak
 ROWS_AT_ONCE = 1 << 14  # records of suspects in memory
 STEP_CLIPS = 8  # of the contamination figure in the summary: a usual batch
+SELDOM_JUDGED = (
+    "no_speech",
+    "odd_pace",
+    "wrong_text",
+    "wrong_speaker",
+)  # of all rows: they need a model, or many rows
 ALL_RULES = (*rules.RULES, *outliers.RULES, *repeats.RULES)
 DROPPING = [
     rule.code for rule in ALL_RULES if rule.action == "drop" and rule.code not in rules.UNUSABLE_AUDIO
@@ -50,6 +57,7 @@ class Audit:
     kept: Table  # columns of CleanClip
     links: list[Link]
     quarantine: list[Quarantined]
+    coverage: list[Coverage]
 
     @property
     def clean(self) -> list[CleanClip]:
@@ -87,6 +95,7 @@ def audit(
         kept=_kept(found, ~bad, limits),
         links=links,
         quarantine=_quarantine(found, bad, rejected, ordered),
+        coverage=coverage.of(found, distances),
     )
 
 
@@ -205,6 +214,7 @@ def summary(found: Audit) -> dict[str, float | int]:
         **{f"dropped_{code}": hits[code] for code in DROPPING},
         **{f"trimmed_{rule.code}": hits[rule.code] for rule in ALL_RULES if rule.action == "trim"},
         **{f"warned_{rule.code}": hits[rule.code] for rule in ALL_RULES if rule.action == "warn"},
+        **{f"judged_{one.code}": one.num_judged for one in found.coverage if one.code in SELDOM_JUDGED},
         "minutes_before": round(sum(np.nan_to_num(found.corpus.measured("duration_s")).tolist()) / 60, 3),
         "minutes_kept": round(sum(found.kept["duration_s"].to_pylist()) / 60, 3),
         f"bad_share_of_steps_of_{STEP_CLIPS}": round(closed_form(num_dropped / num_lines, STEP_CLIPS), 6),

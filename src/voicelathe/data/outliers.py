@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe import digest, settings
-from voicelathe.data import languages, pace, text
+from voicelathe.data import columns, languages, pace, text
 from voicelathe.data.clip import Clip
 from voicelathe.data.corpus import Corpus, Floats, Mask
 from voicelathe.data.rule import drop, warn
@@ -133,6 +133,21 @@ def is_comparable(clip: Clip) -> bool:
         said
     )  # scripts without spaces count more than characters
     return fewest >= LEAST_LETTERS and has_spaces and not any(map(str.isdigit, said))
+
+
+def comparable(corpus: Corpus) -> Mask:
+    """`is_comparable` of every row."""
+    import pyarrow.compute as pc
+
+    fewest, most = corpus.num_letters
+    spaces, length = (
+        columns.numbers(some)
+        for some in (pc.count_substring(corpus.words, " "), pc.utf8_length(corpus.words))
+    )
+    has_digits = columns.mask(pc.match_substring_regex(corpus.words, r"\p{Nd}"))
+    return np.asarray(
+        (fewest >= LEAST_LETTERS) & ((spaces - 1 >= LEAST_WORDS) | (most > length)) & ~has_digits
+    )
 
 
 def _wrong_text(clips: Sequence[Clip], dropped: Collection[str], audit: settings.Audit) -> Iterator[Finding]:

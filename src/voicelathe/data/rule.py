@@ -29,12 +29,11 @@ class Limits:
 Seen = tuple[str, str]  # the value seen and the threshold, for people
 Judge = Callable[[Clip, Limits], Seen | None]
 MayBreak = Callable[[Corpus, Limits], Mask]
-Excuse = tuple[str, Callable[[Corpus, Limits], Mask]]  # why rows cannot be judged, and which
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One reason to doubt a row. `reason` is the sentence that reports show; `excuses` say which rows it cannot judge, and why."""
+    """One reason to doubt a row. `reason` is the sentence that reports show."""
 
     code: str
     severity: str  # critical | warning
@@ -44,7 +43,6 @@ class Rule:
         default=None, compare=False
     )  # None: it compares rows, see outliers and repeats
     may_break: MayBreak | None = field(default=None, compare=False)
-    excuses: tuple[Excuse, ...] = field(default=(), compare=False)
 
     def finding(self, clip_id: str, seen: Seen) -> Finding:
         return Finding(clip_id, self.code, self.severity, self.action, *seen)
@@ -55,10 +53,9 @@ def drop(
     reason: str,
     judge: Judge | None = None,
     may_break: MayBreak | None = None,
-    excuses: tuple[Excuse, ...] = (),
 ) -> Rule:
     """A rule that keeps a row out of training."""
-    return Rule(code, "critical", "drop", reason, judge, may_break, excuses)
+    return Rule(code, "critical", "drop", reason, judge, may_break)
 
 
 def warn(
@@ -66,10 +63,9 @@ def warn(
     reason: str,
     judge: Judge | None = None,
     may_break: MayBreak | None = None,
-    excuses: tuple[Excuse, ...] = (),
 ) -> Rule:
     """A rule that only reports."""
-    return Rule(code, "warning", "warn", reason, judge, may_break, excuses)
+    return Rule(code, "warning", "warn", reason, judge, may_break)
 
 
 def trim(code: str, reason: str, judge: Judge, may_break: MayBreak | None = None) -> Rule:
