@@ -91,7 +91,7 @@ def _as_wav(row: Row, to: Path) -> Path:
     return path.relative_to(to)
 
 
-def audit(rows: list[Row], below: Path, with_words: bool) -> clean.Audit:
+def audit(rows: list[Row], below: Path, models: str) -> clean.Audit:
     """Ingest, measure, hear and audit as the pipeline does, with everything switched on."""
     manifest = below / "manifest.jsonl"
     lines = [
@@ -105,7 +105,7 @@ def audit(rows: list[Row], below: Path, with_words: bool) -> clean.Audit:
     chosen = replace(
         chosen,
         ingest=replace(source, format="voicelathe"),
-        hear=replace(chosen.hear, speech=True, words=with_words, voice=True),
+        hear=replace(chosen.hear, speech=models != "none", words=models == "all", voice=models != "none"),
     )
     taken = ingest.read(chosen.ingest, chosen.engine)
     measures = measure.measure(taken.rows, below / "audio", chosen.measure, chosen.engine)
@@ -152,7 +152,12 @@ def main() -> None:
     parser.add_argument("out", nargs="?", type=Path, default=Path(".cache/real_speech"))
     parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES)
     parser.add_argument("--every", type=int, default=1, help="take every Nth prompt only")
-    parser.add_argument("--no-words", action="store_true", help="without the recogniser, most of the time")
+    parser.add_argument(
+        "--models",
+        choices=("all", "but-words", "none"),
+        default="all",
+        help="which small models listen; the recogniser takes most of the time",
+    )
     parser.add_argument("--keep", action="store_true", help="leave the audio where it is, to measure again")
     chosen = parser.parse_args()
     listing = chosen.out / "rows.json"
@@ -163,7 +168,7 @@ def main() -> None:
         rows = fetch(chosen.out, tuple(chosen.languages))[:: chosen.every]
         listing.write_text(json.dumps([{**vars(row), "audio": str(row.audio)} for row in rows]))
     try:
-        tell(rows, audit(rows, chosen.out, not chosen.no_words), chosen.out / "dropped.txt")
+        tell(rows, audit(rows, chosen.out, chosen.models), chosen.out / "dropped.txt")
     finally:
         if not chosen.keep:
             for folder in ("audio", "heard"):

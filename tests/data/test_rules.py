@@ -71,7 +71,7 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "one_sided": ({}, {"channel_spread_db": 21.0, "loudest_channel": 1}),
     "low_level": ({}, {"speech_dbfs": -35.1}),
     "offset": ({}, {"offset": -0.0081}),
-    "hum": ({}, {"hum_share": 0.71, "floor_dbfs": -50.0}),
+    "hum": ({}, {"hum_share": 0.86, "floor_dbfs": -50.0}),
     "edge_silence": ({}, {"trailing_silence_s": 0.51, "duration_s": 3.5}),
     "channels": ({}, {"num_channels": 2}),
 }

@@ -38,6 +38,13 @@ def read_clip(
         return file.clip(start_s, end_s), file.rate_hz
 
 
+def of_clip(root: Path, clip: CleanClip) -> tuple[Samples, int]:
+    """A clip's audio [frames] as it is trained on, at its own rate. Raises AudioProblem, and ManifestError when the file changed."""
+    with AudioFile(root, clip.audio, clip.audio_sha256) as file:
+        sound = mono(as_float(one_channel(file.stored(clip.start_s, clip.end_s), clip.channel)))
+        return corrected(sound, clip), file.rate_hz
+
+
 def read_mono(root: Path, clip: CleanClip, rate_hz: int) -> Samples:
     """A clip's audio [frames], one channel, at the wanted rate.
 

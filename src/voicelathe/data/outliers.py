@@ -28,6 +28,9 @@ LEAST_CER, LEAST_LIKENESS = 0.05, 0.02  # the smallest deviation that is believe
 LEAST_SHARE = 0.03  # of the median: even a corpus read by a machine differs by this much
 # A recogniser hears "pipe" and "Console" as anything, and a voice is not known by half a second (benchmarks/real_speech.py).
 LEAST_WORDS, LEAST_LETTERS, LEAST_VOICE_S = 3, 25, 1.0
+LEAST_FAST_LETTERS = (
+    10.0  # of a text that can be too fast; "tre" is said in 0.16 s (benchmarks/real_speech.py)
+)
 MOST_DOUBT = 1.3  # between the fewest and the most letters of a text that pace is learned from
 SLACK = 1e-9  # what a distance may differ in its last digits
 
@@ -89,7 +92,8 @@ def pace_distances(corpus: Corpus, bad: Mask) -> Floats:
         (fewest[known], most[known]),
         corpus.speech_s[known],
     )
-    return found
+    # Where a word begins and ends in silence decides more about its pace than how it is said.
+    return np.where((found < 0) & (most < LEAST_FAST_LETTERS), 0.0, found)
 
 
 def suspects(corpus: Corpus, distances: Floats, audit: settings.Audit) -> Mask:
