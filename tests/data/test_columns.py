@@ -35,6 +35,9 @@ def texts() -> list[str | None]:
         "a -- b",
         "z. B. so",
         "etc.",
+        "M I S D N",
+        "mgcp",
+        "a b c d",
     ]
     return made
 

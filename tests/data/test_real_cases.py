@@ -171,6 +171,8 @@ def corpus(*more: tuple[str, float]) -> Audit:
         ("It costs $12.50.", 3.1),
         ("Born 12/05/1964.", 4.0),
         ("mil", 0.7),
+        ("M I S D N", 2.4),
+        ("mgcp", 1.9),
     ],
 )
 def test_a_short_or_spelled_text_is_not_too_slow(text: str, seconds: float) -> None:

@@ -29,7 +29,9 @@ SILENT = re.compile(
     r"(?:[^\w\s%$&+=@#*/<>\u00a3\u20ac\u00a5\u00a7\u00b0]|_)*\s(?:[^\w%$&+=@#*/<>\u00a3\u20ac\u00a5\u00a7\u00b0]|_)+|(?:[^\w\s%$&+=@#*/<>]|_){2,}"
 )
 DIGIT, SIGN = re.compile(r"\d"), re.compile("[%$&+=@#*/<>\u00a3\u20ac\u00a5\u00a7\u00b0]")
-SPELLED = re.compile(r"(?<![^\W_])[A-Z]{2,5}(?![^\W_])")  # IAX, PBX
+SHORT_WORD = re.compile(r"(?<![^\W_])[^\W\d_]{2,5}(?![^\W_])")
+NO_VOWEL = re.compile("[b-df-hj-np-tv-xz]+", re.IGNORECASE)
+LONE_LETTERS = re.compile(r"(?<![^\W_])[^\W\d_](?: [^\W\d_](?![^\W_])){2,}")
 ABBREVIATION = re.compile(
     r"(?<!\w)(?:dr|mrs?|ms|st|prof|etc|e\.g|i\.e|no|nr|vs|approx|z\.\s?b|usw|bzw|ca|sra?|sig|mme|mlle|m|p)\.(?!\w)",
     re.IGNORECASE,
@@ -86,11 +88,17 @@ def num_letters(text: str | None) -> tuple[float, float]:
         more = sum(more * len(found.findall(seen)) for found, more in MORE_LETTERS)
         fewest, most = fewest + more, most + more
     digits, signs = len(DIGIT.findall(seen)), len(SIGN.findall(seen))
-    spelled = 1 if len(seen) == 1 and seen.isalpha() else sum(len(found) for found in SPELLED.findall(seen))
+    spelled = 1 if len(seen) == 1 and seen.isalpha() else _num_spelled(seen)
     fewest += (DIGIT_LETTERS[0] - 1) * digits - signs
     most += (DIGIT_LETTERS[1] - 1) * digits + (SIGN_LETTERS - 1) * signs + (NAME_LETTERS - 1) * spelled
     most += ABBREVIATION_LETTERS * len(ABBREVIATION.findall(seen))
     return max(fewest, 1.0), max(most, 1.0)
+
+
+def _num_spelled(seen: str) -> int:
+    """Letters that are most likely said by their names: IAX, mgcp, "M I S D N"."""
+    short = [word for word in SHORT_WORD.findall(seen) if word.isupper() or NO_VOWEL.fullmatch(word)]
+    return sum(map(len, short)) + sum(len(found) // 2 + 1 for found in LONE_LETTERS.findall(seen))
 
 
 def _between(found: re.Match[str]) -> str:

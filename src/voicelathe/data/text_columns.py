@@ -14,7 +14,8 @@ from voicelathe.data.columns import Column
 # Printable ASCII that `text.num_letters` may count otherwise than by its length.
 READ_IN_SEVERAL_WAYS = (
     r"[0-9%$&+=@#*/<>]|[^0-9A-Za-z_ ]{2}|(^| )[^0-9A-Za-z ]+( |$)| [^0-9A-Za-z ]|_"
-    r"|(^|[^0-9A-Za-z])[A-Z]{2,5}([^0-9A-Za-z]|$)|^\W*[A-Za-z]\W*$"
+    r"|(^|[^0-9A-Za-z])([A-Z]{2,5}|[b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ]{2,5})([^0-9A-Za-z]|$)|^\W*[A-Za-z]\W*$"
+    r"|(^|[^0-9A-Za-z])[A-Za-z] [A-Za-z] [A-Za-z]([^0-9A-Za-z]|$)"
     r"|(?i)(^|\W)(dr|mrs?|ms|st|prof|etc|e\.g|i\.e|no|nr|vs|approx|z\. ?b|usw|bzw|ca|sra?|sig|mme|mlle|m|p)\."
 )
 
