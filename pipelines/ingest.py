@@ -7,7 +7,7 @@ from pipelines import run
 from voicelathe import digest, params, records
 from voicelathe.data import ingest
 
-REVISION = 1
+REVISION = 2
 READS = ["pipelines/ingest.py", "${ingest.manifest}", "${ingest.audio_root}"]
 WRITES = ["data/raw/manifest.jsonl", "data/raw/rejected.jsonl", "data/raw/audio.sha256"]
 PARAMS = ["ingest"]

@@ -7,7 +7,7 @@ from voicelathe import layout, params, records
 from voicelathe.data import measure, tables
 from voicelathe.data.measure_cache import MeasureCache
 
-REVISION = 2
+REVISION = 3
 READS = ["pipelines/measure.py", "data/raw/manifest.jsonl"]
 WRITES = ["data/measured/clips.parquet"]
 PARAMS = ["measure", "ingest.audio_root"]

@@ -6,7 +6,7 @@ from pipelines import run
 from voicelathe import digest, layout, params, records
 from voicelathe.data import columns, frozen, proof, splits, tables
 
-REVISION = 3
+REVISION = 4
 READS = ["pipelines/split.py", "data/audit/clean.jsonl", "data/audit/links.parquet", "splits"]
 WRITES = [
     *("data/split/train.jsonl", "data/split/validation.jsonl", "data/split/test.jsonl"),

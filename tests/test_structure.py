@@ -51,7 +51,7 @@ DOORS = {  # heavy tool -> the only files that may import it, as patterns below 
     "ctranslate2": ["speech/recogniser.py"],
     "faster_whisper": [],  # brings PyAV, whose wheels carry GPL libraries
     "av": [],
-    "soundfile": ["data/decoding.py", "data/opus.py", "evaluate/sound.py", "serving/formats.py"],
+    "soundfile": ["data/libsndfile.py", "data/opus.py", "evaluate/sound.py", "serving/formats.py"],
     "fastapi": ["serving/**"],
     "uvicorn": ["serving/run.py"],
     "prometheus_client": ["serving/numbers.py"],

@@ -5,28 +5,43 @@ A constraint stands beside its field (`annotated_types`); `params` enforces it a
 """
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
-Positive = Annotated[int, Gt(0)]
-PositiveFloat = Annotated[float, Gt(0)]
-Share = Annotated[float, Ge(0), Le(1)]
-Sha256 = Annotated[str, MinLen(64)]
-Names = Annotated[list[str], MinLen(1)]
-ShareBelow1 = Annotated[float, Ge(0), Lt(1)]
-FingerprintError = Annotated[float, Gt(0), Lt(0.35)]
-NAME = r"^[a-z0-9][a-z0-9_-]*$"  # of bases and recipes: folder and stage names; DVC knows no dotted name
-
-
-class _Closed:
-    """A section that refuses unknown keys, so that a typing error is an error and not a silent default."""
-
-    __pydantic_config__: ClassVar = {"extra": "forbid", "strict": False}
+from voicelathe.data_settings import (
+    NAME as NAME,
+)
+from voicelathe.data_settings import (
+    Audit as Audit,
+)
+from voicelathe.data_settings import (
+    Closed,
+    Names,
+    Positive,
+    PositiveFloat,
+    Sha256,
+    Share,
+)
+from voicelathe.data_settings import (
+    Gate as Gate,
+)
+from voicelathe.data_settings import (
+    Hear as Hear,
+)
+from voicelathe.data_settings import (
+    Ingest as Ingest,
+)
+from voicelathe.data_settings import (
+    Measure as Measure,
+)
+from voicelathe.data_settings import (
+    Split as Split,
+)
 
 
 @dataclass(frozen=True)
-class Machine(_Closed):
+class Machine(Closed):
     """Where the worker runs. Nothing falls back to the CPU by itself."""
 
     device: Literal["cpu", "cuda"]
@@ -35,7 +50,7 @@ class Machine(_Closed):
 
 
 @dataclass(frozen=True)
-class Engine(_Closed):
+class Engine(Closed):
     """How work on many clips is spread; results are the same bytes for every choice."""
 
     kind: Literal["serial", "processes"]
@@ -43,7 +58,7 @@ class Engine(_Closed):
 
 
 @dataclass(frozen=True)
-class Tracking(_Closed):
+class Tracking(Closed):
     """The MLflow mirror. MLFLOW_TRACKING_URI chooses the server; without it, sqlite in the project."""
 
     experiment: Annotated[str, MinLen(1)]
@@ -51,36 +66,14 @@ class Tracking(_Closed):
 
 
 @dataclass(frozen=True)
-class Consent(_Closed):
+class Consent(Closed):
     """Whether speakers need a record under consent/. `research` lets data through but nothing trained on it can be promoted."""
 
     policy: Literal["required", "research"]
 
 
 @dataclass(frozen=True)
-class Ingest(_Closed):
-    """The raw manifest, pinned by its sha256."""
-
-    manifest: Annotated[str, MinLen(1)]
-    sha256: Sha256
-    audio_root: Annotated[str, MinLen(1)]
-    audio_digest: Sha256  # of the audio files: notices audio edited in place
-    format: Literal["voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv"]
-    recording_from: str | None  # regex on the path, first group: the recording; None: column recording_id
-    speaker_id: str | None  # for rows without the column
-    language: str | None  # for rows without the column
-
-
-@dataclass(frozen=True)
-class Measure(_Closed):
-    """Levels that decide what counts as silence, and the limits of what is decoded at all."""
-
-    silence_dbfs: Annotated[float, Lt(0)]
-    max_file_s: PositiveFloat
-
-
-@dataclass(frozen=True)
-class Recogniser(_Closed):
+class Recogniser(Closed):
     """A Whisper in CTranslate2's format, pinned by the digest of its files (`voicelathe recogniser add` writes this)."""
 
     model: Annotated[str, MinLen(1)]  # a directory, or package:NAME of an installed package that carries one
@@ -90,77 +83,14 @@ class Recogniser(_Closed):
 
 
 @dataclass(frozen=True)
-class Speech(_Closed):
+class Speech(Closed):
     """Who hears words: in clips (hear.words) and in what candidates speak (metric `recogniser`). It runs on machine.device."""
 
     recogniser: Recogniser | None  # None: PocketSphinx stands in, for English only and much less exact
 
 
 @dataclass(frozen=True)
-class Hear(_Closed):
-    """Which small models listen to every clip; docs/metrics.md says what each costs."""
-
-    speech: bool  # Silero VAD: clips without speech
-    words: bool  # speech.recogniser, in the languages that it knows: clips that say something else than their text
-    voice: bool  # speaker embedding: clips of somebody else
-
-
-@dataclass(frozen=True)
-class Audit(_Closed):
-    """Thresholds of the audit rules; the reason for each stands in `data.rules`."""
-
-    min_duration_s: PositiveFloat
-    max_duration_s: PositiveFloat
-    phrases: Annotated[str, MinLen(1)]  # file of boilerplate phrases, one a line
-    min_chars_per_s: PositiveFloat
-    max_chars_per_s: PositiveFloat
-    max_clipped_share: Share
-    max_silence_share: Share
-    min_level_spread_db: Annotated[float, Ge(0)]  # speech has pauses; a hum, a tone or noise has none
-    min_speech_share: Share  # of what lies between the edge silences
-    max_cer_deviations: PositiveFloat  # robust deviations above the median of the same speaker
-    max_fitting_share: Share  # of other rows' texts that fit what was heard as well as the row's own
-    max_voice_deviations: PositiveFloat  # robust deviations below the median likeness to the own voice
-    max_pace_deviations: PositiveFloat  # robust deviations from the median of the same language
-    max_edge_silence_s: PositiveFloat
-    kept_edge_silence_s: Annotated[float, Ge(0)]  # of an edge that is longer than that
-    max_text_chars: Positive
-    min_script_share: Share  # of the letters that are of the language's own scripts
-    min_band_share: Share  # of half the sample rate; breaks off below: resampled. 0: not judged
-    min_overlap_share: Share  # of the shorter clip
-    max_fingerprint_error: FingerprintError  # of the bits; changed copies differ in 0.17 at most, unrelated clips in 0.34 and more
-    min_twin_share: Share  # of the shorter clip's fingerprint
-    sample_rates_hz: Annotated[list[int], MinLen(1)]
-
-
-@dataclass(frozen=True)
-class Split(_Closed):
-    """Shares of the clips; recordings are never divided."""
-
-    validation_share: Annotated[float, Gt(0), Lt(0.5)]
-    test_share: Annotated[float, Gt(0), Lt(0.5)]
-    same_text_together: bool  # recordings that say the same sentence stay together, too
-    frozen: str | None  # name of a folder below splits/: what it holds stays where it was
-
-
-@dataclass(frozen=True)
-class Gate(_Closed):
-    """The Great Expectations suite over the raw columns; it does not read the audit's findings."""
-
-    min_rows: Positive
-    min_duration_s: PositiveFloat
-    max_duration_s: PositiveFloat
-    boilerplate: Annotated[list[str], MinLen(1)]  # regular expressions searched in the text
-    sample_rates_hz: Annotated[list[int], MinLen(1)]
-    min_chars_per_s: PositiveFloat
-    max_chars_per_s: PositiveFloat
-    max_fingerprint_error: FingerprintError  # of the bits of clips that are the same performance
-    min_twin_share: Share
-    max_text_overlap: ShareBelow1  # of a line's runs of eight words that stand in the training text
-
-
-@dataclass(frozen=True)
-class Base(_Closed):
+class Base(Closed):
     """A pretrained model directory, pinned by the digest of its files (`voicelathe base add` writes this)."""
 
     family: Annotated[str, MinLen(1)]  # one of families.TABLE
@@ -171,7 +101,7 @@ class Base(_Closed):
 
 
 @dataclass(frozen=True)
-class Lora(_Closed):
+class Lora(Closed):
     """Low-rank adapters (Hu et al., 2021): W + scale * alpha / rank * B A."""
 
     rank: Positive
@@ -181,7 +111,7 @@ class Lora(_Closed):
 
 
 @dataclass(frozen=True)
-class Train(_Closed):
+class Train(Closed):
     """One run. This whole section is part of the run digest. docs/memory.md has what each choice costs in bytes.
 
     optimizer: `adamw` keeps two fp32 moments (8 bytes a trained parameter), `adamw8bit` two 8-bit ones (2 bytes, Dettmers et
@@ -221,7 +151,7 @@ class Train(_Closed):
 
 
 @dataclass(frozen=True)
-class PreflightLine(_Closed):
+class PreflightLine(Closed):
     """What preflight lets the base and its two checkpoints say."""
 
     text: Annotated[str, MinLen(1)]
@@ -229,7 +159,7 @@ class PreflightLine(_Closed):
 
 
 @dataclass(frozen=True)
-class Preflight(_Closed):
+class Preflight(Closed):
     """A short trial before the long run: two checkpoints, heard beside the base."""
 
     steps: Annotated[int, Ge(2)]
@@ -241,7 +171,7 @@ class Preflight(_Closed):
 
 
 @dataclass(frozen=True)
-class Evaluate(_Closed):
+class Evaluate(Closed):
     """Validation of every checkpoint and of the base, with frozen noise."""
 
     passes: Positive
@@ -252,7 +182,7 @@ class Evaluate(_Closed):
 
 
 @dataclass(frozen=True)
-class SpokenLine(_Closed):
+class SpokenLine(Closed):
     """One long line of the listening sweep."""
 
     id: Annotated[str, MinLen(1)]
@@ -261,7 +191,7 @@ class SpokenLine(_Closed):
 
 
 @dataclass(frozen=True)
-class Race(_Closed):
+class Race(Closed):
     """All candidates speak the first block of lines; who is shown to be worse drops out, the others go on (docs/choosing.md)."""
 
     block_lines: Positive  # lines of one block; as many as there are lines: nobody drops out
@@ -272,7 +202,7 @@ class Race(_Closed):
 
 
 @dataclass(frozen=True)
-class Listen(_Closed):
+class Listen(Closed):
     """The listening sweep: candidates speak lines, each with every seed."""
 
     lines: Annotated[str, MinLen(1)]  # the pack, a file below lines/ (`voicelathe lines propose`)
@@ -287,7 +217,7 @@ class Listen(_Closed):
 
 
 @dataclass(frozen=True)
-class ProbeLimits(_Closed):
+class ProbeLimits(Closed):
     """Beyond these a candidate shows the codes ignores_text, stops_early, runs_on and forgets; `vetoes` says which of them exclude."""
 
     min_text_share: Share  # of the base's own dependence on the text that must be left
@@ -297,7 +227,7 @@ class ProbeLimits(_Closed):
 
 
 @dataclass(frozen=True)
-class Guards(_Closed):
+class Guards(Closed):
     """What a candidate may lose against the better base and still count as no worse; null switches a guard off (docs/choosing.md)."""
 
     words: Annotated[float, Gt(0), Lt(1)] | None  # share of characters that the recogniser hears right
@@ -306,7 +236,7 @@ class Guards(_Closed):
 
 
 @dataclass(frozen=True)
-class Select(_Closed):
+class Select(Closed):
     """How the checkpoint to ship is chosen."""
 
     loss_weights: dict[str, Annotated[float, Ge(0)]]  # total = sum(weight * loss)
@@ -317,7 +247,7 @@ class Select(_Closed):
 
 
 @dataclass(frozen=True)
-class Recipe(_Closed):
+class Recipe(Closed):
     """One way to fine-tune one base. A stage depends on its own section only."""
 
     base: Annotated[str, MinLen(1)]
@@ -329,7 +259,7 @@ class Recipe(_Closed):
 
 
 @dataclass(frozen=True)
-class Params(_Closed):
+class Params(Closed):
     """All of params.yaml."""
 
     seed: int

@@ -166,7 +166,7 @@ def num_open() -> int:
 
 def test_descriptors_are_given_back_whatever_happens(tmp_path: Path) -> None:
     sounds.write(tmp_path / "good.wav", sounds.tone(0.1))
-    (tmp_path / "bad.wav").write_bytes(sounds.wav_bytes(claimed=0x7FFFFFF0))
+    (tmp_path / "bad.wav").write_bytes(sounds.wav_bytes(claimed=0x7FFF0000))
     whole(tmp_path, "good.wav")
     before = num_open()
     for _ in range(5):

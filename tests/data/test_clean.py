@@ -155,7 +155,7 @@ def hostile(text: str) -> str:
     known, measures = corpus()
     known[1] = rows.manifest_row(
         2,
-        text=f"{rows.SENTENCE} {text}\x07",
+        text=f"<|x|> {rows.SENTENCE} &amp; {text}\x07",  # always markup, and always normalised
         audio=text,
         user_id=text,
         recording_id=text,

@@ -9,7 +9,7 @@ import pytest
 
 from tests.factories import rows
 from voicelathe import records
-from voicelathe.data import columns, corpus, shared, text, text_columns
+from voicelathe.data import columns, corpus, normaliser, shared, text, text_columns
 from voicelathe.errors import RecordError
 from voicelathe.records import CleanClip, ManifestRow
 
@@ -21,6 +21,24 @@ def texts() -> list[str | None]:
     made: list[str | None] = ["", " ", "It's  ONE.", " a ", None]
     made += ["".join(draw.choices(ALPHABET, k=draw.randrange(12))) for _ in range(2_000)]
     made += ["".join(draw.choices(" aZ'0.-[]", k=draw.randrange(12))) for _ in range(2_000)]
+    made += ["".join(draw.choices(" aBC%$&\\n0.-<>_", k=draw.randrange(9))) for _ in range(4_000)]
+    made += [
+        "Dr. Smith",
+        "e.g. this",
+        "no. 5",
+        "usw.",
+        "a & b",
+        "x",
+        "X.",
+        "IAX2",
+        "(note)",
+        "a -- b",
+        "z. B. so",
+        "etc.",
+        "M I S D N",
+        "mgcp",
+        "a b c d",
+    ]
     return made
 
 
@@ -34,8 +52,12 @@ def test_a_column_of_texts_is_measured_as_each_text_alone() -> None:
     assert [one for one in text_columns.words(column).to_pylist() if one is not None] == [
         text.words(one) for one in given
     ]
-    assert [one for one in text_columns.num_letters(column).to_pylist() if one is not None] == [
+    fewest, most = text_columns.num_letters(column)
+    assert list(zip(fewest[~np.isnan(fewest)].tolist(), most[~np.isnan(most)].tolist(), strict=True)) == [
         text.num_letters(one) for one in given
+    ]
+    assert [one for one in text_columns.normalised(column).to_pylist() if one is not None] == [
+        normaliser.text_of(one) for one in given
     ]
     assert text_columns.num_spoken_chars(column).to_pylist() == [text.num_spoken_chars(one) for one in made]
 

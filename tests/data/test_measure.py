@@ -18,7 +18,7 @@ from voicelathe.records import ClipMeasure, ManifestRow
 
 def of(samples: np.ndarray, rate_hz: int = 16000) -> ClipMeasure:
     channels = samples if samples.ndim == 2 else samples[:, None]
-    return measure.of_samples("c", channels.astype(np.float32), rate_hz, -50.0)
+    return measure.of_samples("c", channels.astype(np.float32), rate_hz, rows.MEASURE)
 
 
 def test_the_levels_of_a_sine_are_those_of_the_textbook() -> None:
@@ -73,7 +73,7 @@ def test_speech_moves_and_a_hum_does_not() -> None:
 
 
 def test_upsampled_audio_shows_its_old_bandwidth() -> None:
-    narrow = measure.of_samples("c", sounds.noise(1.0, rate_hz=8000)[:, None], 8000, -50.0)
+    narrow = measure.of_samples("c", sounds.noise(1.0, rate_hz=8000)[:, None], 8000, rows.MEASURE)
     from voicelathe.data import audio
 
     wide = of(audio.resample(sounds.noise(1.0, rate_hz=8000), 8000, 16000))
@@ -181,7 +181,7 @@ def test_a_measure_is_found_again_by_content_whatever_the_row_is_called(
 
 
 def test_other_limits_and_another_revision_remember_nothing(tmp_path: Path) -> None:
-    other = replace(rows.MEASURE, silence_dbfs=-40.0)
+    other = replace(rows.MEASURE, silence_over_floor_db=6.0)
     caches = [
         MeasureCache(tmp_path, revision, limits)
         for revision, limits in ((1, rows.MEASURE), (2, rows.MEASURE), (1, other))

@@ -4,8 +4,10 @@ import random
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from tests.factories import rows
-from voicelathe.data import clean, corpus, outliers, repeats, rules, suspects
+from voicelathe.data import clean, corpus, outliers, repeats, rules
 from voicelathe.data.phrases import Phrases
 from voicelathe.data.rules import Limits
 from voicelathe.records import ClipMeasure, Finding, Heard, ManifestRow
@@ -94,9 +96,9 @@ def every_row(known: list[ManifestRow], measures: list[ClipMeasure], heard: list
     clips = corpus.of(known, measures, heard).clips()
     own = [one for clip in clips for one in rules.judge(clip, Limits(rows.AUDIT, PHRASES))]
     bad = clean.dropped(own)
-    said = [clip for clip in clips if clip.chars_per_s and clip.row.clip_id not in bad]
-    paces = outliers.usual_paces([one.row.language for one in said], [one.chars_per_s or 0.0 for one in said])
-    own += outliers.judge(clips, bad, rows.AUDIT, paces)
+    held = corpus.of(known, measures, heard)
+    is_bad = np.array([clip.row.clip_id in bad for clip in clips])
+    own += outliers.judge(clips, bad, rows.AUDIT, outliers.pace_distances(held, is_bad))
     bad = clean.dropped(own)
     return {*own, *repeats.judge(clips, bad, rows.AUDIT, rows.alike(clips, bad))}
 
@@ -115,6 +117,6 @@ def test_suspects_are_all_who_break_a_rule() -> None:
 def test_a_clean_corpus_has_no_suspects() -> None:
     known = [rows.manifest_row(number, text=f"{rows.SENTENCE} {number}") for number in range(1, 60)]
     found = corpus.of(known, [rows.measured(number) for number in range(1, 60)])
-    assert not suspects.alone(found, Limits(rows.AUDIT, rows.PHRASES)).any()
-    bad = suspects.alone(found, Limits(rows.AUDIT, rows.PHRASES))
-    assert len(suspects.repeating(found, bad, [])) == 0
+    assert not rules.suspects(found, Limits(rows.AUDIT, rows.PHRASES)).any()
+    bad = rules.suspects(found, Limits(rows.AUDIT, rows.PHRASES))
+    assert len(repeats.suspects(found, bad, [])) == 0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from voicelathe import digest, settings
-from voicelathe.data import corpus, outliers, repeats
+from voicelathe.data import clean, corpus, outliers, repeats
 from voicelathe.data.gate_table import GateRow
 from voicelathe.data.phrases import Phrases
 from voicelathe.data.repeats import Alike
@@ -21,8 +21,8 @@ AUDIT = settings.Audit(
     min_duration_s=0.1,
     max_duration_s=30.0,
     phrases="phrases.txt",
-    min_chars_per_s=8.0,
-    max_chars_per_s=28.0,
+    min_chars_per_s=4.0,
+    max_chars_per_s=35.0,
     max_clipped_share=0.001,
     max_silence_share=0.5,
     min_level_spread_db=6.0,
@@ -31,6 +31,10 @@ AUDIT = settings.Audit(
     max_fitting_share=0.05,
     max_voice_deviations=6.0,
     max_pace_deviations=6.0,
+    min_level_dbfs=-35.0,
+    max_offset=0.008,
+    max_hum_share=0.85,
+    correct=True,
     max_edge_silence_s=0.5,
     kept_edge_silence_s=0.2,
     max_text_chars=500,
@@ -54,8 +58,8 @@ GATE = settings.Gate(
     max_text_overlap=0.2,
 )
 SPLIT = settings.Split(validation_share=0.1, test_share=0.1, same_text_together=False, frozen=None)
-MEASURE = settings.Measure(silence_dbfs=-50.0, max_file_s=7200.0)
-PHRASES = Phrases((" thanks for watching ",), (), frozenset(), frozenset(), True)
+MEASURE = settings.Measure(silence_over_floor_db=8.0, silence_under_speech_db=40.0, max_file_s=7200.0)
+PHRASES = Phrases((" thanks for watching ",), (), frozenset({" thank you "}), frozenset(), True)
 SENTENCE = "The lamp beside the window is on, and the rain has stopped."  # 59 characters
 
 
@@ -126,6 +130,14 @@ def measured(number: int = 1, **changes: Any) -> ClipMeasure:
         rms_dbfs=-24.0,
         clipped_share=0.0,
         num_nonfinite=0,
+        offset=0.0,
+        speech_dbfs=-18.0,
+        floor_dbfs=-60.0,
+        hum_share=0.1,
+        channel_loss_db=None,
+        channel_spread_db=None,
+        channel_likeness=None,
+        loudest_channel=None,
         leading_silence_s=0.1,
         trailing_silence_s=0.1,
         silence_share=0.15,
@@ -223,9 +235,10 @@ def alike(clips: list[Clip], dropped: Collection[str]) -> list[Alike]:
 
 
 def outlying(clips: list[Clip]) -> list[Finding]:
-    """What is unusual among clips of which no rule drops any."""
-    said = [clip for clip in clips if clip.chars_per_s]
-    paces = outliers.usual_paces(
-        [clip.row.language for clip in said], [clip.chars_per_s or 0.0 for clip in said]
-    )
-    return outliers.judge(clips, set(), AUDIT, paces)
+    """What the whole audit finds unusual among clips."""
+    known = [clip.row for clip in clips]
+    measures = [replace(clip.measure, clip_id=clip.row.clip_id) for clip in clips]
+    heard = [replace(clip.heard, clip_id=clip.row.clip_id) for clip in clips if clip.heard is not None]
+    found = clean.audit(known, [], measures, AUDIT, PHRASES, heard)
+    codes = {rule.code for rule in outliers.RULES}
+    return [finding for finding in found.findings if finding.rule in codes]

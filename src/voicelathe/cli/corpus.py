@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from voicelathe import layout
-from voicelathe.cli import consents, screen
+from voicelathe.cli import consents, recordings, screen
 from voicelathe.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
     from voicelathe.records import RejectedLine
 
 UNPINNED = "0" * 64
-OWN_TAKES = "(.+)"  # every path is a recording
 MIN_RECORDINGS = 3  # one each for train, validation and test
 SHOWN = 5
+JOINED = ("cosyvoice", "list")  # formats that become a manifest of ours
 FormatName = Literal[  # as in data.importing
-    "voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv", "cosyvoice"
+    "voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv", "cosyvoice", "list"
 ]
 
 
@@ -40,7 +39,7 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="voicelathe, voxcpm, qwen3-tts, cosyvoice, ljspeech or csv; overrides what is recognised.",
+        help="voicelathe, voxcpm, qwen3-tts, cosyvoice, ljspeech, list or csv; overrides what is recognised.",
     ),
 ]
 AudioRoot = Annotated[
@@ -85,14 +84,52 @@ def import_manifest(
     found = importing.find(path, format)
     screen.say(f"{found.manifest}: format {found.format} ({found.why}); --format overrides it.")
     root = audio_root or found.folder
-    if found.format == "cosyvoice":
-        name = _folder(name or found.folder.resolve().name)
-        found = importing.joined(found, Path("data") / name / "manifest.jsonl")
-        screen.say(f"Joined wav.scp, text and utt2spk into {found.manifest}.")
-    assert found.format != "cosyvoice", "it was joined"
-    wanted = settings.Ingest(
-        str(found.manifest), UNPINNED, str(root), UNPINNED, found.format, recording_from, speaker, language
-    )
+    with importing.unchanged_unless_done(_copy_of(found, name)):
+        _import(
+            current,
+            found,
+            root,
+            audio_root,
+            name,
+            settings.Ingest(
+                str(found.manifest),
+                UNPINNED,
+                str(root),
+                UNPINNED,
+                "voicelathe",
+                recording_from,
+                speaker,
+                language,
+            ),
+        )
+
+
+def _copy_of(found: importing.Found, name: str | None) -> Path:
+    """Where the manifest may be copied to."""
+    folder = name or (found.folder.resolve().name if found.format == "cosyvoice" else found.manifest.stem)
+    suffix = ".jsonl" if found.format in JOINED else found.manifest.suffix
+    return Path("data") / folder / f"manifest{suffix}"
+
+
+def _import(
+    current: settings.Params,
+    found: importing.Found,
+    root: Path,
+    audio_root: Path | None,
+    name: str | None,
+    given: settings.Ingest,
+) -> None:
+    """Read and check everything, then write params.yaml."""
+    from voicelathe import params
+    from voicelathe.data import importing
+
+    if found.format in JOINED:
+        what = "wav.scp, text and utt2spk" if found.format == "cosyvoice" else found.manifest
+        name = _folder(_copy_of(found, name).parent.name)
+        found = importing.joined(found, _copy_of(found, name), root)
+        screen.say(f"Joined {what} into {found.manifest}.")
+    assert found.format != "cosyvoice" and found.format != "list", "it was joined"
+    wanted = replace(given, manifest=str(found.manifest), format=found.format)
     wanted = _in_project(wanted, found, audio_root, name)
     probe = importing.probe(wanted)
     _say_unread(probe)
@@ -132,14 +169,20 @@ def _in_project(
     """Copy the manifest into the project where that was asked for, or where absolute paths make it necessary."""
     from voicelathe.data import importing
 
-    absolute = importing.common_root(importing.probe(wanted).rows)
+    folder = Path(audio_root or found.folder)
+    rows = importing.probe(wanted).rows
+    absolute = importing.common_root(rows, folder)
+    follows = any(".." in (row.audio or "").split("/") for row in rows)
     if name is None and absolute is None:
         where = layout.in_project(Path(wanted.audio_root))
         return replace(wanted, manifest=layout.in_project(found.manifest), audio_root=where)
     root = Path(os.path.abspath(audio_root or absolute or found.folder))  # noqa: PTH100  (keeps symbolic links)
     to = Path("data") / _folder(name or found.manifest.stem) / f"manifest{found.manifest.suffix}"
-    changed = importing.copy(found, root, to)
-    told = f"; {changed} lines with absolute paths now start from {root}" if changed else ""
+    if follows and absolute is not None:
+        root = absolute
+    changed = importing.copy(found, root, to, folder if follows else None)
+    kind = "paths with .." if follows else "absolute paths"
+    told = f"; {changed} lines with {kind} now start from {root}" if changed else ""
     if found.manifest != to:
         screen.say(f"Copied {found.manifest} to {to}{told}. The original is unchanged.")
     return replace(wanted, manifest=to.as_posix(), audio_root=layout.in_project(root))
@@ -169,7 +212,7 @@ def _say_unread(probe: importing.Probe) -> None:
 def _complete(wanted: settings.Ingest, probe: importing.Probe) -> settings.Ingest:
     """Fill what the rows do not say. Raises ManifestError naming the option when nobody can be asked."""
     if probe.without_recording:
-        wanted = replace(wanted, recording_from=_recording_rule(wanted, probe))
+        wanted = replace(wanted, recording_from=recordings.rule(wanted, probe))
     speaker, language = wanted.speaker_id, wanted.language
     if probe.needs_speaker:
         speaker = _ask("speaker", "Which speaker are the rows without speaker_id?", "--speaker ID")
@@ -184,64 +227,6 @@ def _ask(what: str, question: str, option: str) -> str:
     if not screen.is_terminal():
         raise ManifestError(f"Rows without a {what}, and no terminal to ask on. Give it: {option}")
     return str(typer.prompt(question))
-
-
-def _recording_rule(wanted: settings.Ingest, probe: importing.Probe) -> str:
-    """The regex given, or the one a person agrees to; clips of one recording must never land in two splits."""
-    from voicelathe.data import importing
-
-    audio = [row.audio for row in probe.without_recording]
-    if wanted.recording_from is not None:
-        _require_fit(audio, wanted.recording_from)
-        return wanted.recording_from
-    proposal = importing.suggest(audio)
-    examples = "\n".join(f"  {path}" for path in list(dict.fromkeys(audio))[:SHOWN])
-    explained = (
-        f"{len(audio)} rows of {wanted.manifest} do not say which source recording they were cut from, and one recording "
-        f"per file is not assumed: clips of one recording in two splits would make validation meaningless.\n{examples}"
-    )
-    if proposal is None:
-        explained += f"\nOnly where every file is a take of its own: --recording-from '{OWN_TAKES}'"
-    if not screen.is_terminal():
-        offer = proposal or r"([^/]+)_\d+\.wav$"
-        shown = (
-            f" which finds {_outcome(audio, proposal)}" if proposal else ", to be adapted to your file names"
-        )
-        raise ManifestError(
-            f"{explained}\nGive the rule, for example{shown}:\n  --recording-from {shlex.quote(offer)}"
-        )
-    screen.say(explained)
-    while True:
-        rule = str(typer.prompt("Regex whose first group is the recording", default=proposal))
-        try:
-            _require_fit(audio, rule)
-        except ManifestError as problem:
-            screen.say(str(problem))
-            continue
-        screen.say(f"It finds {_outcome(audio, rule)}.")
-        if typer.confirm("Use it?", default=True):
-            return rule
-
-
-def _require_fit(audio: Sequence[str], rule: str) -> None:
-    from voicelathe.data import importing
-
-    groups = importing.grouped(audio, rule)
-    if set(groups) <= {""}:
-        raise ManifestError(
-            f"--recording-from {rule!r} fits none of {len(audio)} audio paths, for example {audio[0]}."
-        )
-
-
-def _outcome(audio: Sequence[str], rule: str) -> str:
-    from voicelathe.data import importing
-
-    groups = importing.grouped(audio, rule)
-    missed = groups.pop("", 0)
-    sizes = sorted(groups.values())
-    names = ", ".join(sorted(groups)[:3])
-    rest = f"; {missed} rows it does not fit will be rejected" if missed else ""
-    return f"{len(groups)} recordings of {sizes[0]} to {sizes[-1]} clips ({names}, ...){rest}"
 
 
 def _read(wanted: settings.Ingest, engine: settings.Engine) -> Ingested:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe import digest
-from voicelathe.data import audio_files, containers, decoding
+from voicelathe.data import audio_files, containers, decoding, streams
 from voicelathe.data.audio_files import AudioProblem
 from voicelathe.data.decoding import Header, Stored
 from voicelathe.data.levels import FULL_SCALE
@@ -38,6 +38,13 @@ def read_clip(
         return file.clip(start_s, end_s), file.rate_hz
 
 
+def of_clip(root: Path, clip: CleanClip) -> tuple[Samples, int]:
+    """A clip's audio [frames] as it is trained on, at its own rate. Raises AudioProblem, and ManifestError when the file changed."""
+    with AudioFile(root, clip.audio, clip.audio_sha256) as file:
+        sound = mono(as_float(one_channel(file.stored(clip.start_s, clip.end_s), clip.channel)))
+        return corrected(sound, clip), file.rate_hz
+
+
 def read_mono(root: Path, clip: CleanClip, rate_hz: int) -> Samples:
     """A clip's audio [frames], one channel, at the wanted rate.
 
@@ -46,7 +53,8 @@ def read_mono(root: Path, clip: CleanClip, rate_hz: int) -> Samples:
     """
     try:
         file = _kept(root, clip.audio, clip.audio_sha256)
-        return resample(mono(file.clip(clip.start_s, clip.end_s)), file.rate_hz, rate_hz)
+        sound = mono(as_float(one_channel(file.stored(clip.start_s, clip.end_s), clip.channel)))
+        return resample(corrected(sound, clip), file.rate_hz, rate_hz)
     except AudioProblem as problem:
         raise ManifestError(
             f"{root / clip.audio}: clip {clip.clip_id} could be read when it was measured and cannot be now ({problem.code}: "
@@ -58,7 +66,7 @@ def header(root: Path, audio: str) -> Header:
     """What a file's header says, checked for lies and limits; nothing is decoded. Raises AudioProblem."""
     file = audio_files.open_file(root, audio)
     try:
-        return _checked(file, audio, math.inf)[2]
+        return _checked(file, audio, math.inf)[3]
     finally:
         os.close(file)
 
@@ -68,6 +76,24 @@ def as_float(stored: Stored) -> Samples:
     if stored.dtype == np.float32:
         return np.asarray(stored, np.float32)
     return np.multiply(stored, 1 / FULL_SCALE, dtype=np.float32)
+
+
+def one_channel(stored: Stored, channel: int | None) -> Stored:
+    """The channel that a row names, [frames, 1]; all of them where it names none. Raises AudioProblem for one that is not there."""
+    if channel is None:
+        return stored
+    if not 0 <= channel < stored.shape[1]:
+        raise AudioProblem("no_channel", f"channel {channel}, counted from 0, of {stored.shape[1]}")
+    return stored[:, channel : channel + 1]
+
+
+def corrected(samples: Samples, clip: CleanClip) -> Samples:
+    """Without the offset, and lifted by the gain that the audit recorded."""
+    if not clip.offset and not clip.gain_db:
+        return samples
+    return np.asarray(
+        (samples - np.float32(clip.offset)) * np.float32(10.0 ** (clip.gain_db / 20.0)), np.float32
+    )
 
 
 def mono(samples: Samples) -> Samples:
@@ -124,19 +150,32 @@ class AudioFile:
     those whose sha256 ingest wrote down.
     """
 
-    def __init__(self, root: Path, audio: str, sha256: str | None, max_file_s: float = math.inf) -> None:
+    def __init__(
+        self,
+        root: Path,
+        audio: str,
+        sha256: str | None,
+        max_file_s: float = math.inf,
+        *,
+        may_seek: bool = True,  # False: the length is what was decoded, whatever the header says
+    ) -> None:
         self._file = audio_files.open_file(root, audio)
         self._reader: decoding.Reader | None = None
         try:
             if sha256 is not None:
                 audio_files.verify(self._file, root / audio, sha256)
-            container, plain, head = _checked(self._file, audio, max_file_s)
-            self.rate_hz, self.num_channels, self.num_frames = (
-                head.rate_hz,
-                head.num_channels,
-                head.num_frames,
+            container, plain, found, head = _checked(self._file, audio, max_file_s)
+            self.rate_hz, self.num_channels = head.rate_hz, head.num_channels
+            self._claimed = head.num_frames
+            self._reader = decoding.reader(
+                self._file,
+                container,
+                plain,
+                found,
+                head,
+                may_seek=may_seek,
+                max_frames=max_file_s * head.rate_hz,
             )
-            self._reader = decoding.reader(self._file, container, plain, head)
         except BaseException:
             self.close()
             raise
@@ -148,27 +187,63 @@ class AudioFile:
     def stored(self, start_s: float | None, end_s: float | None) -> Stored:
         """As `clip`, but samples of a 16-bit WAV stay as they are in the file."""
         start, num = self._frames(start_s, end_s)
-        num_bytes = num * self.num_channels * 4
-        if num_bytes > MAX_CLIP_BYTES:
-            detail = f"{num_bytes >> 20} MiB decoded, more than {MAX_CLIP_BYTES >> 20}: cut it into clips"
-            raise AudioProblem("over_limit", detail)
+        most = MAX_CLIP_BYTES // (4 * self.num_channels)
+        if num is not None and num - (end_s is None) > most:
+            raise self._too_large(num)
         assert self._reader is not None, "the file is closed"
-        samples, stopped = self._reader.read(start, num)
-        if stopped is not None:
-            raise stopped
+        samples, stop = self._reader.read(start, most + 1 if num is None else num)
+        if stop is None and end_s is None:
+            raise self._too_large(most + 1) if num is None else self._goes_on()
+        if stop is not None and stop.problem is not None:
+            raise stop.problem
+        if stop is not None and not self._reaches(start, end_s, stop.at):
+            raise self._outside(start_s, end_s, stop.at)
+        if not len(samples):
+            raise AudioProblem("no_samples", "the clip has no samples")
         return samples
 
-    def _frames(self, start_s: float | None, end_s: float | None) -> tuple[int, int]:
-        """First frame and number of frames; the end may lie END_TOLERANCE_S behind the file's, no more."""
-        length_s = self.num_frames / self.rate_hz
-        first_s, last_s = start_s or 0.0, length_s if end_s is None else end_s
-        if not 0 <= first_s <= last_s <= length_s + END_TOLERANCE_S:
-            raise AudioProblem("bad_slice", f"{first_s:g} to {last_s:g} s of a file of {length_s:.3f} s")
+    def _frames(self, start_s: float | None, end_s: float | None) -> tuple[int, int | None]:
+        """First frame and number of frames; of a slice to the end one more than the header says, None where it does not say."""
+        first_s = start_s or 0.0
+        if first_s < 0 or (end_s is not None and end_s < first_s):
+            raise self._outside(start_s, end_s, self._claimed)
         start = math.floor(first_s * self.rate_hz + 0.5)
-        num = min(math.floor((last_s - first_s) * self.rate_hz + 0.5), self.num_frames - start)
-        if num <= 0:
-            raise AudioProblem("no_samples", "the clip has no samples")
-        return start, num
+        if end_s is not None:
+            num = math.floor((end_s - first_s) * self.rate_hz + 0.5)
+            if num == 0:
+                raise AudioProblem("no_samples", "the clip has no samples")
+            return start, num
+        return start, None if self._claimed is None else max(
+            0, self._claimed - start
+        ) + 1  # one more: is it the end?
+
+    def _reaches(self, start: int, end_s: float | None, length: int) -> bool:
+        """Whether a slice lies in a file of that many frames; the end may lie END_TOLERANCE_S behind it, no more."""
+        if end_s is None:
+            return start <= length
+        return end_s <= length / self.rate_hz + END_TOLERANCE_S
+
+    def _outside(self, start_s: float | None, end_s: float | None, length: int | None) -> AudioProblem:
+        last = "the end" if end_s is None else f"{end_s:g}"
+        of = "a file" if length is None else f"a file of {length / self.rate_hz:.3f} s"
+        return AudioProblem("bad_slice", f"{start_s or 0.0:g} to {last} s of {of}")
+
+    def _goes_on(self) -> AudioProblem:
+        return AudioProblem("bad_header", f"the header says {self._claimed} samples, and more follow")
+
+    def _too_large(self, num: int) -> AudioProblem:
+        mebibytes = num * self.num_channels * 4 >> 20
+        detail = f"{mebibytes} MiB decoded, more than {MAX_CLIP_BYTES >> 20}: cut it into clips"
+        return AudioProblem("over_limit", detail)
+
+    def length_s(self) -> float:
+        """Seconds of the whole file; where its header does not say them, it is decoded to its end."""
+        assert self._reader is not None, "the file is closed"
+        length, at = self._claimed, 0
+        while length is None:
+            _, stop = self._reader.read(at, decoding.BLOCK_FRAMES)
+            length, at = None if stop is None else stop.at, at + decoding.BLOCK_FRAMES
+        return length / self.rate_hz
 
     def close(self) -> None:
         if self._reader is not None:
@@ -185,24 +260,30 @@ class AudioFile:
         self.close()
 
 
-def _checked(file: int, audio: str, max_file_s: float) -> tuple[str, containers.Pcm16 | None, Header]:
-    """Container, layout of a plain WAV, and header, all within limits: headers can claim anything."""
+def _checked(
+    file: int, audio: str, max_file_s: float
+) -> tuple[str, containers.Pcm16 | None, list[streams.Stream], Header]:
+    """Container, layout of a plain WAV, streams and header, all within limits: headers can claim anything."""
     container = containers.kind(os.pread(file, 16, 0))
     if container is None or container != audio_files.CONTAINERS[Path(audio).suffix.lower()]:
         raise AudioProblem(
             "unsupported_type",
             f"the content is {container or 'no audio that we read'}, the name says otherwise",
         )
-    plain = containers.check(file, container, os.fstat(file).st_size)
-    head = decoding.header(file, container, plain)
+    num_bytes = os.fstat(file).st_size
+    if container == "wav":
+        plain, found = containers.wav(file, num_bytes)
+    else:
+        plain, found = None, streams.split(file, container, num_bytes)
+    head = decoding.header(file, container, plain, found)
     if not MIN_RATE_HZ <= head.rate_hz <= MAX_RATE_HZ:
         raise AudioProblem(
             "over_limit", f"{head.rate_hz} samples a second; {MIN_RATE_HZ} to {MAX_RATE_HZ} are read"
         )
     if not 1 <= head.num_channels <= MAX_CHANNELS:
         raise AudioProblem("over_limit", f"{head.num_channels} channels; at most {MAX_CHANNELS} are read")
-    if head.num_frames > max_file_s * head.rate_hz:
+    if head.num_frames is not None and head.num_frames > max_file_s * head.rate_hz:
         raise AudioProblem(
             "over_limit", f"{head.num_frames / head.rate_hz:.0f} s; measure.max_file_s is {max_file_s:g}"
         )
-    return container, plain, head
+    return container, plain, found, head

@@ -6,14 +6,17 @@ Clean and quarantined rows and rejected lines add up to the lines of the raw man
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from voicelathe import settings
-from voicelathe.data import columns, corpus, outliers, repeats, rules, suspects, tables
+from voicelathe.data import columns, corpus, coverage, level_rules, outliers, repeats, rules, tables
 from voicelathe.data.columns import Rows, Table
 from voicelathe.data.contamination import closed_form
 from voicelathe.data.corpus import Corpus, Mask
+from voicelathe.data.coverage import Coverage
 from voicelathe.data.phrases import Phrases
 from voicelathe.data.repeats import Alike
 from voicelathe.data.rules import Clip, Limits
@@ -25,8 +28,18 @@ from voicelathe.records import (
     RejectedLine,
 )
 
+LIFTED_DBFS, MOST_PEAK_DBFS = (
+    -20.0,
+    -3.0,
+)  # of the loudest tenth of a second of a clip that was too quiet; of its peak
 ROWS_AT_ONCE = 1 << 14  # records of suspects in memory
 STEP_CLIPS = 8  # of the contamination figure in the summary: a usual batch
+SELDOM_JUDGED = (
+    "no_speech",
+    "odd_pace",
+    "wrong_text",
+    "wrong_speaker",
+)  # of all rows: they need a model, or many rows
 ALL_RULES = (*rules.RULES, *outliers.RULES, *repeats.RULES)
 DROPPING = [
     rule.code for rule in ALL_RULES if rule.action == "drop" and rule.code not in rules.UNUSABLE_AUDIO
@@ -44,6 +57,7 @@ class Audit:
     kept: Table  # columns of CleanClip
     links: list[Link]
     quarantine: list[Quarantined]
+    coverage: list[Coverage]
 
     @property
     def clean(self) -> list[CleanClip]:
@@ -63,12 +77,12 @@ def audit(
     found = corpus.of(rows, measures, heard)
     own = _alone(found, Limits(limits, phrases))
     bad = _bad(found, own)
-    paces = _usual_paces(found, bad)
-    odd = found.clips(np.flatnonzero(suspects.odd(found, paces, limits)))
-    own += outliers.judge(odd, dropped(own), limits, paces)
+    distances = outliers.pace_distances(found, bad)
+    odd = np.flatnonzero(outliers.suspects(found, distances, limits))
+    own += outliers.judge(found.clips(odd), dropped(own), limits, distances[odd])
     bad = _bad(found, own)
     alike = repeats.alike(found, bad, limits)
-    several = found.clips(suspects.repeating(found, bad, alike))
+    several = found.clips(repeats.suspects(found, bad, alike))
     findings = [*own, *repeats.judge(several, dropped(own), limits, alike)]
     links = _links(several, dropped(own), alike)
     bad = _bad(found, findings)
@@ -81,12 +95,13 @@ def audit(
         kept=_kept(found, ~bad, limits),
         links=links,
         quarantine=_quarantine(found, bad, rejected, ordered),
+        coverage=coverage.of(found, distances),
     )
 
 
 def _alone(found: Corpus, limits: Limits) -> list[Finding]:
     """What rows break by themselves; of the suspects, some at a time are records."""
-    places = np.flatnonzero(suspects.alone(found, limits))
+    places = np.flatnonzero(rules.suspects(found, limits))
     batches = (found.clips(places[at : at + ROWS_AT_ONCE]) for at in range(0, len(places), ROWS_AT_ONCE))
     return [finding for clips in batches for clip in clips for finding in rules.judge(clip, limits)]
 
@@ -96,12 +111,6 @@ def _bad(found: Corpus, findings: Iterable[Finding]) -> Mask:
     import pyarrow.compute as pc
 
     return np.array(pc.is_in(found.rows["clip_id"], columns.strings(dropped(findings))).to_numpy())
-
-
-def _usual_paces(found: Corpus, bad: Mask) -> dict[str, outliers.Usual]:
-    chosen = ~bad & (found.chars_per_s > 0)
-    languages = found.rows["language"].filter(chosen).to_pylist()
-    return outliers.usual_paces(languages, found.chars_per_s[chosen].tolist())
 
 
 def dropped(findings: Iterable[Finding]) -> set[str]:
@@ -150,10 +159,19 @@ def _kept(found: Corpus, chosen: Mask, limits: settings.Audit) -> Table:
     long = np.flatnonzero(edges > limits.max_edge_silence_s)
     for at, clip in zip(long.tolist(), found.clips(np.flatnonzero(chosen)[long]), strict=True):
         bounds[at] = rules.trimmed(clip, limits) or bounds[at]
+    correction = corrections(found, limits)
     made = {
-        **{name: rows[name] for name in tables.schema(CleanClip).names if name in rows.column_names},
+        **{
+            name: rows[name]
+            for name in tables.schema(CleanClip).names
+            if name in rows.column_names and name != "channel"
+        },
         "start_s": pyarrow.array([start for start, _ in bounds], pyarrow.float64()),
         "end_s": pyarrow.array([end for _, end in bounds], pyarrow.float64()),
+        **{
+            name: pyarrow.array(some[chosen], pyarrow.float64(), from_pandas=True)
+            for name, some in correction.items()
+        },
         "samples_sha256": measures["samples_sha256"],
         "duration_s": pyarrow.array([round(end - start, 6) for start, end in bounds], pyarrow.float64()),
     }
@@ -161,6 +179,24 @@ def _kept(found: Corpus, chosen: Mask, limits: settings.Audit) -> Table:
     needed = ("text", "audio_sha256", "samples_sha256")
     assert not any(table[name].null_count for name in needed), "a clean clip has text and audio"
     return table
+
+
+def corrections(found: Corpus, limits: settings.Audit) -> dict[str, NDArray[Any]]:
+    """Channel, offset and gain with which the audio of every row is read for training; NaN for all channels."""
+    named = columns.numbers(found.rows["channel"])
+    is_one_sided = found.measured("channel_spread_db") > level_rules.MOST_SPREAD_DB
+    channel = np.where(np.isnan(named) & is_one_sided, found.measured("loudest_channel"), named)
+    offset, level = found.measured("offset"), found.measured("speech_dbfs")
+    # The offset and level that were measured are of the mean of the channels.
+    is_measured = limits.correct & (np.isnan(channel) | ~np.isnan(named))
+    is_off = is_measured & (np.abs(offset) > limits.max_offset)
+    gain_db = np.minimum(LIFTED_DBFS - level, MOST_PEAK_DBFS - found.measured("peak_dbfs"))
+    is_low = is_measured & (level < limits.min_level_dbfs) & (gain_db > 0)
+    return {
+        "channel": channel,
+        "offset": np.where(is_off, offset, 0.0),
+        "gain_db": np.where(is_low, np.round(gain_db, 1), 0.0),
+    }
 
 
 def summary(found: Audit) -> dict[str, float | int]:
@@ -178,6 +214,7 @@ def summary(found: Audit) -> dict[str, float | int]:
         **{f"dropped_{code}": hits[code] for code in DROPPING},
         **{f"trimmed_{rule.code}": hits[rule.code] for rule in ALL_RULES if rule.action == "trim"},
         **{f"warned_{rule.code}": hits[rule.code] for rule in ALL_RULES if rule.action == "warn"},
+        **{f"judged_{one.code}": one.num_judged for one in found.coverage if one.code in SELDOM_JUDGED},
         "minutes_before": round(sum(np.nan_to_num(found.corpus.measured("duration_s")).tolist()) / 60, 3),
         "minutes_kept": round(sum(found.kept["duration_s"].to_pylist()) / 60, 3),
         f"bad_share_of_steps_of_{STEP_CLIPS}": round(closed_form(num_dropped / num_lines, STEP_CLIPS), 6),

@@ -9,11 +9,12 @@ from voicelathe.records import ClipMeasure, Heard, ManifestRow
 
 @dataclass(frozen=True)
 class Clip:
-    """A row and what its audio really is."""
+    """A row, its text normalised, and what its audio really is."""
 
     row: ManifestRow
     measure: ClipMeasure
     heard: Heard | None = None
+    written: str | None = None  # the text before `normaliser`; None: the same
 
     @cached_property
     def speech_s(self) -> float | None:
@@ -44,10 +45,11 @@ class Clip:
         return text.num_spoken_chars(self.row.text)
 
     @cached_property
+    def num_letters(self) -> tuple[float, float]:
+        """`text.num_letters`: the fewest and the most letters that the text can be read with."""
+        return text.num_letters(self.row.text)
+
+    @cached_property
     def chars_per_s(self) -> float | None:
-        """Characters for each second of speech, as `text.num_letters` counts them; None without a text to say or sound to hear."""
-        return (
-            text.num_letters(self.row.text) / self.speech_s
-            if self.speech_s and self.num_spoken_chars
-            else None
-        )
+        """Letters for each second of sound, half way between the fewest and the most; None without a text to say or sound to hear."""
+        return sum(self.num_letters) / 2 / self.speech_s if self.speech_s and self.num_spoken_chars else None

@@ -1,7 +1,7 @@
 """What the bytes around the audio claim, read by ourselves: libsndfile quietly repairs a header that lies about its length.
 
 A WAV whose data chunk claims more than the file holds, or less than lies behind it, plays as something else than was recorded;
-an Ogg stream without its last page was cut off. libsndfile 1.2.2 reports neither.
+libsndfile 1.2.2 does not report it.
 """
 
 import os
@@ -9,12 +9,16 @@ import struct
 from dataclasses import dataclass
 
 from voicelathe.data.audio_files import AudioProblem
+from voicelathe.data.streams import Stream
 
-# What a header says when its length was not known while it was written (ffmpeg and sox writing to a pipe).
-UNKNOWN_BYTES = 0xFFFFFFFF
-MAX_CHUNKS, MAX_PADDING_BYTES = 1000, 4096
-OGG_TAIL_BYTES = 1 << 17  # more than the largest page, 65,307 bytes
-OGG_LAST_PAGE = 0x04  # RFC 3533, header type flag
+UNKNOWN_BYTES = 0xFFFFFFFF  # of a RIFF whose length stands in its ds64 chunk
+# What a header says when its length was not known while it was written: ffmpeg, sox and streaming servers writing to a pipe. Some
+# take the size of the header off.
+PLACEHOLDERS, PLACEHOLDER_LESS = (
+    (0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, (1 << 63) - 1, (1 << 64) - 1),
+    64,
+)
+MAX_CHUNKS, MAX_PADDING_BYTES, MAX_HEAD_BYTES = 1000, 4096, 1 << 16
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 
 
@@ -42,17 +46,19 @@ def kind(start: bytes) -> str | None:
     return "mp3" if start[:3] == b"ID3" or is_frame else None
 
 
-def check(file: int, container: str, num_bytes: int) -> Pcm16 | None:
-    """Raise AudioProblem when the container of an open file lies; the layout where it is a plain 16-bit WAV."""
-    if container == "wav":
-        return _wav(file, num_bytes)
-    if container == "ogg":
-        _require_last_page(file, num_bytes)
-    return None
+def wav(file: int, num_bytes: int) -> tuple[Pcm16 | None, list[Stream]]:
+    """Layout of a plain 16-bit WAV, and the WAV files that lie one behind the other. Raises AudioProblem when a header lies."""
+    plain, first = _wav(file, 0, num_bytes)
+    streams = [first]
+    while streams[-1].end < num_bytes:
+        plain = None
+        streams.append(_wav(file, streams[-1].end, num_bytes)[1])
+    return plain, streams
 
 
-def _wav(file: int, num_bytes: int) -> Pcm16 | None:
-    at, is_rf64, long_bytes, plain = 12, os.pread(file, 4, 0) == b"RF64", None, None
+def _wav(file: int, start: int, num_bytes: int) -> tuple[Pcm16 | None, Stream]:
+    """Layout of the WAV that begins there, and its bytes, with its length in the header where it was left open."""
+    at, is_rf64, long_bytes, plain = start + 12, os.pread(file, 4, start) == b"RF64", None, None
     for _ in range(MAX_CHUNKS):
         head = os.pread(file, 8, at)
         if len(head) < 8:
@@ -66,8 +72,14 @@ def _wav(file: int, num_bytes: int) -> Pcm16 | None:
             plain = _format(os.pread(file, min(size, 40), at + 8))
         elif name == b"data":
             claimed = long_bytes if is_rf64 and long_bytes is not None and size == UNKNOWN_BYTES else size
-            _require_honest(file, at + 8, claimed, num_bytes)
-            return _layout(plain, at + 8, min(claimed, num_bytes - at - 8))
+            end = _end(file, at + 8, claimed, num_bytes)
+            is_open = _is_unknown(claimed)
+            known = min(end - at - 8 if is_open else claimed, num_bytes - at - 8)
+            stream = Stream(start, end)
+            if is_open and known < UNKNOWN_BYTES and at - start < MAX_HEAD_BYTES and not is_rf64:
+                head = os.pread(file, at + 4 - start, start) + struct.pack("<I", known)
+                stream = Stream(at + 8, end, head)
+            return _layout(plain, at + 8, known), stream
         at += 8 + size + size % 2
     raise AudioProblem("bad_header", f"no data chunk among the first {MAX_CHUNKS} chunks")
 
@@ -93,34 +105,37 @@ def _format(body: bytes) -> tuple[int, int] | None:
     return (rate_hz, channels) if (tag, bits) == (PCM, 16) else None
 
 
-def _require_honest(file: int, start: int, claimed: int, num_bytes: int) -> None:
+def _end(file: int, start: int, claimed: int, num_bytes: int) -> int:
+    """Where a WAV ends whose audio begins at `start`: at the end of the file, or where the next WAV begins."""
     there = num_bytes - start
-    if claimed == UNKNOWN_BYTES:
-        return
+    if _is_unknown(claimed) and (claimed or not _chunks_end(file, start, num_bytes)):
+        return num_bytes
     if claimed > there:
         raise AudioProblem("truncated", f"the header claims {claimed} bytes of audio, the file holds {there}")
-    if not _are_chunks(file, start + claimed + claimed % 2, num_bytes):
+    end = _chunks_end(file, start + claimed + claimed % 2, num_bytes)
+    if end is None:
         detail = f"the header claims {claimed} bytes of audio, but {there - claimed} more follow"
         raise AudioProblem("bad_header", detail)
+    return end
 
 
-def _are_chunks(file: int, at: int, num_bytes: int) -> bool:
-    """Whether what follows the audio is chunks (tags, markers), or a little padding, up to the end of the file."""
+def _is_unknown(claimed: int) -> bool:
+    """What stands in a header that was written before the length was known, and never corrected (0: a recorder that was killed)."""
+    return claimed == 0 or any(0 <= most - claimed <= PLACEHOLDER_LESS for most in PLACEHOLDERS)
+
+
+def _chunks_end(file: int, at: int, num_bytes: int) -> int | None:
+    """Where chunks (tags, markers), or a little padding, end that follow the audio; None for anything else."""
     for _ in range(MAX_CHUNKS):
         if at >= num_bytes:
-            return at <= num_bytes + 1
+            return num_bytes if at <= num_bytes + 1 else None
         head = os.pread(file, 8, at)
+        if head[:4] in (b"RIFF", b"RF64") and os.pread(file, 4, at + 8) == b"WAVE":
+            return at
         if not head.strip(b"\0"):
-            return num_bytes - at <= MAX_PADDING_BYTES
+            return num_bytes if num_bytes - at <= MAX_PADDING_BYTES else None
         if len(head) < 8 or not all(0x20 <= byte < 0x7F for byte in head[:4]):
-            return False
+            return None
         size = struct.unpack("<I", head[4:])[0]
         at += 8 + size + size % 2
-    return False
-
-
-def _require_last_page(file: int, num_bytes: int) -> None:
-    tail = os.pread(file, OGG_TAIL_BYTES, max(0, num_bytes - OGG_TAIL_BYTES))
-    last = tail.rfind(b"OggS")
-    if last < 0 or last + 6 > len(tail) or not tail[last + 5] & OGG_LAST_PAGE:
-        raise AudioProblem("truncated", "the last page of the stream is missing")
+    return None

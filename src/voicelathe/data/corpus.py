@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voicelathe.data import columns, text_columns
+from voicelathe.data import columns, languages, text_columns
 from voicelathe.data.clip import Clip
 from voicelathe.data.columns import Column, Rows, Table
 from voicelathe.errors import RecordError
@@ -22,9 +22,10 @@ Mask = NDArray[np.bool_]
 class Corpus:
     """Three tables of the same length. What is None in a record is NaN in the arrays below."""
 
-    rows: Table  # ManifestRow
+    rows: Table  # ManifestRow, with the text that `normaliser` makes of the written one
     measures: Table  # ClipMeasure
     heard: Table  # Heard; null throughout where nothing was heard
+    written: Column  # the text as the manifest has it
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -37,7 +38,8 @@ class Corpus:
         heard: Iterable[Heard | None] = [
             one if one.clip_id is not None else None for one in columns.rows_of(self.heard, Heard, chosen)
         ]
-        return [Clip(*one) for one in zip(rows, measures, heard, strict=True)]
+        written = self.written.take(chosen).to_pylist()
+        return [Clip(*one) for one in zip(rows, measures, heard, written, strict=True)]
 
     def measured(self, name: str) -> Floats:
         """One measure of every row."""
@@ -71,10 +73,30 @@ class Corpus:
         return np.asarray(text_columns.num_spoken_chars(self.rows["text"]).to_numpy())
 
     @cached_property
+    def num_letters(self) -> tuple[Floats, Floats]:
+        """`Clip.num_letters` of every row; NaN where there is nothing to say."""
+        fewest, most = text_columns.num_letters(self.rows["text"])
+        is_said = self.num_spoken_chars > 0
+        return np.where(is_said, fewest, np.nan), np.where(is_said, most, np.nan)
+
+    @cached_property
     def chars_per_s(self) -> Floats:
         """`Clip.chars_per_s` of every row."""
-        num = columns.numbers(text_columns.num_letters(self.rows["text"]))
-        return np.where(self.num_spoken_chars > 0, num, np.nan) / self.speech_s
+        return np.asarray((self.num_letters[0] + self.num_letters[1]) / 2 / self.speech_s)
+
+    @cached_property
+    def speakers(self) -> NDArray[np.int64]:
+        """Equal numbers for equal speakers."""
+        return np.asarray(columns.codes(self.rows["speaker_id"]))
+
+    @cached_property
+    def languages(self) -> NDArray[np.int64]:
+        """Equal numbers for equal languages, whatever their region."""
+        encoded = self.rows["language"].combine_chunks().dictionary_encode()
+        names = [languages.primary(name) for name in encoded.dictionary.to_pylist()]
+        known = {name: at for at, name in enumerate(dict.fromkeys(names))}
+        codes = np.array([known[name] for name in names], np.int64)
+        return np.asarray(codes[encoded.indices.to_numpy()])
 
     @property
     def speech_share(self) -> Floats:
@@ -99,7 +121,10 @@ def of(rows: Rows, measures: Rows, heard: Rows = ()) -> Corpus:
     at = pc.index_in(table["clip_id"], measured["clip_id"])
     if len(measured) != len(table) or at.null_count:
         raise RecordError("data/measured/clips.parquet is not of these rows. Run: dvc repro measure")
-    return Corpus(table, measured.take(at), known.take(pc.index_in(table["clip_id"], known["clip_id"])))
+    written = table["text"]
+    table = table.set_column(table.schema.get_field_index("text"), "text", text_columns.normalised(written))
+    heard_of = known.take(pc.index_in(table["clip_id"], known["clip_id"]))
+    return Corpus(table, measured.take(at), heard_of, written)
 
 
 def _by_line(table: Table) -> Table:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe import settings
-from voicelathe.data import jsonl
+from voicelathe.data import jsonl, languages
 from voicelathe.data.jsonl import LineProblem
 from voicelathe.digest import canonical_json
 from voicelathe.errors import ManifestError
@@ -25,8 +25,9 @@ from voicelathe.redaction import labelled, scrub
 ALIASES = {"file_name": "audio", "transcription": "text"}
 KNOWN = (
     *("id", "audio", "start_s", "end_s", "text", "recording_id"),
-    *("speaker_id", "language", "sample_rate_hz", "ref_audio"),
+    *("speaker_id", "language", "sample_rate_hz", "ref_audio", "channel"),
 )
+CHANNELS = {"left": 0, "l": 0, "right": 1, "r": 1}
 csv.field_size_limit(jsonl.MAX_LINE_BYTES)
 
 
@@ -46,6 +47,7 @@ class RawRow:
     recording_id: str
     speaker_id: str
     language: str
+    channel: int | None = None
 
 
 Read = RawRow | RejectedLine
@@ -195,7 +197,10 @@ def _typed(line: int, fields: Mapping[str, Any], ingest: settings.Ingest) -> Raw
             "recording_id", _name(fields, "recording_id") or _recording(audio, ingest.recording_from)
         ),
         speaker_id=_required("speaker_id", _name(fields, "speaker_id") or ingest.speaker_id),
-        language=_required("language", _name(fields, "language") or ingest.language),
+        language=_required(
+            "language", languages.canonical(_name(fields, "language") or ingest.language or "")
+        ),
+        channel=_channel(fields),
     )
 
 
@@ -252,6 +257,17 @@ def _rate(fields: Mapping[str, Any]) -> int | None:
         raise LineProblem(
             "wrong_type", f"sample_rate_hz is {number:g}, not a whole number of samples a second"
         )
+    return None if number is None else int(number)
+
+
+def _channel(fields: Mapping[str, Any]) -> int | None:
+    """Counted from 0, as NeMo, lhotse and diarisers do; the words that editors use are known, too."""
+    value = fields.get("channel")
+    if isinstance(value, str) and value.strip().lower() in CHANNELS:
+        return CHANNELS[value.strip().lower()]
+    number = _number(fields, "channel")
+    if number is not None and not (number.is_integer() and 0 <= number < 2**15):
+        raise LineProblem("wrong_type", f"channel is {number:g}; channels are counted from 0")
     return None if number is None else int(number)
 
 

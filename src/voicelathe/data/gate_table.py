@@ -185,6 +185,10 @@ def _matches(clips: columns.Table, raw: columns.Table) -> Any:
     found = (columns.numbers(clips["start_s"]) >= start_s) & ~(
         columns.numbers(clips["end_s"]) > end_s + CUT_S
     )
-    for name in ("audio", "text", "recording_id", "speaker_id", "language", "audio_sha256"):
+    as_written = pc.equal(clips["text"], raw["text"])
+    found &= columns.mask(
+        pc.or_kleene(as_written, pc.equal(clips["text"], text_columns.normalised(raw["text"])))
+    )
+    for name in ("audio", "recording_id", "speaker_id", "language", "audio_sha256"):
         found &= columns.mask(pc.equal(clips[name], raw[name]))
     return found

@@ -42,7 +42,7 @@ def _clip(row: ManifestRow, root: Path) -> CleanClip:
     start_s, end_s = row.start_s or 0.0, row.end_s
     if end_s is None:
         with AudioFile(root, row.audio, row.audio_sha256) as file:
-            end_s = round(file.num_frames / file.rate_hz, 6)
+            end_s = round(file.length_s(), 6)
     if end_s <= start_s:
         raise ValueError(f"ends at {end_s} s, before its start at {start_s} s")
     return CleanClip(

@@ -7,19 +7,20 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from voicelathe import digest, settings
-from voicelathe.data import formats, jsonl, kaldi
+from voicelathe.data import formats, jsonl, kaldi, lists
 from voicelathe.data.formats import RawRow
 from voicelathe.errors import ManifestError
 from voicelathe.records import RejectedLine
 from voicelathe.redaction import scrub
 
 FormatName = Literal["voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv"]  # as in settings.Ingest
-SourceName = FormatName | Literal["cosyvoice"]  # three files, which become one manifest of ours
+SourceName = FormatName | Literal["cosyvoice", "list"]  # what becomes one manifest of ours
 UNKNOWN = "\0"  # stands for a speaker or language that no row and no option names; no manifest can hold it
 LOOKED_AT = 200  # lines that decide the format
 OURS = frozenset({"recording_id", "start_s", "end_s", "sample_rate_hz"})  # what only our own format has
@@ -28,7 +29,11 @@ RULES = (  # ways in which corpora name clips after their recording, the most ex
     r"([^/]+)/[^/]+$",  # talk_07/003.wav: the folder
     r"^([^/]+)/",  # talk_07/a/003.wav: the first folder
     r"([^/]+?)[-_][^-_/]+\.[^./]+$",  # talk_a.wav: all but the last part
+    r"([^/]+?)(?:\.\w{3,4})?_\d{6,}_\d{6,}\.[^./]+$",  # ep01.wav_0000000000_0000077440.wav: GPT-SoVITS' slicer
+    r"([^/]+?)(?:\.\w{3,4})?[-_]\d+(?:\.\d+)?[-_]\d+(?:\.\d+)?\.[^./]+$",  # ep01_12.30_15.75.wav: start and end
+    r"([^/]+?)[-_.](?:chunk|part|seg|segment|clip|slice|utt|cut)[-_]?\d+\.[^./]+$",  # ep01_chunk_12.wav
 )
+MIN_RECORDINGS = 3  # one each for train, validation and test
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,36 @@ def find(path: Path, wanted: SourceName | None) -> Found:
     return Found(manifest, known, manifest.parent, why)
 
 
-def joined(found: Found, to: Path) -> Found:
-    """A CosyVoice folder as one manifest of ours, written to `to`; anything else as it is."""
-    if found.format != "cosyvoice":
+def joined(found: Found, to: Path, root: Path) -> Found:
+    """A CosyVoice folder or a list as one manifest of ours, written to `to`; anything else as it is."""
+    if found.format not in ("cosyvoice", "list"):
         return found
-    digest.write_bytes(to, kaldi.join(found.folder))
+    if found.format == "list":
+        columns = lists.layout(_texts(found.manifest, lists.LOOKED_AT))
+        if columns is None:
+            raise ManifestError(
+                f"{found.manifest} is no list: its lines have not the same number of columns between |."
+            )
+        digest.write_bytes(to, lists.join(found.manifest, columns, root))
+    else:
+        digest.write_bytes(to, kaldi.join(found.folder))
     return replace(found, manifest=to, format="voicelathe")
+
+
+@contextmanager
+def unchanged_unless_done(path: Path) -> Iterator[None]:
+    """A file that is written over is as it was before when what follows fails, asks or is stopped."""
+    before = path.read_bytes() if path.is_file() else None
+    try:
+        yield
+    except BaseException:
+        if before is not None:
+            digest.write_bytes(path, before)
+        elif path.is_file():
+            path.unlink()
+            with suppress(OSError):
+                path.parent.rmdir()  # only if it is empty
+        raise
 
 
 def probe(ingest: settings.Ingest) -> Probe:
@@ -94,8 +123,20 @@ def probe(ingest: settings.Ingest) -> Probe:
 
 
 def suggest(audio: Sequence[str]) -> str | None:
-    """The first rule that sorts all these paths into at least two recordings of two clips on average, if there is one."""
-    return next((rule for rule in RULES if _is_plausible(grouped(audio, rule), len(set(audio)))), None)
+    """Of the rules that sort all these paths into at least two recordings of two clips on average, the one with the fewest.
+
+    A recording that is two for the rule would be in two splits; one rule with three recordings is better than another with two.
+    """
+    found = {rule: grouped(audio, rule) for rule in RULES}
+    usable = [rule for rule in RULES if _is_plausible(found[rule], len(set(audio)))]
+    return min(usable, key=lambda rule: (len(found[rule]) < MIN_RECORDINGS, len(found[rule])), default=None)
+
+
+def too_fine(audio: Sequence[str], rule: str) -> str | None:
+    """A rule that finds recordings where the given one makes every file a recording of its own; None where it does not, or none does."""
+    if len(grouped(audio, rule)) < len(set(audio)):
+        return None
+    return suggest(audio)
 
 
 def grouped(audio: Sequence[str], rule: str) -> Counter[str]:
@@ -113,12 +154,15 @@ def grouped(audio: Sequence[str], rule: str) -> Counter[str]:
     return Counter((match.group(1) or "") if match else "" for match in found)
 
 
-def common_root(rows: Sequence[RawRow]) -> Path | None:
-    """The folder that holds every absolute path of the rows; None when all are relative.
+def common_root(rows: Sequence[RawRow], folder: Path) -> Path | None:
+    """The folder that holds every absolute path of the rows, and what `..` leads to from `folder`; None when all lie below that.
 
     Raises ManifestError when only the root of the file system does.
     """
-    absolute = [path for row in rows for path in (row.audio, row.ref_audio) if path and path.startswith("/")]
+    paths = [path for row in rows for path in (row.audio, row.ref_audio) if path]
+    absolute = [path for path in paths if path.startswith("/")]
+    if any(_leaves(path) for path in paths):
+        absolute = [_resolved(path, folder) for path in paths if "://" not in path]
     if not absolute:
         return None
     root = Path(os.path.commonpath([os.path.dirname(path) for path in absolute]))  # noqa: PTH120  (text, not files)
@@ -130,15 +174,29 @@ def common_root(rows: Sequence[RawRow]) -> Path | None:
     return root
 
 
-def copy(found: Found, audio_root: Path, to: Path) -> int:
+def _leaves(path: str) -> bool:
+    return ".." in path.split("/") and "\\" not in path
+
+
+def _resolved(path: str, folder: Path) -> str:
+    return os.path.normpath(os.path.join(os.path.abspath(folder), path))  # noqa: PTH100, PTH118  (text, not files)
+
+
+def copy(found: Found, audio_root: Path, to: Path, folder: Path | None = None) -> int:
     """Copy a manifest line by line, absolute audio paths below the root made relative, addresses without
     their passwords, because the copy is for git; returns how many lines that changed.
+
+    With `folder`, relative paths start there, and `..` is followed before they are made relative to the root.
 
     A line that cannot be read is copied as it is, so that every line keeps its number.
     """
     changed, out = 0, []
     for _, data, _ in jsonl.Lines(found.manifest):
-        line = _relative_csv(data, audio_root) if found.format == "csv" else _relative_json(data, audio_root)
+        line = (
+            _relative_csv(data, audio_root)
+            if found.format == "csv"
+            else _relative_json(data, audio_root, folder)
+        )
         changed += line != data
         out.append(line + b"\n")
     digest.write_bytes(to, b"".join(out))
@@ -168,8 +226,11 @@ def _recognise(manifest: Path) -> tuple[SourceName, str]:
     objects = [value for value in map(_object, lines) if value is not None]
     if objects:
         return _json_format(manifest, objects)
-    texts = [data.decode("utf-8", errors="replace") for data in lines if data.strip()]
-    if texts and all(text.count("|") in (1, 2) for text in texts):
+    texts = _texts(manifest, lists.LOOKED_AT)
+    columns = lists.layout(texts)
+    if columns is not None and not columns.is_ljspeech:
+        return "list", columns.sentence
+    if texts and all(text.count("|") in (1, 2) for text in texts[:LOOKED_AT]):
         return "ljspeech", "no header, `id|text` or `id|text|text` on each line"
     if texts and re.search(r"\b(audio|file_name)\b", texts[0]) and "," in texts[0]:
         return "csv", f"a header: {texts[0][:60]}"
@@ -192,6 +253,17 @@ def _json_format(manifest: Path, objects: list[dict[str, object]]) -> tuple[Form
     if all("ref_audio" in one for one in keys):
         return "qwen3-tts", "JSON lines, each with audio, text and ref_audio"
     return "voxcpm", "JSON lines with audio and text"
+
+
+def _texts(manifest: Path, most: int) -> list[str]:
+    """The first lines of a manifest as text."""
+    found = []
+    for number, data, _ in jsonl.Lines(manifest):
+        if number > most:
+            break
+        if data.strip():
+            found.append(data.decode("utf-8", errors="replace"))
+    return found
 
 
 def _first(manifest: Path) -> Iterator[tuple[int, bytes, bool]]:
@@ -221,20 +293,22 @@ def _is_plausible(groups: Counter[str], num_files: int) -> bool:
     return "" not in groups and len(groups) >= 2 and num_files >= 2 * len(groups)
 
 
-def _relative_json(data: bytes, root: Path) -> bytes:
+def _relative_json(data: bytes, root: Path, folder: Path | None) -> bytes:
     value = _object(data)
     if value is None:
         return data
     paths = ("audio", "ref_audio", "file_name")
-    moved = {key: _relative(text, root) for key, text in value.items() if key in paths}
+    moved = {key: _relative(text, root, folder) for key, text in value.items() if key in paths}
     if all(value[key] == text for key, text in moved.items()):
         return data
     return digest.canonical_json({**value, **moved}).encode()
 
 
-def _relative(text: object, root: Path) -> object:
+def _relative(text: object, root: Path, folder: Path | None) -> object:
     if not isinstance(text, str):
         return text
+    if folder is not None and "://" not in text:
+        text = _resolved(text, folder)
     return scrub(text) if "://" in text else text.removeprefix(f"{root.as_posix()}/")
 
 

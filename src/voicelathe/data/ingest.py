@@ -109,6 +109,7 @@ def _identified(raw: Sequence[formats.RawRow], audio: dict[str, _Audio]) -> list
     for row in raw:
         file = audio[row.audio]
         identity = [file.sha256 or f"missing:{row.audio}", row.start_s, row.end_s, row.text, row.speaker_id]
+        identity += [] if row.channel is None else [row.channel]
         clip_id = digest.of_value(identity)[:16]
         times_seen[clip_id] += 1
         if times_seen[clip_id] > 1:

@@ -6,6 +6,7 @@ whether or not something was measured before. A file that hangs, kills or fills 
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe import digest, engine, settings
-from voicelathe.data import fingerprint, levels, spectrum
-from voicelathe.data.audio import AudioFile, as_float, to_16_bit
+from voicelathe.data import fingerprint, levels, loudness, spectrum
+from voicelathe.data.audio import AudioFile, as_float, one_channel, to_16_bit
 from voicelathe.data.audio_files import AudioProblem
 from voicelathe.data.decoding import Stored
 from voicelathe.data.measure_cache import MeasureCache
@@ -113,7 +114,7 @@ def _measure_alone(
 def _measure_file(root: Path, limits: settings.Measure, clips: list[ManifestRow]) -> Iterator[ClipMeasure]:
     first = clips[0]
     try:
-        with AudioFile(root, first.audio, first.audio_sha256, limits.max_file_s) as file:
+        with AudioFile(root, first.audio, first.audio_sha256, limits.max_file_s, may_seek=False) as file:
             for row in clips:
                 yield _measure_clip(file, limits, row)
     except AudioProblem as problem:
@@ -122,7 +123,8 @@ def _measure_file(root: Path, limits: settings.Measure, clips: list[ManifestRow]
 
 def _measure_clip(file: AudioFile, limits: settings.Measure, row: ManifestRow) -> ClipMeasure:
     try:
-        return of_samples(row.clip_id, file.stored(row.start_s, row.end_s), file.rate_hz, limits.silence_dbfs)
+        stored = file.stored(row.start_s, row.end_s)
+        return of_samples(row.clip_id, one_channel(stored, row.channel), file.rate_hz, limits)
     except AudioProblem as problem:
         return _unmeasured(row, problem, file)
 
@@ -138,28 +140,21 @@ def _unmeasured(row: ManifestRow, problem: AudioProblem, file: AudioFile | None 
     )
 
 
-_MEASURES = (
-    *(
-        "num_samples",
-        "duration_s",
-        "peak_dbfs",
-        "rms_dbfs",
-        "clipped_share",
-        "num_nonfinite",
-        "leading_silence_s",
-    ),
-    *("trailing_silence_s", "silence_share", "level_spread_db", "bandwidth_hz", "cutoff_hz", "fingerprint"),
-    "samples_sha256",
-)
+_NAMED = ("clip_id", "problem", "detail", "file_rate_hz", "num_channels")
+_MEASURES = tuple(field.name for field in fields(ClipMeasure) if field.name not in _NAMED)
 
 
-def of_samples(clip_id: str, samples: Stored, rate_hz: int, silence_dbfs: float) -> ClipMeasure:
+def of_samples(clip_id: str, samples: Stored, rate_hz: int, limits: settings.Measure) -> ClipMeasure:
     """Measure samples [frames, channels]. Levels and silence are those of the mean of the channels, with NaN as 0."""
     level = levels.of(samples)
     mono = _mono(samples, level.num_nonfinite > 0)
+    offset = float(mono.mean())
+    mono = mono - offset
     energies, frame_s = _frame_energies(mono, rate_hz)
+    found = loudness.of(energies)
+    silence = loudness.silence(energies, found, frame_s, len(mono) / rate_hz, limits)
+    channels = loudness.channels(samples, rate_hz)
     heard = spectrum.power(mono, rate_hz)
-    leading_s, trailing_s, share = _silence(energies, frame_s, len(mono) / rate_hz, silence_dbfs)
     return ClipMeasure(
         clip_id=clip_id,
         problem=None,
@@ -172,9 +167,17 @@ def of_samples(clip_id: str, samples: Stored, rate_hz: int, silence_dbfs: float)
         rms_dbfs=_dbfs(math.sqrt(level.mean_square)),
         clipped_share=round(level.clipped_share, 6),
         num_nonfinite=level.num_nonfinite,
-        leading_silence_s=leading_s,
-        trailing_silence_s=trailing_s,
-        silence_share=share,
+        offset=round(offset, 6),
+        speech_dbfs=found.speech_dbfs,
+        floor_dbfs=found.floor_dbfs,
+        hum_share=None if heard is None else spectrum.hum_share(mono, rate_hz),
+        channel_loss_db=channels.loss_db,
+        channel_spread_db=channels.spread_db,
+        channel_likeness=channels.likeness,
+        loudest_channel=channels.loudest,
+        leading_silence_s=silence.leading_s,
+        trailing_silence_s=silence.trailing_s,
+        silence_share=silence.share,
         level_spread_db=_spread(energies),
         bandwidth_hz=None if heard is None else spectrum.bandwidth_hz(heard, rate_hz),
         cutoff_hz=None if heard is None else spectrum.cutoff_hz(heard, rate_hz),
@@ -203,18 +206,6 @@ def _frame_energies(mono: Floats, rate_hz: int) -> tuple[Floats, float]:
     if len(mono) > num_full * frame:
         energies = np.append(energies, np.square(mono[num_full * frame :]).mean())
     return energies, frame / rate_hz
-
-
-def _silence(
-    energies: Floats, frame_s: float, duration_s: float, silence_dbfs: float
-) -> tuple[float, float, float]:
-    """Seconds of silence at the start and at the end, and the share of silent frames."""
-    is_loud = energies >= 10.0 ** (silence_dbfs / 10.0)
-    if not is_loud.any():
-        return round(duration_s, 3), round(duration_s, 3), 1.0
-    first, last = int(is_loud.argmax()), len(is_loud) - int(is_loud[::-1].argmax())
-    trailing_s = max(0.0, duration_s - last * frame_s)
-    return round(first * frame_s, 3), round(trailing_s, 3), round(1.0 - float(is_loud.mean()), 4)
 
 
 def _spread(energies: Floats) -> float | None:

@@ -61,7 +61,9 @@ class MeasureCache:
 
 def content(row: ManifestRow) -> str:
     """What decides a measure: the bytes of the file, how its name says to read them, and the slice."""
-    return f"{row.audio_sha256} {Path(row.audio).suffix.lower()} {row.start_s!r} {row.end_s!r}"
+    return f"{row.audio_sha256} {Path(row.audio).suffix.lower()} {row.start_s!r} {row.end_s!r}" + (
+        "" if row.channel is None else f" channel {row.channel}"
+    )
 
 
 def _read(path: Path) -> list[ClipMeasure]:

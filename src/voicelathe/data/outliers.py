@@ -1,11 +1,12 @@
 """Rules that compare a clip with the rest of its corpus: what is usual is learned from the rows, so no absolute limit is needed.
 
 Usual is the median; how much rows differ is the median absolute deviation, times 1.4826 so that it reads as a standard deviation
-(Rousseeuw and Croux, 1993). A third of bad rows moves neither by much. Fewer than MIN_CLIPS rows say nothing.
+(Rousseeuw and Croux, 1993). A third of bad rows moves neither by much. Fewer than MIN_CLIPS rows say nothing, and neither does a clip
+that is too short to be judged: the rules say which those are.
 """
 
 import base64
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -13,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe import digest, settings
-from voicelathe.data.rules import Clip, drop, warn
+from voicelathe.data import columns, languages, pace, text
+from voicelathe.data.clip import Clip
+from voicelathe.data.corpus import Corpus, Floats, Mask
+from voicelathe.data.rule import drop, warn
 from voicelathe.records import Finding
 from voicelathe.speech import transcripts, words
 
@@ -22,10 +26,17 @@ NUM_TEXTS = 200  # that a clip is compared with
 AS_DEVIATION = 1.4826
 LEAST_CER, LEAST_LIKENESS = 0.05, 0.02  # the smallest deviation that is believed
 LEAST_SHARE = 0.03  # of the median: even a corpus read by a machine differs by this much
+# A recogniser hears "pipe" and "Console" as anything, and a voice is not known by half a second (benchmarks/real_speech.py).
+LEAST_WORDS, LEAST_LETTERS, LEAST_VOICE_S = 3, 25, 1.0
+LEAST_FAST_LETTERS = (
+    10.0  # of a text that can be too fast; "tre" is said in 0.16 s (benchmarks/real_speech.py)
+)
+MOST_DOUBT = 1.3  # between the fewest and the most letters of a text that pace is learned from
+SLACK = 1e-9  # what a distance may differ in its last digits
 
 ODD_PACE = drop(
     "odd_pace",
-    "Far more or less text for each second of speech than in the rest of the corpus: cut, sped up, or another text.",
+    "Far more or less time than this speaker takes for a text of this length: cut, sped up, slowed down, or another text.",
 )
 WRONG_TEXT = drop(
     "wrong_text",
@@ -62,40 +73,85 @@ def usual(values: Sequence[float], least: float = 1e-9) -> Usual | None:
     return Usual(middle, max(spread, LEAST_SHARE * abs(middle), least))
 
 
-def usual_paces(languages: Sequence[str], paces: Sequence[float]) -> dict[str, Usual]:
-    """The pace that is usual in each language: languages differ, also in how many letters they write for a syllable."""
-    by_language: dict[str, list[float]] = {}
-    for language, pace in zip(languages, paces, strict=True):
-        by_language.setdefault(language, []).append(pace)
-    known = {language: usual(held) for language, held in sorted(by_language.items())}
-    return {language: one for language, one in known.items() if one is not None}
+def pace_distances(corpus: Corpus, bad: Mask) -> Floats:
+    """Deviations of each row from the time that its speaker takes for a text of its length; learned from the rows not in `bad`.
+
+    NaN where there is no text, no sound, or too few rows to say what is usual.
+    """
+    fewest, most = corpus.num_letters
+    known = ~np.isnan(fewest) & ~np.isnan(corpus.speech_s)
+    sure = known & ~bad & (most <= MOST_DOUBT * fewest)  # a number can be read in too many ways to learn from
+    learned = pace.of_groups(
+        corpus.speakers[sure], corpus.languages[sure], (fewest[sure] + most[sure]) / 2, corpus.speech_s[sure]
+    )
+    found = np.full(len(corpus), np.nan)
+    found[known] = pace.distances(
+        learned,
+        corpus.speakers[known],
+        corpus.languages[known],
+        (fewest[known], most[known]),
+        corpus.speech_s[known],
+    )
+    # Where a word begins and ends in silence decides more about its pace than how it is said.
+    return np.where((found < 0) & (most < LEAST_FAST_LETTERS), 0.0, found)
+
+
+def suspects(corpus: Corpus, distances: Floats, audit: settings.Audit) -> Mask:
+    """Rows that can break one of RULES: an unusual pace, or something that a model heard beyond speech."""
+    import pyarrow.compute as pc
+
+    found = pc.is_valid(corpus.heard["cer"]).to_numpy() | pc.is_valid(corpus.heard["voice"]).to_numpy()
+    found = found | (pc.equal(corpus.heard["is_aligned"], False).fill_null(False).to_numpy())
+    return np.asarray(found | (np.abs(distances) > audit.max_pace_deviations - SLACK))
 
 
 def judge(
-    clips: Sequence[Clip], dropped: Collection[str], audit: settings.Audit, paces: Mapping[str, Usual]
+    clips: Sequence[Clip], dropped: Collection[str], audit: settings.Audit, distances: Floats
 ) -> list[Finding]:
-    """Findings over all rows; what is usual is learned from the rows that no other rule drops."""
+    """Findings over clips with their `pace_distances`; what is usual is learned from the rows that no other rule drops."""
     return [
-        *_odd_pace(clips, paces, audit.max_pace_deviations),
+        *_odd_pace(clips, distances, audit.max_pace_deviations),
         *_wrong_text(clips, dropped, audit),
         *(
             NOT_ALIGNED.finding(clip.row.clip_id, ("alignment failed", "the whole text"))
             for clip in clips
-            if clip.heard is not None and clip.heard.is_aligned is False
+            if clip.heard is not None and clip.heard.is_aligned is False and is_comparable(clip)
         ),
         *_wrong_speaker(clips, dropped, audit.max_voice_deviations),
     ]
 
 
-def _odd_pace(clips: Sequence[Clip], paces: Mapping[str, Usual], limit: float) -> Iterator[Finding]:
-    for clip in clips:
-        known = paces.get(clip.row.language)
-        if known is None or not clip.chars_per_s:
-            continue
-        distance = known.distance(clip.chars_per_s)
+def _odd_pace(clips: Sequence[Clip], distances: Floats, limit: float) -> Iterator[Finding]:
+    for clip, distance in zip(clips, distances.tolist(), strict=True):
         if abs(distance) > limit:
-            seen = f"{clip.chars_per_s:.1f} characters/s, {distance:+.1f} deviations from {known.middle:.1f}"
+            how = "slower" if distance > 0 else "faster"
+            seen = f"{clip.chars_per_s or 0.0:.1f} characters/s, {abs(distance):.1f} deviations {how} than usual for its length"
             yield ODD_PACE.finding(clip.row.clip_id, (seen, f"at most {limit:g} deviations"))
+
+
+def is_comparable(clip: Clip) -> bool:
+    """Whether a text is long enough to be told from others by what was heard, and says in letters how it is read."""
+    said = text.words(clip.row.text)
+    fewest, most = clip.num_letters
+    has_spaces = len(said.split()) >= LEAST_WORDS or most > len(
+        said
+    )  # scripts without spaces count more than characters
+    return fewest >= LEAST_LETTERS and has_spaces and not any(map(str.isdigit, said))
+
+
+def comparable(corpus: Corpus) -> Mask:
+    """`is_comparable` of every row."""
+    import pyarrow.compute as pc
+
+    fewest, most = corpus.num_letters
+    spaces, length = (
+        columns.numbers(some)
+        for some in (pc.count_substring(corpus.words, " "), pc.utf8_length(corpus.words))
+    )
+    has_digits = columns.mask(pc.match_substring_regex(corpus.words, r"\p{Nd}"))
+    return np.asarray(
+        (fewest >= LEAST_LETTERS) & ((spaces - 1 >= LEAST_WORDS) | (most > length)) & ~has_digits
+    )
 
 
 def _wrong_text(clips: Sequence[Clip], dropped: Collection[str], audit: settings.Audit) -> Iterator[Finding]:
@@ -104,7 +160,11 @@ def _wrong_text(clips: Sequence[Clip], dropped: Collection[str], audit: settings
     A permutation test (Fisher, 1935): under a wrong text every share of fitting others is as likely, so `max_fitting_share` of
     the wrong texts pass. The deviations keep a speaker whom the recogniser hardly understands from being dropped whole.
     """
-    heard = [clip for clip in clips if clip.heard is not None and clip.heard.said is not None]
+    heard = [
+        clip
+        for clip in clips
+        if clip.heard is not None and clip.heard.said is not None and is_comparable(clip)
+    ]
     others = _texts(clip for clip in heard if clip.row.clip_id not in dropped)
     limit = f"at most {audit.max_cer_deviations:g} deviations or {audit.max_fitting_share:g} of other texts"
     for by_speaker in _by_speaker(heard):
@@ -114,7 +174,7 @@ def _wrong_text(clips: Sequence[Clip], dropped: Collection[str], audit: settings
             cer = _cer(clip)
             if known.distance(cer) <= audit.max_cer_deviations:
                 continue
-            share = _fitting(clip, others.get(clip.row.language, []))
+            share = _fitting(clip, others.get(languages.primary(clip.row.language), []))
             if share is not None and share > audit.max_fitting_share:
                 seen = f"{100 * cer:.0f} % character errors, {known.distance(cer):.1f} deviations over {100 * known.middle:.0f} %"
                 seen += f"; {100 * share:.0f} % of other texts fit as well"
@@ -138,7 +198,7 @@ def _texts(clips: Iterable[Clip]) -> dict[str, list[str]]:
     """Normalised texts of each language, NUM_TEXTS at most: those with the smallest digests, so that other rows change few of them."""
     found: dict[str, set[str]] = {}
     for clip in clips:
-        found.setdefault(clip.row.language, set()).add(
+        found.setdefault(languages.primary(clip.row.language), set()).add(
             transcripts.normalise(clip.row.text or "", clip.row.language)
         )
     return {
@@ -149,7 +209,7 @@ def _texts(clips: Iterable[Clip]) -> dict[str, list[str]]:
 
 def _wrong_speaker(clips: Sequence[Clip], dropped: Collection[str], limit: float) -> Iterator[Finding]:
     """Likeness is the cosine to the mean voice of the half of the speaker's clips that are most alike."""
-    for said in _by_speaker(clip for clip in clips if clip.heard is not None and clip.heard.voice):
+    for said in _by_speaker(clip for clip in clips if _has_voice(clip)):
         voices = np.stack([_voice(clip) for clip in said])
         is_sound = np.array([clip.row.clip_id not in dropped for clip in said])
         if is_sound.sum() < MIN_CLIPS:
@@ -161,6 +221,10 @@ def _wrong_speaker(clips: Sequence[Clip], dropped: Collection[str], limit: float
             if known.distance(float(like)) < -limit:
                 seen = f"likeness {like:.2f}, {-known.distance(float(like)):.1f} deviations under {known.middle:.2f}"
                 yield WRONG_SPEAKER.finding(clip.row.clip_id, (seen, f"at most {limit:g} deviations"))
+
+
+def _has_voice(clip: Clip) -> bool:
+    return clip.heard is not None and clip.heard.voice is not None and clip.heard.speech_s >= LEAST_VOICE_S
 
 
 def _by_speaker(clips: Iterable[Clip]) -> list[list[Clip]]:

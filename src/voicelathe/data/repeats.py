@@ -10,11 +10,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from voicelathe import settings
-from voicelathe.data import fingerprint, text, twins
+from voicelathe.data import columns, fingerprint, shared, text, twins
+from voicelathe.data.clip import Clip
 from voicelathe.data.corpus import Corpus, Mask
-from voicelathe.data.rules import Clip, Rule, drop, warn
+from voicelathe.data.rule import Rule, drop, warn
 from voicelathe.records import Finding
 
 EXACT_DUPLICATE = drop(
@@ -70,6 +72,26 @@ def alike(corpus: Corpus, bad: Mask, audit: settings.Audit) -> list[Alike]:
     return [Alike(clips[pair.first], clips[pair.second], pair.error) for pair in found]
 
 
+def suspects(corpus: Corpus, bad: Mask, pairs: Sequence[Alike]) -> NDArray[np.int64]:
+    """Places of the rows that share samples, seconds of a file, a performance, words or an id with another row."""
+    import pyarrow.compute as pc
+
+    found = _same(columns.codes(corpus.measures["samples_sha256"])) | _same(
+        columns.codes(corpus.rows["user_id"])
+    )
+    found[shared.touching(columns.codes(corpus.rows["audio_sha256"]), *corpus.ends)] = True
+    twins = {clip.row.clip_id for pair in pairs for clip in (pair.first, pair.second)}
+    found |= columns.mask(pc.is_in(corpus.rows["clip_id"], columns.strings(twins)))
+    language, said = columns.codes(corpus.rows["language"]), columns.codes(pc.fill_null(corpus.words, "  "))
+    both = np.where(bad, -1, language * (said.max(initial=0) + 1) + said)
+    return np.flatnonzero(found | _same(np.unique(both, return_inverse=True)[1] - bool(bad.any())))
+
+
+def _same(code: NDArray[np.int64]) -> Mask:
+    """Rows whose code another row has, too; -1 is nobody's."""
+    return np.asarray((code >= 0) & (np.bincount(code + 1)[code + 1] > 1)) if len(code) else np.zeros(0, bool)
+
+
 def judge(
     clips: Sequence[Clip], dropped: Collection[str], audit: settings.Audit, pairs: Sequence[Alike]
 ) -> list[Finding]:
@@ -119,8 +141,15 @@ def _same_audio(ranked: Sequence[Clip], dropped: Collection[str]) -> Iterator[Fi
 
 
 def _overlaps(ranked: Sequence[Clip], min_share: float) -> Iterator[Finding]:
+    """Two people on two channels may speak at once; a row without a channel has all of them."""
     for members in _groups(ranked, "audio_sha256"):
-        yield from _overlaps_in_file([clip for clip in members if clip.measure.duration_s], min_share)
+        heard = [clip for clip in members if clip.measure.duration_s]
+        channels = {clip.row.channel for clip in heard}
+        if None in channels:
+            yield from _overlaps_in_file(heard, min_share)
+            continue
+        for channel in sorted(one for one in channels if one is not None):
+            yield from _overlaps_in_file([clip for clip in heard if clip.row.channel == channel], min_share)
 
 
 def _overlaps_in_file(ranked: Sequence[Clip], min_share: float) -> Iterator[Finding]:

@@ -6,6 +6,8 @@ Scripts are told by the names of characters (Unicode Character Database): `CYRIL
 import unicodedata
 from collections.abc import Iterable
 
+from voicelathe.data import languages
+
 # fmt: off
 LATIN = (
     "af", "ca", "cs", "cy", "da", "de", "en", "es", "et", "eu", "fi", "fil", "fr", "ga", "gd", "gl", "hr", "hu", "id",
@@ -35,7 +37,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {  # ISO 639-1 -> first words of the names
 
 def expected(language: str) -> tuple[str, ...] | None:
     """Scripts of a language tag such as `en` or `en-SG`; None for a language that is not listed, which is then not judged."""
-    return SCRIPTS.get(language.lower().replace("_", "-").partition("-")[0])
+    return SCRIPTS.get(languages.primary(language))
 
 
 def share(text: str, scripts: Iterable[str]) -> float | None:

@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 WINDOW_S, WINDOWS_AT_ONCE = 0.064, 512
 ENERGY_BELOW_BANDWIDTH = 0.999
 SMALLEST = 1e-10
+HUM_HZ, MIN_HUM_WINDOWS = 130.0, 15  # about a second
 # A cliff: the level of the 450 Hz before it is this far over everything behind it. Speech falls some 10 dB in as many Hz.
 CLIFF_DB, BEFORE_HZ, GAP_HZ, STEP_HZ = 22.0, 450.0, 150.0, 50.0
 LOWEST_CLIFF_HZ, TOP_SHARE = 1500.0, 0.94
@@ -48,6 +49,21 @@ def cutoff_hz(spectrum: Floats, rate_hz: int) -> float | None:
     if not falls or max(falls) < CLIFF_DB:
         return None
     return round(starts[int(np.argmax(falls))] * bin_hz, 1)
+
+
+def hum_share(mono: Floats, rate_hz: int) -> float | None:
+    """Of the energy of the quietest fifth of the clip, the share under HUM_HZ: mains hum and rumble, where a room's noise has next to none."""
+    size = round(WINDOW_S * rate_hz)
+    num = len(mono) // size
+    if num < MIN_HUM_WINDOWS:
+        return None
+    windows = mono[: num * size].reshape(num, size)
+    quiet = np.argsort(np.square(windows).mean(axis=1), kind="stable")[: max(1, num // 5)]
+    powers = np.square(np.abs(np.fft.rfft(windows[quiet] * np.hanning(size + 2)[1:-1], axis=1))).sum(axis=0)[
+        1:
+    ]
+    total = powers.sum()
+    return round(float(powers[: int(HUM_HZ * size / rate_hz)].sum() / total), 3) if total > SMALLEST else None
 
 
 def _bin_hz(spectrum: Floats, rate_hz: int) -> float:

@@ -245,6 +245,11 @@ def _require_three(
     empty = [name for name in SPLITS if name not in split_of.values()]
     if not empty:
         return
+    if not component_of:
+        raise SplitError(
+            "The audit dropped every row, so there is nothing to split. data/audit/report.html says why, rule by rule; "
+            "data/audit/summary.json has the counts, and data/audit/quarantine.jsonl every row with its reasons."
+        )
     members: dict[str, list[str]] = {}
     for recording, component in component_of.items():
         members.setdefault(component, []).append(recording)

@@ -25,6 +25,18 @@ MORE_LETTERS = tuple(
         *((WITHOUT_VOWELS, 0.5), (POINTS, -1.0)),
     )
 )
+SILENT = re.compile(
+    r"(?:[^\w\s%$&+=@#*/<>\u00a3\u20ac\u00a5\u00a7\u00b0]|_)*\s(?:[^\w%$&+=@#*/<>\u00a3\u20ac\u00a5\u00a7\u00b0]|_)+|(?:[^\w\s%$&+=@#*/<>]|_){2,}"
+)
+DIGIT, SIGN = re.compile(r"\d"), re.compile("[%$&+=@#*/<>\u00a3\u20ac\u00a5\u00a7\u00b0]")
+SHORT_WORD = re.compile(r"(?<![^\W_])[^\W\d_]{2,5}(?![^\W_])")
+NO_VOWEL = re.compile("[b-df-hj-np-tv-xz]+", re.IGNORECASE)
+LONE_LETTERS = re.compile(r"(?<![^\W_])[^\W\d_](?: [^\W\d_](?![^\W_])){2,}")
+ABBREVIATION = re.compile(
+    r"(?<!\w)(?:dr|mrs?|ms|st|prof|etc|e\.g|i\.e|no|nr|vs|approx|z\.\s?b|usw|bzw|ca|sra?|sig|mme|mlle|m|p)\.(?!\w)",
+    re.IGNORECASE,
+)
+DIGIT_LETTERS, SIGN_LETTERS, NAME_LETTERS, ABBREVIATION_LETTERS = (2, 10), 9, 5, 6
 TAG = re.compile(
     "([\\[(<{*\u3010\u266a\u266b])([^\\])>}*\u3011\u266a\u266b]*)[\\])>}*\u3011\u266a\u266b]"
 )  # after NFKC
@@ -64,12 +76,39 @@ def _is_visible(one: str) -> bool:
     return unicodedata.category(one) not in ("Cf", "Cc") or one in WHITESPACE_CONTROLS
 
 
-def num_letters(text: str | None) -> float:
-    """How long a text is to say, in letters of an alphabet: its characters as they look, a Han character as three of them."""
-    seen = plain(text)
-    if seen.isascii():
-        return float(len(seen))
-    return len(seen) + sum(more * len(found.findall(seen)) for found, more in MORE_LETTERS)
+def num_letters(text: str | None) -> tuple[float, float]:
+    """How long a text is to say, in letters of an alphabet: the fewest and the most that it can be read with.
+
+    Characters count as they look, a Han character as three, and what is not said (dots, dashes, quotes) as one between two words. A
+    digit is read as two letters ("2000") to ten ("777"), "%" as nothing or as "per cent", a lone letter by its name.
+    """
+    seen = SILENT.sub(_between, plain(text)).strip()
+    fewest = most = float(len(seen))
+    if not seen.isascii():
+        more = sum(more * len(found.findall(seen)) for found, more in MORE_LETTERS)
+        fewest, most = fewest + more, most + more
+    digits, signs = len(DIGIT.findall(seen)), len(SIGN.findall(seen))
+    spelled = 1 if len(seen) == 1 and seen.isalpha() else _num_spelled(seen)
+    fewest += (DIGIT_LETTERS[0] - 1) * digits - signs
+    most += (DIGIT_LETTERS[1] - 1) * digits + (SIGN_LETTERS - 1) * signs + (NAME_LETTERS - 1) * spelled
+    most += ABBREVIATION_LETTERS * len(ABBREVIATION.findall(seen))
+    return max(fewest, 1.0), max(most, 1.0)
+
+
+def usual_letters(text: str | None) -> float:
+    """The middle of what `num_letters` says: for a pace."""
+    return sum(num_letters(text)) / 2
+
+
+def _num_spelled(seen: str) -> int:
+    """Letters that are most likely said by their names: IAX, mgcp, "M I S D N"."""
+    short = [word for word in SHORT_WORD.findall(seen) if word.isupper() or NO_VOWEL.fullmatch(word)]
+    return sum(map(len, short)) + sum(len(found) // 2 + 1 for found in LONE_LETTERS.findall(seen))
+
+
+def _between(found: re.Match[str]) -> str:
+    """One character for a run of them; none at the edges of a text but for its last full stop."""
+    return " " if " " in found[0] else found[0][0]
 
 
 def words(text: str | None) -> str:

@@ -6,8 +6,18 @@ Plain ASCII needs no Unicode, so regular expressions of a few bytes give what th
 from collections.abc import Callable
 from typing import Any
 
-from voicelathe.data import text
+import numpy as np
+
+from voicelathe.data import normaliser, text
 from voicelathe.data.columns import Column
+
+# Printable ASCII that `text.num_letters` may count otherwise than by its length.
+READ_IN_SEVERAL_WAYS = (
+    r"[0-9%$&+=@#*/<>]|[^0-9A-Za-z_ ]{2}|(^| )[^0-9A-Za-z ]+( |$)| [^0-9A-Za-z ]|_"
+    r"|(^|[^0-9A-Za-z])([A-Z]{2,5}|[b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ]{2,5})([^0-9A-Za-z]|$)|^\W*[A-Za-z]\W*$"
+    r"|(^|[^0-9A-Za-z])[A-Za-z] [A-Za-z] [A-Za-z]([^0-9A-Za-z]|$)"
+    r"|(?i)(^|\W)(dr|mrs?|ms|st|prof|etc|e\.g|i\.e|no|nr|vs|approx|z\. ?b|usw|bzw|ca|sra?|sig|mme|mlle|m|p)\."
+)
 
 
 def is_simple(column: Column) -> Column:
@@ -25,12 +35,32 @@ def plain(column: Column) -> Column:
     return _others(column, fast, text.plain)
 
 
-def num_letters(column: Column) -> Column:
-    """`text.num_letters` of every text; null stays null."""
+def normalised(column: Column) -> Column:
+    """`normaliser.text_of` of every text; null stays null."""
+    import pyarrow.compute as pc
+
+    is_simple = pc.match_substring_regex(column, normaliser.SIMPLE)
+    odd = pc.or_(pc.match_substring(column, "&"), pc.match_substring(column, "\\"))
+    hard = pc.fill_null(pc.or_(pc.invert(is_simple), odd), False)
+    return _replaced(column, column, hard, normaliser.text_of)
+
+
+def num_letters(column: Column) -> tuple[Any, Any]:
+    """`text.num_letters` of every text, the fewest and the most; null is NaN."""
     import pyarrow
     import pyarrow.compute as pc
 
-    return _others(column, pc.utf8_length(plain(column)).cast(pyarrow.float64()), text.num_letters)
+    length = pc.utf8_length(plain(column)).cast(pyarrow.float64())
+    counted = pc.match_substring_regex(column, READ_IN_SEVERAL_WAYS)
+    hard = pc.fill_null(pc.or_(pc.invert(is_simple(column)), counted), False)
+    held = column.filter(hard).to_pylist()
+    pairs = [text.num_letters(some) for some in held]
+    found = []
+    for at in (0, 1):
+        values = np.maximum(length.to_numpy(), 1.0)
+        values[np.asarray(hard.to_numpy())] = [pair[at] for pair in pairs]
+        found.append(values)
+    return found[0], found[1]
 
 
 def words(column: Column) -> Column:
@@ -54,10 +84,16 @@ def num_spoken_chars(column: Column) -> Column:
 
 def _others(column: Column, fast: Column, slow: Callable[[str], Any]) -> Column:
     """`fast` where texts are simple, `slow` of the text where they are not."""
+    import pyarrow.compute as pc
+
+    return _replaced(column, fast, pc.and_(pc.invert(is_simple(column)), pc.is_valid(column)), slow)
+
+
+def _replaced(column: Column, fast: Column, hard: Column, slow: Callable[[str], Any]) -> Column:
+    """`fast`, but `slow` of the text where `hard`."""
     import pyarrow
     import pyarrow.compute as pc
 
-    hard = pc.and_(pc.invert(is_simple(column)), pc.is_valid(column))
     if not pc.any(hard).as_py():
         return fast
     found = [slow(one) for one in column.filter(hard).to_pylist()]

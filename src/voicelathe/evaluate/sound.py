@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe import digest
-from voicelathe.data.audio import mono, read_clip, resample
+from voicelathe.data.audio import of_clip, resample
 from voicelathe.data.audio_files import AudioProblem
 from voicelathe.data.opus import RATES_HZ, with_serial
 from voicelathe.errors import RecordError
@@ -74,15 +74,13 @@ def load(sample: SampleRecord, root: Path) -> Sound:
 def recording(clip: CleanClip, audio_root: str) -> Sound:
     """A real clip at its own rate. Raises RecordError when it cannot be read any more, ManifestError when its file is another one."""
     try:
-        samples, rate_hz = read_clip(
-            Path(audio_root), clip.audio, clip.start_s, clip.end_s, clip.audio_sha256
-        )
+        sound, rate_hz = of_clip(Path(audio_root), clip)
     except AudioProblem as problem:
         raise RecordError(
             f"{Path(audio_root, clip.audio)}: the recording of clip {clip.clip_id} cannot be read ({problem.code}: {problem.detail}). "
             "It is a held-out line of the pack (listen.lines). Restore the file, then: dvc repro"
         ) from None
-    return Sound(np.ascontiguousarray(mono(samples), np.float32), rate_hz)
+    return Sound(np.ascontiguousarray(sound, np.float32), rate_hz)
 
 
 def matched_gains_db(sounds: Sequence[Sound]) -> list[float]:

@@ -116,7 +116,7 @@ def _written(
             continue
         limit = SPEAKING_SHARE * corpus.max_seconds * _letters_per_s(corpus.validation, language)
         some = [
-            line for line in lines.read(path) if line.id in include or text.num_letters(line.text) <= limit
+            line for line in lines.read(path) if line.id in include or text.usual_letters(line.text) <= limit
         ]
         found += [_in(line, language) for line in some]
     untrained = _untrained(found, corpus.train)
@@ -143,7 +143,7 @@ def _untrained(some: Sequence[PackLine], train: columns.Table) -> list[PackLine]
 
 def _letters_per_s(clips: Iterable[CleanClip], language: str) -> float:
     own = [clip for clip in clips if clip.language == language and clip.duration_s]
-    paces = sorted(text.num_letters(clip.text) / clip.duration_s for clip in own)
+    paces = sorted(text.usual_letters(clip.text) / clip.duration_s for clip in own)
     return paces[len(paces) // 2] if paces else LETTERS_PER_S
 
 

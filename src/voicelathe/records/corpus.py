@@ -24,6 +24,7 @@ class ManifestRow:
     ref_audio: str | None
     user_id: str | None
     extra: dict[str, str]
+    channel: int | None = None  # counted from 0; None: not said, and the mean of all channels is used
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,23 @@ class ClipMeasure:
     rms_dbfs: float | None
     clipped_share: float | None  # samples at full scale
     num_nonfinite: int | None
-    leading_silence_s: float | None
+    offset: float | None  # mean of the samples, full scale 1.0: zero but for a sound card's fault
+    speech_dbfs: (
+        float | None
+    )  # RMS of the loudest tenth of a second without the offset; None for digital silence
+    floor_dbfs: float | None  # of the quietest twentieth of it
+    hum_share: float | None  # of the energy of the quietest fifth that lies under 130 Hz
+    channel_loss_db: (
+        float | None
+    )  # by which the mean of the channels is quieter than they are; None for one channel
+    channel_spread_db: float | None  # between the loudest channel and the quietest
+    channel_likeness: float | None  # correlation of the levels of the first two channels over time
+    loudest_channel: int | None
+    leading_silence_s: (
+        float | None
+    )  # under the level that measure.py derives from the clip's own floor and loudest part
     trailing_silence_s: float | None
-    silence_share: float | None  # 20 ms frames under the silence level
+    silence_share: float | None  # 20 ms frames under that level
     level_spread_db: (
         float | None
     )  # between the 10th and 90th percentile of 20 ms levels; None for clips under half a second
@@ -123,6 +138,9 @@ class CleanClip:
     samples_sha256: str
     duration_s: float
     ref_audio: str | None
+    channel: int | None = None  # that is used; None: the mean of all
+    offset: float = 0.0  # that is taken off the samples, full scale 1.0
+    gain_db: float = 0.0  # by which they are lifted
 
 
 @dataclass(frozen=True)

@@ -57,12 +57,12 @@ def _measure(clip: Clip) -> Values:
         return {figure.name: None for figure in Prosody.figures}
     pauses = [after.start_s - before.end_s for before, after in itertools.pairwise(found)]
     speech = activity.only_speech(clip.samples, found)
-    letters = text.num_letters(clip.text)
+    letters = text.usual_letters(clip.text)
     return {
         PAUSE_SHARE: sum(pauses) / (found[-1].end_s - found[0].start_s),
         LONGEST_PAUSE: max(pauses, default=0.0),
         PITCH_RANGE: pitch_range_st(speech),
-        PACE: letters / speech_s if letters else None,
+        PACE: letters / speech_s,
         ENERGY: energy_spread_db(speech),
     }
 

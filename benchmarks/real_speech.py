@@ -1,0 +1,181 @@
+"""How many good rows does the audit lose, on speech that nobody here made? Prompts of five professional speakers.
+
+    python -m benchmarks.real_speech [OUT] [--languages en it] [--every 1] [--keep]
+
+Debian's asterisk-core-sounds packages are downloaded with apt-get, measured and deleted again: nobody of these speakers agreed to
+be cloned, so nothing of them is committed or trained on. A text in brackets ("[this is a simple beep tone]", "<beep ascending>") and
+the files silence/N are dirt with a known truth; a remark in brackets beside words ("IAX (note: does not say "2")") is not said; every
+other row is good. Needs PyAV, because libsndfile does not read G.722.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pipelines import hear
+from voicelathe import hearing, params, settings
+from voicelathe.data import clean, ingest, measure, phrases
+
+ROOT = Path(__file__).parents[1]
+LANGUAGES = ("en", "es", "fr", "it", "ru")
+RATE_HZ = 16_000
+PACKAGE = "asterisk-core-sounds"
+WHOLLY_BRACKETED = re.compile(r"\s*(?:\[[^\]]*\]|<[^>]*>|\([^)]*\))\s*")
+BRACKET = re.compile(r"[\[<(]")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One prompt: which file, what is said, and by whom."""
+
+    name: str
+    language: str
+    speaker: str
+    text: str
+    audio: Path
+
+    @property
+    def kind(self) -> str:
+        """dirt: beeps, tones and silences; remark: words beside a remark in brackets, which nobody says; good: all others."""
+        if WHOLLY_BRACKETED.fullmatch(self.text) or self.name.startswith("silence/"):
+            return "dirt"
+        return "remark" if BRACKET.search(self.text) else "good"
+
+
+def fetch(below: Path, languages: tuple[str, ...]) -> list[Row]:
+    """Download, unpack and convert; the packages are deleted at once."""
+    below.mkdir(parents=True, exist_ok=True)
+    for language in languages:
+        names = [f"{PACKAGE}-{language}", f"{PACKAGE}-{language}-g722"]
+        subprocess.run(["apt-get", "download", "-q", *names], cwd=below, check=True, capture_output=True)
+        for package in below.glob("*.deb"):
+            subprocess.run(["dpkg-deb", "-x", package.name, "unpacked"], cwd=below, check=True)
+            package.unlink()
+    rows = [row for language in languages for row in _rows(below / "unpacked", language)]
+    found = [replace(row, audio=_as_wav(row, below / "audio")) for row in rows]
+    shutil.rmtree(below / "unpacked")
+    return found
+
+
+def _rows(unpacked: Path, language: str) -> Iterator[Row]:
+    (folder,) = (unpacked / "usr/share/asterisk/sounds").glob(f"{language}_*")
+    listed = unpacked / f"usr/share/doc/{PACKAGE}-{language}/core-sounds-{language}.txt.gz"
+    with gzip.open(listed, "rt", encoding="utf-8", errors="replace") as file:
+        lines = [line.strip() for line in file]
+    for line in lines:
+        name, colon, text = line.partition(":")
+        audio = folder / f"{name.strip()}.g722"
+        if colon and not line.startswith(";") and text.strip() and audio.is_file():
+            yield Row(name.strip(), language, folder.name, text.strip(), audio)
+
+
+def _as_wav(row: Row, to: Path) -> Path:
+    import av
+    import soundfile
+
+    path = to / row.language / f"{row.name}.wav"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(row.audio), format="g722") as file:
+        parts = [frame.to_ndarray().reshape(-1) for frame in file.decode(audio=0)]
+    soundfile.write(path, np.concatenate(parts), RATE_HZ, subtype="PCM_16")
+    return path.relative_to(to)
+
+
+def audit(rows: list[Row], below: Path, models: str) -> clean.Audit:
+    """Ingest, measure, hear and audit as the pipeline does, with everything switched on."""
+    manifest = below / "manifest.jsonl"
+    lines = [
+        {"id": f"{row.language}/{row.name}", "audio": str(row.audio), "text": row.text}
+        | {"recording_id": str(row.audio), "speaker_id": row.speaker, "language": row.language}
+        for row in rows
+    ]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    chosen = params.load(ROOT / "params.yaml")
+    source = replace(chosen.ingest, manifest=str(manifest), audio_root=str(below / "audio"))
+    chosen = replace(
+        chosen,
+        ingest=replace(source, format="voicelathe"),
+        hear=replace(chosen.hear, speech=models != "none", words=models == "all", voice=models != "none"),
+    )
+    taken = ingest.read(chosen.ingest, chosen.engine)
+    measures = measure.measure(taken.rows, below / "audio", chosen.measure, chosen.engine)
+    heard = hearing.listen(taken.rows, measures, chosen, below / "heard", hear.REVISION)
+    return clean.audit(taken.rows, taken.rejected, measures, chosen.audit, _phrases(chosen), heard)
+
+
+def _phrases(chosen: settings.Params) -> phrases.Phrases:
+    return phrases.load(ROOT / chosen.audit.phrases)
+
+
+def tell(rows: list[Row], found: clean.Audit, out: Path) -> None:
+    """The table, and every dropped row with its reasons in a file beside it."""
+    known = {f"{row.language}/{row.name}": row for row in rows}
+    ids = found.corpus.rows["user_id"].to_pylist()
+    is_bad = dict(zip(ids, found.is_bad.tolist(), strict=True))
+    print(
+        "| language | good rows | dropped | share | beeps, tones and silences | dropped | with a remark | dropped |"
+    )
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    for language in [*dict.fromkeys(row.language for row in rows), None]:
+        some = [(name, row.kind) for name, row in known.items() if language in (None, row.language)]
+        names = {kind: [name for name, of in some if of == kind] for kind in ("good", "dirt", "remark")}
+        lost = {kind: sum(is_bad[name] for name in held) for kind, held in names.items()}
+        share = f"{100 * lost['good'] / max(1, len(names['good'])):.1f} %"
+        cells = [language or "all", len(names["good"]), lost["good"], share]
+        cells += [cell for kind in ("dirt", "remark") for cell in (len(names[kind]), lost[kind])]
+        print(f"| {' | '.join(map(str, cells))} |")
+    user_ids = dict(zip(found.corpus.rows["clip_id"].to_pylist(), ids, strict=True))
+    hits: Counter[str] = Counter()
+    with out.open("w", encoding="utf-8") as file:
+        for one in found.findings:
+            row = known[user_ids[one.clip_id]]
+            if one.action == "drop":
+                hits[one.rule] += row.kind == "good"
+                print(
+                    row.kind, user_ids[one.clip_id], one.rule, one.value, repr(row.text), sep=" | ", file=file
+                )
+    print("good rows dropped by rule:", ", ".join(f"{rule} {num}" for rule, num in hits.most_common() if num))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("out", nargs="?", type=Path, default=Path(".cache/real_speech"))
+    parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES)
+    parser.add_argument("--every", type=int, default=1, help="take every Nth prompt only")
+    parser.add_argument(
+        "--models",
+        choices=("all", "but-words", "none"),
+        default="all",
+        help="which small models listen; the recogniser takes most of the time",
+    )
+    parser.add_argument("--keep", action="store_true", help="leave the audio where it is, to measure again")
+    chosen = parser.parse_args()
+    listing = chosen.out / "rows.json"
+    if listing.is_file():
+        held = json.loads(listing.read_text(encoding="utf-8"))
+        rows = [Row(**{**one, "audio": Path(one["audio"])}) for one in held]
+    else:
+        rows = fetch(chosen.out, tuple(chosen.languages))[:: chosen.every]
+        listing.write_text(json.dumps([{**vars(row), "audio": str(row.audio)} for row in rows]))
+    try:
+        tell(rows, audit(rows, chosen.out, chosen.models), chosen.out / "dropped.txt")
+    finally:
+        if not chosen.keep:
+            for folder in ("audio", "heard"):
+                shutil.rmtree(chosen.out / folder, ignore_errors=True)
+            listing.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    os.nice(19)
+    main()

@@ -1,0 +1,186 @@
+"""One name for one language: manifests say English, ENGLISH, eng, eng_Latn or en_US, and all of them are `en`, the last in its region.
+
+The form is BCP 47's, with its usual case: language, script where it is not the usual one, region. Rules that pool by language ask for
+`primary`. A name that is not known here is kept as it is written and said to be unknown.
+"""
+
+import re
+from functools import cache
+
+# ISO 639-1 (639-3 where there is none), further codes (639-2, 639-3), English name, own name.
+TABLE = """
+af afr Afrikaans Afrikaans
+am amh Amharic አማርኛ
+ar ara,arb Arabic العربية
+as asm Assamese অসমীয়া
+az aze,azj Azerbaijani azərbaycan
+be bel Belarusian беларуская
+bg bul Bulgarian български
+bn ben Bengali,Bangla বাংলা
+bo bod,tib Tibetan བོད་སྐད
+bs bos Bosnian bosanski
+ca cat Catalan,Valencian català
+ceb ceb Cebuano Cebuano
+cs ces,cze Czech čeština
+cy cym,wel Welsh Cymraeg
+da dan Danish dansk
+de deu,ger German Deutsch
+el ell,gre Greek,Modern_Greek Ελληνικά
+en eng English English
+eo epo Esperanto Esperanto
+es spa Spanish,Castilian español
+et est,ekk Estonian eesti
+eu eus,baq Basque euskara
+fa fas,per,pes Persian,Farsi فارسی
+fi fin Finnish suomi
+fil fil,tgl,tl Filipino,Tagalog Filipino
+fr fra,fre French français
+ga gle Irish Gaeilge
+gd gla Scottish_Gaelic Gàidhlig
+gl glg Galician galego
+gu guj Gujarati ગુજરાતી
+ha hau Hausa Hausa
+he heb,iw Hebrew עברית
+hi hin Hindi हिन्दी
+hr hrv Croatian hrvatski
+hu hun Hungarian magyar
+hy hye,arm Armenian հայերեն
+id ind,in Indonesian Indonesia
+ig ibo Igbo Igbo
+is isl,ice Icelandic íslenska
+it ita Italian italiano
+ja jpn,jp Japanese 日本語
+jv jav,jw Javanese Jawa
+ka kat,geo Georgian ქართული
+kk kaz Kazakh қазақ
+km khm Khmer ខ្មែរ
+kn kan Kannada ಕನ್ನಡ
+ko kor,kr Korean 한국어
+ky kir Kyrgyz,Kirghiz кыргызча
+lb ltz Luxembourgish Lëtzebuergesch
+lo lao Lao ລາວ
+lt lit Lithuanian lietuvių
+lv lav,lvs Latvian latviešu
+mg mlg,plt Malagasy Malagasy
+mi mri,mao Maori Māori
+mk mkd,mac Macedonian македонски
+ml mal Malayalam മലയാളം
+mn mon,khk Mongolian монгол
+mr mar Marathi मराठी
+ms msa,may,zsm Malay Melayu
+mt mlt Maltese Malti
+my mya,bur Burmese,Myanmar မြန်မာ
+nb nob Norwegian_Bokmål,Bokmål bokmål
+ne nep,npi Nepali नेपाली
+nl nld,dut Dutch,Flemish Nederlands
+nn nno Norwegian_Nynorsk,Nynorsk nynorsk
+no nor Norwegian norsk
+oc oci Occitan occitan
+or ori,ory Odia,Oriya ଓଡ଼ିଆ
+pa pan Punjabi,Panjabi ਪੰਜਾਬੀ
+pl pol Polish polski
+ps pus,pbt Pashto,Pushto پښتو
+pt por Portuguese português
+ro ron,rum,mo Romanian,Moldovan,Moldavian română
+ru rus Russian русский
+sd snd Sindhi سنڌي
+si sin Sinhala,Sinhalese සිංහල
+sk slk,slo Slovak slovenčina
+sl slv Slovenian,Slovene slovenščina
+sn sna Shona chiShona
+so som Somali Soomaali
+sq sqi,alb,als Albanian shqip
+sr srp,scc Serbian српски
+su sun Sundanese Sunda
+sv swe Swedish svenska
+sw swa,swh Swahili Kiswahili
+ta tam Tamil தமிழ்
+te tel Telugu తెలుగు
+tg tgk Tajik тоҷикӣ
+th tha Thai ไทย
+tk tuk Turkmen türkmen
+tr tur Turkish Türkçe
+tt tat Tatar татар
+uk ukr Ukrainian українська
+ur urd Urdu اردو
+uz uzb,uzn Uzbek o‘zbek
+vi vie Vietnamese Tiếng_Việt
+xh xho Xhosa isiXhosa
+yi yid,ji Yiddish ייִדיש
+yo yor Yoruba Yorùbá
+yue yue Cantonese 粵語
+zh zho,chi,cmn,cn Chinese,Mandarin,Mandarin_Chinese 中文
+zu zul Zulu isiZulu
+"""
+USUAL_SCRIPT = {  # that a tag leaves out (BCP 47, Suppress-Script, and the only script in use)
+    **dict.fromkeys(["am"], "Ethi"),
+    **dict.fromkeys(["ar", "fa", "ps", "sd", "ur"], "Arab"),
+    **dict.fromkeys(["be", "bg", "ky", "mk", "mn", "ru", "tg", "tt", "uk", "kk", "sr"], "Cyrl"),
+    **dict.fromkeys(["hi", "mr", "ne"], "Deva"),
+    **{
+        "bn": "Beng",
+        "as": "Beng",
+        "gu": "Gujr",
+        "ta": "Taml",
+        "te": "Telu",
+        "kn": "Knda",
+        "ml": "Mlym",
+        "si": "Sinh",
+    },
+    **{
+        "th": "Thai",
+        "lo": "Laoo",
+        "km": "Khmr",
+        "my": "Mymr",
+        "ka": "Geor",
+        "hy": "Armn",
+        "el": "Grek",
+        "he": "Hebr",
+    },
+    **{"yi": "Hebr", "bo": "Tibt", "ja": "Jpan", "ko": "Kore", "or": "Orya", "pa": "Guru", "yue": "Hant"},
+}
+TAG = re.compile(r"([a-z]{2,3})((?:-[a-z0-9]{2,8})*)")
+
+
+@cache
+def _names() -> dict[str, str]:
+    """Code of every name and further code, without case."""
+    found: dict[str, str] = {}
+    for line in TABLE.split("\n"):
+        if line:
+            code, others, english, own = line.split(" ")
+            names = [code, *others.split(","), *english.split(","), own]
+            found |= {name.replace("_", " ").casefold(): code for name in names}
+    return found
+
+
+@cache
+def canonical(written: str) -> str:
+    """The tag of a language as manifests write it; what is not known is kept, without the spaces around it."""
+    plain = " ".join(written.strip().replace("_", "-").split()).casefold()
+    names = _names()
+    if (code := names.get(plain.replace("-", " "))) is not None:
+        return code
+    found = TAG.fullmatch(plain)
+    if found is None or found[1] not in names:
+        return written.strip()
+    code = names[found[1]]
+    parts = [_subtag(part) for part in found[2].split("-") if part]
+    usual = USUAL_SCRIPT.get(code, "Latn")
+    return "-".join([code, *(part for part in parts if part != usual)])
+
+
+def _subtag(part: str) -> str:
+    if len(part) == 4 and part.isalpha():
+        return part.capitalize()
+    return part.upper() if len(part) == 2 and part.isalpha() else part
+
+
+@cache
+def primary(language: str) -> str:
+    """The language without script and region, under which rows are pooled and models asked."""
+    return canonical(language).partition("-")[0].lower()
+
+
+def is_known(language: str) -> bool:
+    return primary(language) in _names().values()

@@ -1,0 +1,163 @@
+"""Lists with `|` between columns, as Piper, StyleTTS2, F5-TTS, XTTS and GPT-SoVITS write them, turned into one manifest of ours.
+
+They differ in the order of their columns, in a header, and in whether the first column is an id or a path. So columns are told by what
+they hold, and what cannot be told is a question, never a guess. LJSpeech's own `id|text|text` stays a format of its own.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+
+from voicelathe import digest
+from voicelathe.data import audio_files, jsonl, languages
+from voicelathe.data.jsonl import LineProblem
+from voicelathe.errors import ManifestError
+
+HEADERS = {
+    **dict.fromkeys(
+        (
+            "audio",
+            "audio_file",
+            "audio_path",
+            "audio_filepath",
+            "file",
+            "file_name",
+            "filename",
+            "path",
+            "wav",
+        ),
+        "audio",
+    ),
+    **dict.fromkeys(("text", "transcript", "transcription", "sentence"), "text"),
+    **dict.fromkeys(("speaker", "speaker_id", "speaker_name", "client_id"), "speaker_id"),
+    **dict.fromkeys(("language", "lang", "locale"), "language"),
+    "id": "id",
+}
+MAX_SPEAKER_CHARS, ROWS_PER_SPEAKER, MIN_ROWS = 40, 2, 4
+LOOKED_AT = 5000  # rows that decide the columns
+EXTENSION = re.compile(r"\.(?:wav|flac|ogg|opus|mp3|m4a|aac|webm|oga)$", re.IGNORECASE)
+DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which column is what, from the left, and whether the first line is a header."""
+
+    columns: tuple[str, ...]  # audio | id | text | speaker_id | language
+    has_header: bool
+
+    @property
+    def is_ljspeech(self) -> bool:
+        return not self.has_header and self.columns in (("id", "text"), ("id", "text", "text"))
+
+    @property
+    def sentence(self) -> str:
+        header = "a header, " if self.has_header else "no header, "
+        return f"{header}`{'|'.join(self.columns)}` on each line"
+
+
+def layout(lines: Sequence[str]) -> Layout | None:
+    """The columns of a list, None for what is no list. Raises ManifestError where two columns could be the text or the speaker."""
+    held = [line for line in lines if line.strip()]
+    counts = {line.count("|") for line in held}
+    if len(counts) != 1 or not counts <= {1, 2, 3}:
+        return None
+    cells = [line.split("|") for line in held]
+    named = [HEADERS.get(cell.strip().lower()) for cell in cells[0]]
+    if all(named) and "audio" in named and "text" in named and len(set(named)) == len(named):
+        return Layout(tuple(str(name) for name in named), True)
+    columns = [[row[at].strip() for row in cells] for at in range(len(cells[0]))]
+    kinds = [_kind(column, is_first=at == 0) for at, column in enumerate(columns)]
+    if "text" not in kinds and (len(kinds) == 2 or (len(kinds) == 3 and columns[1] == columns[2])):
+        kinds[1:] = ["text"] * (len(kinds) - 1)  # single words, each said several times
+    return Layout(tuple(kinds), False) if _is_plain(kinds) else _asked(cells[0])
+
+
+def _kind(column: list[str], *, is_first: bool) -> str:
+    if sum(bool(EXTENSION.search(cell)) for cell in column) >= 0.9 * len(column):
+        return "audio"
+    if is_first:
+        return "id"
+    known = [cell for cell in column if cell]
+    if known and all(languages.is_known(cell) for cell in known) and len(set(known)) <= 20:
+        return "language"
+    return "speaker_id" if _are_speakers(known) else "text"
+
+
+def _are_speakers(cells: list[str]) -> bool:
+    """Few different short values: names, or numbers as VITS has them."""
+    different = set(cells)
+    is_short = all(len(cell) <= MAX_SPEAKER_CHARS and len(cell.split()) <= 2 for cell in different)
+    return len(cells) >= MIN_ROWS and is_short and len(cells) >= ROWS_PER_SPEAKER * len(different)
+
+
+def _is_plain(kinds: list[str]) -> bool:
+    once = all(kinds.count(name) <= 1 for name in ("audio", "id", "speaker_id", "language"))
+    first = kinds[0] in ("audio", "id")
+    texts = kinds.count("text")
+    return once and first and (texts == 1 or (texts == 2 and kinds == ["id", "text", "text"]))
+
+
+def _asked(cells: list[str]) -> Layout:
+    raise ManifestError(
+        f"A list of {len(cells)} columns, and which is what cannot be told from it. Its first line: "
+        f"{jsonl.excerpt('|'.join(cells).encode())}\nGive it a header, for example: "
+        f"{'|'.join(('audio', 'text', 'speaker', 'language')[: len(cells)])}"
+    )
+
+
+def join(manifest: Path, found: Layout, root: Path) -> bytes:
+    """The list as JSON lines of ours; what is no row stays a line that cannot be read, under its number.
+
+    Paths that another machine wrote (`D:\\voice\\wavs\\a.wav`) are looked for below `root` by their ends.
+    """
+    out, prefix = [], None
+    for number, data, whole in jsonl.Lines(manifest):
+        if number == 1 and found.has_header:
+            continue
+        try:
+            text = jsonl.text_of(data) if whole else ""
+        except LineProblem:
+            out.append(data + b"\n")
+            continue
+        cells = [cell.strip() for cell in text.split("|")]
+        if len(cells) != len(found.columns):
+            out.append(data.replace(b"\n", b" ") + b"\n")
+            continue
+        row = {name: cell for name, cell in zip(found.columns, cells, strict=True) if cell or name == "text"}
+        if "audio" not in row:
+            row["audio"] = f"wavs/{row.get('id', '')}.wav"
+        elif DRIVE.match(row["audio"]) or "\\" in row["audio"]:
+            prefix = _prefix(row["audio"], root) if prefix is None else prefix
+            row["audio"] = _without(row["audio"], prefix)
+        out.append(f"{digest.canonical_json(row)}\n".encode())
+    return b"".join(out)
+
+
+def _prefix(path: str, root: Path) -> int:
+    """How many folders of a path from elsewhere do not lead to a file below the root. Raises ManifestError when all do not."""
+    parts = PureWindowsPath(path).parts
+    for dropped in range(len(parts)):
+        if root.joinpath(*parts[dropped:]).is_file():
+            return dropped
+    folder = PureWindowsPath(path).parent
+    raise ManifestError(
+        f"{path} is a path of another machine, and no end of it is a file below {root}. Say where the folder {folder} lies here: "
+        "--audio-root DIR"
+    )
+
+
+def _without(path: str, dropped: int) -> str:
+    parts = PureWindowsPath(path).parts
+    return "/".join(parts[dropped:])
+
+
+def unreadable_kinds(audio: Sequence[str]) -> dict[str, int]:
+    """Extensions of audio that is not read, with how many paths have them."""
+    found: dict[str, int] = {}
+    for path in audio:
+        extension = Path(path).suffix.lower()
+        if extension and extension not in audio_files.CONTAINERS:
+            found[extension] = found.get(extension, 0) + 1
+    return found

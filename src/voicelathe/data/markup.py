@@ -1,0 +1,91 @@
+"""What stands in a transcript and was never said: replacement characters, text encoded twice, another trainer's markup, phonemes.
+
+`normaliser` repairs what can be repaired without a guess; this finds the rest, by name.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+REPLACEMENT = "\ufffd"
+# A letter of UTF-8 read as Windows-1252 (or Latin-1) is one of these followed by one to three of those.
+TWICE = re.compile(
+    "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122]{1,3}"
+)
+QUOTES = "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb"  # what may follow a capital letter with an accent by right
+MARKUP = (
+    ("a token", re.compile(r"<\|[^|<>]{0,40}\|>")),
+    ("a speaker label", re.compile(r"^\s*(?:Speaker|Spk|SPEAKER)[ _]?\d{1,3}\s*:|\[S\d{1,2}\]")),
+    ("a tag", re.compile(r"</?[A-Za-z][A-Za-z0-9:-]{0,20}(?:\s[^<>]{0,80})?/?>")),
+)
+IPA = frozenset(
+    "\u02c8\u02cc\u02d0\u0283\u0292\u0279\u026a\u028a\u028c\u0251\u0252\u025c\u0261\u027e\u0294\u026b"
+)
+LEAST_IPA = 2  # different ones; single letters of them stand in the alphabets of some languages
+ARPABET = re.compile(r"(?<![^\W_])(?:AA|AE|AH|AO|AW|AY|EH|ER|EY|IH|IY|OW|OY|UH|UW)[012](?![^\W_])")
+LEAST_ARPABET = 2
+LEAST_ROWS, LEAST_SHARE, LEAST_CHARS = 8, 0.5, 8  # of a beginning that most rows share
+
+
+def encoded_twice(text: str) -> str | None:
+    """The first piece that is UTF-8 read as another encoding, with what it is; None where there is none."""
+    found = [(piece, meant) for piece in TWICE.findall(text) if (meant := _meant(piece)) is not None]
+    sure = [pair for pair in found if not set(pair[0][1:]) & set(QUOTES) or len(pair[0]) > 2]
+    if not sure:
+        return None
+    piece, meant = sure[0]
+    return f"{piece} for {meant}"
+
+
+def _meant(piece: str) -> str | None:
+    for length in range(len(piece), 1, -1):
+        try:
+            data = b"".join(_byte(char) for char in piece[:length])
+            meant = data.decode("utf-8")
+        except UnicodeError:
+            continue
+        if len(meant) == 1 and meant.isprintable():
+            return meant
+    return None
+
+
+def _byte(char: str) -> bytes:
+    try:
+        return char.encode("cp1252")
+    except UnicodeEncodeError:
+        return char.encode("latin-1")
+
+
+def find(text: str) -> str | None:
+    """The first markup in a text, with its kind; None where there is none."""
+    for kind, pattern in MARKUP:
+        if found := pattern.search(text):
+            return f"{kind}: {found[0].strip()[:40]}"
+    return None
+
+
+def phonemes(text: str) -> str | None:
+    """Signs of a phonetic alphabet; None for text."""
+    found = sorted(set(text) & IPA)
+    if len(found) >= LEAST_IPA:
+        return f"IPA: {' '.join(found[:8])}"
+    tokens = ARPABET.findall(text)
+    return f"ARPAbet: {' '.join(tokens[:4])}" if len(tokens) >= LEAST_ARPABET else None
+
+
+def common_beginning(texts: Sequence[str]) -> tuple[str, int] | None:
+    """Words with which more than half of many different texts begin, and how many do; None where there are none."""
+    different = list(dict.fromkeys(texts))
+    if len(different) < LEAST_ROWS:
+        return None
+    ((start, num),) = Counter(text[:LEAST_CHARS] for text in different).most_common(1)
+    if len(start) < LEAST_CHARS or num <= LEAST_SHARE * len(different):
+        return None
+    sharing = [text for text in different if text.startswith(start)]
+    first, last = min(sharing), max(sharing)
+    length = next(
+        (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first)
+    )
+    words = re.match(r".*[\s:>\]|]", first[:length], re.DOTALL)
+    beginning = words[0].strip() if words else start.strip()
+    return (beginning, num) if len(beginning) >= LEAST_CHARS - 1 else None
