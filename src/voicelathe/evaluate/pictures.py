@@ -120,7 +120,7 @@ def _loss_chart(selection: Selection, component: str | None) -> Markup:
     base = next(row for row in selection.ranking if row.candidate == selection.base)
     chosen = selection.selected or selection.by_loss
     marks = [
-        charts.Mark(row.step, value(row), f"step {row.step}", "chosen")
+        charts.Mark(row.step, value(row), f"step {row.step}", "chosen" if selection.selected else "last")
         for row in tuned
         if row.candidate == chosen
     ]

@@ -184,13 +184,13 @@ def _judged(selection: Selection, one: Evidence) -> _Judged:
     shown = [
         (
             _VERDICT[guard.verdict],
-            guard.verdict.replace("_", " ") if guard.test is None else wording.difference(guard.test),
+            guard.verdict.replace("_", " ") if guard.test is None else wording.short_difference(guard.test),
         )
         for guard in one.guards
     ]
     gain = (
         "good" if is_nearer(one.gain) else "warn",
-        "\u2013" if one.gain is None else wording.difference(one.gain),
+        "\u2013" if one.gain is None else wording.short_difference(one.gain),
     )
     standing = reasons.exclusion(selection, one.candidate) or _STANDING[one.standing]
     if is_base:

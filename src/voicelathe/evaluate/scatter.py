@@ -51,7 +51,7 @@ def picture(
         parts.append(f'<polyline class="curve c8 path" points="{line}"/>')
     for one in dots:
         parts += _whiskers(one, x, y)
-    placed: list[tuple[float, float]] = []
+    placed: list[_Box] = []
     for one in dots:
         parts += _dot(one, x(one.x), y(one.y), placed)
     head = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
@@ -106,19 +106,38 @@ def _whiskers(one: Dot, x: _scale, y: _scale) -> list[str]:
     return parts
 
 
+_Box = tuple[float, float, float]  # of a name: left end, baseline, width
 _COLOURS = {"tuned": "c1", "out": "c8", "base": "c2", "real": "c5", "chosen": "c3"}
 
 
-def _dot(one: Dot, x: float, y: float, placed: list[tuple[float, float]]) -> list[str]:
-    """The dot and its name, above it or, where another name stands, below."""
-    above = all(abs(x - a) > 62 or abs(y - 11 - b) > 13 for a, b in placed)
-    at = y - 11 if above else y + 20
-    placed.append((x, at))
-    anchor = "end" if x > WIDTH - 110 else "start" if x < LEFT + 40 else "middle"
+def _dot(one: Dot, x: float, y: float, placed: list[_Box]) -> list[str]:
+    """The dot and its name, at the first side of the dot where no other name stands."""
+    width = 6.6 * len(one.name)
+    sides = [
+        (x - width / 2, y - 11, "middle"),
+        (x + 9, y + 4, "start"),
+        (x - 9 - width, y + 4, "end"),
+        (x - width / 2, y + 20, "middle"),
+        (x + 9, y - 11, "start"),
+        (x + 9, y + 20, "start"),
+        (x - 9 - width, y - 11, "end"),
+        (x - 9 - width, y + 20, "end"),
+    ]
+    free = [side for side in sides if _fits(side[0], side[1], width, placed)]
+    left, at, anchor = (free or sides)[0]
+    placed.append((left, at, width))
+    text_x = {"middle": left + width / 2, "start": left, "end": left + width}[anchor]
     strong = ' class="chosen"' if one.kind == "chosen" else ' class="soft"' if one.kind == "out" else ""
     ring = f'<circle class="mark chosen" cx="{x:.1f}" cy="{y:.1f}" r="8.5"/>' if one.kind == "chosen" else ""
     said = f"{one.name}: {one.x:.3f}, {one.y:.3f}"
     return [
         f'{ring}<circle class="dot {_COLOURS[one.kind]}" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{escape(said)}</title></circle>',
-        f'<text{strong} x="{x:.1f}" y="{at:.1f}" text-anchor="{anchor}">{escape(one.name)}</text>',
+        f'<text{strong} x="{text_x:.1f}" y="{at:.1f}" text-anchor="{anchor}">{escape(one.name)}</text>',
     ]
+
+
+def _fits(left: float, at: float, width: float, placed: Sequence[_Box]) -> bool:
+    inside = left >= LEFT and left + width <= WIDTH - RIGHT + 10 and TOP <= at <= HEIGHT - BOTTOM
+    return inside and all(
+        left + width < other or left > other + wide or abs(at - y) > 12 for other, y, wide in placed
+    )
