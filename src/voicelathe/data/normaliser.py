@@ -21,7 +21,7 @@ JOINERS = re.compile("[\u200c\u200d]")  # which Persian, Hindi and emoji need
 USUAL_BESIDE_JOINERS = re.compile(
     "[\u0590-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17ff\U0001f000-\U0001faff\u2600-\u27bf\ufe0f]"
 )
-SPACES = re.compile("[\\s\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+SPACES = re.compile("[ \t\n\r\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 SIMPLE = r"^[!-~]+( [!-~]+)*$"  # printable ASCII, single spaces, none at the edges
 SIMPLE_TEXT = re.compile(SIMPLE)
 MAX_ENTITIES = 3  # &amp;amp;lt; was escaped three times
@@ -60,7 +60,7 @@ STEPS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("invisible characters", lambda text: _without_joiners(INVISIBLE.sub("", text))),
     ("ligatures and presentation forms", lambda text: PRESENTATION.sub(_spelled, text)),
     ("parts of letters put together (NFC)", lambda text: unicodedata.normalize("NFC", text)),
-    ("spaces", lambda text: SPACES.sub(" ", text).strip()),
+    ("spaces", lambda text: SPACES.sub(" ", text).strip(" ")),
 )
 
 
