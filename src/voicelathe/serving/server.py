@@ -21,10 +21,10 @@ from voicelathe.registry import speech
 from voicelathe.registry.desk import Turn
 from voicelathe.registry.voice import Asked, Voice
 from voicelathe.serving import formats
+from voicelathe.serving.counters import Numbers
 from voicelathe.serving.door import Door, refusal
 from voicelathe.serving.house import House
 from voicelathe.serving.keys import Keys
-from voicelathe.serving.numbers import Numbers
 
 STATUS = (  # the first class that fits decides
     (errors.TooLong, 413),
