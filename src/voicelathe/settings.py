@@ -4,7 +4,7 @@ No field has a default: params.yaml is the whole truth, so DVC sees every change
 A constraint stands beside its field (`annotated_types`); `params` enforces it and names the dotted path that broke it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
@@ -17,6 +17,11 @@ Names = Annotated[list[str], MinLen(1)]
 ShareBelow1 = Annotated[float, Ge(0), Lt(1)]
 FingerprintError = Annotated[float, Gt(0), Lt(0.35)]
 NAME = r"^[a-z0-9][a-z0-9_-]*$"  # of bases and recipes: folder and stage names; DVC knows no dotted name
+
+
+ADDED_LATER = {
+    "left_out": True
+}  # metadata of a field that records leave out while it has its default, so that older digests and files stay what they are
 
 
 class _Closed:
@@ -222,6 +227,13 @@ class Train(_Closed):
     cache_encoder: bool  # mode: lora without proj: what the frozen local encoder makes of a clip is computed once and kept
     probe_every: Positive  # steps between two looks at whether text and stop head still work
     lora: Lora | None  # null for mode: full
+    seed: int | None = field(
+        default=None, metadata=ADDED_LATER
+    )  # of weights, order and noise of this training; null or left out: the project's
+
+    def seed_in(self, project_seed: int) -> int:
+        """The seed that this training really uses. Lines, limits and validation noise always use the project's, so that recipes stay paired."""
+        return project_seed if self.seed is None else self.seed
 
 
 @dataclass(frozen=True)

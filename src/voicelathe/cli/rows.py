@@ -82,7 +82,7 @@ def contamination(
     screen.say(f"{len(bad)} of {len(ids)} rows of the raw manifest are bad. Had they all been trained on:")
     for name, recipe in settings.recipes.items():
         train = recipe.train
-        steps = batches.every_step(ids, train.steps, train.clips_per_step, settings.seed)
+        steps = batches.every_step(ids, train.steps, train.clips_per_step, train.seed_in(settings.seed))
         found = exposure.of(name, ids, bad, steps)
         screen.say(
             f"{name}: {len(found.bad_steps)} of {found.steps} steps of {found.clips_per_step} clips hold a bad row "

@@ -36,6 +36,11 @@ class RunIdentity:
     processes: int  # that shared the clips of a step
     torch: str  # public version, without the build tag
 
+    @property
+    def training_seed(self) -> int:
+        """Of this training; `seed` is the project's, by which lines, limits and validation noise are drawn for all recipes alike."""
+        return self.train.seed_in(self.seed)
+
 
 @dataclass(frozen=True)
 class StepTiming:
