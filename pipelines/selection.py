@@ -12,6 +12,7 @@ READS = [
     "pipelines/selection.py",
     "verdicts",
     "data/latents/${item.base}/base.json",
+    "data/latents/${item.base}/ceiling.json",
     "runs/${key}/run.json",
     "runs/${key}/steps.jsonl",
     "runs/${key}/checkpoints.json",

@@ -16,7 +16,7 @@ STAGES: dict[str, Any] = {
     for name, stage in params.read_yaml(ROOT / "dvc.yaml")["stages"].items()
 }
 ORDER = [
-    *("ingest", "measure", "hear", "audit", "split", "gate", "encode", "general"),
+    *("ingest", "measure", "hear", "audit", "split", "gate", "encode", "general", "ceiling"),
     *("preflight", "train", "evaluate", "listen", "select", "track"),
 ]
 

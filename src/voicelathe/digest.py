@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from voicelathe.errors import DiskFull
+from voicelathe.errors import DiskFull, RequestError
 
 BLOCK_BYTES = 1 << 20
 
@@ -74,7 +74,7 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
         temporary.unlink(missing_ok=True)
         if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
-                f"{path}: no room on this file system. Free space (old runs: `checkpoints/`), then run the same command again."
+                f"{path}: no room on this file system. Free space (voicelathe prune plan shows what may go), then run the same command again."
             ) from problem
         raise
 
@@ -82,6 +82,28 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Atomic UTF-8 text; see `write_bytes`."""
     write_bytes(path, text.encode())
+
+
+def deliver(path: Path, data: bytes) -> None:
+    """Write where a user said, `--out FILE`: a device or a pipe is written into, a link is followed, a file is replaced whole.
+
+    Raises RequestError for a place that cannot be written, DiskFull for one without room.
+    """
+    target = path.resolve() if path.is_symlink() else path
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a directory; give a file in it")
+        if target.exists() and not target.is_file():
+            with target.open("wb", buffering=0) as stream:
+                stream.write(data)
+            return
+        write_bytes(target, data)
+    except OSError as problem:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"{path}: there is no room. Write to another place: --out FILE") from None
+        raise RequestError(
+            f"--out {path}: cannot be written ({problem.strerror or problem}). Give another file."
+        ) from None
 
 
 def write_json(path: Path, value: object) -> None:

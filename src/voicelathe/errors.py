@@ -16,7 +16,17 @@ class VoiceLatheError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(redacted(message))
+        super().__init__(redacted(shortened(message)))
+
+
+MAX_MESSAGE_CHARS = 20_000
+
+
+def shortened(message: str) -> str:
+    """A message of bounded length, cut between words so that no half of a secret loses the shape it is known by."""
+    if len(message) <= MAX_MESSAGE_CHARS:
+        return message
+    return f"{message[:MAX_MESSAGE_CHARS].rsplit(maxsplit=1)[0][:MAX_MESSAGE_CHARS]} ... ({len(message):,} characters)"
 
 
 class ParamsError(VoiceLatheError):
@@ -71,6 +81,10 @@ class WorkerError(VoiceLatheError):
     """The worker process failed; the message carries the diagnosis."""
 
 
+class WorkerLost(WorkerError):
+    """The worker is dead, silent or out of step; nothing it says is used any more, and another has to take its place."""
+
+
 class DiskFull(VoiceLatheError):
     """There is not enough room for what is about to be written."""
 
@@ -99,6 +113,22 @@ class PromotionError(VoiceLatheError):
 
 class RequestError(VoiceLatheError):
     """A request to a voice must be changed: its text, or an option that does not exist or fit."""
+
+
+class TooLong(RequestError):
+    """A request asks for more speech than one request may."""
+
+
+class Busy(VoiceLatheError):
+    """A voice has as many requests as it takes: ask again later."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Abandoned(VoiceLatheError):
+    """A request was given up: its time was over, or nobody waits for the answer any more."""
 
 
 class ConsentError(VoiceLatheError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voicelathe import records, settings
+from voicelathe import digest, records, settings
 from voicelathe.errors import WorkerError
 
 STOP_S = 600  # for a trainer that is asked to stop: it ends its step and writes its state, 14 GB for VoxCPM 2, full
@@ -46,6 +46,34 @@ class EncodeJob:
     audio_root: str
     cache: str
     out: str  # shards/ and index.parquet are written below it
+
+
+COPY_REVISION = 1  # of what a codec makes of a clip: a new one copies again
+
+
+@dataclass(frozen=True)
+class CopyJob:
+    """Encode and decode real clips with the base's own codec, each to a WAV of its own under `out`."""
+
+    target: Target
+    clips: list[records.ClipRef]
+    out: str
+
+
+def copied(job: CopyJob, clip: records.ClipRef) -> Path:
+    """Where the copy of a clip lies: by everything that it depends on."""
+    machine = job.target.machine
+    made_of = [
+        COPY_REVISION,
+        job.target.base_digest,
+        clip.sha256,
+        clip.start_s,
+        clip.end_s,
+        machine.device,
+        machine.threads,
+    ]
+    key = digest.of_value(made_of)
+    return Path(job.out) / key[:2] / f"{key}.wav"
 
 
 @dataclass(frozen=True)
@@ -151,8 +179,14 @@ class RehearseJob:
 
 @dataclass(frozen=True)
 class SpeakRequest:
-    """One line on the stdin of an interactive speak worker; it speaks with the job's first weights unless it names others."""
+    """One line on the stdin of an interactive speak worker; it speaks with the job's first weights unless it names others.
 
+    The answer repeats `request_id`. The text of one request must never be heard by another, so whoever asked compares it.
+    """
+
+    request_id: (
+        str  # new for every take; empty text: nothing is spoken, the worker only shows that it listens
+    )
     text: str
     language: str
     seed: int
@@ -164,10 +198,11 @@ class SpeakRequest:
     )  # others of the same base, put in place without loading it again; None: the job's own
 
 
-Job = MeasureJob | EncodeJob | TrainJob | ValidateJob | SpeakJob | ExportJob | RehearseJob
+Job = MeasureJob | EncodeJob | CopyJob | TrainJob | ValidateJob | SpeakJob | ExportJob | RehearseJob
 VERBS: Mapping[str, type] = {
     "measure": MeasureJob,
     "encode": EncodeJob,
+    "copy": CopyJob,
     "train": TrainJob,
     "validate": ValidateJob,
     "speak": SpeakJob,
@@ -201,10 +236,10 @@ PHASE = (
 )
 PROGRESS = "progress"  # done, total, unit; of a training also waited_s
 NOTICE = "notice"  # text: something a person should look at; the work goes on
-SAMPLE = "sample"  # a SampleRecord, the answer to a SpeakRequest
+SAMPLE = "sample"  # request_id, sample: the SampleRecord that answers a SpeakRequest; None for an empty text
 READY = "ready"  # an interactive speak worker takes requests now
 DONE = "done"  # results of the job
-FAILED = "failed"  # error class, message
+FAILED = "failed"  # error class, message; in an answer to a SpeakRequest also request_id
 
 
 def decode(line: bytes) -> Event:

@@ -46,6 +46,11 @@ def latents(base: str) -> Path:
     return Path("data/latents") / base
 
 
+def ceiling(base: str) -> Path:
+    """What the base's own codec leaves of real clips."""
+    return latents(base) / "ceiling.json"
+
+
 def general(base: str) -> Path:
     """Directory of the clips of other speakers: clips.jsonl, shards/, index.parquet."""
     return latents(base) / "general"

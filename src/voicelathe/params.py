@@ -16,6 +16,11 @@ from voicelathe.families.base import FamilySpec, Promptable
 
 FILE = Path("params.yaml")
 NULL = "tag:yaml.org,2002:null"
+PACKS = "lines are a file below lines/ now, held-out ones among them (docs/lines.md); make one: voicelathe lines propose"
+MOVED = {
+    "listen.lines": PACKS,
+    "listen.held_out_lines": PACKS,
+}  # settings of earlier versions -> where they went
 
 
 def load(path: Path = FILE) -> settings.Params:
@@ -157,7 +162,8 @@ def _structural(problem: Any, raw: object) -> Iterator[str]:
         ]
         seen = "(missing)" if error["type"] == "missing" else repr(error["input"])
         message = "unknown key" if error["type"] == "unexpected_keyword_argument" else _lower(error["msg"])
-        yield f"{'.'.join(location)} = {_short(seen)}: {message}"
+        moved = next((f"; {hint}" for name, hint in MOVED.items() if ".".join(location).endswith(name)), "")
+        yield f"{'.'.join(location)} = {_short(seen)}: {message}{moved}"
 
 
 def _contradictions(params: settings.Params) -> Iterator[str]:

@@ -14,6 +14,7 @@ from voicelathe.errors import RecordError
 
 FILE = layout.REGISTRY / "pruned.jsonl"
 ORIGIN = "0" * 64
+RESTORE = f"Restore it: git checkout HEAD -- {FILE}; after a merge in conflict: voicelathe merge-history"
 
 
 @dataclass(frozen=True)
@@ -40,30 +41,38 @@ class Pruned:
 
 def read(root: Path = Path()) -> list[Pruned]:
     """Everything that was ever removed. Raises RecordError naming the first line that is not as it was written."""
-    found: list[Pruned] = []
     path = root / FILE
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True) if path.is_file() else [], 1):
-        where = f"{FILE}:{number}"
+    return parse(path.read_bytes() if path.is_file() else b"")
+
+
+def parse(content: bytes, where: str = str(FILE)) -> list[Pruned]:
+    """The lines of this file, each checked against the one before; see `read`."""
+    found: list[Pruned] = []
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
         try:
-            one = records.from_json(Pruned, json.loads(line), where)
+            one = records.from_json(Pruned, json.loads(line), f"{where}:{number}")
+            records.require_inside(one.path, f"{where}:{number}")
         except (RecordError, ValueError) as problem:
-            raise RecordError(
-                f"{where}: not a line of this file ({problem}). Restore it: git checkout {FILE}"
-            ) from None
+            raise RecordError(f"{where}:{number}: not a line of this file ({problem}). {RESTORE}") from None
         expected = digest.of_bytes(found[-1].line) if found else ORIGIN
         if one.line != line or one != one.sealed() or one.previous != expected:
-            raise RecordError(f"{where}: changed since it was written. Restore it: git checkout {FILE}")
+            raise RecordError(f"{where}:{number}: changed since it was written. {RESTORE}")
         found.append(one)
     return found
 
 
 def append(new: Iterable[Pruned], root: Path) -> None:
     """Durable when it returns."""
-    lines = [one.line for one in read(root)]
+    digest.write_bytes(root / FILE, b"".join(one.line for one in chained(read(root), new)))
+
+
+def chained(before: Iterable[Pruned], new: Iterable[Pruned]) -> list[Pruned]:
+    """New lines after those there are, each naming the one before."""
+    lines = list(before)
     for one in new:
-        previous = digest.of_bytes(lines[-1]) if lines else ORIGIN
-        lines.append(replace(one, previous=previous).sealed().line)
-    digest.write_bytes(root / FILE, b"".join(lines))
+        previous = digest.of_bytes(lines[-1].line) if lines else ORIGIN
+        lines.append(replace(one, previous=previous).sealed())
+    return lines
 
 
 def excused(root: Path = Path()) -> Mapping[str, Pruned]:

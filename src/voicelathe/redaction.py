@@ -15,12 +15,13 @@ NAMES = (  # parts of an environment variable's name, between underscores
     *("PAT", "AUTH", "AUTHORIZATION", "DSN"),
 )
 CARRIERS = ("CONNECTION_STRING", "_PROXY")  # ends of names whose whole value may hold a password
+# Every pattern below is read in linear time: text of strangers is searched too, and Python holds all threads meanwhile.
 MIN_CHARS = 6  # a shorter value is as likely a word
 ADDRESS = re.compile(
-    r"(?<=://)(?:[^/\s'\"]*@|[^/\s:@'\"]+:(?!\d+/)[^\s'\"@]*@)"  # the second: a password with a slash in it
+    r"(?<=://)(?:[^/\s'\"]*@|[^/\s:@'\"]{1,512}:(?!\d+/)[^\s'\"@]{0,512}@)"  # the second: a password with a slash in it
 )
 NAMED = re.compile(
-    r"(?i)(?<![a-z0-9])((?:[a-z0-9.]+[_-])*(?:token|secret|password|passwd|passphrase|credentials?|signature|sig|pwd|authorization|"
+    r"(?i)(?<![a-z0-9])(?<![a-z0-9][_.-])((?:[a-z0-9]+[_.-])*(?:token|secret|password|passwd|passphrase|credentials?|signature|sig|pwd|authorization|"
     r"(?<=[?&])key|(?:api|access|secret|private|account|shared|storage|auth)[_-]?(?:access)?[_-]?key(?:[_-]id)?)"
     r"(?:\s*=\s*|['\"]\s*:\s*|(?<=authorization):\s*|(?<=-key):\s*|(?<=-token):\s*))"
     r"(['\"]?)((?:bearer|basic|token)\s+)?[^\s'\"&,;<>{}]+"
@@ -28,7 +29,7 @@ NAMED = re.compile(
 SHAPES = re.compile(
     r"\bBearer\s+[\w.~+/=-]{8,}|\bhf_[A-Za-z0-9]{16,}|\bgh[pousr]_[A-Za-z0-9]{16,}|\bgithub_pat_\w{16,}|\bglpat-[\w-]{16,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bsk-[\w-]{20,}|\bxox[abeprs]-[\w-]{10,}|\bAIza[\w-]{30,}|\bdapi[0-9a-f]{32}"
-    r"|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"|\beyJ[\w-]{8,4096}\.eyJ[\w-]{8,4096}\.[\w-]*|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 )
 
 

@@ -5,22 +5,27 @@ One thread only drains the worker's events, so neither a slow terminal nor a slo
 
 import contextlib
 import ctypes
+import itertools
 import os
 import queue
 import signal
 import subprocess
 import sys
 import threading
+import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import IO, Any
 
 from voicelathe import digest, environments, errors, families, jobs, layout, progress, records, triage
+from voicelathe.errors import WorkerLost
 from voicelathe.redaction import harmless
 
 LOGS = layout.CACHE / "logs"
 TAIL_LINES = 15
+_NUMBERS = itertools.count(1)  # two speakers of one process have a log each
 
 
 def run(job: jobs.Job, label: str) -> dict[str, Any]:
@@ -86,26 +91,49 @@ def _follow(worker: "Worker", label: str) -> dict[str, Any]:
 
 
 class Speaker:
-    """A speak worker that stays alive: load once, answer many requests."""
+    """A speak worker that stays alive: load once, answer many requests, one at a time.
+
+    The kernel ends a worker when the *thread* that started it ends, so a speaker is made by a thread that outlives it.
+    """
 
     def __init__(self, job: jobs.SpeakJob, label: str = "speak") -> None:
         assert job.interactive
-        self._context = _started(job, label)
+        self._turn = threading.Lock()
+        self._context = _started(job, f"{label}-{os.getpid()}-{next(_NUMBERS)}")
         self._worker = self._context.__enter__()
-        self._events = self._worker.events()
-        self._await(jobs.READY)
+        self._phase: dict[str, Any] = {"name": "start", "step": 0, "micro": 0}
+        try:
+            self._await(jobs.READY, None, None)
+        except BaseException:
+            self._worker.kill()
+            raise
 
-    def say(self, request: jobs.SpeakRequest) -> records.SampleRecord:
-        """Speak one text. Raises the worker's error; the speaker stays usable after a refused request."""
-        stdin = self._worker.process.stdin
-        assert stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # a dead worker is diagnosed below
-            stdin.write(digest.canonical_json(records.to_json(request)).encode() + b"\n")
-            stdin.flush()
-        return records.from_json(records.SampleRecord, self._await(jobs.SAMPLE), "speak worker")
+    def say(self, request: jobs.SpeakRequest, limit_s: float | None = None) -> records.SampleRecord:
+        """Speak one text. Raises the worker's error; the speaker stays usable after a refused request.
+
+        Raises WorkerError, and is of no use any more, when the worker died, was silent for `limit_s` or answered another request.
+        """
+        with self._turn:
+            answer = self._ask(request, limit_s)
+        return records.from_json(records.SampleRecord, answer["sample"], "speak worker")
+
+    def ping(self, limit_s: float) -> None:
+        """Raises WorkerError unless the worker answers."""
+        with self._turn:
+            self._ask(jobs.SpeakRequest(uuid.uuid4().hex, "", "", 0, None, 0.0, "", None), limit_s)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._worker.process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        return self._worker.process.pid
 
     def close(self) -> None:
         self._context.__exit__(None, None, None)
+        if self._worker.process.returncode == 0:
+            self._worker.log.unlink(missing_ok=True)
 
     def __enter__(self) -> "Speaker":
         return self
@@ -115,17 +143,54 @@ class Speaker:
     ) -> None:
         self.close()
 
-    def _await(self, kind: str) -> dict[str, Any]:
-        phase: dict[str, Any] = {"name": "start", "step": 0, "micro": 0}
-        for event in self._events:
-            if event.kind == kind:
-                return event.values
-            if event.kind == jobs.FAILED:
-                raise _as_error(event.values, phase, self._worker)
+    def _ask(self, request: jobs.SpeakRequest, limit_s: float | None) -> dict[str, Any]:
+        stdin = self._worker.process.stdin
+        assert stdin is not None
+        with contextlib.suppress(BrokenPipeError, ValueError):  # a dead or ended worker is diagnosed below
+            stdin.write(digest.canonical_json(records.to_json(request)).encode() + b"\n")
+            stdin.flush()
+        return self._await(jobs.SAMPLE, request.request_id, limit_s)
+
+    def _await(self, kind: str, request_id: str | None, limit_s: float | None) -> dict[str, Any]:
+        end = None if limit_s is None else time.monotonic() + limit_s
+        while True:
+            try:
+                event = self._worker.event(None if end is None else max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                self._worker.kill()
+                raise WorkerLost(
+                    f"The speak worker was silent for {limit_s:g} s and was ended; another takes its place. See {self._worker.log}."
+                ) from None
+            if event is None:
+                raise self._dead()
             if event.kind == jobs.PHASE:
-                phase = event.values
+                self._phase = event.values
+            elif event.kind in (kind, jobs.FAILED):
+                return self._checked(event, request_id)
+
+    def _checked(self, event: jobs.Event, request_id: str | None) -> dict[str, Any]:
+        answered = event.values.get("request_id")
+        if answered is None and event.kind == jobs.FAILED:  # the worker itself failed, not a request
+            raise _as_error(event.values, self._phase, self._worker)
+        if answered != request_id:
+            self._worker.kill()
+            raise WorkerLost(
+                f"The speak worker answered request {answered} instead of {request_id}. Nothing of it is given out; the worker was ended. "
+                "This is a bug of voicelathe."
+            )
+        if event.kind == jobs.FAILED:
+            raise _as_error(event.values, self._phase, self._worker)
+        return event.values
+
+    def _dead(self) -> WorkerLost:
         worker = self._worker
-        raise _diagnosed(worker, triage.of_death("speak", worker.wait(), phase, worker.log, worker.tail()))
+        return WorkerLost(
+            str(
+                _diagnosed(
+                    worker, triage.of_death("speak", worker.wait(), self._phase, worker.log, worker.tail())
+                )
+            )
+        )
 
 
 class Worker:
@@ -153,8 +218,19 @@ class Worker:
         while (line := self._queue.get()) is not None:
             yield jobs.decode(line)
 
+    def event(self, timeout_s: float | None) -> jobs.Event | None:
+        """The next event; None when the worker has ended. Raises queue.Empty when it says nothing for so long."""
+        line = self._queue.get(timeout=timeout_s)
+        if line is None:
+            self._queue.put(None)  # whoever asks again is told the same
+        return None if line is None else jobs.decode(line)
+
     def wait(self) -> int:
         return self.process.wait()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
     def tail(self) -> list[str]:
         """The last lines the worker printed."""

@@ -258,19 +258,24 @@ def _unspoken(candidate: records.Candidate, line: records.Line) -> records.Sampl
 
 
 def preflight(
-    params: settings.Params, recipe: str, revision: int, refused: list[str], waived: list[str]
+    params: settings.Params,
+    recipe: str,
+    revision: int,
+    refused: list[str],
+    waived: list[str],
+    notices: list[str],
 ) -> records.PreflightRecord:
     """Stage `preflight`: does it fit, and if so, a few steps with the recipe's own settings, two checkpoints heard beside the base.
 
-    `refused` are reasons against it that others found: with any of them nothing is tried.
+    `refused` are reasons against it that others found: with any of them nothing is tried; `notices` stop nothing.
     """
     one = find_recipe(params, recipe)
     run = _identify(params, recipe, trial(one), revision, prefix="preflight-")
     if refused:
-        return records.PreflightRecord("no_go", refused, [], [], [], None, waived, run.inputs)
+        return records.PreflightRecord("no_go", refused, [], [], [], None, waived, notices, run.inputs)
     rehearsal, refused = _fits(params, recipe, one)
     if refused:
-        return records.PreflightRecord("no_go", refused, [], [], [], rehearsal, waived, run.inputs)
+        return records.PreflightRecord("no_go", refused, [], [], [], rehearsal, waived, notices, run.inputs)
     run, index_ = train(params, run)
     steps = records.read(Path(run.directory) / "steps.jsonl", records.StepRecord)
     heard = candidates([index_[0], *index_[-2:]], [FULL_STRENGTH])
@@ -278,7 +283,7 @@ def preflight(
     samples = speak(params, run, heard, [line], one.preflight.max_seconds, Path(run.directory) / "speech")
     reasons = _failures(steps, samples)
     return records.PreflightRecord(
-        "no_go" if reasons else "go", reasons, steps, index_, samples, rehearsal, waived, run.inputs
+        "no_go" if reasons else "go", reasons, steps, index_, samples, rehearsal, waived, notices, run.inputs
     )
 
 

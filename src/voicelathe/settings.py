@@ -36,7 +36,7 @@ class Machine(_Closed):
 
     device: Literal["cpu", "cuda"]
     threads: Positive  # part of the run digest: results are bit-identical only at one thread count
-    processes: Positive  # that train one run together, each on a GPU of its own; part of the run digest: gradients are added in another order
+    processes: Positive  # GPUs that train one run together; part of the run digest: other sums of gradients
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,7 @@ class Audit(_Closed):
     min_speech_share: Share  # of what lies between the edge silences
     max_cer_deviations: PositiveFloat  # robust deviations above the median of the same speaker
     max_fitting_share: Share  # of other rows' texts that fit what was heard as well as the row's own
-    max_voice_deviations: (
-        PositiveFloat  # robust deviations below the median likeness to the speaker's own voice
-    )
+    max_voice_deviations: PositiveFloat  # robust deviations below the median likeness to the own voice
     max_pace_deviations: PositiveFloat  # robust deviations from the median of the same language
     max_edge_silence_s: PositiveFloat
     kept_edge_silence_s: Annotated[float, Ge(0)]  # of an edge that is longer than that
@@ -163,9 +161,7 @@ class Gate(_Closed):
     max_chars_per_s: PositiveFloat
     max_fingerprint_error: FingerprintError  # of the bits of clips that are the same performance
     min_twin_share: Share
-    max_text_overlap: (
-        ShareBelow1  # of a line's or validation text's runs of eight words, in the training text
-    )
+    max_text_overlap: ShareBelow1  # of a line's runs of eight words that stand in the training text
 
 
 @dataclass(frozen=True)

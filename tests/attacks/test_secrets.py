@@ -55,6 +55,19 @@ def test_a_secret_of_a_known_kind_is_taken_out_and_the_rest_stays(text: str) -> 
     assert redaction.scrub(text) == KINDS[text] == redaction.scrub(KINDS[text])
 
 
+@pytest.mark.parametrize("part", ["a_", "a.", "a-", "://a:b", "eyJaaaaaaaa-", "token ", "api_key_"])
+def test_the_search_for_secrets_takes_no_longer_than_the_text_is_long(part: str) -> None:
+    """With patterns of quadratic cost this takes minutes, in which no other thread of a server does anything."""
+    assert len(redaction.scrub(part * (300_000 // len(part)))) <= 300_000
+
+
+def test_an_error_quotes_no_more_than_anybody_reads_and_half_of_no_secret() -> None:
+    secret = "hf_abcdefghijklmnopqrst"
+    text = "x " * (errors.MAX_MESSAGE_CHARS // 2 - 5) + secret * 10
+    message = str(errors.RequestError(text))
+    assert len(message) < errors.MAX_MESSAGE_CHARS + 50 and "hf_" not in message and "characters)" in message
+
+
 @pytest.mark.parametrize("text", INNOCENT)
 def test_what_is_no_secret_stays(text: str) -> None:
     assert redaction.scrub(text) == text

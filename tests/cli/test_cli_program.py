@@ -82,7 +82,7 @@ def test_the_planned_commands_exist() -> None:
         *("base add", "base check", "consent new", "consent check", "consent list"),
         *("plan", "doctor", "summary", "compare", "triage", "spikes", "retrain", "track"),
         *("lines propose", "lines freeze", "env create", "env list", "prune plan", "prune apply"),
-        *("promote", "rollback", "status", "history", "verify", "say", "ui", "archive", "restore", "verdict import", "export"),
+        *("promote", "rollback", "status", "history", "merge-history", "verify", "say", "ui", "archive", "restore", "verdict import", "export"),
     }  # fmt: skip
     assert {" ".join(command) for command in commands()} == wanted
 

@@ -123,7 +123,7 @@ def test_an_unfinished_recipe_says_what_is_missing(finished: Path, run: Run) -> 
 
 def test_a_recipe_that_preflight_stopped_shows_the_reasons(finished: Path, run: Run) -> None:
     shutil.rmtree("runs/mini-full")
-    found = PreflightRecord("no_go", ["disk: the run needs about 99 GiB"], [], [], [], None, [], {})
+    found = PreflightRecord("no_go", ["disk: the run needs about 99 GiB"], [], [], [], None, [], [], {})
     digest.write_json(layout.run("mini-full", "preflight.json"), records.to_json(found))
     assert "stopped by preflight: disk: the run needs about 99 GiB" in run("summary").out
 

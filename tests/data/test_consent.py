@@ -13,14 +13,44 @@ from voicelathe.errors import ConsentError
 TODAY = date(2026, 11, 21)
 VALID: dict[str, Any] = {
     **consent.new_record("s1", ["train", "clone"], ["en"], date(2026, 1, 1), "us"),
-    "evidence": [{"type": "signed_pdf", "sha256": "a" * 64}],
+    "evidence": [{"type": "signed_pdf", "sha256": "ab" * 32}],
     "contact_ref": "file 7",
 }
 
 
 def problems(tmp_path: Path, **changes: Any) -> list[str]:
     (tmp_path / "s1.json").write_text(json.dumps({**VALID, **changes}))
+    (tmp_path.parent / "there.pdf").write_bytes(b"signed")
     return consent.problems("s1", "train", TODAY, ["en"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({"watermark_required": True}, "watermark_required cannot be honoured"),
+        ({"territories": ["DE", "AT"]}, "territories ['DE', 'AT'] cannot be honoured"),
+        ({"signature": "garbage"}, "signature cannot be honoured"),
+        (
+            {"models_allowed": ["other", "third"]},
+            "models_allowed ['other', 'third'] do not hold mini or voxcpm2",
+        ),
+    ],
+)
+def test_what_nothing_here_can_keep_bars_from_production_and_not_from_training(
+    tmp_path: Path, changes: dict[str, Any], missing: str
+) -> None:
+    (tmp_path / "s1.json").write_text(json.dumps({**VALID, **changes}))
+    models = ["mini", "voxcpm2"]
+    (found,) = consent.problems("s1", "clone", TODAY, ["en"], tmp_path, models)
+    assert missing in found
+    if "models_allowed" not in changes:
+        assert consent.problems("s1", "train", TODAY, ["en"], tmp_path, models) == []
+
+
+def test_a_model_goes_by_the_name_of_its_base_and_of_its_family(tmp_path: Path) -> None:
+    for allowed in (["*"], ["mini"], ["voxcpm2", "other"]):
+        (tmp_path / "s1.json").write_text(json.dumps({**VALID, "models_allowed": allowed}))
+        assert consent.problems("s1", "clone", TODAY, ["en"], tmp_path, ["mini", "voxcpm2"]) == []
 
 
 def test_a_complete_record_has_no_problem(tmp_path: Path) -> None:
@@ -53,6 +83,18 @@ def test_the_demo_speaker_may_be_trained_and_cloned() -> None:
         ({"evidence": []}, "evidence is empty"),
         ({"evidence": [{"type": "rumour", "sha256": "a" * 64}]}, "evidence 'rumour'"),
         ({"evidence": [{"type": "signed_pdf", "sha256": "abc"}]}, "64 hex digits"),
+        ({"evidence": [{"type": "licence", "sha256": "0" * 64}]}, "64 hex digits"),
+        ({"evidence": [{"type": "licence", "sha256": "ab" * 32, "path": "gone.pdf"}]}, "gone.pdf is missing"),
+        (
+            {"evidence": [{"type": "licence", "sha256": "ab" * 32, "path": "../x"}]},
+            "leads out of the project",
+        ),
+        (
+            {"evidence": [{"type": "licence", "sha256": "ab" * 32, "path": "there.pdf"}]},
+            "the record names abab",
+        ),
+        ({"models_allowed": []}, "models_allowed is empty, which allows nothing"),
+        ({"territories": []}, "territories is empty, which allows nothing"),
         ({"contact_ref": None}, "contact_ref is empty"),
         ({"subject_kind": "robot"}, "subject_kind is 'robot'"),
         ({"subject_kind": "minor"}, "for minor it is guardian"),

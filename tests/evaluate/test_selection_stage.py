@@ -46,6 +46,7 @@ def test_the_stage_writes_decision_and_report_with_every_input_digest(project: P
     assert (found.decision, found.step) == ("ship", 20) and not found.base_trained
     assert set(found.inputs) == {
         "data/latents/voxcpm2-mini/base.json",
+        "data/latents/voxcpm2-mini/ceiling.json",
         *(
             f"runs/mini-lora/{name}"
             for name in ("run.json", "steps.jsonl", "checkpoints.json", "evaluations.jsonl", "samples.jsonl")

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from voicelathe import records, rng, settings
-from voicelathe.evaluate import design, losses, verdicts
+from voicelathe.evaluate import design, losses, scores, verdicts
 from voicelathe.records import (
     BaseFacts,
     Candidate,
+    Ceiling,
     CheckpointRecord,
     ClipLoss,
     Ending,
@@ -341,6 +342,26 @@ def base_facts(trained: bool = False) -> BaseFacts:
     )
 
 
+def ceiling(words: float = 0.9, likeness: float = 0.9) -> Ceiling:
+    """What is heard of eight clips that the base's codec copied, whose originals keep 0.9 of their words at a likeness of 0.95."""
+    wiggle = [0.01 * (number % 3 - 1) for number in range(8)]
+    values = {
+        measure: {
+            name: {f"clip {n}": mean + part for n, part in enumerate(wiggle)} for name, mean in means.items()
+        }
+        for measure, means in (
+            ("words", {"copies": words, "originals": 0.9}),
+            ("likeness", {"copies": likeness, "originals": 0.95}),
+        )
+    }
+    found = scores.Scores(values)
+    lost = [scores.test(found, measure, "copies", "originals") for measure in values]
+    return Ceiling(
+        "voxcpm2-mini", "b" * 64, 8, None, scores.levels(found, "copies"), scores.levels(found, "originals"),
+        [one for one in lost if one], [MetricRun("words", "measured", "")], {"data/split/validation.jsonl": "a" * 64},
+    )  # fmt: skip
+
+
 def write_run(
     root: Path, known: Sequence[Candidate], clip_losses: Sequence[ClipLoss], spoken: Sequence[SampleRecord]
 ) -> Path:
@@ -362,6 +383,7 @@ def write_run(
     digest.write_json(folder / "metrics.json", records.to_json(measures(spoken)))
     digest.write_json(folder / "race.json", records.to_json(race(spoken)))
     digest.write_json(root / "data/latents/voxcpm2-mini/base.json", records.to_json(base_facts()))
+    digest.write_json(root / "data/latents/voxcpm2-mini/ceiling.json", records.to_json(ceiling()))
     (root / "verdicts").mkdir(exist_ok=True)
     return folder
 

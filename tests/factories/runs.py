@@ -55,6 +55,8 @@ def project(root: Path) -> Path:
     """params.yaml, base, splits, gate, consent and reports, with true digests; no run yet."""
     shutil.copytree(voxcpm2_base.shared(), root / "data/bases" / BASE)
     shutil.copytree(REPOSITORY / "consent", root / "consent")
+    (root / "data/demo").mkdir(parents=True, exist_ok=True)
+    shutil.copy(REPOSITORY / "data/demo/NOTICE", root / "data/demo/NOTICE")
     files = digest.of_tree(root / "data/bases" / BASE)
     _write_params(root, {f"bases/{BASE}/digest": digest.of_value(files), f"bases/{BASE}/trained": False})
     for name, number in NUM_CLIPS.items():

@@ -104,6 +104,22 @@ def test_a_pack_lies_where_the_stages_look(tmp_path: Path, path: str) -> None:
         params.check(raw, "params.yaml")
 
 
+def test_lines_of_an_earlier_version_are_told_where_they_went() -> None:
+    raw = params.read_yaml(ROOT / "params.yaml")
+    raw["recipes"]["mini-lora"]["listen"] |= {
+        "lines": [{"id": "a", "text": "x", "language": "en"}],
+        "held_out_lines": 4,
+    }
+    with pytest.raises(ParamsError) as refused:
+        params.check(raw, "params.yaml")
+    told = str(refused.value)
+    assert (
+        "mini-lora.listen.lines = " in told
+        and "mini-lora.listen.held_out_lines = 4: unknown key; lines are a file" in told
+    )
+    assert told.count("make one: voicelathe lines propose") == 4, "both recipes share the section"
+
+
 def test_the_language_of_most_lines_is_that_of_the_pack() -> None:
     said = [
         PackLine(str(at), "x", language, None, "short", None, None)

@@ -1,6 +1,6 @@
 """Promotions that are killed and promotions that race, each in a process forked from one that has imported everything.
 
-Run as `python -m tests.registry.promotion_lab short|crash|crash-everywhere|race PROJECT ...`; prints one JSON object a trial. Forks happen before any
+Run as `python -m tests.registry.promotion_lab short|crash|crash-everywhere|race|race-checkouts PROJECT ...`; prints one JSON object a trial. Forks happen before any
 store is opened, so no connection is shared.
 """
 
@@ -168,6 +168,41 @@ def race(root: Path, number: str) -> None:
         racer.join()
 
 
+def race_checkouts(first: Path, second: str, number: str) -> None:
+    """Two clones of a project that share one MLflow server promote at once, each with a reason; the loser then pulls the winner's journal."""
+    roots = [first, Path(second)]
+    candidates = [f"step_{step:07d}" for step in (10, 20, 30, 40)]
+    for trial in range(int(number)):
+        barrier, results = FORK.Barrier(2), FORK.Queue()
+        chosen = [candidates[trial % 4], candidates[(trial + 2) % 4]]
+        racers = [
+            FORK.Process(target=run_once, args=(root, candidate, barrier, results))
+            for root, candidate in zip(roots, chosen, strict=True)
+        ]
+        for racer in racers:
+            racer.start()
+        told = dict(results.get(timeout=120) for _ in racers)
+        for racer in racers:
+            racer.join()
+        won = [str(root) for root in roots if told[str(root)][0] == "won"]
+        seen = [in_child(lambda root=root: look(root)) for root in roots] if won else []
+        say(
+            told=[told[str(root)] for root in roots],
+            won=[str(root) for root in roots].index(won[0]),
+            seen=seen,
+        )
+        loser = next(root for root in roots if str(root) != won[0])
+        shutil.copy(Path(won[0]) / journal.FILE, loser / journal.FILE)
+
+
+def run_once(root: Path, candidate: str, barrier: Any, results: Any) -> None:
+    barrier.wait()
+    try:
+        results.put((str(root), ["won", put(root, candidate)]))
+    except PromotionError as problem:
+        results.put((str(root), ["lost", str(problem)]))
+
+
 def short(root: Path) -> None:
     """What the default tests have time for."""
     crash(root, "switch")
@@ -195,4 +230,5 @@ if __name__ == "__main__":
     store.mlflow("mlflow.pyfunc")
     registered.mlflow("mlflow.store.tracking.sqlalchemy_store")
     commands = {"short": short, "crash": crash, "crash-everywhere": crash_everywhere, "race": race}
+    commands["race-checkouts"] = race_checkouts
     commands[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

@@ -1,13 +1,14 @@
 """To another machine and back: by sha256, nothing twice, nothing damaged, nothing that is not what its record says."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.factories import runs
-from voicelathe import layout, records
-from voicelathe.errors import CheckpointError
+from voicelathe import checkpoints, digest, layout, pruned, records
+from voicelathe.errors import CheckpointError, RecordError
 from voicelathe.registry import archive, promote, promoted, verify
 from voicelathe.tracking import replay
 
@@ -89,3 +90,89 @@ def test_a_url_of_an_unknown_kind_is_refused_without_its_password(files: Path) -
     with pytest.raises(CheckpointError, match="cannot be used") as caught:
         archive.archive("quark://anna:hunter2@host/x", [RECIPE], files)
     assert "hunter2" not in str(caught.value)
+
+
+OUTSIDE = ("../outside/keys", "/outside/keys", "checkpoints/../../keys", "..", "")
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+def test_a_record_that_leads_out_of_the_project_moves_nothing_in_or_out(
+    files: Path, tmp_path: Path, path: str
+) -> None:
+    """Neither is a file of the machine uploaded, nor one of the place written beside the project."""
+    secret = tmp_path / "outside" / "keys"
+    secret.parent.mkdir()
+    secret.write_bytes(b"private")
+    place = tmp_path / "bucket"
+    archive.archive(str(place), [RECIPE], files)
+    named = digest.of_bytes(b"planted")
+    (place / named[:2]).mkdir(exist_ok=True)
+    (place / named[:2] / named).write_bytes(b"planted")
+    path = path.replace("/outside", str(tmp_path / "outside")) if path.startswith("/") else path
+    samples = layout.run(RECIPE, "samples.jsonl")
+    lines = (files / samples).read_text().splitlines()
+    first = {**json.loads(lines[0]), "path": path, "sha256": named}
+    (files / samples).write_text("\n".join([digest.canonical_json(first), *lines[1:]]) + "\n")
+    before = sorted(tmp_path.rglob("*"))
+    for move in (archive.restore, archive.archive, archive.check):
+        with pytest.raises(RecordError, match=r"samples\.jsonl:1: path .* leads out of the project"):
+            move(str(place), [RECIPE], files)
+    assert sorted(tmp_path.rglob("*")) == before and secret.read_bytes() == b"private"
+
+
+def test_every_record_that_names_a_file_keeps_inside(files: Path) -> None:
+    """Checkpoints (which prune removes), the run's folder, what was pruned, and the names in a manifest of weights."""
+    for file, change in (
+        ("run.json", {"directory": "../elsewhere"}),
+        (
+            "checkpoints.json",
+            {"checkpoints": [{"step": 1, "kind": "lora", "path": "/", "bytes": 1, "sha256": "0"}]},
+        ),
+    ):
+        path = files / layout.run(RECIPE, file)
+        sound = path.read_bytes()
+        digest.write_json(path, {**digest.read_json(path), **change})
+        with pytest.raises(RecordError, match="leads out of the project"):
+            archive.local.read(RECIPE, files)
+        path.write_bytes(sound)
+    removed = pruned.Pruned("../../home", "a" * 64, 7, "mara", "2026-11-21T12:00:00+00:00", None, "plan")
+    with pytest.raises(RecordError, match="leads out of the project"):
+        pruned.parse(pruned.chained([], [removed])[0].line)
+
+
+def test_a_manifest_of_weights_brings_no_file_beside_them(files: Path, tmp_path: Path) -> None:
+    step = directory(files) / "step_0000030"
+    manifest = digest.read_json(step / checkpoints.MANIFEST)
+    manifest["files"]["../../../planted"] = {"sha256": digest.of_bytes(b"planted"), "bytes": 7}
+    digest.write_json(step / checkpoints.MANIFEST, manifest)
+    index = files / layout.run(RECIPE, "checkpoints.json")
+    listed = digest.read_json(index)
+    for one in listed["checkpoints"]:
+        if one["step"] == 30:
+            one["sha256"] = checkpoints.identity(step)
+    digest.write_json(index, listed)
+    with pytest.raises(
+        RecordError, match=r"step_0000030/MANIFEST\.json: path '\.\./\.\./\.\./planted' leads out"
+    ):
+        archive.archive(str(tmp_path / "bucket"), [RECIPE], files)
+
+
+def test_a_file_that_rots_in_the_archive_is_found_and_sent_again(files: Path, tmp_path: Path) -> None:
+    place = tmp_path / "bucket"
+    archive.archive(str(place), [RECIPE], files)
+    stored = sorted(path for path in place.rglob("*") if path.is_file())
+    rotten, lost = stored[3], stored[5]
+    rotten.write_bytes(bytes([rotten.read_bytes()[0] ^ 1]) + rotten.read_bytes()[1:])  # of the same size
+    lost.unlink()
+    assert archive.check(str(place), [RECIPE], files).num_files == 2
+    assert digest.of_file(rotten) == rotten.name and lost.is_file() and not list(place.rglob("*.partial"))
+    assert archive.check(str(place), [RECIPE], files).num_files == 0
+    rotten.write_bytes(b"rotten again")
+    with pytest.raises(CheckpointError, match=r"MANIFEST\.json is not here, so it is not known"):
+        archive.check(str(place), [RECIPE], elsewhere(files))
+    for path in files.rglob("*"):
+        if path.is_file() and digest.of_file(path) == rotten.name:
+            path.write_bytes(b"rotten here, too")
+    expected = rf"holds damaged, and here they are no better:\n .*{rotten.name}"
+    with pytest.raises(CheckpointError, match=expected):
+        archive.check(str(place), [RECIPE], files)

@@ -167,7 +167,7 @@ def test_a_dry_run_asks_every_gate_and_changes_nothing(project: Path) -> None:
 def test_who_expected_another_version_is_refused_as_stale(project: Path) -> None:
     put(project)
     with pytest.raises(
-        PromotionError, match="stale: expected version None of voicelathe in production, found 1"
+        PromotionError, match="stale: expected nothing of voicelathe in production, found version 1"
     ):
         put(project, "step_0000020", "warmer", expect=None)
     assert put(project, "step_0000020", "warmer", expect="1").version == "2"
@@ -190,7 +190,7 @@ def test_a_promotion_between_looking_and_acting_is_noticed(
     assert aliases(project) == {"production": "1", "candidate": "1"}
 
 
-def test_an_alias_moved_by_hand_is_reported_and_only_taken_over_with_a_reason(project: Path) -> None:
+def test_an_alias_moved_by_hand_is_reported_and_only_taken_over_by_its_number(project: Path) -> None:
     put(project)
     put(project, "step_0000020", "warmer")
     stores.client(project).set_registered_model_alias(NAME, "production", "1")
@@ -198,7 +198,11 @@ def test_an_alias_moved_by_hand_is_reported_and_only_taken_over_with_a_reason(pr
     assert status.state == "moved" and "journal says 2" in str(status.problem)
     with pytest.raises(PromotionError, match="moved by hand"):
         put(project)
-    done = put(project, because="we looked into it")
+    with pytest.raises(PromotionError, match=r"moved by hand.*promote RECIPE --take-over 1"):
+        put(project, because="nobody listened")  # a reason for something else
+    with pytest.raises(PromotionError, match=r"--take-over 2: .* is version 1, moved.*--take-over 1"):
+        put(project, because="we looked into it", take_over="2")
+    done = put(project, because="we looked into it", take_over="1")
     assert done.waived == ["alias"] and promoted.status(project).state == "in production"
 
 

@@ -1,6 +1,7 @@
 """Promotions that are killed at any write, and promotions that race: the alias is never absent and one racer wins."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.factories import mlflow_stores
+from tests.factories import mlflow_stores, runs
+from voicelathe.tracking import replay
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,7 +85,9 @@ def assert_one_winner_each(trials: list[dict[str, Any]]) -> None:
             trial
         )
         lost = [message for outcome, message in trial["told"] if outcome == "lost"]
-        stale = f"stale: expected version {trial['expected']} of voicelathe in production, found {won[0]}"
+        stale = (
+            f"stale: expected version {trial['expected']} of voicelathe in production, found version {won[0]}"
+        )
         assert len(lost) == 3 and all(message.startswith(stale) for message in lost), trial
 
 
@@ -97,3 +101,27 @@ def test_of_four_promoters_exactly_one_wins_every_time(short: list[dict[str, Any
 @pytest.mark.timeout(3600)
 def test_of_four_promoters_exactly_one_wins_a_hundred_times(project: Path) -> None:
     assert_one_winner_each(lab("race", str(project), "100"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_of_two_checkouts_exactly_one_wins_a_hundred_times_whatever_their_reasons(
+    root: Path, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reason for something else never takes over what the other one has just put into production."""
+    directory = tmp_path / "server"
+    directory.mkdir()
+    (directory / "server.db").write_bytes(empty_database.read_bytes())
+    with mlflow_stores.server(directory) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        replay.mirror_all("mini-lora", runs.tracking(), root)
+        second = Path(shutil.copytree(root, tmp_path / "second"))
+        trials = lab("race-checkouts", str(root), str(second), "100")
+    assert len(trials) == 100
+    for trial in trials:
+        (won,) = [version for outcome, version in trial["told"] if outcome == "won"]
+        (lost,) = [said for outcome, said in trial["told"] if outcome == "lost"]
+        assert "--take-over" in lost, trial
+        winner, loser = trial["seen"][trial["won"]], trial["seen"][1 - trial["won"]]
+        assert (winner["alias"], winner["state"]) == (won, "in production"), trial
+        assert (loser["alias"], loser["state"]) == (won, "moved"), trial

@@ -1,6 +1,7 @@
 """Speaking with a registered version: requests are checked in front of MLflow, and only what was promoted speaks."""
 
 import base64
+import contextlib
 import io
 import os
 import shutil
@@ -11,13 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.factories import mlflow_stores as stores
 from tests.factories import runs
 from voicelathe import digest, jobs, records
 from voicelathe.errors import CheckpointError, PromotionError, RequestError
-from voicelathe.registry import gates, promote, say, voice
+from voicelathe.registry import desk, gates, journal, promote, say, voice
+from voicelathe.registry.authority import Authority
 from voicelathe.runs import IDENTITY
 from voicelathe.tracking import registered, store
 
@@ -47,6 +50,11 @@ def test_an_unknown_option_is_an_error_and_nothing_is_started(project: Path) -> 
     "text, options, message",
     [
         ("  ", {}, "text is empty"),
+        ("!!! … 🎉 \u200b\0", {}, "no letter and no digit"),
+        (None, {}, "text is NoneType: it must be a string"),
+        ("x" * 4097, {}, "4,097 characters in one request; at most 4,096"),
+        ("One more sentence is here. " * 150, {"max_seconds": 60.0}, r"1\d pieces .* could become \d+ s"),
+        ("Hello.", {"max_seconds": float("nan")}, "max_seconds = nan"),
         ("Hello.", {"max_seconds": 0.0}, "max_seconds = 0.0"),
         ("Hello.", {"max_seconds": 1e9}, "at most 60"),
         ("Hello.", {"lora_scale": -0.1}, "lora_scale = -0.1"),
@@ -59,15 +67,23 @@ def test_an_unknown_option_is_an_error_and_nothing_is_started(project: Path) -> 
 def test_a_request_that_makes_no_sense_is_refused(
     files: Path, text: str, options: dict[str, Any], message: str
 ) -> None:
-    spoken = voice.Voice(configuration(files), files, {"version": "1"}, _Silent(), _Scratch(files))  # type: ignore[arg-type]
+    spoken = voice.Voice(
+        configuration(files), files, {"version": "1"}, desk_of(_Silent()), _Scratch(files), Authority(files)
+    )
     with pytest.raises(RequestError, match=message):
         spoken.say(text, options)
+
+
+def desk_of(speaker: Any) -> desk.Desk:
+    return desk.Desk(lambda: speaker, desk.Limits())
 
 
 class _Silent:
     """A speaker that must not be asked."""
 
-    def say(self, request: jobs.SpeakRequest) -> records.SampleRecord:
+    is_alive = True
+
+    def say(self, request: jobs.SpeakRequest, limit_s: float | None) -> records.SampleRecord:
         raise AssertionError(f"asked for {request}")
 
 
@@ -79,19 +95,30 @@ class _Scratch:
 class _Heard:
     """A speaker that remembers what it was asked, and says nothing."""
 
-    def say(self, request: jobs.SpeakRequest) -> records.SampleRecord:
+    is_alive = True
+
+    def say(self, request: jobs.SpeakRequest, limit_s: float | None) -> records.SampleRecord:
         self.request = request
         raise RequestError("heard")
 
 
 def test_another_version_speaks_at_the_strength_it_was_promoted_with(project: Path) -> None:
     config = {**configuration(project), "lora_scale": 0.35}
-    promote.promote(RECIPE, project, "warmer", "step_0000020")
+    first = promote.promote(RECIPE, project)
+    own = replace(
+        first, version="9", candidate="step_0000040@0.35"
+    )  # as if it had been promoted at that strength
+    with journal.locked(project) as book:
+        for event in (journal.BEGUN, journal.DONE):
+            book.append(event, "promote", own)
+    promote.promote(RECIPE, project, "warmer", "step_0000020", take_over="1")
     run = records.read_one(project / "runs" / RECIPE / "run.json", records.RunRecord)
     identity = project / run.directory / IDENTITY
     digest.write_json(identity, records.to_json(run.identity))
     heard = _Heard()
-    served = voice.Voice(config, project, {"version": "other"}, heard, _Scratch(project))  # type: ignore[arg-type]
+    served = voice.Voice(
+        config, project, {"version": "other"}, desk_of(heard), _Scratch(project), Authority(project)
+    )
 
     def strength(**options: Any) -> float | None:
         with pytest.raises(RequestError, match="heard"):
@@ -99,8 +126,8 @@ def test_another_version_speaks_at_the_strength_it_was_promoted_with(project: Pa
         return heard.request.lora_scale
 
     assert (strength(), strength(lora_scale=0.5)) == (0.35, 0.5)
-    assert (strength(version="1"), strength(version="1", lora_scale=0.5)) == (1.0, 0.5)
-    assert strength(version="1", lora_scale=0.35) == 1.0, "MLflow fills in the default of the loaded voice"
+    assert (strength(version="2"), strength(version="2", lora_scale=0.5)) == (1.0, 0.5)
+    assert strength(version="2", lora_scale=0.35) == 1.0, "MLflow fills in the default of the loaded voice"
 
     lora = run.identity.train.lora
     assert lora is not None
@@ -109,7 +136,7 @@ def test_another_version_speaks_at_the_strength_it_was_promoted_with(project: Pa
     )
     digest.write_json(identity, records.to_json(doubled))
     with pytest.raises(RequestError, match="its adapter has another rank, alpha or scope"):
-        served.say("Hello.", {"version": "1"})
+        served.say("Hello.", {"version": "2"})
 
 
 def test_only_promoted_versions_of_the_projects_model_speak(project: Path) -> None:
@@ -212,18 +239,14 @@ def test_mlflows_own_server_speaks_with_the_promoted_version(project: Path) -> N
         with urllib.request.urlopen(_invocation(port, body), timeout=240) as answer:
             (row,) = json.load(answer)["predictions"]
         print("first audio after", round(time.monotonic() - began, 1), "s")
-        wrong = {"dataframe_records": [{"text": "The lamp is on."}], "params": {"lora_scal": 0.5}}
-        code, message = _refusal(port, wrong)
-        assert code == 400 and "No such option" in message and "lora_scal" in message
+        assert_refused_in_our_words(port)
+        assert_everybody_hears_the_own_words(port)
         content = base64.b64decode(row["wav_base64"])
         samples, rate_hz = soundfile.read(io.BytesIO(content))
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             about = json.loads(file.comment)
-        assert about["version"] == "1" and about["consent"]["awb"]["purposes"] == [
-            "clone",
-            "commercial",
-            "train",
-        ]
+        assert about["version"] == "1" and about["consent"][0]["purposes"] == ["clone", "commercial", "train"]
+        assert "awb" not in json.dumps(about), "a file that is given away names no speaker"
         assert (
             rate_hz == row["sample_rate_hz"]
             and len(samples) > 0
@@ -233,6 +256,57 @@ def test_mlflows_own_server_speaks_with_the_promoted_version(project: Path) -> N
         from voicelathe.tracking import ui
 
         ui.stop(process)
+
+
+def assert_refused_in_our_words(port: int) -> None:
+    record = {"text": "The lamp is on."}
+    for asked, expected in (
+        ({"dataframe_records": [record], "params": {"lora_scal": 0.5}}, "lora_scal"),
+        (
+            {"dataframe_records": [{**record, "voice": "anna"}]},
+            "No such option or column. Found extra inputs",
+        ),
+        ({"dataframe_records": [{"text": "  "}]}, "text is empty: there is nothing to say."),
+        ({"dataframe_records": [{"text": "x" * 100_000}]}, "100,000 characters in one request"),
+        ({"dataframe_records": [record] * 200}, "200 texts in one request; at most 16"),
+    ):
+        code, message = _refusal(port, asked)
+        assert code == 400 and expected in message, (code, message[:500])
+        assert "stack_trace" not in message and "Traceback" not in message, message[:500]
+
+
+def assert_everybody_hears_the_own_words(port: int) -> None:
+    """Twelve at once, then one after the other, and a worker that is killed in between."""
+    import json
+    import urllib.request
+    from concurrent.futures import ThreadPoolExecutor
+
+    def heard(words: str) -> str:
+        body = {
+            "dataframe_records": [{"text": words}],
+            "params": {"seed": 5, "max_seconds": 0.5, "attempts": 1},
+        }
+        with urllib.request.urlopen(_invocation(port, body), timeout=240) as answer:
+            (row,) = json.load(answer)["predictions"]
+        assert row["text"] == words
+        return str(row["wav_base64"])
+
+    words = ["The lamp is on.", "Nobody speaks.", "Some small town."]
+    alone = {one: heard(one) for one in words}
+    assert len(set(alone.values())) == 3
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(heard, words * 4)) == [alone[one] for one in words * 4]
+    assert [heard(one) for one in words] == list(alone.values())
+    (worker,) = [one for one in psutil.process_iter() if _speaks_for(one, port)]
+    worker.kill()
+    assert [heard(one) for one in words] == list(alone.values()), "a dead worker is replaced"
+
+
+def _speaks_for(process: psutil.Process, port: int) -> bool:
+    with contextlib.suppress(psutil.Error):
+        served = any(str(port) in " ".join(parent.cmdline()) for parent in process.parents())
+        return served and "voicelathe.worker" in process.cmdline()
+    return False
 
 
 def _invocation(port: int, body: dict[str, Any]) -> Any:

@@ -155,7 +155,7 @@ def test_the_memory_plan_is_charted_after_what_was_trained(root: Path) -> None:
         1.0,
         1.0,
     )
-    plan = records.PreflightRecord("go", [], [], [], [], planned, [], {})
+    plan = records.PreflightRecord("go", [], [], [], [], planned, [], [], {})
     digest.write_json(root / layout.run(RECIPE, "preflight.json"), records.to_json(plan))
     track(root)
     run = stores.only_run(stores.client(root))

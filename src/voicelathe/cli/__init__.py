@@ -16,6 +16,7 @@ from voicelathe.cli import (
     environments,
     exports,
     health,
+    histories,
     memory,
     production,
     recognisers,
@@ -52,6 +53,7 @@ for area in (
     replicates,
     memory,
     production,
+    histories,
     retention,
     health,
 ):

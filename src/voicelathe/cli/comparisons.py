@@ -41,5 +41,5 @@ def compare(recipes: Recipes = None, out: Out = layout.COMPARISON) -> None:
     )  # fmt: skip
     for sentence in comparing.conclusions(outcomes, Path()):
         screen.say(sentence)
-    digest.write_text(out, comparison_page.render(outcomes, Path()))
+    digest.deliver(out, comparison_page.render(outcomes, Path()).encode())
     screen.say(f"page: {out}")

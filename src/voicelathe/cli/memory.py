@@ -70,7 +70,7 @@ def plan(
         print(f"{name}: rehearsing without memory ...", file=sys.stderr, flush=True)
         plans.append(forecast.plan(params, name, found, speed_of, clip_s, report=_tell))
     if picture is not None:
-        digest.write_text(picture, pictures.draw(plans))
+        digest.deliver(picture, pictures.draw(plans).encode())
     if as_json:
         screen.say(json.dumps([{**records.to_json(one), "total": one.total} for one in plans], indent=1))
         return

@@ -40,6 +40,16 @@ Candidate = Annotated[
         metavar="STEP", help="Another candidate than the selected one: 2000, or 2000@0.35 with its strength."
     ),
 ]
+TakeOver = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VERSION",
+        help="Replace this version, which the alias names without the journal (`voicelathe status`).",
+    ),
+]
+BackTo = Annotated[
+    str | None, typer.Option("--to", metavar="VERSION", help="This version, instead of the one before.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask every gate, change nothing.")]
 Expect = Annotated[
     str | None,
@@ -81,6 +91,10 @@ BaseModel = Annotated[
 Url = Annotated[
     str, typer.Argument(metavar="URL", help="A folder, or what fsspec opens: s3://, gs://, sftp://, ...")
 ]
+Check = Annotated[
+    bool,
+    typer.Option("--check", help="Hash what lies there, and send again what is damaged."),
+]
 Recipes = Annotated[
     list[str] | None, typer.Argument(metavar="[RECIPE]...", help="Only these; default: every finished one.")
 ]
@@ -91,7 +105,6 @@ def register(app: typer.Typer) -> None:
     app.command("promote")(promote)
     app.command("rollback")(rollback)
     app.command("status")(status)
-    app.command("history")(history)
     app.command("verify")(verify)
     app.command("say")(say)
     app.command("archive")(archive)
@@ -106,27 +119,31 @@ def promote(
     candidate: Candidate = None,
     expect: Expect = None,
     dry_run: DryRun = False,
+    take_over: TakeOver = None,
 ) -> None:
     """Put a recipe's selected checkpoint into production: every gate, then the MLflow alias and the journal."""
     from voicelathe.registry import promote as registry
 
     wanted = registry.UNCHANGED if expect is None else _version(expect)
-    done = registry.promote(recipe, Path(), because, candidate, wanted, dry_run)
+    done = registry.promote(recipe, Path(), because, candidate, wanted, dry_run, take_over)
     if dry_run:
         waived = f" (overridden: {', '.join(done.waived)})" if done.waived else ""
         screen.say(f"Nothing stands against {recipe} {done.candidate}{waived}; nothing was changed.")
         return
     _show(done)
+    screen.say(SERVERS)
     screen.say(
         f'Commit registry/. Hear it: voicelathe say "Hello." --out hello.wav --uri models:/{done.name}@production'
     )
 
 
-def rollback(because: Reason, expect: Expect = None) -> None:
+def rollback(because: Reason, expect: Expect = None, to: BackTo = None, take_over: TakeOver = None) -> None:
     """Put the version before back into production; its weights and consent are checked again."""
     from voicelathe.registry import promote as registry
 
-    _show(registry.rollback(Path(), because, registry.UNCHANGED if expect is None else _version(expect)))
+    wanted = registry.UNCHANGED if expect is None else _version(expect)
+    _show(registry.rollback(Path(), because, wanted, to, take_over))
+    screen.say(SERVERS)
 
 
 def status() -> None:
@@ -140,25 +157,6 @@ def status() -> None:
     if found.problem is not None:
         screen.say(found.problem)
         raise typer.Exit(BROKEN)
-
-
-def history() -> None:
-    """Every promotion and rollback, the oldest first, as the journal has them."""
-    from voicelathe.registry import promote as registry
-
-    entries = registry.history(Path())
-    if not entries:
-        screen.say("Nothing was ever promoted here.")
-        return
-    rows = [
-        (
-            *(str(entry.number), entry.promotion.at, entry.action, entry.event, entry.promotion.version),
-            *(f"{entry.promotion.recipe} {entry.promotion.candidate}", entry.promotion.by),
-            entry.promotion.because or "selection",
-        )
-        for entry in entries
-    ]
-    screen.table("journal", ("no", "at", "action", "event", "version", "candidate", "by", "because"), rows)
 
 
 def verify(what: What = None) -> None:
@@ -208,10 +206,17 @@ def say(
         screen.say(f"Warning: the speech is {said.problem}.")
 
 
-def archive(url: Url, recipes: Recipes = None) -> None:
+def archive(url: Url, recipes: Recipes = None, check: Check = False) -> None:
     """Send weights and speech of finished runs to a folder or bucket, each file once, by its sha256."""
     from voicelathe.registry import archive as registry
 
+    if check:
+        held = registry.check(url, _finished(recipes), Path())
+        screen.say(
+            f"{held.num_there} files are what their records say; {held.num_files} ({screen.size(held.num_bytes)}) were damaged or missing and "
+            "were sent again."
+        )
+        return
     moved = registry.archive(url, _finished(recipes), Path())
     screen.say(
         f"{moved.num_files} files ({screen.size(moved.num_bytes)}) sent, {moved.num_there} were there. "
@@ -278,6 +283,12 @@ def ui(port: Port = 5000) -> None:
 
 def _version(expect: str) -> str | None:
     return None if expect.lower() == "none" else expect
+
+
+SERVERS = (
+    "Running servers: `voicelathe serve` follows within a minute; `mlflow models serve` and `load_model` go on with the version they loaded "
+    "until they are started again."
+)
 
 
 def _show(promotion: Promotion) -> None:

@@ -106,14 +106,25 @@ def load(speaker_id: str, directory: Path = layout.CONSENT) -> Consent:
 
 
 def problems(
-    speaker_id: str, purpose: str, on: date, languages: Iterable[str] = (), directory: Path = layout.CONSENT
+    speaker_id: str,
+    purpose: str,
+    on: date,
+    languages: Iterable[str] = (),
+    directory: Path = layout.CONSENT,
+    models: Iterable[str] = (),
 ) -> list[str]:
-    """Everything that keeps a speaker from being used for a purpose on a day; empty when nothing does."""
+    """Everything that keeps a speaker from being used for a purpose on a day; empty when nothing does.
+
+    `models`: every name that the model goes by (its base, its family); none where no model is known yet.
+    """
     try:
         consent = load(speaker_id, directory)
-        return [
-            f"{path_of(speaker_id, directory)}: {text}" for text in _problems(consent, purpose, on, languages)
+        found = [
+            *_problems(consent, purpose, on, languages),
+            *_evidence(consent, directory.parent),
+            *_limits(consent, purpose, set(models)),
         ]
+        return [f"{path_of(speaker_id, directory)}: {text}" for text in found]
     except ConsentError as problem:
         return [str(problem)]
 
@@ -207,13 +218,49 @@ def _problems(consent: Consent, purpose: str, on: date, languages: Iterable[str]
         if "*" not in consent.languages:
             yield f"languages {consent.languages} do not hold {language!r}"
     yield from _when(consent, on)
+
+
+def _evidence(consent: Consent, project: Path) -> Iterator[str]:
+    """A document in the repository must be the one that was named; the sha256 of others is taken on trust."""
     if not consent.evidence:
         yield "evidence is empty; name a signed document, a spoken statement or a licence by its sha256"
     for one in consent.evidence:
-        if one.type not in EVIDENCE or not re.fullmatch("[0-9a-f]{64}", str(one.sha256)):
+        is_digest = re.fullmatch("[0-9a-f]{64}", str(one.sha256)) and len(set(one.sha256)) > 1
+        if one.type not in EVIDENCE or not is_digest:
             yield f"evidence {one.type!r} with sha256 {one.sha256!r}: needs one of {', '.join(EVIDENCE)} and 64 hex digits"
+        elif one.path is not None:
+            yield from _document(one.path, one.sha256, project)
     if not consent.contact_ref:
         yield "contact_ref is empty; say where this person can be reached"
+
+
+def _document(path: str, sha256: str, project: Path) -> Iterator[str]:
+    if Path(path).is_absolute() or ".." in Path(path).parts:
+        yield f"evidence path {path!r} leads out of the project"
+    elif not (project / path).is_file():
+        yield f"evidence {path} is missing; restore it, or leave `path` out where the document is kept elsewhere"
+    elif (found := digest.of_file(project / path)) != sha256:
+        yield f"evidence {path} has sha256 {found}, the record names {sha256}"
+
+
+def _limits(consent: Consent, purpose: str, models: set[str]) -> Iterator[str]:
+    """What a record allows beyond purpose, language and time. What nothing here can keep is refused, not ignored."""
+    for name, allowed in (("models_allowed", consent.models_allowed), ("territories", consent.territories)):
+        if not allowed:
+            yield f'{name} is empty, which allows nothing; "*" is any'
+    if models and consent.models_allowed and not {*models, "*"} & {*consent.models_allowed}:
+        yield f"models_allowed {consent.models_allowed} do not hold {' or '.join(sorted(models))}"
+    if purpose == "train":
+        return
+    if consent.territories and "*" not in consent.territories:
+        yield (
+            f'territories {consent.territories} cannot be honoured: nothing here knows where speech is heard. Agree on "*" with the '
+            "speaker, or do not put this voice into production"
+        )
+    if consent.watermark_required:
+        yield "watermark_required cannot be honoured: no model family here writes a watermark into its sound"
+    if consent.signature is not None:
+        yield "signature cannot be honoured: no public key is on record to check it with. Keep the signed document as evidence, and null here"
 
 
 def _when(consent: Consent, on: date) -> Iterator[str]:

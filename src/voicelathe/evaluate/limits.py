@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from voicelathe.evaluate import evidence, preferences, scores, statistics, wording
+from voicelathe.evaluate import ceilings, evidence, preferences, scores, statistics, wording
 from voicelathe.records import Listening, Probed, Selection
 
 
@@ -14,6 +14,7 @@ def notes(
         yield "Untrained base: its weights are random, so beating it says nothing about a voice."
     yield from _power(selection)
     yield from _race(selection)
+    yield from ceilings.notes(selection)
     yield from _size(selection, few_recordings)
     if powerless:
         yield f"Vetoes that no metric could show in these samples: {', '.join(powerless)}."

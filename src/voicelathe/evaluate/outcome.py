@@ -8,6 +8,7 @@ from voicelathe.errors import RecordError
 from voicelathe.evaluate import losses, probing, report, selection, verdicts
 from voicelathe.records import (
     BaseFacts,
+    Ceiling,
     CheckpointRecord,
     EvaluationRecord,
     ProbeRecord,
@@ -37,9 +38,11 @@ def of(recipe: str, select: settings.Select, root: Path) -> tuple[Selection, str
     files = {name: layout.run(recipe, name) for name in FILES}
     run = records.read_one(root / files["run.json"], RunRecord)
     base = layout.latents(run.identity.base) / "base.json"
+    ceiling = layout.ceiling(run.identity.base)
     read = [
         *files.values(),
         base,
+        ceiling,
         *([stored] if (root / (stored := verdicts.path_of(recipe))).is_file() else []),
     ]
     checkpoints = _index(root / files["checkpoints.json"])
@@ -62,6 +65,7 @@ def of(recipe: str, select: settings.Select, root: Path) -> tuple[Selection, str
         measures,
         records.read_one(root / files["race.json"], Race),
         probed,
+        records.read_one(root / ceiling, Ceiling),
     )
     steps = records.read(root / files["steps.jsonl"], StepRecord)
     return chosen, report.render(run, chosen, steps, checkpoints, samples, measures, root)

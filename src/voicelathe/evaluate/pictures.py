@@ -51,6 +51,9 @@ def decision(selection: Selection) -> Markup | None:
         dots.append(
             _dot("real recordings", selection.real[scores.LIKENESS], selection.real[scores.WORDS], "real")
         )
+    copies = selection.ceiling.copies if selection.ceiling else {}
+    if {scores.LIKENESS, scores.WORDS} <= set(copies):
+        dots.append(_dot("codec's copies", copies[scores.LIKENESS], copies[scores.WORDS], "real"))
     path = [
         (like.mean, words.mean)
         for row, like, words in sorted(rows, key=lambda one: one[0].step)

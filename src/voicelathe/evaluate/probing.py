@@ -11,7 +11,7 @@ import numpy as np
 
 from voicelathe import rng, settings
 from voicelathe.errors import SelectionError, listing
-from voicelathe.evaluate import evidence
+from voicelathe.evaluate import evidence, prosody
 from voicelathe.evaluate.evidence import BASE
 from voicelathe.evaluate.metrics import found
 from voicelathe.evaluate.statistics import Floats, percentile_interval, resampled_means, rounded
@@ -22,6 +22,7 @@ from voicelathe.records import (
     Interval,
     Probed,
     ProbeRecord,
+    Prosody,
     SpeechMeasures,
 )
 
@@ -77,6 +78,7 @@ def check_codes(recipe: str, codes: Sequence[str], measures: SpeechMeasures) -> 
     known = (
         {one.figure.veto for one in measures.figures if one.figure.veto}
         | set(CODES)
+        | set(prosody.CODES)
         | set(found.built_in_codes())
     )
     if all(one.status == "measured" for one in measures.metrics) and (strange := sorted(set(codes) - known)):
@@ -90,7 +92,8 @@ def powerless(codes: Sequence[str], measures: SpeechMeasures) -> list[str]:
     """The vetoes that no metric could show, whatever was spoken, each with the metrics that know it and what became of them."""
     limited = {one.figure.veto for one in measures.figures if (one.low, one.high) != (None, None)}
     ended = {one.metric: one for one in measures.metrics}
-    metrics = found.built_in_codes()
+    limited |= set(prosody.CODES) if prosody.can_show(measures) else set()
+    metrics = {**found.built_in_codes(), **{code: ["prosody"] for code in prosody.CODES}}
 
     def fate(metric: str) -> str:
         if (one := ended.get(metric)) is None:
@@ -106,7 +109,7 @@ def powerless(codes: Sequence[str], measures: SpeechMeasures) -> list[str]:
 
 
 def findings(
-    probed: Sequence[Probed], vetoes: Sequence[str]
+    probed: Sequence[Probed | Prosody], vetoes: Sequence[str]
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """What excludes a candidate, and what is only worth knowing of it."""
     excluded: dict[str, list[str]] = {}

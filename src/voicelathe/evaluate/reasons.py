@@ -6,7 +6,7 @@ Reasons carry the decision; notes (`limits`) say what limits it. Both are writte
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from voicelathe.evaluate import guards, limits, preferences, scores, wording
+from voicelathe.evaluate import guards, limits, preferences, prosody, scores, wording
 from voicelathe.records import (
     NOT_SPOKEN,
     Comparison,
@@ -83,6 +83,7 @@ def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
         yield _nominated(selection)
         yield from _guards(selection, name)
         yield from _gain(selection, name)
+        yield from filter(None, [prosody.sentence(selection, name)])
     yield from _unheard(selection, name)
     yield from _excluded(selection)
     yield from _by_loss(selection)

@@ -10,7 +10,7 @@ A p value uses Student's t with a floor under the deviation, so that a few equal
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from voicelathe.evaluate import design, statistics
@@ -67,7 +67,7 @@ def of(samples: Sequence[SampleRecord], measures: SpeechMeasures) -> Scores:
     """
     judged = {(one.candidate, one.line_id, one.seed): one for one in measures.samples}
     offered = {one.figure.name for one in measures.figures}
-    words = FIGURES[WORDS] if FIGURES[WORDS] in offered else STAND_IN
+    words = figure_of(WORDS, offered)
     rows: dict[str, dict[str, dict[str, list[float]]]] = {}
     for one in samples:
         if one.line_id.startswith(LONG) or one.problem == NOT_SPOKEN:
@@ -76,9 +76,9 @@ def of(samples: Sequence[SampleRecord], measures: SpeechMeasures) -> Scores:
         values = found.values if found else {}
         hearable = design.is_hearable(one)
         seen: dict[str, float | None] = {ENDINGS: float(hearable and one.stopped and not _is_cut(found))}
-        if words in offered:
+        if words:
             errors = values.get(words) if hearable else 1.0
-            seen[WORDS] = None if errors is None else 1.0 - min(1.0, errors)
+            seen[WORDS] = None if errors is None else kept(WORDS, errors)
         if FIGURES[QUALITY] in offered:
             seen[QUALITY] = values.get(FIGURES[QUALITY]) if hearable else WORST_QUALITY
         seen[LIKENESS] = values.get(FIGURES[LIKENESS]) if hearable else None
@@ -97,6 +97,12 @@ def of(samples: Sequence[SampleRecord], measures: SpeechMeasures) -> Scores:
     )
 
 
+def figure_of(measure: str, offered: Collection[str]) -> str | None:
+    """The figure that a measure is read from; PocketSphinx's where no recogniser is pinned; None where nothing offers one."""
+    wanted = [FIGURES[measure], *([STAND_IN] if measure == WORDS else [])]
+    return next((one for one in wanted if one in offered), None)
+
+
 def _is_cut(found: MeasuredSample | None) -> bool:
     """Whether metrics say that a sample ends before its text, or long after it. One misheard last word is no missing end."""
     if found is None:
@@ -105,13 +111,19 @@ def _is_cut(found: MeasuredSample | None) -> bool:
     return unheard >= MISSED or found.values.get(NOT_ALIGNED) == 0.0 or LATE in found.vetoes
 
 
+def kept(measure: str, figure: float) -> float:
+    """A measure out of its figure: higher is better."""
+    return 1.0 - min(1.0, figure) if measure == WORDS else figure
+
+
 def real(measures: SpeechMeasures) -> dict[str, list[float]]:
     """measure -> what the speaker's own held-out recordings show; they end where they end."""
     known = {one.figure.name: one.real_values for one in measures.figures}
     found = {}
-    for measure, figure in FIGURES.items():
-        if values := known.get(figure) or (known.get(STAND_IN) if measure == WORDS else None):
-            found[measure] = [1.0 - min(1.0, one) for one in values] if measure == WORDS else list(values)
+    for measure in FIGURES:
+        figure = figure_of(measure, known)
+        if values := known[figure] if figure else []:
+            found[measure] = [kept(measure, one) for one in values]
     return found
 
 

@@ -20,6 +20,7 @@ from voicelathe.evaluate import (
     nomination,
     preferences,
     probing,
+    prosody,
     reasons,
     robustness,
     scores,
@@ -27,6 +28,7 @@ from voicelathe.evaluate import (
 from voicelathe.evaluate.evidence import BASES
 from voicelathe.evaluate.nomination import Losses
 from voicelathe.records import (
+    Ceiling,
     CheckpointRecord,
     ClipLoss,
     EvaluationRecord,
@@ -34,6 +36,7 @@ from voicelathe.records import (
     LineTest,
     Listening,
     Probed,
+    Prosody,
     Race,
     RunRecord,
     SampleRecord,
@@ -60,6 +63,7 @@ class _Case:
     spoken: scores.Scores
     base: baseline.Baseline
     judged: Mapping[str, Evidence]  # candidate -> evidence, by step
+    delivered: Sequence[Prosody]
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ def decide(
     measures: SpeechMeasures,
     race: Race,
     probed: Sequence[Probed] = (),
+    ceiling: Ceiling | None = None,
 ) -> Selection:
     """The decision with all its evidence. The order of the rows does not matter; a verdict on other samples is noted, not counted.
 
@@ -101,7 +106,7 @@ def decide(
     counts = verdict is not None and verdict.sweep == design.sweep_digest(run.run_digest, samples)
     choice = _choose(case, verdict if counts else None)
     return reasons.explain(
-        _selection(case, choice, race, probed, base_trained, inputs),
+        _selection(case, choice, race, ceiling, probed, base_trained, inputs),
         probing.powerless(select.vetoes, measures),
         has_foreign_verdict=verdict is not None and not counts,
         few_recordings=nomination.FEW_RECORDINGS,
@@ -120,24 +125,26 @@ def _case(
 ) -> _Case:
     """Vetoes of every kind, the base to beat, and the evidence of every candidate against it."""
     measured = evidence.measured_vetoes(measures, samples, select)
-    probe_vetoes, probe_notes = probing.findings(probed, select.vetoes)
-    failed = evidence.vetoes(samples, base_trained, select.max_vetoed_share)
-    vetoes = evidence.joined(failed, measured.vetoes, probe_vetoes)
-    notes = evidence.joined(evidence.remarks(samples, vetoes), measured.notes, probe_notes)
     names = losses.paired.names
     spoken, limits = scores.of(samples, measures), guards.margins(select.guards)
     base = baseline.choose([name for name in names if name in BASES], spoken, limits, losses.means)
+    delivered = prosody.judge(names, base.name, measures, run.identity.seed)
+    probe_vetoes, probe_notes = probing.findings([*probed, *delivered], select.vetoes)
+    failed = evidence.vetoes(samples, base_trained, select.max_vetoed_share)
+    vetoes = evidence.joined(failed, measured.vetoes, probe_vetoes)
+    notes = evidence.joined(evidence.remarks(samples, vetoes), measured.notes, probe_notes)
     granted = guards.allowances(spoken, base.name, scores.real(measures))
     dropped = {drop.candidate: drop.text for part in race.rounds for drop in part.drops}
     judged = guards.judge(names, base.name, spoken, limits, granted, race.strata, dropped)
     by_name = {one.candidate: one for one in judged}
-    return _Case(run, samples, measures, losses, vetoes, notes, spoken, base, by_name)
+    return _Case(run, samples, measures, losses, vetoes, notes, spoken, base, by_name, delivered)
 
 
 def _selection(
     case: _Case,
     choice: _Choice,
     race: Race,
+    ceiling: Ceiling | None,
     probed: Sequence[Probed],
     base_trained: bool,
     inputs: Mapping[str, str],
@@ -188,6 +195,8 @@ def _selection(
         evidence=list(case.judged.values()),
         real={measure: scores.level(measure, values) for measure, values in real.items()},
         race=race,
+        prosody=list(case.delivered),
+        ceiling=ceiling,
         accents=accents.shifts(case.measures, paired.names, base, case.run.identity.seed),
         probes=list(probed),
         base_trained=base_trained,

@@ -200,6 +200,14 @@ class Promptable(Protocol):
 
 
 @runtime_checkable
+class Copying(Protocol):
+    """A family whose codec can be heard by itself: what it makes of a real clip, no voice on that base can sound better than."""
+
+    def copy(self, loaded: Any, samples: "np.ndarray[Any, Any]") -> Spoken:
+        """Encode and decode a mono float32 clip at `facts.encode_rate_hz`; `loaded` with parts `encoder`. As long as the clip."""
+
+
+@runtime_checkable
 class Settling(Protocol):
     """A family whose noise touches only a part of its forward."""
 

@@ -13,7 +13,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from voicelathe.errors import FamilyUnavailable
-from voicelathe.families import torchaudio_shim
+from voicelathe.families import seeding, torchaudio_shim
 from voicelathe.families.base import Spoken
 from voicelathe.families.cosyvoice3_files import SPEAK_HZ, TOKENS_PER_S
 
@@ -70,7 +70,9 @@ def say(loaded: "Loaded", text: str, seed: int, max_seconds: float) -> Spoken:
     loaded.speaker.frontend.spk2info[NAME] = {"embedding": voice[None].to(loaded.device)}
     return _spoken(
         loaded, seed, max_seconds,
-        lambda upstream: upstream.inference_sft(text, NAME, stream=False, text_frontend=False),
+        lambda upstream: upstream.inference_sft(
+            text, NAME, stream=False, text_frontend=False, **seeding.given(seed, upstream.inference_sft)
+        ),
     )  # fmt: skip
 
 
@@ -80,7 +82,10 @@ def say_like(
     """Zero-shot: `said` are the words of the reference, with the instruction in front."""
     return _spoken(
         loaded, seed, max_seconds,
-        lambda upstream: upstream.inference_zero_shot(text, said, str(reference), stream=False, text_frontend=False),
+        lambda upstream: upstream.inference_zero_shot(
+            text, said, str(reference), stream=False, text_frontend=False,
+            **seeding.given(seed, upstream.inference_zero_shot),
+        ),
     )  # fmt: skip
 
 
@@ -109,13 +114,12 @@ def _spoken(
 ) -> Spoken:
     """Let upstream speak, at most so many tokens; what goes wrong in its thread is raised here."""
     import numpy as np
-    import torch
 
     course = _Course(max(1, round(max_seconds * TOKENS_PER_S)))
     loaded.core.inference = MethodType(_counted(type(loaded.core).inference, course), loaded.core)
-    torch.manual_seed(seed)
     try:
-        pieces = [one["tts_speech"].reshape(-1).float().cpu().numpy() for one in speak(loaded.speaker)]
+        with seeding.of(seed):
+            pieces = [one["tts_speech"].reshape(-1).float().cpu().numpy() for one in speak(loaded.speaker)]
     except Exception:
         if course.tokens and course.problem is None:
             raise

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from voicelathe import layout
 from voicelathe.errors import FamilyUnavailable, RequestError, listing
-from voicelathe.families import torchaudio_shim
+from voicelathe.families import seeding, torchaudio_shim
 from voicelathe.families.base import Spoken
 from voicelathe.families.indextts2_files import CACHE, CODES_PER_S, CONFIG, SPEAK_HZ
 
@@ -106,7 +106,6 @@ def features(upstream: Any, samples: "np.ndarray[Any, Any]") -> "dict[str, torch
 def say(loaded: "Loaded", text: str, seed: int, max_seconds: float) -> Spoken:
     """Upstream's generation in the voice of the main speaker's reference clip. Raises RequestError when none is known."""
     import numpy as np
-    import torch
 
     voice = next(iter(loaded.voices.values()), {})
     if "audio" not in voice:
@@ -115,11 +114,11 @@ def say(loaded: "Loaded", text: str, seed: int, max_seconds: float) -> Spoken:
             "Let a checkpoint speak, or promote one."
         )
     limit = max(1, round(max_seconds * CODES_PER_S))
-    torch.manual_seed(seed)
-    with tempfile.TemporaryDirectory() as folder:
+    chosen = seeding.given(seed, loaded.upstream.infer)
+    with seeding.of(seed), tempfile.TemporaryDirectory() as folder:
         prompt, out = Path(folder) / "prompt.wav", Path(folder) / "out.wav"
         _write(prompt, voice["audio"].numpy())
-        loaded.upstream.infer(str(prompt), text.strip(), str(out), max_mel_tokens=limit)
+        loaded.upstream.infer(str(prompt), text.strip(), str(out), max_mel_tokens=limit, **chosen)
         samples = _read(out) if out.is_file() else np.zeros(0, np.float32)
     return Spoken(samples, SPEAK_HZ, len(samples) / SPEAK_HZ * CODES_PER_S < limit)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from voicelathe import digest, settings
 from voicelathe.errors import ManifestError, RecordError, listing
-from voicelathe.families import moving, peft_files, qwen3_tts_files, qwen3_tts_load, qwen3_tts_names
+from voicelathe.families import moving, peft_files, qwen3_tts_files, qwen3_tts_load, qwen3_tts_names, seeding
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.pinning import CONFIG, WEIGHTS, PinnedDirectory, peek_config, read_config
 from voicelathe.families.qwen3_tts_load import Loaded
@@ -137,6 +137,16 @@ class Qwen3TTS(PinnedDirectory):
                 "codes": codes.to(torch.int16).contiguous(),
                 "speaker": qwen3_tts_load.speaker_vector(loaded, one)[None].cpu(),
             }
+
+    def copy(self, loaded: Loaded, samples: "np.ndarray[Any, Any]") -> Spoken:
+        """Through upstream's speech tokenizer and back."""
+        import numpy as np
+
+        codes = loaded.codec.encode([samples], sr=loaded.facts.encode_rate_hz).audio_codes[0]
+        (decoded,), _ = loaded.codec.decode([{"audio_codes": codes}])
+        rate_hz = loaded.facts.speak_rate_hz
+        length = round(len(samples) * rate_hz / loaded.facts.encode_rate_hz)
+        return Spoken(np.asarray(decoded, np.float32).reshape(-1)[:length], rate_hz, True)
 
     def prepare(self, loaded: Loaded, items: Sequence[ClipItem]) -> None:
         """Check codes, languages and names of the speakers; average the speaker vectors."""
@@ -272,7 +282,6 @@ class Qwen3TTS(PinnedDirectory):
         About one generation in 200 of the real model does not end by itself; `stopped` says which. Its length is always capped.
         """
         import numpy as np
-        import torch
 
         name, voice = (
             qwen3_tts_names.language(loaded.core.config.talker_config, language),
@@ -292,17 +301,18 @@ class Qwen3TTS(PinnedDirectory):
             **loaded.tts._merge_generate_kwargs(),
             "max_new_tokens": limit + 1,
         }  # the last is never made sound
-        torch.manual_seed(seed)
-        codes, _ = loaded.core.generate(
-            input_ids=ids,
-            voice_clone_prompt=prompt,
-            languages=[name or "auto"],
-            non_streaming_mode=True,
-            **choices,
-        )
-        spoken = np.zeros(0, np.float32)
-        if len(codes[0]):
-            (spoken,), _ = loaded.codec.decode([{"audio_codes": codes[0]}])
+        with seeding.of(seed):
+            codes, _ = loaded.core.generate(
+                input_ids=ids,
+                voice_clone_prompt=prompt,
+                languages=[name or "auto"],
+                non_streaming_mode=True,
+                **choices,
+                **seeding.given(seed, loaded.core.generate),
+            )
+            spoken = np.zeros(0, np.float32)
+            if len(codes[0]):
+                (spoken,), _ = loaded.codec.decode([{"audio_codes": codes[0]}])
         return Spoken(spoken.astype(np.float32), loaded.facts.speak_rate_hz, len(codes[0]) < limit)
 
 

@@ -170,6 +170,20 @@ class VoxCPM(PinnedDirectory):
                 .clone()
             }
 
+    def copy(self, loaded: Loaded, samples: "np.ndarray[Any, Any]") -> Spoken:
+        """Through the codec and back, without the language model."""
+        import torch
+
+        (encoded,) = self.encode(loaded, [samples])
+        latents_DF = encoded["latents"].flatten(0, 1).T
+        with torch.inference_mode():
+            decoded = loaded.vae.decode(latents_DF[None].float().to(loaded.device))
+        rate_hz = loaded.facts.speak_rate_hz
+        length = round(
+            len(samples) * rate_hz / loaded.facts.encode_rate_hz
+        )  # without what filled the last position
+        return Spoken(decoded.reshape(-1)[:length].float().cpu().numpy(), rate_hz, True)
+
     def prepare(self, loaded: Loaded, items: Sequence[ClipItem]) -> None:
         """Nothing beyond the weights is remembered of a speaker."""
 

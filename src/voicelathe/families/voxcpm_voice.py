@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe.errors import RequestError
+from voicelathe.families import seeding
 from voicelathe.families.base import Spoken
 
 INFERENCE_STEPS, GUIDANCE, RETRY_RATIO = (
@@ -18,12 +19,10 @@ QUOTED = 60  # characters of a text in a message
 
 
 def speak(loaded: Any, text: str, seed: int, max_seconds: float, reference: Path | None) -> Spoken:
-    """Upstream's global random state is set from the seed, because 2.0.3 takes none.
+    """Upstream 2.0.3 draws from torch's global generator; later releases take a seed, and draw one at random if they get none.
 
     Raises RequestError for a text that does not fit into the positions of the base: upstream would die of it in the middle.
     """
-    import torch
-
     text, facts = text.strip(), loaded.facts
     tokens, free = len(loaded.core.text_tokenizer(text)), loaded.core.config.max_length - MARKS
     heard = _positions(reference, facts.positions_per_s) if reference else 0
@@ -34,11 +33,14 @@ def speak(loaded: Any, text: str, seed: int, max_seconds: float, reference: Path
         )
     asked = max(SHORTEST, round(max_seconds * facts.positions_per_s))
     limit = min(int(RETRY_RATIO * tokens + 10), asked, free - tokens - heard)
-    torch.manual_seed(seed)
-    audio = loaded.core.generate(
-        target_text=text, max_len=limit, inference_timesteps=INFERENCE_STEPS, cfg_value=GUIDANCE,
-        retry_badcase_ratio_threshold=RETRY_RATIO, **({"reference_wav_path": str(reference)} if reference else {}),
-    )  # fmt: skip
+    chosen = seeding.given(seed, loaded.core._generate)
+    if reference:
+        chosen["reference_wav_path"] = str(reference)
+    with seeding.of(seed):
+        audio = loaded.core.generate(
+            target_text=text, max_len=limit, inference_timesteps=INFERENCE_STEPS, cfg_value=GUIDANCE,
+            retry_badcase_ratio_threshold=RETRY_RATIO, **chosen,
+        )  # fmt: skip
     samples = audio.reshape(-1).float().cpu().numpy()
     positions = round(len(samples) / facts.speak_rate_hz * facts.positions_per_s)
     return Spoken(samples, facts.speak_rate_hz, positions < limit)

@@ -26,8 +26,6 @@ from voicelathe.records.decisions import (
     Evidence,
     Guard,
     Judgement,
-    Level,
-    LineTest,
     Listening,
     Opinion,
     Preference,
@@ -45,9 +43,11 @@ from voicelathe.records.files import (
     from_json,
     read,
     read_one,
+    require_inside,
     to_json,
     write,
 )
+from voicelathe.records.heard import Ceiling, Delivery, Level, LineTest, Prosody
 from voicelathe.records.lines import HELD_OUT, LONG, STRATA, PackLine
 from voicelathe.records.measures import (
     ClipRef,
@@ -88,12 +88,14 @@ __all__ = [
     "Anchor",
     "BaseFacts",
     "Candidate",
+    "Ceiling",
     "CheckpointRecord",
     "CleanClip",
     "ClipLoss",
     "ClipMeasure",
     "ClipRef",
     "Comparison",
+    "Delivery",
     "Drop",
     "Ending",
     "EvaluationRecord",
@@ -127,6 +129,7 @@ __all__ = [
     "ProbeRecord",
     "Probed",
     "Promotion",
+    "Prosody",
     "Quarantined",
     "Race",
     "Ranked",
@@ -150,6 +153,7 @@ __all__ = [
     "from_json",
     "read",
     "read_one",
+    "require_inside",
     "to_json",
     "write",
 ]

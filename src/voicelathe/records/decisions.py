@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from voicelathe.records.heard import Ceiling, Level, LineTest, Prosody
 from voicelathe.records.probes import Interval, Probed
 
 
@@ -145,31 +146,6 @@ class Listening:
 
 
 @dataclass(frozen=True)
-class Level:
-    """The mean of one measure of a candidate over the lines it spoke."""
-
-    mean: float
-    interval: Interval | None  # 90 %: each end is wrong once in twenty; None from a single line
-    lines: int
-
-
-@dataclass(frozen=True)
-class LineTest:
-    """One measure of a candidate against another over the lines that both spoke; a positive difference favours the candidate."""
-
-    candidate: str
-    against: str
-    measure: str  # words | endings | quality | likeness
-    stratum: str | None  # None: all lines
-    lines: int
-    difference: float  # mean over lines
-    interval: Interval  # 90 %, widened by two pseudo-lines: for claims that nothing was lost
-    probability: float  # that the candidate is truly better
-    p_worse: float  # one-sided: so bad a difference if the candidate were not worse
-    p_better: float  # one-sided: so good a difference if the candidate were not better
-
-
-@dataclass(frozen=True)
 class Guard:
     """Does a candidate lose anything against the better base? One measure, all lines."""
 
@@ -279,6 +255,8 @@ class Selection:
     evidence: list[Evidence]  # of every candidate, the bases among them, by step
     real: dict[str, Level]  # measure -> the speaker's own held-out recordings
     race: Race
+    prosody: list[Prosody]  # by step; empty where the metric `prosody` measured nothing
+    ceiling: Ceiling | None  # what the base's codec leaves of real clips; None where no one asked
     accents: list[AccentShift]  # against the base to beat; empty where the metric `accent` measured nothing
     probes: list[Probed]  # by step
     base_trained: bool

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, cast
 
 from voicelathe import digest
@@ -61,14 +61,34 @@ def _read(lines: Iterable[bytes], path: Path, kind: type[Record]) -> Iterator[Re
         before = [
             old if type(new) is str and old == new else new for old, new in zip(before, values, strict=True)
         ]
-        yield kind(*before)
+        yield _kept_inside(kind(*before), where)
 
 
 def read_one(path: Path, kind: type[Record]) -> Record:
     """Read a JSON file that holds one record. Raises RecordError with the field."""
     if not path.is_file():
         raise RecordError(f"{path} is missing. The stage that writes it has not run: `make repro`.")
-    return from_json(kind, _parse(path.read_bytes(), str(path)), str(path))
+    return _kept_inside(from_json(kind, _parse(path.read_bytes(), str(path)), str(path)), str(path))
+
+
+def require_inside(path: str, where: str) -> None:
+    """Raises RecordError for a path that is absolute or leads out of the project: nothing there is read, written or sent anywhere.
+
+    A link below the project is followed: large folders are often links to another disk.
+    """
+    parts = PurePosixPath(path)
+    if parts.is_absolute() or ".." in parts.parts or "\0" in path or not parts.parts:
+        raise RecordError(
+            f"{where}: path {path!r} leads out of the project. Records name files below it; restore this one, or run its stage again."
+        )
+
+
+def _kept_inside(record: Record, where: str) -> Record:
+    """The record, after the paths were looked at that it, or a list in it, says to be below the project."""
+    if (name_them := getattr(record, "project_paths", None)) is not None:
+        for path in name_them():
+            require_inside(path, where)
+    return record
 
 
 def from_json(kind: type[Record], value: object, where: str) -> Record:

@@ -19,6 +19,10 @@ class RunRecord:
     num_trainable: int | None  # None until the worker has counted them
     inputs: dict[str, str]
 
+    def project_paths(self) -> list[str]:
+        """What must lie below the project; asked of every record that is read from a file."""
+        return [self.directory]
+
 
 @dataclass(frozen=True)
 class RunIdentity:
@@ -77,6 +81,9 @@ class PreflightRecord:
     samples: "list[SampleRecord]"
     rehearsal: Rehearsal | None  # None for a family that cannot be rehearsed
     waived: list[str]  # reasons against a full fine-tune that preflight.override set aside, with its words
+    notices: list[
+        str
+    ]  # codes with their evidence: worth knowing before the hours are spent, and no reason to stop
     inputs: dict[str, str]
 
 
@@ -89,6 +96,9 @@ class CheckpointRecord:
     path: str  # directory, relative to the project; the base's own directory for step 0
     bytes: int
     sha256: str  # of the directory's MANIFEST.json; of the base for step 0
+
+    def project_paths(self) -> list[str]:
+        return [] if self.kind == "base" else [self.path]
 
 
 @dataclass(frozen=True)
@@ -165,3 +175,6 @@ class SampleRecord:
     rms_dbfs: float | None
     stopped: bool  # False: cut at the length limit, the model did not stop by itself
     problem: str | None  # code: empty, silent, runaway, nonfinite, not_spoken, or None
+
+    def project_paths(self) -> list[str]:
+        return [self.path] if self.path is not None else []

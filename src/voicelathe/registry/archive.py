@@ -4,6 +4,8 @@ DVC moves what stages wrote, but not the weights. Here each file lies under its 
 share what they have in common, and what comes back is checked before it is put in its place.
 """
 
+import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,10 +58,56 @@ def archive(url: str, recipes: Sequence[str], root: Path) -> Moved:
                 if place.holds(sha256, size):
                     there += 1
                     continue
-                place.system.makedirs(place.of(sha256).rpartition("/")[0], exist_ok=True)
-                place.system.put_file(str(root / path), place.of(sha256))
+                _put(place, root / path, sha256)
             sent, num_bytes = sent + 1, num_bytes + size
     return Moved(sent, num_bytes, there)
+
+
+def check(url: str, recipes: Sequence[str], root: Path) -> Moved:
+    """Hash everything that the place should hold of these recipes; what is damaged or missing is sent again where it is sound here.
+
+    Cost: fetches every byte. Raises CheckpointError naming what is damaged there and not to be had here.
+    """
+    place, sent, num_bytes, there, lost = _open(url), 0, 0, 0, []
+    for recipe in recipes:
+        for path, sha256 in _wanted(recipe, root):
+            if path.endswith(f"/{checkpoints.MANIFEST}") and not (root / path).is_file():
+                raise CheckpointError(
+                    f"{path} is not here, so it is not known what {place.shown} should hold. Bring it: voicelathe restore, with the same URL"
+                )
+            if _is_sound(place, sha256):
+                there += 1
+            elif (root / path).is_file() and digest.of_file(root / path) == sha256:
+                with _reached(place):
+                    _put(place, root / path, sha256)
+                sent, num_bytes = sent + 1, num_bytes + (root / path).stat().st_size
+            else:
+                lost.append(f"{path} ({sha256})")
+    if lost:
+        raise CheckpointError(
+            f"{place.shown} does not hold, or holds damaged, and here they are no better:\n{listing(lost)}"
+        )
+    return Moved(sent, num_bytes, there)
+
+
+def _put(place: _Place, source: Path, sha256: str) -> None:
+    """Under another name first, so that a kill leaves no half file under the right one where the place can rename."""
+    name = place.of(sha256)
+    partial = f"{name}.{os.getpid()}.partial"
+    place.system.makedirs(name.rpartition("/")[0], exist_ok=True)
+    place.system.put_file(str(source), partial)
+    place.system.mv(partial, name)
+
+
+def _is_sound(place: _Place, sha256: str) -> bool:
+    with _reached(place):
+        if not place.system.exists(place.of(sha256)):
+            return False
+        found = hashlib.sha256()
+        with place.system.open(place.of(sha256), "rb") as file:
+            while block := file.read(digest.BLOCK_BYTES):
+                found.update(block)
+    return found.hexdigest() == sha256
 
 
 def restore(url: str, recipes: Sequence[str], root: Path) -> Moved:
@@ -95,7 +143,9 @@ def _wanted(recipe: str, root: Path) -> Iterator[tuple[str, str]]:
         yield manifest, one.sha256
         if (root / manifest).is_file() and digest.of_file(root / manifest) == one.sha256:
             listed = digest.read_json(root / manifest)["files"]
-            yield from ((f"{one.path}/{name}", entry["sha256"]) for name, entry in sorted(listed.items()))
+            for name, entry in sorted(listed.items()):
+                records.require_inside(name, manifest)
+                yield f"{one.path}/{name}", entry["sha256"]
     for sample in records.read(root / layout.run(recipe, "samples.jsonl"), SampleRecord):
         if sample.path is not None and sample.sha256 is not None:
             yield sample.path, sample.sha256

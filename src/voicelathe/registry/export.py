@@ -12,7 +12,8 @@ from pathlib import Path
 from voicelathe import checkpoints, digest, families, jobs, runner
 from voicelathe.errors import PromotionError
 from voicelathe.families import conversion
-from voicelathe.registry import card, gates, promoted, say
+from voicelathe.registry import card, gates, say
+from voicelathe.registry.authority import Authority
 from voicelathe.registry.gates import Case
 from voicelathe.tracking import files as local
 
@@ -84,7 +85,7 @@ def _promoted(
     """Recipe, version, candidate and reason of a promoted version. What was overridden for production stays overridden."""
     if candidate is not None:
         raise PromotionError(f"--candidate {candidate}: {uri} is one candidate already. Leave it out.")
-    promotion = promoted.find(root, say.resolve(uri, root))
+    promotion = Authority(root).find(say.resolve(uri, root))
     run = local.read(promotion.recipe, root).run
     if run.run_digest != promotion.run_digest:
         raise PromotionError(

@@ -3,6 +3,7 @@
 Some may be overridden with a reason that is recorded for ever; consent, licence, data and integrity may not.
 """
 
+import contextlib
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from voicelathe import checkpoints, digest, families, layout, params, records, runs, settings
 from voicelathe.data import consent
 from voicelathe.errors import PromotionError, VoiceLatheError, listing
-from voicelathe.registry import chain
+from voicelathe.registry import chain, journal
 from voicelathe.tracking import files as local
 from voicelathe.tracking.files import RunFiles, Shown
 
@@ -55,7 +56,7 @@ def examine(recipe: str, root: Path, chosen: settings.Params, candidate: str | N
         *_selection(files, shown),
         *_evidence(files, shown),
         *_data(files),
-        *_consent(root, chosen, speakers),
+        *_consent(root, chosen, speakers, models_of(files.run.identity.base, files.run.identity.family)),
         *_licence(chosen, files),
         *_terms(files.run.identity.family),
         *_weights(files, shown, chosen),
@@ -180,21 +181,36 @@ def _data(files: RunFiles) -> Iterator[Objection]:
 
 
 def _consent(
-    root: Path, chosen: settings.Params, speakers: Mapping[str, Sequence[str]]
+    root: Path, chosen: settings.Params, speakers: Mapping[str, Sequence[str]], models: Sequence[str]
 ) -> Iterator[Objection]:
     if chosen.consent.policy != "required":
         message = f"consent.policy = {chosen.consent.policy}: nothing trained under it may be promoted"
         yield Objection("consent", message, waivable=False)
-    for problem in consent_problems(root, speakers):
+    for problem in consent_problems(root, speakers, models):
         yield Objection("consent", problem, waivable=False)
 
 
-def consent_problems(root: Path, speakers: Mapping[str, Sequence[str]]) -> list[str]:
-    """What is wrong today with the consent of these speakers to a voice of theirs in these languages."""
+def consent_problems(
+    root: Path, speakers: Mapping[str, Sequence[str]], models: Sequence[str] = ()
+) -> list[str]:
+    """What is wrong today with the consent of these speakers to a voice of theirs in these languages, made by this model.
+
+    Today is no earlier than the journal's newest line: a clock that was set back makes no record valid again.
+    """
     today, place = datetime.datetime.now(datetime.UTC).date(), root / layout.CONSENT
+    newest = max((entry.promotion.at[:10] for entry in journal.read(root)), default="")
+    with contextlib.suppress(ValueError):
+        today = max(today, datetime.date.fromisoformat(newest))
     return [
-        text for one, used in speakers.items() for text in consent.problems(one, "clone", today, used, place)
+        text
+        for one, used in speakers.items()
+        for text in consent.problems(one, "clone", today, used, place, models)
     ]
+
+
+def models_of(base: str, family: str) -> list[str]:
+    """The names that a consent record may know a model by."""
+    return sorted({base, family})
 
 
 def _speakers(root: Path) -> dict[str, list[str]]:
@@ -207,10 +223,15 @@ def _speakers(root: Path) -> dict[str, list[str]]:
 def _licence(chosen: settings.Params, files: RunFiles) -> Iterator[Objection]:
     base = files.run.identity.base
     licence = chosen.bases[base].licence if base in chosen.bases else ""
-    parts = licence.lower().replace("_", "-").split("-")
-    if not licence.strip() or any(part in FORBIDDING for part in parts):
+    if forbids(licence):
         message = f"bases.{base}.licence = {licence!r} does not allow it. Correct the field if it is wrong."
         yield Objection("licence", message, waivable=False)
+
+
+def forbids(licence: str) -> bool:
+    """Whether a licence of this name keeps a model from production; an unknown one does."""
+    parts = licence.lower().replace("_", "-").split("-")
+    return not licence.strip() or any(part in FORBIDDING for part in parts)
 
 
 def _terms(family: str) -> Iterator[Objection]:

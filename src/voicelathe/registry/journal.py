@@ -5,14 +5,14 @@ closed (`done`, `abandoned`) after it was read back, so that a kill at any momen
 versions may be in production. The file is rewritten whole and renamed: a line is there or it is not.
 """
 
-import fcntl
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicelathe import digest, layout, records
+from voicelathe import digest, layout, locks, records
 from voicelathe.errors import PromotionError, RecordError
 from voicelathe.records import Promotion
 
@@ -21,6 +21,11 @@ LOCK = layout.REGISTRY / ".lock"
 ORIGIN = "0" * 64
 BEGUN, DONE, ABANDONED = "begun", "done", "abandoned"
 ACTIONS = ("promote", "rollback")
+MARKER = re.compile(rb"^(<{7}|={7}|>{7}|\|{7})", re.MULTILINE)  # of git, in a file it could not merge
+RESTORE = (
+    f"Keep a copy (cp {FILE} /tmp), then restore what git has: git checkout HEAD -- {FILE}; promotions since the last commit are "
+    "in the copy only. After a merge: voicelathe merge-history"
+)
 
 
 @dataclass(frozen=True)
@@ -32,14 +37,23 @@ class Entry:
     event: str  # begun | done | abandoned
     action: str  # promote | rollback
     promotion: Promotion
+    was: str | None = None  # sha256 of the line as it was first written, where a merge gave it another place
 
     @property
     def line(self) -> bytes:
-        return digest.canonical_json(records.to_json(self)).encode() + b"\n"
+        value = records.to_json(self)
+        if self.was is None:
+            del value["was"]
+        return digest.canonical_json(value).encode() + b"\n"
 
     @property
     def sha256(self) -> str:
         return digest.of_bytes(self.line)
+
+    @property
+    def origin(self) -> str:
+        """What MLflow's tag and another clone know this line by."""
+        return self.was or self.sha256
 
 
 @dataclass(frozen=True)
@@ -72,37 +86,47 @@ class Book:
 
 @contextmanager
 def locked(root: Path) -> Iterator[Book]:
-    """Hold the journal; others wait. The kernel releases it when the holder dies, however it dies."""
-    (root / LOCK).parent.mkdir(parents=True, exist_ok=True)
-    with (root / LOCK).open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """Hold the journal; others wait, and are told for whom. The kernel releases it when the holder dies, however it dies.
+
+    Raises PromotionError when it stays taken, or when this user may not write there.
+    """
+    with locks.held(root / LOCK, f"{LOCK.parent} is being written"):
         yield Book(root, read(root))
 
 
 def read(root: Path) -> list[Entry]:
     """The whole journal. Raises PromotionError naming the first line that was changed, removed or added by hand."""
     path = root / FILE
-    lines = (
-        path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-    )  # once: it may be replaced any time
+    return parse(path.read_bytes() if path.is_file() else b"")  # once: it may be replaced any time
+
+
+def parse(content: bytes, where: str = str(FILE)) -> list[Entry]:
+    """The lines of a journal, each checked against the one before; see `read`."""
+    if MARKER.search(content):
+        raise PromotionError(
+            f"{where} holds git's conflict markers: two clones promoted apart from each other. Put their histories together: "
+            "voicelathe merge-history"
+        )
     entries: list[Entry] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
         expected = entries[-1].sha256 if entries else ORIGIN
         try:
-            entry = records.from_json(Entry, json.loads(line), f"{FILE}:{number}")
-        except (RecordError, ValueError) as problem:
+            entry = records.from_json(Entry, {"was": None, **json.loads(line)}, f"{where}:{number}")
+            if entry.promotion.kind != "base":
+                records.require_inside(entry.promotion.path, f"{where}:{number}")
+        except (RecordError, ValueError, TypeError) as problem:
             raise PromotionError(
-                f"{FILE}:{number}: not a line of the journal ({problem}). It is append-only; restore it: git checkout {FILE}"
+                f"{where}:{number}: not a line of the journal ({problem}). It is append-only. {RESTORE}"
             ) from None
         if entry.number != number or entry.previous != expected or entry.line != line:
             raise PromotionError(
-                f"{FILE}:{number}: the line before has sha256 {expected}, this one follows {entry.previous}. "
-                f"The journal was edited; restore it: git checkout {FILE}"
+                f"{where}:{number}: the line before has sha256 {expected}, this one follows {entry.previous}. "
+                f"The journal was edited, or merged as text. {RESTORE}"
             )
         if not _follows(entries, entry):
             raise PromotionError(
-                f"{FILE}:{number}: {entry.event} {entry.action} of version {entry.promotion.version} closes nothing that was announced. "
-                f"The journal was edited; restore it: git checkout {FILE}"
+                f"{where}:{number}: {entry.event} {entry.action} of version {entry.promotion.version} closes nothing that was announced. "
+                f"The journal was edited. {RESTORE}"
             )
         entries.append(entry)
     return entries

@@ -8,23 +8,31 @@ that read the same version both are told "success". The alias is set over its ol
 import datetime
 import getpass
 from dataclasses import replace
+from enum import Enum
 from pathlib import Path
-from typing import Literal
 
 from voicelathe import digest
 from voicelathe.errors import PromotionError
 from voicelathe.records import Promotion
 from voicelathe.redaction import redacted
-from voicelathe.registry import gates, journal, voice
+from voicelathe.registry import earlier, gates, journal, last_look, refusals, voice
 from voicelathe.registry.gates import Case
 from voicelathe.registry.journal import ABANDONED, BEGUN, DONE, Book, Entry, Standing
-from voicelathe.registry.promoted import judge
+from voicelathe.registry.promoted import differs, judge
 from voicelathe.tracking import mutex, registered
 from voicelathe.tracking.registered import CANDIDATE, PREVIOUS, PRODUCTION, Registered
 from voicelathe.tracking.runs import TAG
 from voicelathe.tracking.store import connect, usable
 
-UNCHANGED: Literal["unchanged"] = "unchanged"  # expect: what is in production when the call begins
+
+class Expect(Enum):
+    """No version can be named like this."""
+
+    UNCHANGED = 0  # what is in production when the call begins
+
+
+UNCHANGED = Expect.UNCHANGED
+Expected = str | Expect | None  # None: nothing is in production yet
 
 
 def promote(
@@ -32,65 +40,78 @@ def promote(
     root: Path,
     because: str | None = None,
     candidate: str | None = None,
-    expect: str | None = UNCHANGED,
+    expect: Expected = UNCHANGED,
     dry_run: bool = False,
+    take_over: str | None = None,
 ) -> Promotion:
     """Register the selected candidate (or `candidate`) and point the alias `production` at it; `previous` at the old one.
 
     The alias `candidate` marks the version that was put forward last, whether it got into production or not.
-    `expect`: the version the caller believes to be in production (None: none yet); another one is refused as stale.
+    `expect`: the version the caller believes to be in production; another one is refused as stale.
+    `take_over`: the version that the alias names without the journal; a reason for something else never replaces it.
     Promoting what is in production already changes nothing and returns its record; so does `dry_run`, after all gates.
     Raises PromotionError listing every gate that says no, TrackingError when MLflow does not answer.
     """
     because = redacted(because) if because else because
-    chosen = gates.load_params(root)
-    name = registered.name_of(chosen.tracking)
-    before = journal.read(root)
-    case = gates.examine(recipe, root, chosen, candidate)
-    waived = gates.require(case, because)
     if dry_run:
-        return _promotion(case, name, "(dry run)", journal.standing(before, name).version, because, waived)
-    store = connect(chosen.tracking, root)
-    models = Registered(store, name)
-    with usable(store.uri), journal.locked(root) as book, mutex.held(models):
-        standing, taken_over = _settled(book, models, before, expect, because)
-        if (
-            standing.current
-            and _is_same(standing.current, case)
-            and PRODUCTION in models.aliases()
-            and not taken_over
-        ):
-            return standing.current
-        version = _register(models, case)
-        models.set_alias(CANDIDATE, version)
-        promotion = _promotion(case, name, version, standing.version, because, waived + taken_over)
-        return _switch(book, models, "promote", promotion)
+        return _asked(recipe, root, because, candidate)[1]
+    with refusals.noted(root, "promote", f"{recipe} {candidate or ''}".strip(), because):
+        chosen, before = gates.load_params(root), journal.read(root)
+        case, asked = _asked(recipe, root, because, candidate)
+        store = connect(chosen.tracking, root)
+        models = Registered(store, asked.name)
+        with usable(store.uri), journal.locked(root) as book, mutex.held(models):
+            standing, taken_over = _settled(book, models, before, expect, take_over)
+            last_look.require(case, root)
+            if (
+                standing.current
+                and _is_same(standing.current, case)
+                and PRODUCTION in models.aliases()
+                and not taken_over
+            ):
+                return standing.current
+            version = _register(models, case)
+            models.set_alias(CANDIDATE, version)
+            promotion = replace(
+                asked, version=version, previous=standing.version, at=_now(), waived=asked.waived + taken_over
+            )
+            return _switch(book, models, "promote", promotion)
 
 
-def rollback(root: Path, because: str, expect: str | None = UNCHANGED) -> Promotion:
-    """Point `production` back at the version before; that version's weights and consent are checked again.
+def rollback(
+    root: Path,
+    because: str,
+    expect: Expected = UNCHANGED,
+    to: str | None = None,
+    take_over: str | None = None,
+) -> Promotion:
+    """Point `production` back at the version before, or at `to`; that version's weights and consent are checked again.
 
-    Raises PromotionError when there is none, or it may no longer speak.
+    Raises PromotionError when there is none, it is another one in MLflow by now, or it may no longer speak.
     """
-    chosen = gates.load_params(root)
-    name = registered.name_of(chosen.tracking)
-    before = journal.read(root)
-    store = connect(chosen.tracking, root)
-    models = Registered(store, name)
-    with usable(store.uri), journal.locked(root) as book, mutex.held(models):
-        standing, taken_over = _settled(book, models, before, expect, because)
-        target = _before(book.entries, standing)
-        if problems := voice.problems(root, target):
-            raise PromotionError(f"Version {target.version} of {name} must not speak: {'; '.join(problems)}")
-        promotion = replace(
-            target,
-            previous=standing.version,
-            by=_who(),
-            at=_now(),
-            because=redacted(because),
-            waived=taken_over,
-        )
-        return _switch(book, models, "rollback", promotion)
+    with refusals.noted(root, "rollback", f"version {to}" if to else "the version before", because):
+        chosen = gates.load_params(root)
+        name = registered.name_of(chosen.tracking)
+        before = journal.read(root)
+        store = connect(chosen.tracking, root)
+        models = Registered(store, name)
+        with usable(store.uri), journal.locked(root) as book, mutex.held(models):
+            standing, taken_over = _settled(book, models, before, expect, take_over)
+            target = earlier.target(book.entries, name, models.all_tags(), store.shown, to)
+            if problems := voice.problems(root, target):
+                raise PromotionError(
+                    f"Version {target.version} of {name} must not speak: {'; '.join(problems)}. "
+                    "To go to another one: --to VERSION (voicelathe history)"
+                )
+            promotion = replace(
+                target,
+                previous=standing.version,
+                by=_who(),
+                at=_now(),
+                because=redacted(because),
+                waived=taken_over,
+            )
+            return _switch(book, models, "rollback", promotion)
 
 
 def history(root: Path) -> list[Entry]:
@@ -98,14 +119,24 @@ def history(root: Path) -> list[Entry]:
     return journal.read(root)
 
 
-def _settled(
-    book: Book, models: Registered, before: list[Entry], expect: str | None, because: str | None
-) -> tuple[Standing, list[str]]:
-    """Compare, then close what a killed promotion left open. Returns where the model stands and what `because` overrides.
+def _asked(recipe: str, root: Path, because: str | None, candidate: str | None) -> tuple[Case, Promotion]:
+    """What the gates looked at, and the promotion they allow, without a version yet. Raises PromotionError with all objections."""
+    chosen = gates.load_params(root)
+    name = registered.name_of(chosen.tracking)
+    case = gates.examine(recipe, root, chosen, candidate)
+    waived = gates.require(case, because)
+    current = journal.standing(journal.read(root), name).version
+    return case, _promotion(case, name, "(dry run)", current, because, waived)
 
-    Raises PromotionError when somebody promoted meanwhile, or the alias moved without the journal and there is no reason given.
+
+def _settled(
+    book: Book, models: Registered, before: list[Entry], expect: Expected, take_over: str | None
+) -> tuple[Standing, list[str]]:
+    """Compare, then close what a killed promotion left open. Returns where the model stands and what was taken over.
+
+    Raises PromotionError when somebody promoted meanwhile, or the alias names what the journal does not know and it is not taken over.
     """
-    if expect == UNCHANGED and len(book.entries) != len(before):
+    if expect is UNCHANGED and len(book.entries) != len(before):
         last = book.entries[-1].promotion
         raise PromotionError(
             f"stale: {last.by} promoted version {last.version} ({last.recipe} {last.candidate}) since this command began. "
@@ -113,19 +144,29 @@ def _settled(
         )
     standing = journal.standing(book.entries, models.name)
     alias = models.aliases().get(PRODUCTION)
-    found = judge(models.name, alias, standing)
-    if found.state == "moved" and not because:
+    found = judge(models.name, alias, standing, models.all_tags(), models.store.shown)
+    is_foreign = found.state in ("moved", "replaced")
+    if is_foreign and take_over is None:
         raise PromotionError(str(found.problem))
-    if standing.pending is not None and found.state != "moved":
+    if take_over is not None and (not is_foreign or take_over != alias):
+        raise PromotionError(
+            f"--take-over {take_over}: production of {models.name} is version {alias}, {found.state}. There is "
+            + (f"that to take over: --take-over {alias}" if is_foreign else "nothing to take over.")
+        )
+    if standing.pending is not None and not is_foreign:
         event = DONE if alias == standing.pending.promotion.version else ABANDONED
         book.append(event, standing.pending.action, standing.pending.promotion)
         standing = journal.standing(book.entries, models.name)
-    if expect != UNCHANGED and standing.version != expect:
+    if expect is not UNCHANGED and standing.version != expect:
         raise PromotionError(
-            f"stale: expected version {expect} of {models.name} in production, found {standing.version}. "
+            f"stale: expected {_version(expect)} of {models.name} in production, found {_version(standing.version)}. "
             "Look at it (voicelathe status), then decide again."
         )
-    return standing, ["alias"] if found.state == "moved" else []
+    return standing, ["alias"] if is_foreign else []
+
+
+def _version(version: object) -> str:
+    return "nothing" if version is None else f"version {version}"
 
 
 def _is_same(current: Promotion, case: Case) -> bool:
@@ -152,11 +193,18 @@ def _register(models: Registered, case: Case) -> str:
             f"Bring it there: dvc repro -f -s track@{run.recipe}"
         )
     registered.give_voice(models.store, model, voice.CODE, config, voice.interface(config))
-    return models.register(model.model_id, _audit_tags(case))
+    version = models.register(model.model_id, _audit_tags(case))
+    models.set_tags(version, _audit_tags(case))  # of a version that was there: its tags may have been edited
+    return version
 
 
 def _switch(book: Book, models: Registered, action: str, promotion: Promotion) -> Promotion:
-    """The only place that moves the alias."""
+    """The only place that moves the alias, and only to a version that says of itself what the journal will say of it."""
+    if wrong := differs(promotion, models.tags(promotion.version)):
+        raise PromotionError(
+            f"Version {promotion.version} of {promotion.name} in {models.store.shown} is not {promotion.recipe} {promotion.candidate}: {wrong}. "
+            "Nothing was changed. See: voicelathe status"
+        )
     begun = book.append(BEGUN, action, promotion)
     if promotion.previous is not None and models.tags(promotion.previous) is not None:
         models.set_alias(PREVIOUS, promotion.previous)
@@ -170,17 +218,6 @@ def _switch(book: Book, models: Registered, action: str, promotion: Promotion) -
     models.describe(promotion.version, _sentence(promotion))
     book.append(DONE, action, promotion)
     return promotion
-
-
-def _before(entries: list[Entry], standing: Standing) -> Promotion:
-    """The promotion that the current one replaced."""
-    wanted = standing.current.previous if standing.current else None
-    done = [one.promotion for one in entries if one.event == DONE and one.promotion.version == wanted]
-    if wanted is None or not done:
-        raise PromotionError(
-            "There is no earlier version in production to go back to. See: voicelathe history"
-        )
-    return done[-1]
 
 
 def _promotion(
@@ -219,7 +256,7 @@ def promotion_tag(promotion: Promotion, begun: Entry) -> dict[str, str]:
         "because": promotion.because,
         "waived": promotion.waived,
         "evidence": promotion.inputs,
-        "journal": begun.sha256,
+        "journal": begun.origin,
     }
     return {f"{TAG}promotion": digest.canonical_json(about)}
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voicelathe.errors import PromotionError, RequestError
+from voicelathe.errors import PromotionError
 from voicelathe.records import Candidate, Promotion
 from voicelathe.registry import gates, journal
-from voicelathe.registry.journal import Standing
-from voicelathe.tracking import glance, registered
+from voicelathe.registry.journal import Entry, Standing
+from voicelathe.tracking import glance, registered, store
 from voicelathe.tracking.registered import PRODUCTION
+from voicelathe.tracking.runs import TAG
+
+REFUSED = ("moved", "replaced", "lost")  # states in which nothing is known of what the alias names
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Status:
     name: str
     alias: str | None  # version that `production` points at
     promotion: Promotion | None  # of that version, when the journal knows it
-    state: str  # none | in production | unfinished | moved | lost
+    state: str  # none | in production | unfinished | moved | replaced | lost
     problem: str | None  # what is wrong and what to do
 
 
@@ -30,58 +33,113 @@ def status(root: Path) -> Status:
     chosen = gates.load_params(root)
     name = registered.name_of(chosen.tracking)
     standing = journal.standing(journal.read(root), name)
-    return judge(name, glance.look(chosen.tracking, root).aliases.get(PRODUCTION), standing)
+    seen = glance.look(chosen.tracking, root)
+    return judge(name, seen.aliases.get(PRODUCTION), standing, seen.tags, store.shown(root))
 
 
-def judge(name: str, alias: str | None, standing: Standing) -> Status:
-    """What an alias means in the light of the journal."""
-    if standing.pending is not None and alias in (standing.pending.promotion.version, standing.version):
-        won = alias == standing.pending.promotion.version
-        promotion = standing.pending.promotion if won else standing.current
-        problem = f"the promotion of version {standing.pending.promotion.version} was interrupted; repeat it, or leave it"
-        return Status(name, alias, promotion, "unfinished", problem)
-    if alias == standing.version:
-        return Status(name, alias, standing.current, "none" if alias is None else "in production", None)
-    known = (
-        f"the journal says {standing.version}" if standing.version else "the journal knows of no promotion"
-    )
-    if alias is None:
-        problem = f"{name} has no alias production, but {known}: the MLflow store is another one or was rebuilt. Promote again"
+def judge(
+    name: str, alias: str | None, standing: Standing, tags: Mapping[str, Mapping[str, str]], where: str
+) -> Status:
+    """What an alias means in the light of the journal; `tags` are those of the versions there are, `where` is MLflow's address."""
+    pending = standing.pending
+    if pending is not None and alias in (pending.promotion.version, standing.version):
+        promotion = pending.promotion if alias == pending.promotion.version else standing.current
+        problem = f"{_interrupted(pending)}. Until then one of the two versions is in production: {alias}"
+        found = Status(name, alias, promotion, "unfinished", problem)
+    elif alias == standing.version:
+        state = "none" if alias is None else "in production"
+        found = Status(name, alias, standing.current, state, None)
+    elif alias is None:
+        problem = (
+            f"{name} has no alias production in {where}, but {_known(standing)}. Check MLFLOW_TRACKING_URI first: it may be another MLflow. "
+            "If this one was rebuilt, promote again: voicelathe promote RECIPE"
+        )
         return Status(name, alias, standing.current, "lost", problem)
+    else:
+        problem = (
+            f"production of {name} is version {alias} in {where}, but {_known(standing)}: the alias was moved by hand, or the journal is not "
+            f"the newest (git pull), or it is another MLflow (MLFLOW_TRACKING_URI). To take over what is there, on the record: "
+            f'voicelathe promote RECIPE --take-over {alias} --because "why"'
+        )
+        return Status(name, alias, None, "moved", problem)
+    if found.promotion is None or (wrong := differs(found.promotion, tags.get(str(alias)))) is None:
+        return found
     problem = (
-        f"production of {name} is version {alias}, but {known}: the alias was moved by hand, or the journal is not the newest "
-        f"(git pull). To take over on the record: voicelathe promote RECIPE --because TEXT"
+        f"production of {name} is version {alias} in {where}, but that version is not what was promoted: {wrong}. MLflow was rebuilt or "
+        f"restored from a backup. Nothing speaks until it is promoted again: voicelathe promote {found.promotion.recipe} "
+        f'--take-over {alias} --because "why"'
     )
-    return Status(name, alias, None, "moved", problem)
+    return Status(name, alias, None, "replaced", problem)
 
 
-def require_unmoved(root: Path) -> list[Promotion]:
-    """Every promotion that was done, the oldest first. Raises PromotionError when the alias `production` was moved by hand."""
+def identity_tags(promotion: Promotion) -> dict[str, str]:
+    """What the version of a promotion must say of itself in MLflow."""
+    facts = {
+        "run_digest": promotion.run_digest,
+        "candidate": promotion.candidate,
+        "checkpoint_sha256": promotion.checkpoint_sha256,
+        "base_digest": promotion.base_digest,
+    }
+    return {f"{TAG}{key}": value for key, value in facts.items()}
+
+
+def differs(promotion: Promotion, tags: Mapping[str, str] | None) -> str | None:
+    """Why a version of MLflow is not the one that was promoted; None when it is. Version numbers are given again, digests are not."""
+    if tags is None:
+        return f"there is no version {promotion.version}"
+    for key, expected in identity_tags(promotion).items():
+        if (found := tags.get(key)) != expected:
+            return f"{key} is {found}, the journal says {expected}"
+    return None
+
+
+def look(root: Path) -> tuple[Status, list[Promotion]]:
+    """Where the alias stands, and every promotion that was done, the oldest first.
+
+    Raises PromotionError when the alias `production` names what nobody promoted.
+    """
     found = status(root)
-    if found.state == "moved":
+    if found.state in ("moved", "replaced"):
         raise PromotionError(str(found.problem))
     entries = journal.read(root)
-    return [
+    done = [
         one.promotion for one in entries if one.event == journal.DONE and one.promotion.name == found.name
     ]
+    return found, done
 
 
-def version_of(promotions: list[Promotion], config: Mapping[str, Any]) -> str | None:
-    """The version that a served configuration is; None when it never was in production."""
+def _known(standing: Standing) -> str:
+    if standing.version is None:
+        return "the journal knows of no promotion"
+    return f"the journal says {standing.version}"
+
+
+def _interrupted(pending: Entry) -> str:
+    """What was begun and never closed, and how to repeat it."""
+    wanted = pending.promotion
+    if pending.action == "rollback":
+        return (
+            f"the rollback to version {wanted.version} was interrupted; repeat it: "
+            f'voicelathe rollback --to {wanted.version} --because "why"'
+        )
+    return f"the promotion of version {wanted.version} was interrupted; repeat it: voicelathe promote {wanted.recipe}, with the same options"
+
+
+def consent_problems(root: Path, promotion: Promotion) -> list[str]:
+    """What is wrong today with the consent of the speakers of a promoted version."""
+    base = gates.load_params(root).bases.get(promotion.base)
+    models = gates.models_of(promotion.base, base.family if base else promotion.base)
+    return gates.consent_problems(root, promotion.speakers, models)
+
+
+def promotion_of(promotions: list[Promotion], config: Mapping[str, Any]) -> Promotion | None:
+    """The newest promotion of what a served configuration speaks with; None when it never was in production."""
     name = Candidate(config["step"], config["lora_scale"]).name
-    wanted = (config["run_digest"], name, config["sha256"])
-    same = [p for p in promotions if (p.run_digest, p.candidate, p.checkpoint_sha256) == wanted]
-    return same[-1].version if same else None
-
-
-def find(root: Path, version: str) -> Promotion:
-    """The promotion of a version. Raises RequestError with the versions there are."""
-    promotions = require_unmoved(root)
-    found = [one for one in promotions if one.version == version]
-    if not found:
-        known = ", ".join(sorted({one.version for one in promotions})) or "none"
-        raise RequestError(f"version = {version!r} was never in production; there are: {known}.")
-    return found[-1]
+    wanted = (config["run_digest"], name, config["sha256"], config["base_digest"])
+    same = [
+        p for p in promotions if (p.run_digest, p.candidate, p.checkpoint_sha256, p.base_digest) == wanted
+    ]
+    return same[-1] if same else None
 
 
 def candidate_of(promotion: Promotion) -> Candidate:

@@ -6,6 +6,7 @@ MLflow drops option names it does not know with a warning and speaks with the de
 import base64
 import re
 import tempfile
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from voicelathe import digest, families, jobs
 from voicelathe.errors import PromotionError, RequestError, WorkerError
 from voicelathe.families import bases
 from voicelathe.records import Candidate
-from voicelathe.registry import gates, promote, promoted, speech, voice
+from voicelathe.registry import gates, promote, promoted, requests, speech, voice
+from voicelathe.registry.desk import Limits
 from voicelathe.runner import Speaker
 from voicelathe.tracking import registered, store
 from voicelathe.tracking.registered import PRODUCTION
@@ -56,7 +58,7 @@ def speak_production(
         row = speaking.say(text, options)
     finally:
         speaking.close()
-    digest.write_bytes(out, base64.b64decode(row["wav_base64"]))
+    digest.deliver(out, base64.b64decode(row["wav_base64"]))
     who = f"version {version}"
     return Said(out, who, row["sample_rate_hz"], row["duration_s"], row["stopped"], row["problem"] or None)
 
@@ -69,6 +71,8 @@ def speak_base(text: str, base: Path, out: Path, root: Path, options: Mapping[st
     chosen: dict[str, Any] = {"language": "en", "seed": BASE_SEED, "max_seconds": BASE_SECONDS}
     voice.check_options(options, chosen)
     chosen |= options
+    requests.check_seconds(float(chosen["max_seconds"]))
+    requests.check([text], float(chosen["max_seconds"]), Limits())
     family, machine = bases.recognise(base), gates.load_params(root).machine
     facts = families.find(family).describe(base, "", True)
     target = jobs.Target(family, str(base), facts.digest, machine)
@@ -78,7 +82,7 @@ def speak_base(text: str, base: Path, out: Path, root: Path, options: Mapping[st
         job = jobs.SpeakJob(target, None, [weights], [], limit, None, scratch, interactive=True)
         with Speaker(job) as speaker:
             said = jobs.SpeakRequest(
-                text, chosen["language"], int(chosen["seed"]), None, limit, str(path), None
+                uuid.uuid4().hex, text, chosen["language"], int(chosen["seed"]), None, limit, str(path), None
             )
             sample = speaker.say(said)
         if sample.path is None:
@@ -86,7 +90,7 @@ def speak_base(text: str, base: Path, out: Path, root: Path, options: Mapping[st
                 f"{base} said nothing that can be written: {sample.problem}. Try another --seed."
             )
         audio = path.read_bytes()
-    digest.write_bytes(out, audio)
+    digest.deliver(out, audio)
     return Said(
         out, f"the base {base}", speech.rate_hz(audio), sample.duration_s, sample.stopped, sample.problem
     )
@@ -112,7 +116,7 @@ def resolve(uri: str, root: Path) -> str:
                 f"{uri} was never promoted; the journal knows versions {', '.join(sorted(known)) or 'none'}."
             )
         return match["version"]
-    if standing.state in ("moved", "lost") or standing.alias is None:
+    if standing.state in promoted.REFUSED or standing.alias is None:
         raise PromotionError(
             standing.problem or "Nothing is in production yet. Promote: voicelathe promote RECIPE"
         )

@@ -11,6 +11,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 from voicelathe.registry.voice import Strict, Voice
+from voicelathe.tracking.answers import in_mlflows_words
 
 
 class Served(PythonModel):  # type: ignore[misc]
@@ -25,7 +26,8 @@ class Served(PythonModel):  # type: ignore[misc]
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        return pd.DataFrame([self.voice.say(text, params or {}) for text in model_input["text"]])
+        with in_mlflows_words():
+            return pd.DataFrame(self.voice.say_all(list(model_input["text"]), params or {}))
 
 
 set_model(Served())

@@ -11,7 +11,6 @@ from voicelathe import checkpoints, layout
 from voicelathe.records import Promotion
 from voicelathe.registry import chain, gates, journal, promote, promoted
 from voicelathe.tracking import glance
-from voicelathe.tracking.runs import TAG
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,22 @@ def _from_production(root: Path) -> Iterator[chain.Link]:
     """From the alias through the journal to the files; chain of the journal included."""
     status = promoted.status(root)
     if status.promotion is None or status.alias is None:
+        if status.problem:
+            yield chain.Link(
+                "the journal", f"alias production of {status.name}", "as promoted", status.problem
+            )
+            return
         yield chain.Link(
             "the journal", f"alias production of {status.name}", "a promoted version", str(status.alias)
         )
         return
     promotion = status.promotion
+    if status.state == "unfinished":  # its version has no tag of it yet
+        yield chain.Link(str(journal.FILE), "the last promotion", "done", str(status.problem))
+        return
     yield from _version(root, promotion)
     entry = f"{journal.FILE} (version {promotion.version})"
-    for problem in gates.consent_problems(root, promotion.speakers):
+    for problem in promoted.consent_problems(root, promotion):
         yield chain.Link(entry, "consent", "valid", problem)
     if promotion.kind != "base":  # whatever was pruned: these are the weights that speak
         manifest = f"{promotion.path}/{checkpoints.MANIFEST}"
@@ -62,13 +69,7 @@ def _from_production(root: Path) -> Iterator[chain.Link]:
 def _version(root: Path, promotion: Promotion) -> Iterator[chain.Link]:
     """Tags of the version in MLflow: an index that anybody may edit, so it is compared and never believed."""
     tags = glance.look(gates.load_params(root).tracking, root).tags.get(promotion.version, {})
-    expected = {
-        "run_digest": promotion.run_digest,
-        "candidate": promotion.candidate,
-        "checkpoint_sha256": promotion.checkpoint_sha256,
-        "base_digest": promotion.base_digest,
-    }
-    expected = {f"{TAG}{key}": value for key, value in expected.items()}
+    expected = promoted.identity_tags(promotion)
     begun = [one for one in journal.read(root) if one.event == journal.BEGUN and one.promotion == promotion]
     for key, value in {**expected, **promote.promotion_tag(promotion, begun[-1])}.items():
         yield chain.Link(

@@ -5,20 +5,23 @@ weights and of the base and the speakers' consent, then starts one worker that a
 """
 
 import base64
-import logging
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from voicelathe import checkpoints, digest, families, jobs, layout, lines, records, runs, settings
 from voicelathe.data import consent
-from voicelathe.errors import CheckpointError, ConsentError, RequestError, VoiceLatheError
+from voicelathe.errors import CheckpointError, RequestError, VoiceLatheError, WorkerError
 from voicelathe.records import Candidate, Promotion
-from voicelathe.registry import gates, promoted, speech
+from voicelathe.registry import gates, promoted, requests, speech
+from voicelathe.registry.authority import Authority
+from voicelathe.registry.desk import Desk, Limits, Turn
 from voicelathe.runner import Speaker
+from voicelathe.tracking.answers import Strict as Strict  # versions registered earlier import it from here
 from voicelathe.tracking.registered import Interface
 
 CODE = Path(__file__).with_name("serving_model.py")
@@ -32,7 +35,6 @@ OUTPUTS = {
     "problem": "string",  # empty when nothing is wrong
 }
 MAX_LORA_SCALE = 2.0
-MAX_SECONDS = 60.0  # of one piece of a text; see speech.pieces
 MAX_ATTEMPTS = 5
 
 
@@ -90,7 +92,16 @@ def problems(root: Path, promotion: Promotion) -> list[str]:
         families.find(_family(root, promotion)).verify(root / promotion.base_path, promotion.base_digest)
     except VoiceLatheError as problem:
         found.append(str(problem))
-    return found + gates.consent_problems(root, promotion.speakers)
+    return found + promoted.consent_problems(root, promotion)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that was understood."""
+
+    chosen: dict[str, Any]  # every option
+    weights: jobs.WeightsRef | None  # of another version; None: the voice's own
+    about: Mapping[str, Any]  # the tag of its files
 
 
 @dataclass
@@ -100,11 +111,12 @@ class Voice:
     config: Mapping[str, Any]
     root: Path
     about: Mapping[str, Any]  # the tag of its files
-    speaker: Speaker
+    desk: Desk
     scratch: Any = field(repr=False)
+    authority: Authority
 
     @classmethod
-    def open(cls, config: Mapping[str, Any]) -> "Voice":
+    def open(cls, config: Mapping[str, Any], limits: Limits | None = None) -> "Voice":
         """Verify, then start the worker. Raises CheckpointError, BaseModelError, ConsentError or PromotionError instead of speaking wrongly."""
         root = Path(os.environ.get(ROOT) or config["root"])
         if not root.is_dir():
@@ -114,29 +126,56 @@ class Voice:
             )
         _verify(root, config["kind"], config["path"], config["sha256"])
         families.find(config["family"]).verify(root / config["base"], config["base_digest"])
-        if refusals := gates.consent_problems(root, config["speakers"]):
-            raise ConsentError(f"This voice must not speak: {'; '.join(refusals)}")
-        standing = promoted.require_unmoved(root)
-        about = _about(root, config, promoted.version_of(standing, config))
+        authority = Authority(root)
+        promotion = authority.promotion_of(config)
+        authority.require(promotion)
         scratch = tempfile.TemporaryDirectory(prefix="voicelathe-")
-        return cls(config, root, about, Speaker(_job(root, config, Path(scratch.name))), scratch)
+        job = _job(root, config, Path(scratch.name))
+        desk = Desk(lambda: Speaker(job), limits or Limits())
+        opened = cls(config, root, _about(root, promotion), desk, scratch, authority)
+        try:
+            desk.wake()
+        except BaseException:
+            opened.close()
+            raise
+        return opened
 
     def say(self, text: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """One row of `OUTPUTS`. Raises RequestError for an option that does not exist or fit, WorkerError when nothing can be heard."""
-        chosen = self._chosen(text, options)
-        weights, about = self._weights(str(chosen.get("version", "")))
+        """One row of `OUTPUTS`; see `say_all`."""
+        return self.say_all([text], options)[0]
+
+    def say_all(self, texts: Sequence[str], options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """A row of `OUTPUTS` for each text.
+
+        Raises RequestError for an option that does not exist or fit, TooLong, Busy or Abandoned, WorkerError when nothing can be heard.
+        """
+        asked = self.understood(texts, options)
+        with self.desk.admitted() as turn:
+            return [self._row(text, list(self.takes(turn, asked, text)), asked) for text in texts]
+
+    def understood(self, texts: Sequence[str], options: Mapping[str, Any]) -> "Asked":
+        """A request that was checked against everything that can be known before anything is spoken."""
+        chosen = self._chosen(options)
+        requests.check(texts, float(chosen["max_seconds"]), self.desk.limits)
+        weights, about = self._allowed(str(chosen["version"]), str(chosen["language"]))
         if weights is not None and chosen.get("lora_scale") == self.config["lora_scale"]:
             chosen["lora_scale"] = weights.candidate.lora_scale  # MLflow fills in this voice's own default
-        takes = [
-            speech.best_take(
+        return Asked(chosen, weights, about)
+
+    def takes(self, turn: Turn, asked: "Asked", text: str) -> Iterator[tuple[records.SampleRecord, bytes]]:
+        """The pieces of a text, each as soon as it is there."""
+        for piece in speech.pieces(text):
+            yield speech.best_take(
                 piece,
-                int(chosen["seed"]),
-                int(chosen["attempts"]),
-                lambda words, seed: self._take(words, seed, chosen, weights),
+                int(asked.chosen["seed"]),
+                int(asked.chosen["attempts"]),
+                lambda words, seed: self._take(turn, words, seed, asked),
             )
-            for piece in speech.pieces(text)
-        ]
-        audio = speech.join([content for _sample, content in takes], digest.canonical_json(about))
+
+    def _row(
+        self, text: str, takes: Sequence[tuple[records.SampleRecord, bytes]], asked: "Asked"
+    ) -> dict[str, Any]:
+        audio = speech.join([content for _sample, content in takes], digest.canonical_json(asked.about))
         faults = [sample.problem for sample, _content in takes if sample.problem]
         return {
             "text": text,
@@ -148,27 +187,40 @@ class Voice:
         }
 
     def close(self) -> None:
-        self.speaker.close()
+        self.desk.close()
         self.scratch.cleanup()
 
-    def _take(
-        self, words: str, seed: int, chosen: Mapping[str, Any], weights: jobs.WeightsRef | None
-    ) -> tuple[records.SampleRecord, bytes]:
-        path = Path(self.scratch.name) / "said.wav"
-        scale = chosen.get("lora_scale")
+    def _take(self, turn: Turn, words: str, seed: int, asked: "Asked") -> tuple[records.SampleRecord, bytes]:
+        """One take in a file of its own. Raises WorkerError when the record or the file is not of this request."""
+        request_id = uuid.uuid4().hex
+        path = Path(self.scratch.name) / f"{request_id}.wav"
+        chosen = asked.chosen
+        scale, limit_s = chosen.get("lora_scale"), float(chosen["max_seconds"])
         request = jobs.SpeakRequest(
-            words, chosen["language"], seed, scale, float(chosen["max_seconds"]), str(path), weights
+            request_id, words, chosen["language"], seed, scale, limit_s, str(path), asked.weights
         )
         try:
-            return self.speaker.say(request), path.read_bytes()
+            sample = self.desk.take(turn, request)
+            content = path.read_bytes()
         finally:
             path.unlink(missing_ok=True)
+        if (sample.text, sample.seed, sample.sha256) != (words, seed, digest.of_bytes(content)):
+            raise WorkerError(
+                f"What was spoken is not what was asked ({words[:60]!r}, seed {seed}); it is not given out. This is a bug of voicelathe."
+            )
+        return sample, content
 
-    def _weights(self, version: str) -> tuple[jobs.WeightsRef | None, Mapping[str, Any]]:
-        """Another promoted version of the same base, after the same checks as at the start; None for this voice itself."""
+    def _allowed(self, version: str, language: str) -> tuple[jobs.WeightsRef | None, Mapping[str, Any]]:
+        """Weights and tag of the version that is asked for, if it may speak this language now; no weights for this voice itself.
+
+        Whatever else is loaded, the worker hashes before it is put in place.
+        """
         if version in ("", str(self.about["version"])):
+            own = self.authority.promotion_of(self.config)
+            self.authority.require(own)
+            self.authority.require_language(own, language)
             return None, self.about
-        other = promoted.find(self.root, version)
+        other = self.authority.find(version)
         if (other.base_digest, other.kind) != (self.config["base_digest"], self.config["kind"]):
             raise RequestError(
                 f"version = {version!r}: it is {other.kind} on base {other.base}; without loading anew only versions of this voice's "
@@ -178,36 +230,23 @@ class Voice:
             raise RequestError(
                 f"version = {version!r}: its adapter has another rank, alpha or scope than this voice's. Serve that version itself."
             )
-        if refusals := problems(self.root, other):
-            raise ConsentError(f"Version {version} must not speak: {'; '.join(refusals)}")
-        candidate = promoted.candidate_of(other)
+        self.authority.require(other)
+        self.authority.require_language(other, language)
         path = str(self.root / other.path)
-        about = {
-            **self.about,
-            "version": version,
-            "recipe": other.recipe,
-            "run_digest": other.run_digest,
-            "candidate": other.candidate,
-            "checkpoint_sha256": other.checkpoint_sha256,
-            "consent": _scopes(self.root, other.speakers),
-        }
-        return jobs.WeightsRef(candidate, other.kind, path, other.checkpoint_sha256), about
+        weights = jobs.WeightsRef(promoted.candidate_of(other), other.kind, path, other.checkpoint_sha256)
+        return weights, _about(self.root, other)
 
     def _lora_of(self, other: Promotion) -> dict[str, Any]:
         run = records.read_one(self.root / Path(other.path).parent / runs.IDENTITY, records.RunIdentity)
         assert run.train.lora is not None, "params refuse an adapter without its settings"
         return records.to_json(run.train.lora)
 
-    def _chosen(self, text: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    def _chosen(self, options: Mapping[str, Any]) -> dict[str, Any]:
         known = interface(self.config).options
         check_options(options, known)
         chosen = {name: options.get(name, default) for name, (_type, default) in known.items()}
-        if not text.strip():
-            raise RequestError("text is empty: there is nothing to say.")
-        if not 0 < chosen["max_seconds"] <= MAX_SECONDS:
-            raise RequestError(
-                f"max_seconds = {chosen['max_seconds']}: must be over 0 and at most {MAX_SECONDS:g}."
-            )
+        requests.check_seconds(chosen["max_seconds"])
+        requests.check_language(chosen["language"])
         if not 1 <= chosen["attempts"] <= MAX_ATTEMPTS:
             raise RequestError(f"attempts = {chosen['attempts']}: must be from 1 to {MAX_ATTEMPTS}.")
         scale = chosen.get("lora_scale")
@@ -229,56 +268,30 @@ def check_options(options: Iterable[str], known: Iterable[str]) -> None:
         )
 
 
-class Strict(logging.Filter):
-    """Turns MLflow's warning that it drops an unknown option into the error it should be, also over HTTP.
-
-    MLflow removes the names before the model sees them (mlflow/models/utils.py, _enforce_params_schema), and no signature can
-    ask it not to; what a filter raises passes through the logger to whoever logged.
-    """
-
-    LOGGER = "mlflow.models.utils"
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.getMessage().startswith("Unrecognized params"):
-            raise RequestError(f"No such option. {record.getMessage()}")
-        return True
-
-    @classmethod
-    def install(cls) -> None:
-        logger = logging.getLogger(cls.LOGGER)
-        logger.setLevel(
-            logging.WARNING
-        )  # whatever MLFLOW_LOGGING_LEVEL says: an unlogged warning is not filtered
-        if not any(isinstance(one, cls) for one in logger.filters):
-            logger.addFilter(cls())
-
-
-def _about(root: Path, config: Mapping[str, Any], version: str | None) -> dict[str, Any]:
-    """What the tag of a file says: machine-made, by which version, and what the speakers allowed."""
+def _about(root: Path, promotion: Promotion) -> dict[str, Any]:
+    """What the tag of a file says: machine-made, by which version, and what the speakers allowed; no speaker is named."""
     return {
         "generated_by": "a text-to-speech model",
-        "version": version,  # None: registered, never in production
-        "recipe": config["recipe"],
-        "run_digest": config["run_digest"],
-        "candidate": Candidate(config["step"], config["lora_scale"]).name,
-        "checkpoint_sha256": config["sha256"],
-        "base_digest": config["base_digest"],
-        "consent": _scopes(root, config["speakers"]),
+        "version": promotion.version,
+        "recipe": promotion.recipe,
+        "run_digest": promotion.run_digest,
+        "candidate": promotion.candidate,
+        "checkpoint_sha256": promotion.checkpoint_sha256,
+        "base_digest": promotion.base_digest,
+        "consent": _scopes(root, promotion.speakers),
     }
 
 
-def _scopes(root: Path, speakers: Iterable[str]) -> dict[str, Any]:
-    """Purposes, languages and end of every speaker's consent, and the sha256 of the record; nothing personal."""
-    found = {}
+def _scopes(root: Path, speakers: Iterable[str]) -> list[dict[str, Any]]:
+    """Purposes and languages of every speaker's consent, and the sha256 of the record; nothing personal."""
+    found = []
     for speaker in speakers:
         path = consent.path_of(speaker, root / layout.CONSENT)
         record = consent.load(speaker, root / layout.CONSENT)
         granted = sorted(name for name, given in records.to_json(record)["purposes"].items() if given)
-        found[speaker] = {
-            "purposes": granted,
-            "languages": list(record.languages),
-            "sha256": digest.of_file(path),
-        }
+        found.append(
+            {"purposes": granted, "languages": list(record.languages), "sha256": digest.of_file(path)}
+        )
     return found
 
 

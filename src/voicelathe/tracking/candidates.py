@@ -137,7 +137,10 @@ def _log_metrics(store: Store, run: Any, files: RunFiles, models: list[Any]) -> 
 
     What is there with the same value is not sent again. A changed value is added with a later time, so it wins.
     """
-    values = [[*_values(shown), *_heard(files, shown), *_probed(files, shown)] for shown in files.candidates]
+    values = [
+        [*_values(shown), *_heard(files, shown), *_delivered(files, shown), *_probed(files, shown)]
+        for shown in files.candidates
+    ]
     held = runs.history(store, run, {key for one in values for key, _value in one})
     validation = (
         runs.dataset("validation", files.validation_sha256) if files.validation_sha256 else (None, None)
@@ -182,6 +185,14 @@ def _heard(files: RunFiles, shown: Shown) -> Iterator[tuple[str, float]]:
                 yield f"{section}/cer", 1.0 - words.mean
             if one.gain is not None:
                 yield f"{section}/likeness_gain", one.gain.difference
+
+
+def _delivered(files: RunFiles, shown: Shown) -> Iterator[tuple[str, float]]:
+    """Distances from the speaker's own delivery, in deviations of the real clips: 0 is the speaker."""
+    section = shown.section.replace("val", "speech_prosody", 1)
+    for one in files.selection.prosody:
+        if one.candidate == shown.candidate.name:
+            yield from ((f"{section}/{name}", found.distance) for name, found in sorted(one.figures.items()))
 
 
 def _probed(files: RunFiles, shown: Shown) -> Iterator[tuple[str, float]]:

@@ -25,6 +25,9 @@ class CheckpointIndex:
     run_digest: str
     checkpoints: list[CheckpointRecord]
 
+    def project_paths(self) -> list[str]:
+        return [path for one in self.checkpoints for path in one.project_paths()]
+
 
 @dataclass(frozen=True)
 class Shown:

@@ -4,9 +4,9 @@ MLflow has no lock, but the name of a registered model is unique in its database
 deletes it afterwards. Promoters on one machine wait for each other in front of that, on a file the kernel releases when they die.
 """
 
-import fcntl
 import getpass
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest
+from voicelathe import digest, locks
 from voicelathe.errors import PromotionError
 from voicelathe.tracking import processes
 from voicelathe.tracking.registered import Registered
@@ -37,22 +37,27 @@ def held(models: Registered) -> Iterator[None]:
         try:
             yield
         finally:
-            client.delete_registered_model(name)
+            if (
+                _holder(client, name)[0] == processes.mark()
+            ):  # or somebody removed it by hand, and another took it
+                client.delete_registered_model(name)
 
 
 @contextmanager
 def _turn(models: Registered) -> Iterator[None]:
     place = digest.of_value([models.store.uri, models.name])[:16]
     path = Path(tempfile.gettempdir()) / f"voicelathe-{os.getuid()}-{place}.lock"
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locks.held(path, "Somebody on this machine is promoting; the lock is held"):
         yield
 
 
 def _take(client: Any, name: str) -> None:
-    end = time.monotonic() + LIMIT_S
+    end, told = time.monotonic() + LIMIT_S, False
     while not _create(client, name):
         holder, who = _holder(client, name)
+        if not told and time.monotonic() > end - LIMIT_S + locks.TELL_S:
+            told = True
+            print(f"{who} ({holder}) is promoting; waiting up to {LIMIT_S:g} s.", file=sys.stderr)
         if holder and processes.is_dead(holder):
             client.delete_registered_model(name)
         elif time.monotonic() > end:

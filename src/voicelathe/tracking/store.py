@@ -67,6 +67,11 @@ def address(root: Path) -> str:
     return uri
 
 
+def shown(root: Path) -> str:
+    """The tracking URI as it may be printed."""
+    return public(address(root))
+
+
 def is_embedded(uri: str) -> bool:
     return uri.startswith("sqlite:")
 
@@ -108,11 +113,27 @@ def usable(uri: str) -> Iterator[None]:
 
     try:
         yield
+    except ModuleNotFoundError as problem:
+        raise TrackingError(
+            f"MLflow at {public(uri)} needs the package {problem.name}, which is not installed. Install it, or correct MLFLOW_TRACKING_URI."
+        ) from None
     except (mlflow("mlflow.exceptions").MlflowException, RequestException, SQLAlchemyError) as problem:
         raise TrackingError(
-            f"MLflow at {public(uri)} cannot be used: {reason(problem)}. Start it or correct MLFLOW_TRACKING_URI "
-            "(unset it for the project's own store), then run the same command again. Nothing local is lost."
+            f"MLflow at {public(uri)} cannot be used: {reason(problem)}. {remedy(problem)}"
         ) from None
+
+
+def remedy(problem: BaseException) -> str:
+    """What to do about a failed call: a dead server, a busy database and one without permission want different things."""
+    said = str(problem).lower()
+    again = "then run the same command again. Nothing local is lost."
+    if "readonly database" in said or "read-only" in said:
+        return f"This user may not write it: correct the permissions of the file and its directory, {again}"
+    if "database is locked" in said or "database is busy" in said:
+        return f"Another process is writing it: wait until it has ended, {again} Never move the database aside: production's alias is in it."
+    if is_absent(problem):
+        return "It runs, but what was asked for is not there; is it the right one (MLFLOW_TRACKING_URI)? See: voicelathe status"
+    return f"Start it or correct MLFLOW_TRACKING_URI (unset it for the project's own store), {again}"
 
 
 def reason(problem: BaseException) -> str:
@@ -157,6 +178,8 @@ def require_database(path: Path) -> None:
         with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as database:
             database.execute("pragma schema_version")
     except sqlite3.Error as problem:
+        if any(said in str(problem) for said in ("locked", "busy", "readonly")):
+            raise TrackingError(f"{path}: {problem}. {remedy(problem)}") from None
         raise TrackingError(
             f"{path} cannot be opened as MLflow's database ({problem}). Correct its permissions or move it aside; "
             "`dvc repro -f -s track@RECIPE` makes it again from local files."

@@ -17,6 +17,8 @@ def of(files: RunFiles) -> dict[str, bytes]:
         "loss_weights": _weight_rows(files.selection),
         "listening": _listening_rows(files.selection),
         "speech": _speech_rows(files.selection),
+        "prosody": _prosody_rows(files.selection),
+        "codec_ceiling": _ceiling_rows(files.selection),
     }
     return {name: _shape(found) for name, found in rows.items() if found}
 
@@ -75,6 +77,42 @@ def _speech_rows(selection: records.Selection) -> list[dict[str, Any]]:
             }
         rows.append({**row, "dropped": one.dropped or ""})
     return rows
+
+
+def _prosody_rows(selection: records.Selection) -> list[dict[str, Any]]:
+    """How each candidate delivers its lines: means, and distances from the speaker's real clips in their deviations."""
+    names = sorted({name for one in selection.prosody for name in one.figures})
+    rows = []
+    for one in selection.prosody:
+        row: dict[str, Any] = {"candidate": one.candidate, "lines": one.lines}
+        for name in names:
+            found = one.figures.get(name)
+            ends = found.interval if found else None
+            row |= {
+                name: found.mean if found else None,
+                f"{name}_distance": found.distance if found else None,
+                f"{name}_low": ends.low if ends else None,
+                f"{name}_high": ends.high if ends else None,
+            }
+        rows.append({**row, "findings": "; ".join(one.findings)})
+    return rows
+
+
+def _ceiling_rows(selection: records.Selection) -> list[dict[str, Any]]:
+    """Real clips and what the base's codec leaves of them."""
+    found = selection.ceiling
+    return [
+        {
+            "measure": one.measure,
+            "clips": one.lines,
+            "real": found.originals[one.measure].mean,
+            "copies": found.copies[one.measure].mean,
+            "low": one.interval.low,
+            "high": one.interval.high,
+        }
+        for one in (found.lost if found else [])
+        if found is not None
+    ]
 
 
 def _metric_rows(path: Path) -> list[dict[str, Any]]:

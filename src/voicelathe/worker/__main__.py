@@ -65,7 +65,7 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
     import torch
 
     from voicelathe import families, jobs
-    from voicelathe.worker import encode, export, locks, measure, speak, validate
+    from voicelathe.worker import copy, encode, export, locks, measure, speak, validate
 
     if os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
         from voicelathe.errors import BaseModelError
@@ -88,6 +88,8 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
         match job:
             case jobs.EncodeJob():
                 return encode.run(job, emit)
+            case jobs.CopyJob():
+                return copy.run(job, emit)
             case jobs.ValidateJob():
                 return validate.run(job, emit)
             case jobs.SpeakJob():

@@ -66,29 +66,40 @@ def _speak(job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: rec
 
 
 def _answer(job: jobs.SpeakJob, swapper: Swapper, emit: Any) -> None:
-    """One request line in, one event out; a request that fails does not end the worker."""
+    """One request line in, one event out with its id; a request that fails does not end the worker."""
     held: jobs.WeightsRef | None = job.weights[0]
     swapper.put(job.weights[0])
     emit(jobs.READY, {})
-    for text in sys.stdin:
+    for line in sys.stdin:
+        request_id = ""
         try:
-            request = records.from_json(jobs.SpeakRequest, json.loads(text), "stdin")
+            request = records.from_json(jobs.SpeakRequest, json.loads(line), "stdin")
+            request_id = request.request_id
+            if not request.text:
+                emit(jobs.SAMPLE, {"request_id": request_id, "sample": None})
+                continue
             ref = request.weights or job.weights[0]
             if ref != held:
                 held = None  # until all of them are in place
                 swapper.put(ref)
                 held = ref
-            scale = ref.candidate.lora_scale if request.lora_scale is None else request.lora_scale
-            if ref.kind == "lora" and scale is not None:
-                swapper.scale(scale)
-            spoken = swapper.family.synthesize(
-                swapper.loaded, request.text, request.language, request.seed, request.max_seconds
-            )
-            line = records.Line("request", request.text, request.language, request.seed)
-            candidate = records.Candidate(ref.candidate.step, scale if ref.kind == "lora" else None)
-            emit(jobs.SAMPLE, records.to_json(_sample(candidate, line, spoken, Path(request.path))))
+            sample = records.to_json(_requested(swapper, ref, request))
+            emit(jobs.SAMPLE, {"request_id": request_id, "sample": sample})
         except (VoiceLatheError, ValueError, OSError) as problem:
-            emit(jobs.FAILED, {"error": type(problem).__name__, "message": str(problem)})
+            failure = {"error": type(problem).__name__, "message": str(problem)}
+            emit(jobs.FAILED, {**failure, "request_id": request_id})
+
+
+def _requested(swapper: Swapper, ref: jobs.WeightsRef, request: jobs.SpeakRequest) -> records.SampleRecord:
+    scale = ref.candidate.lora_scale if request.lora_scale is None else request.lora_scale
+    if ref.kind == "lora" and scale is not None:
+        swapper.scale(scale)
+    spoken = swapper.family.synthesize(
+        swapper.loaded, request.text, request.language, request.seed, request.max_seconds
+    )
+    line = records.Line("request", request.text, request.language, request.seed)
+    candidate = records.Candidate(ref.candidate.step, scale if ref.kind == "lora" else None)
+    return _sample(candidate, line, spoken, Path(request.path))
 
 
 def _sample(

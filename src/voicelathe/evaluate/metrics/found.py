@@ -13,6 +13,7 @@ BUILT_IN = {
     "words": f"{HERE}.words:Words",
     "speaker": f"{HERE}.speaker:Speaker",
     "accent": f"{HERE}.accent:Accent",
+    "prosody": f"{HERE}.prosody:Prosody",
     "quality": f"{HERE}.quality:Quality",
 }
 

@@ -1,0 +1,41 @@
+"""Verb `copy`: real clips through the base's own codec and back. What is heard in them is the best that its voices can be."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from voicelathe import families, jobs, records
+from voicelathe.data import audio
+from voicelathe.data.audio_files import AudioProblem
+from voicelathe.errors import ManifestError
+from voicelathe.families.base import Copying
+
+
+def run(job: jobs.CopyJob, emit: Any) -> dict[str, Any]:
+    """Copy what is not copied yet; a file appears whole or not at all."""
+    todo = [clip for clip in job.clips if not jobs.copied(job, clip).is_file()]
+    if not todo:
+        return {"copied": 0}
+    emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
+    family, base = families.find(job.target.family), Path(job.target.base)
+    assert isinstance(family, Copying), "the parent asks no other family"
+    facts = family.describe(base, "", True)
+    loaded = family.load(base, facts, job.target.machine, "encoder")
+    for number, clip in enumerate(todo):
+        emit(jobs.PHASE, {"name": "copy", "step": number, "micro": 0})
+        spoken = family.copy(loaded, _samples(clip, facts.encode_rate_hz))
+        audio.write_wav(jobs.copied(job, clip), np.nan_to_num(spoken.samples), spoken.rate_hz)
+        emit(jobs.PROGRESS, {"done": number + 1, "total": len(todo), "unit": "clips"})
+    return {"copied": len(todo)}
+
+
+def _samples(clip: records.ClipRef, rate_hz: int) -> audio.Samples:
+    try:
+        found, from_hz = audio.read_clip(Path(clip.root), clip.audio, clip.start_s, clip.end_s, clip.sha256)
+    except AudioProblem as problem:
+        raise ManifestError(
+            f"{clip.root}/{clip.audio}: it could be read when it was measured and cannot be now ({problem.code}: {problem.detail}). "
+            "Restore the file, then: dvc repro"
+        ) from None
+    return audio.resample(audio.mono(found), from_hz, rate_hz)
