@@ -1,6 +1,6 @@
 """The sections of params.yaml as frozen dataclasses: one definition for the pipeline, which validates it, and the worker, which obeys it.
 
-No field has a default: params.yaml is the whole truth, so DVC sees every change. `params` turns the file into these.
+Only train.seed has a default: params.yaml is the whole truth, so DVC sees every change. `params` turns the file into these.
 A constraint stands beside its field (`annotated_types`); `params` enforces it and names the dotted path that broke it.
 """
 
@@ -17,11 +17,7 @@ Names = Annotated[list[str], MinLen(1)]
 ShareBelow1 = Annotated[float, Ge(0), Lt(1)]
 FingerprintError = Annotated[float, Gt(0), Lt(0.35)]
 NAME = r"^[a-z0-9][a-z0-9_-]*$"  # of bases and recipes: folder and stage names; DVC knows no dotted name
-
-
-ADDED_LATER = {
-    "left_out": True
-}  # metadata of a field that records leave out while it has its default, so that older digests and files stay what they are
+ADDED_LATER = {"left_out": True}  # a field with this metadata is not written down while it has its default
 
 
 class _Closed:
@@ -197,8 +193,7 @@ class Train(_Closed):
     `bf16` (mode: lora): the frozen base in bf16, the adapter in fp32.
     `bf16_split16`, `bf16_split8` (mode: full): bf16 weights and the 16 or 8 bits that are missing to an fp32 or 24-bit master,
     on which the update is computed: exact, or with the last bit rounded stochastically. 4 or 3 bytes, gradients 2.
-    `bf16_stochastic` (mode: full): bf16 weights alone; each update is rounded up or down with the probability that makes it
-    right on average. 2 bytes, gradients 2.
+    `bf16_stochastic` (mode: full): bf16 weights alone; each update is rounded up or down, right on average. 2 bytes, gradients 2.
     Plain bf16 updates do not exist here: at a learning rate of 1e-5, 70 to 92 % of them are smaller than half the distance to
     the next bf16 number, and nearest rounding drops those.
 
@@ -223,13 +218,7 @@ class Train(_Closed):
     cache_encoder: bool  # mode: lora without proj: what the frozen local encoder makes of a clip is computed once and kept
     probe_every: Positive  # steps between two looks at whether text and stop head still work
     lora: Lora | None  # null for mode: full
-    seed: int | None = field(
-        default=None, metadata=ADDED_LATER
-    )  # of weights, order and noise of this training; null or left out: the project's
-
-    def seed_in(self, project_seed: int) -> int:
-        """The seed that this training really uses. Lines, limits and validation noise always use the project's, so that recipes stay paired."""
-        return project_seed if self.seed is None else self.seed
+    seed: int | None = field(default=None, metadata=ADDED_LATER)  # of this training; null: the project's
 
 
 @dataclass(frozen=True)

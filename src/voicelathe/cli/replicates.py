@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from voicelathe import layout
+from voicelathe import layout, rng
 from voicelathe.cli import screen
 from voicelathe.cli.names import Recipe
 from voicelathe.cli.runs import dvc
@@ -73,7 +73,7 @@ def _wanted(project: types.Params, recipe: str, seeds: int) -> dict[str, int]:
 
     Raises ParamsError for a name that is taken by another recipe.
     """
-    own = project.recipes[recipe].train.seed_in(project.seed)
+    own = rng.training_seed(project.recipes[recipe].train, project.seed)
     numbers = [number for number in range(2, seeds + 2) if number != own][: seeds - 1]
     wanted = {f"{recipe}{INFIX}{number}": number for number in numbers}
     for name, number in wanted.items():

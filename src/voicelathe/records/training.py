@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from voicelathe import settings
+from voicelathe import rng, settings
 from voicelathe.records.planning import Rehearsal
 
 
@@ -43,7 +43,7 @@ class RunIdentity:
     @property
     def training_seed(self) -> int:
         """Of this training; `seed` is the project's, by which lines, limits and validation noise are drawn for all recipes alike."""
-        return self.train.seed_in(self.seed)
+        return rng.training_seed(self.train, self.seed)
 
 
 @dataclass(frozen=True)
