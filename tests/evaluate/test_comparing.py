@@ -60,6 +60,7 @@ def finished(
         folder / "metrics.json", records.to_json(replace(measures, figures=[measures.figures[0], figure]))
     )
     digest.write_json(root / "data/latents/voxcpm2-mini/base.json", records.to_json(make.base_facts(trained)))
+    digest.write_json(root / "data/latents/voxcpm2-mini/ceiling.json", records.to_json(make.ceiling()))
     (root / "runs").mkdir(exist_ok=True)
     folder.rename(root / "runs" / recipe)
     chosen, _ = outcome.of(recipe, replace(make.SELECT, vetoes=[]), root)
