@@ -135,7 +135,7 @@ def _bare(node: Any) -> Any:
 
     if not isinstance(node, (dict, list)):
         return node
-    made = CommentedMap() if isinstance(node, dict) else CommentedSeq()
+    made: Any = CommentedMap() if isinstance(node, dict) else CommentedSeq()
     if hasattr(node, "fa") and node.fa.flow_style():
         made.fa.set_flow_style()
     if isinstance(node, dict):

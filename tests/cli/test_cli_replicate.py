@@ -1,12 +1,13 @@
 """`voicelathe replicate` on the shipped params.yaml: what it adds, what it refuses, what it says is missing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Run
 from tests.evaluate.test_replicates import trained
-from voicelathe import layout, params, records
+from voicelathe import digest, layout, params, records
 
 
 def test_replicates_are_added_and_every_line_that_was_there_stays(project: Path, run: Run) -> None:
@@ -96,7 +97,9 @@ def test_the_report_of_finished_trainings_leaves_out_and_names_the_others(projec
     trained(project, 0.90, 0.89, 0.91, 0.90)
     layout.run("mini-lora-seed-4", "metrics.json").unlink()
     path = layout.run("mini-lora-seed-3", "run.json")
-    path.write_text(path.read_text().replace('"revision":', '"revision":9'))
+    found = records.read_one(path, records.RunRecord)
+    older = replace(found, identity=replace(found.identity, revision=0))
+    digest.write_json(path, records.to_json(older))
     done = run("replicate", "mini-lora", "--report")
     assert done.code == 0, done.told
     assert "left out: mini-lora-seed-4: runs/mini-lora-seed-4/metrics.json is missing" in done.out
