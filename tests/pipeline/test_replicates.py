@@ -12,7 +12,7 @@ from tests.pipeline.conftest import command, make, write
 from voicelathe import digest, layout, params, records
 from voicelathe.records import RunRecord, SampleRecord
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 LINES = {
     "short": "The lamp is on.",
     "other": "We walked home in the rain.",
