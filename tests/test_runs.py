@@ -8,7 +8,8 @@ import pytest
 
 from tests.factories import training
 from tests.factories.evaluations import base_facts
-from voicelathe import digest, layout, params, records, runs
+from voicelathe import digest, jobs, layout, params, records, runner, runs, settings
+from voicelathe.errors import RecordError
 from voicelathe.train import batches
 
 PARAMS = params.load()
@@ -131,3 +132,64 @@ def test_weights_of_data_without_consent_stay_marked_when_consent_comes_later(
         digest.write_json(layout.GATE, records.to_json(records.Passed({}, policy, {}, {})))
         runs._stamp(directory)
     assert (marked / runs.RESEARCH).is_file() and not (clean / runs.RESEARCH).exists()
+
+
+def identified(tmp_path: Path, seed: int | None, project_seed: int = PARAMS.seed) -> records.RunRecord:
+    """The run of the demo's LoRA with this training seed."""
+    latents = layout.latents(RECIPE.base)
+    if not latents.is_dir():
+        training.corpus(tmp_path / "corpus")
+        latents.parent.mkdir(parents=True)
+        (tmp_path / "corpus" / "latents").rename(latents)
+        layout.split("train").parent.mkdir(parents=True)
+        (tmp_path / "corpus" / "train.jsonl").rename(layout.split("train"))
+        facts = replace(base_facts(), digest=PARAMS.bases[RECIPE.base].digest)
+        digest.write_json(latents / "base.json", records.to_json(facts))
+    seeded = replace(RECIPE, train=replace(RECIPE.train, seed=seed))
+    changed = replace(PARAMS, seed=project_seed, recipes={"mini-lora": seeded})
+    return runs.identify(changed, "mini-lora", 1)
+
+
+def test_a_training_seed_makes_another_run_and_none_leaves_every_digest_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain, other, third = (identified(tmp_path, seed) for seed in (None, 2, 3))
+    assert len({plain.run_digest, other.run_digest, third.run_digest}) == 3
+    written = records.to_json(plain.identity)
+    assert "seed" not in written["train"], "runs from before the setting existed keep their digest and bytes"
+    assert plain.run_digest == digest.of_value(written)
+    assert records.from_json(records.RunIdentity, written, "run.json") == plain.identity
+    seeded = records.to_json(other.identity)
+    assert seeded["train"]["seed"] == 2
+    assert records.from_json(records.RunIdentity, seeded, "run.json") == other.identity
+
+
+def test_a_training_seed_changes_the_training_and_nothing_that_pairs_recipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain, other = identified(tmp_path, None), identified(tmp_path, 2)
+    assert (plain.identity.training_seed, other.identity.training_seed) == (PARAMS.seed, 2)
+    assert plain.identity.seed == other.identity.seed == PARAMS.seed
+    asked: list[jobs.TrainJob] = []
+
+    def stop(job: jobs.TrainJob, label: str) -> dict[str, int]:
+        asked.append(job)
+        raise InterruptedError
+
+    monkeypatch.setattr(runner, "run", stop)
+    for one in (plain, other):
+        with pytest.raises(InterruptedError):
+            runs.train(PARAMS, one)
+    assert [job.seed for job in asked] == [PARAMS.seed, 2]
+
+
+def test_a_record_with_an_unknown_or_a_missing_field_is_still_refused() -> None:
+    written = records.to_json(training.train_settings())
+    for broken in (
+        {**written, "sead": 2},
+        {name: value for name, value in written.items() if name != "steps"},
+    ):
+        with pytest.raises(RecordError):
+            records.from_json(settings.Train, broken, "run.json")

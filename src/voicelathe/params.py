@@ -86,8 +86,6 @@ def _parsed(text: str, where: str) -> Any:
 
 def edit(changes: Mapping[str, object], path: Path = FILE) -> None:
     """Set keys given as `section/name/key`, creating what is missing and keeping comments; refuses a result that `load` would refuse."""
-    from ruamel.yaml import YAML
-
     tree = read_yaml(path)
     for dotted, value in changes.items():
         *parents, leaf = dotted.split("/")
@@ -95,10 +93,56 @@ def edit(changes: Mapping[str, object], path: Path = FILE) -> None:
         for part in parents:
             place = place.setdefault(part, {})
         place[leaf] = value
+    _write(tree, path)
+
+
+def _write(tree: Any, path: Path) -> None:
+    from ruamel.yaml import YAML
+
     check(tree, f"{path} (after the edit)")
     text = StringIO()
     _yaml(YAML).dump(tree, text)
     write_text(path, text.getvalue())
+
+
+def copy_recipe(source: str, copies: Mapping[str, Mapping[str, object]], path: Path = FILE) -> None:
+    """Add recipes that equal `source` but for keys given as `section/key`; all that stands in the file stays as it is.
+
+    A section that the file shares by an anchor is shared with the copies, too, unless they differ in it.
+    """
+    tree = read_yaml(path)
+    recipes = tree["recipes"]
+    for name, changes in copies.items():
+        changed = {key.split("/")[0] for key in changes}
+        made = _bare({})
+        for section, value in recipes[source].items():
+            made[section] = value if _is_anchored(value) and section not in changed else _bare(value)
+        for key, value in changes.items():
+            section, leaf = key.split("/")
+            made[section][leaf] = value
+            made[section].yaml_add_eol_comment(f"all that differs from recipes.{source}", leaf)
+        recipes[name] = made
+    _write(tree, path)
+
+
+def _is_anchored(node: Any) -> bool:
+    return getattr(getattr(node, "anchor", None), "value", None) is not None
+
+
+def _bare(node: Any) -> Any:
+    """A copy without comments and anchors, which are the original's; its style of braces and quotes is kept."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+    if not isinstance(node, (dict, list)):
+        return node
+    made: Any = CommentedMap() if isinstance(node, dict) else CommentedSeq()
+    if hasattr(node, "fa") and node.fa.flow_style():
+        made.fa.set_flow_style()
+    if isinstance(node, dict):
+        made.update((key, _bare(value)) for key, value in node.items())
+    else:
+        made.extend(_bare(value) for value in node)
+    return made
 
 
 def _yaml(kind: Any) -> Any:

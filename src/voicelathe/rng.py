@@ -3,6 +3,8 @@
 import hashlib
 import random
 
+from voicelathe import settings
+
 
 def key(seed: int, purpose: str, *parts: str | int) -> int:
     """A 63-bit seed for any generator, from what the numbers are for: `key(seed, "noise", clip_id, step)`."""
@@ -20,3 +22,11 @@ def shuffled(items: list[str], seed: int, purpose: str, *parts: str | int) -> li
     ordered = sorted(items)
     random.Random(key(seed, purpose, *parts)).shuffle(ordered)
     return ordered
+
+
+def training_seed(train: settings.Train, project_seed: int) -> int:
+    """The seed of initial adapters, order of clips and noise of one training.
+
+    Lines, limits and validation noise always come from the project's seed, so that trainings stay paired.
+    """
+    return project_seed if train.seed is None else train.seed

@@ -131,7 +131,7 @@ def train(
     _stamp(directory)
     if not (directory / FINISHED).is_file():
         job = jobs.TrainJob(
-            target=target(params, run.identity.base), train=run.identity.train, seed=run.identity.seed,
+            target=target(params, run.identity.base), train=run.identity.train, seed=run.identity.training_seed,
             clips=str(layout.split("train")), latents=str(layout.latents(run.identity.base)),
             audio_root=params.ingest.audio_root, run_digest=run.run_digest, directory=run.directory,
         )  # fmt: skip

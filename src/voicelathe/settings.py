@@ -1,43 +1,61 @@
 """The sections of params.yaml as frozen dataclasses: one definition for the pipeline, which validates it, and the worker, which obeys it.
 
-No field has a default: params.yaml is the whole truth, so DVC sees every change. `params` turns the file into these.
+Only train.seed has a default: params.yaml is the whole truth, so DVC sees every change. `params` turns the file into these.
 A constraint stands beside its field (`annotated_types`); `params` enforces it and names the dotted path that broke it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from voicelathe.data_settings import (
-    NAME as NAME,
-)
-from voicelathe.data_settings import (
-    Audit as Audit,
-)
-from voicelathe.data_settings import (
+    NAME,
+    Audit,
     Closed,
+    Gate,
+    Hear,
+    Ingest,
+    Measure,
     Names,
     Positive,
     PositiveFloat,
     Sha256,
     Share,
+    Split,
 )
-from voicelathe.data_settings import (
-    Gate as Gate,
-)
-from voicelathe.data_settings import (
-    Hear as Hear,
-)
-from voicelathe.data_settings import (
-    Ingest as Ingest,
-)
-from voicelathe.data_settings import (
-    Measure as Measure,
-)
-from voicelathe.data_settings import (
-    Split as Split,
-)
+
+__all__ = [
+    "ADDED_LATER",
+    "NAME",
+    "Audit",
+    "Base",
+    "Consent",
+    "Engine",
+    "Evaluate",
+    "Gate",
+    "Guards",
+    "Hear",
+    "Ingest",
+    "Listen",
+    "Lora",
+    "Machine",
+    "Measure",
+    "Params",
+    "Preflight",
+    "PreflightLine",
+    "ProbeLimits",
+    "Race",
+    "Recipe",
+    "Recogniser",
+    "Select",
+    "Speech",
+    "Split",
+    "SpokenLine",
+    "Tracking",
+    "Train",
+]
+ADDED_LATER = {"left_out": True}  # a field with this metadata is not written down while it has its default
 
 
 @dataclass(frozen=True)
@@ -122,8 +140,7 @@ class Train(Closed):
     `bf16` (mode: lora): the frozen base in bf16, the adapter in fp32.
     `bf16_split16`, `bf16_split8` (mode: full): bf16 weights and the 16 or 8 bits that are missing to an fp32 or 24-bit master,
     on which the update is computed: exact, or with the last bit rounded stochastically. 4 or 3 bytes, gradients 2.
-    `bf16_stochastic` (mode: full): bf16 weights alone; each update is rounded up or down with the probability that makes it
-    right on average. 2 bytes, gradients 2.
+    `bf16_stochastic` (mode: full): bf16 weights alone; each update is rounded up or down, right on average. 2 bytes, gradients 2.
     Plain bf16 updates do not exist here: at a learning rate of 1e-5, 70 to 92 % of them are smaller than half the distance to
     the next bf16 number, and nearest rounding drops those.
 
@@ -148,6 +165,7 @@ class Train(Closed):
     cache_encoder: bool  # mode: lora without proj: what the frozen local encoder makes of a clip is computed once and kept
     probe_every: Positive  # steps between two looks at whether text and stop head still work
     lora: Lora | None  # null for mode: full
+    seed: int | None = field(default=None, metadata=ADDED_LATER)  # of this training; null: the project's
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def contamination(
     all_steps: Annotated[bool, typer.Option("--steps", help="Name every step that holds a bad row.")] = False,
 ) -> None:
     """What the raw manifest would have done to each recipe: steps with a bad row, by the formula and by its own sampler."""
-    from voicelathe import layout, params, records
+    from voicelathe import layout, params, records, rng
     from voicelathe.data import contamination as exposure
     from voicelathe.train import batches
 
@@ -82,7 +82,9 @@ def contamination(
     screen.say(f"{len(bad)} of {len(ids)} rows of the raw manifest are bad. Had they all been trained on:")
     for name, recipe in settings.recipes.items():
         train = recipe.train
-        steps = batches.every_step(ids, train.steps, train.clips_per_step, settings.seed)
+        steps = batches.every_step(
+            ids, train.steps, train.clips_per_step, rng.training_seed(train, settings.seed)
+        )
         found = exposure.of(name, ids, bad, steps)
         screen.say(
             f"{name}: {len(found.bad_steps)} of {found.steps} steps of {found.clips_per_step} clips hold a bad row "

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from voicelathe import layout, records, rng
-from voicelathe.evaluate import losses, reasons, statistics, wording
+from voicelathe.evaluate import losses, reasons, replicates, replication, statistics, wording
 from voicelathe.evaluate.evidence import BASES
+from voicelathe.evaluate.replicates import Training
+from voicelathe.evaluate.replication import Spread
 from voicelathe.records import (
     CheckpointRecord,
     Comparison,
@@ -129,11 +131,28 @@ def against(one: Outcome, other: Outcome, root: Path) -> Comparison | None:
 
 
 def conclusions(outcomes: Sequence[Outcome], root: Path) -> list[str]:
-    """What to do next, each sentence with the figures it rests on."""
-    found = [sentence for one in outcomes for sentence in _alone(one)]
-    for one, other in combinations(outcomes, 2):
-        found += _pair(*((one, other) if one.mode == "lora" else (other, one)), root)
+    """What to do next, each sentence with the figures it rests on. Trainings that differ in their seed only speak with one voice."""
+    groups = trainings(outcomes, root)
+    found = [sentence for one in outcomes if one.recipe in groups for sentence in _alone(one)]
+    found += [
+        line for members in groups.values() if len(members) > 1 for line in replicates.conclusions(members)
+    ]
+    for one, other in combinations([one for one in outcomes if one.recipe in groups], 2):
+        lora, full = (one, other) if one.mode == "lora" else (other, one)
+        dice = replicates.between(groups[full.recipe], groups[lora.recipe])
+        found += _pair(lora, full, root, dice)
+    once = [name for name, members in groups.items() if len(members) == 1]
+    if once:
+        found.append(
+            f"Trained once, so whether it was luck is not known: {', '.join(once)}. To see: voicelathe replicate {once[0]}"
+        )
     return found
+
+
+def trainings(outcomes: Sequence[Outcome], root: Path) -> dict[str, list[Training]]:
+    """Recipe -> it and its replicates among the outcomes, for one recipe of each group."""
+    groups = replicates.grouped([one.run for one in outcomes])
+    return {names[0]: [replicates.read(name, root) for name in names] for names in groups}
 
 
 def _alone(one: Outcome) -> Iterator[str]:
@@ -190,8 +209,13 @@ def _gain(likeness: float, base: float | None) -> str:
     return "improves but does not reach the identity"
 
 
-def _pair(lora: Outcome, full: Outcome, root: Path) -> Iterator[str]:
-    """Only of an adapter and a full fine-tune can the bottleneck be told; other pairs are placed beside each other."""
+def _pair(lora: Outcome, full: Outcome, root: Path, dice: Spread | None) -> Iterator[str]:
+    """Only of an adapter and a full fine-tune can the bottleneck be told; other pairs are placed beside each other.
+
+    `dice`: likeness of full minus LoRA over their trainings; a voice is not called nearer where another training might turn it round.
+    """
+    if dice is not None:
+        yield f"{full.recipe} against {lora.recipe}, with {len(dice.trainings)} trainings: {replication.sentence(dice)}."
     loss = against(full, lora, root)
     if loss is None:
         yield (
@@ -205,7 +229,7 @@ def _pair(lora: Outcome, full: Outcome, root: Path) -> Iterator[str]:
     lower = bool(gain) and all(end.high < 0 for end in gain)
     closer = (
         lora.likeness is not None and full.likeness is not None and full.likeness >= lora.likeness + NEARER
-    )
+    ) and (dice is None or dice.verdict == replication.BETTER)
     figures = f"loss {loss.difference:+.4f}{_ends(gain)}{_likenesses(lora, full)}{_forgets(lora, full)}"
     if lora.likeness is None or full.likeness is None:
         yield f"{full.recipe} against {lora.recipe}: {figures}. Loss alone does not say whether the adapter is the bottleneck: listen; until then the adapter."

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from voicelathe.evaluate import charts, comparing, design, guards, pages, sound, wording
+from voicelathe.evaluate import charts, comparing, design, guards, pages, replicates, sound, wording
 from voicelathe.evaluate.comparing import Outcome
 
 DECISIONS = [  # docs/choosing.md has the same rows
@@ -47,6 +47,12 @@ def render(outcomes: Sequence[Outcome], root: Path) -> str:
         columns=COLUMNS,
         rows=[cells(one) for one in outcomes],
         charts=_charts(outcomes),
+        replicate_columns=replicates.COLUMNS,
+        replicates=[
+            (replicates.title(members), replicates.cells(members), replicates.conclusions(members))
+            for members in comparing.trainings(outcomes, root).values()
+            if len(members) > 1
+        ],
         lines=lines,
         samples=[
             (

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest, families, jobs, layout, records, runner, settings
+from voicelathe import digest, families, jobs, layout, records, rng, runner, settings
 from voicelathe.plan.cards import Card
 from voicelathe.records import Plan, Rehearsal
 
@@ -48,7 +48,7 @@ def rehearse(
         clip_s = DEFAULT_CLIP_S
     from_data = clip_s is None
     job = jobs.RehearseJob(
-        family=one.family, config=dict(config), base=str(path) if present else None, train=train, seed=params.seed, clip_s=clip_s,
+        family=one.family, config=dict(config), base=str(path) if present else None, train=train, seed=rng.training_seed(train, params.seed), clip_s=clip_s,
         clips=str(clips) if from_data else None, latents=str(index.parent) if from_data else None, threads=params.machine.threads,
     )  # fmt: skip
     found = _recalled(job, [index, clips] if from_data else [], label)

@@ -22,7 +22,11 @@ PLAIN = (str, int, float, bool)
 def to_json(record: object) -> dict[str, Any]:
     """A record as plain JSON values."""
     assert is_dataclass(record) and not isinstance(record, type)
-    return {name: _plain(getattr(record, name)) for name in _names(type(record))}
+    values = {name: _plain(getattr(record, name)) for name in _names(type(record))}
+    for name, default in _left_out(type(record)).items():
+        if values[name] == default:
+            del values[name]
+    return values
 
 
 def _plain(value: Any) -> Any:
@@ -97,6 +101,8 @@ def _values(kind: type, value: object, where: str) -> list[Any]:
     if not isinstance(value, Mapping):
         raise RecordError(f"{where}: expected an object of {kind.__name__}, got {type(value).__name__}.")
     known = _names(kind)
+    if defaults := _left_out(kind):
+        value = {**defaults, **value}
     if len(value) != len(known) or any(name not in value for name in known):
         missing, unknown = (
             [name for name in known if name not in value],
@@ -115,6 +121,12 @@ def _values(kind: type, value: object, where: str) -> list[Any]:
 @cache
 def _names(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(cast(Any, kind)))
+
+
+@cache
+def _left_out(kind: type) -> dict[str, Any]:
+    """Fields that were added later (`settings.ADDED_LATER`), with the default that is not written down."""
+    return {one.name: one.default for one in fields(cast(Any, kind)) if one.metadata.get("left_out")}
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from voicelathe import settings
+from voicelathe import rng, settings
 from voicelathe.records.planning import Rehearsal
 
 
@@ -39,6 +39,11 @@ class RunIdentity:
     threads: int
     processes: int  # that shared the clips of a step
     torch: str  # public version, without the build tag
+
+    @property
+    def training_seed(self) -> int:
+        """Of this training; `seed` is the project's, by which lines, limits and validation noise are drawn for all recipes alike."""
+        return rng.training_seed(self.train, self.seed)
 
 
 @dataclass(frozen=True)
