@@ -25,7 +25,7 @@ from voicelathe.records import (
 from voicelathe.speech import recogniser_files
 
 BASES = "_bases"  # folder of what untouched bases said: the same for all recipes of a project
-METRICS = ("recogniser", "speaker", "quality", "activity")
+METRICS = ("waveform", "activity", "recogniser", "speaker", "quality")  # those of the demo
 ORACLE_METRICS = ("recogniser", "speaker")
 
 

@@ -5,11 +5,13 @@ instead: the last checkpoint, the lowest loss, the lowest diffusion loss, and tw
 project itself did before.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.decisions.hearing import Heard
 from voicelathe import race, settings
+from voicelathe.errors import SelectionError
 from voicelathe.evaluate import evidence, guards, probing, racing, scores, selection
 from voicelathe.evaluate.evidence import BASE, BASES
 from voicelathe.evaluate.scores import LIKENESS, WORDS, Scores
@@ -93,7 +95,10 @@ class Decided:
 
 
 def ours(one: Trained, pack: Sequence[PackLine], block_lines: int) -> Decided:
-    """The race and the selection on these lines, `block_lines` at a time; as many as there are lines: everybody speaks all of them."""
+    """The race and the selection on these lines, `block_lines` at a time; as many as there are lines: everybody speaks all of them.
+
+    Losses that are no numbers end in an error and not in a decision: then nothing ships.
+    """
     found = Replayed(one, len(pack))
     names = [row.candidate for row in sorted(one.evaluations, key=_racing_order)]
     bases, tuned = [name for name in names if name in BASES], [name for name in names if name not in BASES]
@@ -104,23 +109,33 @@ def ours(one: Trained, pack: Sequence[PackLine], block_lines: int) -> Decided:
     ran = Race(
         one.run.recipe, one.run.run_digest, how.error_rate, rounds, strata, len(samples), len(names) * len(ids), ended
     )  # fmt: skip
-    chosen = selection.decide(
-        one.run, one.evaluations, one.clip_losses, samples, None, one.select, one.base_trained, {}, one.checkpoints,
-        measures, ran, one.probed,
-    )  # fmt: skip
+    try:
+        chosen = selection.decide(
+            one.run, one.evaluations, one.clip_losses, samples, None, one.select, one.base_trained, {}, one.checkpoints,
+            measures, ran, one.probed,
+        )  # fmt: skip
+    except SelectionError:
+        if all(math.isfinite(row.total) for row in one.evaluations):
+            raise
+        return Decided(BASE, len(samples))
     return Decided(chosen.selected or chosen.base, len(samples), chosen, scores.of(samples, measures))
 
 
 def _racing_order(row: EvaluationRecord) -> tuple[bool, float, int]:
-    return row.step > 0, row.total, row.step
+    return row.step > 0, _known(row.total), row.step
+
+
+def _known(loss: float) -> float:
+    """A loss that is no number is no low one."""
+    return loss if math.isfinite(loss) else math.inf
 
 
 def by_number(one: Trained, rule: str) -> Decided:
     """Rules that listen to nothing and always ship."""
     keys = {
-        LAST: lambda row: (-row.step, row.total),
-        LOSS: lambda row: (row.total, row.step),
-        DIFF: lambda row: (row.losses["diff"], row.step),
+        LAST: lambda row: (-row.step, _known(row.total)),
+        LOSS: lambda row: (_known(row.total), row.step),
+        DIFF: lambda row: (_known(row.losses["diff"]), row.step),
     }
     return Decided(min(one.tuned, key=keys[rule]).candidate, 0)
 

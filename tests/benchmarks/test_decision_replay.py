@@ -1,15 +1,19 @@
 """The replay of decisions: rules over kept samples give what they must on records in which the truth is planted."""
 
+import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from benchmarks.decisions import cases, oracle, packs, replay, report
+from benchmarks.decisions import cases, making, oracle, packs, replay, report
 from benchmarks.decisions.hearing import Heard
 from benchmarks.decisions.replay import Trained
 from tests.factories import evaluations as make
-from voicelathe import settings
+from voicelathe import params
+from voicelathe.errors import SelectionError
 from voicelathe.evaluate import racing, scores
 from voicelathe.evaluate.scores import LIKENESS, WORDS, Scores
 from voicelathe.records import STRATA, Candidate, PackLine
@@ -186,6 +190,53 @@ def test_a_sure_statement_about_a_ruined_voice_is_confirmed_by_the_oracle() -> N
     assert (max(said)[0], max(said)[1]) > (0.99, 0.5)
 
 
+def test_a_training_that_diverged_ships_nothing_and_other_refusals_are_errors() -> None:
+    one = trained(likeness=NEAR)
+    lost = [
+        replace(row, total=math.nan, losses={"diff": math.nan, "stop": 0.1})
+        if row.candidate == THIRD.name
+        else row
+        for row in one.evaluations
+    ]
+    diverged = replace(one, evaluations=lost)
+    assert replay.ours(diverged, PACK, 24).gets == "base"
+    assert replay.by_number(diverged, replay.LOSS).gets == SECOND.name
+    with pytest.raises(SelectionError, match="lists no step"):
+        replay.ours(replace(one, checkpoints=[]), PACK, 24)
+
+
+# --- what goes on where it was killed ---------------------------------------------------------------------------------
+
+
+def test_what_is_finished_is_not_done_again_and_what_failed_is(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def fails() -> None:
+        done.append("failed")
+        raise OSError("killed")
+
+    with pytest.raises(OSError, match="killed"):
+        making._once(tmp_path, "train", fails)
+    for _ in range(2):
+        making._once(tmp_path, "train", lambda: done.append("trained"))
+    assert done == ["failed", "trained"]
+
+
+def test_every_case_is_a_recipe_that_params_accept(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", file)
+    params.edit(making._changes("slt", [one for one in cases.CASES if one.voice == "slt"]), file)
+    found = params.load(file)
+    ruinous = found.recipes["slt-lora-ruinous"]
+    assert (ruinous.train.learning_rate, ruinous.train.mode, ruinous.listen.lines) == (
+        5e-3,
+        "lora",
+        making.PACK,
+    )
+    assert found.recipes["slt-full-long"].train.steps == 120 and found.consent.policy == "research"
+    assert making._changes("awb", []).get("consent/policy") is None, "the demo's voice has its record"
+
+
 # --- the lines and the table of fine-tunes ----------------------------------------------------------------------------
 
 
@@ -220,4 +271,3 @@ def test_scores_of_the_replay_are_those_of_the_package() -> None:
     one = trained(likeness=NEAR)
     decided = replay.ours(one, PACK, 24)
     assert decided.spoken == scores.of(one.heard.samples, one.heard.measures)
-    assert isinstance(one.how, settings.Race)
