@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.decisions import hearing, packs
-from benchmarks.decisions.cases import DEMO_VOICE, FULL, LORA, Case
+from benchmarks.decisions.cases import DEMO, FULL, LORA, Case
 from benchmarks.decisions.finished import inside
 from benchmarks.dirty_manifest import run, unaudited
 from voicelathe import digest, layout, lines, params, records
@@ -124,7 +124,7 @@ def _build(place: Place, project: Path, voice: str, cases: Iterable[Case]) -> No
 
 def _spoken(place: Place, voice: str) -> Path:
     """The corpus of a voice; the demo's own lies in the repository."""
-    if voice == DEMO_VOICE:
+    if voice == DEMO:
         return ROOT / "data/demo"
     made, partial = place.corpus(voice), place.corpus(f"{voice}.partial")
     if not made.is_dir():
@@ -137,7 +137,7 @@ def _spoken(place: Place, voice: str) -> Path:
 
 
 def _changes(voice: str, cases: Iterable[Case]) -> dict[str, object]:
-    """Every case as a recipe. Other voices than the demo's have no record of consent: their weights are marked as research."""
+    """Every case as a recipe. Voices but that of the demo have no record of consent: their weights are marked as research."""
     tree: dict[str, Any] = json.loads(json.dumps(params.read_yaml(ROOT / "params.yaml")["recipes"]))
     changes: dict[str, object] = {f"recipes/{name}/listen/lines": PACK for name in (LORA, FULL)}
     for one in cases:
@@ -147,7 +147,7 @@ def _changes(voice: str, cases: Iterable[Case]) -> dict[str, object]:
             section, key = where.split("/")
             recipe[section][key] = value
         changes[f"recipes/{one.name}"] = recipe
-    return changes if voice == DEMO_VOICE else {**changes, "consent/policy": "research"}
+    return changes if voice == DEMO else {**changes, "consent/policy": "research"}
 
 
 def _pin(project: Path) -> None:

@@ -234,7 +234,7 @@ def test_every_case_is_a_recipe_that_params_accept(tmp_path: Path) -> None:
         making.PACK,
     )
     assert found.recipes["slt-full-long"].train.steps == 120 and found.consent.policy == "research"
-    assert making._changes("awb", []).get("consent/policy") is None, "the demo's voice has its record"
+    assert making._changes(cases.DEMO, []).get("consent/policy") is None, "the demo's voice has its record"
 
 
 # --- the lines and the table of fine-tunes ----------------------------------------------------------------------------
