@@ -50,7 +50,7 @@ def everybody(
     missing = [ref for ref in refs if not places[ref.candidate.name].is_file()]
     if missing:
         _hear(chosen, recipe, record, missing, pack, split, metrics, places)
-    return joined(record, [_read(places[ref.candidate.name]) for ref in refs])
+    return joined(record, [read(places[ref.candidate.name]) for ref in refs])
 
 
 def _key(pack: Sequence[PackLine], metrics: Sequence[str], split: str, chosen: settings.Params) -> str:
@@ -89,12 +89,7 @@ def _hear(
             )
             hearable = [one for one in samples if design.is_hearable(one)]
             told = panel.ask(real, [judging.clip(one, languages) for one in hearable])
-            measures = judging.measures(record, hearable, told, len(real), {})
-            found = {
-                "samples": [records.to_json(one) for one in samples],
-                "measures": records.to_json(measures),
-            }
-            digest.write_json(place, found)
+            write(place, Heard(samples, judging.measures(record, hearable, told, len(real), {})))
 
 
 def _real(chosen: settings.Params, record: RunRecord, split: str, pack: Sequence[PackLine]) -> list[ClipRef]:
@@ -103,7 +98,13 @@ def _real(chosen: settings.Params, record: RunRecord, split: str, pack: Sequence
     return judging.held_out(own, root, record.identity.seed, texts)
 
 
-def _read(path: Path) -> Heard:
+def write(path: Path, heard: Heard) -> None:
+    """Whole or not at all: a file that is there is complete."""
+    samples = [records.to_json(one) for one in heard.samples]
+    digest.write_json(path, {"samples": samples, "measures": records.to_json(heard.measures)})
+
+
+def read(path: Path) -> Heard:
     stored: dict[str, Any] = digest.read_json(path)
     samples = [records.from_json(SampleRecord, one, str(path)) for one in stored["samples"]]
     return Heard(samples, records.from_json(SpeechMeasures, stored["measures"], str(path)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.decisions import cases, making, oracle, packs, replay, report
+from benchmarks.decisions import cases, hearing, making, oracle, packs, replay, report
 from benchmarks.decisions.hearing import Heard
 from benchmarks.decisions.replay import Trained
 from tests.factories import evaluations as make
@@ -220,6 +220,18 @@ def test_what_is_finished_is_not_done_again_and_what_failed_is(tmp_path: Path) -
     for _ in range(2):
         making._once(tmp_path, "train", lambda: done.append("trained"))
     assert done == ["failed", "trained"]
+
+
+def test_what_was_heard_of_each_candidate_becomes_one_sweep_again(tmp_path: Path) -> None:
+    whole = trained(likeness=NEAR, cer=LOST).heard
+    for name in (one.name for one in KNOWN):
+        own = [row for row in whole.measures.samples if row.candidate == name]
+        said = [row for row in whole.samples if row.candidate == name]
+        hearing.write(
+            tmp_path / f"{name}.json", Heard(said, replace(whole.measures, run_digest="another", samples=own))
+        )
+    parts = [hearing.read(tmp_path / f"{one.name}.json") for one in KNOWN]
+    assert hearing.joined(make.run(), parts) == whole
 
 
 def test_every_case_is_a_recipe_that_params_accept(tmp_path: Path) -> None:
