@@ -15,7 +15,7 @@ from voicelathe.records import BaseFacts, EvaluationRecord, ProbeRecord
 
 
 def finished(place: Place) -> Iterator[Judged]:
-    """Cases whose candidates were all heard. Reads only: a case that lacks a sample is left out."""
+    """Cases whose candidates were all heard, by their mark. Other packs or ears than then: they speak again."""
     for case in CASES:
         if making.is_heard(place, case):
             yield judged(place.project(case), case.name)
