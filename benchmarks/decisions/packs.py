@@ -1,0 +1,73 @@
+"""What do candidates say? 64 lines that decisions hear, and 60 of the oracle that no decision ever sees.
+
+The decision's lines are the shipped English list, every kind in turn, and sentences of the demo's grammar; the oracle's are written
+here, with sentences of the grammar from another seed. `stranger` names those that a training or validation text holds.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, zip_longest
+
+from pretrain import texts
+from voicelathe import lines
+from voicelathe.data import text
+from voicelathe.lines import shipped, strata
+from voicelathe.records import STRATA, PackLine
+
+NUM_DECISION, NUM_ORACLE = 64, 60
+DECISION_SEED, ORACLE_SEED = 40_301, 40_302
+WRITTEN = """
+The old man opened the window after dinner.
+A cold wind came over the hill and the children ran home.
+My brother has never liked the colour of that kitchen.
+The last train was late, so we walked along the river.
+Put the letters on the shelf beside the clock.
+Nobody at the table knew what to say next.
+The baker closes early when it rains all day.
+She found her keys under a pile of wet coats.
+Could you hold the door while I carry this box?
+The road to the village is steep and very narrow.
+We waited an hour, and then the doctor called our names.
+There is fresh bread in the oven and soup on the stove.
+He wrote the same word three times and tore the page.
+The dog slept by the fire until the guests had left.
+In the morning the whole garden was white with frost.
+Please tell your sister that the bridge is open again.
+""".strip().splitlines()
+
+
+def decision() -> list[PackLine]:
+    """In the order of a race: whoever hears the first eight has heard every kind."""
+    return [*_in_turn(lines.read(shipped.FOLDER / "en.jsonl")), *_grammar("decision", 16, DECISION_SEED)]
+
+
+def oracle(num: int = NUM_ORACLE) -> list[PackLine]:
+    """The first `num` of the oracle's lines."""
+    written = [_line(f"oracle-written-{at:02d}", said) for at, said in enumerate(WRITTEN, 1)]
+    return [*written, *_grammar("oracle", NUM_ORACLE - len(written), ORACLE_SEED)][:num]
+
+
+def strangers(pack: Iterable[PackLine], known: Iterable[str]) -> list[str]:
+    """Ids of the lines whose words some known text says, too."""
+    said = {text.words(one) for one in known}
+    return [line.id for line in pack if text.words(line.text) in said]
+
+
+def parts(pack: Sequence[PackLine], size: int) -> Iterator[Sequence[PackLine]]:
+    """Disjoint decisions of `size` lines each, in order; what is left over is not used."""
+    for start in range(0, len(pack) - size + 1, size):
+        yield pack[start : start + size]
+
+
+def _in_turn(pack: Sequence[PackLine]) -> list[PackLine]:
+    kinds = [[line for line in pack if line.stratum == kind] for kind in STRATA]
+    return [line for line in chain.from_iterable(zip_longest(*kinds)) if line is not None]
+
+
+def _grammar(name: str, num: int, seed: int) -> list[PackLine]:
+    apart = {*texts.kept_apart(), *(line.text for line in lines.read(shipped.FOLDER / "en.jsonl"))}
+    said = [one for one in texts.grammar().write(2 * num, seed) if one not in apart]
+    return [_line(f"{name}-grammar-{at:02d}", one) for at, one in enumerate(said[:num], 1)]
+
+
+def _line(name: str, said: str) -> PackLine:
+    return PackLine(name, said, "en", None, strata.of(said, "en"), None, None)

@@ -1,0 +1,171 @@
+"""Which rule costs least? Tables over all fine-tunes that are finished.
+
+Regret is in the oracle's utility; the best candidate, the bases among them, has none. A case counts once, however many disjoint
+decisions its lines allow. `worse` and `better`: paired 95 % intervals over the oracle's lines without zero, against the better base.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.decisions import packs, replay
+from benchmarks.decisions.oracle import Oracle
+from benchmarks.decisions.replay import Decided, Trained
+from voicelathe.evaluate import scores
+from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS
+
+SIZES, BLOCK, BINS = (8, 24, 64), 8, 10
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A finished fine-tune and the truth about it."""
+
+    trained: Trained
+    oracle: Oracle
+
+
+@dataclass(frozen=True)
+class Row:
+    """One rule in one case: means over its decisions."""
+
+    case: str
+    rule: str
+    regret: float
+    words_behind: float  # the best candidate's less those of what was shipped
+    likeness_behind: float
+    worse: float  # share of decisions that ship what is significantly worse than the better base
+    better: float  # ... significantly better
+    samples: float
+
+
+def rows(one: Judged) -> Iterator[Row]:
+    """Every rule in a case."""
+    trained, pack = one.trained, one.trained.pack
+    for rule in (replay.LAST, replay.LOSS, replay.DIFF):
+        yield row(one, rule, [replay.by_number(trained, rule)])
+    yield row(one, replay.TWO_LINES, [replay.two_lines(trained, part) for part in packs.parts(pack, 2)])
+    yield row(one, RANDOM, [Decided(found.candidate, 0) for found in trained.tuned])
+    for size in SIZES:
+        if size <= len(pack):
+            chunks = list(packs.parts(pack, size))
+            yield row(one, f"ours, {size} lines", [replay.ours(trained, part, BLOCK) for part in chunks])
+            yield row(
+                one, f"ours, {size} lines, exhaustive", [replay.ours(trained, part, size) for part in chunks]
+            )
+
+
+def row(one: Judged, rule: str, decisions: Sequence[Decided]) -> Row:
+    truth = one.oracle
+    best = max(truth.names, key=lambda name: truth.utility[name])
+    gets = [found.gets for found in decisions]
+    against = [truth.ahead(name, truth.base) for name in gets]
+
+    def behind(measure: str) -> float:
+        return _mean(_level(truth, measure, best) - _level(truth, measure, name) for name in gets)
+
+    return Row(
+        one.trained.name,
+        rule,
+        _mean(truth.regret(name) for name in gets),
+        behind(WORDS),
+        behind(LIKENESS),
+        _mean(found.ships and ahead.is_worse for found, ahead in zip(decisions, against, strict=True)),
+        _mean(found.ships and ahead.is_better for found, ahead in zip(decisions, against, strict=True)),
+        _mean(found.samples for found in decisions),
+    )
+
+
+def rules_table(known: Sequence[Judged]) -> str:
+    """Rules over all cases; where somebody helps, how often one that does is shipped."""
+    found = [each for one in known for each in rows(one)]
+    helped = {one.trained.name for one in known if one.oracle.helpers()}
+    told = [
+        f"{len(known)} fine-tunes, in {len(helped)} of them some checkpoint is significantly better than the better base.\n",
+        "| rule | regret | highest of a case | words behind the best | likeness behind | ships worse than the base | ships better where one is | samples |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for rule in dict.fromkeys(each.rule for each in found):
+        own = [each for each in found if each.rule == rule]
+        better = [each.better for each in own if each.case in helped]
+        share = f"{_mean(better):.2f}" if better else "no such case"
+        told.append(
+            f"| {rule} | {_mean(each.regret for each in own):.3f} | {max(each.regret for each in own):.3f} "
+            f"| {_mean(each.words_behind for each in own):.3f} | {_mean(each.likeness_behind for each in own):.3f} "
+            f"| {_mean(each.worse for each in own):.2f} | {share} | {_mean(each.samples for each in own):.0f} |"
+        )
+    return "\n".join(told)
+
+
+def ties_table(known: Sequence[Judged]) -> str:
+    """Three ways to break ties, on decisions that ship; `size` lines each, racing."""
+    told = ["| ties go to | decisions that ship | with a tie | regret of those |", "|---|--:|--:|--:|"]
+    shipped = [
+        (one, decided)
+        for one in known
+        for size in SIZES
+        for part in packs.parts(one.trained.pack, size)
+        if (decided := replay.ours(one.trained, part, BLOCK)).ships
+    ]
+    open_ = [(one, decided) for one, decided in shipped if len(replay.tied(decided)) > 1]
+    for rule in replay.TIES:
+        regrets = [
+            one.oracle.regret(replay.with_ties(decided, rule, _steps(one.trained))) for one, decided in open_
+        ]
+        mean = f"{_mean(regrets):.4f}" if regrets else ""
+        told.append(f"| {rule} | {len(shipped)} | {len(open_)} | {mean} |")
+    return "\n".join(told)
+
+
+def calibration_table(known: Sequence[Judged], size: int = 24) -> str:
+    """Of statements that a candidate is better with probability p, how many does the oracle confirm? A difference of 0 counts half."""
+    said = [pair for one in known for pair in statements(one, size)]
+    told = [
+        "| said | statements | mean of what was said | true by the oracle | off |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for number, members in enumerate(bins(said)):
+        span = f"{number / BINS:.1f} .. {(number + 1) / BINS:.1f}"
+        if not members:
+            told.append(f"| {span} | 0 | | | |")
+            continue
+        claimed, true = _mean(p for p, _ in members), _mean(truth for _, truth in members)
+        told.append(f"| {span} | {len(members)} | {claimed:.3f} | {true:.3f} | {abs(claimed - true):.3f} |")
+    return "\n".join(told)
+
+
+def statements(one: Judged, size: int) -> Iterator[tuple[float, float]]:
+    """(probability that a candidate is better than the base, whether it is) for words, endings and likeness."""
+    trained, truth = one.trained, one.oracle
+    for part in packs.parts(trained.pack, size):
+        kept = replay.Replayed(trained, size)
+        kept.speak([found.candidate for found in trained.evaluations], [line.id for line in part])
+        heard = scores.of(kept.samples, kept.measures)
+        for name in truth.tuned:
+            for measure in (WORDS, ENDINGS, LIKENESS):
+                test = scores.test(heard, measure, name, truth.base)
+                ahead = scores.test(truth.scores, measure, name, truth.base)
+                if test is not None and ahead is not None:
+                    yield test.probability, float((np.sign(ahead.difference) + 1) / 2)
+
+
+def bins(said: Iterable[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+    """Statements by their probability, BINS of equal width; 1 belongs to the last."""
+    found: list[list[tuple[float, float]]] = [[] for _ in range(BINS)]
+    for p, truth in said:
+        found[min(BINS - 1, int(p * BINS))].append((p, truth))
+    return found
+
+
+def _steps(one: Trained) -> Mapping[str, int]:
+    return {found.candidate: found.step for found in one.evaluations}
+
+
+def _level(truth: Oracle, measure: str, name: str) -> float:
+    return truth.scores.mean(measure, name) or 0.0
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean([float(one) for one in values]))
