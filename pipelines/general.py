@@ -5,7 +5,7 @@ import sys
 from pipelines import run
 from voicelathe import params, runs
 
-REVISION = 1
+REVISION = 2
 READS = ["pipelines/general.py", "${general.manifest}", "${general.audio_root}", "${item.path}"]
 WRITES = ["data/latents/${key}/general"]
 PARAMS = ["general", "bases.${key}", "machine"]

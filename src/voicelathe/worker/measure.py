@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from voicelathe import engine, jobs, records, settings
 from voicelathe.data import tables
-from voicelathe.data.audio import AudioFile, mono, resample
+from voicelathe.data.audio import AudioFile, as_float, mono, one_channel, resample
 from voicelathe.data.audio_files import AudioProblem
 from voicelathe.speech import RATE_HZ, activity, recogniser, recogniser_files, transcripts, words
 
@@ -94,7 +94,7 @@ def _clips(rows: Sequence[records.ManifestRow], root: Path) -> Iterator[Clip]:
         try:
             with AudioFile(root, name, clips[0].audio_sha256) as file:
                 for row in clips:
-                    sound = mono(file.clip(row.start_s, row.end_s))
+                    sound = mono(as_float(one_channel(file.stored(row.start_s, row.end_s), row.channel)))
                     yield row, np.nan_to_num(resample(sound, file.rate_hz, RATE_HZ))
         except AudioProblem:
             continue
