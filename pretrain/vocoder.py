@@ -33,7 +33,7 @@ VOICED, NOISE, FRAMES, PITCHES = (
     len(features.PERIODS),
 )
 BANDS = features.BANDS
-NOISE_GAIN = 0.6  # of the measured energy: with less or more the recogniser hears less, see docs/mini-base.md
+NOISE_GAIN = 1.0  # of the measured amplitude, before filters that keep three quarters: with less or more the recogniser hears no better
 SPREAD_S = 0.002  # by which high harmonics come later: lower peaks
 # channels of the last block
 HISS, SWELL, TRAINS = 1, 1 + NOISE, 1 + 2 * NOISE
@@ -165,18 +165,18 @@ def harmonics(conv: Any) -> Tensor:
         )
     for band in range(NOISE):
         weight[FRAMES * VOICED + band, SWELL + band] = (
-            swell * NOISE**0.5 * NOISE_GAIN / 100
-        )  # a band keeps an eighth of white noise
+            swell * (features.RATE_HZ / 2 / features.UNIT_HZ) ** 0.5 * NOISE_GAIN / 100
+        )  # white noise of power one in UNIT_HZ
     return weight  # a hundredth: features are ten times the square root of an amplitude
 
 
 def trains(periods: int) -> Any:
-    """[20, 800]: 50 ms of the harmonics of a pitch in each voiced band, for a band of mean square one."""
-    hertz = np.arange(1, int(features.TOP_VOICED_HZ * FRAMES * features.HOP / features.RATE_HZ / periods) + 1)
-    hertz = hertz * periods * features.RATE_HZ / (FRAMES * features.HOP)
-    low, centre, high = (features.edges_voiced()[at : VOICED + at, None] for at in range(3))
-    gain = np.clip(np.minimum((hertz - low) / (centre - low), (high - hertz) / (high - centre)), 0, None)
-    gain = gain * np.sqrt(2 / np.maximum(gain.sum(1, keepdims=True), 0.5))
+    """[40, 960]: 60 ms of the harmonics of a pitch around each point of the envelope, for a power of one in UNIT_HZ."""
+    step_hz = features.RATE_HZ / (FRAMES * features.HOP)
+    hertz = np.arange(1, int(features.TOP_VOICED_HZ / step_hz / periods) + 1) * periods * step_hz
+    points = features.points_voiced()
+    gain = np.stack([np.interp(hertz, points, one) for one in np.eye(VOICED)])
+    gain = gain * np.sqrt(2 * periods * step_hz / features.UNIT_HZ)
     time_s = np.arange((FRAMES + 1) * features.HOP) / features.RATE_HZ
     late = SPREAD_S * hertz**2 / (2 * features.TOP_VOICED_HZ)
     waves = np.cos(2 * np.pi * (hertz[:, None] * time_s - late[:, None]))
