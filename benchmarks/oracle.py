@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from pretrain import ears, texts
-from voicelathe import digest, families, jobs, layout, params, records
+from voicelathe import families, jobs, layout, params, records, runs
 from voicelathe.data import audio
 from voicelathe.families.base import Loaded
 from voicelathe.records import CleanClip
@@ -64,16 +64,8 @@ def candidates(recipe: str, base: str, every: int) -> list[jobs.WeightsRef]:
     made = [
         jobs.WeightsRef(records.Candidate(0, None, prompted), "base", base, "") for prompted in (False, True)
     ]
-    rows = [
-        one for one in digest.read_json(layout.run(recipe, "checkpoints.json"))["checkpoints"] if one["step"]
-    ]
-    kept = [row for number, row in enumerate(reversed(rows)) if number % every == 0][::-1]
-    for row in kept:
-        scale = 1.0 if row["kind"] == "lora" else None
-        made.append(
-            jobs.WeightsRef(records.Candidate(row["step"], scale), row["kind"], row["path"], row["sha256"])
-        )
-    return made
+    trained = [ref for ref in runs.candidates(runs.read(recipe)[1], [1.0]) if ref.candidate.step]
+    return made + trained[::-1][::every][::-1]
 
 
 def speak(

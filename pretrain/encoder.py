@@ -18,7 +18,8 @@ from pretrain import corpus, design, features, loop, vocoder
 from pretrain.corpus import SEED
 
 FILE = "encoder.safetensors"
-STEPS = 5_000
+# The rate goes down twice. In the first round every number of a latent counts alike; in the second, by what it does to the envelope.
+STEPS, FIRST_ROUND = 9_000, 5_000
 BATCH, CROP = 4, 36 * 640  # clips and samples of a step
 PITCH = (
     0.8,
@@ -26,6 +27,7 @@ PITCH = (
 )  # half of the crops are resampled by a factor in this range: more voices than the corpus has
 TILT, FLOOR_DBFS = (-0.5, 0.5), (-85.0, -55.0)  # of half of the crops
 SKIP = 3  # latents at the start of a crop that have not seen enough
+EVEN = 0.5  # share of the weight that does not go by the envelope
 UNHEARD = 0.1  # weight of the pitch where nothing is voiced
 PLAN = {"rate": 2e-3, "warmup": 50, "weight_decay": 0.0, "weights": {"error": 1.0}}
 
@@ -34,15 +36,25 @@ def train(state: Path, minutes: float, steps: int = STEPS, device: str = "cpu") 
     """Go on with STATE/encoder.safetensors; True when it is finished. `error` is the squared error as a share of the power of the latents."""
     torch.manual_seed(SEED)
     encoder = trainable(built(state).encoder).to(device)
-    crops = Crops(state)
+    crops, first = Crops(state), min(FIRST_ROUND, steps)
+    heard = by_envelope(crops.basis)[:, None].to(device)
 
     def losses(step: int) -> dict[str, Tensor]:
         samples, latents, weights = (one.to(device) for one in crops.batch(step))
-        wrong = (weights * (encoder(samples)["mu"] - latents))[:, :, SKIP:]
-        return {"error": wrong.pow(2).mean() / latents[:, :, SKIP:].pow(2).mean()}
+        scale = weights if step <= first else weights * heard
+        wrong = (scale * (encoder(samples)["mu"] - latents))[:, :, SKIP:]
+        return {"error": wrong.pow(2).mean() / (scale * latents)[:, :, SKIP:].pow(2).mean()}
 
-    plan = loop.Plan(steps=steps, minutes=minutes, **PLAN)  # type: ignore[arg-type]
+    plan = loop.Plan(steps=steps, minutes=minutes, again=first, **PLAN)  # type: ignore[arg-type]
     return loop.train(state / FILE, {"encoder": encoder}, plan, losses)
+
+
+def by_envelope(basis: dict[str, Any]) -> Tensor:
+    """[64]: weights of the numbers of a latent; the pitch's is one."""
+    weights = torch.ones(design.LATENT)
+    squares = torch.from_numpy(basis["gains"]).pow(-2)
+    weights[: features.NUM_DIRECTIONS] = (EVEN + (1 - EVEN) * squares / squares.mean()).sqrt()
+    return weights
 
 
 def built(state: Path) -> Any:

@@ -23,7 +23,7 @@ from voicelathe import families, settings
 
 # From nothing, the rate goes down twice: a curriculum over one volume of texts in the first round, all of them in the second. From an
 # earlier base there is neither.
-STEPS, FIRST_ROUND, WARM_STEPS = 13_000, 7_000, 2_400
+STEPS, FIRST_ROUND, WARM_STEPS = 13_000, 7_000, 1_200
 WARM_RATE = 1e-3
 DISTURBANCE = 0.25  # deviation of the noise on latents that are fed back, at most
 GUIDED_LAYER, GUIDED_HEAD = 1, 0
