@@ -39,7 +39,7 @@ def main(recipe: str, num_lines: int, every: int) -> None:
     )
     clips = records.read(layout.split("test"), CleanClip)
     rate_hz = loaded.facts.encode_rate_hz
-    real = [audio.read_mono(settings.ingest.audio_root, clip, rate_hz) for clip in clips]
+    real = [audio.read_mono(Path(settings.ingest.audio_root), clip, rate_hz) for clip in clips]
     centre = speaker.centroid([speaker.embed(one) for one in real[NUM_REAL:] or real])
     out = Path(layout.run(recipe, "oracle.jsonl"))
     done = (

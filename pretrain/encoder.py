@@ -18,8 +18,8 @@ from pretrain import corpus, design, features, loop, vocoder
 from pretrain.corpus import SEED
 
 FILE = "encoder.safetensors"
-# The rate goes down twice. In the first round every number of a latent counts alike; in the second, by what it does to the envelope.
-STEPS, FIRST_ROUND = 9_000, 5_000
+# The rate goes down three times. In the first round every number of a latent counts alike; later, by what it does to the envelope.
+STEPS, ROUNDS = 12_500, (5_000, 9_000)
 BATCH, CROP = 4, 36 * 640  # clips and samples of a step
 PITCH = (
     0.8,
@@ -36,7 +36,7 @@ def train(state: Path, minutes: float, steps: int = STEPS, device: str = "cpu") 
     """Go on with STATE/encoder.safetensors; True when it is finished. `error` is the squared error as a share of the power of the latents."""
     torch.manual_seed(SEED)
     encoder = trainable(built(state).encoder).to(device)
-    crops, first = Crops(state), min(FIRST_ROUND, steps)
+    crops, first = Crops(state), ROUNDS[0]
     heard = by_envelope(crops.basis)[:, None].to(device)
 
     def losses(step: int) -> dict[str, Tensor]:
@@ -45,7 +45,7 @@ def train(state: Path, minutes: float, steps: int = STEPS, device: str = "cpu") 
         wrong = (scale * (encoder(samples)["mu"] - latents))[:, :, SKIP:]
         return {"error": wrong.pow(2).mean() / (scale * latents)[:, :, SKIP:].pow(2).mean()}
 
-    plan = loop.Plan(steps=steps, minutes=minutes, again=first, **PLAN)  # type: ignore[arg-type]
+    plan = loop.Plan(steps=steps, minutes=minutes, ends=ROUNDS, **PLAN)  # type: ignore[arg-type]
     return loop.train(state / FILE, {"encoder": encoder}, plan, losses)
 
 

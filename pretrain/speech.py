@@ -21,10 +21,10 @@ from pretrain.corpus import NUM_CLIPS, SEED
 from pretrain.warm import translated
 from voicelathe import families, settings
 
-# From nothing, the rate goes down twice: a curriculum over one volume of texts in the first round, all of them in the second. From an
-# earlier base there is neither.
-STEPS, FIRST_ROUND, WARM_STEPS = 13_000, 7_000, 1_200
-WARM_RATE = 1e-3
+# The rate goes down twice. From nothing: a curriculum over one volume of texts in the first round, all of them in the second. From an
+# earlier base there is no curriculum.
+STEPS, FIRST_ROUND = 13_000, 7_000
+WARM_STEPS, WARM_ROUND, WARM_RATE = 2_600, 1_200, 1e-3
 DISTURBANCE = 0.25  # deviation of the noise on latents that are fed back, at most
 GUIDED_LAYER, GUIDED_HEAD = 1, 0
 PLAN = {
@@ -58,7 +58,7 @@ def train(
     def losses(step: int) -> dict[str, Tensor]:
         return step_losses(family, loaded, watch, helpers, list(rows.chosen(known(step), step, first)), step)
 
-    varied = {"rate": WARM_RATE} if warm else {"again": first}
+    varied = {"rate": WARM_RATE, "ends": (WARM_ROUND,)} if warm else {"ends": (first,)}
     plan = loop.Plan(**{**PLAN, "steps": steps, "minutes": minutes, **varied})  # type: ignore[arg-type]
     return loop.train(state / "speech.safetensors", {"model": loaded.core, "helpers": helpers}, plan, losses)
 

@@ -154,3 +154,13 @@ def test_a_model_of_other_latents_says_the_same_once_it_is_translated() -> None:
     said = hidden @ tensors[f"{warm.WRITES}.weight"].T + tensors[f"{warm.WRITES}.bias"]
     told = hidden @ made[f"{warm.WRITES}.weight"].T + made[f"{warm.WRITES}.bias"]
     assert torch.allclose((said - shift) @ torch.linalg.inv(turn).T, told, atol=0.1)
+
+
+def test_the_rate_goes_down_once_in_every_round() -> None:
+    plan = loop.Plan(100, 1.0, rate=1.0, warmup=2, weight_decay=0.0, weights={}, ends=(40, 70, 200))
+    rates = [plan.rate_at(step) for step in range(1, 101)]
+    assert rates[1] > 0.9 and rates[39] == pytest.approx(0.02)
+    assert rates[41] == pytest.approx(2 / 3 * (1 - 2 / 30)) and rates[69] == pytest.approx(2 / 3 * 0.02)
+    assert rates[71] > 0.6 and rates[99] == pytest.approx(2 / 3 * 0.02)
+    alone = loop.Plan(10, 1.0, rate=1.0, warmup=1, weight_decay=0.0, weights={})
+    assert [alone.rate_at(step) for step in (1, 5, 10)] == pytest.approx([0.9, 0.5, 0.02])
