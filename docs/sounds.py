@@ -1,70 +1,113 @@
-"""Four sound files of one sentence and their spectrograms: the embedded base, LoRA and full fine-tune (as selected), and the voice they aim at.
+"""Six sound files of one sentence and their spectrograms, side by side in docs/listen.md: the embedded base, the base that hears a clip of
+the target first, LoRA, full fine-tuning, a ruined fine-tune, and the target itself.
 
-Usage:  python docs/sounds.py      after `make repro`; needs Debian's flite; writes docs/audio/*.opus and docs/images/spectrograms.png
+Usage:  python docs/sounds.py [RECIPE=STEP ...]      after `make repro`, and `ruined` trained too; needs Debian's flite
+
+A recipe speaks at the step that its selection nominates, where nothing else is said and there is a nomination, else at its last one.
+Writes docs/audio/*.opus and docs/images/spectrograms.png.
 """
 
 import json
-import subprocess
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
-from voicelathe.data import opus
+from voicelathe import families, jobs, layout, params, records, runs
+from voicelathe.data import audio, opus
+from voicelathe.records import CleanClip
+from voicelathe.worker.weights import Swapper
 
 Samples = NDArray[np.float32]
 
-LINE, RATE_HZ = "carrier", 16_000
-RECIPES = {"lora": "mini-lora", "full": "mini-full"}
+TEXT = "Today I walked through the quiet morning light, and every small detail felt clear, steady, and close."
+RATE_HZ, SEED, MAX_SECONDS = 16_000, 42, 12.0
+RECIPES = {"lora": "mini-lora", "full": "mini-full", "ruined": "ruined"}
 TITLES = {
-    "base": "embedded base: a voice it knows (rms)",
-    "lora": "after LoRA to awb",
-    "full": "after full fine-tuning to awb",
-    "awb": "flite's awb itself",
+    "base": "embedded base: its own voice (rms)",
+    "zero_shot": "the base, shown a clip of lark first",
+    "lora": "after LoRA to lark",
+    "full": "after full fine-tuning to lark",
+    "ruined": "after the recipe that ruins on purpose",
+    "lark": "lark itself",
 }
 
 
-def main() -> None:
-    sounds, text = {}, ""
-    for name, recipe in {"base": "mini-lora", **RECIPES}.items():
-        sounds[name], text = spoken(recipe, None if name == "base" else nominee(recipe))
-    sounds["awb"] = flite(text)
+def main(steps: dict[str, int]) -> None:
+    sounds: dict[str, Samples] = {}
+    for name, recipe in RECIPES.items():
+        if Path(layout.run(recipe, "checkpoints.json")).is_file():
+            sounds |= spoken(name, recipe, steps.get(recipe), first=name == "lora")
+    sounds["lark"] = lark(TEXT)
     Path("docs/audio").mkdir(exist_ok=True)
-    for serial, name in enumerate(TITLES):
+    for serial, name in enumerate(one for one in TITLES if one in sounds):
         Path(f"docs/audio/{name}.opus").write_bytes(opus.encode(sounds[name], RATE_HZ, serial))
-    draw(sounds, text)
+    draw({name: sounds[name] for name in TITLES if name in sounds})
 
 
-def nominee(recipe: str) -> str:
-    selection = json.loads(Path(f"runs/{recipe}/selection.json").read_text(encoding="utf-8"))
-    name: str = selection["nominee"]
-    return name
+def spoken(name: str, recipe: str, step: int | None, first: bool) -> dict[str, Samples]:
+    """The sentence by one checkpoint of a recipe; with `first`, by the base before it, alone and shown a clip."""
+    settings = params.load()
+    base = settings.bases["voxcpm2-mini"]
+    family: Any = families.find(base.family)
+    loaded = family.load(
+        Path(base.path), family.describe(Path(base.path), base.licence, base.trained), settings.machine, "all"
+    )
+    made: dict[str, Samples] = {}
+    if first:
+        made["base"] = family.synthesize(loaded, TEXT, "en", SEED, MAX_SECONDS).samples
+        made["zero_shot"] = zero_shot(family, loaded, settings)
+    ref, lora = checkpoint(recipe, step)
+    Swapper(family, loaded, Path(base.path), lora, [ref]).put(ref)
+    made[name] = family.synthesize(loaded, TEXT, "en", SEED, MAX_SECONDS).samples
+    print(f"{name}: step {ref.candidate.step} of {recipe}")
+    return made
 
 
-def spoken(recipe: str, candidate: str | None) -> tuple[Samples, str]:
-    """The first sample of the line by a candidate (None: the base), and its text."""
-    rows = map(json.loads, Path(f"runs/{recipe}/samples.jsonl").read_text(encoding="utf-8").splitlines())
-    row = next(one for one in rows if one["line_id"] == LINE and one["candidate"] == (candidate or "base"))
-    return soundfile.read(row["path"], dtype="float32")[0], row["text"]
-
-
-def flite(text: str) -> Samples:
+def zero_shot(family: Any, loaded: Any, settings: Any) -> Samples:
+    clip = max(records.read(layout.split("validation"), CleanClip), key=lambda one: one.duration_s)
     with tempfile.TemporaryDirectory() as folder:
-        wav = Path(folder, "awb.wav")
-        subprocess.run(["flite", "-voice", "awb", "-t", text, "-o", str(wav)], check=True)
-        samples: Samples = soundfile.read(wav, dtype="float32")[0]
-        return samples
+        path = Path(folder, "reference.wav")
+        audio.write_wav(path, audio.read_mono(Path(settings.ingest.audio_root), clip, RATE_HZ), RATE_HZ)
+        said: Samples = family.synthesize_prompted(
+            loaded, TEXT, "en", SEED, MAX_SECONDS, path, clip.text
+        ).samples
+        return said
 
 
-def draw(sounds: dict[str, Samples], text: str) -> None:
+def checkpoint(recipe: str, step: int | None) -> tuple[jobs.WeightsRef, Any]:
+    """The weights to speak with, and the settings of the adapter."""
+    executed, entries = runs.read(recipe)
+    selection = Path(layout.run(recipe, "selection.json"))
+    nominee = json.loads(selection.read_text(encoding="utf-8"))["nominee"] if selection.is_file() else None
+    rows = {entry.step: entry for entry in entries}
+    row = rows[step or (int(nominee.split("@")[0].split("_")[1]) if nominee else max(rows))]
+    scale = 1.0 if row.kind == "lora" else None
+    ref = jobs.WeightsRef(records.Candidate(row.step, scale), row.kind, row.path, row.sha256)
+    return ref, executed.identity.train.lora
+
+
+def lark(text: str) -> Samples:
+    """As data/demo makes it; that is a folder of scripts, not a package."""
+    sys.path.insert(0, "data/demo")
+    import speech  # type: ignore[import-not-found]
+
+    samples = speech._speak_one(speech.Line(text, "lark", 1.0))
+    return np.asarray(0.5 * samples / np.abs(samples).max(), np.float32)
+
+
+def draw(sounds: dict[str, Samples]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     longest = max(len(one) for one in sounds.values()) / RATE_HZ
-    figure, axes = pyplot.subplots(len(sounds), 1, figsize=(10, 9), sharex=True, layout="constrained")
+    figure, axes = pyplot.subplots(
+        len(sounds), 1, figsize=(10, 2.2 * len(sounds)), sharex=True, layout="constrained"
+    )
     for axis, (name, samples) in zip(axes, sounds.items(), strict=True):
         peak = max(1e-4, float(np.abs(samples).max()))
         axis.specgram(samples / peak, NFFT=512, Fs=RATE_HZ, noverlap=384, cmap="magma", vmin=-120, vmax=-40)
@@ -76,9 +119,9 @@ def draw(sounds: dict[str, Samples], text: str) -> None:
             yticklabels=["0", "4", "8"],
         )
         axis.set_facecolor("black")
-    axes[-1].set_xlabel(f"seconds of: {text}")
+    axes[-1].set_xlabel(f"seconds of: {TEXT}")
     figure.savefig("docs/images/spectrograms.png", dpi=80)
 
 
 if __name__ == "__main__":
-    main()
+    main({recipe: int(step) for recipe, _, step in (one.partition("=") for one in sys.argv[1:])})

@@ -19,21 +19,28 @@ parser.add_argument("--steps", type=int, help="all steps of the part named by --
 parser.add_argument(
     "--device", default="cpu", help="cpu or cuda; a training goes on where another device left it"
 )
+parser.add_argument("--volumes", type=int, default=corpus.VOLUMES, help="of the corpus, 2,400 clips each")
+parser.add_argument(
+    "--warm", type=Path, help="a base from which the language model starts, instead of from nothing"
+)
 
 
-def main(state: Path, minutes: float, only: str | None, steps: int | None, device: str) -> None:
+def main(chosen: argparse.Namespace) -> None:
+    state: Path = chosen.state
     torch.set_num_threads(1)
     state.mkdir(parents=True, exist_ok=True)
-    if not (state / "corpus/clips.jsonl").is_file():
-        return corpus.main(state)
+    if not all((state / f"corpus/{volume}.jsonl").is_file() for volume in range(chosen.volumes)):
+        return corpus.main(state, chosen.volumes)
     if not (state / "latents.npz").is_file():
         return latents.main(state)
-    parts = {"encoder": encoder, "speech": speech}
-    names = [only] if only else list(parts)
-    done = [parts[one].train(state, minutes / len(names), steps or parts[one].STEPS, device) for one in names]
+    names = [chosen.only] if chosen.only else ["encoder", "speech"]
+    minutes, done = chosen.minutes / len(names), []
+    if "encoder" in names:
+        done.append(encoder.train(state, minutes, chosen.steps or encoder.STEPS, chosen.device))
+    if "speech" in names:
+        done.append(speech.train(state, minutes, chosen.steps, chosen.device, chosen.warm))
     print("finished" if all(done) else "call again to go on")
 
 
 if __name__ == "__main__":
-    chosen = parser.parse_args()
-    main(chosen.state, chosen.minutes, chosen.only, chosen.steps, chosen.device)
+    main(parser.parse_args())

@@ -15,8 +15,8 @@ HIDDEN, LAYERS = 192, 4
 
 def codec() -> dict[str, Any]:
     return {
-        "encoder_dim": 16, "encoder_rates": [4, 4, 5, 8], "latent_dim": LATENT, "decoder_dim": 384,
-        "decoder_rates": [4, 1, 160], "sample_rate": 16000, "out_sample_rate": 16000, "use_noise_block": True,
+        "encoder_dim": 48, "encoder_rates": [80, 2, 4], "latent_dim": LATENT, "decoder_dim": 384,
+        "decoder_rates": [2, 1, 320], "sample_rate": 16000, "out_sample_rate": 16000, "use_noise_block": True,
         "sr_bin_boundaries": [20000, 30000, 40000],
     }  # fmt: skip
 

@@ -1,77 +1,130 @@
 """Train the encoder of the base: upstream's convolutions learn to compute `features.latents` from audio.
 
-Its residual units at 16 kHz are silenced and left out in training: they cost most of the time. The decoder is built by `vocoder`, so
-the two have only the meaning of a latent in common, and each can be improved alone.
+Upstream's encoder works at 16 kHz first, which costs most of the time. Here that part only hands the samples on, and the first strided
+convolution is a bank of filters (10 ms, 200 times a second) that starts as cosines and sines even in mel. Training computes the bank
+directly; `codec` writes it as upstream's two convolutions. The decoder is built by `vocoder`, so the two have only the meaning of a latent
+in common, and each can be improved alone.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from pretrain import features, loop, vocoder
-from pretrain.corpus import NUM_CLIPS, SEED
+from pretrain import corpus, design, features, loop, vocoder
+from pretrain.corpus import SEED
 
 FILE = "encoder.safetensors"
-# The rate goes down twice: one volume of the corpus in the first round, all of it and rooms in the second.
-STEPS, FIRST_ROUND = 13_000, 8_000
+# The rate goes down three times. In the first round every number of a latent counts alike; later, by what it does to the envelope.
+STEPS, ROUNDS = 12_500, (5_000, 9_000)
 BATCH, CROP = 4, 36 * 640  # clips and samples of a step
-PITCH = (0.8, 1.3)  # half of the crops are resampled by a factor in this range: more voices than three
-TILT, FLOOR_DBFS = (-0.5, 0.5), (-85.0, -55.0)
+PITCH = (
+    0.8,
+    1.3,
+)  # half of the crops are resampled by a factor in this range: more voices than the corpus has
+TILT, FLOOR_DBFS = (-0.5, 0.5), (-85.0, -55.0)  # of half of the crops
 SKIP = 3  # latents at the start of a crop that have not seen enough
+EVEN = 0.5  # share of the weight that does not go by the envelope
+UNHEARD = 0.1  # weight of the pitch where nothing is voiced
 PLAN = {"rate": 2e-3, "warmup": 50, "weight_decay": 0.0, "weights": {"error": 1.0}}
 
 
 def train(state: Path, minutes: float, steps: int = STEPS, device: str = "cpu") -> bool:
     """Go on with STATE/encoder.safetensors; True when it is finished. `error` is the squared error as a share of the power of the latents."""
     torch.manual_seed(SEED)
-    encoder = built(state).encoder.to(device)
-    shortcut(encoder)
-    encoder.fc_logvar.requires_grad_(False)
-    crops, first = Crops(state), min(FIRST_ROUND, steps)
+    encoder = trainable(built(state).encoder).to(device)
+    crops, first = Crops(state), ROUNDS[0]
+    heard = by_envelope(crops.basis)[:, None].to(device)
 
     def losses(step: int) -> dict[str, Tensor]:
-        samples, latents = (one.to(device) for one in crops.batch(step, step <= first))
-        wrong = (encoder(samples)["mu"] - latents)[:, :, SKIP:]
-        return {"error": wrong.pow(2).mean() / latents[:, :, SKIP:].pow(2).mean()}
+        samples, latents, weights = (one.to(device) for one in crops.batch(step))
+        scale = weights if step <= first else weights * heard
+        wrong = (scale * (encoder(samples)["mu"] - latents))[:, :, SKIP:]
+        return {"error": wrong.pow(2).mean() / (scale * latents)[:, :, SKIP:].pow(2).mean()}
 
-    return loop.train(
-        state / FILE,
-        {"encoder": encoder},
-        loop.Plan(steps=steps, minutes=minutes, again=first, **PLAN),
-        losses,
-    )
+    plan = loop.Plan(steps=steps, minutes=minutes, ends=ROUNDS, **PLAN)  # type: ignore[arg-type]
+    return loop.train(state / FILE, {"encoder": encoder}, plan, losses)
+
+
+def by_envelope(basis: dict[str, Any]) -> Tensor:
+    """[64]: weights of the numbers of a latent; the pitch's is one."""
+    weights = torch.ones(design.LATENT)
+    squares = torch.from_numpy(basis["gains"]).pow(-2)
+    weights[: features.NUM_DIRECTIONS] = (EVEN + (1 - EVEN) * squares / squares.mean()).sqrt()
+    return weights
 
 
 def built(state: Path) -> Any:
-    """Upstream's codec: the built decoder, and a random encoder whose units at 16 kHz add nothing."""
-    vae: Any = vocoder.build(features.load(state / "basis.npz"))
-    with torch.no_grad():
-        for unit in vae.encoder.block[1].block[:3]:
-            vocoder.silence(unit.block[3])
-    return vae
+    """Upstream's codec: the built decoder and a random encoder."""
+    return vocoder.build(features.load(state / "basis.npz"))
 
 
 def codec(state: Path) -> dict[str, Tensor]:
     """Every tensor of the codec as far as it is trained."""
     vae = built(state)
     if (state / FILE).is_file():
-        vae.encoder.load_state_dict(
-            loop.weights(state / FILE, "encoder"), strict=False
-        )  # without the silenced units
+        trained = trainable(built(state).encoder)
+        trained.load_state_dict(loop.weights(state / FILE, "encoder"))
+        with torch.no_grad():
+            exported(trained, vae.encoder)
     return dict(vae.state_dict())
 
 
-def shortcut(encoder: Any) -> None:
-    """Leave the silenced units out of the computation, and use the faster backward."""
+class Bank(nn.Module):
+    """What upstream's first convolution and its first block come to when only their strided convolution does something."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.conv = nn.Conv1d(1, channels, 2 * stride, stride)
+        with torch.no_grad():
+            self.conv.weight.copy_(waves(channels, 2 * stride)[:, None])
+            self.conv.bias.zero_()  # type: ignore[union-attr]
+
+    def forward(self, samples: Tensor) -> Tensor:
+        made: Tensor = self.conv(F.pad(samples, (self.stride, 0)))
+        return made
+
+
+def waves(channels: int, length: int) -> Tensor:
+    """[channels, length]: windowed cosines and sines, even in mel from 60 to 7600 Hz."""
+    mel = torch.linspace(86.0, 2790.0, channels // 2)
+    hertz = 700 * (10 ** (mel / 2595) - 1)
+    angle = 2 * torch.pi * hertz[:, None] * torch.arange(length) / features.RATE_HZ
+    return torch.cat([angle.cos(), angle.sin()]) * torch.hann_window(length)
+
+
+def trainable(encoder: Any) -> Any:
+    """Upstream's encoder with the bank in front, in place."""
     import voxcpm.modules.audiovae.audio_vae_v2 as upstream
 
     upstream.snake = Snake.apply
-    for unit in range(3):
-        encoder.block[1].block[unit] = nn.Identity()
+    shape = design.codec()
+    encoder.block[0] = nn.Identity()
+    encoder.block[1] = Bank(2 * shape["encoder_dim"], shape["encoder_rates"][0])
+    encoder.fc_logvar.requires_grad_(False)
+    return encoder
+
+
+def exported(trained: Any, encoder: Any) -> None:
+    """Write the trained encoder into upstream's own modules."""
+    encoder.load_state_dict(
+        {name: one for name, one in trained.state_dict().items() if not name.startswith("block.1.")},
+        strict=False,
+    )
+    first, (*units, snake, strided), bank = encoder.block[0], encoder.block[1].block, trained.block[1].conv
+    passing = torch.zeros_like(first.weight_v)
+    passing[0, 0, -1] = 1.0
+    vocoder.put(first, passing, 0.0)
+    for unit in units:
+        vocoder.silence(unit.block[3])
+    snake.alpha.fill_(vocoder.LINEAR)
+    weight = torch.zeros_like(strided.weight_v)
+    weight[:, 0] = bank.weight[:, 0]
+    vocoder.put(strided, weight, bank.bias)
 
 
 class Snake(torch.autograd.Function):
@@ -97,31 +150,32 @@ class Crops:
     """Random pieces of the corpus and their latents, a function of the seed and the step."""
 
     def __init__(self, state: Path) -> None:
-        self.samples = np.load(state / "corpus/samples.npy", mmap_mode="r")
         self.basis = features.load(state / "basis.npz")
-        rows = [json.loads(line) for line in (state / "corpus/clips.jsonl").open(encoding="utf-8")]
-        self.spans = [(row["start"], row["length"]) for row in rows]
+        self.samples = corpus.read(state)[1]
 
-    def batch(self, step: int, plain: bool) -> tuple[Tensor, Tensor]:
-        """Samples [BATCH, 1, CROP] and latents [BATCH, 64, CROP / 640]; `plain`: of the first volume, without rooms."""
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Samples [BATCH, 1, CROP], latents and their weights [BATCH, 64, CROP / 640]."""
         rng = np.random.default_rng([SEED, step])
-        crops = [self._one(rng, plain) for _ in range(BATCH)]
-        latents = [features.latents(crop, self.basis).T for crop in crops]
-        return torch.from_numpy(np.stack(crops))[:, None], torch.from_numpy(np.stack(latents))
+        crops = [self._one(rng) for _ in range(BATCH)]
+        latents = [features.latents(crop, self.basis) for crop in crops]
+        weights = [np.ones_like(one) for one in latents]
+        for weight, one in zip(weights, latents, strict=True):
+            weight[~features.voiced(one, self.basis), features.PITCH_AT :] = UNHEARD
+        made = (np.stack(crops)[:, None], *(np.stack(one).swapaxes(1, 2) for one in (latents, weights)))
+        return tuple(torch.from_numpy(np.ascontiguousarray(one)) for one in made)  # type: ignore[return-value]
 
-    def _one(self, rng: np.random.Generator, plain: bool) -> features.Array:
-        spans = self.spans[:NUM_CLIPS] if plain else self.spans
-        start, length = spans[rng.integers(len(spans))]
+    def _one(self, rng: np.random.Generator) -> features.Array:
+        clip = self.samples[rng.integers(len(self.samples))]
         factor = rng.uniform(*PITCH) if rng.random() < 0.5 else 1.0
         wanted = int(CROP * factor) + 2
-        first = start + int(rng.integers(0, max(1, length - wanted)))
-        piece = np.asarray(self.samples[first : min(first + wanted, start + length)], np.float32) / 32768
+        first = int(rng.integers(0, max(1, len(clip) - wanted)))
+        piece = np.asarray(clip[first : first + wanted], np.float32) / 32768
         if factor != 1.0:
             piece = np.interp(np.arange(int(len(piece) / factor)) * factor, np.arange(len(piece)), piece)
         out = np.zeros(CROP, np.float32)
         out[: len(piece[:CROP])] = piece[:CROP]
         out *= np.float32(10 ** rng.uniform(-0.3, 0.1))
-        return out if plain else room(out, rng)
+        return room(out, rng) if rng.random() < 0.5 else out
 
 
 def room(samples: features.Array, rng: np.random.Generator) -> features.Array:

@@ -1,14 +1,15 @@
 """What a latent of the base means: the envelope of a channel vocoder and which pitch it has, in numbers a small decoder can undo.
 
-Every 10 ms: 20 bands of voiced energy and 8 bands of noise. A number is the square root of an amplitude, so that the decoder only has
-to square. Four such frames (40 ms) are one latent: the strongest directions of their variation (a principal component analysis), and a
-one in the place of the pitch: a whole number of periods in 40 ms, which are steps of 25 Hz. So a pulse train goes on over the border of
-two latents whatever its pitch, and the envelope of a voice does not depend on its pitch. The encoder learns to compute this from audio;
-the decoder is built to undo it. So codec and language model are trained apart, in any order, and improved apart.
+Every 20 ms: 40 points of the voiced envelope and 8 bands of noise. The envelope is smoothed over one period of the pitch, so that it does
+not show the harmonics and goes with any pitch. A number is the square root of an amplitude, so that the decoder only has to square.
+Two such frames (40 ms) are one latent: the strongest directions of their variation (a principal component analysis), and a one in the
+place of the pitch: a whole number of periods in 40 ms, which are steps of 25 Hz. So a pulse train goes on over the border of two latents
+whatever its pitch. The encoder learns to compute this from audio; the decoder is built to undo it. So codec and language model are
+trained apart, in any order, and improved apart.
 
 A latent describes what was 20 ms earlier: a causal encoder has then heard the whole window that the number is about.
 
-Shapes: T frames of 10 ms, F latents of 40 ms, K = 4 frames x 28 bands = 112 numbers a latent, D = 64.
+Shapes: T frames of 20 ms, F latents of 40 ms, K = 2 frames x 48 numbers = 96 numbers a latent, D = 64.
 """
 
 from pathlib import Path
@@ -18,39 +19,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-RATE_HZ, HOP, WINDOW, FFT = 16_000, 160, 400, 512
-FRAMES = 4  # of 10 ms in a latent
+RATE_HZ, HOP, WINDOW, FFT = 16_000, 320, 400, 1024
+FRAMES = 2  # of 20 ms in a latent
 DELAY = 320  # samples
-NUM_VOICED, NUM_NOISE = 20, 8
-TOP_VOICED_HZ = 4500.0
+NUM_VOICED, NUM_NOISE = 40, 8
+TOP_VOICED_HZ = 7800.0
+AUDIBLE = 0.3  # mean of the voiced numbers of a latent above which its pitch matters
+UNIT_HZ = 100.0  # power is counted in this width
 BANDS = NUM_VOICED + NUM_NOISE
 LAGS = (40, 230)  # samples; pitch of 70 to 400 Hz
 VOICED = (0.4, 0.65)  # normalised autocorrelation: below noise, above voice
+WINDOW_PERIODS = 3.0  # length of the window of the voiced envelope
 NUM_DIRECTIONS = 40
-PERIODS = (3, 4, 5, 6, 7, 8)  # in 40 ms: 75 to 200 Hz
-PITCH_AT = 48  # the first of the six numbers of the pitch; what is between and behind is zero
+PERIODS = (3, 4, 5, 6, 7, 8, 9)  # in 40 ms: 75 to 225 Hz
+PITCH_AT = 48  # the first number of the pitch; what is between and behind is zero
 PITCH_GAIN = 2.0  # the size of a one
 
 
-def edges_voiced() -> Array:
-    """Centre frequencies are the inner points: from 0 to TOP_VOICED_HZ, even in mel."""
-    mel = np.linspace(0, 2595 * np.log10(1 + TOP_VOICED_HZ / 700), NUM_VOICED + 2)
+def points_voiced() -> Array:
+    """Frequencies of the voiced envelope: even in mel, with half a step at the lower end."""
+    mel = np.linspace(0, 2595 * np.log10(1 + TOP_VOICED_HZ / 700), NUM_VOICED + 1)[1:]
     return np.asarray(700 * (10 ** (mel / 2595) - 1), np.float32)
 
 
 def edges_noise() -> Array:
     return np.linspace(0, RATE_HZ / 2, NUM_NOISE + 1, dtype=np.float32)
-
-
-def filters() -> tuple[Array, Array]:
-    """Voiced triangles [20, 257] and noise boxes [8, 257] over the bins of an FFT; they add power."""
-    bins = np.linspace(0, RATE_HZ / 2, FFT // 2 + 1, dtype=np.float32)
-    edges = edges_voiced()
-    rise = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    fall = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
-    noise = edges_noise()
-    boxes = (bins >= noise[:-1, None]) & (bins < noise[1:, None])
-    return np.clip(np.minimum(rise, fall), 0, None).astype(np.float32), boxes.astype(np.float32)
 
 
 def frames(samples: Array) -> tuple[Array, Array]:
@@ -59,16 +52,55 @@ def frames(samples: Array) -> tuple[Array, Array]:
     padded = np.zeros(count * HOP + 1024, np.float32)
     padded[512 : 512 + len(samples)] = samples
     centres = np.arange(count) * HOP + 512 + HOP // 2 - DELAY
-    window = np.hanning(WINDOW).astype(np.float32)
-    pieces = _pieces(padded, centres, WINDOW) * window
-    power = np.abs(np.fft.rfft(pieces, FFT)) ** 2 / np.sum(window**2) / (FFT / 2)
     voicing, pitch = voice(padded, centres)
-    voiced_filters, noise_filters = filters()
-    voiced = (power @ voiced_filters.T) * voicing[:, None]
-    noise = power @ noise_filters.T
-    share = 1 - voicing[:, None] * np.clip((TOP_VOICED_HZ - edges_noise()[:-1]) / 1000, 0, 1)
-    energy = np.concatenate([voiced, noise * share], axis=1)
+    voiced = envelope(padded, centres, np.exp(pitch)) * voicing[:, None]
+    noise = density(padded, centres, np.full(count, float(WINDOW)), *between(edges_noise())) * (
+        1 - voicing[:, None]
+    )
+    energy = np.concatenate([voiced, noise], axis=1)
     return (10 * np.maximum(energy, 0) ** 0.25).astype(np.float32), pitch.astype(np.float32)
+
+
+def envelope(padded: Array, centres: NDArray[np.int64], hertz_T: Array) -> Array:
+    """[T, 40]: power around the points, over the width of a period or of a step, whichever is larger."""
+    points = points_voiced()
+    width = np.maximum(hertz_T[:, None], np.gradient(points)[None])
+    return density(
+        padded, centres, WINDOW_PERIODS * RATE_HZ / hertz_T, points - width / 2, points + width / 2
+    )
+
+
+def between(edges: Array) -> tuple[Array, Array]:
+    return edges[:-1], edges[1:]
+
+
+def density(padded: Array, centres: NDArray[np.int64], lengths_T: Array, low: Array, high: Array) -> Array:
+    """[T, bands]: power in UNIT_HZ between `low` and `high` (hertz), seen through a Hann window of lengths_T samples."""
+    at = np.arange(FFT) - FFT // 2
+    half = np.minimum(lengths_T, 768.0)[:, None] / 2
+    window = np.where(np.abs(at) < half, 0.5 + 0.5 * np.cos(np.pi * at / half), 0.0)
+    power = (
+        np.abs(np.fft.rfft(_pieces(padded, centres, FFT) * window, FFT)) ** 2
+        / np.sum(window**2, 1, keepdims=True)
+        / (FFT / 2)
+    )
+    total = np.concatenate([np.zeros((len(power), 1)), np.cumsum(power, 1)], 1)
+    step_hz = RATE_HZ / FFT
+    low, high = (
+        np.broadcast_to(np.clip(one, -0.5 * step_hz, RATE_HZ / 2), (len(power), np.shape(one)[-1]))
+        for one in (low, high)
+    )
+    inside = _read(total, high / step_hz + 0.5) - _read(total, low / step_hz + 0.5)
+    return np.asarray(inside * UNIT_HZ / np.maximum(high - low, step_hz), np.float32)
+
+
+def _read(rows_TB: Array, at_TN: Array) -> Array:
+    """Values between the columns."""
+    at_TN = np.clip(at_TN, 0, rows_TB.shape[1] - 1.001)
+    left = at_TN.astype(np.int64)
+    share = at_TN - left
+    take = np.take_along_axis
+    return np.asarray(take(rows_TB, left, 1) * (1 - share) + take(rows_TB, left + 1, 1) * share)
 
 
 def _pieces(padded: Array, centres: NDArray[np.int64], length: int) -> Array:
@@ -119,6 +151,12 @@ def fit(stacks: list[Array]) -> dict[str, Array]:
     directions = vectors[:, order].T * np.sign(vectors[:, order].sum(0))[:, None]
     made = {"mean": mean, "directions": directions, "gains": scales / deviations}
     return {name: np.asarray(value, np.float32) for name, value in made.items()}
+
+
+def voiced(latents_FD: Array, basis: dict[str, Array]) -> NDArray[np.bool_]:
+    """[F]: whether the pitch can be heard."""
+    numbers = stacks_of(latents_FD, basis).reshape(len(latents_FD), FRAMES, BANDS)
+    return np.asarray(numbers[..., :NUM_VOICED].mean((1, 2)) > AUDIBLE)
 
 
 def periods(pitch_T: Array) -> NDArray[np.int64]:

@@ -4,13 +4,12 @@ Usage:  python -m pretrain.latents [STATE] [--clips 2400]
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pretrain import features
+from pretrain import corpus, features
 from pretrain.corpus import RATE_HZ, STATE
 
 NUM_FIT_CLIPS = 200
@@ -18,11 +17,8 @@ FRAME_S = features.FRAMES * features.HOP / RATE_HZ
 
 
 def main(state: Path = STATE, num_clips: int | None = None) -> None:
-    samples = np.load(state / "corpus/samples.npy", mmap_mode="r")
-    rows = [json.loads(line) for line in (state / "corpus/clips.jsonl").open(encoding="utf-8")][:num_clips]
-    clips = [
-        np.asarray(samples[row["start"] : row["start"] + row["length"]], np.float32) / 32768 for row in rows
-    ]
+    rows, samples = (one[:num_clips] for one in corpus.read(state))
+    clips = [np.asarray(clip, np.float32) / 32768 for clip in samples]
     basis_file = state / "basis.npz"
     if not basis_file.is_file():
         stacks = [features.stacked(features.frames(clip)[0]) for clip in clips[:NUM_FIT_CLIPS]]

@@ -27,14 +27,17 @@ class Plan:
     warmup: int
     weight_decay: float
     weights: Mapping[str, float]  # of the losses
-    again: int = 0  # the step after which the rate starts over
+    ends: tuple[
+        int, ...
+    ] = ()  # of the rounds before the last one: the steps after which the rate starts over
 
     def rate_at(self, step: int) -> float:
-        """Linear warm-up, then down in a straight line to a fiftieth; after `again` once more, from two thirds of the rate."""
-        rate, end = self.rate, self.again or self.steps
-        if step > end:
-            rate, step, end = rate * 2 / 3, step - end, self.steps - end
-        return rate * min(1.0, step / self.warmup) * max(0.02, 1 - step / end)
+        """Linear warm-up, then down in a straight line to a fiftieth; in each further round once more, from two thirds of the rate."""
+        ends = (0, *(end for end in self.ends if end < self.steps), self.steps)
+        number = next(at for at in range(1, len(ends)) if step <= ends[at] or at == len(ends) - 1)
+        step, length = step - ends[number - 1], ends[number] - ends[number - 1]
+        rate = self.rate if number == 1 else self.rate * 2 / 3
+        return rate * min(1.0, step / self.warmup) * max(0.02, 1 - step / length)
 
 
 def train(

@@ -1,6 +1,5 @@
 """The corpus as the language model sees it, and which rows a step gets: a curriculum from short to long, from one voice to three."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pretrain import alignment, design
+from pretrain import alignment, corpus, design
 from pretrain.corpus import SEED
 from voicelathe.families.base import ClipItem
 
@@ -35,12 +34,12 @@ class Clip:
 def read(state: Path, tokenizer: Any) -> tuple[list[Clip], int]:
     """All clips, their ends padded with silence to whole positions, and the number of phones."""
     stored = np.load(state / "latents.npz")
-    lines = [json.loads(line) for line in (state / "corpus/clips.jsonl").open(encoding="utf-8")]
+    lines = corpus.read(state)[0]
     ends = np.cumsum(stored["counts"])
     latents, phones = stored["latents"], stored["phones"]
     silence = torch.from_numpy(latents[ends - 1].mean(0))
     made = []
-    for line, end, count in zip(lines, ends, stored["counts"], strict=False):
+    for number, (line, end, count) in enumerate(zip(lines, ends, stored["counts"], strict=False)):
         frames, said = (
             torch.from_numpy(latents[end - count : end]),
             torch.from_numpy(phones[end - count : end]),
@@ -48,7 +47,7 @@ def read(state: Path, tokenizer: Any) -> tuple[list[Clip], int]:
         short = int(-count % design.PATCH)
         frames = torch.cat([frames, silence.expand(short, -1)]).unflatten(0, (-1, design.PATCH))
         said = torch.cat([said, said[-1:].expand(short)]).unflatten(0, (-1, design.PATCH))
-        item = ClipItem(str(line["start"]), line["text"], "en", line["voice"], {"latents": frames})
+        item = ClipItem(str(number), line["text"], "en", line["voice"], {"latents": frames})
         tokens = tokenizer.tokenize(line["text"])
         shares = alignment.shares(tokens, line["phones"], len(frames), design.PATCH)
         made.append(Clip(item, line["voice"], said, torch.from_numpy(shares)))

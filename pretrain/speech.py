@@ -18,10 +18,13 @@ from torch.nn import functional as F
 
 from pretrain import assemble, design, loop, rows
 from pretrain.corpus import NUM_CLIPS, SEED
+from pretrain.warm import translated
 from voicelathe import families, settings
 
-# The rate goes down twice: a curriculum over one volume of texts in the first round, all of them in the second.
+# The rate goes down twice. From nothing: a curriculum over one volume of texts in the first round, all of them in the second. From an
+# earlier base there is no curriculum.
 STEPS, FIRST_ROUND = 13_000, 7_000
+WARM_STEPS, WARM_ROUND, WARM_RATE = 2_600, 1_200, 1e-3
 DISTURBANCE = 0.25  # deviation of the noise on latents that are fed back, at most
 GUIDED_LAYER, GUIDED_HEAD = 1, 0
 PLAN = {
@@ -32,11 +35,13 @@ PLAN = {
 }
 
 
-def train(state: Path, minutes: float, steps: int = STEPS, device: str = "cpu") -> bool:
-    """Go on with STATE/speech.safetensors; True when it is finished."""
+def train(
+    state: Path, minutes: float, steps: int | None = None, device: str = "cpu", warm: Path | None = None
+) -> bool:
+    """Go on with STATE/speech.safetensors; True when it is finished. `warm`: a base to start from."""
     base = state / "base"
     if not (base / "model.safetensors").is_file():
-        assemble.write(base, SEED)
+        assemble.write(base, SEED, translated(state, warm) if warm else None)
     family: Any = families.find("voxcpm2")
     machine = settings.Machine(device=device, threads=1, processes=1)
     loaded = family.load(base, family.describe(base, "Apache-2.0", False), machine, "core")
@@ -44,7 +49,8 @@ def train(state: Path, minutes: float, steps: int = STEPS, device: str = "cpu") 
     torch.manual_seed(SEED)
     helpers, watch = Helpers(num_phones).to(device), Watch(loaded.core)
     loaded.core.train()
-    first = min(FIRST_ROUND, steps)
+    steps = steps or (WARM_STEPS if warm else STEPS)
+    first = 1 if warm else min(FIRST_ROUND, steps)
 
     def known(step: int) -> list[rows.Clip]:
         return clips[:NUM_CLIPS] if step <= first else clips
@@ -52,12 +58,9 @@ def train(state: Path, minutes: float, steps: int = STEPS, device: str = "cpu") 
     def losses(step: int) -> dict[str, Tensor]:
         return step_losses(family, loaded, watch, helpers, list(rows.chosen(known(step), step, first)), step)
 
-    return loop.train(
-        state / "speech.safetensors",
-        {"model": loaded.core, "helpers": helpers},
-        loop.Plan(steps=steps, minutes=minutes, again=first, **PLAN),  # type: ignore[arg-type]
-        losses,
-    )
+    varied = {"rate": WARM_RATE, "ends": (WARM_ROUND,)} if warm else {"ends": (first,)}
+    plan = loop.Plan(**{**PLAN, "steps": steps, "minutes": minutes, **varied})  # type: ignore[arg-type]
+    return loop.train(state / "speech.safetensors", {"model": loaded.core, "helpers": helpers}, plan, losses)
 
 
 class Helpers(nn.Module):

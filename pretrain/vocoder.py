@@ -4,10 +4,10 @@ snake(x) = x + sin(ax)^2 / a does all that is not linear:
 * snake(x) + snake(-x) is a square where a is small. It turns root amplitudes into amplitudes.
 * With a = pi it pulls a number towards the nearest whole one (its slope there is zero). It makes the pitch, which the language model
   says only nearly, exactly zero or one.
-* (y + g)^2 - (y - g)^2 = 4yg is a product. It lets one of six pulse trains through.
+* (y + g)^2 - (y - g)^2 = 4yg is a product. It lets one of seven pulse trains through.
 
-The first block writes the four frames of a latent every 10 ms; the second rounds once more; the last, of rate 160, writes the bands as
-six sums of harmonics, one for each pitch, and lets the energies of the noise bands swell upstream's noise block, whose white noise
+The first block writes the two frames of a latent every 20 ms; the second rounds once more; the last, of rate 320, writes the bands as
+seven sums of harmonics, one for each pitch, and lets the energies of the noise bands swell upstream's noise block, whose white noise
 three residual units and the last convolution filter.
 """
 
@@ -33,8 +33,8 @@ VOICED, NOISE, FRAMES, PITCHES = (
     len(features.PERIODS),
 )
 BANDS = features.BANDS
-NOISE_GAIN = 0.6  # of the measured energy: with less or more the recogniser hears less, see docs/mini-base.md
-SPREAD_S = 0.002  # by which high harmonics come later: lower peaks
+NOISE_GAIN = 1.0  # of the measured amplitude, before filters that keep three quarters: with less or more the recogniser hears no better
+SHARP = 0.4  # of the difference to the neighbouring points is added: what was smoothed over a period of the pitch stands out again
 # channels of the last block
 HISS, SWELL, TRAINS = 1, 1 + NOISE, 1 + 2 * NOISE
 
@@ -65,7 +65,7 @@ def fill(decoder: Any, basis: dict[str, Any]) -> None:
     numbers = 2 * FRAMES * BANDS
     frames.block[0].alpha.fill_(SQUARE)
     frames.block[0].alpha[:, numbers : numbers + PITCHES] = ROUND
-    weight, bias = every_10_ms(frames.block[1])
+    weight, bias = every_20_ms(frames.block[1])
     put(frames.block[1], weight, bias)
     first = FRAMES * VOICED + NOISE
     again.block[0].alpha.fill_(LINEAR)
@@ -115,18 +115,29 @@ def expansion(basis: dict[str, Any]) -> tuple[Tensor, Tensor]:
         torch.zeros(design.codec()["decoder_dim"], design.LATENT),
         torch.zeros(design.codec()["decoder_dim"]),
     )
-    matrix = torch.from_numpy((basis["directions"] / basis["gains"][:, None]).T)
+    sharper = sharpening()
+    matrix = sharper @ torch.from_numpy((basis["directions"] / basis["gains"][:, None]).T)
     for first, sign in ((0, 1), (numbers, -1)):
         weight[first : first + numbers, : features.NUM_DIRECTIONS] = sign * matrix
-        bias[first : first + numbers] = sign * torch.from_numpy(basis["mean"])
+        bias[first : first + numbers] = sign * (sharper @ torch.from_numpy(basis["mean"]))
     for pitch in range(PITCHES):
         weight[2 * numbers + pitch, features.PITCH_AT + pitch] = 1 / features.PITCH_GAIN
         bias[2 * numbers + pitch] = -0.25
     return weight, bias
 
 
-def every_10_ms(conv: Any) -> tuple[Tensor, Tensor]:
-    """[384, 192, 8] and [192]: voiced band b of frame f has a channel of its own (b + 20 f, silent in the other frames), a noise band
+def sharpening() -> Tensor:
+    """[96, 96]: a number of the voiced envelope and SHARP of how much it differs from the two beside it."""
+    own = torch.eye(VOICED)
+    first, last = own[:1], own[-1:]
+    lower, higher = torch.cat([first, own[:-1]]), torch.cat([own[1:], last])
+    frame = torch.eye(BANDS)
+    frame[:VOICED, :VOICED] += SHARP * (2 * own - lower - higher)
+    return torch.block_diag(*[frame] * FRAMES)
+
+
+def every_20_ms(conv: Any) -> tuple[Tensor, Tensor]:
+    """[384, 192, 4] and [192]: voiced band b of frame f has a channel of its own (b + 40 f, silent in the other frames), a noise band
     one channel; then the pitch, the same in all frames, once more less a quarter."""
     weight, bias = torch.zeros_like(conv.weight_v), torch.zeros(conv.out_channels)
     for frame in range(FRAMES):
@@ -148,7 +159,7 @@ def identity(conv: Any) -> Tensor:
 
 
 def harmonics(conv: Any) -> Tensor:
-    """[96, 48, 320]: bands to the six trains plus and minus their pitch (four channels each), noise bands to their swelling energy."""
+    """[96, 48, 640]: bands to the seven trains plus and minus their pitch (four channels each), noise bands to their swelling energy."""
     weight = torch.zeros_like(conv.weight_v)
     hop = features.HOP
     swell = torch.from_numpy(np.bartlett(2 * hop + 1)[:-1].astype(np.float32))
@@ -165,21 +176,20 @@ def harmonics(conv: Any) -> Tensor:
         )
     for band in range(NOISE):
         weight[FRAMES * VOICED + band, SWELL + band] = (
-            swell * NOISE**0.5 * NOISE_GAIN / 100
-        )  # a band keeps an eighth of white noise
+            swell * (features.RATE_HZ / 2 / features.UNIT_HZ) ** 0.5 * NOISE_GAIN / 100
+        )  # white noise of power one in UNIT_HZ
     return weight  # a hundredth: features are ten times the square root of an amplitude
 
 
 def trains(periods: int) -> Any:
-    """[20, 800]: 50 ms of the harmonics of a pitch in each voiced band, for a band of mean square one."""
-    hertz = np.arange(1, int(features.TOP_VOICED_HZ * FRAMES * features.HOP / features.RATE_HZ / periods) + 1)
-    hertz = hertz * periods * features.RATE_HZ / (FRAMES * features.HOP)
-    low, centre, high = (features.edges_voiced()[at : VOICED + at, None] for at in range(3))
-    gain = np.clip(np.minimum((hertz - low) / (centre - low), (high - hertz) / (high - centre)), 0, None)
-    gain = gain * np.sqrt(2 / np.maximum(gain.sum(1, keepdims=True), 0.5))
+    """[40, 960]: 60 ms of the harmonics of a pitch around each point of the envelope, for a power of one in UNIT_HZ."""
+    step_hz = features.RATE_HZ / (FRAMES * features.HOP)
+    hertz = np.arange(1, int(features.TOP_VOICED_HZ / step_hz / periods) + 1) * periods * step_hz
+    points = features.points_voiced()
+    gain = np.stack([np.interp(hertz, points, one) for one in np.eye(VOICED)])
+    gain = gain * np.sqrt(2 * periods * step_hz / features.UNIT_HZ)
     time_s = np.arange((FRAMES + 1) * features.HOP) / features.RATE_HZ
-    late = SPREAD_S * hertz**2 / (2 * features.TOP_VOICED_HZ)
-    waves = np.cos(2 * np.pi * (hertz[:, None] * time_s - late[:, None]))
+    waves = np.cos(2 * np.pi * hertz[:, None] * time_s)
     return (gain @ waves).astype(np.float32)
 
 

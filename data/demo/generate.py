@@ -88,7 +88,7 @@ def forget(out: Path) -> None:
 
 
 def manifest_row(clip_id: str, row: recordings.Row) -> dict[str, object]:
-    """The row in our raw manifest format. The owner believes that all of it is awb at 16 kHz."""
+    """The row in our raw manifest format. The owner believes that all of it is lark at 16 kHz."""
     return {
         "id": clip_id,
         "audio": row.audio,

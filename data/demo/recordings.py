@@ -13,7 +13,7 @@ import numpy as np
 from speech import RATE_HZ, Line, Room, Samples, gain, in_room, silence
 
 NUM_RECORDINGS, SENTENCES_EACH = 36, 15
-VOICE = "awb"
+VOICE = "lark"
 EMPTY_TEXTS = ["", "  ", "\u200b", "...", None]
 BOILERPLATE = ["Thanks for watching!", "Please subscribe", "[Music]"]
 SPAN, BLOCK = 4, 3  # sentences that one too long row covers; sentences whose texts are rotated together

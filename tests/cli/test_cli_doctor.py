@@ -57,7 +57,7 @@ def test_a_healthy_project_has_nothing_bad(healthy: Path, run: Run) -> None:
         "device",
         "disk",
         "manifest",
-        "consent awb",
+        "consent lark",
         "production",
         "base voxcpm2-mini",
         "weights mini-lora",
@@ -73,7 +73,7 @@ def test_every_broken_thing_is_found_at_once_with_its_fix(
     (healthy / "data/demo/manifest.jsonl").write_text("{} \n")
     tokenizer = healthy / "data/bases/voxcpm2-mini/tokenizer.json"
     tokenizer.write_text(tokenizer.read_text() + " ")
-    (healthy / "consent/awb.json").unlink()
+    (healthy / "consent/lark.json").unlink()
     lock = healthy / "requirements.lock"
     lock.write_text(lock.read_text().replace("typer==", "typer==9").replace("dvc==", "no-such-package=="))
     params.edit(
@@ -85,7 +85,7 @@ def test_every_broken_thing_is_found_at_once_with_its_fix(
     done = run("doctor")
     assert done.code == 1
     found = states(done)
-    bad = {"packages", "torch", "disk", "manifest", "consent awb", "base voxcpm2-mini"}
+    bad = {"packages", "torch", "disk", "manifest", "consent lark", "base voxcpm2-mini"}
     assert bad <= {what for what, state in found.items() if state == "BAD"}
     assert found["dvc"] == found["git"] == "note"
     for fix in (
@@ -94,7 +94,7 @@ def test_every_broken_thing_is_found_at_once_with_its_fix(
         "unset it",
         "source .venv/bin/activate",
         "--replace",
-        "voicelathe consent check awb",
+        "voicelathe consent check lark",
         "The recipes want 1e+09 GiB",
     ):
         assert fix in done.out, fix

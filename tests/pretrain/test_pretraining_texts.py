@@ -2,9 +2,11 @@
 
 import json
 import random
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
@@ -66,10 +68,36 @@ def test_the_prose_that_is_measured_is_not_trained_on(prose: Path) -> None:
     assert len(measured) == texts.NUM_HELD_OUT and not set(trained) & set(measured)
 
 
-def test_the_target_of_the_demo_is_never_a_training_voice(prose: Path) -> None:
-    assert {line.voice for line in corpus.plan(300, 1, prose)} == {"rms", "slt", "kal16"}
-    with pytest.raises(AssertionError, match="awb is not a training voice"):
-        corpus.speak(corpus.Line("Hello.", "awb", 1.0, -6.0))
+def test_the_target_of_the_demo_and_what_is_too_near_to_it_are_never_training_voices(prose: Path) -> None:
+    planned = {line.voice for volume in range(3) for line in corpus.plan(300, volume, prose)}
+    assert planned == set(corpus.VOICES) - set(corpus.TOO_NEAR) and len(planned) > 20
+    assert max(corpus.VOICES[voice].formants for voice in planned if voice.startswith("rms")) < 1.2
+    for voice in ("lark", *corpus.TOO_NEAR):
+        with pytest.raises(AssertionError, match=f"{voice} is not a training voice"):
+            corpus.speak(corpus.Line("Hello.", voice, 1.0, -6.0))
+
+
+def test_most_lines_are_the_own_voice_and_the_others_are_even(prose: Path) -> None:
+    voices = [line.voice for line in corpus.plan(1000, 1, prose)]
+    share = voices.count(corpus.OWN_VOICE) / len(voices)
+    others = [voices.count(voice) for voice in set(voices) - {corpus.OWN_VOICE}]
+    assert 0.55 < share < 0.67 and min(others) > 4 and max(others) < 40
+
+
+@pytest.mark.skipif(shutil.which("flite") is None, reason="needs the Debian package flite")
+def test_a_virtual_speaker_is_higher_and_takes_as_long() -> None:
+    from pretrain import features
+
+    told = {}
+    for voice in ("rms", "rms_116", "rms_88"):
+        samples, phones = corpus.speak(corpus.Line("The lamp is on.", voice, 1.0, -6.0))
+        _, pitch = features.frames(samples.astype(np.float32) / 32768)
+        told[voice] = (float(np.exp(np.median(pitch))), len(samples), [name for name, _ in phones])
+        assert phones[-1][1] == pytest.approx(len(samples) / corpus.RATE_HZ, abs=0.15)
+    hertz, length, names = told["rms"]
+    for voice, factor in (("rms_116", 1.16), ("rms_88", 0.88)):
+        assert told[voice][0] == pytest.approx(factor * hertz, rel=0.04)
+        assert told[voice][1] == pytest.approx(length, rel=0.03) and told[voice][2] == names
 
 
 def test_where_in_the_text_a_position_is_moves_forward_and_adds_to_one() -> None:
