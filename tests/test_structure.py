@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "voicelathe"
 LAYERS = [  # a module imports only from its own line or from lines above; the longest name that fits decides
-    "errors redaction digest locks rng settings records layout jobs",
+    "errors redaction digest locks rng data_settings settings records layout jobs",
     "families",  # each knows settings and records, nothing of the pipeline; params checks recipes against their specs
     "params engine checkpoints pruned",
     "speech",  # measures of one clip

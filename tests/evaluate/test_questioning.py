@@ -67,7 +67,7 @@ def clip(place: Path, name: str, samples: np.ndarray, text: str, language: str =
 def said(
     place: Path, name: str = "said", text: str = TEXT, share: float = 1.0, language: str = "en"
 ) -> ClipRef:
-    samples, rate_hz = read_clip(ROOT / "data/demo/audio", "rec_23.opus", 6.13, 8.64, None)
+    samples, rate_hz = read_clip(ROOT / "data/demo/audio", "rec_23.opus", 7.06, 10.05, None)
     samples = resample(mono(samples), rate_hz, 16_000)
     return clip(place, name, samples[: round(share * len(samples))], text, language)
 

@@ -20,7 +20,7 @@ TEXT = "I think the horse should stay across the attic."
 
 @cache
 def said() -> np.ndarray:
-    samples, rate_hz = read_clip(ROOT / "data/demo/audio", "rec_23.opus", 6.13, 8.64, None)
+    samples, rate_hz = read_clip(ROOT / "data/demo/audio", "rec_23.opus", 7.06, 10.05, None)
     return np.ascontiguousarray(resample(mono(samples), rate_hz, RATE_HZ), np.float32)
 
 
