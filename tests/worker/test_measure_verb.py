@@ -98,7 +98,9 @@ def test_languages_that_the_recogniser_does_not_know_are_not_judged(project: set
         replace(one, language=language) for one, language in zip(clips(), ("it", "en-GB", "en"), strict=True)
     ]
     found = listen(
-        project, [*known[:2], replace(known[0], clip_id="c0009", text="...", language="en")], words=True
+        project,
+        [*known[:2], replace(known[0], clip_id="c0009", line=9, text="...", language="en")],
+        words=True,
     )
     assert found["c0001"].cer is None and found["c0001"].said is None and found["c0001"].is_aligned is None
     assert found["c0002"].cer is not None and found["c0009"].cer is None
