@@ -127,7 +127,8 @@ def test_another_recogniser_hears_everything_again(project: settings.Params) -> 
         return replace(project, speech=settings.Speech(chosen))
 
     first = listen(whisper(Path("a")), clips()[:1], words=True)
-    shutil.rmtree("audio")  # a worker would find nothing now
+    shutil.rmtree("audio")
+    Path("audio").mkdir()  # a worker would find nothing now
     assert listen(whisper(Path("b")), clips()[:1], words=True) == first, "the same files, elsewhere"
     (Path("b") / "notes.txt").write_text("mine")
     with pytest.raises(RecogniserError, match="is not the recogniser that was pinned"):
