@@ -14,7 +14,10 @@ SPLITS = ["data/split/train.jsonl", "data/split/validation.jsonl"]
 READS = ["pipelines/listen.py", "lines", "data/latents/${item.base}/base.json", *SPLITS, *OF_RUN]
 LEFT = ("samples.jsonl", "race.json", "metrics.json", "listening.html")
 WRITES = [f"runs/${{key}}/{name}" for name in LEFT]
-OWN = ("recipes.${key}.listen", "recipes.${key}.select")
+OWN = [
+    f"recipes.${{key}}.{name}"
+    for name in ("listen", "select.guards", "select.vetoes", "select.max_vetoed_share")
+]
 PARAMS = ["machine", "speech", "ingest.audio_root", "gate.max_text_overlap", *OWN]
 
 
