@@ -59,7 +59,7 @@ def test_speech_is_heard_in_speech_and_not_in_noise_and_nothing_is_listened_to_t
     assert listen(project, clips()[::2], speech=False) == {}
 
 
-@pytest.mark.parametrize(("times", "speed"), [(0.5, 2.0), pytest.param(3.0, 0.5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("times", "speed"), [(0.5, 2.0), pytest.param(4.0, 0.5, marks=pytest.mark.slow)])
 def test_speech_under_a_lying_header_is_heard_at_the_speed_that_puts_it_right(
     project: settings.Params, times: float, speed: float
 ) -> None:
@@ -89,7 +89,6 @@ def test_a_wrong_text_has_more_errors_than_the_right_one(project: settings.Param
     if ears == "whisper":
         assert found["c0003"].said is None and found["c0003"].cer is None, "nobody speaks in noise"
     else:
-        assert "stay across the arctic" in right.said, "the recogniser takes the horse for something else"
         assert right.voice == wrong.voice is not None and found["c0003"].voice is None
 
 
