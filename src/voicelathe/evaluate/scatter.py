@@ -51,8 +51,8 @@ def picture(
         parts.append(f'<polyline class="curve c8 path" points="{line}"/>')
     for one in dots:
         parts += _whiskers(one, x, y)
-    placed: list[_Box] = []
-    for one in dots:
+    placed: list[_Box] = [(x(one.x) - 5, y(one.y) + 4, 10.0) for one in dots]
+    for one in sorted(dots, key=lambda one: list(_COLOURS).index(one.kind)):
         parts += _dot(one, x(one.x), y(one.y), placed)
     head = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
     return Markup(head + "".join(parts) + "</svg>")
@@ -107,11 +107,17 @@ def _whiskers(one: Dot, x: _scale, y: _scale) -> list[str]:
 
 
 _Box = tuple[float, float, float]  # of a name: left end, baseline, width
-_COLOURS = {"tuned": "c1", "out": "c8", "base": "c2", "real": "c5", "chosen": "c3"}
+_COLOURS = {
+    "chosen": "c3",
+    "base": "c2",
+    "real": "c5",
+    "tuned": "c1",
+    "out": "c8",
+}  # in the order in which names are placed
 
 
 def _dot(one: Dot, x: float, y: float, placed: list[_Box]) -> list[str]:
-    """The dot and its name, at the first side of the dot where no other name stands."""
+    """The dot and its name, at the first side of the dot where no other name or dot stands; where there is no room, the name shows on hovering."""
     width = 6.6 * len(one.name)
     sides = [
         (x - width / 2, y - 11, "middle"),
@@ -124,15 +130,18 @@ def _dot(one: Dot, x: float, y: float, placed: list[_Box]) -> list[str]:
         (x - 9 - width, y + 20, "end"),
     ]
     free = [side for side in sides if _fits(side[0], side[1], width, placed)]
+    crowded = not free and one.kind in ("tuned", "out")
     left, at, anchor = (free or sides)[0]
-    placed.append((left, at, width))
+    if not crowded:
+        placed.append((left, at, width))
     text_x = {"middle": left + width / 2, "start": left, "end": left + width}[anchor]
     strong = ' class="chosen"' if one.kind == "chosen" else ' class="soft"' if one.kind == "out" else ""
     ring = f'<circle class="mark chosen" cx="{x:.1f}" cy="{y:.1f}" r="8.5"/>' if one.kind == "chosen" else ""
     said = f"{one.name}: {one.x:.3f}, {one.y:.3f}"
+    label = f'<text{strong} x="{text_x:.1f}" y="{at:.1f}" text-anchor="{anchor}">{escape(one.name)}</text>'
     return [
         f'{ring}<circle class="dot {_COLOURS[one.kind]}" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{escape(said)}</title></circle>',
-        f'<text{strong} x="{text_x:.1f}" y="{at:.1f}" text-anchor="{anchor}">{escape(one.name)}</text>',
+        "" if crowded else label,
     ]
 
 
