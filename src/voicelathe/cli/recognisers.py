@@ -122,6 +122,6 @@ def _of_package(name: str) -> str | None:
 
     for distribution in packages_distributions().get(name, []):
         told = metadata(distribution)
-        if declared := told["License-Expression"] or told["License"]:
+        if declared := told.get("License-Expression") or told.get("License"):
             return str(declared)
     return None
