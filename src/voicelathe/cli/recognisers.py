@@ -122,6 +122,7 @@ def _of_package(name: str) -> str | None:
 
     for distribution in packages_distributions().get(name, []):
         told = metadata(distribution)
-        if declared := told.get("License-Expression") or told.get("License"):
+        fields = [field for field in ("License-Expression", "License") if field in told]
+        if declared := next((told[field] for field in fields if told[field]), None):
             return str(declared)
     return None
