@@ -100,7 +100,7 @@ def test_a_run_killed_in_training_goes_on_and_ends_as_if_it_had_not_been(
     )  # fmt: skip
     steps = other / expected["checkpoints"][1]["path"] / ".." / "steps.jsonl"
     end = time.monotonic() + 300
-    while not (steps.is_file() and len(steps.read_bytes().splitlines()) >= 2):
+    while not (steps.is_file() and len(steps.read_bytes().splitlines()) >= 1):
         assert time.monotonic() < end and dvc.poll() is None
         time.sleep(0.02)
     os.killpg(dvc.pid, signal.SIGKILL)
