@@ -215,7 +215,7 @@ class Race(Closed):
     block_lines: Positive  # lines of one block; as many as there are lines: nobody drops out
     error_rate: Annotated[float, Gt(0), Lt(0.5)]  # the chance that the candidate which should win drops out
     max_samples: Positive | None  # budget; null: until the lines are spoken
-    max_audio_s: PositiveFloat | None  # budget in seconds of speech made, whatever the machine's speed
+    max_audio_s: PositiveFloat | None  # budget in seconds of speech made; the first block is always spoken
     workers: Positive  # processes that speak at once: on cpu by cores and memory, on cuda one a device
 
 

@@ -320,6 +320,33 @@ def test_without_a_recogniser_words_are_not_measured_and_a_person_must_say_why()
     assert "Whether it keeps its words was not measured" in text and "--because" in text
 
 
+def test_words_that_were_heard_on_some_lines_only_are_not_measured() -> None:
+    """Half of the pack in a language that the recogniser does not know, or a recogniser that died on the way."""
+    spoken = make.samples(KNOWN, make.MANY)
+    unheard = set(list(make.MANY)[:3])
+
+    def of(lost: set[str]) -> Selection:
+        whole = make.measures(spoken, **NEAREST_IS_SECOND)  # type: ignore[arg-type]
+        rows = [
+            replace(one, values={**one.values, "cer": None}) if one.line_id in lost else one
+            for one in whole.samples
+        ]
+        return selection.decide(
+            make.run(), make.evaluations(losses(FALLING), KNOWN), losses(FALLING), spoken, None, make.SELECT, True, {},
+            make.checkpoints(KNOWN), replace(whole, samples=rows), make.race(spoken),
+        )  # fmt: skip
+
+    assert of(set(list(make.MANY)[:2])).decision == "ship", "two of 24 lines are no tenth"
+    found = of(unheard)
+    assert (found.decision, found.nominee, found.unheard) == ("not_heard", SECOND.name, "not_measured")
+    assert "Whether it keeps its words was not measured: 21 of 24 lines were judged." in found.reasons
+
+
+def test_the_base_to_beat_is_not_judged_against_itself() -> None:
+    base = next(one for one in decide().evidence if one.candidate == "base")
+    assert (base.standing, base.guards, base.gain) == ("baseline", [], None)
+
+
 def test_without_a_speaker_metric_nothing_ships_either() -> None:
     nothing = {one.name: None for one in KNOWN}
     found = decide(likeness=nothing)

@@ -2,7 +2,7 @@
 
 A guard is passed when the candidate is shown to be no worse than the base by more than a margin (non-inferiority): its interval lies
 above the margin. It fails when the candidate is shown to be worse, and by more than the margin. In between nothing is shown, and
-nothing ships. No copy can be better than its original: where the speaker's own recordings are below the base, the candidate may be, too.
+nothing ships; nor where a tenth of the lines was not judged at all. No copy can be better than its original: where the speaker's own recordings are below the base, the candidate may be, too.
 In each stratum of the lines (kind of sentence, language, speaker) a candidate that is shown to lose more than the margin fails,
 however good it is on average; p values are corrected for the number of strata (Holm 1979).
 """
@@ -17,14 +17,11 @@ from voicelathe.records import Evidence, Guard, LineTest
 
 SIGNIFICANT = 0.05
 MIN_LINES = 3  # of a stratum that is judged by itself
+MIN_JUDGED = 0.9  # of the lines that both spoke: what was judged on fewer could be the easy ones, or one language of two
 JUDGED_BY_STRATUM = (WORDS, ENDINGS)
 PASSED, FAILED, NOT_SHOWN, NOT_MEASURED = "passed", "failed", "not_shown", "not_measured"
-PASSES, FAILS, DROPPED, NO_GAIN = (
-    "passes",
-    "fails",
-    "dropped",
-    "no_gain",
-)  # standings, beside not_shown and not_measured
+PASSES, FAILS, DROPPED, NO_GAIN = "passes", "fails", "dropped", "no_gain"  # standings, as are the last two
+BASELINE = "baseline"  # the standing of the base to beat, which is not judged against itself
 
 
 def margins(how: settings.Guards) -> dict[str, float]:
@@ -69,6 +66,10 @@ def _of(
     dropped: str | None,
     gain: LineTest | None,
 ) -> Evidence:
+    if name == base:
+        return Evidence(
+            name, len(found.lines(name)), scores.levels(found, name), [], [], None, None, BASELINE
+        )
     guards = [_guard(found, measure, name, base, margin, granted) for measure, margin in limits.items()]
     worse = _worse_strata(found, name, base, limits, granted, strata)
     return Evidence(
@@ -88,7 +89,15 @@ def _guard(
 ) -> Guard:
     allowance = round(granted.get(measure, 0.0), scores.DIGITS)
     test = scores.test(found, measure, name, base, allowance=allowance)
-    return Guard(measure, verdict(test, margin, allowance), margin, allowance, test)
+    said = verdict(test, margin, allowance)
+    if said == PASSED and test is not None and test.lines < MIN_JUDGED * _common(found, name, base):
+        said = NOT_MEASURED
+    return Guard(measure, said, margin, allowance, test)
+
+
+def _common(found: Scores, name: str, base: str) -> int:
+    """Lines that both spoke, or failed to speak."""
+    return len(set(found.lines(name)) & set(found.lines(base)))
 
 
 def verdict(test: LineTest | None, margin: float, allowance: float) -> str:
@@ -100,9 +109,9 @@ def verdict(test: LineTest | None, margin: float, allowance: float) -> str:
     return FAILED if is_harm(test, margin, allowance, test.p_worse) else NOT_SHOWN
 
 
-def is_harm(test: LineTest, margin: float, allowance: float, p: float, level: float = SIGNIFICANT) -> bool:
+def is_harm(test: LineTest, margin: float, allowance: float, p: float) -> bool:
     """Shown to be worse, and by more than a loss that does not count."""
-    return p < level and test.difference + allowance < -margin
+    return p < SIGNIFICANT and test.difference + allowance < -margin
 
 
 def _worse_strata(

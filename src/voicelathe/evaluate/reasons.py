@@ -129,7 +129,8 @@ def _guards(selection: Selection, name: str) -> Iterator[str]:
                 needed = f"; about {more} lines would show it, if nothing changes"
             yield f"It is not shown to keep its {KEPT[one.measure]}: {_guard(one)}{needed}."
         elif one.verdict == guards.NOT_MEASURED:
-            yield f"Whether it keeps its {KEPT[one.measure]} was not measured."
+            heard = f": {one.test.lines} of {here.lines} lines were judged" if one.test else ""
+            yield f"Whether it keeps its {KEPT[one.measure]} was not measured{heard}."
 
 
 def _guard(one: Guard) -> str:

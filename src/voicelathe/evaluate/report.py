@@ -77,7 +77,7 @@ def render(
         decided=pictures.decision(selection),
         by_loss=_by_loss(selection),
         judged=[_judged(selection, one) for one in selection.evidence],
-        guarded=[(one.measure, one.margin) for one in selection.evidence[0].guards],
+        guarded=[(one.measure, one.margin) for one in selection.evidence[-1].guards],
         race=selection.race,
         losses=pictures.losses(selection),
         strengths=[f"strength {scale:g}" for scale in pictures.strengths(selection) if scale is not None],
@@ -171,6 +171,7 @@ _STANDING = {
     "not_measured": "not measured",
     "dropped": "dropped out",
     "fails": "fails",
+    "baseline": "to be beaten",
 }
 _VERDICT = {"passed": "good", "failed": "bad", "not_shown": "warn", "not_measured": "warn"}
 
@@ -193,8 +194,8 @@ def _judged(selection: Selection, one: Evidence) -> _Judged:
         "\u2013" if one.gain is None else wording.short_difference(one.gain),
     )
     standing = reasons.exclusion(selection, one.candidate) or _STANDING[one.standing]
-    if is_base:
-        standing = "to be beaten" if one.candidate == selection.base else "the other base"
+    if is_base and one.candidate != selection.base:
+        standing = "the other base"
     return _Judged(
         wording.spoken(selection, one.candidate), one.lines, levels, [] if is_base else shown, gain, standing,
         one.candidate == selection.selected, is_base,

@@ -169,7 +169,7 @@ class Evidence:
     ]  # strata in which it is shown to lose more than a margin; p corrected over all of them
     gain: LineTest | None  # likeness against the better base; p_better corrected over all candidates
     dropped: str | None  # why the race ended early for it
-    standing: str  # passes | no_gain | not_shown | not_measured | dropped | fails: what all of this comes to
+    standing: str  # passes | no_gain | not_shown | not_measured | dropped | fails | baseline: what all of this comes to
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ def _candidate_rows(files: RunFiles) -> list[dict[str, Any]]:
 
 def _speech_rows(selection: records.Selection) -> list[dict[str, Any]]:
     """What was heard of every candidate: levels, guards against the base, gain in likeness."""
+    asked = {guard.measure: None for one in selection.evidence for guard in one.guards}
     rows = []
     for one in selection.evidence:
         row: dict[str, Any] = {"candidate": one.candidate, "standing": one.standing, "lines": one.lines}
@@ -68,7 +69,7 @@ def _speech_rows(selection: records.Selection) -> list[dict[str, Any]]:
             measure: level.mean if (level := one.levels.get(measure)) else None
             for measure in ("words", "endings", "quality", "likeness")
         }
-        tests = {guard.measure: guard.test for guard in one.guards} | {"likeness": one.gain}
+        tests = asked | {guard.measure: guard.test for guard in one.guards} | {"likeness": one.gain}
         for measure, test in tests.items():
             row |= {
                 f"{measure}_against_base": test.difference if test else None,
