@@ -103,7 +103,7 @@ def ours(one: Trained, pack: Sequence[PackLine], block_lines: int) -> Decided:
     names = [row.candidate for row in sorted(one.evaluations, key=_racing_order)]
     bases, tuned = [name for name in names if name in BASES], [name for name in names if name not in BASES]
     how, ids = replace(one.how, block_lines=block_lines), [line.id for line in pack]
-    rounds, ended = racing.run(found, one.name, bases, tuned, ids, 1, how, guards.margins(one.select.guards))
+    rounds, ended = racing.run(found, one.name, bases, tuned, ids, 1, how)
     samples, measures = found.samples, found.measures
     strata = {line.id: race.line_strata(line) for line in pack}
     ran = Race(

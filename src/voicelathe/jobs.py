@@ -129,7 +129,7 @@ class ValidateJob:
 
 @dataclass(frozen=True)
 class SpeakJob:
-    """Let several candidates speak lines to `out`/<candidate>/<line>-<seed>.wav, the record of each sample beside it.
+    """Let several candidates speak lines to <place>/<candidate>/<line>-<seed>.wav, the record of each sample beside it.
 
     With `interactive` the worker then stays alive and answers `SpeakRequest` lines on stdin, one event each, until stdin ends.
     """
@@ -142,11 +142,15 @@ class SpeakJob:
     reference: Reference | None  # for a prompted candidate
     out: str
     interactive: bool
+    shared: str | None = (
+        None  # the place of untouched bases, where other recipes find what they said; None: `out`
+    )
 
 
-def sample_record(out: Path, candidate: records.Candidate, line: records.Line) -> Path:
+def sample_record(job: SpeakJob, ref: WeightsRef, line: records.Line) -> Path:
     """Where the record of a spoken sample lies; its WAV has the same name."""
-    return out / candidate.name / f"{line.line_id}-{line.seed}.json"
+    place = job.shared if job.shared is not None and ref.kind == "base" else job.out
+    return Path(place) / ref.candidate.name / f"{line.line_id}-{line.seed}.json"
 
 
 @dataclass(frozen=True)

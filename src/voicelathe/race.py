@@ -45,7 +45,7 @@ class _Track:
         self.params, self.recipe, self.pack = params, recipe, pack
         self.record, index = read(recipe)
         found = find_recipe(params, recipe)
-        self.how, self.select, self.margins = found.listen, found.select, guards.margins(found.select.guards)
+        self.how, self.select = found.listen, found.select
         self.recogniser = recogniser
         evaluated = records.read(layout.run(recipe, "evaluations.jsonl"), records.EvaluationRecord)
         self.totals = {one.candidate: one.total for one in evaluated}
@@ -89,7 +89,7 @@ class _Track:
         bases = [name for name in self.refs if name in BASES]
         tuned = [name for name in self.refs if name not in BASES]
         lines, seeds, how = [line.id for line in self.pack], len(self.how.seeds), self.how.race
-        rounds, ended = racing.run(self, self.recipe, bases, tuned, lines, seeds, how, self.margins)
+        rounds, ended = racing.run(self, self.recipe, bases, tuned, lines, seeds, how)
         strata = {line.id: line_strata(line) for line in self.pack}
         everybody = len(self.refs) * len(lines) * seeds
         return Race(
@@ -116,25 +116,24 @@ class _Track:
         return heard(self.samples, self._measures(), self.select, self.totals, planned)
 
     def _take(self, names: Sequence[str], said: list[records.Line], max_seconds: float, folder: str) -> None:
-        new: list[SampleRecord] = []
-        for out, members in self._places(names, max_seconds, folder):
-            refs = [self.refs[name] for name in members]
-            new += speak(
-                self.params, self.record, refs, said, max_seconds, out, self.reference, self.how.race.workers
-            )
+        refs, own = [self.refs[name] for name in names], Path(self.record.directory) / folder
+        shared = layout.CHECKPOINTS / SHARED / self._shared(max_seconds) / folder
+        new = speak(
+            self.params,
+            self.record,
+            refs,
+            said,
+            max_seconds,
+            own,
+            self.reference,
+            self.how.race.workers,
+            shared,
+        )
         languages = {line.line_id: line.language for line in said}
         hearable = [one for one in new if design.is_hearable(one)]
         clips = [judging.clip(one, languages) for one in hearable]
         self.told.append((len(clips), self.panel.ask(self.real, clips)))
         self.samples += new
-
-    def _places(self, names: Sequence[str], max_seconds: float, folder: str) -> list[tuple[Path, list[str]]]:
-        """Where samples lie: those of untouched bases where every recipe finds them."""
-        own = Path(self.record.directory) / folder
-        bases = [name for name in names if name in BASES]
-        tuned = [name for name in names if name not in BASES]
-        shared = layout.CHECKPOINTS / SHARED / self._shared(max_seconds) / folder
-        return [(out, members) for out, members in ((shared, bases), (own, tuned)) if members]
 
     def _shared(self, max_seconds: float) -> str:
         """One folder for everything on which a base's samples depend beside line and seed."""
@@ -175,14 +174,13 @@ def heard(
     num_samples: int,
 ) -> racing.Heard:
     """What a race knows. `totals`: validation totals of the bases; `num_samples`: that one candidate speaks in the whole race."""
-    found, margins = scores.of(samples, measures), guards.margins(select.guards)
-    base = baseline.choose(
-        sorted({one.candidate for one in samples} & set(BASES)), found, margins, totals
-    ).name
+    found = scores.of(samples, measures)
+    bases = sorted({one.candidate for one in samples} & set(BASES))
+    base = baseline.choose(bases, found, guards.margins(select.guards), totals).name
+    against = guards.bar(found, base, select.guards, scores.real(measures))
     failed = _hopeless(samples, measures, select, num_samples)
-    granted = guards.allowances(found, base, scores.real(measures))
     audio_s = math.fsum(one.duration_s for one in samples)
-    return racing.Heard(found, base, granted, failed, len(samples), audio_s)
+    return racing.Heard(against, failed, len(samples), audio_s)
 
 
 def _hopeless(

@@ -229,9 +229,11 @@ def speak(
     out: Path,
     reference: jobs.Reference | None = None,
     workers: int = 1,
+    shared: Path | None = None,
 ) -> list[records.SampleRecord]:
     """Let candidates speak lines, `workers` of them at a time; samples of an earlier, equal request are reused, one by one.
 
+    Samples lie below `out`, those of untouched bases below `shared`, where it is given.
     Where the family's own interpreter is missing nothing is spoken, and every sample says so.
     """
     if lacking := environments.lacking(run.identity.family, "speak"):
@@ -239,11 +241,11 @@ def speak(
         return [_unspoken(ref.candidate, line) for ref in refs for line in lines]
     job = jobs.SpeakJob(
         target=target(params, run.identity.base), lora=run.identity.train.lora, weights=refs, lines=lines,
-        max_seconds=max_seconds, reference=reference, out=str(out), interactive=False,
+        max_seconds=max_seconds, reference=reference, out=str(out), interactive=False, shared=str(shared) if shared else None,
     )  # fmt: skip
     shares = [refs[number::workers] for number in range(min(workers, len(refs)))]
     runner.run_all([replace(job, weights=share) for share in shares], run.recipe, params.machine.device)
-    paths = [jobs.sample_record(out, ref.candidate, line) for ref in refs for line in lines]
+    paths = [jobs.sample_record(job, ref, line) for ref in refs for line in lines]
     return [
         records.from_json(records.SampleRecord, digest.read_json(path)["sample"], str(path)) for path in paths
     ]

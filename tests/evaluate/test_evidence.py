@@ -9,7 +9,7 @@ import pytest
 from tests.factories import evaluations as make
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate import selection
-from voicelathe.records import ClipLoss, EvaluationRecord, SampleRecord
+from voicelathe.records import CheckpointRecord, ClipLoss, EvaluationRecord, Race, SampleRecord, Selection
 
 KNOWN = make.candidates(10, 20)
 ROWS = make.paired_losses({one: {"diff": 0.8, "stop": 0.1} for one in KNOWN}, num_recordings=8, clips_each=2)
@@ -22,23 +22,19 @@ Change = Callable[[], tuple[list[EvaluationRecord], list[ClipLoss], list[SampleR
 
 def decide(
     records: list[EvaluationRecord], rows: list[ClipLoss], spoken: list[SampleRecord], **weights: float
-) -> None:
+) -> Selection:
     chosen = make.settings.Select(
         weights or {"diff": 1.0, "stop": 1.0}, [], 1.0, make.GUARDS, make.PROBE_LIMITS
     )
-    selection.decide(
-        make.run(),
-        records,
-        rows,
-        spoken,
-        None,
-        chosen,
-        True,
-        {},
-        make.checkpoints(KNOWN),
-        make.measures(spoken),
-        RACE,
-    )
+    return selection.decide(
+        make.run(), records, rows, spoken, None, chosen, True, {}, make.checkpoints(KNOWN), make.measures(spoken), RACE
+    )  # fmt: skip
+
+
+def decide_with(listed: list[CheckpointRecord], race: Race = RACE) -> Selection:
+    return selection.decide(
+        make.run(), RECORDS, ROWS, SPOKEN, None, make.SELECT, True, {}, listed, make.measures(SPOKEN), race
+    )  # fmt: skip
 
 
 def nan(row: ClipLoss) -> ClipLoss:
@@ -93,7 +89,8 @@ BROKEN: dict[str, tuple[Change, str]] = {
 
 
 def test_the_untouched_evidence_is_accepted() -> None:
-    decide(RECORDS, ROWS, SPOKEN)
+    found = decide(RECORDS, ROWS, SPOKEN)
+    assert [one.candidate for one in found.evidence] == [one.name for one in KNOWN]
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -115,61 +112,21 @@ def test_weights_that_do_not_fit_the_losses_name_the_setting() -> None:
 
 
 def test_a_checkpoint_that_was_never_evaluated_is_named() -> None:
-    more = make.checkpoints(make.candidates(10, 20, 30))
     with pytest.raises(SelectionError, match="the checkpoint of step 30 was not evaluated"):
-        selection.decide(
-            make.run(), RECORDS, ROWS, SPOKEN, None, make.SELECT, True, {}, more, make.measures(SPOKEN), RACE
-        )
+        decide_with(make.checkpoints(make.candidates(10, 20, 30)))
 
 
 def test_evaluations_of_other_weights_or_steps_are_named() -> None:
     listed = make.checkpoints(KNOWN)
     with pytest.raises(SelectionError, match="step_0000020@1: other weights were evaluated"):
-        selection.decide(
-            make.run(),
-            RECORDS,
-            ROWS,
-            SPOKEN,
-            None,
-            make.SELECT,
-            True,
-            {},
-            [*listed[:2], replace(listed[2], sha256="0" * 64)],
-            make.measures(SPOKEN),
-            RACE,
-        )
+        decide_with([*listed[:2], replace(listed[2], sha256="0" * 64)])
     with pytest.raises(SelectionError, match=r"checkpoints\.json lists no step 20"):
-        selection.decide(
-            make.run(),
-            RECORDS,
-            ROWS,
-            SPOKEN,
-            None,
-            make.SELECT,
-            True,
-            {},
-            listed[:2],
-            make.measures(SPOKEN),
-            RACE,
-        )
+        decide_with(listed[:2])
 
 
 def test_the_race_of_another_run_is_named() -> None:
-    other = replace(RACE, run_digest="f" * 64)
     with pytest.raises(SelectionError, match=r"race\.json is of run ffffffffffff, not of dddddddddddd"):
-        selection.decide(
-            make.run(),
-            RECORDS,
-            ROWS,
-            SPOKEN,
-            None,
-            make.SELECT,
-            True,
-            {},
-            make.checkpoints(KNOWN),
-            make.measures(SPOKEN),
-            other,
-        )
+        decide_with(make.checkpoints(KNOWN), replace(RACE, run_digest="f" * 64))
 
 
 def test_many_problems_are_counted_and_ten_are_shown() -> None:

@@ -12,8 +12,8 @@ from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS, Scores
 from voicelathe.records import Round
 from voicelathe.settings import Guards, Race
 
-MARGINS = guards.margins(Guards(words=0.05, endings=0.1, quality=None))
-RULES = racing.Rules(racing.level(0.05, 3), MARGINS)
+GUARDS = Guards(words=0.05, endings=0.1, quality=None)
+LEVEL = racing.level(0.05, 3)
 CANDIDATES = [f"step-{number}" for number in range(6)]
 
 
@@ -40,8 +40,12 @@ def table(
     return Scores(found)
 
 
+def against(found: Scores) -> guards.Bar:
+    return guards.bar(found, "base", GUARDS, {})
+
+
 def dropped(found: Scores, names: list[str] = CANDIDATES) -> dict[str, str]:
-    return {one.candidate: one.code for one in racing.drops(names, "base", found, RULES, {}, {})}
+    return {one.candidate: one.code for one in racing.drops(names, against(found), LEVEL, {})}
 
 
 def test_who_lost_its_words_drops_out_after_the_first_block() -> None:
@@ -70,17 +74,17 @@ def test_a_leader_that_lost_its_words_drops_nobody() -> None:
 
 def test_the_reason_names_the_measure_the_base_the_lines_and_the_chance() -> None:
     ruined = table(8, words={"step-5": 0.05})
-    (drop,) = racing.drops(CANDIDATES, "base", ruined, RULES, {}, {})
+    (drop,) = racing.drops(CANDIDATES, against(ruined), LEVEL, {})
     assert drop.text.startswith("fewer words kept than base on 8 lines: \u22120.") and ", p " in drop.text
     certain = Scores(
         {WORDS: {"base": {f"{n}": 1.0 for n in range(20)}, "x-0": {f"{n}": 0.0 for n in range(20)}}}
     )
-    (drop,) = racing.drops(["x-0"], "base", certain, RULES, {}, {})
+    (drop,) = racing.drops(["x-0"], against(certain), LEVEL, {})
     assert drop.text == "fewer words kept than base on 20 lines: \u22121.000, p < 0.0001"
 
 
 def test_a_veto_ends_it_at_once() -> None:
-    (drop,) = racing.drops(CANDIDATES, "base", table(8), RULES, {}, {"step-2": "silent: line-00"})
+    (drop,) = racing.drops(CANDIDATES, against(table(8)), LEVEL, {"step-2": "silent: line-00"})
     assert (drop.candidate, drop.code, drop.text) == ("step-2", "veto", "silent: line-00")
 
 
@@ -110,7 +114,7 @@ def test_of_equal_candidates_none_is_called_nearer_in_more_than_one_of_twenty() 
     called = 0
     for seed in range(200):
         found = table(24, seed=2000 + seed)
-        rows = guards.judge(["base", *CANDIDATES], "base", found, MARGINS, {}, {}, {})
+        rows = guards.judge(["base", *CANDIDATES], against(found), {}, {})
         called += any(one.standing == guards.PASSES for one in rows)
     assert called <= 10, f"{called} of 200"
 
@@ -121,7 +125,7 @@ def test_a_candidate_that_loses_twice_the_margin_hardly_ever_passes_the_guard() 
         found = table(
             24, words={"step-0": 0.75}, likeness={"step-0": 0.95}, seed=3000 + seed, names=["step-0"]
         )
-        (row,) = guards.judge(["step-0"], "base", found, MARGINS, {}, {}, {})
+        (row,) = guards.judge(["step-0"], against(found), {}, {})
         passed += row.standing == guards.PASSES
     assert passed <= 10, f"{passed} of 200"
 
@@ -181,12 +185,12 @@ class Rehearsed:
             }
             for measure, names_ in self.found.values.items()
         }
-        return racing.Heard(Scores(known), "base", {}, {}, len(self.spoken), 2.0 * len(self.spoken))
+        return racing.Heard(against(Scores(known)), {}, len(self.spoken), 2.0 * len(self.spoken))
 
 
 def race(found: Scores, how: Race, names: Sequence[str] = CANDIDATES) -> tuple[list[Round], str, int]:
     track, lines = Rehearsed(found), [f"line-{line:02d}" for line in range(24)]
-    rounds, ended = racing.run(track, "mini", ["base"], names, lines, 1, how, MARGINS)
+    rounds, ended = racing.run(track, "mini", ["base"], names, lines, 1, how)
     return rounds, ended, len(track.spoken)
 
 

@@ -381,8 +381,10 @@ def evidence(evaluations: Sequence[EvaluationRecord]) -> list[records.Evidence]:
         measure: {name: dict.fromkeys(lines, value) for name, value in by.items()}
         for measure, by in values.items()
     }
-    margins = guards.margins(settings.Guards(words=0.05, endings=0.1, quality=None))
-    return guards.judge(list(likeness), "base", scores.Scores(heard), margins, {}, {}, {})
+    against = guards.bar(
+        scores.Scores(heard), "base", settings.Guards(words=0.05, endings=0.1, quality=None), {}
+    )
+    return guards.judge(list(likeness), against, {}, {})
 
 
 def probed(one: EvaluationRecord) -> dict[str, object]:

@@ -159,6 +159,17 @@ def test_every_candidate_speaks_every_line_and_the_same_request_is_not_spoken_tw
 
 
 @pytest.mark.slow
+def test_what_an_untouched_base_says_lies_where_other_recipes_find_it(trained: Path, tmp_path: Path) -> None:
+    first = replace(speak_job(tmp_path / "one", weights(trained)), shared=str(tmp_path / "shared"))
+    assert runner.run(first, "test")["spoken"] == 6
+    assert [path.name for path in (tmp_path / "shared").iterdir()] == ["base"]
+    assert "base" not in {path.name for path in (tmp_path / "one").iterdir()}
+    assert runner.run(replace(first, out=str(tmp_path / "other")), "test")["spoken"] == 4, (
+        "the base's two are there"
+    )
+
+
+@pytest.mark.slow
 def test_the_same_line_and_seed_give_the_same_audio_and_another_seed_does_not(
     trained: Path, tmp_path: Path
 ) -> None:

@@ -98,7 +98,9 @@ def bottlenecks(found: Ceiling, margins: Mapping[str, float]) -> list[str]:
         f"{_levels(found, one)}, {_difference(one)}; {margins[one.measure]:g} may be lost. Training moves a voice toward such copies, "
         "so the base is the bottleneck and no recipe: take one with a better codec (docs/choosing.md)"
         for one in found.lost
-        if one.measure in margins and guards.is_harm(one, margins[one.measure], 0.0, one.p_worse)
+        if one.measure in margins
+        and one.p_worse < guards.SIGNIFICANT
+        and one.difference < -margins[one.measure]
     ]
 
 

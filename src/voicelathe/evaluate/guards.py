@@ -8,7 +8,7 @@ however good it is on average; p values are corrected for the number of strata (
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from voicelathe import settings
 from voicelathe.evaluate import scores, statistics
@@ -30,69 +30,74 @@ def margins(how: settings.Guards) -> dict[str, float]:
     return {measure: margin for measure, margin in named.items() if margin is not None}
 
 
-def allowances(found: Scores, base: str, real: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """measure -> by how much the speaker's own recordings are below the base."""
+@dataclass(frozen=True)
+class Bar:
+    """What candidates are held against: the better base, and how far below it one may be."""
+
+    found: Scores
+    base: str
+    margins: Mapping[str, float]  # of the guards that are on
+    granted: Mapping[str, float]  # measure -> by how much the speaker's own recordings are below the base
+
+    def allowance(self, measure: str) -> float:
+        return self.granted.get(measure, 0.0)
+
+    def test(
+        self, measure: str, name: str, lines: Sequence[str] | None = None, stratum: str | None = None
+    ) -> LineTest | None:
+        """The candidate against the base, on the lines that both spoke."""
+        return scores.test(self.found, measure, name, self.base, lines, stratum, self.allowance(measure))
+
+    def is_below(self, test: LineTest) -> bool:
+        """By more than a loss that does not count; whether it is shown is another question."""
+        return test.difference + self.allowance(test.measure) < -self.margins[test.measure]
+
+
+def bar(found: Scores, base: str, how: settings.Guards, real: Mapping[str, Sequence[float]]) -> Bar:
+    """`real`: measure -> what the speaker's own recordings show."""
     granted = {}
     for measure, values in real.items():
         own = found.mean(measure, base)
         if own is not None and values and measure != LIKENESS:
-            granted[measure] = max(0.0, own - sum(values) / len(values))
-    return granted
+            granted[measure] = round(max(0.0, own - sum(values) / len(values)), scores.DIGITS)
+    return Bar(found, base, margins(how), granted)
 
 
 def judge(
-    names: Sequence[str],
-    base: str,
-    found: Scores,
-    limits: Mapping[str, float],
-    granted: Mapping[str, float],
-    strata: Mapping[str, Sequence[str]],
-    dropped: Mapping[str, str],
+    names: Sequence[str], against: Bar, strata: Mapping[str, Sequence[str]], dropped: Mapping[str, str]
 ) -> list[Evidence]:
     """One row a candidate, in the order given. `strata`: line -> its strata; `dropped`: whom the race dropped, and why."""
-    gains = _gains(names, base, found)
-    return [
-        _of(name, base, found, limits, granted, strata, dropped.get(name), gains.get(name)) for name in names
-    ]
+    gains = _gains(names, against)
+    return [_of(name, against, strata, dropped.get(name), gains.get(name)) for name in names]
 
 
 def _of(
     name: str,
-    base: str,
-    found: Scores,
-    limits: Mapping[str, float],
-    granted: Mapping[str, float],
+    against: Bar,
     strata: Mapping[str, Sequence[str]],
     dropped: str | None,
     gain: LineTest | None,
 ) -> Evidence:
-    if name == base:
-        return Evidence(
-            name, len(found.lines(name)), scores.levels(found, name), [], [], None, None, BASELINE
-        )
-    guards = [_guard(found, measure, name, base, margin, granted) for measure, margin in limits.items()]
-    worse = _worse_strata(found, name, base, limits, granted, strata)
-    return Evidence(
-        candidate=name,
-        lines=len(found.lines(name)),
-        levels=scores.levels(found, name),
-        guards=guards,
-        worse_in=worse,
-        gain=gain,
-        dropped=dropped,
-        standing=_standing(guards, worse, gain, dropped),
-    )
+    found = against.found
+    lines, levels = len(found.lines(name)), scores.levels(found, name)
+    if name == against.base:
+        return Evidence(name, lines, levels, [], [], None, None, BASELINE)
+    guards = [_guard(measure, name, against) for measure in against.margins]
+    worse = _worse_strata(name, against, strata)
+    standing = _standing(guards, worse, gain, dropped)
+    return Evidence(name, lines, levels, guards, worse, gain, dropped, standing)
 
 
-def _guard(
-    found: Scores, measure: str, name: str, base: str, margin: float, granted: Mapping[str, float]
-) -> Guard:
-    allowance = round(granted.get(measure, 0.0), scores.DIGITS)
-    test = scores.test(found, measure, name, base, allowance=allowance)
-    said = verdict(test, margin, allowance)
-    if said == PASSED and test is not None and test.lines < MIN_JUDGED * _common(found, name, base):
+def _guard(measure: str, name: str, against: Bar) -> Guard:
+    test = against.test(measure, name)
+    said = verdict(test, against)
+    if (
+        said == PASSED
+        and test is not None
+        and test.lines < MIN_JUDGED * _common(against.found, name, against.base)
+    ):
         said = NOT_MEASURED
-    return Guard(measure, said, margin, allowance, test)
+    return Guard(measure, said, against.margins[measure], against.allowance(measure), test)
 
 
 def _common(found: Scores, name: str, base: str) -> int:
@@ -100,28 +105,16 @@ def _common(found: Scores, name: str, base: str) -> int:
     return len(set(found.lines(name)) & set(found.lines(base)))
 
 
-def verdict(test: LineTest | None, margin: float, allowance: float) -> str:
+def verdict(test: LineTest | None, against: Bar) -> str:
     """What the test of one measure comes to."""
     if test is None:
         return NOT_MEASURED
-    if test.interval.low + allowance > -margin:
+    if test.interval.low + against.allowance(test.measure) > -against.margins[test.measure]:
         return PASSED
-    return FAILED if is_harm(test, margin, allowance, test.p_worse) else NOT_SHOWN
+    return FAILED if test.p_worse < SIGNIFICANT and against.is_below(test) else NOT_SHOWN
 
 
-def is_harm(test: LineTest, margin: float, allowance: float, p: float) -> bool:
-    """Shown to be worse, and by more than a loss that does not count."""
-    return p < SIGNIFICANT and test.difference + allowance < -margin
-
-
-def _worse_strata(
-    found: Scores,
-    name: str,
-    base: str,
-    limits: Mapping[str, float],
-    granted: Mapping[str, float],
-    strata: Mapping[str, Sequence[str]],
-) -> list[LineTest]:
+def _worse_strata(name: str, against: Bar, strata: Mapping[str, Sequence[str]]) -> list[LineTest]:
     members: dict[str, list[str]] = {}
     for line, names in strata.items():
         for one in names:
@@ -130,25 +123,22 @@ def _worse_strata(
         test
         for stratum, lines in sorted(members.items())
         for measure in JUDGED_BY_STRATUM
-        if measure in limits
-        and (test := scores.test(found, measure, name, base, lines, stratum, granted.get(measure, 0.0)))
+        if measure in against.margins
+        and (test := against.test(measure, name, lines, stratum))
         and test.lines >= MIN_LINES
     ]
     corrected = statistics.holm([one.p_worse for one in tests])
     return [
         replace(one, p_worse=round(p, 9))
         for one, p in zip(tests, corrected, strict=True)
-        if is_harm(one, limits[one.measure], granted.get(one.measure, 0.0), p)
+        if p < SIGNIFICANT and against.is_below(one)
     ]
 
 
-def _gains(names: Sequence[str], base: str, found: Scores) -> dict[str, LineTest]:
+def _gains(names: Sequence[str], against: Bar) -> dict[str, LineTest]:
     """Likeness of every candidate against the base; p_better corrected for their number."""
-    tests = [
-        test
-        for name in names
-        if name != base and (test := scores.test(found, LIKENESS, name, base)) is not None
-    ]
+    others = [name for name in names if name != against.base]
+    tests = [test for name in others if (test := against.test(LIKENESS, name)) is not None]
     corrected = statistics.holm([one.p_better for one in tests])
     return {
         one.candidate: replace(one, p_better=round(p, 9)) for one, p in zip(tests, corrected, strict=True)

@@ -5,8 +5,7 @@ Two ways out (successive elimination, Even-Dar, Mannor and Mansour 2006, with pa
 * dominated: shown to be less like the speaker than the leader, and keeping no more words than the leader does.
 The error rate is the chance that the candidate which should win drops out. It is divided by the number of blocks but the last; inside a
 block the p values of a candidate are corrected for each other (Holm 1979), and the one against the leader for the number of rivals.
-Who stays speaks every line, so the guards judge the survivors on a number of lines that
-nobody chose by looking. Everything is computed from what was spoken, in any order; nothing here knows clocks or processes.
+Who stays speaks every line, so the guards judge the survivors on a number of lines that nobody chose by looking. Everything is computed from what was spoken, in any order; nothing here knows clocks or processes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Protocol
 from voicelathe import settings
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate import scores, statistics, wording
+from voicelathe.evaluate.guards import Bar
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS, Scores
 from voicelathe.records import Drop, LineTest, Round
 
@@ -24,20 +24,10 @@ ALL_LINES, NOBODY_LEFT, BUDGET = "all_lines", "nobody_left", "budget"
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What decides who drops out after a block."""
-
-    level: float  # error rate of one block
-    margins: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class Heard:
     """What is known after a block."""
 
-    scores: Scores
-    base: str  # the better of the bases
-    granted: Mapping[str, float]  # measure -> allowance
+    against: Bar
     failed: Mapping[str, str]  # candidate -> what no further line can make good
     num_samples: int
     audio_s: float  # of speech made
@@ -58,11 +48,9 @@ def run(
     lines: Sequence[str],
     num_seeds: int,
     how: settings.Race,
-    margins: Mapping[str, float],
 ) -> tuple[list[Round], str]:
     """The rounds of a race and how it ended. Bases speak every line. Raises SelectionError for a budget without room for one block."""
     cut = blocks(lines, how.block_lines)
-    rules = Rules(level(how.error_rate, len(cut)), margins)
     require_first(recipe, (len(bases) + len(candidates)) * len(cut[0]) * num_seeds, how.max_samples)
     alive, rounds, heard = list(candidates), [], None
     for number, block in enumerate(cut):
@@ -71,7 +59,7 @@ def run(
             return rounds, BUDGET
         heard = track.speak(names, block)
         is_last = number + 1 == len(cut)
-        out = [] if is_last else drops(alive, heard.base, heard.scores, rules, heard.granted, heard.failed)
+        out = [] if is_last else drops(alive, heard.against, level(how.error_rate, len(cut)), heard.failed)
         rounds.append(Round(list(block), names, out))
         alive = [name for name in alive if name not in {drop.candidate for drop in out}]
         if not alive:
@@ -92,26 +80,16 @@ def level(error_rate: float, num_blocks: int) -> float:
     return error_rate / max(1, num_blocks - 1)
 
 
-def drops(
-    racing: Sequence[str],
-    base: str,
-    found: Scores,
-    rules: Rules,
-    granted: Mapping[str, float],
-    vetoed: Mapping[str, str],
-) -> list[Drop]:
+def drops(racing: Sequence[str], against: Bar, error_rate: float, vetoed: Mapping[str, str]) -> list[Drop]:
     """Who of `racing` speaks no further lines, and why. `vetoed`: candidate -> what no further line can make good."""
     out = [Drop(name, VETO, vetoed[name], None) for name in racing if name in vetoed]
     left = [name for name in racing if name not in vetoed]
-    leader = _leader(left, base, found, rules, granted)
+    leader = _leader(left, against)
     for name in left:
-        asked = [
-            *_against_base(name, base, found, rules, granted),
-            *_against_leader(name, leader, found, len(left)),
-        ]
+        asked = [*_against_base(name, against), *_against_leader(name, leader, against.found, len(left))]
         corrected = statistics.holm([p for _, _, p, _ in asked])
         for (test, code, _, may_drop), p in zip(asked, corrected, strict=True):
-            if may_drop and p < rules.level:
+            if may_drop and p < error_rate:
                 out.append(Drop(name, code, _said(test), test))
                 break
     return out
@@ -122,14 +100,11 @@ _Asked = tuple[
 ]  # the test, what it would mean, its p value, and whether its size allows that
 
 
-def _against_base(
-    name: str, base: str, found: Scores, rules: Rules, granted: Mapping[str, float]
-) -> Iterator[_Asked]:
+def _against_base(name: str, against: Bar) -> Iterator[_Asked]:
     for measure in (WORDS, ENDINGS):
-        allowance = granted.get(measure, 0.0)
-        test = scores.test(found, measure, name, base, allowance=allowance)
-        if test is not None and measure in rules.margins:
-            yield test, WORSE, test.p_worse, test.difference + allowance < -rules.margins[measure]
+        test = against.test(measure, name)
+        if test is not None and measure in against.margins:
+            yield test, WORSE, test.p_worse, against.is_below(test)
 
 
 def _against_leader(name: str, leader: str | None, found: Scores, num_racing: int) -> Iterator[_Asked]:
@@ -141,17 +116,15 @@ def _against_leader(name: str, leader: str | None, found: Scores, num_racing: in
         yield test, DOMINATED, p, all(one is None or one.difference <= 0.0 for one in keeps)
 
 
-def _leader(
-    names: Sequence[str], base: str, found: Scores, rules: Rules, granted: Mapping[str, float]
-) -> str | None:
+def _leader(names: Sequence[str], against: Bar) -> str | None:
     """The one most like the speaker among those that so far lose no more than the margins; of equals the first by name."""
     holds = sorted(
         name
         for name in names
-        if found.has(LIKENESS, name)
-        and not any(bad for _, _, _, bad in _against_base(name, base, found, rules, granted))
+        if against.found.has(LIKENESS, name)
+        and not any(is_below for _, _, _, is_below in _against_base(name, against))
     )
-    return max(holds, key=lambda name: found.mean(LIKENESS, name) or 0.0, default=None)
+    return max(holds, key=lambda name: against.found.mean(LIKENESS, name) or 0.0, default=None)
 
 
 def affordable(more: int, heard: Heard, how: settings.Race) -> bool:

@@ -133,9 +133,9 @@ def _case(
     failed = evidence.vetoes(samples, base_trained, select.max_vetoed_share)
     vetoes = evidence.joined(failed, measured.vetoes, probe_vetoes)
     notes = evidence.joined(evidence.remarks(samples, vetoes), measured.notes, probe_notes)
-    granted = guards.allowances(spoken, base.name, scores.real(measures))
+    against = guards.bar(spoken, base.name, select.guards, scores.real(measures))
     dropped = {drop.candidate: drop.text for part in race.rounds for drop in part.drops}
-    judged = guards.judge(names, base.name, spoken, limits, granted, race.strata, dropped)
+    judged = guards.judge(names, against, race.strata, dropped)
     by_name = {one.candidate: one for one in judged}
     return _Case(run, samples, measures, losses, vetoes, notes, spoken, base, by_name, delivered)
 

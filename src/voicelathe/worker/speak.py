@@ -41,9 +41,11 @@ def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
         for position, line in enumerate(lines):
             emit(jobs.PHASE, {"name": "speak", "step": ref.candidate.step, "micro": position})
             spoken = _speak(job, ref, swapper, line)
-            sample = _sample(ref.candidate, line, spoken, _record(job, ref, line).with_suffix(".wav"))
+            sample = _sample(
+                ref.candidate, line, spoken, jobs.sample_record(job, ref, line).with_suffix(".wav")
+            )
             record = {"key": _key(job, ref, line), "sample": records.to_json(sample)}
-            digest.write_json(_record(job, ref, line), record)
+            digest.write_json(jobs.sample_record(job, ref, line), record)
             done += 1
             emit(jobs.PROGRESS, {"done": done, "total": total, "unit": "samples"})
     if job.interactive:
@@ -152,12 +154,8 @@ def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> str:
     return digest.of_value(parts)
 
 
-def _record(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> Path:
-    return jobs.sample_record(Path(job.out), ref.candidate, line)
-
-
 def _is_finished(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> bool:
-    path = _record(job, ref, line)
+    path = jobs.sample_record(job, ref, line)
     if not path.is_file() or (stored := digest.read_json(path)).get("key") != _key(job, ref, line):
         return False
     wav = Path(stored["sample"]["path"])
