@@ -32,7 +32,6 @@ RATE_HZ = speech.RATE_HZ
 VOICES = ("slt", "rms", "kal16")
 SEED = 77_001
 TIMEOUT_S = 3600.0
-NUM_DAMAGES = 17
 
 
 def _noise(decibel: float) -> Change:

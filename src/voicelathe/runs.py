@@ -306,9 +306,8 @@ def _fits(
     card = cards.present(params.machine)
     reasons = []
     if card is None:
-        print(
-            f"{recipe}: nvidia-smi does not say how much memory the card has; whether it fits is not checked",
-            file=sys.stderr,
+        _say(
+            f"{recipe}: nvidia-smi does not say how much memory the card has; whether it fits is not checked"
         )
     else:
         planned = forecast.forecast(params, recipe, one, found, card, card.name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from voicelathe import digest
-from voicelathe.data import audio_files, jsonl, languages
+from voicelathe.data import jsonl, languages
 from voicelathe.data.jsonl import LineProblem
 from voicelathe.errors import ManifestError
 
@@ -151,13 +151,3 @@ def _prefix(path: str, root: Path) -> int:
 def _without(path: str, dropped: int) -> str:
     parts = PureWindowsPath(path).parts
     return "/".join(parts[dropped:])
-
-
-def unreadable_kinds(audio: Sequence[str]) -> dict[str, int]:
-    """Extensions of audio that is not read, with how many paths have them."""
-    found: dict[str, int] = {}
-    for path in audio:
-        extension = Path(path).suffix.lower()
-        if extension and extension not in audio_files.CONTAINERS:
-            found[extension] = found.get(extension, 0) + 1
-    return found

@@ -4,8 +4,6 @@
 """
 
 import re
-from collections import Counter
-from collections.abc import Sequence
 
 REPLACEMENT = "\ufffd"
 # A letter of UTF-8 read as Windows-1252 (or Latin-1) is one of these followed by one to three of those.
@@ -24,7 +22,6 @@ IPA = frozenset(
 LEAST_IPA = 2  # different ones; single letters of them stand in the alphabets of some languages
 ARPABET = re.compile(r"(?<![^\W_])(?:AA|AE|AH|AO|AW|AY|EH|ER|EY|IH|IY|OW|OY|UH|UW)[012](?![^\W_])")
 LEAST_ARPABET = 2
-LEAST_ROWS, LEAST_SHARE, LEAST_CHARS = 8, 0.5, 8  # of a beginning that most rows share
 
 
 def encoded_twice(text: str) -> str | None:
@@ -71,21 +68,3 @@ def phonemes(text: str) -> str | None:
         return f"IPA: {' '.join(found[:8])}"
     tokens = ARPABET.findall(text)
     return f"ARPAbet: {' '.join(tokens[:4])}" if len(tokens) >= LEAST_ARPABET else None
-
-
-def common_beginning(texts: Sequence[str]) -> tuple[str, int] | None:
-    """Words with which more than half of many different texts begin, and how many do; None where there are none."""
-    different = list(dict.fromkeys(texts))
-    if len(different) < LEAST_ROWS:
-        return None
-    ((start, num),) = Counter(text[:LEAST_CHARS] for text in different).most_common(1)
-    if len(start) < LEAST_CHARS or num <= LEAST_SHARE * len(different):
-        return None
-    sharing = [text for text in different if text.startswith(start)]
-    first, last = min(sharing), max(sharing)
-    length = next(
-        (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first)
-    )
-    words = re.match(r".*[\s:>\]|]", first[:length], re.DOTALL)
-    beginning = words[0].strip() if words else start.strip()
-    return (beginning, num) if len(beginning) >= LEAST_CHARS - 1 else None
