@@ -37,6 +37,10 @@ class ManifestError(VoiceLatheError):
     """The raw manifest, or the audio it names, must be corrected or imported again."""
 
 
+class SubtitleError(VoiceLatheError):
+    """Subtitles, a transcript, or decisions about cuts must be corrected, or another file named."""
+
+
 class RecordError(VoiceLatheError):
     """A file written by an earlier stage is not what it should be: run that stage again."""
 

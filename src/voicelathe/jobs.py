@@ -38,6 +38,18 @@ class MeasureJob:
 
 
 @dataclass(frozen=True)
+class CutJob:
+    """Listen to long recordings: where somebody speaks, and the words with their times. On the CPU, but for the recogniser."""
+
+    machine: settings.Machine
+    recogniser: records.RecogniserRef | None  # None: none knows the language, and words stay unknown
+    language: str
+    audio_root: str
+    recordings: list[str]  # relative to the root
+    out: str  # <number>.json and <number>.levels for each recording
+
+
+@dataclass(frozen=True)
 class EncodeJob:
     """Encode clips; per-clip results are cached under `cache`, shards are written to `out`."""
 
@@ -202,9 +214,10 @@ class SpeakRequest:
     )  # others of the same base, put in place without loading it again; None: the job's own
 
 
-Job = MeasureJob | EncodeJob | CopyJob | TrainJob | ValidateJob | SpeakJob | ExportJob | RehearseJob
+Job = MeasureJob | CutJob | EncodeJob | CopyJob | TrainJob | ValidateJob | SpeakJob | ExportJob | RehearseJob
 VERBS: Mapping[str, type] = {
     "measure": MeasureJob,
+    "cut": CutJob,
     "encode": EncodeJob,
     "copy": CopyJob,
     "train": TrainJob,
@@ -224,7 +237,7 @@ def threads_of(job: Job) -> int:
     """Size of the thread pool this job's worker gets."""
     if isinstance(job, RehearseJob):
         return job.threads
-    return job.machine.threads if isinstance(job, MeasureJob) else job.target.machine.threads
+    return job.machine.threads if isinstance(job, MeasureJob | CutJob) else job.target.machine.threads
 
 
 @dataclass(frozen=True)

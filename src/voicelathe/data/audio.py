@@ -9,6 +9,7 @@ import math
 import os
 import wave
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +236,18 @@ class AudioFile:
         mebibytes = num * self.num_channels * 4 >> 20
         detail = f"{mebibytes} MiB decoded, more than {MAX_CLIP_BYTES >> 20}: cut it into clips"
         return AudioProblem("over_limit", detail)
+
+    def blocks(self) -> Iterator[Stored]:
+        """The whole file from its start to where it really ends, some seconds at a time. Raises AudioProblem."""
+        assert self._reader is not None, "the file is closed"
+        at, stop = 0, None
+        while stop is None:
+            samples, stop = self._reader.read(at, decoding.BLOCK_FRAMES)
+            if stop is not None and stop.problem is not None:
+                raise stop.problem
+            at += len(samples)
+            if len(samples):
+                yield samples
 
     def length_s(self) -> float:
         """Seconds of the whole file; where its header does not say them, it is decoded to its end."""

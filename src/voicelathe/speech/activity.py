@@ -3,7 +3,7 @@
 Silero VAD 6 (MIT) marks speech at a probability of 0.5 with pieces of 32 ms; it calls digital silence, white noise and hum no speech.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -81,6 +81,31 @@ def segments_of_each(clips: Sequence[Samples]) -> list[list[Segment]]:
         else []
         for clip in clips
     ]
+
+
+def segments_of_stream(blocks: Iterable[Samples]) -> list[Segment]:
+    """What `segments` gives for all blocks together, which are never in memory at once."""
+    import torch
+
+    model, timestamps = _model()
+    found: list[Any] = []
+    rest, total = np.zeros(0, np.float32), 0
+    with torch.inference_mode():
+        model.reset_states()
+        for block in blocks:
+            total += len(block)
+            rest = np.concatenate([rest, block])
+            whole = len(rest) // PIECE * PIECE
+            found += [model(_tensor(rest[at : at + PIECE]), RATE_HZ).item() for at in range(0, whole, PIECE)]
+            rest = rest[whole:]
+        if len(rest):
+            found.append(model(_tensor(np.pad(rest, (0, PIECE - len(rest)))), RATE_HZ).item())
+        model.reset_states()
+        if total < PIECE:
+            return []
+        length = torch.zeros(1).expand(total)  # only its length is looked at
+        stamps = timestamps(length, _Known(torch.tensor(found)), sampling_rate=RATE_HZ)
+    return [Segment(one["start"] / RATE_HZ, one["end"] / RATE_HZ) for one in stamps]
 
 
 class _Known:

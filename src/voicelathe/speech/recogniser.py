@@ -9,12 +9,12 @@ Whisper invents words where nobody speaks: nothing is read without voice activit
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ MIN_SPEECH_S = 0.3  # with less nobody has spoken
 NO_SPEECH, UNSURE = 0.6, -1.0  # no_speech_prob and mean log-probability of a token, as OpenAI's own limits
 MAX_CHARS_PER_S, FREE_CHARS = 40.0, 20  # nobody speaks faster; a longer text is cut off and counts as wrong
 TOKENS_PER_S, FREE_TOKENS = 12.0, 12
+ATTENTION_S = 0.02  # what one frame of the encoder is long
+SPACE, MAX_ASCII = "\u0120", 127  # how a token of byte-level BPE writes a space before it
 FEW_WORDS_TIMES = 4  # the same so often in a row is hardly speech
 
 
@@ -59,6 +61,23 @@ class Heard:
     speech_s: float
     log_prob: float | None  # the lowest of its readings; None where nothing was read
     no_speech_prob: float | None  # the highest of its readings
+
+
+class Sliced(Protocol):
+    """Samples that may lie on disk: only slices of them are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Samples: ...
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A word, and where the recogniser's attention lay while it wrote it: good to a tenth of a second or two."""
+
+    text: str
+    start_s: float
+    end_s: float
 
 
 def missing() -> str | None:
@@ -123,6 +142,37 @@ class Recogniser:
             max(one.no_speech_prob for one in readings),
         )
 
+    def words(
+        self, samples: "Sliced", language: str, found: Sequence[activity.Segment]
+    ) -> Iterator[list[Timed]]:
+        """Each piece of at most LONGEST_S: its words with their times in `samples`, of any length."""
+        prompt = self._prompt(language)
+        for start, end in pieces(found, len(samples)):
+            piece = samples[start:end]
+            reading = self._read(piece, prompt)
+            yield self._timed(piece, reading.text, language, start / RATE_HZ) if reading.text else []
+
+    def _timed(self, samples: Samples, text: str, language: str, offset_s: float) -> list[Timed]:
+        """Forced alignment of what was heard, by the attention heads that follow the time."""
+        ids = list(self._tokens.encode(f" {text}", add_special_tokens=False).ids)
+        length_s = len(samples) / RATE_HZ
+        encoded = self._model.encode(self._storage(features(samples, WHOLE_S, self._model.n_mels)))
+        frames = min(len(samples) // STEP, round(WHOLE_S * FRAMES_PER_S))
+        (aligned,) = self._model.align(encoded, self._prompt(language), [ids], frames)
+        starts: dict[int, float] = {}
+        for token, frame in aligned.alignments:
+            starts.setdefault(token, min(frame * ATTENTION_S, length_s))
+        names = [self._tokens.id_to_token(one) for one in ids]
+        made = []
+        for first, spoken, last in _whole_words(names):
+            start_s, end_s = starts.get(first, length_s), starts.get(spoken, length_s)
+            word = str(self._tokens.decode(ids[first:last])).strip()
+            if word:
+                made.append(
+                    Timed(word, round(offset_s + start_s, 3), round(offset_s + max(start_s, end_s), 3))
+                )
+        return made
+
     def _read(self, samples: Samples, prompt: list[int]) -> Reading:
         length_s = len(samples) / RATE_HZ
         windows = [window for window in WINDOWS_S if window >= length_s + MARGIN_S] or [WHOLE_S]
@@ -158,6 +208,20 @@ class Recogniser:
                 f"the recogniser has no token {names[tokens.index(None)]}: it does not know {language!r}"
             )
         return tokens
+
+
+def _whole_words(tokens: Sequence[str]) -> Iterator[tuple[int, int, int]]:
+    """What is written without a space between: its first token, the one behind its letters, and the one behind its marks."""
+    first = spoken = 0
+    for at, token in enumerate(tokens):
+        is_said = any(one.isalnum() or ord(one) > MAX_ASCII for one in token.removeprefix(SPACE))
+        if at and is_said and token.startswith(SPACE):
+            yield first, max(spoken, first + 1), at
+            first = at
+        if is_said:
+            spoken = at + 1
+    if tokens:
+        yield first, max(spoken, first + 1), len(tokens)
 
 
 def is_doubtful(reading: Reading, length_s: float) -> bool:

@@ -80,6 +80,10 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
         return rehearse.run(job, emit)
     if isinstance(job, jobs.MeasureJob):
         return measure.run(job, emit)
+    if isinstance(job, jobs.CutJob):
+        from voicelathe.worker import cut
+
+        return cut.run(job, emit)
     machine = job.target.machine
     families.find(job.target.family).verify(Path(job.target.base), job.target.base_digest)
     if isinstance(job, jobs.TrainJob):

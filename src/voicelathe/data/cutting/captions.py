@@ -1,0 +1,68 @@
+"""Cues of SubRip (.srt) and WebVTT (.vtt), read by their arrows: numbers and blank lines between cues are often wrong, arrows hardly ever."""
+
+import re
+
+from voicelathe.data.cutting.raw import RawCue
+
+TIME = r"(-?)(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,6}))?"
+ARROW = re.compile(rf"^[ \t]*{TIME}[ \t]*--?>[ \t]*{TIME}(?:[ \t].*)?$", re.MULTILINE)
+BROKEN_ARROW = re.compile(r"--?>")
+VOICE = re.compile(r"<v(?:\.[^\s>]+)?\s+([^<>]{1,100})>")
+OTHER_BLOCKS = ("NOTE", "STYLE", "REGION")  # of WebVTT
+
+
+def read(text: str, is_vtt: bool) -> tuple[list[RawCue], list[str]]:
+    """Cues in the order of the file, and lines that look like times and are none."""
+    lines = text.split("\n")
+    starts = [(at, ARROW.match(line)) for at, line in enumerate(lines) if BROKEN_ARROW.search(line)]
+    cues: list[RawCue] = []
+    problems: list[str] = []
+    for place, (at, found) in enumerate(starts):
+        if found is None:
+            if not _is_note(lines, at):
+                problems.append(f"{at + 1}: not a pair of times: {lines[at].strip()[:80]!r}")
+            continue
+        end = starts[place + 1][0] if place + 1 < len(starts) else len(lines)
+        cues.append(_cue(at, found, _body(lines[at + 1 : end], end == len(lines), is_vtt)))
+    return cues, problems
+
+
+def _cue(at: int, found: re.Match[str], body: list[str]) -> RawCue:
+    text = "\n".join(body)
+    voices = VOICE.findall(text)
+    groups = found.groups()
+    start, end = _seconds(*groups[:5]), _seconds(*groups[5:])
+    speaker = voices[0].strip() if len(set(voices)) == 1 else None
+    problem = f"two voices in one cue: {', '.join(voices)}" if len(set(voices)) > 1 else None
+    return RawCue(at + 1, start, end, text, speaker, problem)
+
+
+def _seconds(sign: str, hours: str | None, minutes: str, seconds: str, part: str | None) -> float:
+    value = 3600 * int(hours or 0) + 60 * int(minutes) + int(seconds)
+    found = value + (float(f"0.{part}") if part else 0.0)
+    return -found if sign else found
+
+
+def _body(lines: list[str], is_last: bool, is_vtt: bool) -> list[str]:
+    """The lines of a cue: without the number or name of the next one, and without WebVTT's other blocks."""
+    body = list(lines)
+    if not is_last:
+        while body and not body[-1].strip():
+            body.pop()
+        if body and (body[-1].strip().isdigit() or (is_vtt and len(body) > 1 and not body[-2].strip())):
+            body.pop()
+    kept: list[str] = []
+    for number, line in enumerate(body):
+        if is_vtt and line.startswith(OTHER_BLOCKS) and number and not body[number - 1].strip():
+            break
+        kept.append(line)
+    return kept
+
+
+def _is_note(lines: list[str], at: int) -> bool:
+    """Whether a line with an arrow stands in a comment of WebVTT."""
+    while at >= 0 and lines[at].strip():
+        if lines[at].startswith(OTHER_BLOCKS):
+            return True
+        at -= 1
+    return False

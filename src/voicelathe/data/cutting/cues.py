@@ -1,0 +1,235 @@
+"""What do subtitles or a transcript say, and when? One reader for every format; what cannot be used is named by line, never skipped silently.
+
+SRT, WebVTT, Praat TextGrid, Audacity labels, Whisper's JSON (OpenAI's, faster-whisper's, WhisperX's and whisper.cpp's) and plain text.
+"""
+
+import html
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from voicelathe.data.cutting import captions, tiers
+from voicelathe.data.cutting.raw import RawCue
+from voicelathe.data.jsonl import UTF8_BOM
+from voicelathe.errors import SubtitleError, listing
+from voicelathe.records import Cue
+
+MAX_BYTES = 64 << 20  # of a subtitle file: a hundred hours of Whisper's JSON with words
+MAX_S = 1_000_000.0  # eleven days: a time beyond it is a slip
+MAX_CHARS = 5_000  # of one cue
+OVERLAP_S = 0.05  # that rounding explains
+MAX_SHARE = 0.5  # with more of its cues unusable, a file is not what it seems
+SUFFIXES = {
+    ".srt": "srt",
+    ".vtt": "vtt",
+    ".textgrid": "textgrid",
+    ".json": "json",
+    ".txt": "text",
+    ".labels": "labels",
+}
+TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|<\d[\d:.]*>|\{\\[^{}]{0,200}\}")
+NOT_SPOKEN = re.compile(r"\s*(?:[\[(♪♫*#][^\])]*[\])♪♫*#]|[♪♫#*\-–—.…\s]+)\s*")
+DASH = re.compile(r"^\s*[-–—]\s*")
+
+
+@dataclass
+class Parsed:
+    """The usable cues of a file in order of time, and what was wrong with the others."""
+
+    format: str
+    cues: list[Cue]
+    problems: list[str] = field(default_factory=list)  # cues that were left out, each with its line
+    notes: list[str] = field(default_factory=list)
+    overlapping: frozenset[int] = frozenset()  # lines of cues that speak while another one does
+
+    @property
+    def is_timed(self) -> bool:
+        return bool(self.cues) and self.cues[0].start_s is not None
+
+
+def read(path: Path, tier: str | None = None) -> Parsed:
+    """The cues of a file. Raises SubtitleError when it holds none, or is none of the formats."""
+    notes: list[str] = []
+    text = _text(path, notes)
+    kind = SUFFIXES.get(path.suffix.lower()) or _told(text)
+    if kind == "text" and (inside := _told(text)) != "text":
+        notes.append(f"{path}: holds {inside}, whatever its name says.")
+        kind = inside
+    raw, problems = _raw(kind, text, path, tier)
+    found = Parsed(kind, [], [f"{path}:{problem}" for problem in problems], notes)
+    _clean(found, raw, path)
+    _in_order(found, path)
+    if not found.cues:
+        told = f"\n{listing(found.problems)}" if found.problems else ""
+        raise SubtitleError(
+            f"{path}: no usable cue in it (read as {kind}).{told}\nCorrect the file, or give another one: --subtitles FILE"
+        )
+    num_broken = len(found.problems)
+    if num_broken > MAX_SHARE * (num_broken + len(found.cues)):
+        raise SubtitleError(
+            f"{path}: {num_broken} of {num_broken + len(found.cues)} cues cannot be used (read as {kind}):\n"
+            f"{listing(found.problems)}\nCorrect the file, or give another one: --subtitles FILE"
+        )
+    return found
+
+
+def _text(path: Path, notes: list[str]) -> str:
+    if not path.is_file():
+        raise SubtitleError(f"{path}: no such file. Name the subtitles or the transcript: --subtitles FILE")
+    if path.stat().st_size > MAX_BYTES:
+        raise SubtitleError(
+            f"{path}: {path.stat().st_size:,} bytes, more than {MAX_BYTES:,}: this is no subtitle file."
+        )
+    data = path.read_bytes()
+    text = decoded(data, path, notes)
+    if "\0" in text:
+        raise SubtitleError(f"{path}: holds zero bytes, so it is no text. Save it as UTF-8.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def decoded(data: bytes, path: Path, notes: list[str]) -> str:
+    """Text of a file: UTF-8, UTF-16 with a byte order mark, else cp1252 with a note. Raises SubtitleError for none of them."""
+    for mark, encoding in ((UTF8_BOM, "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+        if data.startswith(mark):
+            try:
+                return (
+                    data.removeprefix(UTF8_BOM).decode(encoding)
+                    if encoding == "utf-8"
+                    else data.decode(encoding)
+                )
+            except UnicodeDecodeError as problem:
+                raise SubtitleError(
+                    f"{path}: begins as {encoding} and is not at byte {problem.start}. Save it as UTF-8."
+                ) from None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        at = problem.start
+    try:
+        text = data.decode("cp1252")
+    except UnicodeDecodeError:
+        raise SubtitleError(
+            f"{path}: byte {at} is 0x{data[at]:02x}, which is neither UTF-8 nor cp1252. Save it as UTF-8: "
+            f"iconv -f ENCODING -t UTF-8 {path.name}"
+        ) from None
+    notes.append(
+        f"{path}: not UTF-8 (byte {at} is 0x{data[at]:02x}), read as cp1252. Look at the accents; if they are wrong: "
+        f"iconv -f ENCODING -t UTF-8 {path.name}"
+    )
+    return text
+
+
+def _told(text: str) -> str:
+    """The format, by its first lines."""
+    head = text.lstrip()[:4000]
+    if head.startswith("WEBVTT"):
+        return "vtt"
+    if head.startswith(("{", "[{")):
+        return "json"
+    if head.startswith('File type = "ooTextFile'):
+        return "textgrid"
+    if captions.ARROW.search(head):
+        return "srt"
+    return "labels" if tiers.LABEL.match(head) else "text"
+
+
+def _raw(kind: str, text: str, path: Path, tier: str | None) -> tuple[list[RawCue], list[str]]:
+    if kind in ("srt", "vtt"):
+        return captions.read(text, kind == "vtt")
+    if kind == "textgrid":
+        return tiers.textgrid(text, path, tier)
+    if kind == "json":
+        return tiers.whisper(text, path)
+    return tiers.labels(text) if kind == "labels" else tiers.plain(text)
+
+
+def _clean(found: Parsed, raw: Sequence[RawCue], path: Path) -> None:
+    """Markup off, times checked; what nobody speaks is left out and counted."""
+    num_silent = 0
+    for cue in raw:
+        if (problem := _problem(cue)) is not None:
+            found.problems.append(f"{path}:{cue.line}: {problem}")
+            continue
+        text = _spoken(cue.text)
+        if not text or NOT_SPOKEN.fullmatch(text):
+            num_silent += 1
+            continue
+        found.cues.append(Cue(cue.line, cue.start_s, cue.end_s, text, cue.speaker))
+    if num_silent:
+        found.notes.append(
+            f"{path}: {num_silent} cues say nothing that is spoken (empty, music, in brackets)."
+        )
+
+
+def _problem(cue: RawCue) -> str | None:
+    if cue.problem is not None:
+        return cue.problem
+    if len(cue.text) > MAX_CHARS and cue.start_s is not None:
+        return f"a cue of {len(cue.text)} characters, at most {MAX_CHARS}"
+    if cue.start_s is None or cue.end_s is None:
+        return None
+    if not (math.isfinite(cue.start_s) and math.isfinite(cue.end_s)):
+        return f"a time that is no number ({cue.start_s} to {cue.end_s})"
+    if cue.start_s < 0 or cue.end_s > MAX_S:
+        return f"{cue.start_s:g} to {cue.end_s:g} s is no time in a recording"
+    if cue.end_s <= cue.start_s:
+        return f"ends at {cue.end_s:g} s, not after its start at {cue.start_s:g} s"
+    return None
+
+
+def _spoken(text: str) -> str:
+    lines = [DASH.sub("", html.unescape(TAG.sub("", line))) for line in text.split("\n")]
+    return " ".join(" ".join(lines).replace("\u200b", "").replace("\ufeff", "").split())
+
+
+def _in_order(found: Parsed, path: Path) -> None:
+    """Sorted by time; a line that rolls up from one cue into the next is said once."""
+    if not found.is_timed:
+        return
+    timed = sorted(found.cues, key=lambda cue: (cue.start_s or 0.0, cue.line))
+    if [cue.line for cue in timed] != [cue.line for cue in found.cues]:
+        found.notes.append(f"{path}: the cues are not in the order of their times; they were sorted.")
+    found.cues, num_rolled = _unrolled(timed)
+    if num_rolled:
+        found.notes.append(
+            f"{path}: {num_rolled} cues repeat the line before them (rolling captions); it was kept once."
+        )
+    overlapping = {
+        line
+        for one, other in itertools.pairwise(found.cues)
+        if (other.start_s or 0.0) < (one.end_s or 0.0) - OVERLAP_S
+        for line in (one.line, other.line)
+    }
+    found.overlapping = frozenset(overlapping)
+    if overlapping:
+        found.notes.append(f"{path}: {len(overlapping)} cues overlap another one in time.")
+
+
+def _unrolled(cues: Sequence[Cue]) -> tuple[list[Cue], int]:
+    """Cues without the words that the cue before them, which touches them, ended with. Two cues are the least to tell a roll from an echo."""
+    repeats = [_repeated(one, other) for one, other in itertools.pairwise(cues)]
+    if sum(map(bool, repeats)) < max(3, len(cues) // 3):
+        return list(cues), 0
+    kept = list(cues[:1])
+    for cue, num in zip(cues[1:], repeats, strict=True):
+        rest = cue.text[num:].strip()
+        if rest:
+            kept.append(replace(cue, text=rest))
+        else:
+            kept[-1] = replace(kept[-1], end_s=max(kept[-1].end_s or 0.0, cue.end_s or 0.0))
+    return kept, sum(map(bool, repeats))
+
+
+def _repeated(before: Cue, cue: Cue) -> int:
+    """Characters at the beginning of a cue that are the end of the one before, at least two words of it or all."""
+    if (cue.start_s or 0.0) - (before.end_s or 0.0) > 0.2:
+        return 0
+    words = cue.text.split()
+    for num in range(len(words), 0, -1):
+        head = " ".join(words[:num])
+        if (num >= 2 or head == before.text) and (before.text == head or before.text.endswith(f" {head}")):
+            return len(head)
+    return 0

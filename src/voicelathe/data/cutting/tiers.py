@@ -1,0 +1,168 @@
+"""Cues of Praat TextGrids, Audacity's labels, Whisper's JSON, and plain text, which has words and no times."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from voicelathe.data.cutting.raw import RawCue
+from voicelathe.errors import SubtitleError
+
+LABEL = re.compile(
+    r"^[ \t]*(-?[\d.]+|-?nan|-?inf)\t(-?[\d.]+|-?nan|-?inf)(?:\t([^\n]*))?$", re.IGNORECASE | re.MULTILINE
+)
+FREQUENCIES = re.compile(r"^\\\t")  # Audacity's second line of a label with a range of frequencies
+TOKEN = re.compile(r'"((?:[^"]|"")*)"|(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?=\s|$)|(<exists>)')
+MAX_TIERS = 1000
+SENTENCE = re.compile(r"[^\s].*?(?:[.!?…。！？]+[\"'”’)\]]*(?=\s|$)|[。！？]+|$)", re.DOTALL)  # fmt: skip
+
+
+# --- Audacity --------------------------------------------------------------------------------------------------------
+
+
+def labels(text: str) -> tuple[list[RawCue], list[str]]:
+    """Lines of start, end and text between tabs."""
+    cues: list[RawCue] = []
+    problems: list[str] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip() or FREQUENCIES.match(line):
+            continue
+        found = LABEL.match(line)
+        times = (_float(found[1]), _float(found[2])) if found else (None, None)
+        if found is None or None in times:
+            problems.append(
+                f"{number}: not a label (start, end and text between tabs): {line.strip()[:80]!r}"
+            )
+        else:
+            cues.append(RawCue(number, times[0], times[1], found[3] or ""))
+    return cues, problems
+
+
+def _float(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+# --- TextGrid --------------------------------------------------------------------------------------------------------
+
+
+def textgrid(text: str, path: Path, tier: str | None) -> tuple[list[RawCue], list[str]]:
+    """Intervals of one tier, of a long or a short TextGrid: both hold the same values in the same order."""
+    try:
+        tiers = dict(_tiers(_values(text)))
+    except (StopIteration, RuntimeError, TypeError, ValueError, OverflowError):
+        raise SubtitleError(
+            f"{path}: a TextGrid that breaks off or is not as Praat writes it. Open it in Praat and save it again as text."
+        ) from None
+    if tier is None and len(tiers) > 1:
+        named = [
+            name for name in tiers if name.lower() in ("sentences", "utterances", "sentence", "utterance")
+        ]
+        tier = named[0] if len(named) == 1 else None
+    if (tier is None and len(tiers) != 1) or (tier is not None and tier not in tiers):
+        names = ", ".join(repr(name) for name in tiers) or "none"
+        raise SubtitleError(
+            f"{path}: the interval tiers are {names}. Say which one holds the text: --tier NAME"
+        )
+    return (tiers[tier] if tier is not None else next(iter(tiers.values()))), []
+
+
+def _values(text: str) -> Iterator[str | float]:
+    body = text.split("\n", 2)[-1]  # behind the two lines of the header
+    for found in TOKEN.finditer(re.sub(r"\[\d*\]|intervals: size|points: size", " ", body)):
+        if found[3]:
+            continue
+        yield float(found[2]) if found[2] else (found[1] or "").replace('""', '"')
+
+
+def _tiers(values: Iterator[str | float]) -> Iterator[tuple[str, list[RawCue]]]:
+    first = next(values)
+    if first == "TextGrid":
+        first = next(values)
+    float(first), float(next(values))  # the whole file's start and end
+    count = int(float(next(values)))
+    if not 0 <= count <= MAX_TIERS:
+        raise ValueError(count)
+    for _ in range(count):
+        kind, name = next(values), next(values)
+        float(next(values)), float(next(values))
+        num = int(float(next(values)))
+        if kind == "IntervalTier":
+            yield str(name), [_interval(values, number) for number in range(1, num + 1)]
+        else:
+            for _ in range(num):
+                next(values), next(values)
+
+
+def _interval(values: Iterator[str | float], number: int) -> RawCue:
+    start_s, end_s, said = float(next(values)), float(next(values)), next(values)
+    if not isinstance(said, str):
+        raise TypeError(said)
+    return RawCue(number, start_s, end_s, said)
+
+
+# --- Whisper ---------------------------------------------------------------------------------------------------------
+
+
+def whisper(text: str, path: Path) -> tuple[list[RawCue], list[str]]:
+    """Segments as OpenAI's whisper, faster-whisper's and WhisperX's tools and whisper.cpp write them."""
+    try:
+        value: Any = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise SubtitleError(f"{path}: not JSON ({problem}). Let the tool write the file again.") from None
+    if isinstance(value, dict):
+        value = value.get("segments", value.get("transcription", value.get("chunks")))
+    if not isinstance(value, list):
+        raise SubtitleError(
+            f"{path}: JSON without a list of segments. Whisper's own files have `segments`, whisper.cpp's `transcription`."
+        )
+    return [_segment(number, one) for number, one in enumerate(value, 1)], []
+
+
+def _segment(number: int, one: Any) -> RawCue:
+    if not isinstance(one, dict) or not isinstance(one.get("text"), str):
+        return RawCue(number, None, None, "", problem=f"segment {number} has no text")
+    start, end = one.get("start"), one.get("end")
+    if isinstance(offsets := one.get("offsets"), dict):
+        start, end = (_thousandth(offsets.get(name)) for name in ("from", "to"))
+    elif isinstance(pair := one.get("timestamp"), list) and len(pair) == 2:
+        start, end = pair
+    if start is None or end is None or not (_is_number(start) and _is_number(end)):
+        return RawCue(number, None, None, "", problem=f"segment {number} has no start and end in seconds")
+    speaker = one.get("speaker")
+    return RawCue(
+        number, float(start), float(end), one["text"], speaker if isinstance(speaker, str) else None
+    )
+
+
+def _thousandth(value: Any) -> float | None:
+    return value / 1000 if _is_number(value) else None
+
+
+def _is_number(value: Any) -> bool:
+    """NaN and infinity count: JSON of Python has them, and they are named as times that are no numbers."""
+    return isinstance(value, float) or (type(value) is int and abs(value) < 1 << 53)
+
+
+# --- plain text ------------------------------------------------------------------------------------------------------
+
+
+def plain(text: str) -> tuple[list[RawCue], list[str]]:
+    """One cue for each sentence; a line break ends a paragraph only where a blank line follows."""
+    cues: list[RawCue] = []
+    number, paragraph = 1, 1
+    held: list[str] = []
+    for line in [*text.split("\n"), ""]:
+        if line.strip():
+            paragraph = paragraph if held else number
+            held.append(line)
+        elif held:
+            cues += [
+                RawCue(paragraph, None, None, one) for one in SENTENCE.findall(" ".join(held)) if one.strip()
+            ]
+            held = []
+        number += 1
+    return cues, []

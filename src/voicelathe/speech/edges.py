@@ -1,0 +1,98 @@
+"""Where exactly does the sound of speech begin and end? Levels of 10 ms around the stretches that the voice activity found.
+
+Silero marks speech in pieces of 32 ms and adds 30 ms on both sides. A cut wants more: the first and last 10 ms that stand out of the
+silence beside them. A stop has its own silence inside a word, so a short gap is no end.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voicelathe.speech import RATE_HZ
+from voicelathe.speech.activity import Segment
+
+Levels = NDArray[np.uint8]  # dB below full scale, rounded: 0 is the loudest, QUIETEST silence
+
+STEP_S = 0.01
+STEP = round(RATE_HZ * STEP_S)
+QUIETEST = 120
+OVER_FLOOR_DB, UNDER_SPEECH_DB = (
+    8,
+    42,
+)  # what is louder than the silence beside it, and not lost under the speech
+REACH_S = 0.3  # so far out of the activity's stretch a beginning or an end is looked for
+INSIDE_S = 0.12  # a place that surely is speech
+BEFORE_GAP_S, BEHIND_GAP_S = (
+    0.05,
+    0.13,
+)  # silence that ends the search: a final stop is released after some 0.1 s
+FLOOR_SHARE = 0.2  # of the silence beside the speech that is taken for its floor
+
+
+def levels(samples: NDArray[np.float32]) -> Levels:
+    """Level of each 10 ms; the last piece may be shorter. Without the rumble and the offset under some 60 Hz."""
+    if not len(samples):
+        return np.zeros(0, np.uint8)
+    change = np.diff(samples, prepend=samples[:1])  # the slope counts high sounds, which begin many words
+    padded = np.pad(change + 0.03 * (samples - samples.mean()), (0, -len(samples) % STEP))
+    power = np.mean(np.square(padded.reshape(-1, STEP), dtype=np.float64), axis=1)
+    below = -10.0 * np.log10(np.maximum(power, 1e-12))
+    return np.asarray(np.clip(np.round(below), 0, QUIETEST), np.uint8)
+
+
+def sharpened(found: Sequence[Segment], of: Levels) -> list[Segment]:
+    """The stretches with their beginnings and ends where the sound begins and ends; they never meet or cross."""
+    made: list[Segment] = []
+    for place, one in enumerate(found):
+        before_s = found[place - 1].end_s if place else 0.0
+        after_s = found[place + 1].start_s if place + 1 < len(found) else len(of) * STEP_S
+        start_s, end_s = _sharp(one, before_s, after_s, of)
+        start_s = max(start_s, made[-1].end_s if made else 0.0)
+        if end_s > start_s:
+            made.append(Segment(round(start_s, 3), round(end_s, 3)))
+    return made
+
+
+def _sharp(one: Segment, before_s: float, after_s: float, of: Levels) -> tuple[float, float]:
+    first, last = round(one.start_s / STEP_S), min(len(of), round(one.end_s / STEP_S))
+    if last - first < 3:
+        return one.start_s, one.end_s
+    low = max(first - round(REACH_S / STEP_S), round((before_s + one.start_s) / 2 / STEP_S), 0)
+    high = min(last + round(REACH_S / STEP_S), round((one.end_s + after_s) / 2 / STEP_S), len(of))
+    speech = int(np.percentile(of[first:last], 10))
+    inside = min(round(INSIDE_S / STEP_S), (last - first) // 2)
+    begin = _edge(of, first + inside, low - 1, _limit(of[low:first], speech), round(BEFORE_GAP_S / STEP_S))
+    end = _edge(of, last - 1 - inside, high, _limit(of[last:high], speech), round(BEHIND_GAP_S / STEP_S))
+    return begin * STEP_S, (end + 1) * STEP_S
+
+
+def _limit(silence: Levels, speech: int) -> int:
+    """Pieces that are louder (a smaller number) than this are sound."""
+    if len(silence) < 3:
+        return speech + UNDER_SPEECH_DB
+    floor = int(np.percentile(silence, 100 * (1 - FLOOR_SHARE)))
+    return min(floor - OVER_FLOOR_DB, speech + UNDER_SPEECH_DB)
+
+
+def _edge(of: Levels, start: int, stop: int, limit: int, gap: int) -> int:
+    """The last loud piece on the way from inside the speech to `stop`, before a silence of `gap` pieces."""
+    step = 1 if stop > start else -1
+    found, quiet = start, 0
+    for at in range(start, stop, step):
+        if of[at] < limit:
+            found, quiet = at, 0
+        else:
+            quiet += 1
+            if quiet >= gap:
+                break
+    return found
+
+
+def quietest(of: Levels, start_s: float, end_s: float) -> float:
+    """The middle of the quietest 30 ms between two times; the earliest of several."""
+    first, last = max(0, round(start_s / STEP_S)), min(len(of), round(end_s / STEP_S))
+    if last - first < 3:
+        return (start_s + end_s) / 2
+    smooth = np.convolve(of[first:last].astype(np.float64), np.ones(3) / 3, "valid")
+    return float((first + 1.5 + int(np.argmax(smooth))) * STEP_S)
