@@ -174,9 +174,8 @@ def tell(
         is_flagged = "text_differs" in clip.flags
         hits |= inside & set(wrong) if is_flagged else set()
         flagged += is_flagged and not inside & set(wrong)
-    named = sum(
-        any(text[:60] in note for one in made.recordings for note in one.notes) for text in wrong.values()
-    )
+    notes = " ".join(note for one in made.recordings for note in one.notes)
+    named = sum(any(part in notes for part in (text[:15], text[-15:])) for text in wrong.values())
     absolute = np.abs(errors)
     cut = [pair for pair in alone.values() if max(pair) < 9.0]
     return {

@@ -31,6 +31,7 @@ TEXTS = (
 )  # looked for beside a recording, in this order
 SHOWN = 10
 LATE_S = 0.5  # subtitles that are so much off are told of
+SHOWN_CHARS = 100
 LONG_UNCOVERED_S = 2.0
 
 
@@ -155,7 +156,7 @@ def _proposal(
                 round(made.speech_s, 3),
                 round(uncovered_s, 3),
                 made.shift_s,
-                [*text.notes, *notes, *_problems(text), *_findings(source, usable, listened, made)],
+                [*text.notes, *notes, *_problems(text), *_findings(source, listened, made)],
             )
         )
     is_checked = all(one.words is not None for one in heard)
@@ -195,7 +196,7 @@ def _problems(text: Parsed) -> list[str]:
     return [f"{len(text.problems)} cues cannot be used:\n{listing(text.problems)}"]
 
 
-def _findings(source: Source, text: Parsed, heard: Listened, made: proposing.Cut) -> list[str]:
+def _findings(source: Source, heard: Listened, made: proposing.Cut) -> list[str]:
     """What a person should know about a recording, the wrong texts by file, line and words."""
     told = []
     if not heard.stretches:
@@ -209,12 +210,12 @@ def _findings(source: Source, text: Parsed, heard: Listened, made: proposing.Cut
         told.append(
             f"The subtitles are {abs(made.shift_s):.1f} s {kind} (median); the cuts follow what was heard."
         )
-    if made.said:
+    if made.wrong:
         lines = [
-            f"{source.text}:{text.cues[at].line}: says {text.cues[at].text[:80]!r}, heard {said[:80]!r}"
-            for at, said in made.said.items()
+            f"{source.text}:{one.line}: says {one.text[:SHOWN_CHARS]!r}, heard {one.heard[:SHOWN_CHARS]!r}"
+            for one in made.wrong
         ]
-        told.append(f"{len(lines)} cues say something else than was heard:\n{listing(lines, SHOWN)}")
+        told.append(f"{len(lines)} sentences say something else than was heard:\n{listing(lines, SHOWN)}")
     if made.not_heard:
         lines = [f"{source.text}:{one.line}: {one.text[:80]!r}" for one in made.not_heard]
         told.append(f"{len(lines)} cues were not heard anywhere and are in no clip:\n{listing(lines, SHOWN)}")

@@ -13,6 +13,7 @@ from voicelathe.cli import (
     comparisons,
     consents,
     corpus,
+    cutting,
     environments,
     exports,
     health,
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 for area in (
     corpus,
+    cutting,
     exports,
     bases,
     recognisers,

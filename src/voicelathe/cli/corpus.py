@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from voicelathe import layout
-from voicelathe.cli import consents, recordings, screen
+from voicelathe.cli import consents, names, recordings, screen
 from voicelathe.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def _import(
 
     if found.format in JOINED:
         what = "wav.scp, text and utt2spk" if found.format == "cosyvoice" else found.manifest
-        name = _folder(_copy_of(found, name).parent.name)
+        name = names.manifest_folder(_copy_of(found, name).parent.name)
         found = importing.joined(found, _copy_of(found, name), root)
         screen.say(f"Joined {what} into {found.manifest}.")
     assert found.format != "cosyvoice" and found.format != "list", "it was joined"
@@ -177,7 +176,9 @@ def _in_project(
         where = layout.in_project(Path(wanted.audio_root))
         return replace(wanted, manifest=layout.in_project(found.manifest), audio_root=where)
     root = Path(os.path.abspath(audio_root or absolute or found.folder))  # noqa: PTH100  (keeps symbolic links)
-    to = Path("data") / _folder(name or found.manifest.stem) / f"manifest{found.manifest.suffix}"
+    to = (
+        Path("data") / names.manifest_folder(name or found.manifest.stem) / f"manifest{found.manifest.suffix}"
+    )
     if follows and absolute is not None:
         root = absolute
     changed = importing.copy(found, root, to, folder if follows else None)
@@ -186,18 +187,6 @@ def _in_project(
     if found.manifest != to:
         screen.say(f"Copied {found.manifest} to {to}{told}. The original is unchanged.")
     return replace(wanted, manifest=to.as_posix(), audio_root=layout.in_project(root))
-
-
-def _folder(name: str) -> str:
-    from voicelathe import settings
-
-    if name in ("raw", "measured", "audit", "split", "gate", "latents", "bases", "demo", "phrases"):
-        raise ManifestError(f"--name {name!r}: data/{name} belongs to the pipeline. Give another name.")
-    if not re.fullmatch(settings.NAME, name):
-        raise ManifestError(
-            f"--name {name!r}: lower-case letters, digits, '_' and '-' only. Give another: --name NAME"
-        )
-    return name
 
 
 def _say_unread(probe: importing.Probe) -> None:

@@ -1,5 +1,6 @@
-"""The name of a recipe on the command line: one of params.yaml, or one whose results are still here."""
+"""Names on the command line: of a recipe in params.yaml or one whose results are still here, and of a folder below data/."""
 
+import re
 from typing import Annotated
 
 import typer
@@ -12,6 +13,20 @@ def known(recipe: str) -> str:
     if not layout.run(recipe, "run.json").parent.is_dir():
         params.recipe(params.load(), recipe)
     return recipe
+
+
+def manifest_folder(name: str) -> str:
+    """A name that a folder below data/ may have. Raises ManifestError for those of the pipeline."""
+    from voicelathe import settings
+    from voicelathe.errors import ManifestError
+
+    if name in ("raw", "measured", "audit", "split", "gate", "latents", "bases", "demo", "phrases"):
+        raise ManifestError(f"--name {name!r}: data/{name} belongs to the pipeline. Give another name.")
+    if not re.fullmatch(settings.NAME, name):
+        raise ManifestError(
+            f"--name {name!r}: lower-case letters, digits, '_' and '-' only. Give another: --name NAME"
+        )
+    return name
 
 
 def known_or_uri(what: str | None) -> str | None:

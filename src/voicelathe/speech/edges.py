@@ -17,6 +17,9 @@ Levels = NDArray[np.uint8]  # dB below full scale, rounded: 0 is the loudest, QU
 STEP_S = 0.01
 STEP = round(RATE_HZ * STEP_S)
 QUIETEST = 120
+SLOW_S = (
+    0.016  # a running mean over so much is taken away: half of what swings at 40 Hz, and all that is slower
+)
 OVER_FLOOR_DB, UNDER_SPEECH_DB = (
     8,
     42,
@@ -27,44 +30,66 @@ BEFORE_GAP_S, BEHIND_GAP_S = (
     0.05,
     0.13,
 )  # silence that ends the search: a final stop is released after some 0.1 s
+PAUSE_S = 0.16  # silence inside a stretch that parts it; no stop is that long
 FLOOR_SHARE = 0.2  # of the silence beside the speech that is taken for its floor
 
 
 def levels(samples: NDArray[np.float32]) -> Levels:
-    """Level of each 10 ms; the last piece may be shorter. Without the rumble and the offset under some 60 Hz."""
+    """Level of each 10 ms; the last piece may be shorter. Without what is slower than SLOW_S, as an offset or the rumble of a room."""
     if not len(samples):
         return np.zeros(0, np.uint8)
-    change = np.diff(samples, prepend=samples[:1])  # the slope counts high sounds, which begin many words
-    padded = np.pad(change + 0.03 * (samples - samples.mean()), (0, -len(samples) % STEP))
-    power = np.mean(np.square(padded.reshape(-1, STEP), dtype=np.float64), axis=1)
-    below = -10.0 * np.log10(np.maximum(power, 1e-12))
+    swift = samples - _running_mean(samples, round(SLOW_S * RATE_HZ))
+    change = np.diff(swift, prepend=swift[:1])  # hisses, with which many words begin and end, count more
+    power = np.square(swift, dtype=np.float64) + np.square(change, dtype=np.float64)
+    whole = np.pad(power, (0, -len(power) % STEP), mode="edge").reshape(-1, STEP)
+    below = -10.0 * np.log10(np.maximum(whole.mean(axis=1), 1e-12))
     return np.asarray(np.clip(np.round(below), 0, QUIETEST), np.uint8)
 
 
+def _running_mean(samples: NDArray[np.float32], width: int) -> NDArray[np.float64]:
+    half = width // 2
+    total = np.cumsum(np.pad(samples.astype(np.float64), (half + 1, half), mode="edge"))
+    return np.asarray((total[2 * half + 1 :] - total[: -2 * half - 1]) / (2 * half + 1))
+
+
 def sharpened(found: Sequence[Segment], of: Levels) -> list[Segment]:
-    """The stretches with their beginnings and ends where the sound begins and ends; they never meet or cross."""
+    """The stretches with their beginnings and ends where the sound begins and ends, parted where it pauses; they never cross."""
     made: list[Segment] = []
     for place, one in enumerate(found):
         before_s = found[place - 1].end_s if place else 0.0
         after_s = found[place + 1].start_s if place + 1 < len(found) else len(of) * STEP_S
-        start_s, end_s = _sharp(one, before_s, after_s, of)
-        start_s = max(start_s, made[-1].end_s if made else 0.0)
-        if end_s > start_s:
-            made.append(Segment(round(start_s, 3), round(end_s, 3)))
+        for start_s, end_s in _sharp(one, before_s, after_s, of):
+            start_s = max(start_s, made[-1].end_s if made else 0.0)
+            if end_s > start_s:
+                made.append(Segment(round(start_s, 3), round(end_s, 3)))
     return made
 
 
-def _sharp(one: Segment, before_s: float, after_s: float, of: Levels) -> tuple[float, float]:
+def _sharp(one: Segment, before_s: float, after_s: float, of: Levels) -> list[tuple[float, float]]:
     first, last = round(one.start_s / STEP_S), min(len(of), round(one.end_s / STEP_S))
     if last - first < 3:
-        return one.start_s, one.end_s
+        return [(one.start_s, one.end_s)]
     low = max(first - round(REACH_S / STEP_S), round((before_s + one.start_s) / 2 / STEP_S), 0)
     high = min(last + round(REACH_S / STEP_S), round((one.end_s + after_s) / 2 / STEP_S), len(of))
     speech = int(np.percentile(of[first:last], 10))
     inside = min(round(INSIDE_S / STEP_S), (last - first) // 2)
-    begin = _edge(of, first + inside, low - 1, _limit(of[low:first], speech), round(BEFORE_GAP_S / STEP_S))
-    end = _edge(of, last - 1 - inside, high, _limit(of[last:high], speech), round(BEHIND_GAP_S / STEP_S))
-    return begin * STEP_S, (end + 1) * STEP_S
+    limits = _limit(of[low:first], speech), _limit(of[last:high], speech)
+    begin = _edge(of, first + inside, low - 1, limits[0], round(BEFORE_GAP_S / STEP_S))
+    end = _edge(of, last - 1 - inside, high, limits[1], round(BEHIND_GAP_S / STEP_S)) + 1
+    parts = _parted(of[begin:end] >= max(limits))
+    return [((begin + start) * STEP_S, (begin + stop) * STEP_S) for start, stop in parts]
+
+
+def _parted(is_quiet: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last piece of what lies between pauses, which the voice activity may have bridged."""
+    parts: list[tuple[int, int]] = []
+    start, quiet = 0, 0
+    for at, silent in enumerate(is_quiet):
+        if not silent and quiet >= round(PAUSE_S / STEP_S):
+            parts.append((start, at - quiet))
+            start = at
+        quiet = quiet + 1 if silent else 0
+    return [*parts, (start, len(is_quiet))]
 
 
 def _limit(silence: Levels, speech: int) -> int:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from voicelathe.data.cutting import placing
 from voicelathe.data.cutting.cues import Parsed
-from voicelathe.data.cutting.matching import Matched, Word
+from voicelathe.data.cutting.matching import Word
 from voicelathe.records import Listened, ProposedClip
 from voicelathe.speech.transcripts import UNSPACED, primary
 
@@ -54,7 +54,7 @@ class Maker:
     found: Listened
     parsed: Parsed
     words: Sequence[Word]
-    matched: Matched | None
+    wrong: frozenset[int]  # phrases in whose place something else was said
     heard_at: Sequence[placing.Place]
     limits: Limits
     naming: Naming
@@ -113,7 +113,8 @@ class Maker:
 
     def _flags(self, run: Sequence[Atom], cues: Sequence[int]) -> list[str]:
         flags = []
-        if self.matched is not None and any(self.matched.differs(one) for one in cues):
+        phrases = range(self.words[run[0].first].phrase, self.words[run[-1].last].phrase + 1)
+        if any(one in self.wrong for one in phrases):
             flags.append("text_differs")
         untexted = any(other.first_stretch - one.last_stretch > 1 for one, other in pairwise(run))
         if untexted:

@@ -23,6 +23,8 @@ MIN_SAME_SHARE = (
 )
 UNDER_MEDIAN = 0.2  # and so much less than the median of the recording, where the recogniser hears badly
 MAX_MORE_SHARE, FREE_CHARS = 0.5, 12  # heard inside a cue and not in its text
+SENTENCE_END = tuple(".!?…。！？;；:：")
+CLOSING = "\"'”’»)]}」』"
 UNIT = re.compile(r"[A-Za-z0-9]+|\S")
 
 
@@ -31,6 +33,7 @@ class Word:
     """A word of a cue by its place in the cue's text; a character in languages without spaces."""
 
     cue: int
+    phrase: int  # sentence within one cue, counted over all cues: what is judged right or wrong
     start: int
     end: int
 
@@ -40,24 +43,32 @@ class Matched:
     """Where the words of the text were heard."""
 
     spans: list[tuple[int, int] | None]  # of each word: first and last heard word; None where nothing fits
-    same: list[float]  # of each cue: share of its characters that were heard in their order
-    more: list[int]  # of each cue: characters heard inside it that its text does not have
-    heard: list[tuple[int, int] | None]  # of each cue: first and last heard word
+    same: list[float]  # of each phrase: share of its characters that were heard in their order
+    more: list[int]  # of each phrase: characters heard inside it that its text does not have
 
-    def differs(self, cue: int) -> bool:
-        """Whether something else was said than the cue says."""
+    def wrong(self) -> list[int]:
+        """Phrases in whose place something else was said."""
         limit = min(MIN_SAME_SHARE, median(self.same) - UNDER_MEDIAN) if self.same else MIN_SAME_SHARE
-        return self.same[cue] < limit or self.more[cue] > FREE_CHARS
+        judged = enumerate(zip(self.same, self.more, strict=True))
+        return [at for at, (same, more) in judged if same < limit or more > FREE_CHARS]
 
 
 def words_of(cues: Sequence[Cue], language: str) -> list[Word]:
     """The words of all cues, in order."""
     pattern = UNIT if primary(language) in UNSPACED else re.compile(r"\S+")
-    return [
-        Word(number, found.start(), found.end())
-        for number, cue in enumerate(cues)
-        for found in pattern.finditer(cue.text)
-    ]
+    made: list[Word] = []
+    phrase = -1
+    for number, cue in enumerate(cues):
+        begins = True
+        for found in pattern.finditer(cue.text):
+            phrase += begins
+            made.append(Word(number, phrase, found.start(), found.end()))
+            begins = ends_sentence(cue.text[: found.end()])
+    return made
+
+
+def ends_sentence(text: str) -> bool:
+    return text.rstrip(CLOSING).endswith(SENTENCE_END)
 
 
 def match(cues: Sequence[Cue], words: Sequence[Word], heard: Sequence[HeardWord], language: str) -> Matched:
@@ -69,7 +80,7 @@ def match(cues: Sequence[Cue], words: Sequence[Word], heard: Sequence[HeardWord]
     for first, other, same in _pairs(text, said, size):
         pairs[first] = (other, same)
     spans = _spans(len(words), owners, pairs, said_by)
-    return Matched(spans, *_by_cue(cues, words, owners, pairs, said_by))
+    return Matched(spans, *_by_phrase(words, owners, pairs))
 
 
 def _letters(words: Sequence[str], language: str) -> tuple[str, list[int]]:
@@ -96,30 +107,25 @@ def _spans(
     return [(min(found), max(found)) if found else None for found in chosen]
 
 
-def _by_cue(
-    cues: Sequence[Cue],
-    words: Sequence[Word],
-    owners: Sequence[int],
-    pairs: Sequence[tuple[int, int] | None],
-    said_by: Sequence[int],
-) -> tuple[list[float], list[int], list[tuple[int, int] | None]]:
-    length, same, paired = [0] * len(cues), [0] * len(cues), [0] * len(cues)
-    bounds: list[tuple[int, int] | None] = [None] * len(cues)
+def _by_phrase(
+    words: Sequence[Word], owners: Sequence[int], pairs: Sequence[tuple[int, int] | None]
+) -> tuple[list[float], list[int]]:
+    num = words[-1].phrase + 1 if words else 0
+    length, same = [0] * num, [0] * num
+    bounds: list[tuple[int, int] | None] = [None] * num
     for place, pair in enumerate(pairs):
-        cue = words[owners[place]].cue
-        length[cue] += 1
-        if pair is None:
-            continue
-        same[cue], paired[cue] = same[cue] + pair[1], paired[cue] + 1
-        if pair[1]:
-            low, high = bounds[cue] or (pair[0], pair[0])
-            bounds[cue] = (min(low, pair[0]), max(high, pair[0]))
+        phrase = words[owners[place]].phrase
+        length[phrase] += 1
+        if pair is not None and pair[1]:
+            same[phrase] += 1
+            low, high = bounds[phrase] or (pair[0], pair[0])
+            bounds[phrase] = (min(low, pair[0]), max(high, pair[0]))
     inside = [0 if found is None else found[1] - found[0] + 1 for found in bounds]
-    more = [max(0, one - of) if of else 0 for one, of in zip(inside, length, strict=True)]
-    more = [one if one > MAX_MORE_SHARE * of else 0 for one, of in zip(more, length, strict=True)]
-    shares = [one / of if of else 1.0 for one, of in zip(same, length, strict=True)]
-    heard = [None if found is None else (said_by[found[0]], said_by[found[1]]) for found in bounds]
-    return shares, more, heard
+    more = [
+        one - of if of and one > (1 + MAX_MORE_SHARE) * of else 0
+        for one, of in zip(inside, length, strict=True)
+    ]
+    return [one / of if of else 1.0 for one, of in zip(same, length, strict=True)], more
 
 
 # --- characters ------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ alone between pauses is kept as clips of their own: a voice that never trained o
 """
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,14 +25,23 @@ Levels = NDArray[np.uint8]
 
 MIN_PAUSE_S = 0.12  # a silence to cut in; shorter ones are stops inside words
 CLEAR_PAUSE_S = 0.3  # on both sides of a short sentence that stands alone
-SENTENCE_END = tuple(".!?…。！？;；:：")
-CLOSING = "\"'”’»)]}」』"
 # What a way through the recording costs. Only their order matters: a length over the limit is avoided at any price, then text that
 # was not heard in its clip, then a cut inside a sentence, then a clip that is too short.
 TOO_LONG, UNTEXTED, IN_SENTENCE, IN_CUE, SHORT_PAUSE, TOO_SHORT = 1000.0, 8.0, 1.0, 1.5, 1.0, 1.0
 KEPT_SHORT = -3.0
-JOINED = 0.1  # two sentences in one clip, where each could be one: a clip is a sentence unless that is too short
+JOINED = (
+    0.1  # two sentences in one clip, where each could be one: a clip is a sentence unless that is too short
+)
 SNAP_S = 0.15  # around the end of a word, where a cut without a pause looks for the quietest place
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A sentence of a cue in whose place something else was heard."""
+
+    line: int
+    text: str
+    heard: str
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ class Cut:
     uncovered: list[Stretch]  # speech without a text
     not_heard: list[Cue]  # text without speech
     shift_s: float | None
-    said: dict[int, str]  # what was heard in the place of each wrong cue
+    wrong: list[Wrong]
 
 
 def propose(
@@ -67,24 +77,39 @@ def propose(
     ]
     chains = _chains(atoms, words, cues)
     kept = [run for chain in chains for run in _best(chain, words, cues, limits, name, matched is None)]
-    maker = Maker(number, name, found, parsed, words, matched, heard_at, limits, naming)
+    bad = frozenset(() if matched is None else matched.wrong())
+    maker = Maker(number, name, found, parsed, words, bad, heard_at, limits, naming)
     clips = [maker.clip(place, run) for place, run in enumerate(kept, 1)]
     used = {at for run in kept for one in run for at in range(one.first_stretch, one.last_stretch + 1)}
     uncovered = [one for at, one in enumerate(stretches) if at not in used]
     placed = {words[at].cue for run in kept for one in run for at in range(one.first, one.last + 1)}
     not_heard = [cue for at, cue in enumerate(cues) if at not in placed]
-    wrong = [] if matched is None else [at for at in sorted(placed) if matched.differs(at)]
     speech_s = sum(one.end_s - one.start_s for one in stretches)
-    said = {at: _said(at, words, matched, found) for at in wrong}
-    return Cut(clips, speech_s, uncovered, not_heard, _shift_s(atoms, words, cues), said)
+    wrong = [] if matched is None else [_wrong(at, words, cues, matched, found) for at in sorted(bad)]
+    return Cut(
+        clips,
+        speech_s,
+        uncovered,
+        not_heard,
+        _shift_s(atoms, words, cues),
+        [one for one in wrong if one.heard],
+    )
 
 
-def _said(cue: int, words: Sequence[Word], matched: Matched | None, found: Listened) -> str:
-    """The heard words that stand where a cue should have been said."""
-    assert matched is not None and found.words is not None
-    spans = [span for word, span in zip(words, matched.spans, strict=True) if word.cue == cue and span]
-    low, high = min(span[0] for span in spans), max(span[1] for span in spans)
-    return " ".join(word.text for word in found.words[low : high + 1])
+def _wrong(
+    phrase: int, words: Sequence[Word], cues: Sequence[Cue], matched: Matched, found: Listened
+) -> Wrong:
+    """The words of the text, and the heard words that stand in their place."""
+    assert found.words is not None
+    mine = range(
+        bisect_left(words, phrase, key=lambda word: word.phrase),
+        bisect_right(words, phrase, key=lambda word: word.phrase),
+    )
+    cue = cues[words[mine[0]].cue]
+    spans = [span for at in mine if (span := matched.spans[at]) is not None]
+    heard = found.words[min(span[0] for span in spans) : max(span[1] for span in spans) + 1] if spans else []
+    text = cue.text[words[mine[0]].start : words[mine[-1]].end]
+    return Wrong(cue.line, text, " ".join(word.text for word in heard))
 
 
 def _atoms(
@@ -200,13 +225,9 @@ def _break_cost(one: Atom, other: Atom, words: Sequence[Word], cues: Sequence[Cu
     cost = SHORT_PAUSE * max(0.0, 1.0 - (other.start_s - one.end_s) / CLEAR_PAUSE_S)
     if one.is_cut and other.is_cut and other.start_s == one.end_s:
         cost += IN_CUE
-    if _ends_sentence(last, cues):
+    if matching.ends_sentence(cues[last.cue].text[: last.end]):
         return cost
     return cost + (IN_SENTENCE if last.cue != following.cue else IN_CUE)
-
-
-def _ends_sentence(word: Word, cues: Sequence[Cue]) -> bool:
-    return cues[word.cue].text[: word.end].rstrip(CLOSING).endswith(SENTENCE_END)
 
 
 def _kept_alone(chain: Sequence[Atom], breaks: Sequence[float], limits: Limits, name: str) -> set[int]:

@@ -1,0 +1,171 @@
+"""`voicelathe cut`: long recordings and their subtitles become clips, which a person looks at, and a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from voicelathe.cli import screen
+from voicelathe.cli.names import manifest_folder
+from voicelathe.errors import SubtitleError
+
+if TYPE_CHECKING:
+    from voicelathe.records import CutDecisions, Proposal
+
+cuts = typer.Typer(no_args_is_help=True, help="Cut long recordings into clips at their pauses: docs/cut.md.")
+PROPOSAL, MANIFEST = "cut.json", "manifest.jsonl"
+SHOWN_NOTES = 20
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this area."""
+    app.add_typer(cuts, name="cut")
+
+
+@cuts.command("propose")
+def propose(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A recording, or a folder of recordings with their texts.")
+    ],
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="Everything is written below data/NAME/.")
+    ],
+    speaker: Annotated[str, typer.Option("--speaker", metavar="ID", help="Speaker of texts that name none.")],
+    language: Annotated[str, typer.Option("--language", metavar="CODE", help="Language, for example en.")],
+    subtitles: Annotated[
+        Path | None,
+        typer.Option(
+            "--subtitles", metavar="FILE", help="Text of one recording; default: the file of the same name."
+        ),
+    ] = None,
+    tier: Annotated[
+        str | None, typer.Option("--tier", metavar="NAME", help="Which tier of a TextGrid holds the text.")
+    ] = None,
+    min_s: Annotated[
+        float, typer.Option("--min-s", min=0.2, help="Shortest clip, but for those kept short.")
+    ] = 3.0,
+    max_s: Annotated[float, typer.Option("--max-s", min=1.0, max=60.0, help="Longest clip.")] = 15.0,
+    short_share: Annotated[
+        float,
+        typer.Option("--short-share", min=0.0, max=1.0, help="Share of sentences that stay short clips."),
+    ] = 0.1,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over a proposal that exists.")] = False,
+) -> None:
+    """Listen to recordings, match them with their texts, and propose clips on a page."""
+    from voicelathe import cutting, digest, params, records
+    from voicelathe.data import languages
+    from voicelathe.data.cutting.clips import Limits, Naming
+    from voicelathe.evaluate import cut_page
+
+    chosen = params.load()
+    folder = Path("data") / manifest_folder(name)
+    if (folder / PROPOSAL).exists() and not replace:
+        raise SubtitleError(f"{folder / PROPOSAL} exists. Choose another --name, or write over it: --replace")
+    if min_s >= max_s:
+        raise SubtitleError(
+            f"--min-s {min_s:g} is not less than --max-s {max_s:g}. Give a range, as 3 to 15."
+        )
+    if not languages.is_known(language):
+        raise SubtitleError(
+            f"--language {language!r} is no language that is known. Give a code: --language en"
+        )
+    root, found = cutting.sources(path, subtitles)
+    naming = Naming(name, languages.canonical(language), speaker)
+    made = cutting.propose(root, found, chosen, Limits(min_s, max_s, short_share, chosen.seed), naming, tier)
+    names = []
+    for number, page in enumerate(cut_page.render(made, root), 1):
+        names.append(folder / f"cut-{number}.html")
+        digest.write_text(names[-1], page)
+    _forget(folder, names)
+    digest.write_json(folder / PROPOSAL, records.to_json(made))
+    _report(made, names)
+
+
+@cuts.command("apply")
+def apply(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The proposal data/NAME/cut.json.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FILE", help="Decisions that the pages saved; kept beside the proposal."),
+    ] = None,
+) -> None:
+    """Write the manifest of the accepted clips, to be imported."""
+    from voicelathe import digest, records
+    from voicelathe.data.cutting import decisions
+    from voicelathe.records import Proposal
+
+    folder = Path("data") / manifest_folder(name)
+    if not (folder / PROPOSAL).is_file():
+        raise SubtitleError(
+            f"{folder / PROPOSAL} is missing. Make it: voicelathe cut propose PATH --name {name}"
+        )
+    proposal = records.read_one(folder / PROPOSAL, Proposal)
+    given = {one.page: one for one in (decisions.read(path, proposal) for path in files or [])}
+    if len(given) != len(files or []):
+        raise SubtitleError("Two of the files are about the same page. Name each page once.")
+    stored = {one.page: one for one in _stored(folder, proposal)}
+    known = {**stored, **given}
+    _require_same(proposal)
+    done = decisions.apply(proposal, [known[page] for page in sorted(known)])
+    if not done.rows:
+        raise SubtitleError(
+            f"{name}: no clip was accepted, so there is no manifest. Accept clips in the page."
+        )
+    for page, one in given.items():
+        digest.write_json(folder / f"decisions-{page}.json", records.to_json(one))
+    lines = (f"{digest.canonical_json(row)}\n".encode() for row in done.rows)
+    digest.write_parts(folder / MANIFEST, lines)
+    screen.say(
+        f"{folder / MANIFEST}: {len(done.rows)} clips, {done.accepted} accepted by a person ({done.moved} moved, {done.reworded} with another text), "
+        f"{done.taken_unseen} taken because nothing speaks against them. {done.rejected} rejected, {done.waiting} wait and are left out."
+    )
+    screen.say(
+        f"Next: voicelathe import {folder / MANIFEST} --audio-root {proposal.audio_root}, then: dvc repro"
+    )
+
+
+def _stored(folder: Path, proposal: Proposal) -> list[CutDecisions]:
+    from voicelathe.data.cutting import decisions
+
+    return [decisions.read(path, proposal) for path in sorted(folder.glob("decisions-*.json"))]
+
+
+def _require_same(proposal: Proposal) -> None:
+    """Raises SubtitleError when a recording is not the one that was listened to: its cuts would lie anywhere."""
+    from voicelathe import digest
+
+    for one in proposal.recordings:
+        path = Path(proposal.audio_root) / one.audio
+        if not path.is_file() or digest.of_file(path) != one.sha256:
+            raise SubtitleError(
+                f"{path} is missing or not the recording that was cut. Restore it, or propose again: --replace"
+            )
+
+
+def _forget(folder: Path, names: list[Path]) -> None:
+    """Pages and decisions of an earlier proposal, which would not fit this one."""
+    for path in [*folder.glob("cut-*.html"), *folder.glob("decisions-*.json")]:
+        if path not in names:
+            path.unlink()
+
+
+def _report(made: Proposal, names: list[Path]) -> None:
+    notes = [f"{one.audio}: {note}" for one in made.recordings for note in one.notes]
+    for note in notes[:SHOWN_NOTES]:
+        screen.say(note)
+    if len(notes) > SHOWN_NOTES:
+        screen.say(f"... and {len(notes) - SHOWN_NOTES} more notes, all of them on the page")
+    total_s = sum(one.end_s - one.start_s for one in made.clips)
+    speech_s, lost_s = (
+        sum(getattr(one, what) for one in made.recordings) for what in ("speech_s", "uncovered_s")
+    )
+    waiting = sum(bool(one.flags) for one in made.clips)
+    screen.say(
+        f"{len(made.clips)} clips, {total_s / 60:.1f} minutes, of {len(made.recordings)} recordings; {speech_s / 60:.1f} minutes of speech, "
+        f"{lost_s / 60:.1f} of them without a text. {waiting} clips wait for a person, the others are accepted until somebody objects."
+    )
+    screen.say(
+        f"Listen, move, accept or reject: {', '.join(map(str, names))}. Then: voicelathe cut apply {made.name} DECISIONS.json"
+    )
