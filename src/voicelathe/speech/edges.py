@@ -74,8 +74,13 @@ def _sharp(one: Segment, before_s: float, after_s: float, of: Levels) -> list[tu
     speech = int(np.percentile(of[first:last], 10))
     inside = min(round(INSIDE_S / STEP_S), (last - first) // 2)
     limits = _limit(of[low:first], speech), _limit(of[last:high], speech)
-    begin = _edge(of, first + inside, low - 1, limits[0], round(BEFORE_GAP_S / STEP_S))
-    end = _edge(of, last - 1 - inside, high, limits[1], round(BEHIND_GAP_S / STEP_S)) + 1
+    middle = (first + last) // 2
+    loud = (
+        _loud(of, first + inside, first, middle, limits[0]),
+        _loud(of, last - 1 - inside, last, middle, limits[1]),
+    )
+    begin = _edge(of, loud[0], low - 1, limits[0], round(BEFORE_GAP_S / STEP_S))
+    end = _edge(of, loud[1], high, limits[1], round(BEHIND_GAP_S / STEP_S)) + 1
     parts = _parted(of[begin:end] >= max(limits))
     return [((begin + start) * STEP_S, (begin + stop) * STEP_S) for start, stop in parts]
 
@@ -98,6 +103,16 @@ def _limit(silence: Levels, speech: int) -> int:
         return speech + UNDER_SPEECH_DB
     floor = int(np.percentile(silence, 100 * (1 - FLOOR_SHARE)))
     return min(floor - OVER_FLOOR_DB, speech + UNDER_SPEECH_DB)
+
+
+def _loud(of: Levels, start: int, edge: int, middle: int, limit: int) -> int:
+    """The first loud piece on the way to the edge of the stretch, else to its middle; where there is none, the place to start from."""
+    for goal in (edge, middle):
+        step = 1 if goal > start else -1
+        for at in range(start, goal, step):
+            if of[at] < limit:
+                return at
+    return start
 
 
 def _edge(of: Levels, start: int, stop: int, limit: int, gap: int) -> int:

@@ -23,7 +23,7 @@ def read(text: str, is_vtt: bool) -> tuple[list[RawCue], list[str]]:
                 problems.append(f"{at + 1}: not a pair of times: {lines[at].strip()[:80]!r}")
             continue
         end = starts[place + 1][0] if place + 1 < len(starts) else len(lines)
-        cues.append(_cue(at, found, _body(lines[at + 1 : end], end == len(lines), is_vtt)))
+        cues.append(_cue(at, found, _body(lines[at + 1 : end], end == len(lines), is_vtt, place + 2)))
     return cues, problems
 
 
@@ -43,13 +43,13 @@ def _seconds(sign: str, hours: str | None, minutes: str, seconds: str, part: str
     return -found if sign else found
 
 
-def _body(lines: list[str], is_last: bool, is_vtt: bool) -> list[str]:
+def _body(lines: list[str], is_last: bool, is_vtt: bool, following: int) -> list[str]:
     """The lines of a cue: without the number or name of the next one, and without WebVTT's other blocks."""
     body = list(lines)
     if not is_last:
         while body and not body[-1].strip():
             body.pop()
-        if body and (body[-1].strip().isdigit() or (is_vtt and len(body) > 1 and not body[-2].strip())):
+        if body and _is_name(body, following, is_vtt):
             body.pop()
     kept: list[str] = []
     for number, line in enumerate(body):
@@ -57,6 +57,15 @@ def _body(lines: list[str], is_last: bool, is_vtt: bool) -> list[str]:
             break
         kept.append(line)
     return kept
+
+
+def _is_name(body: list[str], following: int, is_vtt: bool) -> bool:
+    """Whether the last line before the next times is a number or a name: "1984" can be what somebody says."""
+    last = body[-1].strip()
+    is_apart = len(body) == 1 or not body[-2].strip()
+    if last.isdigit():
+        return is_apart or last == str(following)
+    return is_vtt and len(body) > 1 and body[-2] == ""
 
 
 def _is_note(lines: list[str], at: int) -> bool:

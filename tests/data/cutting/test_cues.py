@@ -1,0 +1,249 @@
+"""Subtitles and transcripts as people have them: every format, every way to be broken, and nothing dropped without a word."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from voicelathe.data.cutting import cues
+from voicelathe.errors import SubtitleError
+
+SRT = "1\n00:00:01,000 --> 00:00:02,500\nHello there.\n\n2\n00:00:03,000 --> 00:00:04,000\nSecond line,\nstill the second.\n"
+LONG_GRID = """File type = "ooTextFile"
+Object class = "TextGrid"
+
+xmin = 0
+xmax = 4
+tiers? <exists>
+size = 2
+item []:
+    item [1]:
+        class = "IntervalTier"
+        name = "speech"
+        xmin = 0
+        xmax = 4
+        intervals: size = 3
+        intervals [1]:
+            xmin = 0
+            xmax = 1
+            text = ""
+        intervals [2]:
+            xmin = 1
+            xmax = 2.5
+            text = "She said ""hello""."
+        intervals [3]:
+            xmin = 2.5
+            xmax = 4
+            text = "Second."
+    item [2]:
+        class = "TextTier"
+        name = "clicks"
+        xmin = 0
+        xmax = 4
+        points: size = 1
+        points [1]:
+            number = 0.5
+            mark = "x"
+"""
+SHORT_GRID = (
+    '"ooTextFile"\n"TextGrid"\n0\n4\n<exists>\n1\n"IntervalTier"\n"s"\n0\n4\n2\n0\n1\n""\n1\n4\n"Hello."\n'
+)
+
+
+def read(tmp_path: Path, name: str, content: str | bytes, tier: str | None = None) -> cues.Parsed:
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return cues.read(path, tier)
+
+
+def told(found: cues.Parsed) -> list[tuple[float | None, float | None, str]]:
+    return [(one.start_s, one.end_s, one.text) for one in found.cues]
+
+
+HELLO = [(1.0, 2.5, "Hello there."), (3.0, 4.0, "Second line, still the second.")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        SRT,
+        SRT.replace("\n", "\r\n"),
+        "\ufeff" + SRT,
+        SRT.replace("\n\n2\n", "\n\n"),  # a number is missing
+        SRT.replace(",000", ".000").replace("-->", "->"),
+        SRT.replace("00:00:0", "0:0"),
+        SRT.encode("utf-16"),
+        "\n\n\n" + SRT.replace("\n\n2", "\n\n\n\n2"),
+        SRT.replace("Hello there.", "<i>Hello</i> {\\an8}<font color='red'>there.</font>"),
+    ],
+    ids=["plain", "crlf", "bom", "no number", "dots", "short times", "utf-16", "blank lines", "markup"],
+)
+def test_subrip_is_read_however_it_was_saved(tmp_path: Path, content: str | bytes) -> None:
+    assert told(read(tmp_path, "a.srt", content)) == HELLO
+
+
+def test_webvtt_with_names_notes_styles_and_settings(tmp_path: Path) -> None:
+    vtt = (
+        "WEBVTT - a title\n\nSTYLE\n::cue { color: red }\n\nNOTE 00:01 --> 00:02 is a remark\n\nintro\n00:01.000 --> 00:02.500 align:start\n"
+        "<v Anna>Hello &amp; <c.yellow>welcome</c>.</v>\n\n00:03.000 --> 00:04.000\n<v Ben>Yes.\n\nNOTE the end\nof it\n"
+    )
+    found = read(tmp_path, "a.vtt", vtt)
+    assert told(found) == [(1.0, 2.5, "Hello & welcome."), (3.0, 4.0, "Yes.")]
+    assert [one.speaker for one in found.cues] == ["Anna", "Ben"] and found.problems == []
+
+
+def test_textgrids_long_and_short_and_which_tier(tmp_path: Path) -> None:
+    assert told(read(tmp_path, "a.TextGrid", LONG_GRID)) == [
+        (1.0, 2.5, 'She said "hello".'),
+        (2.5, 4.0, "Second."),
+    ]
+    short = 'File type = "ooTextFile"\nObject class = "TextGrid"\n' + SHORT_GRID.split("\n", 2)[2]
+    assert told(read(tmp_path, "b.TextGrid", short)) == [(1.0, 4.0, "Hello.")]
+    two = (
+        short.replace('\n1\n"IntervalTier"', '\n2\n"IntervalTier"')
+        + '"IntervalTier"\n"phones"\n0\n4\n1\n0\n4\n"h"\n'
+    )
+    with pytest.raises(SubtitleError, match="'s', 'phones'.*--tier NAME"):
+        read(tmp_path, "c.TextGrid", two)
+    assert told(read(tmp_path, "c.TextGrid", two, "phones")) == [(0.0, 4.0, "h")]
+    with pytest.raises(SubtitleError, match="breaks off"):
+        read(tmp_path, "d.TextGrid", LONG_GRID[:400])
+
+
+def test_audacity_labels_with_frequencies(tmp_path: Path) -> None:
+    text = "1.000000\t2.500000\tHello there.\n\\\t100.0\t200.0\n3.0\t4.0\tSecond.\n"
+    assert told(read(tmp_path, "a.txt", text)) == [(1.0, 2.5, "Hello there."), (3.0, 4.0, "Second.")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"text": "x", "segments": [{"start": 1, "end": 2.5, "text": " Hello.", "speaker": "A", "words": []}]},
+        {"transcription": [{"offsets": {"from": 1000, "to": 2500}, "text": " Hello."}]},
+        {"chunks": [{"timestamp": [1.0, 2.5], "text": "Hello."}]},
+        [{"start": 1.0, "end": 2.5, "text": "Hello."}],
+    ],
+    ids=["whisper", "whisper.cpp", "transformers", "list"],
+)
+def test_json_of_whisper_and_its_relatives(tmp_path: Path, value: object) -> None:
+    assert told(read(tmp_path, "a.json", json.dumps(value))) == [(1.0, 2.5, "Hello.")]
+
+
+def test_a_plain_transcript_is_cut_at_the_ends_of_its_sentences(tmp_path: Path) -> None:
+    found = read(
+        tmp_path, "a.txt", "First one. Is it\nthe second? “Yes.” Last\n\nA new paragraph without an end\n"
+    )
+    assert [one.text for one in found.cues] == [
+        "First one.", "Is it the second?", "“Yes.”", "Last", "A new paragraph without an end",
+    ]  # fmt: skip
+    assert not found.is_timed
+
+
+def test_subtitles_in_a_file_called_txt_are_seen_for_what_they_are(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.txt", SRT)
+    assert told(found) == HELLO and "holds srt" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ("00:00:05,000 --> 00:00:04,000", "not after its start"),
+        ("-00:00:05,000 --> 00:00:06,000", "no time in a recording"),
+        ("00:00:5x,000 --> 00:00:06,000", "not a pair of times"),
+        ("9999:00:05,000 --> 9999:00:06,000", "no time in a recording"),
+    ],
+    ids=["backwards", "negative", "garbled", "years"],
+)
+def test_a_cue_with_wrong_times_is_named_by_its_line_and_the_others_stay(
+    tmp_path: Path, times: str, said: str
+) -> None:
+    found = read(tmp_path, "a.srt", SRT + f"\n3\n{times}\nBroken.\n")
+    assert told(found)[:1] == HELLO[:1] and "Broken." not in [one.text for one in found.cues]
+    (problem,) = found.problems
+    assert problem.startswith(f"{tmp_path / 'a.srt'}:11: ") and said in problem
+
+
+@pytest.mark.parametrize("bad", ["NaN", "Infinity", "-1", '"1"', "null", "true", "1e999"])
+def test_a_time_that_is_no_number_is_named(tmp_path: Path, bad: str) -> None:
+    good = ', {"start": 2, "end": 3, "text": "Good."}' * 2
+    found = read(tmp_path, "a.json", f'[{{"start": {bad}, "end": 2, "text": "Bad."}}{good}]')
+    assert [one.text for one in found.cues] == ["Good.", "Good."] and len(found.problems) == 1
+    labels = read(tmp_path, "b.txt", "nan\t2\tBad.\n1\t2\tGood.\n3\t4\tGood.\n")
+    assert len(labels.cues) == 2 and "no number" in labels.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.srt", ""),
+        ("a.srt", "   \n\n"),
+        ("a.srt", b"\x00\x01\x02"),
+        ("a.srt", b"\x81\x8d\x8f\x90"),
+        ("a.srt", "no arrows at all"),
+        ("a.srt", "1\n00:00:01,000 --> 00:00:02,000\n[music]\n"),
+        ("a.vtt", "WEBVTT\n"),
+        ("a.json", "{"),
+        ("a.json", "[" * 100_000),
+        ("a.json", '{"other": 1}'),
+        ("a.TextGrid", "File type"),
+        ("a.txt", "\ufeff"),
+        ("a.srt", "1\nxx --> yy\nA\n\n2\nxx --> yy\nB\n\n3\n00:00:01,000 --> 00:00:02,000\nC\n"),
+    ],
+)
+def test_a_file_that_says_nothing_usable_is_refused_with_a_remedy(
+    tmp_path: Path, name: str, content: str | bytes
+) -> None:
+    with pytest.raises(SubtitleError, match=r"a\.\w+"):
+        read(tmp_path, name, content)
+    with pytest.raises(SubtitleError, match="no such file"):
+        cues.read(tmp_path / "missing.srt")
+
+
+def test_cp1252_is_read_and_said(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.srt", SRT.replace("Hello", "Ça été").encode("cp1252"))
+    assert found.cues[0].text == "Ça été there." and "cp1252" in found.notes[0]
+
+
+def test_overlapping_cues_are_known_and_sorted(tmp_path: Path) -> None:
+    labels = "3\t5\tThird.\n1\t2\tFirst.\n4\t6\tFourth.\n"
+    found = read(tmp_path, "a.txt", labels)
+    assert [one.text for one in found.cues] == ["First.", "Third.", "Fourth."] and found.overlapping == {1, 3}
+    assert any("sorted" in note for note in found.notes) and any("overlap" in note for note in found.notes)
+
+
+def test_rolling_captions_are_said_once(tmp_path: Path) -> None:
+    rolling = "WEBVTT\n\n" + "".join(
+        f"00:0{n}.000 --> 00:0{n + 1}.000\n{before}\n{line}\n\n"
+        for n, (before, line) in enumerate(
+            [
+                (" ", "one two"),
+                ("one two", "three four"),
+                ("three four", "five six"),
+                ("five six", "seven eight"),
+            ]
+        )
+    )
+    found = read(tmp_path, "a.vtt", rolling)
+    assert [one.text for one in found.cues] == ["one two", "three four", "five six", "seven eight"]
+    plain = read(
+        tmp_path,
+        "b.vtt",
+        "WEBVTT\n\n00:01.000 --> 00:02.000\nWell, well.\n\n00:02.000 --> 00:03.000\nWell, well.\n",
+    )
+    assert [one.text for one in plain.cues] == ["Well, well."] * 2, "an echo is no roll"
+
+
+def test_what_nobody_speaks_is_left_out_and_counted(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        "a.srt",
+        SRT + "\n3\n00:00:05,000 --> 00:00:06,000\n♪ la la ♪\n\n4\n00:00:07,000 --> 00:00:08,000\n(laughs)\n",
+    )
+    assert told(found) == HELLO and "2 cues say nothing" in found.notes[0]
+
+
+def test_a_number_that_somebody_says_is_text(tmp_path: Path) -> None:
+    text = "00:00:01,000 --> 00:00:02,000\nIt was\n1984\n\n00:00:03,000 --> 00:00:04,000\nThen.\n"
+    assert told(read(tmp_path, "a.srt", text)) == [(1.0, 2.0, "It was 1984"), (3.0, 4.0, "Then.")]
+    glued = "1\n00:00:01,000 --> 00:00:02,000\nIt was.\n2\n00:00:03,000 --> 00:00:04,000\nThen.\n"
+    assert [one.text for one in read(tmp_path, "b.srt", glued).cues] == ["It was.", "Then."]
