@@ -103,7 +103,7 @@ def test_textgrids_long_and_short_and_which_tier(tmp_path: Path) -> None:
         short.replace('\n1\n"IntervalTier"', '\n2\n"IntervalTier"')
         + '"IntervalTier"\n"phones"\n0\n4\n1\n0\n4\n"h"\n'
     )
-    with pytest.raises(SubtitleError, match="'s', 'phones'.*--tier NAME"):
+    with pytest.raises(SubtitleError, match=r"'s', 'phones'.*--tier NAME"):
         read(tmp_path, "c.TextGrid", two)
     assert told(read(tmp_path, "c.TextGrid", two, "phones")) == [(0.0, 4.0, "h")]
     with pytest.raises(SubtitleError, match="breaks off"):

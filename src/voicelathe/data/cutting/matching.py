@@ -22,6 +22,7 @@ MIN_SAME_SHARE = (
     0.6  # of a cue's characters that must be heard in their order: unrelated sentences share a third
 )
 UNDER_MEDIAN = 0.2  # and so much less than the median of the recording, where the recogniser hears badly
+CHANCE = 0.4  # hardly any two unrelated sentences share so much
 MAX_MORE_SHARE, FREE_CHARS = 0.5, 12  # heard inside a cue and not in its text
 SENTENCE_END = tuple(".!?…。！？;；:：")
 CLOSING = "\"'”’»)]}」』"
@@ -48,7 +49,8 @@ class Matched:
 
     def wrong(self) -> list[int]:
         """Phrases in whose place something else was said."""
-        limit = min(MIN_SAME_SHARE, median(self.same) - UNDER_MEDIAN) if self.same else MIN_SAME_SHARE
+        usual = median(self.same) if self.same else 1.0
+        limit = min(MIN_SAME_SHARE, max(CHANCE, usual - UNDER_MEDIAN))
         judged = enumerate(zip(self.same, self.more, strict=True))
         return [at for at, (same, more) in judged if same < limit or more > FREE_CHARS]
 
