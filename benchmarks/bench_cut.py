@@ -30,7 +30,8 @@ sys.path.insert(0, str(ROOT / "data/demo"))
 
 import sentences  # noqa: E402
 
-from voicelathe import cutting, digest, params  # noqa: E402
+from voicelathe import cutting, digest, params, records  # noqa: E402
+from voicelathe.data.cutting import cues  # noqa: E402
 from voicelathe.data.cutting.clips import Limits, Naming  # noqa: E402
 from voicelathe.records import Proposal  # noqa: E402
 
@@ -189,7 +190,6 @@ def tell(
         "wrong_found": f"{len(hits)}/{len(wrong)}",
         "wrong_named": f"{named}/{len(wrong)}",
         "right_flagged": flagged,
-        "wall_s": round(seconds, 1),
     }
 
 
@@ -208,27 +208,34 @@ def main() -> None:
     write_texts(given.out, truth, wrong, given.seed)
     (given.out / "truth.json").write_text(json.dumps([vars(one) for one in truth]))
     chosen = params.load(ROOT / "params.yaml")
-    deaf = replace(chosen, speech=replace(chosen.speech, recogniser=None))
+    ref = cutting.recogniser(chosen, "en")
+    audio = [cutting.Source(f"{voice}.flac", given.out / f"srt/{voice}.srt") for voice in VOICES]
+    began = time.monotonic()
+    heard = cutting.listen(given.out / "audio", audio, chosen, ref, "en", given.out / "heard")
+    total_s = sum(one.duration_s for one in heard)
+    print(
+        f"{len(truth)} sentences, {total_s / 60:.1f} minutes, listened to in {time.monotonic() - began:.0f} s"
+    )
+    deaf = [replace(one, words=None) for one in heard]
     usual, single = Limits(3.0, 15.0, 0.1, 1), Limits(0.5, 15.0, 0.0, 1)
-    for name, kind, how, limits in (
-        ("srt", "srt", chosen, usual),
-        ("srt, each sentence alone", "srt", chosen, single),
-        ("plain text, each sentence alone", "txt", chosen, single),
+    for name, kind, known, limits in (
+        ("srt", "srt", heard, usual),
+        ("srt, each sentence alone", "srt", heard, single),
+        ("plain text", "txt", heard, usual),
+        ("plain text, each sentence alone", "txt", heard, single),
+        ("srt, no recogniser", "srt", deaf, usual),
         ("srt, no recogniser, each sentence alone", "srt", deaf, single),
     ):
         sources = [cutting.Source(f"{voice}.flac", given.out / f"{kind}/{voice}.{kind}") for voice in VOICES]
-        began = time.monotonic()
-        made = cutting.propose(given.out / "audio", sources, how, limits, Naming("bench", "en", "one"))
-        told = tell(name, made, truth, wrong, time.monotonic() - began)
+        parsed = [cues.read(one.text) for one in sources]
+        made = cutting.proposed(
+            given.out / "audio", sources, parsed, known, limits, Naming("bench", "en", "one")
+        )
+        told = tell(name, made, truth, wrong)
         digest.write_json(
-            given.out / f"{name.replace(' ', '_').replace(',', '')}.json",
-            {"clips": [vars_of(one) for one in made.clips], "notes": [one.notes for one in made.recordings]},
+            given.out / f"{name.replace(' ', '_').replace(',', '')}.json", records.to_json(made)
         )
         print(json.dumps(told, indent=1), flush=True)
-
-
-def vars_of(clip: object) -> dict[str, object]:
-    return {name: getattr(clip, name) for name in clip.__slots__}  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

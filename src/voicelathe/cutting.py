@@ -110,13 +110,13 @@ def propose(
         )
     scratch = layout.CACHE / "cut" / naming.name
     try:
-        heard = _listen(root, found, chosen, ref, language, scratch)
-        return _proposal(root, found, parsed, heard, limits, naming)
+        heard = listen(root, found, chosen, ref, language, scratch)
+        return proposed(root, found, parsed, heard, limits, naming)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _listen(
+def listen(
     root: Path,
     found: Sequence[Source],
     chosen: settings.Params,
@@ -124,13 +124,14 @@ def _listen(
     language: str,
     scratch: Path,
 ) -> list[Listened]:
+    """What a worker hears in each recording; levels lie below `scratch`. Raises ManifestError or WorkerError."""
     machine = settings.Machine(**{**vars(chosen.machine), "device": "cpu"})
     job = jobs.CutJob(machine, ref, language, str(root), [one.audio for one in found], str(scratch))
     runner.run(job, "cut")
     return [records.read_one(scratch / f"{number}.json", Listened) for number in range(len(found))]
 
 
-def _proposal(
+def proposed(
     root: Path,
     found: Sequence[Source],
     parsed: Sequence[Parsed],
@@ -138,6 +139,7 @@ def _proposal(
     limits: Limits,
     naming: Naming,
 ) -> Proposal:
+    """The proposal for recordings that were listened to."""
     clips, recordings = [], []
     ids = _recording_ids(found)
     for number, (source, text, listened) in enumerate(zip(found, parsed, heard, strict=True)):
