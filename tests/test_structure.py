@@ -23,7 +23,7 @@ LAYERS = [  # a module imports only from its own line or from lines above; the l
     "train",
     "worker",
     "environments",
-    "runner progress triage plan runs sweep hearing",
+    "runner progress triage plan runs sweep hearing cutting",
     "evaluate",
     "race",  # the stage listen: who speaks, who is heard, who drops out
     "tracking",
@@ -66,6 +66,7 @@ PARENT_MODULES = {
         "plan",
         "runs",
         "hearing",
+        "cutting",
         "evaluate",
         "race",
         "tracking",

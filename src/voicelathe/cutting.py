@@ -181,10 +181,10 @@ def _within(text: Parsed, heard: Listened) -> tuple[Parsed, list[str]]:
     late = [one for one in text.cues if one.start_s is not None and one.start_s >= heard.duration_s]
     if not late:
         return text, []
-    told = f"{len(late)} cues begin behind the end of the recording ({heard.duration_s:.1f} s), the first on line {late[0].line}"
+    told = f"Cues that begin behind the end of the recording ({heard.duration_s:.1f} s): {len(late)}, the first on line {late[0].line}"
     if heard.words is not None:
         return text, [f"{told}; they were placed by what was heard."]
-    kept = [one for one in text.cues if one not in late]
+    kept = [one for one in text.cues if one.start_s is None or one.start_s < heard.duration_s]
     if not kept:
         raise SubtitleError(
             f"{heard.audio}: every cue begins behind the end of the recording ({heard.duration_s:.1f} s). Are these the subtitles of another file?"
@@ -195,7 +195,7 @@ def _within(text: Parsed, heard: Listened) -> tuple[Parsed, list[str]]:
 def _problems(text: Parsed) -> list[str]:
     if not text.problems:
         return []
-    return [f"{len(text.problems)} cues cannot be used:\n{listing(text.problems)}"]
+    return [f"Cues that cannot be used: {len(text.problems)}\n{listing(text.problems)}"]
 
 
 def _findings(source: Source, heard: Listened, made: proposing.Cut) -> list[str]:
@@ -217,14 +217,16 @@ def _findings(source: Source, heard: Listened, made: proposing.Cut) -> list[str]
             f"{source.text}:{one.line}: says {one.text[:SHOWN_CHARS]!r}, heard {one.heard[:SHOWN_CHARS]!r}"
             for one in made.wrong
         ]
-        told.append(f"{len(lines)} sentences say something else than was heard:\n{listing(lines, SHOWN)}")
+        told.append(
+            f"Sentences that say something else than was heard: {len(lines)}\n{listing(lines, SHOWN)}"
+        )
     if made.not_heard:
         lines = [f"{source.text}:{one.line}: {one.text[:80]!r}" for one in made.not_heard]
-        told.append(f"{len(lines)} cues were not heard anywhere and are in no clip:\n{listing(lines, SHOWN)}")
+        told.append(
+            f"Cues that were not heard anywhere and are in no clip: {len(lines)}\n{listing(lines, SHOWN)}"
+        )
     long = [one for one in made.uncovered if one.end_s - one.start_s >= LONG_UNCOVERED_S]
     if long:
         lines = [f"{one.start_s:.1f} to {one.end_s:.1f} s" for one in long]
-        told.append(
-            f"{len(lines)} stretches of speech have no text and are in no clip:\n{listing(lines, SHOWN)}"
-        )
+        told.append(f"Stretches of speech without a text, in no clip: {len(lines)}\n{listing(lines, SHOWN)}")
     return told

@@ -69,6 +69,12 @@ def errors(text: str, heard: str, language: str) -> Errors | None:
     )
 
 
+def edits(text: str, heard: str) -> list[tuple[str, int, int, int, int]]:
+    """What makes one text of the other: tag (equal, replace, delete, insert), then first and last place in each."""
+    opcodes = _levenshtein().opcodes(text, heard)
+    return [(one.tag, one.src_start, one.src_end, one.dest_start, one.dest_end) for one in opcodes]
+
+
 def never_right(
     pairs: Iterable[tuple[str, str]], language: str, min_times: int = MIN_TIMES
 ) -> list[tuple[str, int]]:

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import median
-from typing import Any
 
-from voicelathe.errors import MetricUnavailable
 from voicelathe.records import Cue, HeardWord
+from voicelathe.speech import transcripts
 from voicelathe.speech.transcripts import UNSPACED, normalise, primary
 
 ANCHOR_CHARS, UNSPACED_ANCHOR_CHARS = 14, 6
@@ -146,16 +145,8 @@ def _pairs(text: str, said: str, size: int) -> Iterator[tuple[int, int, int]]:
         at, said_at = first + length, other + length
 
 
-def _edits(text: str, said: str) -> Iterator[tuple[str, int, int, int, int]]:
-    try:
-        from rapidfuzz.distance import Levenshtein
-    except ImportError as problem:
-        raise MetricUnavailable.of("rapidfuzz", problem) from None
-    if not text or not said or len(text) * len(said) > MAX_CELLS:
-        return
-    opcodes: Any = Levenshtein.opcodes(text, said)
-    for one in opcodes:
-        yield one.tag, one.src_start, one.src_end, one.dest_start, one.dest_end
+def _edits(text: str, said: str) -> list[tuple[str, int, int, int, int]]:
+    return transcripts.edits(text, said) if 0 < len(text) * len(said) <= MAX_CELLS else []
 
 
 def _anchors(text: str, said: str, size: int) -> list[tuple[int, int, int]]:
