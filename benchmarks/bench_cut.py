@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -193,17 +194,48 @@ def tell(
     }
 
 
+def memory(out: Path, hours: float) -> dict[str, object]:
+    """Peak memory of the worker and of this process over one long recording: the first voice's, then noise to the end."""
+    speech, _ = soundfile.read(out / f"audio/{VOICES[0]}.flac", dtype="float32")
+    drawn = np.random.default_rng(1)
+    with soundfile.SoundFile(out / "audio/long.flac", "w", RATE_HZ, 1) as file:
+        file.write(speech)
+        for _ in range(round(hours * 3600 - len(speech) / RATE_HZ)):
+            file.write(drawn.standard_normal(RATE_HZ) * 10 ** (NOISE_DBFS / 20))
+    chosen = params.load(ROOT / "params.yaml")
+    ref, began = cutting.recogniser(chosen, "en"), time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    (heard,) = cutting.listen(
+        out / "audio", [cutting.Source("long.flac", out)], chosen, ref, "en", out / "heard"
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {
+        "hours": round(heard.duration_s / 3600, 2),
+        "stretches": len(heard.stretches),
+        "words": len(heard.words or []),
+        "worker_peak_mib": after.ru_maxrss >> 10,
+        "cpu_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime),
+        "wall_s": round(time.monotonic() - began),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", nargs="?", type=Path, default=Path(".cache/bench_cut"))
     parser.add_argument("--sentences", type=int, default=200)
     parser.add_argument("--wrong", type=int, default=10)
     parser.add_argument("--seed", type=int, default=31_007)
+    parser.add_argument(
+        "--hours", type=float, help="instead: one recording so long, most of it noise; what memory is needed"
+    )
     given = parser.parse_args()
     if shutil.which("flite") is None:
         raise SystemExit("flite is not installed. Install the Debian package: apt-get install flite")
     shutil.rmtree(given.out, ignore_errors=True)
     truth = make(given.out, given.sentences, given.seed)
+    if given.hours:
+        print(json.dumps(memory(given.out, given.hours), indent=1))
+        return
     wrong = misheard(truth, given.wrong, given.seed)
     write_texts(given.out, truth, wrong, given.seed)
     (given.out / "truth.json").write_text(json.dumps([vars(one) for one in truth]))
