@@ -34,7 +34,7 @@ import sentences  # noqa: E402
 from voicelathe import cutting, digest, params, records  # noqa: E402
 from voicelathe.data.cutting import cues  # noqa: E402
 from voicelathe.data.cutting.clips import Limits, Naming  # noqa: E402
-from voicelathe.records import Proposal  # noqa: E402
+from voicelathe.records import Listened, Proposal  # noqa: E402
 
 RATE_HZ = 16_000
 VOICES = ("rms", "slt", "kal16", "awb")
@@ -152,9 +152,7 @@ def _clock(at_s: float) -> str:
 # --- what is told ----------------------------------------------------------------------------------------------------
 
 
-def tell(
-    name: str, made: Proposal, truth: Sequence[Said], wrong: dict[int, str], seconds: float
-) -> dict[str, object]:
+def tell(name: str, made: Proposal, truth: Sequence[Said], wrong: dict[int, str]) -> dict[str, object]:
     """The figures of one way."""
     errors, safe, flagged, hits = [], 0, 0, set()
     alone = {at: [9.0, 9.0] for at in range(len(truth))}
@@ -228,10 +226,12 @@ def main() -> None:
     parser.add_argument(
         "--hours", type=float, help="instead: one recording so long, most of it noise; what memory is needed"
     )
+    parser.add_argument("--again", action="store_true", help="use what was heard in OUT before")
     given = parser.parse_args()
     if shutil.which("flite") is None:
         raise SystemExit("flite is not installed. Install the Debian package: apt-get install flite")
-    shutil.rmtree(given.out, ignore_errors=True)
+    if not given.again:
+        shutil.rmtree(given.out, ignore_errors=True)
     truth = make(given.out, given.sentences, given.seed)
     if given.hours:
         print(json.dumps(memory(given.out, given.hours), indent=1))
@@ -243,7 +243,10 @@ def main() -> None:
     ref = cutting.recogniser(chosen, "en")
     audio = [cutting.Source(f"{voice}.flac", given.out / f"srt/{voice}.srt") for voice in VOICES]
     began = time.monotonic()
-    heard = cutting.listen(given.out / "audio", audio, chosen, ref, "en", given.out / "heard")
+    if given.again:
+        heard = [records.read_one(given.out / f"heard/{at}.json", Listened) for at in range(len(VOICES))]
+    else:
+        heard = cutting.listen(given.out / "audio", audio, chosen, ref, "en", given.out / "heard")
     total_s = sum(one.duration_s for one in heard)
     print(
         f"{len(truth)} sentences, {total_s / 60:.1f} minutes, listened to in {time.monotonic() - began:.0f} s"

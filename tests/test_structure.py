@@ -23,7 +23,7 @@ LAYERS = [  # a module imports only from its own line or from lines above; the l
     "train",
     "worker",
     "environments",
-    "runner progress triage plan runs sweep hearing cutting",
+    "runner progress triage plan runs sweep hearing cutting recutting",
     "evaluate",
     "race",  # the stage listen: who speaks, who is heard, who drops out
     "tracking",
@@ -67,6 +67,7 @@ PARENT_MODULES = {
         "runs",
         "hearing",
         "cutting",
+        "recutting",
         "evaluate",
         "race",
         "tracking",

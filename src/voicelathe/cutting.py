@@ -158,12 +158,19 @@ def proposed(
                 round(made.speech_s, 3),
                 round(uncovered_s, 3),
                 made.shift_s,
-                [*text.notes, *notes, *_problems(text), *_findings(source, listened, made)],
+                [*text.notes, *notes, *problems_of(text), *findings(source.text.as_posix(), listened, made)],
             )
         )
     is_checked = all(one.words is not None for one in heard)
     return Proposal(
-        FORMAT, naming.name, layout.in_project(root), naming.language, is_checked, recordings, clips
+        FORMAT,
+        naming.name,
+        layout.in_project(root),
+        naming.language,
+        is_checked,
+        recordings,
+        clips,
+        [],
     )
 
 
@@ -192,13 +199,13 @@ def _within(text: Parsed, heard: Listened) -> tuple[Parsed, list[str]]:
     return Parsed(text.format, kept, text.problems, text.notes, text.overlapping), [f"{told}; left out."]
 
 
-def _problems(text: Parsed) -> list[str]:
+def problems_of(text: Parsed) -> list[str]:
     if not text.problems:
         return []
     return [f"Cues that cannot be used: {len(text.problems)}\n{listing(text.problems)}"]
 
 
-def _findings(source: Source, heard: Listened, made: proposing.Cut) -> list[str]:
+def findings(where: str, heard: Listened, made: proposing.Cut) -> list[str]:
     """What a person should know about a recording, the wrong texts by file, line and words."""
     told = []
     if not heard.stretches:
@@ -214,14 +221,14 @@ def _findings(source: Source, heard: Listened, made: proposing.Cut) -> list[str]
         )
     if made.wrong:
         lines = [
-            f"{source.text}:{one.line}: says {one.text[:SHOWN_CHARS]!r}, heard {one.heard[:SHOWN_CHARS]!r}"
+            f"{where}:{one.line}: says {one.text[:SHOWN_CHARS]!r}, heard {one.heard[:SHOWN_CHARS]!r}"
             for one in made.wrong
         ]
         told.append(
             f"Sentences that say something else than was heard: {len(lines)}\n{listing(lines, SHOWN)}"
         )
     if made.not_heard:
-        lines = [f"{source.text}:{one.line}: {one.text[:80]!r}" for one in made.not_heard]
+        lines = [f"{where}:{one.line}: {one.text[:80]!r}" for one in made.not_heard]
         told.append(
             f"Cues that were not heard anywhere and are in no clip: {len(lines)}\n{listing(lines, SHOWN)}"
         )

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Run
-from voicelathe import digest, params, records
-from voicelathe.data import audio, ingest
+from voicelathe import digest, layout, params, records
+from voicelathe.data import audio, ingest, tables
 from voicelathe.data.cutting import decisions
 from voicelathe.records import CutDecisions, Proposal
 
@@ -203,3 +203,47 @@ def test_a_recording_that_is_cut_off_is_refused_by_name(project: Path, run: Run)
     done = run("cut", "propose", "torn", *GIVEN)
     assert done.code == 1 and "torn/a.wav: cannot be read (truncated" in done.err
     assert not (project / "data").exists()
+
+
+def test_rows_that_are_too_long_are_offered_a_cut_and_the_others_stay(project: Path, run: Run) -> None:
+    (project / "corpus").mkdir()
+    shutil.copy(ROOT / "data/demo/audio/rec_23.opus", project / "corpus/talk.opus")
+    (a, _, one), (_, b, two) = told()[:2]
+    long = {"id": "long", "audio": "talk.opus", "start_s": a, "end_s": b, "text": f"{one} {two}"}
+    short = {
+        "id": "short",
+        "audio": "talk.opus",
+        "start_s": 52.05,
+        "end_s": 55.19,
+        "text": told()[-1][2],
+        "mood": "calm",
+    }
+    common = {"recording_id": "talk", "speaker_id": "lark", "language": "en"}
+    (project / "corpus/m.jsonl").write_text(
+        "".join(json.dumps({**row, **common}) + "\n" for row in (long, short))
+    )
+    assert run("cut", "too-long", "--name", "recut").code == 1, "no audit yet"
+    assert run("import", "corpus/m.jsonl").code == 0
+    rows = ingest.read_pinned(params.load().ingest).rows
+    records.write(layout.MANIFEST, rows)
+    found = [
+        records.Finding(row.clip_id, "too_long", "drop", "6 s", "5 s", "")
+        for row in rows
+        if row.user_id == "long"
+    ]
+    tables.write(layout.FINDINGS, found, records.Finding)
+    done = run("cut", "too-long", "--name", "recut", "--min-s", "2", "--max-s", "5")
+    assert done.code == 0, done.told
+    made = records.read_one(project / "data/recut/cut.json", Proposal)
+    assert [clip.text for clip in made.clips] == [one, two] and [clip.flags for clip in made.clips] == [
+        [],
+        [],
+    ]
+    assert all(a <= clip.start_s < clip.end_s <= b for clip in made.clips)
+    done = run("cut", "apply", "recut")
+    assert done.code == 0 and "in the place of 1 rows; 1 others" in done.out, done.told
+    assert run("import", "data/recut/manifest.jsonl", "--audio-root", "corpus").code == 0
+    again = ingest.read_pinned(params.load().ingest).rows
+    assert [row.user_id for row in again] == ["short", "long_0001", "long_0002"]
+    assert again[0].extra == {"mood": "calm"} and again[0].clip_id in {row.clip_id for row in rows}
+    assert "nothing to cut" in run("cut", "too-long", "--name", "other", "--language", "de").err

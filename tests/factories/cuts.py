@@ -22,7 +22,7 @@ def proposal(root: Path | None = None, text: str = "The first text.") -> Proposa
     recording = CutRecording(
         "rec.wav", sha256, "rec", SECONDS, "rec.srt", 3.0, 0.0, None, ["A note\nof two lines."]
     )
-    return Proposal("voicelathe-cut/1", "talk", str(root or "."), "en", True, [recording], clips)
+    return Proposal("voicelathe-cut/1", "talk", str(root or "."), "en", True, [recording], clips, [])
 
 
 def _clip(number: int, start_s: float, end_s: float, text: str, flags: list[str]) -> ProposedClip:

@@ -12,6 +12,7 @@ from voicelathe.cli.names import manifest_folder
 from voicelathe.errors import SubtitleError
 
 if TYPE_CHECKING:
+    from voicelathe.data.cutting.clips import Limits
     from voicelathe.records import CutDecisions, Proposal
 
 cuts = typer.Typer(no_args_is_help=True, help="Cut long recordings into clips at their pauses: docs/cut.md.")
@@ -24,14 +25,22 @@ def register(app: typer.Typer) -> None:
     app.add_typer(cuts, name="cut")
 
 
+Name = Annotated[str, typer.Option("--name", metavar="NAME", help="Everything is written below data/NAME/.")]
+Shortest = Annotated[float, typer.Option("--min-s", min=0.2, help="Shortest clip, but for those kept short.")]
+Longest = Annotated[float, typer.Option("--max-s", min=1.0, max=60.0, help="Longest clip.")]
+ShortShare = Annotated[
+    float,
+    typer.Option("--short-share", min=0.0, max=1.0, help="Share of sentences that stay short clips."),
+]
+Replace = Annotated[bool, typer.Option("--replace", help="Write over a proposal that exists.")]
+
+
 @cuts.command("propose")
 def propose(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="A recording, or a folder of recordings with their texts.")
     ],
-    name: Annotated[
-        str, typer.Option("--name", metavar="NAME", help="Everything is written below data/NAME/.")
-    ],
+    name: Name,
     speaker: Annotated[str, typer.Option("--speaker", metavar="ID", help="Speaker of texts that name none.")],
     language: Annotated[str, typer.Option("--language", metavar="CODE", help="Language, for example en.")],
     subtitles: Annotated[
@@ -43,37 +52,74 @@ def propose(
     tier: Annotated[
         str | None, typer.Option("--tier", metavar="NAME", help="Which tier of a TextGrid holds the text.")
     ] = None,
-    min_s: Annotated[
-        float, typer.Option("--min-s", min=0.2, help="Shortest clip, but for those kept short.")
-    ] = 3.0,
-    max_s: Annotated[float, typer.Option("--max-s", min=1.0, max=60.0, help="Longest clip.")] = 15.0,
-    short_share: Annotated[
-        float,
-        typer.Option("--short-share", min=0.0, max=1.0, help="Share of sentences that stay short clips."),
-    ] = 0.1,
-    replace: Annotated[bool, typer.Option("--replace", help="Write over a proposal that exists.")] = False,
+    min_s: Shortest = 3.0,
+    max_s: Longest = 15.0,
+    short_share: ShortShare = 0.1,
+    replace: Replace = False,
 ) -> None:
     """Listen to recordings, match them with their texts, and propose clips on a page."""
-    from voicelathe import cutting, digest, params, records
-    from voicelathe.data import languages
-    from voicelathe.data.cutting.clips import Limits, Naming
-    from voicelathe.evaluate import cut_page
+    from voicelathe import cutting, params
+    from voicelathe.data.cutting.clips import Naming
 
     chosen = params.load()
-    folder = Path("data") / manifest_folder(name)
-    if (folder / PROPOSAL).exists() and not replace:
-        raise SubtitleError(f"{folder / PROPOSAL} exists. Choose another --name, or write over it: --replace")
+    _require_free(name, replace)
+    limits = _limits(min_s, max_s, short_share, chosen.seed)
+    root, found = cutting.sources(path, subtitles)
+    _write(cutting.propose(root, found, chosen, limits, Naming(name, _known(language), speaker), tier), root)
+
+
+@cuts.command("too-long")
+def too_long(
+    name: Name,
+    language: Annotated[
+        str | None, typer.Option("--language", metavar="CODE", help="Rows of this language only.")
+    ] = None,
+    min_s: Shortest = 3.0,
+    max_s: Longest = 15.0,
+    short_share: ShortShare = 0.1,
+    replace: Replace = False,
+) -> None:
+    """Propose cuts for the rows that the audit dropped because they are too long."""
+    from voicelathe import params, recutting
+
+    chosen = params.load()
+    _require_free(name, replace)
+    limits = _limits(min_s, max_s, short_share, chosen.seed)
+    rows = recutting.too_long(None if language is None else _known(language))
+    _write(recutting.propose(rows, chosen, limits, name), Path(chosen.ingest.audio_root))
+
+
+def _require_free(name: str, replace: bool) -> None:
+    path = Path("data") / manifest_folder(name) / PROPOSAL
+    if path.exists() and not replace:
+        raise SubtitleError(f"{path} exists. Choose another --name, or write over it: --replace")
+
+
+def _limits(min_s: float, max_s: float, short_share: float, seed: int) -> Limits:
+    from voicelathe.data.cutting.clips import Limits
+
     if min_s >= max_s:
         raise SubtitleError(
             f"--min-s {min_s:g} is not less than --max-s {max_s:g}. Give a range, as 3 to 15."
         )
+    return Limits(min_s, max_s, short_share, seed)
+
+
+def _known(language: str) -> str:
+    from voicelathe.data import languages
+
     if not languages.is_known(language):
         raise SubtitleError(
             f"--language {language!r} is no language that is known. Give a code: --language en"
         )
-    root, found = cutting.sources(path, subtitles)
-    naming = Naming(name, languages.canonical(language), speaker)
-    made = cutting.propose(root, found, chosen, Limits(min_s, max_s, short_share, chosen.seed), naming, tier)
+    return languages.canonical(language)
+
+
+def _write(made: Proposal, root: Path) -> None:
+    from voicelathe import digest, records
+    from voicelathe.evaluate import cut_page
+
+    folder = Path("data") / made.name
     names = []
     for number, page in enumerate(cut_page.render(made, root), 1):
         names.append(folder / f"cut-{number}.html")
@@ -92,7 +138,7 @@ def apply(
     ] = None,
 ) -> None:
     """Write the manifest of the accepted clips, to be imported."""
-    from voicelathe import digest, records
+    from voicelathe import digest, records, recutting
     from voicelathe.data.cutting import decisions
     from voicelathe.records import Proposal
 
@@ -113,14 +159,19 @@ def apply(
         raise SubtitleError(
             f"{name}: no clip was accepted, so there is no manifest. Accept clips in the page."
         )
+    rows = recutting.with_others(proposal, done.rows)
     for page, one in given.items():
         digest.write_json(folder / f"decisions-{page}.json", records.to_json(one))
-    lines = (f"{digest.canonical_json(row)}\n".encode() for row in done.rows)
+    lines = (f"{digest.canonical_json(row)}\n".encode() for row in rows)
     digest.write_parts(folder / MANIFEST, lines)
     screen.say(
         f"{folder / MANIFEST}: {len(done.rows)} clips, {done.accepted} accepted by a person ({done.moved} moved, {done.reworded} with another text), "
         f"{done.taken_unseen} taken because nothing speaks against them. {done.rejected} rejected, {done.waiting} wait and are left out."
     )
+    if proposal.replaces:
+        screen.say(
+            f"They stand in the place of {len(proposal.replaces)} rows; {len(rows) - len(done.rows)} others are as they were."
+        )
     screen.say(
         f"Next: voicelathe import {folder / MANIFEST} --audio-root {proposal.audio_root}, then: dvc repro"
     )

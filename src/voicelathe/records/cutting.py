@@ -42,6 +42,7 @@ class Listened:
     stretches: list[Stretch]
     words: list[HeardWord] | None  # None: no recogniser knows the language
     levels: str  # path of levels of 10 ms in dB below full scale, one byte each
+    begin_s: float = 0.0  # what lies before it is not looked at: where a row of a manifest begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class ProposedClip:
 class CutRecording:
     """One source file of a proposal."""
 
-    audio: str  # relative to audio_root
+    audio: str  # relative to audio_root; several rows of one file are several recordings here
     sha256: str
     recording_id: str
     duration_s: float
@@ -73,6 +74,7 @@ class CutRecording:
     uncovered_s: float  # speech that no text was found for
     shift_s: float | None  # by which the subtitles' times are late, median; None where nothing tells
     notes: list[str]
+    channel: int | None = None  # of the row that is cut
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,9 @@ class Proposal:
     is_text_checked: bool
     recordings: list[CutRecording]
     clips: list[ProposedClip]
+    replaces: list[
+        str
+    ]  # clip ids of data/raw/manifest.jsonl in whose place the clips stand; none for recordings that are new
 
 
 @dataclass(frozen=True, slots=True)

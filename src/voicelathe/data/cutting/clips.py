@@ -78,7 +78,9 @@ class Maker:
 
     def _with_edges(self, first: Atom, last: Atom) -> tuple[float, float]:
         stretches = self.found.stretches
-        before_s = 0.0 if first.first_stretch == 0 else stretches[first.first_stretch - 1].end_s
+        before_s = (
+            self.found.begin_s if first.first_stretch == 0 else stretches[first.first_stretch - 1].end_s
+        )
         is_end = last.last_stretch + 1 >= len(stretches)
         after_s = self.found.duration_s if is_end else stretches[last.last_stretch + 1].start_s
         share = 1.0 if first.first_stretch == 0 else 0.5
@@ -87,7 +89,7 @@ class Maker:
         inside = last.end_s < stretches[last.last_stretch].end_s
         share = 1.0 if is_end else 0.5
         end_s = last.end_s + (0.0 if inside else min(EDGE_S, share * (after_s - last.end_s)))
-        return max(0.0, start_s), min(self.found.duration_s, end_s)
+        return max(self.found.begin_s, start_s), min(self.found.duration_s, end_s)
 
     def _text(self, first: int, last: int) -> str:
         """The text as it is written, from the first word to the last; words in between that nobody heard belong to it."""

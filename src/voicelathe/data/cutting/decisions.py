@@ -181,7 +181,8 @@ def _overlaps(kept: Sequence[tuple[ProposedClip, CutDecision]], proposal: Propos
 
 def _row(proposal: Proposal, one: ProposedClip, decision: CutDecision) -> dict[str, object]:
     recording = proposal.recordings[one.recording]
-    return {
+    channel = {} if recording.channel is None else {"channel": recording.channel}
+    return channel | {
         "id": one.clip,
         "audio": recording.audio,
         "start_s": decision.start_ms / 1000,
