@@ -222,7 +222,7 @@ def test_rows_that_are_too_long_are_offered_a_cut_and_the_others_stay(project: P
     (project / "corpus/m.jsonl").write_text(
         "".join(json.dumps({**row, **common}) + "\n" for row in (long, short))
     )
-    assert run("cut", "too-long", "--name", "recut").code == 1, "no audit yet"
+    assert run("cut", "long", "--name", "recut").code == 1, "no audit yet"
     assert run("import", "corpus/m.jsonl").code == 0
     rows = ingest.read_pinned(params.load().ingest).rows
     records.write(layout.MANIFEST, rows)
@@ -232,7 +232,7 @@ def test_rows_that_are_too_long_are_offered_a_cut_and_the_others_stay(project: P
         if row.user_id == "long"
     ]
     tables.write(layout.FINDINGS, found, records.Finding)
-    done = run("cut", "too-long", "--name", "recut", "--min-s", "2", "--max-s", "5")
+    done = run("cut", "long", "--name", "recut", "--min-s", "2", "--max-s", "5")
     assert done.code == 0, done.told
     made = records.read_one(project / "data/recut/cut.json", Proposal)
     assert [clip.text for clip in made.clips] == [one, two] and [clip.flags for clip in made.clips] == [
@@ -246,4 +246,4 @@ def test_rows_that_are_too_long_are_offered_a_cut_and_the_others_stay(project: P
     again = ingest.read_pinned(params.load().ingest).rows
     assert [row.user_id for row in again] == ["short", "long_0001", "long_0002"]
     assert again[0].extra == {"mood": "calm"} and again[0].clip_id in {row.clip_id for row in rows}
-    assert "nothing to cut" in run("cut", "too-long", "--name", "other", "--language", "de").err
+    assert "nothing to cut" in run("cut", "long", "--name", "other", "--language", "de").err

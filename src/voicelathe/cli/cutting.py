@@ -68,7 +68,7 @@ def propose(
     _write(cutting.propose(root, found, chosen, limits, Naming(name, _known(language), speaker), tier), root)
 
 
-@cuts.command("too-long")
+@cuts.command("long")
 def too_long(
     name: Name,
     language: Annotated[
