@@ -59,11 +59,19 @@ def sources(path: Path, subtitles: Path | None) -> tuple[Path, list[Source]]:
     if not found:
         kinds = " ".join(audio_files.CONTAINERS)
         raise SubtitleError(f"{path}: no recording in it ({kinds}). Convert others: ffmpeg -i IN OUT.flac")
-    return path, [Source(one.relative_to(path).as_posix(), _beside(one)) for one in found]
+    made, problems = [], []
+    for one in found:
+        try:
+            made.append(Source(one.relative_to(path).as_posix(), _beside(one)))
+        except SubtitleError as problem:
+            problems.append(str(problem))
+    if problems:
+        raise SubtitleError(f"{len(problems)} of {len(found)} recordings cannot be cut:\n{listing(problems)}")
+    return path, made
 
 
 def _beside(recording: Path) -> Path:
-    """a.srt or a.en.srt beside a.wav."""
+    """a.srt or a.en.srt beside a.wav. Raises SubtitleError for none and for several."""
     stem = recording.with_suffix("").name
     near = [one for one in recording.parent.iterdir() if one.suffix in TEXTS and one.is_file()]
     exact = [one for one in near if one.with_suffix("").name == stem]

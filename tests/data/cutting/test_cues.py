@@ -1,6 +1,7 @@
 """Subtitles and transcripts as people have them: every format, every way to be broken, and nothing dropped without a word."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -247,3 +248,67 @@ def test_a_number_that_somebody_says_is_text(tmp_path: Path) -> None:
     assert told(read(tmp_path, "a.srt", text)) == [(1.0, 2.0, "It was 1984"), (3.0, 4.0, "Then.")]
     glued = "1\n00:00:01,000 --> 00:00:02,000\nIt was.\n2\n00:00:03,000 --> 00:00:04,000\nThen.\n"
     assert [one.text for one in read(tmp_path, "b.srt", glued).cues] == ["It was.", "Then."]
+
+
+def test_an_arrow_in_the_text_is_text_and_spoiled_times_are_named(tmp_path: Path) -> None:
+    text = SRT.replace("Hello there.", "Press A -> B, then -> C.")
+    assert read(tmp_path, "a.srt", text).cues[0].text == "Press A -> B, then -> C."
+    spoiled = SRT + "\n3\n00:00:05 --> \nLost.\n"
+    assert "not a pair of times" in read(tmp_path, "b.srt", spoiled).problems[0]
+
+
+SEEDS = {
+    "a.srt": SRT,
+    "a.vtt": "WEBVTT\n\nNOTE x\n\n00:01.000 --> 00:02.500\n<v Anna>Hello &amp; you</v>\n",
+    "a.TextGrid": LONG_GRID,
+    "a.txt": "1.0\t2.5\tHello.\n\\\t100\t200\n3.0\t4.0\tSecond.\n",
+    "a.json": json.dumps({"segments": [{"start": 1, "end": 2.5, "text": "Hello."}, {"start": 3, "end": 4.5, "text": "Again."}]}),
+    "b.txt": "One. Two! Three?",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_mutants_of_every_format_are_read_or_refused_and_never_crash(tmp_path: Path, name: str) -> None:
+    draw = random.Random(name)
+    scraps = [
+        b"-->",
+        b"\x00",
+        b"\xff\xfe",
+        b'"',
+        b"\n\n",
+        b"NaN",
+        b"-1",
+        b"1e999",
+        b"<v",
+        b"\xf0\x9f",
+        b"999999999999",
+        b"{",
+        b"]",
+        b"\t",
+    ]
+    num_read = 0
+    for _ in range(300):
+        data = bytearray(SEEDS[name].encode())
+        for _ in range(draw.randint(1, 4)):
+            at = draw.randrange(len(data) + 1)
+            match draw.randrange(4):
+                case 0:
+                    data[at:at] = draw.choice(scraps)
+                case 1:
+                    del data[at : at + draw.randint(1, 30)]
+                case 2:
+                    data[at : at + 1] = bytes([draw.randrange(256)])
+                case _:
+                    data[at:at] = data[: draw.randint(1, 60)]
+        try:
+            found = read(tmp_path, name, bytes(data))
+        except SubtitleError as problem:
+            assert name in str(problem)
+            continue
+        num_read += 1
+        times = [(one.start_s, one.end_s) for one in found.cues]
+        assert all(a is None or b is None or (0 <= a < b <= cues.MAX_S) for a, b in times)
+        assert all(one.text.strip() for one in found.cues)
+        starts = [a for a, _ in times if a is not None]
+        assert starts == sorted(starts) and len(starts) in (0, len(times))
+    assert 20 < num_read < 300 or name == "b.txt"

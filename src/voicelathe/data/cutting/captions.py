@@ -6,7 +6,9 @@ from voicelathe.data.cutting.raw import RawCue
 
 TIME = r"(-?)(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,6}))?"
 ARROW = re.compile(rf"^[ \t]*{TIME}[ \t]*--?>[ \t]*{TIME}(?:[ \t].*)?$", re.MULTILINE)
-BROKEN_ARROW = re.compile(r"--?>")
+BROKEN = re.compile(  # a pair of times that somebody spoiled; other lines with an arrow are text
+    r"^[ \t]*(?:\S{1,20}[ \t]*-->[ \t]*\S{1,20}|\S*\d:\d\S*[ \t]*--?>.*|.*--?>[ \t]*\S*\d:\d\S*)[ \t]*$"
+)
 VOICE = re.compile(r"<v(?:\.[^\s>]+)?\s+([^<>]{1,100})>")
 OTHER_BLOCKS = ("NOTE", "STYLE", "REGION")  # of WebVTT
 
@@ -14,7 +16,7 @@ OTHER_BLOCKS = ("NOTE", "STYLE", "REGION")  # of WebVTT
 def read(text: str, is_vtt: bool) -> tuple[list[RawCue], list[str]]:
     """Cues in the order of the file, and lines that look like times and are none."""
     lines = text.split("\n")
-    starts = [(at, ARROW.match(line)) for at, line in enumerate(lines) if BROKEN_ARROW.search(line)]
+    starts = [(at, ARROW.match(line)) for at, line in enumerate(lines) if _may_be_times(line)]
     cues: list[RawCue] = []
     problems: list[str] = []
     for place, (at, found) in enumerate(starts):
@@ -25,6 +27,10 @@ def read(text: str, is_vtt: bool) -> tuple[list[RawCue], list[str]]:
         end = starts[place + 1][0] if place + 1 < len(starts) else len(lines)
         cues.append(_cue(at, found, _body(lines[at + 1 : end], end == len(lines), is_vtt, place + 2)))
     return cues, problems
+
+
+def _may_be_times(line: str) -> bool:
+    return "->" in line and (ARROW.match(line) is not None or BROKEN.match(line) is not None)
 
 
 def _cue(at: int, found: re.Match[str], body: list[str]) -> RawCue:

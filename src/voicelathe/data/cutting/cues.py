@@ -21,6 +21,7 @@ MAX_BYTES = 64 << 20  # of a subtitle file: a hundred hours of Whisper's JSON wi
 MAX_S = 1_000_000.0  # eleven days: a time beyond it is a slip
 MAX_CHARS = 5_000  # of one cue
 OVERLAP_S = 0.05  # that rounding explains
+MAX_ROLLED = 40  # words of one line
 MAX_SHARE = 0.5  # with more of its cues unusable, a file is not what it seems
 SUFFIXES = {
     ".srt": "srt",
@@ -228,7 +229,7 @@ def _repeated(before: Cue, cue: Cue) -> int:
     if (cue.start_s or 0.0) - (before.end_s or 0.0) > 0.2:
         return 0
     words = cue.text.split()
-    for num in range(len(words), 0, -1):
+    for num in range(min(len(words), MAX_ROLLED), 0, -1):
         head = " ".join(words[:num])
         if (num >= 2 or head == before.text) and (before.text == head or before.text.endswith(f" {head}")):
             return len(head)

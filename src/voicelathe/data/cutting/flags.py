@@ -2,7 +2,6 @@
 
 FLAGS = {
     "text_differs": "Something else was heard than the text says.",
-    "no_speech": "Nobody was heard to say this text.",
     "more_speech": "More is said in this clip than its text has.",
     "no_pause": "Cut inside running speech, because there was no pause within the limit.",
     "too_long": "Longer than the limit.",
