@@ -20,10 +20,8 @@ QUIETEST = 120
 SLOW_S = (
     0.016  # a running mean over so much is taken away: half of what swings at 40 Hz, and all that is slower
 )
-OVER_FLOOR_DB, UNDER_SPEECH_DB = (
-    8,
-    42,
-)  # what is louder than the silence beside it, and not lost under the speech
+OVER_FLOOR_DB = 8  # what is so much louder than the silence beside it is sound
+UNDER_SPEECH_DB = 42  # and what is more under the speech is none
 REACH_S = 0.3  # so far out of the activity's stretch a beginning or an end is looked for
 INSIDE_S = 0.12  # a place that surely is speech
 BEFORE_GAP_S, BEHIND_GAP_S = (

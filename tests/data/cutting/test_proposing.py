@@ -183,6 +183,14 @@ def test_without_a_recogniser_the_times_of_the_cues_place_the_text() -> None:
     assert long.flags == ["too_long"], "nothing says where its words end"
 
 
+def test_a_cue_that_begins_in_the_sentence_before_it_does_not_swallow_it() -> None:
+    texts = [one for one in sentences() if one != "Yes."]
+    heard = spoken(texts)
+    found = Listened("a.wav", "0" * 64, 16_000, heard.duration_s, heard.stretches, None, "")
+    made = cut(found, cues(texts, heard, late_s=0.8))
+    assert [one.text for one in made.clips] == texts
+
+
 def test_nobody_speaks() -> None:
     silent = Listened("a.wav", "0" * 64, 16_000, 5.0, [], [], "")
     made = cut(silent, cues(sentences()))
