@@ -217,6 +217,59 @@ def memory(out: Path, hours: float) -> dict[str, object]:
     }
 
 
+def real(out: Path, num: int, num_wrong: int, seed: int) -> dict[str, object]:
+    """Prompts of a professional speaker (Debian's asterisk-core-sounds-en) in one recording: downloaded, measured, deleted. Needs PyAV.
+
+    Where their sound truly begins nobody wrote down, so what is counted are cuts inside prompts, and texts found right or wrong.
+    """
+    from benchmarks import real_speech
+
+    rows = [
+        one for one in real_speech.fetch(out, ("en",)) if one.kind == "good" and len(one.text.split()) >= 4
+    ]
+    drawn = random.Random(seed)
+    rows = [one for one in drawn.sample(rows, len(rows)) if one.text[-1] in ".!?"][:num]
+    wrong = dict(zip(drawn.sample(range(num), num_wrong), sentences.write(num_wrong, seed), strict=True))
+    parts, spans, at_s = [_silence(drawn, 1.0)], [], 1.0
+    for one in rows:
+        samples, _ = soundfile.read(out / "audio" / one.audio, dtype="float32")
+        spans.append((at_s, at_s + len(samples) / RATE_HZ))
+        parts += [samples, _silence(drawn, drawn.uniform(*PAUSES_S))]
+        at_s += (len(samples) + len(parts[-1])) / RATE_HZ
+    shutil.rmtree(out / "audio")
+    noise = np.random.default_rng(seed).standard_normal(sum(map(len, parts))) * 10 ** (NOISE_DBFS / 20)
+    soundfile.write(out / "real.flac", np.concatenate(parts) + noise, RATE_HZ, subtype="PCM_16")
+    texts = [wrong.get(at, one.text) for at, one in enumerate(rows)]
+    (out / "real.txt").write_text("\n\n".join(texts))
+    try:
+        source = cutting.Source("real.flac", out / "real.txt")
+        naming = Naming("bench", "en", "one")
+        made = cutting.propose(
+            out, [source], params.load(ROOT / "params.yaml"), Limits(3.0, 15.0, 0.1, 1), naming
+        )
+    finally:
+        (out / "real.flac").unlink()
+    flagged = [one for one in made.clips if "text_differs" in one.flags]
+    bad = [any(text in one.text for text in wrong.values()) for one in flagged]
+    inside = [
+        (edge_s, low, high)
+        for one in made.clips
+        for edge_s in (one.start_s, one.end_s)
+        for low, high in spans
+        if low + 0.3 < edge_s < high - 0.3
+    ]
+    return {
+        "prompts": len(rows),
+        "minutes": round(at_s / 60, 1),
+        "clips": len(made.clips),
+        "edges": 2 * len(made.clips),
+        "edges_inside_a_prompt": len(inside),
+        "wrong_found": f"{sum(any(text in one.text for one in flagged) for text in wrong.values())}/{num_wrong}",
+        "right_flagged": len(flagged) - sum(bad),
+        "notes": [note for one in made.recordings for note in one.notes],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", nargs="?", type=Path, default=Path(".cache/bench_cut"))
@@ -226,10 +279,15 @@ def main() -> None:
     parser.add_argument(
         "--hours", type=float, help="instead: one recording so long, most of it noise; what memory is needed"
     )
+    parser.add_argument("--real", action="store_true", help="instead: prompts of a professional speaker")
     parser.add_argument("--again", action="store_true", help="use what was heard in OUT before")
     given = parser.parse_args()
     if shutil.which("flite") is None:
         raise SystemExit("flite is not installed. Install the Debian package: apt-get install flite")
+    if given.real:
+        given.out.mkdir(parents=True, exist_ok=True)
+        print(json.dumps(real(given.out, given.sentences, given.wrong, given.seed), indent=1))
+        return
     if not given.again:
         shutil.rmtree(given.out, ignore_errors=True)
     truth = make(given.out, given.sentences, given.seed)

@@ -78,7 +78,7 @@ sys.exit(f"imported: {{found}}" if found else 0)
 def test_the_planned_commands_exist() -> None:
     wanted = {
         *("import", "pin", "gate", "contamination", "freeze", "export-data"),
-        *("recogniser add", "recogniser check"),
+        *("recogniser add", "recogniser check", "cut propose", "cut long", "cut apply"),
         *("base add", "base check", "consent new", "consent check", "consent list"),
         *("plan", "doctor", "summary", "compare", "replicate", "triage", "spikes", "retrain", "track"),
         *("lines propose", "lines freeze", "env create", "env list", "prune plan", "prune apply"),

@@ -312,3 +312,13 @@ def test_mutants_of_every_format_are_read_or_refused_and_never_crash(tmp_path: P
         starts = [a for a, _ in times if a is not None]
         assert starts == sorted(starts) and len(starts) in (0, len(times))
     assert 20 < num_read < 300 or name == "b.txt"
+
+
+def test_half_a_character_is_named(tmp_path: Path) -> None:
+    segments = [
+        {"start": at, "end": at + 1, "text": text} for at, text in enumerate(["A.", "B \ud83d", "C."])
+    ]
+    found = read(tmp_path, "a.json", json.dumps(segments))
+    assert [one.text for one in found.cues] == ["A.", "C."] and "lone surrogate" in found.problems[0]
+    speaker = [{"start": 1, "end": 2, "text": "A.", "speaker": "\ud83d"}]
+    assert read(tmp_path, "b.json", json.dumps(speaker)).cues[0].speaker is None

@@ -7,6 +7,7 @@ import html
 import itertools
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -170,6 +171,8 @@ def _problem(cue: RawCue) -> str | None:
         return cue.problem
     if len(cue.text) > MAX_CHARS and cue.start_s is not None:
         return f"a cue of {len(cue.text)} characters, at most {MAX_CHARS}"
+    if any(unicodedata.category(one) == "Cs" for one in cue.text):
+        return "half of a character (a lone surrogate)"
     if cue.start_s is None or cue.end_s is None:
         return None
     if not (math.isfinite(cue.start_s) and math.isfinite(cue.end_s)):

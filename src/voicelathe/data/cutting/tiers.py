@@ -133,9 +133,8 @@ def _segment(number: int, one: Any) -> RawCue:
     if start is None or end is None or not (_is_number(start) and _is_number(end)):
         return RawCue(number, None, None, "", problem=f"segment {number} has no start and end in seconds")
     speaker = one.get("speaker")
-    return RawCue(
-        number, float(start), float(end), one["text"], speaker if isinstance(speaker, str) else None
-    )
+    named = speaker.strip() if isinstance(speaker, str) and speaker.isprintable() else ""
+    return RawCue(number, float(start), float(end), one["text"], named or None)
 
 
 def _thousandth(value: Any) -> float | None:
