@@ -5,7 +5,7 @@ Parent side: a worker decodes and listens; texts are read here, matched and cut 
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +133,7 @@ def listen(
     scratch: Path,
 ) -> list[Listened]:
     """What a worker hears in each recording; levels lie below `scratch`. Raises ManifestError or WorkerError."""
-    machine = settings.Machine(**{**vars(chosen.machine), "device": "cpu"})
+    machine = replace(chosen.machine, device="cpu")
     job = jobs.CutJob(machine, ref, language, str(root), [one.audio for one in found], str(scratch))
     runner.run(job, "cut")
     return [records.read_one(scratch / f"{number}.json", Listened) for number in range(len(found))]

@@ -130,3 +130,11 @@ def test_the_quarantine_is_saved_as_its_file_has_it(page: Any, tmp_path: Path) -
     records.write(tmp_path / "quarantine.jsonl", audited(tmp_path).quarantine)
     assert saving.value.suggested_filename == "quarantine.jsonl"
     assert Path(saving.value.path()).read_bytes() == (tmp_path / "quarantine.jsonl").read_bytes()
+
+
+def test_rows_over_the_limit_are_offered_a_cut_and_only_they(tmp_path: Path) -> None:
+    assert "voicelathe cut long" not in report.render(audited(tmp_path, 3))
+    known = [rows.manifest_row(number) for number in (1, 2, 3)]
+    measures = [rows.measured(number, duration_s=40.0 if number == 2 else 2.0) for number in (1, 2, 3)]
+    page = report.render(clean.audit(known, [], measures, rows.AUDIT, rows.PHRASES, []))
+    assert '<details id="too_long">' in page and "voicelathe cut long --name NAME" in page

@@ -21,6 +21,7 @@ MAX_LANGUAGES, MAX_CHARACTERS, MAX_RARE = 20, 120, 30
 MAX_DOWNLOAD_BYTES = 900_000
 STEP_SIZES = (1, 4, 8, 16, 32)
 NOT_A_ROW = "not_a_row"
+OFFERS = {"too_long": "<p>To cut them at pauses: <code>voicelathe cut long --name NAME</code>.</p>"}
 DURATION_EDGES = [round(0.25 * at, 2) for at in range(25)]
 PACE_EDGES = [float(2 * at) for at in range(21)]
 SHARE_EDGES = [round(0.05 * at, 2) for at in range(21)]
@@ -199,7 +200,7 @@ def _examples(found: Audit, sounds: Mapping[str, bytes]) -> str:
             headers = ["Line", "Id", "Audio", "Listen", "Text", "Seen", "Limit"]
             listed = table(rule.reason, headers, rows, numeric=[0])
             parts.append(
-                f'<details id="{rule.code}"><summary><code>{rule.code}</code>, {shown}</summary>{listed}</details>'
+                f'<details id="{rule.code}"><summary><code>{rule.code}</code>, {shown}</summary>{OFFERS.get(rule.code, "")}{listed}</details>'
             )
     return (
         "<h2>Examples</h2><p>In the order of the manifest. Lines are counted from 1. Players hold the first 6 seconds, and what could not be decoded has none.</p>"
