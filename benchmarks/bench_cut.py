@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import subprocess
@@ -228,7 +229,8 @@ def real(out: Path, num: int, num_wrong: int, seed: int) -> dict[str, object]:
         one for one in real_speech.fetch(out, ("en",)) if one.kind == "good" and len(one.text.split()) >= 4
     ]
     drawn = random.Random(seed)
-    rows = [one for one in drawn.sample(rows, len(rows)) if one.text[-1] in ".!?"][:num]
+    single = re.compile(r"[^.!?]+[.!?]")  # one sentence: where a longer prompt pauses, a cut is right
+    rows = [one for one in drawn.sample(rows, len(rows)) if single.fullmatch(one.text)][:num]
     wrong = dict(zip(drawn.sample(range(num), num_wrong), sentences.write(num_wrong, seed), strict=True))
     parts, spans, at_s = [_silence(drawn, 1.0)], [], 1.0
     for one in rows:
@@ -250,7 +252,10 @@ def real(out: Path, num: int, num_wrong: int, seed: int) -> dict[str, object]:
     finally:
         (out / "real.flac").unlink()
     flagged = [one for one in made.clips if "text_differs" in one.flags]
-    bad = [any(text in one.text for text in wrong.values()) for one in flagged]
+    marked = [
+        {at for at, (low, high) in enumerate(spans) if low < one.speech_end_s and high > one.speech_start_s}
+        for one in flagged
+    ]
     inside = [
         (edge_s, low, high)
         for one in made.clips
@@ -264,8 +269,9 @@ def real(out: Path, num: int, num_wrong: int, seed: int) -> dict[str, object]:
         "clips": len(made.clips),
         "edges": 2 * len(made.clips),
         "edges_inside_a_prompt": len(inside),
-        "wrong_found": f"{sum(any(text in one.text for one in flagged) for text in wrong.values())}/{num_wrong}",
-        "right_flagged": len(flagged) - sum(bad),
+        "wrong_found": f"{len(set(wrong) & set().union(*marked))}/{num_wrong}",
+        "right_flagged": sum(not one & set(wrong) for one in marked),
+        "inside": [[round(at_s, 2) for at_s in one] for one in inside],
         "notes": [note for one in made.recordings for note in one.notes],
     }
 
