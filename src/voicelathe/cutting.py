@@ -3,6 +3,7 @@
 Parent side: a worker decodes and listens; texts are read here, matched and cut (`data.cutting`). The recordings themselves stay untouched.
 """
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ TEXTS = (
     ".txt",
 )  # looked for beside a recording, in this order
 SHOWN = 10
+LANGUAGE = r"\.[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*"  # a.en.srt, a.pt-BR.vtt
 LATE_S = 0.5  # subtitles that are so much off are told of
 SHOWN_CHARS = 100
 LONG_UNCOVERED_S = 2.0
@@ -75,7 +77,7 @@ def _beside(recording: Path) -> Path:
     stem = recording.with_suffix("").name
     near = [one for one in recording.parent.iterdir() if one.suffix in TEXTS and one.is_file()]
     exact = [one for one in near if one.with_suffix("").name == stem]
-    tagged = [one for one in near if one.with_suffix("").with_suffix("").name == stem]
+    tagged = [one for one in near if re.fullmatch(re.escape(stem) + LANGUAGE, one.with_suffix("").name)]
     found = exact or tagged
     if len(found) == 1:
         return found[0]
@@ -149,7 +151,7 @@ def proposed(
 ) -> Proposal:
     """The proposal for recordings that were listened to."""
     clips, recordings = [], []
-    ids = _recording_ids(found)
+    ids = recording_ids(found)
     for number, (source, text, listened) in enumerate(zip(found, parsed, heard, strict=True)):
         usable, notes = _within(text, listened)
         of = np.frombuffer(Path(listened.levels).read_bytes(), np.uint8)
@@ -182,13 +184,10 @@ def proposed(
     )
 
 
-def _recording_ids(found: Sequence[Source]) -> list[str]:
-    """The path without its extension; the whole path where two would be one."""
+def recording_ids(found: Sequence[Source]) -> list[str]:
+    """The path without its extension, folders joined by _; the path as it is where two would be one."""
     plain = [Path(one.audio).with_suffix("").as_posix().replace("/", "_") for one in found]
-    return [
-        one if plain.count(one) == 1 else source.audio.replace("/", "_")
-        for one, source in zip(plain, found, strict=True)
-    ]
+    return [one if plain.count(one) == 1 else source.audio for one, source in zip(plain, found, strict=True)]
 
 
 def _within(text: Parsed, heard: Listened) -> tuple[Parsed, list[str]]:
