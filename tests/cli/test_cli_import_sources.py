@@ -468,3 +468,15 @@ def test_folders_that_are_languages_are_no_recordings(project: Path, run: Run) -
     done = run("import", path, "--speaker", "anna")
     assert done.code == 1 and "3 recordings" not in done.err
     assert "Only where every file is a take of its own: --recording-from '(.+)'" in done.err
+
+
+def test_import_names_a_beginning_before_the_pipeline_runs(project: Path, run: Run) -> None:
+    names = corpora.audio(project / "corpus")
+    prompt = "You are a helpful assistant.<|endofprompt|>"
+    lines: list[dict[str, object]] = [
+        {"audio": name, "text": f"{prompt}{at}, {corpora.text(at)}"} for at, name in enumerate(names)
+    ]
+    path = corpora.json_lines(project / "corpus" / "train.jsonl", lines)
+    done = run("import", path, *FILLED)
+    assert done.code == 0, done.told
+    assert f"Warning: 12 of 12 texts begin with '{prompt}'" in done.out

@@ -123,7 +123,7 @@ def _import(
     if more := _mapped(wanted, probe, reading):
         return _import(current, found, asked, more, given)
     import_report.unread(probe)
-    wanted = _complete(wanted, probe)
+    wanted = _complete(wanted, probe, ", ".join(map(gathering.shown, found)))
     with ExitStack() as undo:
         gathering.extracted(found, Path(wanted.audio_root), undo)
         read = _read(wanted, current.engine)
@@ -208,10 +208,10 @@ def _in_project(
     return replace(wanted, manifest=to.as_posix(), audio_root=layout.in_project(root))
 
 
-def _complete(wanted: settings.Ingest, probe: importing.Probe) -> settings.Ingest:
+def _complete(wanted: settings.Ingest, probe: importing.Probe, source: str) -> settings.Ingest:
     """Fill what the rows do not say. Raises ManifestError naming the option when nobody can be asked."""
     if probe.without_recording:
-        wanted = replace(wanted, recording_from=recordings.rule(wanted, probe))
+        wanted = replace(wanted, recording_from=recordings.rule(wanted, probe, source))
     speaker, language = wanted.speaker_id, wanted.language
     if probe.needs_speaker:
         speaker = _ask("speaker", "Which speaker are the rows without speaker_id?", "--speaker ID")

@@ -63,10 +63,14 @@ def sources_at(
         here = recognising.find_all(source, format, reading)
         found += here if source is path else [replace(one, folder=path.parent) for one in here]
     for one in found:
-        shown = one.manifest if encoding is None else one.folder / one.manifest.name
         part = f", the split {one.split}" if one.split and len(found) > 1 else ""
-        screen.say(f"{shown}: format {one.format} ({one.why}){part}; --format overrides it.")
+        screen.say(f"{shown(one)}: format {one.format} ({one.why}){part}; --format overrides it.")
     return found
+
+
+def shown(one: Found) -> str:
+    """A manifest as its owner knows it."""
+    return layout.in_project(one.folder if one.manifest == one.folder else one.folder / one.manifest.name)
 
 
 def copy_of(found: Sequence[Found], name: str | None, *, is_made: bool) -> Path:
@@ -92,14 +96,10 @@ def joined(found: Sequence[Found], asked: Asked, reading: Mapping[str, str]) -> 
     name = folder_name(to.parent.name)
     inside = _inside(found, asked, to)
     made = gather.gather(found, read, inside or asked.audio_root, to)
-    screen.say(f"Joined {', '.join(map(str, _sources(found)))} into {to}.")
+    screen.say(f"Joined {', '.join(map(shown, found))} into {to}.")
     for what, num in made.told.items():
         screen.say(f"{num} paths had {what}; they are written as they are found.")
     return replace(found[0], manifest=to, format="voicelathe", folder=inside or made.folder), name
-
-
-def _sources(found: Sequence[Found]) -> list[object]:
-    return ["wav.scp, text and utt2spk" if one.format == "cosyvoice" else one.manifest for one in found]
 
 
 def _inside(found: Sequence[Found], asked: Asked, to: Path) -> Path | None:

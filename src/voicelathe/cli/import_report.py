@@ -68,7 +68,7 @@ def _beginnings(texts: Sequence[str | None]) -> None:
 
     for one in beginnings.common([text for text in texts if text]):
         screen.say(
-            f"Warning: {one.num} of {one.of} texts begin with {one.words!r}. Where nobody says it, remove it from the manifest; the audit drops such rows."
+            f"Warning: {one.num} of {one.of} texts begin with {one.words!r}. Where nobody says it, remove it from the manifest: the audit drops rows whose audio has no time for it."
         )
 
 

@@ -21,7 +21,7 @@ OWN_TAKES = "(.+)"  # every path is a recording
 SHOWN = 5
 
 
-def rule(wanted: settings.Ingest, probe: importing.Probe) -> str:
+def rule(wanted: settings.Ingest, probe: importing.Probe, source: str) -> str:
     """The regex given, or the one a person agrees to; clips of one recording must never land in two splits."""
     from voicelathe.data import recording_rules
 
@@ -41,19 +41,21 @@ def rule(wanted: settings.Ingest, probe: importing.Probe) -> str:
     proposal = recording_rules.suggest(audio, labels)
     examples = "\n".join(f"  {path}" for path in list(dict.fromkeys(audio))[:SHOWN])
     explained = (
-        f"{len(audio)} rows of {wanted.manifest} do not say which source recording they were cut from, and one recording "
+        f"{len(audio)} rows of {source} do not say which source recording they were cut from, and one recording "
         f"per file is not assumed: clips of one recording in two splits would make validation meaningless.\n{examples}"
     )
-    explained += f"\nOnly where every file is a take of its own: --recording-from '{OWN_TAKES}'"
     if not screen.is_terminal():
         offer = proposal or r"([^/]+)_\d+\.wav$"
         shown = (
-            f" which finds {_outcome(audio, proposal)}" if proposal else ", to be adapted to your file names"
+            f" this one, which finds {_outcome(audio, proposal)}"
+            if proposal
+            else ", to be adapted to your file names"
         )
         raise ManifestError(
-            f"{explained}\nGive the rule, for example{shown}:\n  --recording-from {shlex.quote(offer)}"
+            f"{explained}\nGive the rule, for example{shown}:\n  --recording-from {shlex.quote(offer)}\n"
+            f"Only where every file is a take of its own: --recording-from '{OWN_TAKES}'"
         )
-    screen.say(explained)
+    screen.say(f"{explained}\nOnly where every file is a take of its own: {OWN_TAKES}")
     while True:
         rule = str(typer.prompt("Regex whose first group is the recording", default=proposal))
         try:
