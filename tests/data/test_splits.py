@@ -3,10 +3,12 @@
 import random
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.factories import rows
+from voicelathe import digest, layout
 from voicelathe.data import frozen, proof, splits, splits_named
 from voicelathe.errors import SplitError
 from voicelathe.records import CleanClip, Link
@@ -49,8 +51,15 @@ def test_three_recordings_of_one_file_cannot_make_three_splits() -> None:
         splits.assign(clips, rows.SPLIT, 1)
 
 
-def test_no_clips_at_all_cannot_be_split() -> None:
-    with pytest.raises(SplitError):
+def test_no_clips_at_all_cannot_be_split_and_the_rules_that_dropped_them_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SplitError, match=r"nothing to split. data/audit/report.html says why"):
+        splits.assign([], rows.SPLIT, 1)
+    summary = {"rows": 9, "dropped": 9, "dropped_share": 1.0, "dropped_too_slow": 2, "dropped_silent": 7}
+    digest.write_json(layout.SUMMARY, summary)
+    with pytest.raises(SplitError, match=r"nothing to split: silent 7, too_slow 2. data/audit/report.html"):
         splits.assign([], rows.SPLIT, 1)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from voicelathe import rng, settings
+from voicelathe import digest, layout, rng, settings
 from voicelathe.data import columns, text, text_columns
 from voicelathe.data.columns import Rows, Table
 from voicelathe.data.frozen import Frozen, Proposed
@@ -256,8 +256,8 @@ def _require_three(
         return
     if not component_of:
         raise SplitError(
-            "The audit dropped every row, so there is nothing to split. data/audit/report.html says why, rule by rule; "
-            "data/audit/summary.json has the counts, and data/audit/quarantine.jsonl every row with its reasons."
+            f"The audit dropped every row, so there is nothing to split{_counted()}. {layout.DATA_REPORT} says why, rule by rule, and "
+            f"{layout.QUARANTINE} every row with its reasons."
         )
     members: dict[str, list[str]] = {}
     for recording, component in component_of.items():
@@ -275,6 +275,20 @@ def _require_three(
         f"{len(members)} independent recordings cannot make three splits (train, validation, test):\n{listing(held)}\n"
         f"Recordings that share an audio file or a performance are one. Add recordings, or correct recording_id in the manifest."
     )
+
+
+def _counted() -> str:
+    """How many rows each rule of the audit dropped, the worst first, where its summary is there."""
+    if not layout.SUMMARY.is_file():
+        return ""
+    counts = Counter(
+        {
+            name.removeprefix("dropped_"): num
+            for name, num in digest.read_json(layout.SUMMARY).items()
+            if name.startswith("dropped_") and name != "dropped_share" and num
+        }
+    )
+    return ": " + ", ".join(f"{name} {num}" for name, num in counts.most_common(5)) if counts else ""
 
 
 def _assignments(
