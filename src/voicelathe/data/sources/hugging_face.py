@@ -4,6 +4,7 @@ They are read twice, a batch at a time: first for the rows, so that questions ca
 Where a file has no name of its own it is numbered, and no rule can take the number for a recording.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -166,7 +167,16 @@ def _name(path: object, data: bytes, number: int, taken: dict[str, int]) -> str:
 
 
 def _plain(value: object) -> object:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    """What JSON can hold: other audio and pictures are left out, dates are text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items() if not isinstance(one, bytes)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return str(value) if not isinstance(value, bytes) else None
 
 
 def _split(file: Path) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe.data import jsonl
-from voicelathe.data.sources.rows import Line
+from voicelathe.data.sources.rows import Line, seconds
 from voicelathe.errors import ManifestError
 
 KINDS = ("recordings", "supervisions", "cuts")
@@ -63,21 +63,22 @@ def rows(path: Path) -> Iterator[Line]:
 
 def _of_cuts(cuts: Sequence[Held]) -> Iterator[tuple[float, Held, Held]]:
     for cut in cuts:
-        for one in cut.get("supervisions") or []:
-            yield float(cut.get("start") or 0.0), one, cut.get("recording") or {}
+        for one in _list(cut.get("supervisions")):
+            if isinstance(one, dict):
+                yield seconds(cut.get("start")) or 0.0, one, _dict(cut.get("recording"))
 
 
 def _row(start_s: float, held: Held, recording: Held, *, is_cut: bool) -> Line:
     """A recording with one supervision names no source: LibriTTS' recipe has one for each clip."""
-    start_s += float(held.get("start") or 0.0)
-    end_s = start_s + float(held.get("duration") or 0.0)
-    length_s = float(recording.get("duration") or 0.0)
-    is_whole = start_s < WHOLE_S and end_s > length_s - WHOLE_S
+    start_s += seconds(held.get("start")) or 0.0
+    end_s = seconds(start_s + (seconds(held.get("duration")) or 0.0))
+    length_s = seconds(recording.get("duration")) or 0.0
+    is_whole = start_s < WHOLE_S and (end_s is None or end_s > length_s - WHOLE_S)
     return {
         "id": held.get("id"),
         "audio": _path(recording),
-        "start_s": None if is_whole else round(start_s, 6),
-        "end_s": None if is_whole else round(end_s, 6),
+        "start_s": None if is_whole else seconds(round(start_s, 6)),
+        "end_s": None if is_whole or end_s is None else round(end_s, 6),
         "text": held.get("text"),
         "speaker_id": held.get("speaker"),
         "language": held.get("language"),
@@ -89,14 +90,23 @@ def _row(start_s: float, held: Held, recording: Held, *, is_cut: bool) -> Line:
 
 def _path(recording: Held) -> str | None:
     """Only files and addresses are named; a command is not run, and samples in memory are no file."""
-    sources = recording.get("sources") or []
-    return str(sources[0].get("source")) if sources and sources[0].get("type") in ("file", "url") else None
+    sources = _list(recording.get("sources"))
+    first = _dict(sources[0]) if sources else {}
+    return str(first.get("source")) if first.get("type") in ("file", "url") else None
 
 
 def _channel(channel: object, recording: Held) -> int | None:
-    num = sum(len(one.get("channels") or []) for one in recording.get("sources") or [])
+    num = sum(len(_list(_dict(one).get("channels"))) for one in _list(recording.get("sources")))
     one = channel[0] if isinstance(channel, list) and len(channel) == 1 else channel
     return one if isinstance(one, int) and num > 1 else None
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _dict(value: object) -> Held:
+    return value if isinstance(value, dict) else {}
 
 
 def objects(path: Path) -> Iterator[Held]:

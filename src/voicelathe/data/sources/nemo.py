@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from voicelathe.data import jsonl
-from voicelathe.data.sources.rows import Line
+from voicelathe.data.sources.rows import Line, seconds
 
 AUDIO = "audio_filepath"
 RENAMED = {AUDIO: "audio", "speaker": "speaker_id", "lang": "language", "orig_sr": "sample_rate_hz"}
@@ -21,10 +21,9 @@ def rows(manifest: Path) -> Iterator[Line]:
 
 
 def _row(held: dict[str, object]) -> Line:
-    offset, duration = held.get("offset"), held.get("duration")
     row = {RENAMED.get(key, key): value for key, value in held.items() if key not in ("offset", "duration")}
-    if isinstance(offset, (int, float)) and not isinstance(offset, bool):
-        row["start_s"] = float(offset)
-        if isinstance(duration, (int, float)) and not isinstance(duration, bool):
-            row["end_s"] = round(offset + duration, 6)
-    return row
+    start_s, length_s = seconds(held.get("offset")), seconds(held.get("duration"))
+    if start_s is None:
+        return {**row, "start_s": held.get("offset")}  # what is no number is for the reader to refuse
+    end_s = seconds(start_s + length_s) if length_s is not None else None
+    return {**row, "start_s": start_s, "end_s": None if end_s is None else round(end_s, 6)}
