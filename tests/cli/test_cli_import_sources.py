@@ -480,3 +480,17 @@ def test_import_names_a_beginning_before_the_pipeline_runs(project: Path, run: R
     done = run("import", path, *FILLED)
     assert done.code == 0, done.told
     assert f"Warning: 12 of 12 texts begin with '{prompt}'" in done.out
+
+
+def test_import_names_markup_by_its_kind(project: Path, run: Run) -> None:
+    names = corpora.audio(project / "corpus")
+    texts = [
+        f"Speaker 0: {corpora.text(at)} {at}" if at < 4 else f"<|0.00|>{corpora.text(at)}<|2.40|>"
+        for at in range(12)
+    ]
+    lines: list[dict[str, object]] = [
+        {"audio": name, "text": text} for name, text in zip(names, texts, strict=True)
+    ]
+    done = run("import", corpora.json_lines(project / "corpus" / "train.jsonl", lines), *FILLED)
+    assert "Warning: 8 texts hold a token, for example '<|0.00|>', which nobody says." in done.out
+    assert "Warning: 4 texts hold a speaker label, for example 'Speaker 0:', which nobody says." in done.out

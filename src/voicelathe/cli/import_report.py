@@ -58,6 +58,7 @@ def report(wanted: settings.Ingest, read: Ingested) -> None:
     if wanted.recording_from is None:
         recordings.warn_of_single_files([(row.audio, row.recording_id) for row in read.rows])
     _beginnings([row.text for row in read.rows])
+    _markup([row.text for row in read.rows])
     _unusable(read)
     _rejected(wanted, read.rejected)
     consents.print_missing(speakers)
@@ -69,6 +70,23 @@ def _beginnings(texts: Sequence[str | None]) -> None:
     for one in beginnings.common([text for text in texts if text]):
         screen.say(
             f"Warning: {one.num} of {one.of} texts begin with {one.words!r}. Where nobody says it, remove it from the manifest: the audit drops rows whose audio has no time for it."
+        )
+
+
+def _markup(texts: Sequence[str | None]) -> None:
+    """By kind, with the first of each: the audit drops these rows, and whoever wrote the manifest can still take the markup out."""
+    from voicelathe.data import markup, normaliser
+
+    first: dict[str, str] = {}
+    kinds: Counter[str] = Counter()
+    for seen in (markup.find(normaliser.text_of(text)) for text in texts if text):
+        if seen is not None:
+            kind, _, what = seen.partition(": ")
+            kinds[kind] += 1
+            first.setdefault(kind, what)
+    for kind, num in kinds.most_common():
+        screen.say(
+            f"Warning: {num} texts hold {kind}, for example {first[kind]!r}, which nobody says. The audit drops such rows: take it out of the manifest."
         )
 
 
