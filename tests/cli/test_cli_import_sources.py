@@ -230,6 +230,8 @@ def test_libritts_chapters_are_recordings_and_its_folders_splits(project: Path, 
                 corpora.tone(stem.with_suffix(".wav"), hz=200 + speaker + at)
                 (stem.parent / f"{stem.name}.normalized.txt").write_text(f"Doctor {speaker}, {at}.")
                 (stem.parent / f"{stem.name}.original.txt").write_text(f"Dr. {speaker}, {at}.")
+    for name in ("speakers.tsv", "reader_book.tsv", "LICENSE.txt", "SPEAKERS.txt"):
+        (project / "LibriTTS" / name).write_text("READER\tGENDER\n")
     done = run("import", "LibriTTS", "--name", "libri")
     assert done.code == 0, done.told
     found = imported()

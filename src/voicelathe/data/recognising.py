@@ -73,17 +73,15 @@ def _in_folder(folder: Path, wanted: SourceName | None, reading: Sequence[str]) 
     every = sorted(path for ending in ("jsonl", "csv", "tsv", "list") for path in folder.glob(f"*.{ending}"))
     if all((folder / name).is_file() for name in COMMON_VOICE_SPLITS):
         return [_of_file(folder / name, wanted, reading) for name in COMMON_VOICE_SPLITS]
-    if parts := [*every, *folder.glob("*.jsonl.gz")]:
-        if _is_lhotse(parts):
-            return [Found(folder, "lhotse", folder, "recordings, supervisions or cuts of Lhotse")]
-    elif any(folder.rglob("*.parquet")):
+    if _is_lhotse([*every, *folder.glob("*.jsonl.gz")]):
+        return [Found(folder, "lhotse", folder, "recordings, supervisions or cuts of Lhotse")]
+    if not every and any(folder.rglob("*.parquet")):
         return [Found(folder, "parquet", folder, "Parquet files")]
-    elif kind := texts.kind_of(folder):
-        why = {"libritts": "LibriTTS' folders", "vctk": "VCTK's folders"}.get(
-            kind, "one text file for each audio file"
-        )
-        known: SourceName = "libritts" if kind == "libritts" else "vctk" if kind == "vctk" else "texts"
-        return [Found(folder, known, folder, why)]
+    kind = texts.kind_of(folder)
+    if kind in ("libritts", "vctk"):  # which have tables of their speakers beside them
+        return [Found(folder, kind, folder, f"the folders of {'LibriTTS' if kind == 'libritts' else 'VCTK'}")]
+    if kind == "texts" and not every:
+        return [Found(folder, kind, folder, "one text file for each audio file")]
     splits = [splits_named.known(path.stem) for path in every]
     if len(every) == 1 or (len(every) > 1 and None not in splits and len(set(splits)) == len(every)):
         return [_of_file(path, wanted, reading) for path in every]

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from voicelathe.data.audio_files import CONTAINERS
 from voicelathe.data.sources.rows import Line
@@ -22,16 +23,18 @@ VCTK = re.compile(r"(?:^|/)wav48[^/]*/([^/]+)/(\1_\d+)(?:_mic\d)?\.\w+$")
 MAX_TEXT_BYTES = 1 << 16
 
 
-def kind_of(folder: Path) -> str | None:
+Kind = Literal["texts", "libritts", "vctk"]
+
+
+def kind_of(folder: Path) -> Kind | None:
     """libritts, vctk or texts; None for a folder whose audio has no texts beside it."""
     audio, texts = _files(folder)
     paired = [path for path in audio if _text_of(path, texts) is not None]
     if not paired:
         return None
-    for name, pattern in (("libritts", LIBRITTS), ("vctk", VCTK)):
-        if 2 * sum(bool(pattern.search(path)) for path in paired) > len(paired):
-            return name
-    return "texts"
+    if 2 * sum(bool(LIBRITTS.search(path)) for path in paired) > len(paired):
+        return "libritts"
+    return "vctk" if 2 * sum(bool(VCTK.search(path)) for path in paired) > len(paired) else "texts"
 
 
 def rows(folder: Path, kind: str) -> Iterator[Line]:
@@ -44,8 +47,9 @@ def rows(folder: Path, kind: str) -> Iterator[Line]:
         said = None if text is None else _read(folder / text)
         yield {"id": Path(path).stem, "audio": path, "text": said, **_named(path, kind)}
     stems = {_stem(path) for path in audio}
+    folders = {path.rpartition("/")[0] for path in used}  # a licence in another folder is nobody's text
     for path in sorted({path for some in texts.values() for path in some} - used):
-        if _stem(path) not in stems:
+        if _stem(path) not in stems and path.rpartition("/")[0] in folders:
             yield {"id": _stem(path), "text": _read(folder / path), "text_file": path}
 
 
