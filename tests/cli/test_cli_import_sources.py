@@ -107,6 +107,27 @@ def test_without_a_rule_nothing_is_written_not_even_audio(project: Path, run: Ru
     assert everything(project) == before
 
 
+def test_audio_that_was_written_is_taken_back_when_the_import_fails_after_it(project: Path, run: Run) -> None:
+    folder = parquet(
+        project / "corpus", audio=lambda row: {"bytes": b"no audio", "path": f"{row['audio']['path']}.bin"}
+    )
+    before = everything(project)
+    done = run("import", folder, "--name", "hf", *RULE, "--language", "en")
+    assert done.code == 1 and "None of the 12 audio files" in done.err
+    assert everything(project) == before and not Path("data/hf").exists()
+
+
+def test_a_table_that_had_to_be_written_otherwise_is_gone_when_its_import_fails(
+    project: Path, run: Run
+) -> None:
+    corpora.csv(project / "corpus")
+    path = project / "corpus" / "clips.csv"
+    path.write_text(path.read_text().replace(".wav,", ".flac,"))
+    before = everything(project)
+    assert run("import", path, "--speaker", "anna").code == 1
+    assert everything(project) == before
+
+
 def test_parquet_without_audio_and_a_pointer_are_told(project: Path, run: Run) -> None:
     pyarrow.parquet.write_table(pyarrow.table({"text": ["a"], "wav": ["x"]}), project / "a.parquet")
     assert "no column holds audio (bytes and path), among text, wav" in run("import", "a.parquet").err

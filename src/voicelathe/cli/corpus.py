@@ -98,7 +98,7 @@ def import_manifest(
             *("", UNPINNED, str(audio_root or found[0].folder), UNPINNED, "voicelathe"),
             *(recording_from, speaker, language),
         )
-        with importing.unchanged_unless_done(to, splits_named.path(to.parent.name)):
+        with importing.unchanged_unless_done(to, to.with_suffix(".jsonl"), splits_named.path(to.parent.name)):
             _import(
                 current, found, gathering.Asked(audio_root, name, to, encoding is not None), reading, given
             )

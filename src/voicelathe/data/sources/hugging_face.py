@@ -7,6 +7,7 @@ Where a file has no name of its own it is numbered, and no rule can take the num
 import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -90,9 +91,12 @@ def extract(path: Path, to: Path) -> list[Path]:
 
 
 def remove(made: list[Path]) -> None:
-    """Take back what `extract` wrote."""
+    """Take back what `extract` wrote, with the folder where nothing else is in it."""
     for target in made:
         target.unlink(missing_ok=True)
+    for folder in {target.parent for target in made}:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _read(path: Path) -> Iterator[tuple[dict[str, Any], Embedded | str | None]]:
