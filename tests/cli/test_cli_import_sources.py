@@ -1,5 +1,6 @@
 """`voicelathe import` of corpora as other tools keep them, tried as a user would: a small one of each form, made here."""
 
+import datetime
 import gzip
 import json
 import shutil
@@ -91,6 +92,21 @@ def test_names_inside_parquet_are_made_safe_unique_and_true(project: Path, run: 
     assert done.code == 0, done.told
     assert [row.audio for row in imported()][:4] == ["out.wav", "x.wav", "x-again2.wav", "00000004.wav"]
     assert not list(project.glob("*.mp3")) and not (project.parent / "out.mp3").exists()
+
+
+def test_columns_of_parquet_that_json_cannot_hold_are_text_or_left_out(project: Path, run: Run) -> None:
+    changes: dict[str, Any] = {
+        "recorded": lambda _: datetime.datetime(2024, 5, 1, 12, 30),
+        "snr": lambda _: float("nan"),
+        "words": lambda _: [{"word": "a", "at": 0.5}],
+        "other": lambda row: {"bytes": b"\x89PNG", "path": "a.png"},
+    }
+    done = run("import", parquet(project / "corpus", **changes), "--name", "hf", *RULE, "--language", "en")
+    assert done.code == 0, done.told
+    assert imported()[0].extra == {
+        **{"gender": "f", "recorded": "2024-05-01 12:30:00", "split": "train"},
+        **{"words": '[{"at":0.5,"word":"a"}]', "other": '{"path":"a.png"}'},
+    }
 
 
 def test_without_a_rule_nothing_is_written_not_even_audio(project: Path, run: Run) -> None:
