@@ -50,6 +50,8 @@ def build(project: Path, num_rows: int) -> None:
     """What the stages read: the ingested manifest, the measures, and the project's own settings."""
     for name in ("data/phrases", "consent"):
         shutil.copytree(ROOT / name, project / name)
+    (project / "data/demo").mkdir()
+    shutil.copy(ROOT / "data/demo/NOTICE", project / "data/demo")  # the evidence of the consent
     shutil.copy(ROOT / "params.yaml", project)
     params.edit({"gate/min_rows": 100}, project / "params.yaml")
     written = [line for line in lines.read(ROOT / "lines/demo.jsonl") if not line.is_held_out]

@@ -6,7 +6,7 @@ from pipelines import run
 from voicelathe import digest, layout, params, records
 from voicelathe.data import clean, columns, phrases, players, report, tables
 
-REVISION = 7
+REVISION = 8
 REJECTED, MEASURES = Path("data/raw/rejected.jsonl"), Path("data/measured/clips.parquet")
 FILES = map(str, (layout.MANIFEST, REJECTED, MEASURES, layout.HEARD))
 READS = ["pipelines/audit.py", *FILES, "${audit.phrases}"]

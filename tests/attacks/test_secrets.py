@@ -12,7 +12,7 @@ from tests.factories import audio as sounds
 from tests.factories import planted, rows
 from voicelathe import errors, params, records, redaction
 from voicelathe.cli import screen
-from voicelathe.data import clean, importing, ingest, kaldi, measure, report
+from voicelathe.data import clean, importing, ingest, kaldi, measure, recognising, report
 from voicelathe.tracking import store
 
 KINDS = {  # text -> what is left of it
@@ -106,7 +106,7 @@ def test_a_key_that_does_not_belong_into_params_is_not_quoted(tmp_path: Path) ->
 
 def test_an_imported_manifest_leaves_its_passwords_behind(tmp_path: Path) -> None:
     manifest = rows.json_lines(tmp_path / "m.jsonl", [rows.raw(1), *planted.ROWS[:3]])
-    importing.copy(importing.find(manifest, None), tmp_path, tmp_path / "copy.jsonl")
+    importing.copy(recognising.find(manifest, None), tmp_path, tmp_path / "copy.jsonl")
     (tmp_path / "kaldi").mkdir()
     command = planted.ROWS[2]["audio"]  # type: ignore[index]
     (tmp_path / "kaldi/wav.scp").write_text(f"a {command}\nb https://joe:web-2a3b0099@h/a.wav\n")

@@ -14,7 +14,8 @@ import pytest
 from tests.cli.conftest import Run
 from tests.factories import corpora
 from voicelathe import params
-from voicelathe.data import importing, ingest
+from voicelathe.data import importing, ingest, recognising, recording_rules
+from voicelathe.data.sources import gather
 from voicelathe.errors import ManifestError
 
 RULE = r"([^/]+?)[-_.]\d+\.[^./]+$"
@@ -62,12 +63,8 @@ def test_the_formats_we_recognise_are_those_of_the_settings() -> None:
     from voicelathe import cli, settings
 
     accepted = get_args(get_type_hints(settings.Ingest)["format"])
-    assert (
-        set(get_args(importing.FormatName))
-        == set(get_args(cli.corpus.FormatName)) - {"cosyvoice", "list"}
-        == set(accepted)
-        == set(corpora.FORMATS)
-    )
+    assert set(get_args(recognising.FormatName)) == set(accepted) == set(corpora.FORMATS) == set(gather.PLAIN)
+    assert set(get_args(cli.corpus.gathering.FormatName)) == set(get_args(recognising.SourceName))
 
 
 def test_the_format_can_be_overridden(project: Path, run: Run) -> None:
@@ -125,22 +122,50 @@ def test_a_useless_rule_is_refused(project: Path, run: Run, rule: str, told: str
     assert done.code == 1 and told in done.err and "Traceback" not in done.err
 
 
-def test_columns_that_nobody_reads_and_the_first_row_are_shown(project: Path, run: Run) -> None:
+def test_columns_that_look_like_ours_are_offered_and_read_or_left_as_somebody_says(
+    project: Path, run: Run
+) -> None:
     path = corpora.json_lines(
         project / "corpus" / "cuts.jsonl",
         [
-            {"audio": name, "text": "The lamp is on.", "start": 0.0, "end": 0.1, "speaker": "bert"}
+            {"audio": name, "text": "The lamp is on.", "start": 0.0, "end": 0.1, "speaker": "bert", "mood": 1}
             for name in corpora.audio(project / "corpus")
         ],
     )
-    told = "Columns that are kept but not read: end, speaker, start. Those that are: id, audio, start_s, end_s, text,"
-    stopped = run("import", path, "--recording-from", RULE, "--language", "en")
-    assert stopped.code == 1 and told in stopped.out  # before a speaker is asked for
-    done = run("import", path, "--recording-from", RULE, *FILLED)
-    assert done.code == 0 and told in done.out
-    assert 'The first: talk01_001.wav says "The lamp is on."' in done.out
+    asked = ("--recording-from", RULE, *FILLED)
+    stopped = run("import", path, *asked)
+    told = "end like end_s, speaker like speaker_id, start like start_s"
+    offer = "--map end=end_s --map speaker=speaker_id --map start=start_s"
+    assert stopped.code == 1 and told in stopped.err and offer in stopped.err
+    done = run("import", path, *asked, *offer.split())
+    assert done.code == 0, done.told
+    assert (
+        "Columns that are kept but not read: mood. Those that are: id, audio, start_s, end_s, text,"
+        in done.out
+    )
+    row = ingest.read_pinned(params.load().ingest).rows[0]
+    assert (row.start_s, row.end_s, row.speaker_id) == (0.0, 0.1, "bert")
+    left = run("import", path, *asked, "--map", "start=", "--map", "end=", "--map", "speaker=")
+    assert left.code == 0 and "not read: end, mood, speaker, start." in left.out
+    assert 'The first: talk01_001.wav says "The lamp is on."' in left.out
+    row = ingest.read_pinned(params.load().ingest).rows[0]
+    assert (row.start_s, row.end_s, row.speaker_id) == (None, None, "anna")
     ours = run("import", corpora.ours(project / "other"))
     assert "not read" not in ours.out
+
+
+@pytest.mark.parametrize("option", ["start", "start=begin", "=start_s"])
+def test_a_mapping_that_maps_nothing_is_refused(project: Path, run: Run, option: str) -> None:
+    done = run("import", corpora.voxcpm(project / "corpus"), "--map", option)
+    assert done.code == 1 and "for example --map start=start_s" in done.err
+
+
+def test_a_terminal_is_asked_for_each_column(project: Path) -> None:
+    rows = [{"audio": name, "text": "x", "start_ms": 50} for name in corpora.audio(project / "corpus")]
+    corpora.json_lines(project / "corpus" / "train.jsonl", rows)
+    told, code = in_terminal(["import", "corpus/train.jsonl", *FILLED, "--recording-from", RULE], ["y"])
+    assert code == 0 and "Read the column start_ms as start_s?" in told
+    assert ingest.read_pinned(params.load().ingest).rows[0].start_s == 0.05
 
 
 @pytest.mark.parametrize("speaker", ["Jörg Müller", "张三"])
@@ -177,7 +202,7 @@ def test_files_recorded_one_by_one_are_told_how_to_say_so(project: Path, run: Ru
 @pytest.mark.parametrize(
     "audio, told",
     [
-        ("wavs\\{}", "invalid_path, a backslash: write folders with /"),
+        ("wavs\\gone{}", "invalid_path, a backslash: write folders with /"),
         ("wavs/{}", "missing, there is no such file below ingest.audio_root"),
     ],
 )
@@ -202,13 +227,17 @@ def test_a_name_that_the_folder_has_in_another_unicode_form_is_told_so(project: 
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])
-def test_a_csv_without_commas_is_told_what_separates_columns(project: Path, run: Run, separator: str) -> None:
+def test_a_table_without_commas_is_read_and_as_csv_told_what_separates_columns(
+    project: Path, run: Run, separator: str
+) -> None:
     names = corpora.audio(project / "corpus")
     lines = [f"{name}{separator}Grün, oder?" for name in names]
     (project / "corpus" / "m.csv").write_text("\n".join([f"audio{separator}text", *lines]))
-    assert "a CSV with commas" in run("import", "corpus/m.csv").err
     told = run("import", "corpus/m.csv", "--format", "csv").err
     assert "separates columns with" in told and "Save it with commas." in told
+    done = run("import", "corpus/m.csv", "--recording-from", RULE, *FILLED)
+    assert done.code == 0, done.told
+    assert {row.text for row in ingest.read_pinned(params.load().ingest).rows} == {"Grün, oder?"}
 
 
 def test_no_line_is_lost_every_bad_one_is_shown_by_number(project: Path, run: Run) -> None:
@@ -247,7 +276,7 @@ def test_absolute_paths_are_made_relative_in_a_copy(project: Path, run: Run, tmp
 def test_a_csv_with_absolute_paths_keeps_its_quotes(tmp_path: Path) -> None:
     manifest = tmp_path / "clips.csv"
     manifest.write_text('audio,text\n/a/b/x.wav,"one, ""two"""\n"/a/b/y, z.wav",three\n/c/w.wav,four\n')
-    found = importing.Found(manifest, "csv", tmp_path, "")
+    found = recognising.Found(manifest, "csv", tmp_path, "")
     assert importing.copy(found, Path("/a/b"), tmp_path / "copy.csv") == 2
     copied = (tmp_path / "copy.csv").read_text()
     assert copied == 'audio,text\nx.wav,"one, ""two"""\n"y, z.wav",three\n/c/w.wav,four\n'
@@ -307,7 +336,7 @@ def test_a_folder_with_several_manifests_asks_for_one(project: Path, run: Run) -
         corpora.json_lines(project / "corpus" / name, [])
     assert "several manifests: a.jsonl, b.jsonl" in run("import", "corpus").err
     (project / "empty").mkdir()
-    assert "no .jsonl or .csv file" in run("import", "empty").err
+    assert "no .jsonl or .csv file, no Parquet, and no audio with a .txt" in run("import", "empty").err
     assert "there is no such file or folder" in run("import", "nowhere").err
 
 
@@ -352,7 +381,7 @@ def test_pin_shows_old_and_new_and_accepts_the_change(project: Path, run: Run) -
     ],
 )
 def test_a_rule_is_proposed_only_where_it_finds_recordings(paths: list[str], rule: int | None) -> None:
-    assert importing.suggest(paths) == (None if rule is None else importing.RULES[rule])
+    assert recording_rules.suggest(paths) == (None if rule is None else recording_rules.RULES[rule])
 
 
 def test_comments_in_params_survive_an_import(project: Path, run: Run) -> None:

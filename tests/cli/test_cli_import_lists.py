@@ -7,7 +7,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.factories import corpora
 from voicelathe import params
-from voicelathe.data import importing, ingest, lists
+from voicelathe.data import ingest, lists, recording_rules
 from voicelathe.errors import ManifestError
 from voicelathe.records import ManifestRow
 
@@ -101,9 +101,9 @@ def test_names_of_the_usual_slicers_give_their_recordings(name: str) -> None:
     paths = [
         "clips/" + name.format(episode, 100 * at, 100 * at + 80) for episode in (1, 2, 3) for at in range(4)
     ]
-    rule = importing.suggest(paths)
+    rule = recording_rules.suggest(paths)
     assert rule is not None
-    assert sorted(importing.grouped(paths, rule).values()) == [4, 4, 4]
+    assert sorted(recording_rules.grouped(paths, rule).values()) == [4, 4, 4]
 
 
 def test_a_rule_that_makes_every_file_a_recording_is_warned_of(project: Path, run: Run) -> None:

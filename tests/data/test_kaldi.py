@@ -63,7 +63,6 @@ def test_a_command_in_wav_scp_is_a_path_that_is_not_run(tmp_path: Path) -> None:
         ({"text": b"a one\na two\n"}, "text:2: a is given twice"),
         ({"utt2spk": b"a x\na y\n"}, "utt2spk:2: a is given twice"),
         ({"text": b"a \xff\n"}, "text:1: not_utf8"),
-        ({"segments": b"a r 0 1\n"}, "extract-segments"),
     ],
 )
 def test_what_has_two_meanings_is_refused(tmp_path: Path, files: dict[str, bytes], told: str) -> None:
@@ -74,3 +73,22 @@ def test_what_has_two_meanings_is_refused(tmp_path: Path, files: dict[str, bytes
 def test_json_is_written_so_that_no_text_ends_a_line(tmp_path: Path) -> None:
     content = kaldi.join(folder(tmp_path, wavs=b"a a.wav\n", text='a "x"\u2028\\n\n'.encode()))
     assert json.loads(content)["text"] == '"x"\u2028\\n' and content.count(b"\n") == 1
+
+
+def test_segments_cut_the_files_of_wav_scp(tmp_path: Path) -> None:
+    found = joined(
+        tmp_path,
+        wavs=b"talk1 long/talk1.wav\n",
+        segments=b"u1 talk1 0.5 2.25\nbroken\nu2 talk1 2.25 -1\nu3 gone 0 1\nu4 talk1 0 nan\n",
+        text=b"u1 one\nu2 two\nu9 nobody's\n",
+        utt2spk=b"u1 anna\n",
+    )
+    rows_found = [one for one in found if isinstance(one, RawRow)]
+    assert [
+        (one.line, one.audio, one.start_s, one.end_s, one.text, one.recording_id) for one in rows_found
+    ] == [
+        (1, "long/talk1.wav", 0.5, 2.25, "one", "talk1"),
+        (3, "long/talk1.wav", 2.25, None, "two", "talk1"),
+    ]
+    assert rows_found[0].speaker_id == "anna"
+    assert [one.line for one in found if not isinstance(one, RawRow)] == [2, 4, 5, 6]

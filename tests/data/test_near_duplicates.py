@@ -4,6 +4,7 @@ shows a lower sample rate than the file claims."""
 import io
 import random
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tests.factories import audio, rows
 from voicelathe.data import fingerprint, measure, repeats, rules, spectrum, twins
 from voicelathe.data.fingerprint import Words
 from voicelathe.data.rules import Clip
-from voicelathe.records import Finding
+from voicelathe.records import Finding, Heard
 
 Samples = NDArray[np.float32]
 
@@ -168,8 +169,42 @@ def test_of_twins_the_first_in_the_manifest_stays_and_a_bad_row_pushes_out_none(
         ("c0002", "near_duplicate", "drop"),
         ("c0004", "near_duplicate", "drop"),
     ]
-    assert found[0].value == "as line 1, 0 % of the bits differ"
+    assert found[0].value.startswith('as line 1, 0 % of the bits differ; kept "Sentence 1')
+    same = [clip(number, level * melody(1), text="One text.") for number, level in ((1, 1.0), (2, 0.5))]
+    assert judged(same)[0].value == "as line 1, 0 % of the bits differ"
     assert {one.clip_id for one in judged(clips, {"c0001"})} == {"c0001", "c0004"}
+
+
+def heard_as(one: Clip, cer: float | None) -> Clip:
+    return replace(one, heard=Heard(one.row.clip_id, 3.0, cer, None, None, "x", None))
+
+
+@pytest.mark.parametrize(
+    ("cers", "gone", "why"),
+    [
+        ((0.9, 0.05), "c0001", "5 % against 90 % of the characters misheard"),
+        ((0.05, 0.9), "c0002", "5 % against 90 % of the characters misheard"),
+        ((None, None), "c0002", "which is right was not heard, listen to both"),
+        ((0.11, 0.08), "c0002", "which is right was not heard, listen to both"),
+    ],
+)
+def test_of_twins_with_two_texts_the_one_that_was_heard_stays_and_both_are_named(
+    cers: tuple[float | None, float | None], gone: str, why: str
+) -> None:
+    clips = [
+        heard_as(clip(number, level * melody(1)), cer)
+        for number, level, cer in zip((1, 2), (1.0, 0.5), cers, strict=True)
+    ]
+    (found,) = judged(clips)
+    kept, lost = (1, 2) if gone == "c0002" else (2, 1)
+    assert (found.clip_id, found.rule) == (gone, "near_duplicate")
+    assert f'kept "Sentence {kept} of this test.", dropped "Sentence {lost} of this test."' in found.value
+    assert why in found.value
+
+
+def test_a_clip_that_is_dropped_anyway_pushes_out_no_twin_however_well_it_was_heard() -> None:
+    clips = [heard_as(clip(1, melody(1)), 0.0), heard_as(clip(2, 0.5 * melody(1)), 0.9)]
+    assert [one.clip_id for one in judged(clips, {"c0001"})] == ["c0001"]
 
 
 # --- the spectrum ----------------------------------------------------------------------------------------------------

@@ -275,3 +275,12 @@ def test_the_page_shows_the_alphabet_with_what_is_rare_and_names_unknown_languag
     )
     page = report.render(audited(known, [rows.measured(n) for n in range(1, 10)]))
     assert "Latin small letter e with acute, 1" in page and "not known by any name: klingon" in page
+
+
+def test_the_page_claims_no_more_than_was_looked_at() -> None:
+    known = [rows.manifest_row(number) for number in (1, 2)]
+    broken = rows.measured(2, problem="unreadable", duration_s=None)
+    page = report.render(audited(known, [rows.measured(1), broken]))
+    assert "Every line is a row, the audio of 1 was measured;" in page
+    assert "rules could not judge all of them, and say why below" in page
+    assert "no audio (1)" in page and "Every row was" not in page

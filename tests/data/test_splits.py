@@ -3,11 +3,13 @@
 import random
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.factories import rows
-from voicelathe.data import frozen, proof, splits
+from voicelathe import digest, layout
+from voicelathe.data import frozen, proof, splits, splits_named
 from voicelathe.errors import SplitError
 from voicelathe.records import CleanClip, Link
 
@@ -49,8 +51,15 @@ def test_three_recordings_of_one_file_cannot_make_three_splits() -> None:
         splits.assign(clips, rows.SPLIT, 1)
 
 
-def test_no_clips_at_all_cannot_be_split() -> None:
-    with pytest.raises(SplitError):
+def test_no_clips_at_all_cannot_be_split_and_the_rules_that_dropped_them_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SplitError, match=r"nothing to split. data/audit/report.html says why"):
+        splits.assign([], rows.SPLIT, 1)
+    summary = {"rows": 9, "dropped": 9, "dropped_share": 1.0, "dropped_too_slow": 2, "dropped_silent": 7}
+    digest.write_json(layout.SUMMARY, summary)
+    with pytest.raises(SplitError, match=r"nothing to split: silent 7, too_slow 2. data/audit/report.html"):
         splits.assign([], rows.SPLIT, 1)
 
 
@@ -240,3 +249,48 @@ def test_a_frozen_split_of_which_no_tested_clip_is_known_again_is_an_error() -> 
 def test_a_frozen_split_that_is_not_there_is_named() -> None:
     with pytest.raises(SplitError, match=r"splits/spring/train\.jsonl"):
         frozen.read("spring")
+
+
+def proposed(**parts: list[int]) -> frozen.Proposed:
+    return frozen.Proposed(
+        {f"rec_{number:02d}": part for part, numbers in parts.items() for number in numbers}
+    )
+
+
+@pytest.mark.parametrize("num", [12, 80])
+def test_a_proposed_split_is_kept_and_what_it_lacks_comes_out_of_its_training_recordings(num: int) -> None:
+    clips = [rows.clean_clip(number) for number in range(1, num + 1)]
+    held = proposed(train=list(range(1, num - 1)), validation=[num - 1, num])
+    found = splits.assign(clips, rows.SPLIT, 1, frozen=held).clips
+    names = {part: {clip.recording_id for clip in members} for part, members in found.items()}
+    assert names["validation"] == {f"rec_{num - 1:02d}", f"rec_{num:02d}"}
+    assert names["test"] and names["test"] | names["train"] == {
+        f"rec_{number:02d}" for number in range(1, num - 1)
+    }
+
+
+def test_a_whole_proposal_is_the_split_and_what_joins_two_parts_is_trained_on() -> None:
+    clips = [rows.clean_clip(number) for number in range(1, 8)]
+    held = proposed(train=[1, 2, 3], validation=[4, 5], test=[6, 7])
+    found = splits.assign(clips, rows.SPLIT, 1, [Link("rec_05", "rec_06", "near_duplicate")], held)
+    names = {part: {clip.recording_id for clip in members} for part, members in found.clips.items()}
+    assert names == {
+        **{"train": {"rec_01", "rec_02", "rec_03", "rec_05", "rec_06"}},
+        **{"validation": {"rec_04"}, "test": {"rec_07"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "part"),
+    [
+        *(
+            ("train-clean-100", "train"),
+            ("dev", "validation"),
+            ("metadata_val", "validation"),
+            ("Test", "test"),
+        ),
+        *(("validated", None), ("clips", None), ("train_test", None), (None, None), ("latest", None)),
+    ],
+)
+def test_names_of_splits_are_known_as_tools_write_them(written: str | None, part: str | None) -> None:
+    assert splits_named.known(written) == part

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tests.factories import rows
-from voicelathe.data import clean, corpus, outliers, repeats, rules
+from voicelathe.data import beginnings, clean, corpus, outliers, repeats, rules
 from voicelathe.data.phrases import Phrases
 from voicelathe.data.rules import Limits
 from voicelathe.records import ClipMeasure, Finding, Heard, ManifestRow
@@ -95,8 +95,9 @@ def every_row(known: list[ManifestRow], measures: list[ClipMeasure], heard: list
     """The rules over a record of every row."""
     clips = corpus.of(known, measures, heard).clips()
     own = [one for clip in clips for one in rules.judge(clip, Limits(rows.AUDIT, PHRASES))]
-    bad = clean.dropped(own)
     held = corpus.of(known, measures, heard)
+    own += beginnings.judge(held)
+    bad = clean.dropped(own)
     is_bad = np.array([clip.row.clip_id in bad for clip in clips])
     own += outliers.judge(clips, bad, rows.AUDIT, outliers.pace_distances(held, is_bad))
     bad = clean.dropped(own)

@@ -229,7 +229,8 @@ def gate_row(number: int = 1, **changes: Any) -> GateRow:
 
 def alike(clips: list[Clip], dropped: Collection[str]) -> list[Alike]:
     """Pairs of the same performance among clips of which a rule drops some."""
-    known = corpus.of([clip.row for clip in clips], [clip.measure for clip in clips])
+    heard = [clip.heard for clip in clips if clip.heard is not None]
+    known = corpus.of([clip.row for clip in clips], [clip.measure for clip in clips], heard)
     bad = [one in dropped for one in known.rows["clip_id"].to_pylist()]
     return repeats.alike(known, np.array(bad, bool), AUDIT)
 

@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from voicelathe import layout
-from voicelathe.cli import consents, names, recordings, screen
+from voicelathe.cli import gathering, import_report, names, recordings, screen
 from voicelathe.errors import ManifestError
 
 if TYPE_CHECKING:
     from voicelathe import settings
     from voicelathe.data import importing
     from voicelathe.data.ingest import Ingested
-    from voicelathe.records import RejectedLine
+    from voicelathe.data.recognising import Found
 
 UNPINNED = "0" * 64
-MIN_RECORDINGS = 3  # one each for train, validation and test
-SHOWN = 5
-JOINED = ("cosyvoice", "list")  # formats that become a manifest of ours
-FormatName = Literal[  # as in data.importing
-    "voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv", "cosyvoice", "list"
-]
-
-
-Source = Annotated[
-    Path, typer.Argument(metavar="PATH", help="A manifest (.jsonl, .csv), or the folder that holds it.")
+Sources = Annotated[
+    list[Path],
+    typer.Argument(metavar="PATH...", help="A manifest, or the folder that holds it; several become one."),
 ]
 FormatOption = Annotated[
-    FormatName | None,
+    gathering.FormatName | None,
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="voicelathe, voxcpm, qwen3-tts, cosyvoice, ljspeech, list or csv; overrides what is recognised.",
+        help="voicelathe, voxcpm, qwen3-tts, cosyvoice (Kaldi), ljspeech, list, csv, table, common-voice, nemo, lhotse, parquet, texts, "
+        "libritts or vctk; overrides what is recognised.",
     ),
 ]
 AudioRoot = Annotated[
@@ -58,6 +53,18 @@ Language = Annotated[
 Name = Annotated[
     str | None, typer.Option(metavar="NAME", help="Copy the manifest to data/NAME/, so that git keeps it.")
 ]
+Mapped = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="THEIRS=OURS",
+        help="Read a column under our name, for example start=start_s; repeat it.",
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Encoding of manifests that are not UTF-8, for example cp1252."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -67,77 +74,89 @@ def register(app: typer.Typer) -> None:
 
 
 def import_manifest(
-    path: Source,
+    paths: Sources,
     format: FormatOption = None,
     audio_root: AudioRoot = None,
     recording_from: Rule = None,
     speaker: Speaker = None,
     language: Language = None,
     name: Name = None,
+    map: Mapped = None,
+    encoding: Encoding = None,
 ) -> None:
-    """Make your corpus the raw manifest: VoxCPM or Qwen3-TTS JSONL, a CosyVoice, LJSpeech or Hugging Face folder, a CSV."""
+    """Make your corpus the raw manifest: lists, tables, JSON lines, folders and Parquet of other tools; docs/cli.md names them."""
     from voicelathe import params, settings
-    from voicelathe.data import importing
+    from voicelathe.data import formats, importing, splits_named
+    from voicelathe.data.sources import naming
 
     current = params.load()
-    found = importing.find(path, format)
-    screen.say(f"{found.manifest}: format {found.format} ({found.why}); --format overrides it.")
-    root = audio_root or found.folder
-    with importing.unchanged_unless_done(_copy_of(found, name)):
-        _import(
-            current,
-            found,
-            root,
-            audio_root,
-            name,
-            settings.Ingest(
-                str(found.manifest),
-                UNPINNED,
-                str(root),
-                UNPINNED,
-                "voicelathe",
-                recording_from,
-                speaker,
-                language,
-            ),
+    reading = naming.parsed(map or [], formats.KNOWN)
+    with TemporaryDirectory() as scratch:
+        found = gathering.sources_at(paths, format, tuple(reading.values()), encoding, Path(scratch))
+        to = gathering.copy_of(found, name, is_made=encoding is not None or len(found) > 1)
+        given = settings.Ingest(
+            *("", UNPINNED, str(audio_root or found[0].folder), UNPINNED, "voicelathe"),
+            *(recording_from, speaker, language),
         )
-
-
-def _copy_of(found: importing.Found, name: str | None) -> Path:
-    """Where the manifest may be copied to."""
-    folder = name or (found.folder.resolve().name if found.format == "cosyvoice" else found.manifest.stem)
-    suffix = ".jsonl" if found.format in JOINED else found.manifest.suffix
-    return Path("data") / folder / f"manifest{suffix}"
+        with importing.unchanged_unless_done(to, to.with_suffix(".jsonl"), splits_named.path(to.parent.name)):
+            _import(
+                current, found, gathering.Asked(audio_root, name, to, encoding is not None), reading, given
+            )
 
 
 def _import(
     current: settings.Params,
-    found: importing.Found,
-    root: Path,
-    audio_root: Path | None,
-    name: str | None,
+    found: Sequence[Found],
+    asked: gathering.Asked,
+    reading: Mapping[str, str],
     given: settings.Ingest,
 ) -> None:
     """Read and check everything, then write params.yaml."""
     from voicelathe import params
     from voicelathe.data import importing
 
-    if found.format in JOINED:
-        what = "wav.scp, text and utt2spk" if found.format == "cosyvoice" else found.manifest
-        name = names.manifest_folder(_copy_of(found, name).parent.name)
-        found = importing.joined(found, _copy_of(found, name), root)
-        screen.say(f"Joined {what} into {found.manifest}.")
-    assert found.format != "cosyvoice" and found.format != "list", "it was joined"
-    wanted = replace(given, manifest=str(found.manifest), format=found.format)
-    wanted = _in_project(wanted, found, audio_root, name)
+    one, name = gathering.joined(found, asked, reading)
+    assert one.format in ("voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv"), "it was joined"
+    wanted = replace(given, manifest=str(one.manifest), format=one.format)
+    wanted = _in_project(wanted, one, asked.audio_root, name)
     probe = importing.probe(wanted)
-    _say_unread(probe)
-    wanted = _complete(wanted, probe)
-    read = _read(wanted, current.engine)
-    wanted = replace(wanted, sha256=_sha256(wanted), audio_digest=_audio_digest(read))
-    params.edit({f"ingest/{key}": value for key, value in vars(wanted).items()})
-    _report(wanted, read)
+    if more := _mapped(wanted, probe, reading):
+        return _import(current, found, asked, more, given)
+    import_report.unread(probe)
+    wanted = _complete(wanted, probe, ", ".join(map(gathering.shown, found)))
+    with ExitStack() as undo:
+        gathering.extracted(found, Path(wanted.audio_root), undo)
+        read = _read(wanted, current.engine)
+        wanted = replace(wanted, sha256=_sha256(wanted), audio_digest=_audio_digest(read))
+        frozen = recordings.proposed_split(current.split.frozen, asked.to.parent.name, read)
+        params.edit({**{f"ingest/{key}": value for key, value in vars(wanted).items()}, **frozen})
+        undo.pop_all()
+    import_report.report(wanted, read)
     screen.say(f"Written: ingest in {params.FILE}. Commit it, then: dvc repro")
+
+
+def _mapped(
+    wanted: settings.Ingest, probe: importing.Probe, reading: Mapping[str, str]
+) -> dict[str, str] | None:
+    """More columns to read, which a person agreed to; None where there is nothing to ask. Raises ManifestError with the options to give."""
+    from voicelathe.data import importing
+    from voicelathe.data.sources import naming
+
+    names = {name for row in probe.rows for name in row.extra}
+    offer = naming.offered(names, importing.own_columns(wanted, probe), reading)
+    if not offer:
+        return None
+    if not screen.is_terminal():
+        unread = " ".join(f"--map {theirs}=" for theirs in offer)
+        raise ManifestError(
+            f"Columns of {wanted.manifest} look like some that are read: {', '.join(f'{one} like {ours}' for one, ours in offer.items())}. "
+            f"Read them so: {naming.options(offer)}\nOr leave them unread: {unread}"
+        )
+    agreed = {
+        theirs: typer.confirm(f"Read the column {theirs} as {ours}?", default=True)
+        for theirs, ours in offer.items()
+    }
+    return {**reading, **{theirs: ours if agreed[theirs] else "" for theirs, ours in offer.items()}}
 
 
 def pin() -> None:
@@ -163,7 +182,7 @@ def pin() -> None:
 
 
 def _in_project(
-    wanted: settings.Ingest, found: importing.Found, audio_root: Path | None, name: str | None
+    wanted: settings.Ingest, found: Found, audio_root: Path | None, name: str | None
 ) -> settings.Ingest:
     """Copy the manifest into the project where that was asked for, or where absolute paths make it necessary."""
     from voicelathe.data import importing
@@ -171,7 +190,7 @@ def _in_project(
     folder = Path(audio_root or found.folder)
     rows = importing.probe(wanted).rows
     absolute = importing.common_root(rows, folder)
-    follows = any(".." in (row.audio or "").split("/") for row in rows)
+    follows = absolute is not None and not all(row.audio.startswith("/") for row in rows)
     if name is None and absolute is None:
         where = layout.in_project(Path(wanted.audio_root))
         return replace(wanted, manifest=layout.in_project(found.manifest), audio_root=where)
@@ -182,26 +201,17 @@ def _in_project(
     if follows and absolute is not None:
         root = absolute
     changed = importing.copy(found, root, to, folder if follows else None)
-    kind = "paths with .." if follows else "absolute paths"
+    kind = "paths with .. or links" if follows else "absolute paths"
     told = f"; {changed} lines with {kind} now start from {root}" if changed else ""
     if found.manifest != to:
         screen.say(f"Copied {found.manifest} to {to}{told}. The original is unchanged.")
     return replace(wanted, manifest=to.as_posix(), audio_root=layout.in_project(root))
 
 
-def _say_unread(probe: importing.Probe) -> None:
-    """A column `speaker` or `start` that is not read would make one speaker, or one clip, of many."""
-    from voicelathe.data import formats, jsonl
-
-    if unread := sorted({name for row in probe.rows for name in row.extra}):
-        names, known = jsonl.excerpt(", ".join(unread).encode()), ", ".join(formats.KNOWN)
-        screen.say(f"Columns that are kept but not read: {names}. Those that are: {known}.")
-
-
-def _complete(wanted: settings.Ingest, probe: importing.Probe) -> settings.Ingest:
+def _complete(wanted: settings.Ingest, probe: importing.Probe, source: str) -> settings.Ingest:
     """Fill what the rows do not say. Raises ManifestError naming the option when nobody can be asked."""
     if probe.without_recording:
-        wanted = replace(wanted, recording_from=recordings.rule(wanted, probe))
+        wanted = replace(wanted, recording_from=recordings.rule(wanted, probe, source))
     speaker, language = wanted.speaker_id, wanted.language
     if probe.needs_speaker:
         speaker = _ask("speaker", "Which speaker are the rows without speaker_id?", "--speaker ID")
@@ -239,45 +249,3 @@ def _audio_digest(read: Ingested) -> str:
     from voicelathe import digest
 
     return digest.of_value(read.audio)
-
-
-def _report(wanted: settings.Ingest, read: Ingested) -> None:
-    from voicelathe.data.rules import shown
-
-    for note in read.notes:
-        screen.say(note)
-    recordings = Counter(row.recording_id for row in read.rows)
-    speakers: dict[str, set[str]] = {}
-    for row in read.rows:
-        speakers.setdefault(row.speaker_id, set()).add(row.language)
-    screen.say(
-        f"{len(read.rows)} rows of {len(recordings)} recordings, {len(read.audio)} audio files, "
-        f"speakers {', '.join(sorted(speakers))}."
-    )
-    if not any(row.text for row in read.rows):
-        screen.say("Warning: no row has a text. The column or key with the transcript must be called text.")
-    screen.say(f"The first: {read.rows[0].audio} says {shown(read.rows[0].text)}")
-    if len(recordings) < MIN_RECORDINGS:
-        screen.say(
-            f"Warning: {len(recordings)} recordings cannot make train, validation and test; `split` will stop."
-        )
-    unusable = Counter(row.audio_problem for row in read.rows if row.audio_problem)
-    for problem, count in sorted(unusable.items()):
-        first = next(row for row in read.rows if row.audio_problem == problem)
-        screen.say(
-            f"{count} rows whose audio is {problem}, the first on line {first.line}: {first.audio} "
-            f"({read.details[first.audio]})"
-        )
-    _rejected(read.rejected)
-    consents.print_missing(speakers)
-
-
-def _rejected(lines: Sequence[RejectedLine]) -> None:
-    if not lines:
-        screen.say("No line was rejected.")
-        return
-    screen.say(f"{len(lines)} lines are no rows; the pipeline keeps them in the quarantine:")
-    for line in lines[: 2 * SHOWN]:
-        screen.say(f"  line {line.line}: {line.problem}, {line.detail}: {line.excerpt}")
-    if len(lines) > 2 * SHOWN:
-        screen.say(f"  ... and {len(lines) - 2 * SHOWN} more")

@@ -14,7 +14,9 @@ from pathlib import Path
 from voicelathe import digest
 from voicelathe.errors import ManifestError
 
-CONTAINERS = {".wav": "wav", ".flac": "flac", ".ogg": "ogg", ".opus": "ogg", ".mp3": "mp3"}  # by extension
+CONTAINERS = {  # by extension
+    **{".wav": "wav", ".flac": "flac", ".ogg": "ogg", ".oga": "ogg", ".opus": "ogg", ".mp3": "mp3"},
+}
 MAX_PATH_BYTES = 1024
 
 
@@ -39,6 +41,14 @@ def check_path(audio: str) -> None:
         raise AudioProblem("outside_root", "the path leaves ingest.audio_root")
     if Path(audio).suffix.lower() not in CONTAINERS:
         raise AudioProblem("unsupported_type", f"the extension is none of {' '.join(CONTAINERS)}")
+
+
+def how_to_convert(ending: str) -> str:
+    """One line for files of a kind that is not read, such as m4a and webm."""
+    return (
+        f".{ending} is not read here. Convert such files once, and name the new ones in the manifest: "
+        f'for f in *.{ending}; do ffmpeg -i "$f" "${{f%.*}}.flac"; done'
+    )
 
 
 def open_file(root: Path, audio: str) -> int:

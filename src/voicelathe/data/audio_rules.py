@@ -16,6 +16,8 @@ MP3_BAND_SHARE = 0.7  # LAME cuts at 8.35 kHz of 11.025 at 32 kbit/s, what sox w
 HEARD_SLACK_S = 0.1  # by which the edges of a voice activity detector differ
 SLACK = 1e-9  # what a share may differ in its last digits
 
+TELEPHONE_HZ = 11025  # and below: nothing above 5.5 kHz, so s and f sound alike
+
 
 def _has_problem(code: str) -> Judge:
     return lambda clip, _: (
@@ -122,11 +124,14 @@ def _declared_rate(clip: Clip, _: Limits) -> Seen | None:
 
 def _file_rate(clip: Clip, limits: Limits) -> Seen | None:
     real, allowed = clip.measure.file_rate_hz, limits.audit.sample_rates_hz
-    return (
-        (f"{real} Hz", f"one of {', '.join(map(str, allowed))}")
-        if real is not None and real not in allowed
-        else None
+    if real is None or real in allowed:
+        return None
+    advice = (
+        f"; telephone speech? If it is wanted, add {real} to audit.sample_rates_hz and gate.sample_rates_hz"
+        if real <= TELEPHONE_HZ
+        else ""
     )
+    return f"{real} Hz", f"one of {', '.join(map(str, allowed))}{advice}"
 
 
 def _too_fast(clip: Clip, limits: Limits) -> Seen | None:

@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe import settings
-from voicelathe.data import columns, corpus, coverage, level_rules, outliers, repeats, rules, tables
+from voicelathe.data import (
+    beginnings,
+    columns,
+    corpus,
+    coverage,
+    level_rules,
+    outliers,
+    repeats,
+    rules,
+    tables,
+)
 from voicelathe.data.columns import Rows, Table
 from voicelathe.data.contamination import closed_form
 from voicelathe.data.corpus import Corpus, Mask
@@ -40,7 +50,7 @@ SELDOM_JUDGED = (
     "wrong_text",
     "wrong_speaker",
 )  # of all rows: they need a model, or many rows
-ALL_RULES = (*rules.RULES, *outliers.RULES, *repeats.RULES)
+ALL_RULES = (*rules.RULES, *beginnings.RULES, *outliers.RULES, *repeats.RULES)
 DROPPING = [
     rule.code for rule in ALL_RULES if rule.action == "drop" and rule.code not in rules.UNUSABLE_AUDIO
 ]
@@ -76,6 +86,7 @@ def audit(
     """Judge every row; without `heard` the rules that need a model stay silent. Raises RecordError when the measures are of other rows."""
     found = corpus.of(rows, measures, heard)
     own = _alone(found, Limits(limits, phrases))
+    own += beginnings.judge(found)
     bad = _bad(found, own)
     distances = outliers.pace_distances(found, bad)
     odd = np.flatnonzero(outliers.suspects(found, distances, limits))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from voicelathe.data import (
     audio_rules,
+    beginnings,
     columns,
     languages,
     level_rules,
@@ -47,7 +48,10 @@ def of(corpus: Corpus, distances: Floats) -> list[Coverage]:
     """One for each rule; `distances` are those of `outliers.pace_distances`."""
     known = _Excuses(corpus, distances)
     rules = (*text_rules.RULES, *audio_rules.UNUSABLE, *audio_rules.AUDIBLE, *level_rules.RULES)
-    return [_covered(rule, known.of(rule.code)) for rule in (*rules, *outliers.RULES, *repeats.RULES)]
+    return [
+        _covered(rule, known.of(rule.code))
+        for rule in (*rules, *beginnings.RULES, *outliers.RULES, *repeats.RULES)
+    ]
 
 
 def _covered(rule: Rule, excuses: Iterable[Excuse]) -> Coverage:
@@ -89,6 +93,8 @@ class _Excuses:
             "wrong_speed": self._of_speech,
             "too_fast": lambda: [self._no_audio, self._no_text, self._soundless()],
             "too_slow": lambda: [self._no_audio, self._no_text, self._soundless()],
+            "common_beginning": self._of_beginnings,
+            "common_beginning_said": self._of_beginnings,
             "odd_pace": self._of_pace,
             "wrong_text": self._of_words,
             "not_aligned": self._of_alignment,
@@ -122,6 +128,13 @@ class _Excuses:
     def _of_speech(self) -> list[Excuse]:
         unheard = self._null("heard", "speech_s")
         return [self._no_audio, ("nobody listened (hear.speech, or under 0.1 s)", unheard), self._short]
+
+    def _of_beginnings(self) -> list[Excuse]:
+        import pyarrow.compute as pc
+
+        is_small = pc.count_distinct(self._corpus.rows["text"]).as_py() < beginnings.LEAST_TEXTS
+        few = f"fewer than {beginnings.LEAST_TEXTS} different texts"
+        return [(few, np.full(len(self._corpus), is_small)), self._no_text]
 
     def _of_pace(self) -> list[Excuse]:
         few = f"fewer than {outliers.MIN_CLIPS} rows of the language to learn from"

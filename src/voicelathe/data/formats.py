@@ -64,6 +64,11 @@ def read(ingest: settings.Ingest) -> tuple[list[Read], list[str]]:
     return found, lines.notes
 
 
+def fields(manifest: Path, format: str) -> Iterator["Fields"]:
+    """The lines of a manifest with their fields by our names, as they are written; nothing is required of them."""
+    return _FIELDS[format](jsonl.Lines(manifest))
+
+
 Fields = tuple[int, bytes, Mapping[str, Any] | LineProblem]
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voicelathe import layout, records
-from voicelathe.data import columns
+from voicelathe import digest, layout, records
+from voicelathe.data import columns, splits_named
 from voicelathe.data.columns import Table
 from voicelathe.errors import SplitError, listing
 from voicelathe.layout import SPLITS
@@ -24,6 +24,7 @@ class Frozen:
     """Where everything of the earlier split was: (how it is known, its value) -> split."""
 
     split_of: dict[tuple[str, str], str]
+    open_parts = SPLITS  # where recordings that are not known may go
 
     def places(
         self, clips: Table, component_of: Mapping[str, str], links: Iterable[Link] = ()
@@ -73,6 +74,32 @@ class Frozen:
         return columns.rows_of(clips, CleanClip, np.flatnonzero(chosen))
 
 
+@dataclass(frozen=True)
+class Proposed:
+    """The split that a corpus came with, by recording: kept where no component holds parts of two, and otherwise dealt out anew."""
+
+    split_of: Mapping[str, str]
+
+    @property
+    def open_parts(self) -> tuple[str, ...]:
+        """Where recordings that are not proposed may go: to train, and to parts that the corpus does not have."""
+        named = set(self.split_of.values())
+        return tuple(part for part in SPLITS if part == "train" or part not in named)
+
+    def places(
+        self, clips: Table, component_of: Mapping[str, str], links: Iterable[Link] = ()
+    ) -> dict[str, str]:
+        """The split of every component whose recordings are of one part; those of train stay free where a part is missing."""
+        found: dict[str, set[str]] = {}
+        for recording, component in component_of.items():
+            if recording in self.split_of:
+                found.setdefault(component, set()).add(self.split_of[recording])
+        kept = {component: next(iter(parts)) for component, parts in found.items() if len(parts) == 1}
+        if self.open_parts == ("train",):
+            return kept
+        return {component: part for component, part in kept.items() if part != "train"}
+
+
 def of(splits: Mapping[str, Sequence[CleanClip]]) -> Frozen:
     """What a split would freeze."""
     return Frozen(
@@ -85,9 +112,11 @@ def of(splits: Mapping[str, Sequence[CleanClip]]) -> Frozen:
     )
 
 
-def read(name: str) -> Frozen:
-    """Read the frozen split of that name. Raises SplitError when its folder does not hold one."""
+def read(name: str) -> Frozen | Proposed:
+    """Read the frozen split of that name, or the proposal that import left there. Raises SplitError when its folder holds neither."""
     folder = layout.FROZEN_SPLITS / name
+    if (proposed := splits_named.path(name)).is_file() and not (folder / f"{SPLITS[0]}.jsonl").is_file():
+        return Proposed(digest.read_json(proposed))
     files = {split: folder / f"{split}.jsonl" for split in SPLITS}
     if missing := [str(path) for path in files.values() if not path.is_file()]:
         raise SplitError(

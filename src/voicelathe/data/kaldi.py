@@ -1,14 +1,16 @@
 """A Kaldi data folder, as CosyVoice trains on, joined into one manifest: wav.scp says the audio, text the words, utt2spk the speaker.
 
-One file can be pinned and its lines counted; three cannot. Line N of the manifest is line N of wav.scp, whatever it holds, so a
-line that is no row is reported under its number.
+One file can be pinned and its lines counted; three cannot. Line N of the manifest is line N of wav.scp (of segments, where audio is cut
+by it), whatever it holds, so a line that is no row is reported under its number.
 """
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
-from voicelathe import digest
 from voicelathe.data import jsonl
 from voicelathe.data.jsonl import LineProblem
+from voicelathe.data.sources.rows import Line, written
 from voicelathe.errors import ManifestError
 from voicelathe.redaction import scrub
 
@@ -16,38 +18,68 @@ WAVS, TEXTS, SPEAKERS, SEGMENTS = "wav.scp", "text", "utt2spk", "segments"
 
 
 def join(folder: Path) -> bytes:
-    """The manifest: rows with id, audio, text and speaker_id. A text without audio becomes a line behind all others.
+    """The manifest that `rows` make."""
+    return b"".join(written(rows(folder)))
 
-    Raises ManifestError for a folder with segments, and for an id that has two texts or two speakers.
+
+def rows(folder: Path) -> Iterator[Line]:
+    """Rows with id, audio, text and speaker_id. A text without audio becomes a line behind all others.
+
+    With segments, line N is line N of that file, and a recording is a line of wav.scp. Raises ManifestError for an id that has two texts,
+    two speakers or two files.
     """
-    if (folder / SEGMENTS).is_file():
-        raise ManifestError(
-            f"{folder / SEGMENTS}: cuts of long files are not read from Kaldi folders. Cut the audio "
-            "(kaldi: extract-segments), or write a manifest with start_s and end_s."
-        )
     texts, speakers = _values(folder / TEXTS), _values(folder / SPEAKERS)
-    lines, seen = [], set()
+    seen: set[str] = set()
+    is_cut = (folder / SEGMENTS).is_file()
+    for one in _cuts(folder) if is_cut else _whole(folder):
+        if not isinstance(one, bytes):
+            name = str(one["id"])
+            seen.add(name)
+            one = {**one, "text": texts.get(name), "speaker_id": speakers.get(name)}
+        yield one
+    for name, text in texts.items():
+        if name not in seen:
+            yield {"id": name, "text": text}
+
+
+def _whole(folder: Path) -> Iterator[Line]:
     for _, data, whole in jsonl.Lines(folder / WAVS):
         try:
             if not whole:
                 raise LineProblem("too_long", "")
             name, path = _pair(data)
         except LineProblem:
-            lines.append(data)
+            yield data
             continue
-        seen.add(name)
-        row = {
-            "id": name,
-            "audio": scrub(path) if "://" in path else path,
-            "text": texts.get(name),
-            "speaker_id": speakers.get(name),
+        yield {"id": name, "audio": _path(path)}
+
+
+def _cuts(folder: Path) -> Iterator[Line]:
+    """utterance recording start end; an end of -1 is that of the file."""
+    paths = _values(folder / WAVS)
+    for _, data, whole in jsonl.Lines(folder / SEGMENTS):
+        cut = _cut(data) if whole else None
+        if cut is None or cut[1] not in paths:
+            yield data
+            continue
+        name, recording, start_s, end_s = cut
+        yield {
+            **{"id": name, "audio": _path(paths[recording]), "recording_id": recording},
+            **{"start_s": start_s, "end_s": None if end_s < 0 else end_s},
         }
-        lines.append(
-            digest.canonical_json({key: value for key, value in row.items() if value is not None}).encode()
-        )
-    without = [{"id": name, "text": text} for name, text in texts.items() if name not in seen]
-    lines += [digest.canonical_json(row).encode() for row in without]
-    return b"".join(line + b"\n" for line in lines)
+
+
+def _cut(data: bytes) -> tuple[str, str, float, float] | None:
+    try:
+        name, recording, start, end, *_ = jsonl.text_of(data).split()
+        start_s, end_s = float(start), float(end)
+    except (LineProblem, ValueError):
+        return None
+    return (name, recording, start_s, end_s) if math.isfinite(start_s + end_s) else None
+
+
+def _path(path: str) -> str:
+    return scrub(path) if "://" in path else path
 
 
 def _values(path: Path) -> dict[str, str]:

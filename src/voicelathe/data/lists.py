@@ -5,13 +5,13 @@ they hold, and what cannot be told is a question, never a guess. LJSpeech's own 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
-from voicelathe import digest
 from voicelathe.data import jsonl, languages
 from voicelathe.data.jsonl import LineProblem
+from voicelathe.data.sources.rows import Line
 from voicelathe.errors import ManifestError
 
 HEADERS = {
@@ -37,7 +37,6 @@ HEADERS = {
 MAX_SPEAKER_CHARS, ROWS_PER_SPEAKER, MIN_ROWS = 40, 2, 4
 LOOKED_AT = 5000  # rows that decide the columns
 EXTENSION = re.compile(r"\.(?:wav|flac|ogg|opus|mp3|m4a|aac|webm|oga)$", re.IGNORECASE)
-DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 
 
 @dataclass(frozen=True)
@@ -107,47 +106,19 @@ def _asked(cells: list[str]) -> Layout:
     )
 
 
-def join(manifest: Path, found: Layout, root: Path) -> bytes:
-    """The list as JSON lines of ours; what is no row stays a line that cannot be read, under its number.
-
-    Paths that another machine wrote (`D:\\voice\\wavs\\a.wav`) are looked for below `root` by their ends.
-    """
-    out, prefix = [], None
+def rows(manifest: Path, found: Layout) -> Iterator[Line]:
+    """The rows of a list; what is no row stays a line that cannot be read, under its number."""
     for number, data, whole in jsonl.Lines(manifest):
         if number == 1 and found.has_header:
             continue
         try:
             text = jsonl.text_of(data) if whole else ""
         except LineProblem:
-            out.append(data + b"\n")
+            yield data
             continue
         cells = [cell.strip() for cell in text.split("|")]
         if len(cells) != len(found.columns):
-            out.append(data.replace(b"\n", b" ") + b"\n")
+            yield data
             continue
         row = {name: cell for name, cell in zip(found.columns, cells, strict=True) if cell or name == "text"}
-        if "audio" not in row:
-            row["audio"] = f"wavs/{row.get('id', '')}.wav"
-        elif DRIVE.match(row["audio"]) or "\\" in row["audio"]:
-            prefix = _prefix(row["audio"], root) if prefix is None else prefix
-            row["audio"] = _without(row["audio"], prefix)
-        out.append(f"{digest.canonical_json(row)}\n".encode())
-    return b"".join(out)
-
-
-def _prefix(path: str, root: Path) -> int:
-    """How many folders of a path from elsewhere do not lead to a file below the root. Raises ManifestError when all do not."""
-    parts = PureWindowsPath(path).parts
-    for dropped in range(len(parts)):
-        if root.joinpath(*parts[dropped:]).is_file():
-            return dropped
-    folder = PureWindowsPath(path).parent
-    raise ManifestError(
-        f"{path} is a path of another machine, and no end of it is a file below {root}. Say where the folder {folder} lies here: "
-        "--audio-root DIR"
-    )
-
-
-def _without(path: str, dropped: int) -> str:
-    parts = PureWindowsPath(path).parts
-    return "/".join(parts[dropped:])
+        yield row if "audio" in row else {**row, "audio": f"wavs/{row.get('id', '')}.wav"}

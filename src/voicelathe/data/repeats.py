@@ -6,7 +6,7 @@ fingerprint knows it. When the same audio has two different texts, nobody can kn
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from voicelathe import settings
 from voicelathe.data import columns, fingerprint, shared, text, twins
 from voicelathe.data.clip import Clip
 from voicelathe.data.corpus import Corpus, Mask
-from voicelathe.data.rule import Rule, drop, warn
+from voicelathe.data.rule import Rule, drop, shown, warn
 from voicelathe.records import Finding
 
 EXACT_DUPLICATE = drop(
@@ -40,6 +40,7 @@ REPEATED_TEXT = warn(
 DUPLICATE_ID = warn(
     "duplicate_id", "Another row has the same id, so whoever looks for this one by id can find the other."
 )
+CER_APART = 0.2  # share of characters misheard more that tells two texts apart
 RULES: tuple[Rule, ...] = (
     EXACT_DUPLICATE,
     CONFLICTING_TEXT,
@@ -99,7 +100,7 @@ def judge(
     ranked = _ranked(clips, dropped)
     found = list(_same_audio(ranked, dropped))
     found += _overlaps(_without(ranked, found), audit.min_overlap_share)
-    found += _near_duplicates(_without(ranked, found), pairs, audit.max_fingerprint_error)
+    found += _near_duplicates(_without(ranked, found), dropped, pairs, audit.max_fingerprint_error)
     alone = _without(ranked, found)
     return [
         *found,
@@ -175,14 +176,58 @@ def _overlaps_in_file(ranked: Sequence[Clip], min_share: float) -> Iterator[Find
             insort(taken, (start_s, end_s, clip.row.line))
 
 
-def _near_duplicates(ranked: Sequence[Clip], pairs: Iterable[Alike], max_error: float) -> Iterator[Finding]:
-    """By rank: whoever is the twin of a clip that stays goes."""
-    staying = {clip.row.clip_id for clip in ranked}
-    for pair in pairs:
+def _near_duplicates(
+    ranked: Sequence[Clip], dropped: Collection[str], pairs: Sequence[Alike], max_error: float
+) -> Iterator[Finding]:
+    """By rank: whoever is the twin of a clip that stays goes. Of twins with different texts the one whose text was heard ranks first."""
+    place = {clip.row.clip_id: at for at, clip in enumerate(_by_evidence(ranked, dropped, pairs))}
+    known = [pair for pair in pairs if pair.first.row.clip_id in place and pair.second.row.clip_id in place]
+    ordered = sorted((_better_first(pair, place) for pair in known), key=lambda pair: _places(pair, place))
+    staying = set(place)
+    for pair in ordered:
         if {pair.first.row.clip_id, pair.second.row.clip_id} <= staying:
             staying.remove(pair.second.row.clip_id)
-            seen = f"as line {pair.first.row.line}, {100 * pair.error:.0f} % of the bits differ"
+            seen = f"as line {pair.first.row.line}, {100 * pair.error:.0f} % of the bits differ{_two_texts(pair)}"
             yield NEAR_DUPLICATE.finding(pair.second.row.clip_id, (seen, f"more than {100 * max_error:g} %"))
+
+
+def _by_evidence(ranked: Sequence[Clip], dropped: Collection[str], pairs: Sequence[Alike]) -> list[Clip]:
+    """As they are ranked, but whoever was misheard far more than a twin with another text comes after those that were not."""
+    losers = {clip.row.clip_id for pair in pairs if (clip := _less_heard(pair)) is not None}
+    return sorted(ranked, key=lambda clip: (clip.row.clip_id in dropped, clip.row.clip_id in losers))
+
+
+def _less_heard(pair: Alike) -> Clip | None:
+    """Of twins with two texts the one whose text the recogniser misheard more, by CER_APART or more."""
+    first, second = (clip.heard.cer if clip.heard is not None else None for clip in (pair.first, pair.second))
+    if not _differ(pair) or first is None or second is None or abs(first - second) < CER_APART:
+        return None
+    return pair.first if first > second else pair.second
+
+
+def _better_first(pair: Alike, place: Mapping[str, int]) -> Alike:
+    first, second = _places(pair, place)
+    return pair if first < second else Alike(pair.second, pair.first, pair.error)
+
+
+def _places(pair: Alike, place: Mapping[str, int]) -> tuple[int, int]:
+    return place[pair.first.row.clip_id], place[pair.second.row.clip_id]
+
+
+def _differ(pair: Alike) -> bool:
+    return text.words(pair.first.row.text) != text.words(pair.second.row.text)
+
+
+def _two_texts(pair: Alike) -> str:
+    """Both texts where they differ, and why the first is believed."""
+    if not _differ(pair):
+        return ""
+    kept, gone = pair.first, pair.second
+    said = f"; kept {shown(kept.row.text)}, dropped {shown(gone.row.text)}"
+    if _less_heard(pair) is not gone:
+        return f"{said}: which is right was not heard, listen to both"
+    errors = [100 * (clip.heard.cer or 0.0) for clip in (kept, gone) if clip.heard is not None]
+    return f"{said}: {errors[0]:.0f} % against {errors[1]:.0f} % of the characters misheard"
 
 
 def _same_texts(ranked: Sequence[Clip]) -> Iterator[Finding]:

@@ -1,14 +1,13 @@
 """The audit as a page: what was dropped, why, what that would have done to a training run, and what is left."""
 
 import base64
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from voicelathe import digest, records
-from voicelathe.data import alphabet, clean, columns, coverage, rules
+from voicelathe.data import clean, columns, report_coverage, rules
 from voicelathe.data.clean import Audit
 from voicelathe.data.contamination import closed_form
 from voicelathe.data.corpus import Floats
@@ -17,7 +16,6 @@ from voicelathe.data.rules import Clip, Rule
 from voicelathe.records import Finding, RejectedLine
 
 NUM_EXAMPLES = 20
-MAX_LANGUAGES, MAX_CHARACTERS, MAX_RARE = 20, 120, 30
 MAX_DOWNLOAD_BYTES = 900_000
 STEP_SIZES = (1, 4, 8, 16, 32)
 NOT_A_ROW = "not_a_row"
@@ -35,12 +33,12 @@ def render(found: Audit, sounds: Mapping[str, bytes] | None = None) -> str:
         _contamination(found),
         _rules(found),
         _charts(found),
-        _coverage(found),
+        report_coverage.coverage(found),
         _kept(found),
-        _characters(found),
+        report_coverage.characters(found),
         _examples(found, sounds or {}),
         _download(found),
-        _silent_rules(found),
+        report_coverage.silent_rules(found),
     ]
     return page("Data audit", "\n".join(parts))
 
@@ -51,7 +49,7 @@ def _headline(found: Audit) -> str:
     recordings = found.kept["recording_id"].unique()
     return (
         "<h1>What is in the raw manifest</h1>"
-        "<p>Every row was measured and judged. What is dropped stays in <code>quarantine.jsonl</code> with all of its reasons; "
+        f"<p>{report_coverage.looked_at(found, lines)} What is dropped stays in <code>quarantine.jsonl</code> with all of its reasons; "
         "no file was changed. Texts were normalised, edges trimmed and levels corrected where a rule below says so.</p>"
         + cards(
             [
@@ -274,73 +272,3 @@ def _rejected(lines: Sequence[RejectedLine]) -> str:
 
 def _short(text: str, limit: int = 80) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
-
-
-def _coverage(found: Audit) -> str:
-    """What was not looked at, and why: a rule that could not judge a row has not found it good."""
-    rows = [
-        [
-            f"<code>{one.code}</code>",
-            f"{one.num_judged} of {one.num_rows}",
-            escape(", ".join(f"{why} ({num})" for why, num in one.why_not)),
-        ]
-        for one in found.coverage
-        if one.num_judged < one.num_rows
-    ]
-    unknown = coverage.unknown_languages(found.corpus)
-    said = (
-        f'<p class="warn">Languages that are not known by any name: {escape(", ".join(unknown[:10]))}. '
-        "Write their code (BCP 47, for example <code>en</code>), or rules that know languages pass them over.</p>"
-        if unknown
-        else ""
-    )
-    if not rows:
-        return f"<h2>What could be judged</h2>{said}<p>Every rule judged every row.</p>"
-    listed = table(
-        "Rules that could not judge every row", ["Rule", "Judged", "Because of the others"], rows, numeric=[1]
-    )
-    return f"<h2>What could be judged</h2>{said}{listed}"
-
-
-def _characters(found: Audit) -> str:
-    """The alphabet of each language as it is trained on, and what is rare in it."""
-    rows, num_digits = [], 0
-    for one in alphabet.of(found.kept)[:MAX_LANGUAGES]:
-        num_digits += one.num_with_digits
-        usual = " ".join(char for char, _ in one.usual[:MAX_CHARACTERS])
-        more = len(one.usual) - MAX_CHARACTERS
-        rare = ", ".join(_character(char, num) for char, num in one.rare[:MAX_RARE])
-        more_rare = len(one.rare) - MAX_RARE
-        rows.append(
-            [
-                escape(one.language),
-                str(len(one.characters)),
-                escape(usual) + (f" and {more} more" if more > 0 else ""),
-                escape(rare) + (f" and {more_rare} more" if more_rare > 0 else ""),
-            ]
-        )
-    headers = ["Language", "Different", "Usual, the most used first", f"Rare: {alphabet.RARE} times or fewer"]
-    digits = (
-        f"<p>{counted(num_digits, 'row')} to be trained on hold digits. How they are read is not written down, and neither pace nor words are "
-        "compared closely there: write numbers out as they were said.</p>"
-        if num_digits
-        else ""
-    )
-    listed = table("Characters of the texts that are kept, after normalising", headers, rows, numeric=[1])
-    return f"<h2>Characters</h2>{digits}{listed}"
-
-
-def _character(char: str, num: int) -> str:
-    return f"{char} ({unicodedata.name(char, f'U+{ord(char):04X}').capitalize()}, {num})"
-
-
-def _silent_rules(found: Audit) -> str:
-    broken = {finding.rule for finding in found.findings}
-    judged = {one.code: one.sentence for one in found.coverage}
-    rows = [
-        [f"<code>{rule.code}</code>", escape(rule.reason), escape(judged[rule.code])]
-        for rule in clean.ALL_RULES
-        if rule.code not in broken
-    ]
-    listed = table("Nothing was found by these", ["Rule", "Why it matters", "Judged"], rows)
-    return f"<h2>Rules that found nothing</h2><details><summary>{counted(len(rows), 'rule')}</summary>{listed}</details>"

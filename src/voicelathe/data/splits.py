@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from voicelathe import rng, settings
+from voicelathe import digest, layout, rng, settings
 from voicelathe.data import columns, text, text_columns
 from voicelathe.data.columns import Rows, Table
-from voicelathe.data.frozen import Frozen
+from voicelathe.data.frozen import Frozen, Proposed
 from voicelathe.errors import SplitError, listing
 from voicelathe.layout import SPLITS
 from voicelathe.records import CleanClip, Link, SplitAssignment
@@ -60,7 +60,7 @@ def assign(
     split: settings.Split,
     seed: int,
     links: Sequence[Link] = (),
-    frozen: Frozen | None = None,
+    frozen: Frozen | Proposed | None = None,
 ) -> Splits:
     """Assign whole components of clips, records or their columns; the order of the manifest does not matter.
 
@@ -79,7 +79,12 @@ def assign(
     free = [one for one in parts if one.name not in fixed]
     by_chance = len(parts) >= NUM_FOR_CHANCE
     split_of = dict(fixed)
-    split_of.update(_by_hash(free, split, seed) if by_chance else _dealt(free, split, seed, parts, fixed))
+    choices = frozen.open_parts if frozen else SPLITS
+    split_of.update(
+        _by_hash(free, split, seed, choices)
+        if by_chance
+        else _dealt(free, split, seed, parts, fixed, choices)
+    )
     _require_three(split_of, component_of, joined_by)
     ordered = table.append_column(
         "place", [np.array([SPLITS.index(split_of[one]) for one in named])[at_component]]
@@ -187,12 +192,15 @@ def _components(table: Table, named: Sequence[str], at_component: Any) -> list[_
     return made
 
 
-def _by_hash(free: Iterable[_Component], split: settings.Split, seed: int) -> dict[str, str]:
+def _by_hash(
+    free: Iterable[_Component], split: settings.Split, seed: int, choices: Sequence[str]
+) -> dict[str, str]:
     found = {}
     for one in free:
         drawn = rng.unit(seed, "split", one.name)
         in_test = drawn < split.validation_share + split.test_share
-        found[one.name] = "validation" if drawn < split.validation_share else "test" if in_test else "train"
+        part = "validation" if drawn < split.validation_share else "test" if in_test else "train"
+        found[one.name] = part if part in choices else "train"
     return found
 
 
@@ -202,6 +210,7 @@ def _dealt(
     seed: int,
     everything: Iterable[_Component],
     fixed: Mapping[str, str],
+    choices: Sequence[str],
 ) -> dict[str, str]:
     """Largest first, each to the split that is furthest below its share; the last ones fill splits that are still empty.
 
@@ -228,8 +237,8 @@ def _dealt(
     found: dict[str, str] = {}
     order = sorted(free, key=lambda one: (-one.num_clips, rng.key(seed, "split", one.name)))
     for number, one in enumerate(order):
-        empty = [part for part in SPLITS if not held["all", part]]
-        choice = empty if len(order) - number <= len(empty) else SPLITS
+        empty = [part for part in choices if not held["all", part]]
+        choice = empty if len(order) - number <= len(empty) else choices
         fill = {
             part: sum((held[group, part] + one.num_clips / 2) / shares[part] for group in groups(one))
             for part in choice
@@ -247,8 +256,8 @@ def _require_three(
         return
     if not component_of:
         raise SplitError(
-            "The audit dropped every row, so there is nothing to split. data/audit/report.html says why, rule by rule; "
-            "data/audit/summary.json has the counts, and data/audit/quarantine.jsonl every row with its reasons."
+            f"The audit dropped every row, so there is nothing to split{_counted()}. {layout.DATA_REPORT} says why, rule by rule, and "
+            f"{layout.QUARANTINE} every row with its reasons."
         )
     members: dict[str, list[str]] = {}
     for recording, component in component_of.items():
@@ -266,6 +275,20 @@ def _require_three(
         f"{len(members)} independent recordings cannot make three splits (train, validation, test):\n{listing(held)}\n"
         f"Recordings that share an audio file or a performance are one. Add recordings, or correct recording_id in the manifest."
     )
+
+
+def _counted() -> str:
+    """How many rows each rule of the audit dropped, the worst first, where its summary is there."""
+    if not layout.SUMMARY.is_file():
+        return ""
+    counts = Counter(
+        {
+            name.removeprefix("dropped_"): num
+            for name, num in digest.read_json(layout.SUMMARY).items()
+            if name.startswith("dropped_") and name != "dropped_share" and num
+        }
+    )
+    return ": " + ", ".join(f"{name} {num}" for name, num in counts.most_common(5)) if counts else ""
 
 
 def _assignments(

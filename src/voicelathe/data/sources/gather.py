@@ -1,0 +1,106 @@
+"""From what lies at the paths that a user gave to one manifest of ours: every form's rows, names, paths and splits.
+
+The originals are never changed. Lines that are no rows stay, so that the rows that are left and those that are not still add up.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from voicelathe import digest
+from voicelathe.data import formats, jsonl, kaldi, lists, recognising
+from voicelathe.data.audio_paths import Paths
+from voicelathe.data.recognising import Found
+from voicelathe.data.sources import delimited, hugging_face, lhotse, naming, nemo, texts
+from voicelathe.data.sources.rows import Line, written
+from voicelathe.errors import ManifestError
+
+PLAIN = ("voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv")  # read by the pipeline as they are
+OF_FOLDER = ("cosyvoice", "lhotse", "parquet", "texts", "libritts", "vctk")
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What was made of one or more manifests."""
+
+    folder: Path  # what relative audio paths start from
+    told: Counter[str]  # paths that were written otherwise, in words, with how many
+
+
+def is_plain(found: Sequence[Found], reading: Mapping[str, str], root: Path) -> bool:
+    """Whether the pipeline can read the manifest as it is, and finds its files where it says."""
+    if len(found) > 1 or reading or found[0].format not in PLAIN:
+        return False
+    paths = Paths(root)
+    return not any(
+        paths.found(path) != path
+        for line in lines_of(found[0])
+        if isinstance(line, dict)
+        for path in _paths_of(line)
+    )
+
+
+def gather(found: Sequence[Found], reading: Mapping[str, str], root: Path | None, to: Path) -> Gathered:
+    """Write all rows of all manifests to one. Relative paths start from `root`, or from the folder that holds every manifest."""
+    folders = [os.path.abspath(one.folder) for one in found]  # noqa: PTH100  (keeps symbolic links)
+    base = Path(root or os.path.commonpath(folders))
+    told: Counter[str] = Counter()
+
+    def lines() -> Iterator[Line]:
+        for one, folder in zip(found, folders, strict=True):
+            paths = Paths(root or one.folder)
+            prefix = "" if root is not None else os.path.relpath(folder, base)
+            rows = naming.renamed(lines_of(one), reading)
+            for line in rows:
+                yield (
+                    line
+                    if isinstance(line, bytes)
+                    else _placed(line, paths, prefix, one if len(found) > 1 else None)
+                )
+            told.update(paths.told)
+
+    digest.write_parts(to, written(lines()))
+    return Gathered(base if len(found) > 1 or root is not None else found[0].folder, told)
+
+
+def lines_of(found: Found) -> Iterator[Line]:
+    """The rows of one manifest. Raises ManifestError for one that is not of its form."""
+    if found.format == "list":
+        columns = lists.layout(recognising.first_texts(found.manifest, lists.LOOKED_AT))
+        if columns is None:
+            raise ManifestError(
+                f"{found.manifest} is no list: its lines have not the same number of columns between |."
+            )
+        return lists.rows(found.manifest, columns)
+    if found.format in ("texts", "libritts", "vctk"):
+        return texts.rows(found.folder, found.format)
+    if found.format in ("table", "common-voice"):
+        return delimited.rows(found.manifest)
+    read = {"cosyvoice": kaldi.rows, "nemo": nemo.rows, "lhotse": lhotse.rows, "parquet": hugging_face.rows}
+    if found.format in read:
+        return read[found.format](found.folder if found.format == "cosyvoice" else found.manifest)
+    return _plain(found)
+
+
+def _plain(found: Found) -> Iterator[Line]:
+    for _, data, fields in formats.fields(found.manifest, found.format):
+        yield data if isinstance(fields, jsonl.LineProblem) else dict(fields)
+
+
+def _placed(row: Mapping[str, object], paths: Paths, prefix: str, part: Found | None) -> dict[str, object]:
+    """The row with paths that lead to its files, and the split that its manifest is."""
+    moved = {}
+    for name in ("audio", "ref_audio"):
+        written_path = row.get(name)
+        if isinstance(written_path, str) and written_path:
+            path = paths.found(written_path)
+            is_inner = prefix not in ("", ".") and not os.path.isabs(path) and "://" not in path  # noqa: PTH117
+            moved[name] = os.path.normpath(os.path.join(prefix, path)) if is_inner else path  # noqa: PTH118
+    named = {"split": part.split} if part is not None and part.split and "split" not in row else {}
+    return {**row, **moved, **named}
+
+
+def _paths_of(row: Mapping[str, object]) -> list[str]:
+    return [path for path in (row.get("audio"), row.get("ref_audio")) if isinstance(path, str) and path]

@@ -1,0 +1,78 @@
+"""Names that other tools give to what we read, offered for a mapping: `--map start=start_s`. Nothing is read under another name unasked."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from voicelathe.data.sources.rows import Line
+from voicelathe.errors import ManifestError
+
+USUAL = {
+    **dict.fromkeys(
+        ("path", "wav", "wav_path", "audio_path", "audio_filepath", "audio_file", "file", "filename"), "audio"
+    ),
+    **dict.fromkeys(("sentence", "transcript", "normalized_text", "normalised_text", "caption"), "text"),
+    **dict.fromkeys(
+        ("start", "begin", "start_time", "start_sec", "offset", "start_ms", "begin_ms"), "start_s"
+    ),
+    **dict.fromkeys(("end", "stop", "end_time", "end_sec", "end_ms", "stop_ms"), "end_s"),
+    **dict.fromkeys(
+        ("speaker", "speaker_name", "spk", "spk_id", "client_id", "narrator", "voice"), "speaker_id"
+    ),
+    **dict.fromkeys(("lang", "locale", "language_id"), "language"),
+    **dict.fromkeys(
+        ("recording", "session", "session_id", "episode", "chapter", "chapter_id", "book"), "recording_id"
+    ),
+}
+MS = "_ms"  # a column that ends so holds thousandths of a second
+NOBODY = ""  # `--map start=`: not read, on purpose
+
+
+def parsed(options: Iterable[str], known: Collection[str]) -> dict[str, str]:
+    """`theirs=ours` of every option. Raises ManifestError for another form, and for a name that is none of ours."""
+    found: dict[str, str] = {}
+    for option in options:
+        theirs, equals, ours = (part.strip() for part in option.partition("="))
+        if not equals or not theirs or (ours != NOBODY and ours not in known):
+            raise ManifestError(
+                f"--map {option!r}: write their name, =, and ours, for example --map start=start_s. Ours are {', '.join(known)}; "
+                "nothing after = leaves a column unread."
+            )
+        found[theirs] = ours
+    return found
+
+
+def offered(names: Collection[str], own: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Columns that look like one of ours that the manifest does not have, and that no option speaks of."""
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        ours = USUAL.get(name.strip().lower())
+        if ours is not None and ours not in own and name not in given and ours not in found.values():
+            found[name] = ours
+    return found
+
+
+def options(found: Mapping[str, str]) -> str:
+    return " ".join(f"--map {theirs}={ours}" for theirs, ours in found.items())
+
+
+def renamed(lines: Iterable[Line], given: Mapping[str, str]) -> Iterator[Line]:
+    """The rows under the names that the options give."""
+    reading = {theirs: ours for theirs, ours in given.items() if ours != NOBODY}
+    for line in lines:
+        yield line if isinstance(line, bytes) else _renamed(line, reading)
+
+
+def _renamed(row: Mapping[str, object], reading: Mapping[str, str]) -> dict[str, object]:
+    found = {name: value for name, value in row.items() if name not in reading}
+    for theirs, ours in reading.items():
+        if theirs in row:
+            found[ours] = (
+                _seconds(row[theirs]) if theirs.lower().endswith(MS) and ours.endswith("_s") else row[theirs]
+            )
+    return found
+
+
+def _seconds(thousandths: object) -> object:
+    try:
+        return float(thousandths) / 1000 if isinstance(thousandths, (int, float, str)) else thousandths
+    except ValueError:
+        return thousandths
