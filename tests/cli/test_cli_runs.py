@@ -11,12 +11,19 @@ import pytest
 from tests.cli.conftest import ROOT, Run
 from tests.factories import evaluations
 from tests.factories import runs as factory
-from voicelathe import digest, layout, records
+from voicelathe import digest, layout, params, records
 from voicelathe.records import RunRecord
+from voicelathe.registry import journal
 from voicelathe.worker import locks
 
 STAGE = """
 stages:
+  preflight:
+    foreach: ${recipes}
+    do:
+      cmd: python -c "pass" ${key}
+      params:
+        - seed
   train:
     foreach: ${recipes}
     do:
@@ -26,7 +33,23 @@ stages:
       outs:
         - runs/${key}/run.json
         - runs/${key}/checkpoints.json
+  listen:
+    foreach: ${recipes}
+    do:
+      cmd: python -m listen_stage ${key}
+      deps:
+        - runs/${key}/checkpoints.json
 """
+LISTENER = """
+import sys
+from pathlib import Path
+from tests.factories import runs
+from voicelathe import layout, records
+run = records.read_one(layout.run(sys.argv[1], "run.json"), records.RunRecord)
+for one in records.read(layout.run(sys.argv[1], "samples.jsonl"), records.SampleRecord):
+    runs.sample(Path(), run, records.Candidate(one.step, one.lora_scale), one.line_id)
+"""
+SHORT = {"steps": 60, "checkpoint_every": 10}
 TRAINER = """
 import shutil
 import sys
@@ -34,7 +57,10 @@ from pathlib import Path
 from tests.factories import runs
 if Path("fail").exists():
     sys.exit("the stage fails")
-made = runs.finished(Path(), sys.argv[1], seed=int(Path("weights-seed").read_text()))
+from voicelathe import params
+from voicelathe.runs import identify
+run = identify(params.load(), sys.argv[1], 5)
+made = runs.finished(Path(), sys.argv[1], run=run, weights_seed=int(Path("weights-seed").read_text()))
 if Path("trained-before").exists():
     shutil.rmtree(made.journal / "speech")  # what a later stage would make
 Path("trained-before").touch()
@@ -47,7 +73,18 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("retrain") / "project"
     factory.project(root)
     (root / "dvc.yaml").write_text(STAGE)
+    (root / "pipelines").mkdir()
+    (root / "pipelines/train.py").write_text("REVISION = 5\n")
+    params.edit(
+        {
+            f"recipes/{one}/train/{name}": value
+            for one in ("mini-lora", "mini-full")
+            for name, value in SHORT.items()
+        },
+        root / "params.yaml",
+    )
     (root / "train_stage.py").write_text(TRAINER)
+    (root / "listen_stage.py").write_text(LISTENER)
     (root / "weights-seed").write_text("7")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     here = {**os.environ, "PATH": path, "PYTHONPATH": f"{ROOT}:{ROOT}/src:{root}", "DVC_NO_ANALYTICS": "1"}
@@ -92,6 +129,63 @@ def test_retraining_sets_the_weights_aside_and_compares_them(trained: Path, run:
     assert place.with_name(f"{place.name}.set-aside-2").is_dir()
 
 
+@pytest.mark.slow
+def test_retraining_after_an_edit_leaves_the_weights_of_the_former_settings_where_they_are(
+    trained: Path, run: Run
+) -> None:
+    place, old = directory(), digest.of_tree(directory())
+    params.edit({"recipes/mini-lora/train/learning_rate": 0.0004})
+    done = run("retrain", "mini-lora")
+    assert done.code == 0, done.told
+    assert "these settings have no weights here" in done.out and "elete" not in done.out
+    assert directory() != place and digest.of_tree(place) == old
+    assert not list(place.parent.glob("*set-aside*"))
+
+
+@pytest.mark.slow
+def test_lost_weights_are_trained_again_and_then_nothing_is_left_to_say(trained: Path, run: Run) -> None:
+    """summary -> retrain -> dvc repro was a circle: DVC does not follow weights and holds the stage for up to date."""
+    place, old = directory(), digest.of_tree(directory())
+    shutil.rmtree(place)
+    lost = run("summary")
+    assert lost.code == 3 and "voicelathe retrain mini-lora" in lost.out
+    done = run("retrain", "mini-lora")
+    assert done.code == 0, done.told
+    assert "6 of 6 checkpoints are identical" in done.out
+    assert {name: sha for name, sha in digest.of_tree(place).items() if name.startswith("step_")} == {
+        name: sha for name, sha in old.items() if name.startswith("step_")
+    }
+    assert run("summary").code == 0
+
+
+@pytest.mark.slow
+def test_promoted_weights_stay_where_they_are_while_they_are_sound(trained: Path, run: Run) -> None:
+    entry = records.read_one(layout.run("mini-lora", "selection.json"), records.Selection)
+    run_ = records.read_one(layout.run("mini-lora", "run.json"), RunRecord)
+    weights = Path(run_.directory) / f"step_{entry.step:07d}"
+    promotion = records.Promotion(
+        "voicelathe", "1", None, "mini-lora", run_.run_digest, str(entry.selected), "lora", weights.as_posix(),
+        str(entry.checkpoint_sha256), factory.BASE, f"data/bases/{factory.BASE}", run_.identity.base_digest, "Apache-2.0", {"awb": ["en"]},
+        "anna", "2026-11-01T10:00:00+00:00", None, [], {},
+    )  # fmt: skip
+    with journal.locked(Path()) as book:
+        for event in (journal.BEGUN, journal.DONE):
+            book.append(event, "promote", promotion)
+    before = digest.of_tree(Path(run_.directory))
+    done = run("retrain", "mini-lora")
+    assert done.code == 1 and "holds the weights of version 1 of voicelathe" in done.err, done.told
+    assert digest.of_tree(Path(run_.directory)) == before
+    assert run("replicate", "mini-lora").code == 0, "the advice of the refusal"
+    next(weights.glob("*.safetensors")).write_bytes(b"damaged")
+    cured = run("retrain", "mini-lora")
+    assert cured.code == 0 and "is damaged or gone; it is trained again" in cured.out, cured.told
+    assert {name: sha for name, sha in digest.of_tree(weights).items()} == {
+        name.removeprefix(f"{weights.name}/"): sha
+        for name, sha in before.items()
+        if name.startswith(weights.name)
+    }
+
+
 def test_a_run_in_progress_is_not_set_aside(trained: Path, run: Run) -> None:
     place = directory()
     with locks.run_directory(place):
@@ -106,24 +200,23 @@ def test_a_failing_stage_says_where_the_former_weights_are(trained: Path, run: R
     done = run("retrain", "mini-lora")
     assert done.code == 1
     assert "WorkerError: dvc repro --force --single-item train@mini-lora ended with exit code" in done.err
-    assert f"The former weights are in {aside}." in done.err and Path(aside).is_dir()
+    assert f"The former weights are in {aside}; to take them back: " in done.err and Path(aside).is_dir()
+    advice = done.err.split("to take them back: ")[1].strip()
+    subprocess.run(advice, shell=True, check=True)
+    assert run("summary").code == 0, "the advice brings them back"
 
 
 def test_an_interrupted_run_without_record_is_found_by_its_directory(trained: Path, run: Run) -> None:
+    place = directory()
     layout.run("mini-lora", "run.json").unlink()
     layout.run("mini-lora", "checkpoints.json").unlink()
     (layout.CHECKPOINTS / "mini-lora" / "preflight-0123").mkdir()
+    (layout.CHECKPOINTS / "mini-lora" / "another").mkdir()
     done = run("retrain", "mini-lora")
     assert done.code == 0, done.told
     assert "6 checkpoints; there were none to compare with." in done.out
-    layout.run("mini-lora", "run.json").unlink()
-    (layout.CHECKPOINTS / "mini-lora" / "another").mkdir()
-    assert "several unfinished runs" in run("retrain", "mini-lora").err
-
-
-def test_a_recipe_without_weights_says_how_to_train_it(project: Path, run: Run) -> None:
-    done = run("retrain", "mini-lora")
-    assert done.code == 1 and "Train it: dvc repro train@mini-lora" in done.err
+    assert place.with_name(f"{place.name}.set-aside-1").is_dir()
+    assert (layout.CHECKPOINTS / "mini-lora" / "another").is_dir()
 
 
 def test_a_verdict_is_taken_in_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from voicelathe import settings
+from voicelathe import experiments, settings
 from voicelathe.errors import TrackingError
 from voicelathe.redaction import public, redacted
 
@@ -55,7 +55,7 @@ def address(root: Path) -> str:
     An experiment of `dvc exp run --temp` works in a copy below .dvc/tmp that is deleted afterwards; its store is the
     project's. Raises TrackingError for plain paths, which MLflow no longer takes.
     """
-    home = _project(root.resolve())
+    home = experiments.project_of(root.resolve())
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{DATABASE}"
     if uri.startswith("sqlite:///"):
         return f"sqlite:///{home / uri.removeprefix('sqlite:///')}"
@@ -84,7 +84,9 @@ def connect(tracking: settings.Tracking, root: Path) -> Store:
     uri = address(root)
     with usable(uri):
         client = client_of(uri)
-        artifacts = (_project(root.resolve()) / ARTIFACTS).as_uri() if is_embedded(uri) else None
+        artifacts = (
+            (experiments.project_of(root.resolve()) / ARTIFACTS).as_uri() if is_embedded(uri) else None
+        )
         experiment_id = _experiment(client, tracking.experiment, artifacts)
     return Store(client, uri, experiment_id, tracking.experiment)
 
@@ -145,15 +147,6 @@ def reason(problem: BaseException) -> str:
 def is_absent(problem: BaseException) -> bool:
     """Whether MLflow says that a thing does not exist, and not that something is wrong."""
     return getattr(problem, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
-
-
-def _project(root: Path) -> Path:
-    """The project itself when `root` is a temporary copy that DVC made of it."""
-    parts = root.parts
-    for at in range(len(parts) - 2):
-        if parts[at : at + 3] == (".dvc", "tmp", "exps"):
-            return Path(*parts[:at])
-    return root
 
 
 def _create_database(path: Path) -> None:
