@@ -108,12 +108,12 @@ def _voices(moved: Moved) -> Iterator[tuple[str, str]]:
     """Name this folder in every registered voice; gives out the new digest of each."""
     import yaml
 
-    former, now = str(moved.former), str(moved.database.parent)
+    now = str(moved.database.parent)
     for path in sorted((_local(moved.new) / "models").glob("*/artifacts/MLmodel")):
         described: dict[str, Any] = yaml.safe_load(path.read_bytes())
         config = described.get("flavors", {}).get("python_function", {}).get("config") or {}
-        if config.get("root") not in (former, now):
-            continue
+        if "root" not in config:
+            continue  # of somebody else's model
         config["root"] = now
         voice = digest.of_value(config)
         described["metadata"] = {**(described.get("metadata") or {}), "voice": voice}
