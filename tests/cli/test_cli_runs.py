@@ -59,7 +59,15 @@ if Path("fail").exists():
     sys.exit("the stage fails")
 from voicelathe import params
 from voicelathe.runs import identify
+from voicelathe import digest, layout, records, runs as real
 run = identify(params.load(), sys.argv[1], 5)
+if (Path(run.directory) / real.FINISHED).is_file():  # as the stage itself does: nothing is trained
+    run, index = real.train(params.load(), run)
+    listed = {"run_digest": run.run_digest, "checkpoints": [records.to_json(one) for one in index]}
+    digest.write_json(layout.run(sys.argv[1], "checkpoints.json"), listed)
+    digest.write_json(layout.run(sys.argv[1], "run.json"), records.to_json(run))
+    sys.exit()
+digest.write_json(Path(run.directory) / real.IDENTITY, records.to_json(run.identity))
 made = runs.finished(Path(), sys.argv[1], run=run, weights_seed=int(Path("weights-seed").read_text()))
 if Path("trained-before").exists():
     shutil.rmtree(made.journal / "speech")  # what a later stage would make
@@ -102,6 +110,12 @@ def trained(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT}/src:{root}")
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     return root
+
+
+def follow(advice: str) -> None:
+    """Type what a message says."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(advice, shell=True, check=True, env={**os.environ, "PATH": path})
 
 
 def directory(recipe: str = "mini-lora") -> Path:
@@ -159,31 +173,61 @@ def test_lost_weights_are_trained_again_and_then_nothing_is_left_to_say(trained:
 
 
 @pytest.mark.slow
-def test_promoted_weights_stay_where_they_are_while_they_are_sound(trained: Path, run: Run) -> None:
-    entry = records.read_one(layout.run("mini-lora", "selection.json"), records.Selection)
-    run_ = records.read_one(layout.run("mini-lora", "run.json"), RunRecord)
-    weights = Path(run_.directory) / f"step_{entry.step:07d}"
+def test_promoted_weights_stay_in_their_place_while_their_run_is_trained_again(
+    trained: Path, run: Run
+) -> None:
+    weights = promote()
+    before = digest.of_tree(weights)
+    digest.write_json(weights.parent / "finished.json", {"num_trainable": 90_000})
+    (trained / "fail").touch()
+    failed = run("retrain", "mini-lora")
+    assert failed.code == 1 and digest.of_tree(weights) == before, "also while training, and when it fails"
+    (trained / "fail").unlink()
+    follow(failed.err.split("to take them back: ")[1].strip())
+    done = run("retrain", "mini-lora")
+    assert done.code == 0 and "6 of 6 checkpoints are identical" in done.out, done.told
+    assert digest.of_tree(weights) == before
+    shutil.rmtree(next(weights.parent.parent.glob("*.set-aside-1")))
+    assert digest.of_tree(weights) == before, "the advice to delete what was set aside is true"
+
+
+@pytest.mark.slow
+def test_promoted_weights_that_come_out_differently_are_put_back(trained: Path, run: Run) -> None:
+    weights = promote()
+    before, index = digest.of_tree(weights), layout.run("mini-lora", "checkpoints.json").read_bytes()
+    digest.write_json(weights.parent / "finished.json", {"num_trainable": 90_000})
+    (trained / "weights-seed").write_text("8")
+    done = run("retrain", "mini-lora")
+    assert done.code == 1 and "the weights of version 1 came out differently" in done.err, done.told
+    assert digest.of_tree(weights) == before
+    assert layout.run("mini-lora", "checkpoints.json").read_bytes() == index
+    assert run("summary").code == 0
+
+
+@pytest.mark.slow
+def test_damaged_weights_that_were_promoted_are_trained_again(trained: Path, run: Run) -> None:
+    weights = promote()
+    before = digest.of_tree(weights)
+    next(weights.glob("*.safetensors")).write_bytes(b"damaged")
+    cured = run("retrain", "mini-lora")
+    assert cured.code == 0 and "version 1 of voicelathe, is damaged or gone" in cured.out, cured.told
+    assert digest.of_tree(weights) == before
+
+
+def promote() -> Path:
+    """As `promote` writes it down; returns where the weights are."""
+    chosen = records.read_one(layout.run("mini-lora", "selection.json"), records.Selection)
+    run = records.read_one(layout.run("mini-lora", "run.json"), RunRecord)
+    weights = Path(run.directory) / f"step_{chosen.step:07d}"
     promotion = records.Promotion(
-        "voicelathe", "1", None, "mini-lora", run_.run_digest, str(entry.selected), "lora", weights.as_posix(),
-        str(entry.checkpoint_sha256), factory.BASE, f"data/bases/{factory.BASE}", run_.identity.base_digest, "Apache-2.0", {"awb": ["en"]},
+        "voicelathe", "1", None, "mini-lora", run.run_digest, str(chosen.selected), "lora", weights.as_posix(),
+        str(chosen.checkpoint_sha256), factory.BASE, f"data/bases/{factory.BASE}", run.identity.base_digest, "Apache-2.0", {"awb": ["en"]},
         "anna", "2026-11-01T10:00:00+00:00", None, [], {},
     )  # fmt: skip
     with journal.locked(Path()) as book:
         for event in (journal.BEGUN, journal.DONE):
             book.append(event, "promote", promotion)
-    before = digest.of_tree(Path(run_.directory))
-    done = run("retrain", "mini-lora")
-    assert done.code == 1 and "holds the weights of version 1 of voicelathe" in done.err, done.told
-    assert digest.of_tree(Path(run_.directory)) == before
-    assert run("replicate", "mini-lora").code == 0, "the advice of the refusal"
-    next(weights.glob("*.safetensors")).write_bytes(b"damaged")
-    cured = run("retrain", "mini-lora")
-    assert cured.code == 0 and "is damaged or gone; it is trained again" in cured.out, cured.told
-    assert {name: sha for name, sha in digest.of_tree(weights).items()} == {
-        name.removeprefix(f"{weights.name}/"): sha
-        for name, sha in before.items()
-        if name.startswith(weights.name)
-    }
+    return weights
 
 
 def test_a_run_in_progress_is_not_set_aside(trained: Path, run: Run) -> None:
@@ -201,9 +245,9 @@ def test_a_failing_stage_says_where_the_former_weights_are(trained: Path, run: R
     assert done.code == 1
     assert "WorkerError: dvc repro --force --single-item train@mini-lora ended with exit code" in done.err
     assert f"The former weights are in {aside}; to take them back: " in done.err and Path(aside).is_dir()
-    advice = done.err.split("to take them back: ")[1].strip()
-    subprocess.run(advice, shell=True, check=True)
-    assert run("summary").code == 0, "the advice brings them back"
+    (trained / "fail").unlink()
+    follow(done.err.split("to take them back: ")[1].strip())
+    assert "6 of 6" in run("retrain", "mini-lora").out, "the advice brought them back"
 
 
 def test_an_interrupted_run_without_record_is_found_by_its_directory(trained: Path, run: Run) -> None:

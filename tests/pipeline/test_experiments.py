@@ -11,7 +11,7 @@ import pytest
 from tests.pipeline.conftest import command
 from voicelathe import digest, params, records
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 BETTER = "recipes.tiny.train.learning_rate=0.0007"
 
 

@@ -10,7 +10,7 @@ from tests.factories import runs as factory
 from voicelathe import digest, layout, params, records, runs
 from voicelathe.data import consent
 from voicelathe.errors import BaseModelError, CheckpointError, ConsentError, PromotionError, TrackingError
-from voicelathe.registry import archive, promote, say, verify, voice
+from voicelathe.registry import archive, forgotten, promote, say, verify, voice
 from voicelathe.registry import promoted as production
 from voicelathe.registry.desk import Limits
 from voicelathe.serving.house import House
@@ -145,6 +145,7 @@ def test_what_lies_beside_the_weights_travels_with_them(promoted: Path, tmp_path
     digest.write_json(place / runs.IDENTITY, records.to_json(run.identity))
     digest.write_json(place / runs.FINISHED, {"num_trainable": 90_000})
     digest.write_json(place / runs.RESEARCH, {"gate_sha256": "0" * 64})
+    forgotten.note(run, promoted)
     archive.archive((tmp_path / "bucket").as_uri(), [RECIPE], promoted)
     clone = promoted.with_name("clone")
     shutil.copytree(promoted, clone, ignore=shutil.ignore_patterns("checkpoints", "mlruns", "mlflow.db"))

@@ -1,7 +1,7 @@
 """`voicelathe retrain`: train a recipe as it is now once more from nothing, without taking away what anything rests on.
 
 Only the directory that would be trained again is moved aside; runs of other settings lie beside it and stay. Weights that were promoted
-never move while they are sound: production speaks with them, and a rollback may want them.
+stay in their place while they are sound: production speaks with them, and a rollback may want them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from voicelathe.cli.names import Recipe
 from voicelathe.cli.runs import dvc
 from voicelathe.errors import (
     CheckpointError,
-    PromotionError,
     RecordError,
     RunLocked,
     VoiceLatheError,
@@ -27,7 +26,7 @@ from voicelathe.errors import (
 )
 
 if TYPE_CHECKING:
-    from voicelathe.records import CheckpointRecord
+    from voicelathe.records import CheckpointRecord, Promotion
 
 SET_ASIDE = ".set-aside-"
 OF_TRAINING = ("step_", "state_", ".", "quarantine")
@@ -47,28 +46,47 @@ def retrain(recipe: Recipe) -> None:
     params.recipe(params.load(), recipe)
     dvc("repro", f"preflight@{recipe}", recover="Nothing was trained and nothing was moved.")
     before, place = _index(recipe), _place(recipe)
-    aside = None
-    if place is not None and place.is_dir():
-        _require_unpromoted(place, recipe)
-        aside = set_aside(recipe, place)
-        screen.say(f"{recipe}: the former weights are in {aside}.")
-    else:
+    if place is None or not place.is_dir():
         screen.say(f"{recipe}: these settings have no weights here, so nothing is set aside.")
-    recover = (
-        f"The former weights are in {aside}; to take them back: rm -rf {place} && mv {aside} {place}"
-        if aside
-        else ""
+        _train(recipe)
+        _compare(recipe, before, _index(recipe))
+        _speak_again(recipe, before == _index(recipe))
+        return
+    promoted = _promoted(place)
+    aside = set_aside(recipe, place, list(promoted))
+    screen.say(f"{recipe}: the former weights are in {aside}.")
+    _train(
+        recipe,
+        f"The former weights are in {aside}; to take them back: rm -rf {place} && mv {aside} {place} && dvc repro -s train@{recipe}",
     )
-    dvc("repro", "--force", "--single-item", f"train@{recipe}", recover=recover)
+    _require_unchanged(recipe, place, aside, promoted)
     after = _index(recipe)
     _compare(recipe, before, after)
-    if aside is not None and before == after:
+    if before == after:
         carry_over(aside, _trained(recipe))
     _speak_again(recipe, before == after)
-    if aside is not None:
-        screen.say(
-            f"Nothing needs {aside} any more; delete it when you have compared what you wanted to compare."
-        )
+    screen.say(
+        f"Nothing needs {aside} any more; delete it when you have compared what you wanted to compare."
+    )
+
+
+def _train(recipe: str, recover: str = "") -> None:
+    dvc("repro", "--force", "--single-item", f"train@{recipe}", recover=recover)
+
+
+def _require_unchanged(recipe: str, place: Path, aside: Path, promoted: dict[Path, Promotion]) -> None:
+    """Put the former weights back where one that was promoted came out differently. Raises CheckpointError that says so."""
+    changed = [one.version for path, one in promoted.items() if not _is_sound(path, one)]
+    if not changed:
+        return
+    again = _free(place)
+    place.rename(again)
+    aside.rename(place)
+    _train(recipe, f"The former weights are in {place}.")
+    raise CheckpointError(
+        f"{recipe} was trained again, and the weights of version {', '.join(changed)} came out differently (another torch, CPU or card?). "
+        f"What was promoted is in its place as before, and so are the records; the new weights are in {again}."
+    )
 
 
 def _speak_again(recipe: str, same: bool) -> None:
@@ -136,43 +154,59 @@ def _unfinished(folder: Path) -> list[Path]:
     return [path for path in every if SET_ASIDE not in path.name and not path.name.startswith(NOT_RUNS)]
 
 
-def _require_unpromoted(place: Path, recipe: str) -> None:
-    """Raises PromotionError when the directory holds sound weights that are, or ever were, in production."""
-    from voicelathe import checkpoints
+def _promoted(place: Path) -> dict[Path, Promotion]:
+    """Sound weights in this directory that are, or ever were, in production."""
     from voicelathe.registry import journal
 
-    for promotion in {
-        one.promotion.path: one.promotion for one in journal.read(Path()) if one.event != journal.ABANDONED
-    }.values():
-        path = Path(promotion.path)
-        if place not in path.parents:
-            continue
-        try:
-            checkpoints.verify(path, promotion.checkpoint_sha256)
-        except (VoiceLatheError, FileNotFoundError):
-            screen.say(
-                f"{path}, version {promotion.version} of {promotion.name}, is damaged or gone; it is trained again."
-            )
-            continue
-        raise PromotionError(
-            f"{place} holds the weights of version {promotion.version} of {promotion.name} ({promotion.candidate}), and they are sound: they "
-            f"are not moved, so nothing was changed. To train beside them, change {recipe} in params.yaml, or only its seed: voicelathe "
-            f"replicate {recipe}. To check them: voicelathe verify {recipe}"
-        )
+    done = [one.promotion for one in journal.read(Path()) if one.event != journal.ABANDONED]
+    every = {Path(one.path): one for one in done if place in Path(one.path).parents}
+    for path, promotion in every.items():
+        if not _is_sound(path, promotion):
+            screen.say(f"{path}, version {promotion.version} of {promotion.name}, is damaged or gone.")
+    return {path: one for path, one in every.items() if _is_sound(path, one)}
 
 
-def set_aside(recipe: str, directory: Path) -> Path:
-    """Rename the directory of a run. Raises RunLocked while a worker trains in it."""
+def _is_sound(path: Path, promotion: Promotion) -> bool:
+    from voicelathe import checkpoints
+
+    try:
+        checkpoints.verify(path, promotion.checkpoint_sha256)
+    except (VoiceLatheError, FileNotFoundError):
+        return False
+    return True
+
+
+def set_aside(recipe: str, directory: Path, kept: list[Path]) -> Path:
+    """Rename the directory of a run; what is kept is linked at its old place at once, because production speaks with it.
+
+    Raises RunLocked while a worker trains in it.
+    """
+    from voicelathe import digest, runs
+    from voicelathe.train import resume
     from voicelathe.worker import locks
 
+    aside = _free(directory)
+    try:
+        with locks.run_directory(directory):
+            stand_in = directory.with_name(f".{directory.name}.kept")
+            if kept:
+                shutil.rmtree(stand_in, ignore_errors=True)
+                for path in kept:
+                    shutil.copytree(path, stand_in / path.name, copy_function=_link)
+                shutil.copyfile(directory / runs.IDENTITY, stand_in / runs.IDENTITY)
+                digest.write_json(stand_in / resume.KEPT, sorted(path.name for path in kept))
+            directory.rename(aside)
+            if kept:
+                stand_in.rename(directory)
+    except RunLocked as problem:
+        raise RunLocked(f"{recipe} cannot be set aside: {problem}") from None
+    return aside
+
+
+def _free(directory: Path) -> Path:
     number = 1
     while (aside := directory.with_name(f"{directory.name}{SET_ASIDE}{number}")).exists():
         number += 1
-    try:
-        with locks.run_directory(directory):
-            directory.rename(aside)
-    except RunLocked as problem:
-        raise RunLocked(f"{recipe} cannot be set aside: {problem}") from None
     return aside
 
 
