@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
-from voicelathe import runner
+from voicelathe import experiments, runner
 from voicelathe.errors import VoiceLatheError
 
 
@@ -11,6 +12,7 @@ def run(main: Callable[[], None]) -> None:
     """Run a stage; a VoiceLatheError goes to stderr without a traceback and the exit code is 1."""
     runner.die_with_parent()
     try:
+        experiments.share(Path.cwd())
         main()
     except VoiceLatheError as problem:
         print(f"{type(problem).__name__}: {problem}", file=sys.stderr)

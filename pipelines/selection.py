@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipelines import run
 from voicelathe import digest, layout, params, records
-from voicelathe.evaluate import outcome
+from voicelathe.evaluate import experiment, outcome
 
 REVISION = 9
 READS = [
@@ -23,7 +23,7 @@ READS = [
     "runs/${key}/metrics.json",
     "runs/${key}/race.json",
 ]
-WRITES = ["runs/${key}/selection.json", "runs/${key}/report.html"]
+WRITES = [f"runs/${{key}}/{name}" for name in ("selection.json", "report.html", *experiment.FILES)]
 PARAMS = ["recipes.${key}.select"]
 
 
@@ -32,6 +32,7 @@ def main() -> None:
     chosen, page = outcome.of(recipe, params.recipe(params.load(), recipe).select, Path())
     digest.write_json(layout.run(recipe, "selection.json"), records.to_json(chosen))
     digest.write_text(layout.run(recipe, "report.html"), page)
+    experiment.write(recipe, chosen, Path())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipelines import run
 from voicelathe import digest, layout, params, records, runs
+from voicelathe.registry import forgotten
 from voicelathe.tracking.live import Mirror
 
 REVISION = 5
@@ -32,6 +33,7 @@ def main() -> None:
     digest.write_json(layout.run(recipe, "checkpoints.json"), index)
     shutil.copyfile(Path(finished.directory) / "steps.jsonl", layout.run(recipe, "steps.jsonl"))
     digest.write_json(layout.run(recipe, "run.json"), records.to_json(finished))
+    forgotten.note(finished, Path())
 
 
 if __name__ == "__main__":

@@ -75,6 +75,21 @@ def test_what_a_stage_reads_another_writes_or_a_person_does() -> None:
             assert produced or by_people.match(path), f"{name} reads {path}, which nobody writes"
 
 
+def test_everything_that_something_rests_on_can_be_brought_back() -> None:
+    """With `cache: false` neither DVC nor git has it: after a change of branch a chain or a comparison would be broken."""
+    lost = [
+        name
+        for stage in STAGES.values()
+        for kind in ("outs", "metrics", "plots")
+        for entry in stage.get(kind) or []
+        if isinstance(entry, dict)
+        for name, options in entry.items()
+        if (options or {}).get("cache") is False
+    ]
+    assert lost == ["runs/${key}/tracked.json"], "ids of this machine's MLflow; nothing reads it"
+    assert not [stage for stage in STAGES.values() if set(lost) & {*names(stage["deps"])}]
+
+
 def test_weights_are_never_an_output() -> None:
     assert not [
         path for stage in STAGES.values() for path in outputs(stage) if path.startswith("checkpoints")

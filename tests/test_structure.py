@@ -16,7 +16,7 @@ SRC = ROOT / "src" / "voicelathe"
 LAYERS = [  # a module imports only from its own line or from lines above; the longest name that fits decides
     "errors redaction digest locks rng data_settings settings records layout jobs",
     "families",  # each knows settings and records, nothing of the pipeline; params checks recipes against their specs
-    "params engine checkpoints pruned",
+    "params engine checkpoints pruned experiments",
     "speech",  # measures of one clip
     "data",
     "lines",

@@ -153,7 +153,7 @@ def _ref(
 ) -> list[jobs.WeightsRef]:
     if found.step not in by_step:
         raise RecordError(
-            f"evaluations.jsonl of {recipe} names step {found.step}, which checkpoints.json does not list. Run: dvc repro -f evaluate@{recipe}"
+            f"evaluations.jsonl of {recipe} names step {found.step}, which checkpoints.json does not list. Run: dvc repro -f -s evaluate@{recipe}"
         )
     refs = candidates([by_step[found.step]], [found.lora_scale or FULL_STRENGTH])
     if found.candidate == refs[0].candidate.name:

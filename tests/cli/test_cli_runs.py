@@ -11,12 +11,19 @@ import pytest
 from tests.cli.conftest import ROOT, Run
 from tests.factories import evaluations
 from tests.factories import runs as factory
-from voicelathe import digest, layout, records
+from voicelathe import digest, layout, params, records
 from voicelathe.records import RunRecord
+from voicelathe.registry import journal
 from voicelathe.worker import locks
 
 STAGE = """
 stages:
+  preflight:
+    foreach: ${recipes}
+    do:
+      cmd: python -c "pass" ${key}
+      params:
+        - seed
   train:
     foreach: ${recipes}
     do:
@@ -26,7 +33,23 @@ stages:
       outs:
         - runs/${key}/run.json
         - runs/${key}/checkpoints.json
+  listen:
+    foreach: ${recipes}
+    do:
+      cmd: python -m listen_stage ${key}
+      deps:
+        - runs/${key}/checkpoints.json
 """
+LISTENER = """
+import sys
+from pathlib import Path
+from tests.factories import runs
+from voicelathe import layout, records
+run = records.read_one(layout.run(sys.argv[1], "run.json"), records.RunRecord)
+for one in records.read(layout.run(sys.argv[1], "samples.jsonl"), records.SampleRecord):
+    runs.sample(Path(), run, records.Candidate(one.step, one.lora_scale), one.line_id)
+"""
+SHORT = {"steps": 60, "checkpoint_every": 10}
 TRAINER = """
 import shutil
 import sys
@@ -34,7 +57,18 @@ from pathlib import Path
 from tests.factories import runs
 if Path("fail").exists():
     sys.exit("the stage fails")
-made = runs.finished(Path(), sys.argv[1], seed=int(Path("weights-seed").read_text()))
+from voicelathe import params
+from voicelathe.runs import identify
+from voicelathe import digest, layout, records, runs as real
+run = identify(params.load(), sys.argv[1], 5)
+if (Path(run.directory) / real.FINISHED).is_file():  # as the stage itself does: nothing is trained
+    run, index = real.train(params.load(), run)
+    listed = {"run_digest": run.run_digest, "checkpoints": [records.to_json(one) for one in index]}
+    digest.write_json(layout.run(sys.argv[1], "checkpoints.json"), listed)
+    digest.write_json(layout.run(sys.argv[1], "run.json"), records.to_json(run))
+    sys.exit()
+digest.write_json(Path(run.directory) / real.IDENTITY, records.to_json(run.identity))
+made = runs.finished(Path(), sys.argv[1], run=run, weights_seed=int(Path("weights-seed").read_text()))
 if Path("trained-before").exists():
     shutil.rmtree(made.journal / "speech")  # what a later stage would make
 Path("trained-before").touch()
@@ -47,7 +81,18 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("retrain") / "project"
     factory.project(root)
     (root / "dvc.yaml").write_text(STAGE)
+    (root / "pipelines").mkdir()
+    (root / "pipelines/train.py").write_text("REVISION = 5\n")
+    params.edit(
+        {
+            f"recipes/{one}/train/{name}": value
+            for one in ("mini-lora", "mini-full")
+            for name, value in SHORT.items()
+        },
+        root / "params.yaml",
+    )
     (root / "train_stage.py").write_text(TRAINER)
+    (root / "listen_stage.py").write_text(LISTENER)
     (root / "weights-seed").write_text("7")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     here = {**os.environ, "PATH": path, "PYTHONPATH": f"{ROOT}:{ROOT}/src:{root}", "DVC_NO_ANALYTICS": "1"}
@@ -65,6 +110,12 @@ def trained(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT}/src:{root}")
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     return root
+
+
+def follow(advice: str) -> None:
+    """Type what a message says."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(advice, shell=True, check=True, env={**os.environ, "PATH": path})
 
 
 def directory(recipe: str = "mini-lora") -> Path:
@@ -92,6 +143,93 @@ def test_retraining_sets_the_weights_aside_and_compares_them(trained: Path, run:
     assert place.with_name(f"{place.name}.set-aside-2").is_dir()
 
 
+@pytest.mark.slow
+def test_retraining_after_an_edit_leaves_the_weights_of_the_former_settings_where_they_are(
+    trained: Path, run: Run
+) -> None:
+    place, old = directory(), digest.of_tree(directory())
+    params.edit({"recipes/mini-lora/train/learning_rate": 0.0004})
+    done = run("retrain", "mini-lora")
+    assert done.code == 0, done.told
+    assert "these settings have no weights here" in done.out and "elete" not in done.out
+    assert directory() != place and digest.of_tree(place) == old
+    assert not list(place.parent.glob("*set-aside*"))
+
+
+@pytest.mark.slow
+def test_lost_weights_are_trained_again_and_then_nothing_is_left_to_say(trained: Path, run: Run) -> None:
+    """summary -> retrain -> dvc repro was a circle: DVC does not follow weights and holds the stage for up to date."""
+    place, old = directory(), digest.of_tree(directory())
+    shutil.rmtree(place)
+    lost = run("summary")
+    assert lost.code == 3 and "voicelathe retrain mini-lora" in lost.out
+    done = run("retrain", "mini-lora")
+    assert done.code == 0, done.told
+    assert "6 of 6 checkpoints are identical" in done.out
+    assert {name: sha for name, sha in digest.of_tree(place).items() if name.startswith("step_")} == {
+        name: sha for name, sha in old.items() if name.startswith("step_")
+    }
+    assert run("summary").code == 0
+
+
+@pytest.mark.slow
+def test_promoted_weights_stay_in_their_place_while_their_run_is_trained_again(
+    trained: Path, run: Run
+) -> None:
+    weights = promote()
+    before = digest.of_tree(weights)
+    digest.write_json(weights.parent / "finished.json", {"num_trainable": 90_000})
+    (trained / "fail").touch()
+    failed = run("retrain", "mini-lora")
+    assert failed.code == 1 and digest.of_tree(weights) == before, "also while training, and when it fails"
+    (trained / "fail").unlink()
+    follow(failed.err.split("to take them back: ")[1].strip())
+    done = run("retrain", "mini-lora")
+    assert done.code == 0 and "6 of 6 checkpoints are identical" in done.out, done.told
+    assert digest.of_tree(weights) == before
+    shutil.rmtree(next(weights.parent.parent.glob("*.set-aside-1")))
+    assert digest.of_tree(weights) == before, "the advice to delete what was set aside is true"
+
+
+@pytest.mark.slow
+def test_promoted_weights_that_come_out_differently_are_put_back(trained: Path, run: Run) -> None:
+    weights = promote()
+    before, index = digest.of_tree(weights), layout.run("mini-lora", "checkpoints.json").read_bytes()
+    digest.write_json(weights.parent / "finished.json", {"num_trainable": 90_000})
+    (trained / "weights-seed").write_text("8")
+    done = run("retrain", "mini-lora")
+    assert done.code == 1 and "the weights of version 1 came out differently" in done.err, done.told
+    assert digest.of_tree(weights) == before
+    assert layout.run("mini-lora", "checkpoints.json").read_bytes() == index
+    assert run("summary").code == 0
+
+
+@pytest.mark.slow
+def test_damaged_weights_that_were_promoted_are_trained_again(trained: Path, run: Run) -> None:
+    weights = promote()
+    before = digest.of_tree(weights)
+    next(weights.glob("*.safetensors")).write_bytes(b"damaged")
+    cured = run("retrain", "mini-lora")
+    assert cured.code == 0 and "version 1 of voicelathe, is damaged or gone" in cured.out, cured.told
+    assert digest.of_tree(weights) == before
+
+
+def promote() -> Path:
+    """As `promote` writes it down; returns where the weights are."""
+    chosen = records.read_one(layout.run("mini-lora", "selection.json"), records.Selection)
+    run = records.read_one(layout.run("mini-lora", "run.json"), RunRecord)
+    weights = Path(run.directory) / f"step_{chosen.step:07d}"
+    promotion = records.Promotion(
+        "voicelathe", "1", None, "mini-lora", run.run_digest, str(chosen.selected), "lora", weights.as_posix(),
+        str(chosen.checkpoint_sha256), factory.BASE, f"data/bases/{factory.BASE}", run.identity.base_digest, "Apache-2.0", {"awb": ["en"]},
+        "anna", "2026-11-01T10:00:00+00:00", None, [], {},
+    )  # fmt: skip
+    with journal.locked(Path()) as book:
+        for event in (journal.BEGUN, journal.DONE):
+            book.append(event, "promote", promotion)
+    return weights
+
+
 def test_a_run_in_progress_is_not_set_aside(trained: Path, run: Run) -> None:
     place = directory()
     with locks.run_directory(place):
@@ -106,24 +244,23 @@ def test_a_failing_stage_says_where_the_former_weights_are(trained: Path, run: R
     done = run("retrain", "mini-lora")
     assert done.code == 1
     assert "WorkerError: dvc repro --force --single-item train@mini-lora ended with exit code" in done.err
-    assert f"The former weights are in {aside}." in done.err and Path(aside).is_dir()
+    assert f"The former weights are in {aside}; to take them back: " in done.err and Path(aside).is_dir()
+    (trained / "fail").unlink()
+    follow(done.err.split("to take them back: ")[1].strip())
+    assert "6 of 6" in run("retrain", "mini-lora").out, "the advice brought them back"
 
 
 def test_an_interrupted_run_without_record_is_found_by_its_directory(trained: Path, run: Run) -> None:
+    place = directory()
     layout.run("mini-lora", "run.json").unlink()
     layout.run("mini-lora", "checkpoints.json").unlink()
     (layout.CHECKPOINTS / "mini-lora" / "preflight-0123").mkdir()
+    (layout.CHECKPOINTS / "mini-lora" / "another").mkdir()
     done = run("retrain", "mini-lora")
     assert done.code == 0, done.told
     assert "6 checkpoints; there were none to compare with." in done.out
-    layout.run("mini-lora", "run.json").unlink()
-    (layout.CHECKPOINTS / "mini-lora" / "another").mkdir()
-    assert "several unfinished runs" in run("retrain", "mini-lora").err
-
-
-def test_a_recipe_without_weights_says_how_to_train_it(project: Path, run: Run) -> None:
-    done = run("retrain", "mini-lora")
-    assert done.code == 1 and "Train it: dvc repro train@mini-lora" in done.err
+    assert place.with_name(f"{place.name}.set-aside-1").is_dir()
+    assert (layout.CHECKPOINTS / "mini-lora" / "another").is_dir()
 
 
 def test_a_verdict_is_taken_in_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:

@@ -291,7 +291,7 @@ def test_losses_alone_never_ship_and_the_decision_says_what_to_do_next() -> None
     assert (found.decision, found.selected, found.checkpoint_sha256) == ("not_heard", None, None)
     assert found.nominee == THIRD.name and found.moved and not any(row.vetoes for row in found.ranking)
     (reason,) = [reason for reason in found.reasons if reason.startswith("Nothing was heard of")]
-    for words in ("voicelathe env list", "dvc repro -f listen@mini-lora", "--candidate", "--because"):
+    for words in ("voicelathe env list", "dvc repro -f -s listen@mini-lora", "--candidate", "--because"):
         assert words in reason
     assert "Losses alone never ship a voice." in " ".join(found.reasons)
 

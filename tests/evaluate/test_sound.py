@@ -98,7 +98,7 @@ def test_a_missing_or_torn_sample_is_named_with_the_way_back(
     (one, *_) = make.samples(make.candidates(10), root=tmp_path)
     assert one.path is not None
     damage(tmp_path / one.path)  # type: ignore[operator]
-    with pytest.raises(RecordError, match=f"{one.path}.*{message}.*dvc repro -f listen"):
+    with pytest.raises(RecordError, match=f"{one.path}.*{message}.*dvc repro -f -s listen"):
         sound.load(one, tmp_path)
 
 

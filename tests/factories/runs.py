@@ -153,16 +153,21 @@ def finished(
     every: int = 10,
     scales: tuple[float, ...] = (1.0,),
     seed: int = 7,
+    run: RunRecord | None = None,
+    weights_seed: int | None = None,
 ) -> Finished:
-    """A run that went through every stage up to `select`."""
+    """A run that went through every stage up to `select`; `run`: as the train stage identifies it, instead of a made-up one."""
     if not (root / "params.yaml").is_file():
         project(root)
-    run = planned(root, recipe, steps, every, seed)
+    run = run or planned(root, recipe, steps, every, seed)
     done = replace(run, num_trainable=90_000)
     rows, timings = journals(steps)
     records.write(root / run.directory / "steps.jsonl", rows)
     records.write(root / run.directory / "timings.jsonl", timings)
-    kept = [base_checkpoint(root), *(checkpoint(root, run, step) for step in range(every, steps + 1, every))]
+    kept = [
+        base_checkpoint(root),
+        *(checkpoint(root, run, step, weights_seed) for step in range(every, steps + 1, every)),
+    ]
     strengths = scales if run.identity.train.mode == "lora" else (None,)
     known = [Candidate(0, None)] + [Candidate(one.step, scale) for one in kept[1:] for scale in strengths]
     sha256s = {one.step: one.sha256 for one in kept}
@@ -251,14 +256,15 @@ def base_checkpoint(root: Path) -> CheckpointRecord:
     return CheckpointRecord(0, "base", path.as_posix(), num_bytes, digest.of_value(files))
 
 
-def checkpoint(root: Path, run: RunRecord, step: int) -> CheckpointRecord:
+def checkpoint(root: Path, run: RunRecord, step: int, seed: int | None = None) -> CheckpointRecord:
     """A committed directory of weights: a LoRA pair, or a full model of toy size."""
     from safetensors.numpy import save
 
     mode = run.identity.train.mode
     path = Path(run.directory) / f"step_{step:07d}"
     draft = checkpoints.Draft(root / path)
-    values = np.random.default_rng([step, run.identity.seed]).normal(size=(16, 64)).astype(np.float32)
+    drawn = run.identity.seed if seed is None else seed
+    values = np.random.default_rng([step, drawn]).normal(size=(16, 64)).astype(np.float32)
     name = "lora_weights.safetensors" if mode == "lora" else "model.safetensors"
     (draft.directory / name).write_bytes(save({"layer.lora_A": values, "layer.lora_B": values.T.copy()}))
     draft._seal(name)

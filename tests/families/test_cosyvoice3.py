@@ -191,7 +191,7 @@ def test_tokens_of_another_base_and_clips_without_words_are_refused_before_train
         found = {"tokens": torch.tensor(tokens, dtype=torch.int16), "speaker": torch.ones(1, 192)}
         return ClipItem("c1", text, "en", "s", found)
 
-    with pytest.raises(RecordError, match=r"not numbers from 0 to 99, first c1.*dvc repro -f encode"):
+    with pytest.raises(RecordError, match=r"not numbers from 0 to 99, first c1.*dvc repro -f -s encode"):
         family.prepare(loaded, [item("hello", [1, 100])])
     with pytest.raises(ManifestError, match=r"no words:\n.*clip c1"):
         family.prepare(loaded, [item("", [1, 2])])

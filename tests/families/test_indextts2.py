@@ -213,7 +213,7 @@ def test_text_is_upper_case_with_east_asian_characters_apart(text: str, wanted: 
 def test_codes_of_another_base_and_texts_that_do_not_fit_are_refused_before_training(loaded: Any) -> None:
     broken = item(1, "a", 20)
     broken.tensors["codes"][3] = 8192  # type: ignore[index]
-    with pytest.raises(RecordError, match=r"not numbers from 0 to 8191, first c1.*dvc repro -f encode"):
+    with pytest.raises(RecordError, match=r"not numbers from 0 to 8191, first c1.*dvc repro -f -s encode"):
         Family.prepare(loaded, [broken])
     long = item(2, "a", 20, "NOBODY SPEAKS OF RAIN " * 10)
     with pytest.raises(ManifestError, match=r"more than 60 tokens of it:\n.*clip c2"):

@@ -67,12 +67,29 @@ def test_a_dead_server_is_an_error_that_names_it_without_the_password(
     assert "hunter2" not in str(caught.value) and "run the same command again" in str(caught.value)
 
 
-def test_a_moved_project_is_told_that_its_store_points_elsewhere(root: Path) -> None:
-    store.connect(tracking(), root)
+def test_a_moved_project_takes_its_store_along(root: Path) -> None:
+    opened = store.connect(tracking(), root)
+    run = opened.client.create_run(opened.experiment_id)
+    opened.client.log_text(run.info.run_id, "kept", "note.txt")
     moved = root.with_name("moved")
     root.rename(moved)
-    with pytest.raises(TrackingError, match="moved or copied"):
-        store.connect(tracking(), moved)
+    again = store.connect(tracking(), moved)
+    assert again.experiment_id == opened.experiment_id
+    found = again.client.get_run(run.info.run_id)
+    assert found.info.artifact_uri.startswith(f"{(moved / 'mlruns').as_uri()}/")
+    place = again.client.download_artifacts(run.info.run_id, "note.txt")
+    assert Path(place).read_text() == "kept"
+
+
+def test_a_store_of_another_project_is_not_taken_over(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database outside the project may be shared; its addresses are not this project's to change."""
+    store.connect(tracking(), root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(TrackingError, match="another project made it"):
+        store.connect(tracking(), tmp_path / "other")
 
 
 def test_a_deleted_experiment_is_told_how_to_come_back(root: Path) -> None:

@@ -333,6 +333,25 @@ def test_a_run_that_died_before_its_first_state_makes_the_same_checkpoint_again(
     assert final_state(tmp_path / "run") == before
 
 
+def test_a_run_that_starts_over_beside_promoted_checkpoints_makes_them_again_and_leaves_them(
+    corpus: Path, tmp_path: Path
+) -> None:
+    """`voicelathe retrain` leaves in their place what production speaks with."""
+    job = training.train_job(corpus, tmp_path / "run", training.train_settings("lora", steps=3, every=1))
+    loop.run(job, quiet)
+    before = final_state(tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "aside")
+    for name in ("step_0000001", "step_0000002"):
+        shutil.copytree(tmp_path / "aside" / name, tmp_path / "run" / name)
+    inode = (tmp_path / "run/step_0000002/MANIFEST.json").stat().st_ino
+    with pytest.raises(CheckpointError, match="no state to resume from"):
+        loop.run(job, quiet)
+    digest.write_json(tmp_path / "run" / resume.KEPT, ["step_0000001", "step_0000002"])
+    loop.run(job, quiet)
+    assert final_state(tmp_path / "run") == before
+    assert (tmp_path / "run/step_0000002/MANIFEST.json").stat().st_ino == inode
+
+
 def test_weight_decay_falls_on_the_weights_of_linear_layers_only() -> None:
     family = families.find("voxcpm2")
     facts = family.describe(training.BASE, "", False)

@@ -34,6 +34,37 @@ def test_a_log_is_put_into_its_class_with_evidence_and_remedies(path: Path) -> N
     assert found.kind in found.text() and "1. " in found.text() and "cannot help" in found.text()
 
 
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.log")), ids=lambda path: path.stem)
+def test_what_a_finding_says_of_the_log_is_true(path: Path) -> None:
+    """It used to say that nothing was logged, or that there is no traceback, where both stood there in another form."""
+    text = path.read_text()
+    said = logs.read(text).text()
+    if "no line before it looks like" in said:
+        assert "loss" not in text.lower().split("traceback")[0]
+    if "nothing before it says" in said:
+        assert "Traceback" not in text
+
+
+def test_the_corpus_holds_forty_forms_of_the_trainers_and_machines_that_people_use() -> None:
+    names = " ".join(path.stem for path in FOLDER.glob("*.log"))
+    assert len(list(FOLDER.glob("*.log"))) >= 60
+    for one in (
+        "coqui",
+        "zipvoice",
+        "cosyvoice",
+        "gpt-sovits",
+        "f5-tts",
+        "ms-swift",
+        "unsloth",
+        "lightning",
+        "accelerate",
+        "slurm",
+    ):
+        assert one in names
+    for one in ("docker", "kubernetes", "old-kernel", "rich-box", "interleaved", "indented-paste"):
+        assert one in names
+
+
 def test_every_class_has_a_log_of_its_own() -> None:
     assert {path.stem.split(".")[-1] for path in FOLDER.glob("*.log")} == set(KINDS)
 

@@ -36,7 +36,7 @@ def create(family: Family, checkout: Checkout = None) -> None:
     interpreter = environments.create(family, checkout, screen.say)
     screen.say(f"{family} can speak: {interpreter}")
     screen.say(
-        "Recipes that were tried without it have no samples: dvc repro -f listen@RECIPE makes them, and what follows from them."
+        "Recipes that were tried without it have no samples: dvc repro -f -s listen@RECIPE makes them, and what follows from them."
     )
 
 

@@ -169,7 +169,15 @@ def _tracking() -> Iterator[Finding]:
     shown = public(uri)
     if store.is_embedded(uri):
         there = Path(uri.removeprefix("sqlite:///")).is_file()
-        yield Finding("tracking", OK, shown if there else f"{shown} (made by the first run)")
+        moved = store.moved_from(_params().tracking, Path())
+        if moved is None:
+            yield Finding("tracking", OK, shown if there else f"{shown} (made by the first run)")
+        elif missing := moved.missing:
+            fix = f"Bring {store.ARTIFACTS}/ here from {moved.former}."
+            yield Finding("tracking", BAD, f"the project was moved, {missing[0]} was not", fix)
+        else:
+            fix = "The next command that uses MLflow corrects it, for example: voicelathe say"
+            yield Finding("tracking", NOTE, f"{shown} still names {moved.former}", fix)
         return
     fix = "Start the server or correct MLFLOW_TRACKING_URI; training goes on without it: voicelathe track RECIPE later."
     problem = _unreachable(uri)
@@ -212,12 +220,10 @@ def _production() -> Iterator[Finding]:
     elif found.promotion is None:
         yield Finding("production", OK, "nothing was promoted yet")
     elif problems := voice.problems(Path(), found.promotion):
-        yield Finding(
-            "production",
-            BAD,
-            "; ".join(problems[:2]),
-            "Restore what is named, or go back: voicelathe rollback",
-        )
+        seen = "; ".join(problem.splitlines()[0] for problem in problems[:2])
+        lines = [problem for problem in problems if "\n" in problem]
+        fix = "\n".join(['Restore what is named, or go back: voicelathe rollback --because "why"', *lines])
+        yield Finding("production", BAD, seen, fix)
     else:
         shown = f"version {found.alias}: {found.promotion.recipe} {found.promotion.candidate}, as the journal says"
         yield Finding("production", OK, shown)

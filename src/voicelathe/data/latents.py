@@ -83,7 +83,7 @@ def items(clips: Path, directory: Path) -> "dict[str, ClipItem]":
     for row in rows:
         if _identity(found.get(row.clip_id, {})) != known[row.clip_id].sha256:
             raise RecordError(
-                f"{directory}/{known[row.clip_id].file}: the encoding of {row.clip_id} is not the one in the index. Run: dvc repro -f encode"
+                f"{directory}/{known[row.clip_id].file}: the encoding of {row.clip_id} is not the one in the index. Run: dvc repro -f -s encode"
             )
     return {
         row.clip_id: ClipItem(row.clip_id, row.text, row.language, row.speaker_id, found[row.clip_id])

@@ -49,7 +49,9 @@ def of(params: settings.Params, base: str) -> Ceiling:
 
 
 def _ref(path: Path, clip: ClipRef) -> ClipRef:
-    return ClipRef(".", path.as_posix(), None, None, digest.of_file(path), clip.text, clip.language)
+    return ClipRef(
+        path.parent.as_posix(), path.name, None, None, digest.of_file(path), clip.text, clip.language
+    )
 
 
 def _heard(

@@ -218,7 +218,7 @@ def _stop(recipe: str, stage: str, problems: Iterator[str]) -> None:
     if lines := list(problems):
         raise SelectionError(
             f"runs/{recipe}: no decision is possible, {len(lines)} problem{'s' if len(lines) > 1 else ''}:\n{listing(lines)}\n"
-            f"Correct it, then: dvc repro -f {stage}@{recipe} select@{recipe}"
+            f"Correct it, then: dvc repro -f -s {stage}@{recipe} select@{recipe}"
         )
 
 

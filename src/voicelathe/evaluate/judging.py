@@ -5,6 +5,7 @@ recorded as such and leaves the others intact. Vetoes are apart from figures, an
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -163,7 +164,10 @@ def outside(value: float | None, low: float | None, high: float | None) -> str |
 def clip(one: SampleRecord, languages: Mapping[str, str]) -> ClipRef:
     """A spoken sample as metrics are asked about it."""
     assert one.path is not None and one.sha256 is not None, "only what was spoken can be measured"
-    return ClipRef(".", one.path, None, None, one.sha256, one.text, languages[one.line_id])
+    path = Path(one.path)  # folders above it may be links: checkpoints/ on another disk
+    return ClipRef(
+        path.parent.as_posix(), path.name, None, None, one.sha256, one.text, languages[one.line_id]
+    )
 
 
 def _rounded(value: float | None) -> float | None:

@@ -191,5 +191,5 @@ def _require_same(
                 break
     if problems:
         raise SelectionError(
-            f"runs/{recipe}: no decision is possible, probes.jsonl does not fit evaluations.jsonl:\n{listing(problems)}\nRun: dvc repro -f evaluate@{recipe}"
+            f"runs/{recipe}: no decision is possible, probes.jsonl does not fit evaluations.jsonl:\n{listing(problems)}\nRun: dvc repro -f -s evaluate@{recipe}"
         )

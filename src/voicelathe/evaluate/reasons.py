@@ -182,7 +182,7 @@ def _listeners(selection: Selection, name: str) -> Iterator[str]:
 def _unheard(selection: Selection, name: str) -> Iterator[str]:
     """Losses are no voice: what nobody heard does not ship by itself."""
     recipe, who = selection.recipe, wording.spoken(selection, name)
-    again = f"dvc repro -f listen@{recipe} select@{recipe}"
+    again = f"dvc repro -f -s listen@{recipe} select@{recipe}"
     last = f"or take it on the record: voicelathe promote {recipe} --candidate {name} --because TEXT"
     if selection.unheard == NOT_SPOKEN:
         yield (

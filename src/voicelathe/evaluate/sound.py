@@ -58,7 +58,9 @@ def load(sample: SampleRecord, root: Path) -> Sound:
 
     assert sample.path is not None and sample.sha256 is not None, "only what was spoken can be loaded"
     path = root / sample.path
-    again = "Run the stage listen of this recipe again; it speaks what is missing: dvc repro -f listen@RECIPE"
+    again = (
+        "Run the stage listen of this recipe again; it speaks what is missing: dvc repro -f -s listen@RECIPE"
+    )
     if not path.is_file():
         raise RecordError(f"{path} is missing, although samples.jsonl lists it. {again}")
     if (found := digest.of_file(path)) != sample.sha256:

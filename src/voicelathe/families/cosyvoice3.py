@@ -166,7 +166,7 @@ class CosyVoice3(PinnedDirectory):
         if broken := [item.clip_id for item in items if not _fits(item.tensors["tokens"], most)]:
             raise RecordError(
                 f"The tokens of {len(broken)} clips are not numbers from 0 to {most - 1}, first {broken[0]}: they are of another base. "
-                "Run: dvc repro -f encode"
+                "Run: dvc repro -f -s encode"
             )
         if wordless := [
             f"clip {item.clip_id}"

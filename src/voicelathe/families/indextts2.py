@@ -174,7 +174,7 @@ class IndexTTS2(PinnedDirectory):
         if broken := [item.clip_id for item in items if not _fits(item.tensors["codes"], most)]:
             raise RecordError(
                 f"The codes of {len(broken)} clips are not numbers from 0 to {most - 1}, first {broken[0]}: they are of another base. "
-                "Run: dvc repro -f encode"
+                "Run: dvc repro -f -s encode"
             )
         texts, limit = (
             self.text_lengths(loaded, [item.text for item in items]),

@@ -157,7 +157,7 @@ class Qwen3TTS(PinnedDirectory):
         if broken := [item.clip_id for item in items if not _fits(item.tensors["codes"], groups, codes)]:
             raise RecordError(
                 f"The codes of {len(broken)} clips are not {groups} a frame from 0 to {codes - 1}, first {broken[0]}: "
-                "they are of another codec. Run: dvc repro -f encode"
+                "they are of another codec. Run: dvc repro -f -s encode"
             )
         problems = [
             f"clip {item.clip_id}: {said}"

@@ -5,18 +5,28 @@ share what they have in common, and what comes back is checked before it is put 
 """
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voicelathe import checkpoints, digest, layout, pruned, records
+from voicelathe import checkpoints, digest, layout, pruned, records, runs
 from voicelathe.errors import CheckpointError, listing
-from voicelathe.records import SampleRecord
+from voicelathe.records import RunRecord, SampleRecord
 from voicelathe.redaction import public, redacted
 from voicelathe.tracking import files as local
+
+COMPANIONS = (
+    runs.IDENTITY,
+    runs.FINISHED,
+    runs.RESEARCH,
+    "steps.jsonl",
+    "timings.jsonl",
+)  # beside the weights of a run
+LISTS = "runs"  # folder of the place: which companions a run has
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,8 @@ def archive(url: str, recipes: Sequence[str], root: Path) -> Moved:
     """Send what the place lacks. Raises CheckpointError or RecordError when a local file is not what its record says."""
     place, sent, num_bytes, there = _open(url), 0, 0, 0
     for recipe in recipes:
-        for path, sha256 in _wanted(recipe, root):
+        companions = dict(_companions(recipe, root))
+        for path, sha256 in [*_wanted(recipe, root), *companions.items()]:
             size = (root / path).stat().st_size if (root / path).is_file() else -1
             if size < 0 or digest.of_file(root / path) != sha256:
                 raise CheckpointError(
@@ -60,6 +71,7 @@ def archive(url: str, recipes: Sequence[str], root: Path) -> Moved:
                     continue
                 _put(place, root / path, sha256)
             sent, num_bytes = sent + 1, num_bytes + size
+        _note(place, _run(recipe, root), companions)
     return Moved(sent, num_bytes, there)
 
 
@@ -124,6 +136,11 @@ def restore(url: str, recipes: Sequence[str], root: Path) -> Moved:
                 brought, num_bytes = brought + 1, num_bytes + (root / path).stat().st_size
             else:
                 lost.append(f"{path} ({sha256})")
+        for path, sha256 in _noted(place, _run(recipe, root), root):
+            if _fetch(place, root / path, sha256):
+                brought, num_bytes = brought + 1, num_bytes + (root / path).stat().st_size
+            else:
+                lost.append(f"{path} ({sha256})")
     if lost:
         raise CheckpointError(f"{place.shown} does not hold, or holds damaged:\n{listing(lost)}")
     return Moved(brought, num_bytes, there)
@@ -149,6 +166,43 @@ def _wanted(recipe: str, root: Path) -> Iterator[tuple[str, str]]:
     for sample in records.read(root / layout.run(recipe, "samples.jsonl"), SampleRecord):
         if sample.path is not None and sample.sha256 is not None:
             yield sample.path, sample.sha256
+
+
+def _run(recipe: str, root: Path) -> RunRecord:
+    return records.read_one(root / layout.run(recipe, "run.json"), RunRecord)
+
+
+def _companions(recipe: str, root: Path) -> Iterator[tuple[str, str]]:
+    """(path, sha256) of what lies beside the weights: who they are, that they are finished, how long a step took, that they are for research."""
+    directory = _run(recipe, root).directory
+    for name in COMPANIONS:
+        if (root / directory / name).is_file():
+            yield f"{directory}/{name}", digest.of_file(root / directory / name)
+
+
+def _note(place: _Place, run: RunRecord, companions: Mapping[str, str]) -> None:
+    """The list of a run's companions, under the run's digest: no record of the project knows their sha256."""
+    name = f"{place.path}/{LISTS}/{run.run_digest}.json"
+    with _reached(place):
+        place.system.makedirs(name.rpartition("/")[0], exist_ok=True)
+        partial = f"{name}.{os.getpid()}.partial"
+        with place.system.open(partial, "wb") as file:
+            file.write(digest.canonical_json(dict(companions)).encode())
+        place.system.mv(partial, name)
+
+
+def _noted(place: _Place, run: RunRecord, root: Path) -> Iterator[tuple[str, str]]:
+    """What that list names and is not here. An archive of an earlier version has none."""
+    name = f"{place.path}/{LISTS}/{run.run_digest}.json"
+    with _reached(place):
+        if not place.system.exists(name):
+            return
+        with place.system.open(name, "rb") as file:
+            listed = json.loads(file.read())
+    allowed = {f"{run.directory}/{one}" for one in COMPANIONS}
+    for path, sha256 in sorted(listed.items()):
+        if path in allowed and not (root / path).exists():
+            yield path, str(sha256)
 
 
 def _fetch(place: _Place, target: Path, sha256: str) -> bool:

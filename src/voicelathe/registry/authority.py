@@ -13,9 +13,9 @@ from typing import Any
 
 from voicelathe import layout
 from voicelathe.data import consent
-from voicelathe.errors import ConsentError, PromotionError, RequestError, TrackingError
+from voicelathe.errors import BaseModelError, ConsentError, PromotionError, RequestError, TrackingError
 from voicelathe.records import Promotion
-from voicelathe.registry import gates, promoted
+from voicelathe.registry import based, gates, promoted
 
 MAX_AGE_S = 60.0
 
@@ -103,8 +103,10 @@ class Authority:
 
     def _asked(self, promotion: Promotion) -> list[str]:
         found = promoted.consent_problems(self.root, promotion)
-        base = gates.load_params(self.root).bases.get(promotion.base)
-        if base is None or gates.forbids(base.licence):
-            licence = base.licence if base else None
-            found.append(f"bases.{promotion.base}.licence = {licence!r} does not allow it")
+        try:
+            base = based.find(gates.load_params(self.root), promotion.base, promotion.base_digest, self.root)
+        except BaseModelError as problem:
+            return [*found, str(problem)]
+        if gates.forbids(base.licence):
+            found.append(f"bases.{promotion.base}.licence = {base.licence!r} does not allow it")
         return found

@@ -15,6 +15,7 @@ from typing import Any
 
 from voicelathe import checkpoints, digest, layout, params, pruned, records, runs, settings
 from voicelathe.errors import RecordError
+from voicelathe.registry import based
 from voicelathe.tracking import files as local
 from voicelathe.tracking.files import RunFiles
 
@@ -104,8 +105,8 @@ def _base(files: RunFiles) -> Iterator[Link]:
     name = files.run.identity.base
     record = layout.latents(name) / "base.json"
     facts = records.read_one(files.root / record, records.BaseFacts)
-    base = params.load(files.root / params.FILE).bases[name].path
-    yield from _tree(files.root, Path(base), facts.files, record.as_posix(), set())
+    base = based.find(params.load(files.root / params.FILE), name, files.run.identity.base_digest, files.root)
+    yield from _tree(files.root, Path(base.path), facts.files, record.as_posix(), set())
 
 
 def _data(root: Path, items: set[str]) -> Iterator[Link]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from voicelathe import checkpoints, digest, families, layout, params, records, runs, settings
 from voicelathe.data import consent
 from voicelathe.errors import PromotionError, VoiceLatheError, listing
-from voicelathe.registry import chain, journal
+from voicelathe.registry import based, chain, journal
 from voicelathe.tracking import files as local
 from voicelathe.tracking.files import RunFiles, Shown
 
@@ -247,10 +247,8 @@ def _weights(files: RunFiles, shown: Shown, chosen: settings.Params) -> Iterator
             checkpoints.verify(files.root / shown.checkpoint.path, shown.checkpoint.sha256)
     except VoiceLatheError as problem:
         yield Objection("weights", str(problem), waivable=False)
-    if identity.base not in chosen.bases:
-        yield Objection("base", f"bases.{identity.base} is no longer in params.yaml", waivable=False)
-        return
     try:
+        based.find(chosen, identity.base, identity.base_digest, files.root)
         families.find(identity.family).verify(
             files.root / chosen.bases[identity.base].path, identity.base_digest
         )

@@ -52,7 +52,7 @@ def judge(
     elif alias is None:
         problem = (
             f"{name} has no alias production in {where}, but {_known(standing)}. Check MLFLOW_TRACKING_URI first: it may be another MLflow. "
-            "If this one was rebuilt, promote again: voicelathe promote RECIPE"
+            f"If this one was rebuilt, or this is a new clone: {_again(standing)}"
         )
         return Status(name, alias, standing.current, "lost", problem)
     else:
@@ -106,6 +106,16 @@ def look(root: Path) -> tuple[Status, list[Promotion]]:
         one.promotion for one in entries if one.event == journal.DONE and one.promotion.name == found.name
     ]
     return found, done
+
+
+def _again(standing: Standing) -> str:
+    """The commands that put what the journal says into an MLflow that has never heard of it."""
+    if (one := standing.current) is None:
+        return "promote again: voicelathe promote RECIPE"
+    return (
+        f"voicelathe track {one.recipe}, then voicelathe promote {one.recipe} --candidate {one.candidate} --because "
+        '"in production before"'
+    )
 
 
 def _known(standing: Standing) -> str:

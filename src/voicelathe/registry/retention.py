@@ -19,7 +19,7 @@ from voicelathe import checkpoints, digest, layout, params, pruned, runs
 from voicelathe.errors import PromotionError, RecordError, RunLocked, VoiceLatheError, listing
 from voicelathe.records import NOT_SPOKEN
 from voicelathe.redaction import redacted
-from voicelathe.registry import journal, promoted
+from voicelathe.registry import forgotten, journal, promoted
 from voicelathe.tracking import files as local
 from voicelathe.tracking.files import RunFiles
 
@@ -74,6 +74,7 @@ def plan(recipes: Sequence[str], root: Path, because: str | None = None) -> Plan
         kept = {**chosen, **kept}
         refusals += _refusals(files, because)
         doomed += _doomed(files, kept)
+        doomed += _forgotten(recipe, root, kept)
     refusals += _broken(root, kept)
     return Plan(_with_bytes(root, doomed), kept, refusals, redacted(because) if because else None)
 
@@ -156,7 +157,7 @@ def _refusals(files: RunFiles, because: str | None) -> Iterator[str]:
 
 
 def _doomed(files: RunFiles, kept: dict[str, str]) -> Iterator[Doomed]:
-    """Of one recipe: its own run and its trials. Other runs of it, and those set aside, are not touched."""
+    """Of one recipe: its own run and its trials. Those set aside are not touched."""
     root, run = files.root, files.run
     directory = Path(run.directory)
     for one in {shown.checkpoint.path: shown.checkpoint for shown in files.candidates}.values():
@@ -170,6 +171,15 @@ def _doomed(files: RunFiles, kept: dict[str, str]) -> Iterator[Doomed]:
             place = trial.relative_to(root)
             yield from _inside(root, place, STATES, "the trial it could resume has finished")
             yield from _inside(root, place, STEPS, "of a trial whose samples stay")
+
+
+def _forgotten(recipe: str, root: Path, kept: dict[str, str]) -> Iterator[Doomed]:
+    """Weights and states of runs that nothing names any more, for example of an experiment that was removed."""
+    for place in forgotten.runs_of(recipe, root):
+        for found in _inside(root, place, STEPS, "of a run that no branch, tag or experiment names"):
+            if found.path not in kept:
+                yield found
+        yield from _inside(root, place, STATES, "the run it could resume has finished")
 
 
 def _inside(root: Path, directory: Path, pattern: str, why: str) -> Iterator[Doomed]:

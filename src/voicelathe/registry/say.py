@@ -50,7 +50,8 @@ def speak_production(
     uri = uri or f"models:/{name}@{PRODUCTION}"
     version = resolve(uri, root)
     address = store.address(root)
-    with store.usable(address):
+    store.settle(chosen.tracking, root)
+    with store.usable(address), voice.of_project(root):
         voice.check_options(options, registered.options(address, f"models:/{name}/{version}"))
         model = registered.load(address, f"models:/{name}/{version}")
     speaking: voice.Voice = model.unwrap_python_model().voice

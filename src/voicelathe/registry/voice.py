@@ -5,6 +5,7 @@ weights and of the base and the speakers' consent, then starts one worker that a
 """
 
 import base64
+import contextlib
 import os
 import tempfile
 import uuid
@@ -17,7 +18,7 @@ from voicelathe import checkpoints, digest, families, jobs, layout, lines, recor
 from voicelathe.data import consent
 from voicelathe.errors import CheckpointError, RequestError, VoiceLatheError, WorkerError
 from voicelathe.records import Candidate, Promotion
-from voicelathe.registry import gates, promoted, requests, speech
+from voicelathe.registry import based, gates, promoted, requests, speech
 from voicelathe.registry.authority import Authority
 from voicelathe.registry.desk import Desk, Limits, Turn
 from voicelathe.runner import Speaker
@@ -67,6 +68,20 @@ def configuration(case: gates.Case) -> dict[str, Any]:
     }
 
 
+@contextlib.contextmanager
+def of_project(root: Path) -> Iterator[None]:
+    """While a version is loaded inside: weights, base and consent of this project, whatever folder the version was promoted in."""
+    before = os.environ.get(ROOT)
+    os.environ[ROOT] = str(root.resolve())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[ROOT]
+        else:
+            os.environ[ROOT] = before
+
+
 def identity(config: Mapping[str, Any]) -> str:
     return digest.of_value(config)
 
@@ -89,7 +104,8 @@ def problems(root: Path, promotion: Promotion) -> list[str]:
     found = []
     try:
         _verify(root, promotion.kind, promotion.path, promotion.checkpoint_sha256)
-        families.find(_family(root, promotion)).verify(root / promotion.base_path, promotion.base_digest)
+        base = based.find(gates.load_params(root), promotion.base, promotion.base_digest, root)
+        families.find(base.family).verify(root / base.path, promotion.base_digest)
     except VoiceLatheError as problem:
         found.append(str(problem))
     return found + promoted.consent_problems(root, promotion)
@@ -125,9 +141,13 @@ class Voice:
                 "or promote there again."
             )
         _verify(root, config["kind"], config["path"], config["sha256"])
-        families.find(config["family"]).verify(root / config["base"], config["base_digest"])
         authority = Authority(root)
         promotion = authority.promotion_of(config)
+        config = {
+            **config,
+            "base": based.find(gates.load_params(root), promotion.base, promotion.base_digest, root).path,
+        }
+        families.find(config["family"]).verify(root / config["base"], config["base_digest"])
         authority.require(promotion)
         scratch = tempfile.TemporaryDirectory(prefix="voicelathe-")
         job = _job(root, config, Path(scratch.name))
@@ -308,10 +328,6 @@ def _scopes(root: Path, speakers: Iterable[str]) -> list[dict[str, Any]]:
 def _verify(root: Path, kind: str, path: str, sha256: str) -> None:
     if kind != "base":
         checkpoints.verify(root / path, sha256)
-
-
-def _family(root: Path, promotion: Promotion) -> str:
-    return gates.load_params(root).bases[promotion.base].family
 
 
 def _job(root: Path, config: Mapping[str, Any], out: Path) -> jobs.SpeakJob:

@@ -14,7 +14,7 @@ from voicelathe.records import Promotion
 from voicelathe.registry import gates
 from voicelathe.registry.authority import Authority
 from voicelathe.registry.desk import Health, Limits
-from voicelathe.registry.voice import Voice
+from voicelathe.registry.voice import Voice, of_project
 from voicelathe.tracking import registered, store
 
 
@@ -86,7 +86,8 @@ class House:
 
     def _load(self, version: str) -> Voice:
         address = store.address(self.root)
-        with store.usable(address):
+        store.settle(gates.load_params(self.root).tracking, self.root)
+        with store.usable(address), of_project(self.root):
             model = registered.load(address, f"models:/{self.name}/{version}")
         voice: Voice = model.unwrap_python_model().voice
         voice.authority, voice.desk.limits = self.authority, self.limits

@@ -109,7 +109,7 @@ def sample_files(files: RunFiles) -> Mapping[str, dict[str, Path]]:
             if not path.is_file() or digest.of_file(path) != sample.sha256:
                 raise RecordError(
                     f"runs/{files.run.recipe}/samples.jsonl lists {sample.path} with sha256 {sample.sha256}, but it is "
-                    f"{'changed' if path.is_file() else 'gone'}. Speak again: dvc repro -f listen@{files.run.recipe}"
+                    f"{'changed' if path.is_file() else 'gone'}. Speak again: dvc repro -f -s listen@{files.run.recipe}"
                 )
             found.setdefault(shown.title, {})[f"{sample.line_id}-{sample.seed}.wav"] = path
     return found

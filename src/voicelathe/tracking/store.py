@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from voicelathe import settings
+from voicelathe import experiments, settings
 from voicelathe.errors import TrackingError
 from voicelathe.redaction import public, redacted
+from voicelathe.tracking import relocation
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
@@ -55,7 +56,7 @@ def address(root: Path) -> str:
     An experiment of `dvc exp run --temp` works in a copy below .dvc/tmp that is deleted afterwards; its store is the
     project's. Raises TrackingError for plain paths, which MLflow no longer takes.
     """
-    home = _project(root.resolve())
+    home = experiments.project_of(root.resolve())
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{DATABASE}"
     if uri.startswith("sqlite:///"):
         return f"sqlite:///{home / uri.removeprefix('sqlite:///')}"
@@ -82,11 +83,29 @@ def connect(tracking: settings.Tracking, root: Path) -> Store:
     Cost: 2 s of import, 4 s more when the database does not exist yet.
     """
     uri = address(root)
+    settle(tracking, root)
     with usable(uri):
         client = client_of(uri)
-        artifacts = (_project(root.resolve()) / ARTIFACTS).as_uri() if is_embedded(uri) else None
+        artifacts = (
+            (experiments.project_of(root.resolve()) / ARTIFACTS).as_uri() if is_embedded(uri) else None
+        )
         experiment_id = _experiment(client, tracking.experiment, artifacts)
     return Store(client, uri, experiment_id, tracking.experiment)
+
+
+def settle(tracking: settings.Tracking, root: Path) -> None:
+    """Correct the addresses of an embedded store whose project was moved or copied. Raises TrackingError when that cannot be done."""
+    if (moved := moved_from(tracking, root)) is not None:
+        relocation.settle(moved)
+
+
+def moved_from(tracking: settings.Tracking, root: Path) -> relocation.Moved | None:
+    """What an embedded store of this project names as its folder, when that is another one."""
+    uri, home = address(root), experiments.project_of(root.resolve())
+    database = Path(uri.removeprefix("sqlite:///"))
+    if not is_embedded(uri) or database.parent != home:
+        return None
+    return relocation.look(database, home / ARTIFACTS, tracking.experiment)
 
 
 def mlflow(module: str = "mlflow") -> Any:
@@ -147,15 +166,6 @@ def is_absent(problem: BaseException) -> bool:
     return getattr(problem, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
 
 
-def _project(root: Path) -> Path:
-    """The project itself when `root` is a temporary copy that DVC made of it."""
-    parts = root.parts
-    for at in range(len(parts) - 2):
-        if parts[at : at + 3] == (".dvc", "tmp", "exps"):
-            return Path(*parts[:at])
-    return root
-
-
 def _create_database(path: Path) -> None:
     """Make the database under another name first, so that a kill leaves it whole or absent and two makers get one."""
     if path.exists():
@@ -204,8 +214,8 @@ def _experiment(client: Any, name: str, artifacts: str | None) -> str:
         )
     if artifacts is not None and found.artifact_location != artifacts:
         raise TrackingError(
-            f"{DATABASE} keeps its files in {found.artifact_location}, but the project is now at {artifacts}: it was "
-            f"moved or copied. Move {DATABASE} and {ARTIFACTS}/ aside; `dvc repro -f -s track@RECIPE` rebuilds them."
+            f"{public(found.artifact_location)} is where the experiment {name!r} of this database keeps its files, but this project's are in "
+            f"{artifacts}: another project made it. Choose another tracking.experiment, or unset MLFLOW_TRACKING_URI."
         )
     experiment_id: str = found.experiment_id
     return experiment_id

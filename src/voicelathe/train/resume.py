@@ -16,6 +16,7 @@ from voicelathe.errors import CheckpointError
 from voicelathe.train import memory
 
 PREFIX, PARAMETERS, OPTIMIZER = "state_", "parameters.safetensors", "optimizer.safetensors"
+KEPT = "kept.json"  # names of checkpoints that were left in the place of a run that starts over, because they were promoted
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def restore(root: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch
     directory = checkpoints.newest_verified(root, PREFIX)
     if directory is None:
         damaged = any((root / "quarantine").glob(f"{PREFIX}*"))
-        if damaged or len(list(root.glob("step_*"))) > 1:
+        kept = digest.read_json(root / KEPT) if (root / KEPT).is_file() else []
+        if damaged or len([one for one in root.glob("step_*") if one.name not in kept]) > 1:
             raise CheckpointError(
                 f"{root} holds checkpoints but no state to resume from (damaged ones are in {root}/quarantine). "
                 "Restore it, or set the run aside and start over: voicelathe retrain RECIPE"

@@ -1,51 +1,20 @@
-"""What a log of a training that died says about memory: of VoxCPM's trainer, Qwen3-TTS's sft_12hz.py, plain PyTorch, or ours.
+"""What a log of a training that died says about memory, whoever trained: the trainers that people use, plain PyTorch, or ours.
 
 A mention of memory is not a failure: advice, a batch that was skipped and words of a transcript do not count. What counts is an
 exception or a kill after which no further step was logged, and of several (ranks, a launcher that cleans up) the first.
-Sources of the formats: OpenBMB/VoxCPM scripts/train_voxcpm_finetune.py and training/tracker.py; QwenLM/Qwen3-TTS
-finetuning/sft_12hz.py; PyTorch c10/cuda/CUDACachingAllocator.cpp; Linux mm/oom_kill.c.
+The forms themselves stand in `forms`.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from voicelathe import triage
-from voicelathe.triage import remedies
+from voicelathe.triage import forms, remedies
 from voicelathe.triage.remedies import ACTIVATIONS, GRADIENTS, GROWTH, HOST, STATE, WEIGHTS
 
-PREFIX = r"^(?:\[?rank\s*\d+\]?:?\s*|\[\d{4}-[^\]]*\]\s*|[EW]\d{4} \S+ \d+ \S+\]\s*|\d{4}-\d\d-\d\d[ T][\d:.,]+\s*)*"
-CUDA = re.compile(
-    PREFIX
-    + r"(?:torch\.(?:cuda\.)?OutOfMemoryError: |RuntimeError: CUDA out of memory|RuntimeError: CUDA error: out of memory"
-    r"|RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED|RuntimeError: cuDNN error: CUDNN_STATUS_ALLOC_FAILED"
-    rf"|torch\.AcceleratorError: CUDA error: out of memory|{triage.KERNELS.pattern})"
-)
-KILL = re.compile(
-    PREFIX
-    + r"(?:Killed\s*$|\S+: line \d+:\s+\d+ Killed\b|zsh: killed\b|MemoryError\b|.*\bOut of memory: Killed process \d+"
-    r"|.*\boom-kill:|.*\bexitcode\s*:\s*-9\b|.*died with <Signals\.SIGKILL: 9>|.*Signal 9 \(SIGKILL\) received"
-    r"|RuntimeError: DataLoader worker \(pid.*\) (?:is killed by signal: (?:Killed|Bus error)|exited unexpectedly)"
-    r"|RuntimeError: \[enforce fail at alloc_cpu\.cpp.*can't allocate memory|.*DefaultCPUAllocator: can't allocate memory"
-    rf"|OSError: \[Errno 12\] Cannot allocate memory|{triage.PAGED.pattern})"
-)
-STEP = re.compile(
-    r"^\[train\] step (?P<voxcpm>\d+):|^Epoch (?P<epoch>\d+) \| Step (?P<qwen>\d+) \| Loss|(?P<bar>\b\d+)/\d+ \[\d+:\d+"
-    r"|\b(?:global[_ ])?step[ =:]+(?P<step>\d+)\b.*\bloss\b|^(?P<trainer>\{'loss': )",
-    re.IGNORECASE,
-)
-RESUMED = re.compile(r"Resuming (?:training )?from step (?P<step>[1-9]\d*)|Loaded optimizer state")
 OUR_PHASE = re.compile(r"phase `(?P<name>\w+)` \(step (?P<step>\d+), pass (?P<micro>\d+)\)")
 OUR_MEMORY = re.compile(r"Out of memory: .*Evidence: phase `|was killed \(SIGKILL\) in phase `")
-PHASES = (  # what a traceback says, the first that fits; innermost calls do not matter
-    ("optimizer", r"optimizer\.step|accelerator\.step\(|scaler\.step\(|/optim/|in _init_group|init_state\("),
-    ("checkpoint", r"in save_checkpoint|torch\.save\(|save_file\("),
-    ("validation", r"in validate\b|validate\(|\.generate\("),
-    ("backward", r"\.backward\(|run_backward|clip_grad_norm_|\bReducer\b|_ddp_init_helper|DistributedDataParallel\("),
-    ("forward", r"in forward\b|_call_impl|= model\(|in losses\b"),
-    ("load", r"from_local|from_pretrained|load_state_dict|\.to\(|\.cuda\(|in _apply\b|prepare\("),
-)  # fmt: skip
-SIZE = r"([\d.]+) (bytes|KiB|MiB|GiB)"
-UNITS = {"bytes": 2.0**-30, "KiB": 2.0**-20, "MiB": 2.0**-10, "GiB": 1.0}
 MAX_EVIDENCE = 8
 
 
@@ -72,46 +41,104 @@ def read(text: str) -> Finding:
     """Classify a whole log; carriage returns of progress bars count as line ends."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     trainer = _trainer(text)
-    steps = [number for number, line in enumerate(lines) if STEP.search(_bare(line))]
-    last_step = steps[-1] if steps else -1
+    steps = {number: done for number, line in enumerate(lines) if (done := forms.progress(line)) is not None}
     failures = [number for number, line in enumerate(lines) if _fails(line)]
-    deadly = [number for number in failures if number > last_step]
+    deadly = [number for number in failures if not _recovered(lines, steps, number)]
     if not deadly:
         return Finding(trainer, None, _nothing(lines, failures), None)
     for number in deadly:  # what our own stage says of a worker's last words stands behind them
         if match := OUR_PHASE.search(lines[number]):
             return _ours(lines, number, match)
     at = deadly[0]
-    if KILL.search(lines[at]):
+    if forms.fails_on_host(lines[at]):
         return _finding(trainer, HOST, [_shown(lines, at), *(_shown(lines, n) for n in deadly[1:4])])
-    return _of_card(trainer, lines, at, steps)
+    return _of_card(trainer, lines, at, [number for number in steps if number <= at])
+
+
+def _recovered(lines: list[str], steps: Mapping[int, int], failure: int) -> bool:
+    """Whether the line says so itself, or a further step ended after it."""
+    spared = forms.is_spared(lines[failure]) and not forms.fails_on_host(lines[failure])
+    return spared or _went_on(steps, failure)
+
+
+def _went_on(steps: Mapping[int, int], failure: int) -> bool:
+    """Whether a further step ended after a failure; a progress bar that is drawn once more at the end of the program is none."""
+    before = [done for number, done in steps.items() if number <= failure]
+    after = [done for number, done in steps.items() if number > failure]
+    return bool(after) and (not before or max(after) > max(before) or len(after) > 2)
 
 
 def _of_card(trainer: str, lines: list[str], at: int, steps: list[int]) -> Finding:
     """The card's memory ran out: phase from the traceback, step from what was logged before, amounts from the message."""
-    begin = max((n for n in range(at) if "Traceback (most recent call last)" in lines[n]), default=at)
-    phase, where = _phase(lines, begin, at)
+    begin = _traceback(lines, at)
+    phase, where = _phase(lines, begin, at, steps)
     amounts = _amounts(" ".join(lines[at : at + 6]))
-    evidence = [*([_shown(lines, where)] if where is not None else []), _shown(lines, at)]
-    evidence += [_shown(lines, steps[-1]) if steps else "no finished step was logged before it"]
+    unknown = next((n for n in reversed(range(begin)) if forms.OTHER_STEP.search(forms.bare(lines[n]))), None)
+    evidence = [
+        *([_shown(lines, where)] if where is not None else []),
+        _shown(lines, at),
+        _last_step(lines, steps, unknown),
+    ]
     if (other := amounts.get("other", 0.0)) > 1.0:
         evidence.append(f"another program holds {other:.1f} GiB of the card: end it first")
-    tried, unused = amounts.get("tried", 0.0), amounts.get("unused", 0.0)
-    if tried and unused >= tried and unused > 0.5:
-        evidence.append(
-            f"{unused:.1f} GiB were reserved but unused when {tried:.2f} GiB were asked for: fragmentation"
+    first_state = any(forms.FIRST_STATE.search(line) for line in lines[begin : at + 1])
+    if phase == "optimizer" and first_state:
+        return _finding(
+            trainer,
+            STATE,
+            [*evidence, "the optimizer was making its state, as it does at its first step", *_note(amounts)],
         )
-        return _finding(trainer, GROWTH, evidence)
-    resumed = any(RESUMED.search(line) for line in lines[:at])
+    if phase != "optimizer" and _is_fragmented(amounts):
+        return _finding(trainer, GROWTH, [*evidence, *_note(amounts)])
+    resumed = any(forms.RESUMED.search(line) for line in lines[:at])
     passes_only = trainer == remedies.QWEN and bool(steps)
-    kind, why = _kind(phase, trainer, _finished_a_step(trainer, lines, steps), resumed, passes_only)
+    stepped = _finished_a_step(trainer, lines, steps) or (
+        not steps and unknown is not None and "loss" in lines[unknown].lower()
+    )
+    kind, why = _kind(phase, trainer, stepped, resumed, passes_only)
     return _finding(trainer, kind, [*evidence, why] if why else evidence)
+
+
+def _last_step(lines: list[str], steps: list[int], unknown: int | None) -> str:
+    """What is known of the steps before: the last one, a line that may be one, or that there is neither."""
+    if steps:
+        return _shown(lines, steps[-1])
+    if unknown is not None:
+        return f"{_shown(lines, unknown)} (it may be a step; its form is not known here)"
+    return "no line before it looks like a finished step"
+
+
+def _is_fragmented(amounts: Mapping[str, float]) -> bool:
+    """Whether what was asked for lay free in the pool, and the pool's free part is large: many small gaps are nothing unusual."""
+    tried, unused, held = (amounts.get(name, 0.0) for name in ("tried", "unused", "allocated"))
+    return bool(tried) and unused >= tried and unused > 0.5 and unused > 0.1 * (held + unused)
+
+
+def _note(amounts: Mapping[str, float]) -> list[str]:
+    if not _is_fragmented(amounts):
+        return []
+    return [
+        f"{amounts['unused']:.1f} GiB were reserved but unused when {amounts['tried']:.2f} GiB were asked for: fragmentation"
+    ]
+
+
+def _traceback(lines: list[str], at: int) -> int:
+    """Where the traceback of a failure begins: its header, or the first of the frames before it where the header was not pasted."""
+    if headers := [n for n in range(at + 1) if forms.HEADER in lines[n]]:
+        return headers[-1]
+    begin = at
+    for number in range(at - 1, max(at - 60, -1), -1):
+        if forms.FRAME.search(lines[number]):
+            begin = number
+    return begin
 
 
 def _kind(phase: str, trainer: str, stepped: bool, resumed: bool, passed: bool) -> tuple[str, str]:
     """The class, and what it rests on where the log leaves room for doubt. `passed`: a whole pass, but no step, is known to have ended."""
     if phase == "load":
         return WEIGHTS, ""
+    if phase == "checking":
+        return ACTIVATIONS, "validation before the first step: weights and one forward are all there is"
     if stepped or phase == "validation":
         return (
             GROWTH,
@@ -135,7 +162,10 @@ def _kind(phase: str, trainer: str, stepped: bool, resumed: bool, passed: bool) 
             "a forward of the first step; with gradient accumulation it may have been a later pass of it, and then it is "
             f"{GRADIENTS}: {REMINDER[trainer]}"
         )
-    return ACTIVATIONS, "the log holds no traceback: this is the class of a first forward, not a finding"
+    return (
+        ACTIVATIONS,
+        "nothing before it says what the program was doing: this is the class of a first forward, not a finding",
+    )
 
 
 REMINDER = {
@@ -169,13 +199,19 @@ def _trainer(text: str) -> str:
 
 
 def _fails(line: str) -> bool:
-    return bool(CUDA.search(line) or KILL.search(line) or OUR_MEMORY.search(line))
+    return forms.fails_on_card(line) or forms.fails_on_host(line) or OUR_MEMORY.search(line) is not None
 
 
-def _phase(lines: list[str], begin: int, end: int) -> tuple[str, int | None]:
-    """The phase a traceback shows, and the line that shows it."""
-    for name, pattern in PHASES:
-        for number in range(begin, end):
+def _phase(lines: list[str], begin: int, end: int, steps: list[int]) -> tuple[str, int | None]:
+    """The phase a traceback shows, or else the last announcement before it, and the line that shows it."""
+    since = steps[-1] + 1 if steps else 0
+    for number in reversed(range(since, begin)):
+        if forms.CHECKING.search(forms.bare(lines[number])):
+            return "checking", number
+        if forms.VALIDATING.search(forms.bare(lines[number])):
+            return "validation", number
+    for name, pattern in forms.PHASES:
+        for number in range(begin, end + 1):
             if re.search(pattern, lines[number]):
                 return name, number
     return "unknown", None
@@ -184,40 +220,41 @@ def _phase(lines: list[str], begin: int, end: int) -> tuple[str, int | None]:
 def _finished_a_step(trainer: str, lines: list[str], steps: list[int]) -> bool:
     """Whether an optimizer step is known to have ended. VoxCPM logs step 0 after its update; Qwen's step counts passes, four to an update."""
     for number in steps:
-        found = STEP.search(_bare(lines[number]))
+        found = forms.STEP.search(forms.bare(lines[number]))
         assert found is not None
         if found["voxcpm"] is not None or found["trainer"] is not None:
             return True
-        counted = found["qwen"] or found["bar"] or found["step"] or "0"
         passes_first = 4 if trainer == remedies.QWEN else 1
-        if int(counted) >= passes_first or int(found["epoch"] or 0) > 0:
+        counted = forms.progress(lines[number]) if found["qwen"] is None else int(found["qwen"])
+        epoch = int(found["epoch"] or found["cosyvoice_epoch"] or 0)
+        done = int(found["cosyvoice"]) if found["cosyvoice"] is not None else counted or 0
+        if done >= passes_first or epoch > 0:
             return True
     return False
 
 
 def _amounts(message: str) -> dict[str, float]:
-    """GiB by role, from PyTorch's message: tried, unused (reserved but unallocated), other (the largest other process)."""
-    patterns = {
-        "tried": rf"Tried to allocate {SIZE}",
-        "unused": rf"{SIZE} is reserved by PyTorch but unallocated",
-        "other": rf"Process \d+ has {SIZE} memory in use\.(?=.*this process has)",
-    }
-    found = {name: re.search(pattern, message) for name, pattern in patterns.items()}
-    return {name: float(one[1]) * UNITS[one[2]] for name, one in found.items() if one}
+    """GiB by role, from PyTorch's message: tried, allocated, unused (reserved but unallocated), other (the largest other process)."""
+    found = {name: re.search(pattern, message) for name, pattern in forms.AMOUNTS.items()}
+    amounts = {name: float(one[1]) * forms.UNITS[one[2]] for name, one in found.items() if one}
+    if "old_reserved" in amounts and "old_allocated" in amounts:  # PyTorch before 2.1
+        amounts |= {
+            "allocated": amounts["old_allocated"],
+            "unused": amounts["old_reserved"] - amounts["old_allocated"],
+        }
+    return amounts
 
 
 def _nothing(lines: list[str], failures: list[int]) -> list[str]:
     """For a log without a memory failure: what it recovered from, and the exception it ended with."""
     evidence = [f"{_shown(lines, number)} (training went on after it)" for number in failures[:3]]
     raised = [
-        n for n, line in enumerate(lines) if re.match(PREFIX + r"[\w.]+(?:Error|Exception|Interrupt)\b", line)
+        n
+        for n, line in enumerate(lines)
+        if re.match(r"[\w.]+(?:Error|Exception|Interrupt)\b", forms.bare(line))
     ]
     last = [number for number in raised if number not in failures][-1:]
     return evidence + [f"{_shown(lines, number)} (this is what it ended with)" for number in last]
-
-
-def _bare(line: str) -> str:
-    return re.sub(PREFIX, "", line)
 
 
 def _shown(lines: list[str], number: int) -> str:
