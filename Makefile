@@ -1,5 +1,5 @@
 # Two commands matter: `make repro` and `make test`. Both set up what they need.
-PYTHON ?= python3.11
+PYTHON ?= $(firstword $(foreach one,python3.11 python3.12 python3.13,$(shell command -v $(one) >/dev/null && $(one) -c "" 2>/dev/null && echo $(one))) python3.11)
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -14,14 +14,19 @@ help: ## what can be made
 
 setup: $(STAMP) ## install the pinned environment into .venv
 
-$(STAMP): requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed. Install Python 3.11 (Debian: apt-get install python3.11 python3.11-venv), or say which: make PYTHON=/path/to/python"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || { echo "make: $(PYTHON) is $$($(PYTHON) --version); 3.11 or 3.12 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCKED := $(PIP) --require-hashes --no-deps
+NO_CUDA := import importlib.metadata as m, sys; sys.exit(any(one.startswith(("nvidia", "cuda")) for one in m.requires("torch") or ()))
+
+$(STAMP): requirements.lock requirements-cuda.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed. Install Python 3.11, 3.12 or 3.13 (Debian: apt-get install python3 python3-venv), or say which: make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { echo "make: $(PYTHON) is $$($(PYTHON) --version); 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "make: $(PYTHON) has no venv module (Debian: apt-get install python3.11-venv)"; exit 1; }
 	@command -v git >/dev/null || { echo "make: git is not installed"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(LOCKED) -r requirements.lock
+	$(BIN)/python -c '$(NO_CUDA)' || $(LOCKED) -r requirements-cuda.lock
+	$(PIP) --no-deps --no-build-isolation -e .
 	$(BIN)/python -m pip check
 	@touch $@
 
