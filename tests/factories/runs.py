@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -153,8 +153,9 @@ def finished(
     every: int = 10,
     scales: tuple[float, ...] = (1.0,),
     seed: int = 7,
+    adapter: Callable[[int], bytes] | None = None,
 ) -> Finished:
-    """A run that went through every stage up to `select`."""
+    """A run that went through every stage up to `select`. `adapter`: the weights file of a step; else one of no real model."""
     if not (root / "params.yaml").is_file():
         project(root)
     run = planned(root, recipe, steps, every, seed)
@@ -162,7 +163,8 @@ def finished(
     rows, timings = journals(steps)
     records.write(root / run.directory / "steps.jsonl", rows)
     records.write(root / run.directory / "timings.jsonl", timings)
-    kept = [base_checkpoint(root), *(checkpoint(root, run, step) for step in range(every, steps + 1, every))]
+    numbered = range(every, steps + 1, every)
+    kept = [base_checkpoint(root), *(checkpoint(root, run, step, adapter) for step in numbered)]
     strengths = scales if run.identity.train.mode == "lora" else (None,)
     known = [Candidate(0, None)] + [Candidate(one.step, scale) for one in kept[1:] for scale in strengths]
     sha256s = {one.step: one.sha256 for one in kept}
@@ -251,7 +253,9 @@ def base_checkpoint(root: Path) -> CheckpointRecord:
     return CheckpointRecord(0, "base", path.as_posix(), num_bytes, digest.of_value(files))
 
 
-def checkpoint(root: Path, run: RunRecord, step: int) -> CheckpointRecord:
+def checkpoint(
+    root: Path, run: RunRecord, step: int, adapter: Callable[[int], bytes] | None = None
+) -> CheckpointRecord:
     """A committed directory of weights: a LoRA pair, or a full model of toy size."""
     from safetensors.numpy import save
 
@@ -260,7 +264,8 @@ def checkpoint(root: Path, run: RunRecord, step: int) -> CheckpointRecord:
     draft = checkpoints.Draft(root / path)
     values = np.random.default_rng([step, run.identity.seed]).normal(size=(16, 64)).astype(np.float32)
     name = "lora_weights.safetensors" if mode == "lora" else "model.safetensors"
-    (draft.directory / name).write_bytes(save({"layer.lora_A": values, "layer.lora_B": values.T.copy()}))
+    made_up = save({"layer.lora_A": values, "layer.lora_B": values.T.copy()})
+    (draft.directory / name).write_bytes(adapter(step) if adapter else made_up)
     draft._seal(name)
     draft.json("lora_config.json" if mode == "lora" else "config.json", {"step": step})
     draft.commit({"step": step, "kind": mode, "run_digest": run.run_digest})

@@ -11,6 +11,7 @@ import typer
 from voicelathe.cli import (
     bases,
     comparisons,
+    conforming,
     consents,
     corpus,
     environments,
@@ -56,6 +57,7 @@ for area in (
     production,
     histories,
     serving,
+    conforming,
     retention,
     health,
 ):
