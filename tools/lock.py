@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LOCK, CUDA_LOCK = ROOT / "requirements.lock", ROOT / "requirements-cuda.lock"
 ENVIRONMENTS = {"cosyvoice3": "3.11", "indextts2": "3.11"}  # family -> the oldest Python that its lock is for
+SERVER = ROOT / "deploy/mlflow.txt"  # what the image of the MLflow server holds besides
 CUDA = re.compile(r"(?:nvidia|cuda)-|triton==")
 SUPPORTED = "python_full_version < '3.14'"  # environments in pyproject.toml: what holds for all of them is not said of each package
 EVERYWHERE = f"({SUPPORTED} and sys_platform == 'darwin') or ({SUPPORTED} and sys_platform == 'linux')"
@@ -30,10 +31,12 @@ REMAKE = "Made by `python -m tools.lock`; see docs/environment.md. Installed wit
 
 
 def main(changes: list[str]) -> None:
-    """Write both locks, and one beside the requirements of every environment."""
+    """Write both locks, that of the MLflow server's image, and those of every environment."""
     blocks = compiled(ROOT / "pyproject.toml", pins(LOCK, CUDA_LOCK), changes, "3.11", "--all-extras")
     write(LOCK, [with_cpu_builds(block) for block in blocks if not CUDA.match(block)])
     write(CUDA_LOCK, [block for block in blocks if CUDA.match(block)])
+    server = SERVER.with_suffix(".lock")
+    write(server, compiled(SERVER, [*pins(LOCK), *pins(server)], changes, "3.11"))
     for family, python in ENVIRONMENTS.items():
         folder = ROOT / "envs" / family
         kept = pins(folder / LOCK.name)
@@ -90,7 +93,7 @@ def write(lock: Path, blocks: list[str]) -> None:
     head = (
         HEAD[LOCK if lock.name == LOCK.name else CUDA_LOCK]
         if lock.parent == ROOT
-        else "The environment of this family"
+        else f"What {lock.parent.name} needs"
     )
     lock.write_text("\n".join([f"# {head}.", f"# {REMAKE}", *blocks, ""]), encoding="utf-8")
 

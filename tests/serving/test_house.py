@@ -9,18 +9,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.factories import adapters, runs
+from tests.factories import speaking as speakers
 from tests.factories.served import AUTHORIZED, FEW, Served, running
-from voicelathe import digest, records
+from voicelathe import digest
 from voicelathe.errors import Busy, ConsentError, RequestError
 from voicelathe.registry import promote
 from voicelathe.registry.authority import MAX_AGE_S
 from voicelathe.registry.desk import Limits
-from voicelathe.runs import IDENTITY
 from voicelathe.serving.house import House
-from voicelathe.tracking import replay
 
-RECIPE, RECHECK_S = "mini-lora", 0.5
+RECIPE, RECHECK_S = speakers.RECIPE, 0.5
 LONG = " ".join(f"This is sentence number {number} of a text that takes its time." for number in range(12))
 
 
@@ -71,18 +69,10 @@ def test_who_finds_too_many_waiting_for_another_base_is_told_to_come_again(promo
 
 @pytest.fixture(scope="module")
 def speaking(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Path]:
-    """A project whose adapters fit its base; version 1, the untouched base, is in production."""
-    root = tmp_path_factory.mktemp("speaking") / "project"
-    runs.project(root)
-    adapter = adapters.of_steps(root / "data/bases" / runs.BASE, adapters.lora_of(RECIPE, root))
-    made = runs.finished(root, steps=40, adapter=adapter)
-    digest.write_json(made.journal / IDENTITY, records.to_json(made.run.identity))
-    (root / "mlflow.db").write_bytes(empty_database.read_bytes())
+    """Version 1, the untouched base, is in production."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        replay.mirror_all(RECIPE, runs.tracking(), root)
-        promote.promote(RECIPE, root, "to hear it", "base")
-        yield root
+        yield speakers.project(tmp_path_factory.mktemp("speaking") / "project", empty_database.parent)
 
 
 @pytest.fixture(scope="module")

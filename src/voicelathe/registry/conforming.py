@@ -80,11 +80,7 @@ def conform(
     run = records.read_one(layout.run(recipe, "run.json"), RunRecord)
     judged = _judged(recipe, candidate)
     languages = {line.id: line.language for line in lines.of(chosen, recipe)}
-    asked = {"model": None, **request}
-    known = server.models() if asked["model"] is None else []
-    if known:
-        asked["model"] = known[0]["id"]
-    is_ours = any(one.get("owned_by") == OWNER for one in known or server.models())
+    asked, is_ours = _addressed(server, request)
     measured = records.read_one(layout.run(recipe, "metrics.json"), SpeechMeasures)
     with ExitStack() as held:
         folder = out or Path(held.enter_context(tempfile.TemporaryDirectory(prefix="voicelathe-")))
@@ -106,6 +102,20 @@ def conform(
         told = _heard(chosen, run, measured, spoken, languages)
     compared = _compare(candidate, judged, measured, spoken, told, margins)
     return Conformed(recipe, candidate, str(asked["model"]), len(judged), num_same, failures, compared)
+
+
+def _addressed(server: Server, request: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """The request with a model, and whether the server is ours. Raises ServerError where no model is given and none is listed."""
+    try:
+        known = server.models()
+    except ServerError:
+        if request.get("model") is None:
+            raise
+        return dict(request), False
+    model = request.get("model") or (known[0]["id"] if known else None)
+    if model is None:
+        raise ServerError(f"{server.url}/models lists nothing. Name a model: --model NAME")
+    return {**request, "model": model}, any(one.get("owned_by") == OWNER for one in known)
 
 
 def _judged(recipe: str, candidate: str) -> list[SampleRecord]:
