@@ -127,7 +127,7 @@ def refusals_ms(served: Served, repeats: int) -> list[float]:
 def first_sound(served: Served, repeats: int) -> list[tuple[float, float]]:
     """(a sentence alone, the first sound of the paragraph it begins), interleaved."""
     found = []
-    body = {"model": "voicelathe:2", "seed": 5, "attempts": 1, "max_seconds": 2.0, "response_format": "pcm"}
+    body = {"model": "voicelathe:2", "seed": 5, "attempts": 1, "max_seconds": 1.0, "response_format": "pcm"}
     for _ in range(repeats):
         seconds = []
         for text in (PARAGRAPH.split(". ")[0] + ".", PARAGRAPH):
@@ -148,7 +148,7 @@ def first_sound(served: Served, repeats: int) -> list[tuple[float, float]]:
     return found
 
 
-def main(requests: int, kills: int, repeats: int = 15) -> int:
+def main(requests: int, kills: int, repeats: int = 9) -> int:
     with tempfile.TemporaryDirectory() as made:
         root = speaking.project(Path(made) / "project", Path(made))
         for step in ("step_0000020", "step_0000030"):

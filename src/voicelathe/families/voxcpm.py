@@ -85,6 +85,7 @@ def describe_family(id: str, module: str, download: str) -> FamilySpec:
         stop_after=3,  # upstream's min_len: the first three positions never end it
         download=download,
         usage={form: text.replace("MODULE", module) for form, text in voxcpm_published.USAGE.items()},
+        servers=voxcpm_published.SERVERS,
     )
 
 
