@@ -7,7 +7,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro test test-all check upstream ui bench campaign clean-runs
+.PHONY: sbom help setup repro test test-all check upstream ui bench campaign clean-runs
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -46,6 +46,11 @@ check: setup ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+SBOM := .cache/sbom
+sbom: setup ## every installed package with version and licence, as CycloneDX: .cache/sbom.cdx.json
+	test -x $(SBOM)/bin/cyclonedx-py || { $(PYTHON) -m venv $(SBOM) && $(SBOM)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tools/sbom.lock; }
+	$(SBOM)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible --validate -o .cache/sbom.cdx.json
 
 ui: setup ## MLflow on this machine, with links
 	voicelathe ui

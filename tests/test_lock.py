@@ -30,7 +30,7 @@ def pinned(lock: Path, python: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("lock", [LOCK, CUDA], ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", [LOCK, CUDA, ROOT / "tools/sbom.lock"], ids=lambda path: path.name)
 def test_every_package_has_the_sha256_of_its_files(lock: Path) -> None:
     locks.assert_hashed(lock)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LOCK, CUDA_LOCK = ROOT / "requirements.lock", ROOT / "requirements-cuda.lock"
 ENVIRONMENTS = {"cosyvoice3": "3.11", "indextts2": "3.11"}  # family -> the oldest Python that its lock is for
-SERVER = ROOT / "deploy/mlflow.txt"  # what the image of the MLflow server holds besides
+APART = (ROOT / "deploy/mlflow.txt", ROOT / "tools/sbom.txt")  # what an image holds besides; a tool in an environment of its own
 CUDA = re.compile(r"(?:nvidia|cuda)-|triton==")
 SUPPORTED = "python_full_version < '3.14'"  # environments in pyproject.toml: what holds for all of them is not said of each package
 EVERYWHERE = f"({SUPPORTED} and sys_platform == 'darwin') or ({SUPPORTED} and sys_platform == 'linux')"
@@ -31,12 +31,13 @@ REMAKE = "Made by `python -m tools.lock`; see docs/environment.md. Installed wit
 
 
 def main(changes: list[str]) -> None:
-    """Write both locks, that of the MLflow server's image, and those of every environment."""
+    """Write both locks, those of what stands apart, and those of every environment."""
     blocks = compiled(ROOT / "pyproject.toml", pins(LOCK, CUDA_LOCK), changes, "3.11", "--all-extras")
     write(LOCK, [with_cpu_builds(block) for block in blocks if not CUDA.match(block)])
     write(CUDA_LOCK, [block for block in blocks if CUDA.match(block)])
-    server = SERVER.with_suffix(".lock")
-    write(server, compiled(SERVER, [*pins(LOCK), *pins(server)], changes, "3.11"))
+    for asked in APART:
+        lock = asked.with_suffix(".lock")
+        write(lock, compiled(asked, [*pins(LOCK), *pins(lock)], changes, "3.11"))
     for family, python in ENVIRONMENTS.items():
         folder = ROOT / "envs" / family
         kept = pins(folder / LOCK.name)
@@ -93,7 +94,7 @@ def write(lock: Path, blocks: list[str]) -> None:
     head = (
         HEAD[LOCK if lock.name == LOCK.name else CUDA_LOCK]
         if lock.parent == ROOT
-        else f"What {lock.parent.name} needs"
+        else f"What {lock.parent.name}/{lock.stem} needs"
     )
     lock.write_text("\n".join([f"# {head}.", f"# {REMAKE}", *blocks, ""]), encoding="utf-8")
 
