@@ -16,7 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LOCK, CUDA_LOCK = ROOT / "requirements.lock", ROOT / "requirements-cuda.lock"
 ENVIRONMENTS = {"cosyvoice3": "3.11", "indextts2": "3.11"}  # family -> the oldest Python that its lock is for
-APART = (ROOT / "deploy/mlflow.txt", ROOT / "tools/sbom.txt")  # what an image holds besides; a tool in an environment of its own
+APART = (
+    ROOT / "deploy/mlflow.txt",
+    ROOT / "tools/sbom.txt",
+)  # what an image holds besides; a tool in an environment of its own
 CUDA = re.compile(r"(?:nvidia|cuda)-|triton==")
 SUPPORTED = "python_full_version < '3.14'"  # environments in pyproject.toml: what holds for all of them is not said of each package
 EVERYWHERE = f"({SUPPORTED} and sys_platform == 'darwin') or ({SUPPORTED} and sys_platform == 'linux')"

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from voicelathe import digest, layout, lines, params, records
-from voicelathe.errors import ServerError
+from voicelathe.errors import SelectionError, ServerError
 from voicelathe.evaluate import design, judging, scores
 from voicelathe.records import LONG, RunRecord, SampleRecord, SpeechMeasures
 from voicelathe.registry import speech
@@ -160,9 +160,16 @@ def _heard(
     how = params.recipe(chosen, run.recipe).listen
     real = judging.real_clips(chosen.ingest.audio_root, run, {one.text for one in spoken})
     ears = recogniser_files.reference(chosen.speech, chosen.machine)
-    return judging.judge(
+    told = judging.judge(
         run, spoken, languages, real, metrics, how.metric_timeout_s, {}, chosen.engine.workers, ears
     )
+    if broken := [
+        f"{one.metric} {one.status} ({one.detail})" for one in told.metrics if one.status != "measured"
+    ]:
+        raise SelectionError(
+            f"What the server said could not be heard: {'; '.join(broken)}. See docs/metrics.md."
+        )
+    return told
 
 
 def _compare(
