@@ -150,7 +150,7 @@ def first_sound(served: Served, repeats: int) -> list[tuple[float, float]]:
 
 def main(requests: int, kills: int, repeats: int = 9) -> int:
     with tempfile.TemporaryDirectory() as made:
-        root = speaking.project(Path(made) / "project", Path(made))
+        root = speaking.project(Path(made) / "project", Path(made), speaking.EMBEDDED)
         for step in ("step_0000020", "step_0000030"):
             promote.promote(speaking.RECIPE, root, "to be heard", step)
         with running(root, "--waiting", str(2 * CLIENTS)) as served:

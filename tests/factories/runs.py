@@ -52,9 +52,9 @@ class Finished:
         return self.root / self.run.directory
 
 
-def project(root: Path) -> Path:
-    """params.yaml, base, splits, gate, consent and reports, with true digests; no run yet."""
-    shutil.copytree(voxcpm2_base.shared(), root / "data/bases" / BASE)
+def project(root: Path, base: Path | None = None) -> Path:
+    """params.yaml, base (None: one of random weights), splits, gate, consent and reports, with true digests; no run yet."""
+    shutil.copytree(base or voxcpm2_base.shared(), root / "data/bases" / BASE)
     shutil.copytree(REPOSITORY / "consent", root / "consent")
     (root / "data/demo").mkdir(parents=True, exist_ok=True)
     shutil.copy(REPOSITORY / "data/demo/NOTICE", root / "data/demo/NOTICE")

@@ -97,9 +97,10 @@ def conform(
                 continue
             spoken.append(_kept(one, frames, rate_hz, folder))
             num_same += _is_same(one, frames)
-        if not spoken:
+        heard = [one for one in spoken if design.is_hearable(one)]
+        if not heard:
             raise ServerError(f"{server.url} spoke none of {len(judged)} lines. {failures[0]}")
-        told = _heard(chosen, run, measured, spoken, languages)
+        told = _heard(chosen, run, measured, heard, languages, folder)
     compared = _compare(candidate, judged, measured, spoken, told, margins)
     return Conformed(recipe, candidate, str(asked["model"]), len(judged), num_same, failures, compared)
 
@@ -152,6 +153,7 @@ def _heard(
     measured: SpeechMeasures,
     spoken: Sequence[SampleRecord],
     languages: Mapping[str, str],
+    folder: Path,
 ) -> SpeechMeasures:
     """By the metrics that judged words and likeness then, against the same recordings."""
     offered = {one.figure.name: one.metric for one in measured.figures}
@@ -160,9 +162,13 @@ def _heard(
     how = params.recipe(chosen, run.recipe).listen
     real = judging.real_clips(chosen.ingest.audio_root, run, {one.text for one in spoken})
     ears = recogniser_files.reference(chosen.speech, chosen.machine)
-    told = judging.judge(
-        run, spoken, languages, real, metrics, how.metric_timeout_s, {}, chosen.engine.workers, ears
-    )
+    clips = [
+        replace(judging.clip(one, languages), audio_root=str(folder), audio=Path(str(one.path)).name)
+        for one in spoken
+    ]
+    with judging.Panel(metrics, how.metric_timeout_s, ears, chosen.engine.workers) as panel:
+        asked = panel.ask(real, clips)
+    told = judging.measures(run, spoken, asked, len(real), {})
     if broken := [
         f"{one.metric} {one.status} ({one.detail})" for one in told.metrics if one.status != "measured"
     ]:
