@@ -154,11 +154,12 @@ def finished(
     scales: tuple[float, ...] = (1.0,),
     seed: int = 7,
     adapter: Callable[[int], bytes] | None = None,
+    threads: int = 2,
 ) -> Finished:
     """A run that went through every stage up to `select`. `adapter`: the weights file of a step; else one of no real model."""
     if not (root / "params.yaml").is_file():
         project(root)
-    run = planned(root, recipe, steps, every, seed)
+    run = planned(root, recipe, steps, every, seed, threads)
     done = replace(run, num_trainable=90_000)
     rows, timings = journals(steps)
     records.write(root / run.directory / "steps.jsonl", rows)
@@ -192,14 +193,14 @@ def finished(
 
 
 def planned(
-    root: Path, recipe: str = "mini-lora", steps: int = 60, every: int = 10, seed: int = 7
+    root: Path, recipe: str = "mini-lora", steps: int = 60, every: int = 10, seed: int = 7, threads: int = 2
 ) -> RunRecord:
     """The run as the train stage knows it before it starts."""
     chosen = params.load(root / "params.yaml")
     train = replace(chosen.recipes[recipe].train, steps=steps, checkpoint_every=every)
     base = chosen.bases[BASE]
     latents = index.split_digest(index.read(root / layout.latents(BASE)), "train")
-    identity = RunIdentity(train, BASE, "voxcpm2", base.digest, latents, seed, 1, "cpu", 2, 1, "2.13.0")
+    identity = RunIdentity(train, BASE, "voxcpm2", base.digest, latents, seed, 1, "cpu", threads, 1, "2.13.0")
     run_digest = digest.of_value(records.to_json(identity))
     inputs = [layout.split("train"), layout.latents(BASE) / "index.parquet"]
     return RunRecord(

@@ -22,7 +22,9 @@ def project(root: Path, databases: Path, base: Path | None = None) -> Path:
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     runs.project(root, base)
     adapter = adapters.of_steps(root / "data/bases" / runs.BASE, adapters.lora_of(RECIPE, root))
-    made = runs.finished(root, steps=40, adapter=adapter)
+    made = runs.finished(
+        root, steps=40, adapter=adapter, threads=1
+    )  # two wait for each other where others work
     digest.write_json(made.journal / IDENTITY, records.to_json(made.run.identity))
     (root / "mlflow.db").write_bytes(mlflow_stores.empty_database(databases).read_bytes())
     replay.mirror_all(RECIPE, runs.tracking(), root)

@@ -163,7 +163,7 @@ def _heard(
     real = judging.real_clips(chosen.ingest.audio_root, run, {one.text for one in spoken})
     ears = recogniser_files.reference(chosen.speech, chosen.machine)
     clips = [
-        replace(judging.clip(one, languages), audio_root=str(folder), audio=Path(str(one.path)).name)
+        replace(judging.clip(one, languages), root=str(folder), audio=Path(str(one.path)).name)
         for one in spoken
     ]
     with judging.Panel(metrics, how.metric_timeout_s, ears, chosen.engine.workers) as panel:
