@@ -64,7 +64,7 @@ class Load:
     def run(self, requests: int, kills: int) -> float:
         """Seconds that all of them took."""
         began, every, waiting = time.monotonic(), max(1, requests // (kills + 1)), iter(range(requests))
-        killer = threading.Thread(target=self._kill, args=(kills, every))
+        killer = threading.Thread(target=self._kill, args=(kills, every, sum(self.outcomes.values())))
         killer.start()
 
         def client() -> None:
@@ -91,9 +91,9 @@ class Load:
             else str(answer.status_code)
         )
 
-    def _kill(self, kills: int, every: int) -> None:
+    def _kill(self, kills: int, every: int, before: int) -> None:
         for number in range(1, kills + 1):
-            while sum(self.outcomes.values()) < number * every:
+            while sum(self.outcomes.values()) < before + number * every:
                 time.sleep(0.02)
             for worker in self.served.workers():
                 worker.kill()
@@ -148,6 +148,11 @@ def first_sound(served: Served, repeats: int) -> list[tuple[float, float]]:
     return found
 
 
+def row(what: str, measured: str, aim: str) -> None:
+    """As soon as it is known: a run that is ended has shown something."""
+    print(f"| {what} | {measured} | {aim} |", flush=True)
+
+
 def main(requests: int, kills: int, repeats: int = 9) -> int:
     with tempfile.TemporaryDirectory() as made:
         root = speaking.project(Path(made) / "project", Path(made), speaking.EMBEDDED)
@@ -156,36 +161,48 @@ def main(requests: int, kills: int, repeats: int = 9) -> int:
         with running(root, "--waiting", str(2 * CLIENTS)) as served:
             load = Load(served)
             load.learn()
-            refused, firsts = refusals_ms(served, repeats), first_sound(served, repeats)
+            print(
+                f"| {requests:,} requests of {CLIENTS} clients, {kills} kills of the worker | measured | aim |\n|---|--:|--:|",
+                flush=True,
+            )
+            refused = refusals_ms(served, repeats)
+            row(
+                "100 kB of text refused, median (longest)",
+                f"{statistics.median(refused):.1f} ms ({max(refused):.1f} ms)",
+                "10 ms",
+            )
+            firsts = first_sound(served, repeats)
+            ratios, alone_s = (
+                [paragraph / alone for alone, paragraph in firsts],
+                statistics.median(alone for alone, _ in firsts),
+            )
+            spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} .. {max(ratios):.2f})"
+            row(
+                f"first sound of a paragraph, times its first sentence alone ({alone_s:.2f} s)", spread, "1.5"
+            )
             load.run(CLIENTS, 0)  # warm
             before = resident_mb(served)
             quiet_s = load.run(requests - requests // 2, 0)
-            grown = resident_mb(served) - before
-            load.run(requests // 2, kills)
-        ratios = [paragraph / alone for alone, paragraph in firsts]
-        wrong = {name: number for name, number in load.outcomes.items() if name != "right"}
-        print(
-            f"| {requests:,} requests of {CLIENTS} clients, {kills} kills of the worker | measured | aim |\n|---|--:|--:|"
-        )
-        print(f"| answers that are not their request's own | {load.outcomes['wrong']} | 0 |")
-        print(f"| hung (over {HUNG_S:g} s) | {load.outcomes['hung']} | 0 |")
-        print(
-            f"| refused or broken off | {sum(wrong.values()) - load.outcomes['wrong'] - load.outcomes['hung']} {wrong or ''} | |"
-        )
-        print(f"| requests a second, no kills | {(requests - requests // 2) / quiet_s:.1f} | |")
-        print(
-            f"| memory of server and worker at the end, against the start | {grown:+.0f} MB of {before:.0f} | 50 MB |"
-        )
-        if load.back_s:
-            print(
-                f"| right again after a kill, median (longest) | {statistics.median(load.back_s):.1f} s ({max(load.back_s):.1f} s) | 10 s |"
+            row("requests a second, no kills", f"{(requests - requests // 2) / quiet_s:.1f}", "")
+            row(
+                "memory of server and worker at the end, against the start",
+                f"{resident_mb(served) - before:+.0f} MB of {before:.0f}",
+                "50 MB",
             )
-        print(
-            f"| 100 kB of text refused, median (longest of {repeats}) | {statistics.median(refused):.1f} ms ({max(refused):.1f} ms) | 10 ms |"
-        )
-        alone_s = statistics.median(alone for alone, _ in firsts)
-        print(
-            f"| first sound of a paragraph, times its first sentence alone ({alone_s:.2f} s) | {statistics.median(ratios):.2f} ({min(ratios):.2f} .. {max(ratios):.2f}) | 1.5 |"
+            load.run(requests // 2, kills)
+        if load.back_s:
+            row(
+                "right again after a kill, median (longest)",
+                f"{statistics.median(load.back_s):.1f} s ({max(load.back_s):.1f} s)",
+                "10 s",
+            )
+        wrong = {name: number for name, number in load.outcomes.items() if name != "right"}
+        row("answers that are not their request's own", str(load.outcomes["wrong"]), "0")
+        row(f"hung (over {HUNG_S:g} s)", str(load.outcomes["hung"]), "0")
+        row(
+            "refused or broken off",
+            f"{sum(wrong.values()) - load.outcomes['wrong'] - load.outcomes['hung']} {wrong or ''}",
+            "",
         )
     return 1 if wrong or len(load.back_s) != kills else 0
 
