@@ -270,7 +270,7 @@ def test_our_own_server_says_the_judged_lines_to_the_byte(
     )
     base = jobs.WeightsRef(records.Candidate(0, None), "base", target.base, target.base_digest)
     lines = [records.Line(name, text, "en", 42) for name, text in runs.LINES.items()]
-    job = jobs.SpeakJob(target, None, [base], lines, 0.8, None, str(root / "spoken"), interactive=False)
+    job = jobs.SpeakJob(target, None, [base], lines, 0.8, None, "spoken", interactive=False)
     runner.run(job, "judged")
     kept = [digest.read_json(jobs.sample_record(job, base, line))["sample"] for line in lines]
     samples = [records.from_json(SampleRecord, one, "worker") for one in kept]
