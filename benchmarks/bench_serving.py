@@ -24,7 +24,8 @@ from voicelathe.registry import promote
 
 CLIENTS, HUNG_S, MB = 50, 300.0, 1e6
 SHORT = {"max_seconds": 0.3, "attempts": 1, "seed": 5, "response_format": "wav"}
-LINES = [f"This is line number {number}." for number in range(8)]
+WORDS = ("Lamps", "Rivers", "Stones", "Gardens", "Windows", "Papers", "Yellow boats", "Mornings")
+LINES = [f"{word} are what this line is about." for word in WORDS]
 PARAGRAPH = "The lamp is on the long table by the door. Nobody speaks of rain in this small town. A quiet road leads home. It is late by now."
 
 
@@ -46,6 +47,8 @@ class Load:
             self.alone = {
                 (model, line): self._heard(client, model, line) for model in models for line in LINES
             }
+        if refused := {told for told in self.alone.values() if len(told) != 64}:
+            raise SystemExit(f"answers with status {', '.join(refused)} before there was any load")
         if len(set(self.alone.values())) != len(self.alone):
             raise SystemExit("two pairs sound the same: no answer could be told from another")
 
