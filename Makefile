@@ -1,5 +1,5 @@
 # Two commands matter: `make repro` and `make test`. Both set up what they need.
-PYTHON ?= python3.11
+PYTHON ?= $(firstword $(foreach one,python3.11 python3.12 python3.13,$(shell command -v $(one) >/dev/null && $(one) -c "" 2>/dev/null && echo $(one))) python3.11)
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -7,21 +7,26 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro test test-all check upstream ui bench campaign clean-runs
+.PHONY: sbom help setup repro test test-all check upstream ui bench campaign clean-runs
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
 setup: $(STAMP) ## install the pinned environment into .venv
 
-$(STAMP): requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed. Install Python 3.11 (Debian: apt-get install python3.11 python3.11-venv), or say which: make PYTHON=/path/to/python"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || { echo "make: $(PYTHON) is $$($(PYTHON) --version); 3.11 or 3.12 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCKED := $(PIP) --require-hashes --no-deps
+NO_CUDA := import importlib.metadata as m, sys; sys.exit(any(one.startswith(("nvidia", "cuda")) for one in m.requires("torch") or ()))
+
+$(STAMP): requirements.lock requirements-cuda.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed. Install Python 3.11, 3.12 or 3.13 (Debian: apt-get install python3 python3-venv), or say which: make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { echo "make: $(PYTHON) is $$($(PYTHON) --version); 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "make: $(PYTHON) has no venv module (Debian: apt-get install python3.11-venv)"; exit 1; }
 	@command -v git >/dev/null || { echo "make: git is not installed"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(LOCKED) -r requirements.lock
+	$(BIN)/python -c '$(NO_CUDA)' || $(LOCKED) -r requirements-cuda.lock
+	$(PIP) --no-deps --no-build-isolation -e .
 	$(BIN)/python -m pip check
 	@touch $@
 
@@ -42,6 +47,11 @@ check: setup ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+SBOM := .cache/sbom
+sbom: setup ## every installed package with version and licence, as CycloneDX: .cache/sbom.cdx.json
+	test -x $(SBOM)/bin/cyclonedx-py || { $(PYTHON) -m venv $(SBOM) && $(SBOM)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tools/sbom.lock; }
+	$(SBOM)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible --validate -o .cache/sbom.cdx.json
+
 ui: setup ## MLflow on this machine, with links
 	voicelathe ui
 
@@ -49,5 +59,5 @@ bench: setup ## the measured claims of README, into benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.run
 
 campaign: setup ## long reliability runs; kills go on where they stopped; date their results in benchmarks/RESULTS.md
-	VOICELATHE_KILLS=200 VOICELATHE_KILLS_LOG=$(CURDIR)/.cache/campaign-$$(git rev-parse --short HEAD).jsonl VOICELATHE_OUTAGE_S=600 \
+	VOICELATHE_KILLS=200 VOICELATHE_REQUESTS=10000 VOICELATHE_SERVER_KILLS=50 VOICELATHE_KILLS_LOG=$(CURDIR)/.cache/campaign-$$(git rev-parse --short HEAD).jsonl VOICELATHE_OUTAGE_S=600 \
 	$(BIN)/python -m pytest -m slow --timeout 3600

@@ -2,14 +2,17 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from voicelathe import digest, environments, layout
+from tests.factories import locks
+from voicelathe import digest, environments, layout, records
 from voicelathe.errors import FamilyUnavailable
 
 FAMILY = "cosyvoice3"
+REPOSITORY = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -39,7 +42,9 @@ def ready() -> Path:
     root = layout.ENVIRONMENTS / FAMILY
     (root / "venv/bin").mkdir(parents=True)
     (root / "venv/bin/python").write_text("")
-    digest.write_json(root / environments.READY, environments._pins(FAMILY))
+    upstream, source = environments._upstream(FAMILY), Path.cwd().parent / "upstream"
+    made = environments.Made(environments._pins(FAMILY), str(source), environments._code(source, upstream))
+    digest.write_json(root / environments.READY, records.to_json(made))
     return root
 
 
@@ -79,6 +84,46 @@ def test_a_checkout_of_another_commit_or_without_its_folders_is_refused(project:
     pins.write_text(json.dumps({**told, "paths": ["gone"]}))
     with pytest.raises(FamilyUnavailable, match="gone is missing or empty"):
         environments.create(FAMILY, upstream, print)
+
+
+def test_a_checkout_with_a_change_that_was_not_committed_is_refused(project: Path) -> None:
+    upstream = project.parent / "upstream"
+    (upstream / "code/more.py").write_text("import os; os.environ\n")
+    with pytest.raises(
+        FamilyUnavailable, match=r"holds 1 changes that nobody reviewed \(\?\? code/more\.py\)"
+    ):
+        environments.create(FAMILY, upstream, print)
+
+
+def test_a_clone_that_was_changed_is_put_right_again(project: Path) -> None:
+    upstream, into = environments._upstream(FAMILY), layout.ENVIRONMENTS / FAMILY / "source"
+    environments._fetched(upstream, into, print)
+    (into / "code/tiny_upstream.py").write_text("x = 2\n")
+    (into / "code/more.py").write_text("")
+    environments._fetched(upstream, into, print)
+    assert (into / "code/tiny_upstream.py").read_text() == "x = 1\n" and not (into / "code/more.py").exists()
+
+
+def test_code_that_changed_after_the_environment_was_made_is_noticed(project: Path) -> None:
+    ready()
+    (project.parent / "upstream/code/tiny_upstream.py").write_text("x = 2\n")
+    with pytest.raises(FamilyUnavailable, match="is not what it was"):
+        environments.python(FAMILY)
+
+
+def test_what_is_installed_and_imported_sees_no_secret(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnopqrst")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "abcdefgh")
+    seen = environments._do([sys.executable, "-c", "import os; print(*os.environ)"]).split()
+    assert "PATH" in seen and not {"HF_TOKEN", "AWS_SECRET_ACCESS_KEY"} & {*seen}
+
+
+@pytest.mark.parametrize("family", environments.needed())
+def test_every_line_of_a_familys_lock_has_a_hash(family: str) -> None:
+    for name in (environments.LOCK, environments.CUDA_LOCK):
+        locks.assert_hashed(REPOSITORY / environments.PINS / family / name)
 
 
 def test_a_family_that_needs_none_is_refused_with_those_that_do(project: Path) -> None:

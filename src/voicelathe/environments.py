@@ -1,7 +1,8 @@
 """Interpreters of their own, for families whose upstream code has no package and wants other versions than ours.
 
-`envs/<family>/` of the project pins what goes in: requirements.txt, and upstream.json with repository, commit, the folders to import
-from and a module that must be importable. What is made lies in layout.ENVIRONMENTS and can be deleted at any time. Parent side.
+`envs/<family>/` of the project pins what goes in: requirements.txt, locked with the sha256 of every file in requirements.lock and
+requirements-cuda.lock, and upstream.json with repository, commit, the folders to import from and a module that must be importable. What is
+made lies in layout.ENVIRONMENTS and can be deleted at any time. Nothing that is installed or imported sees a secret of the caller's. Parent side.
 """
 
 import os
@@ -13,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import voicelathe
-from voicelathe import digest, families, layout, records
+from voicelathe import digest, families, layout, records, redaction
 from voicelathe.errors import FamilyUnavailable
 
 PINS = Path("envs")
+LOCK, CUDA_LOCK = "requirements.lock", "requirements-cuda.lock"
+HAS_CUDA = 'import importlib.metadata as m, sys; sys.exit(not any(one.startswith("nvidia") for one in m.requires("torch") or ()))'
 READY = "ready.json"  # written last: what the environment was made from
 Report = Callable[[str], None]
 
@@ -29,6 +32,15 @@ class Upstream:
     commit: str
     paths: list[str]  # below the checkout, to import from
     module: str  # importable when all is well
+
+
+@dataclass(frozen=True)
+class Made:
+    """ready.json: what an environment was made from."""
+
+    pins: dict[str, str]
+    source: str  # where upstream's code lies
+    code: str  # digest of the Python files it is imported from
 
 
 def needed() -> list[str]:
@@ -44,8 +56,13 @@ def python(family: str) -> Path:
         raise FamilyUnavailable(
             f"{family} can {verbs} only with upstream's own code, in an interpreter of its own; {root / READY} is missing. {remedy}"
         )
-    if digest.read_json(root / READY) != _pins(family):
+    made = records.read_one(root / READY, Made)
+    if made.pins != _pins(family):
         raise FamilyUnavailable(f"{root} was made from other pins than {PINS / family} has now. {remedy}")
+    if made.code != _code(Path(made.source), _upstream(family)):
+        raise FamilyUnavailable(
+            f"The code in {made.source} is not what it was when {root} was made. {remedy}"
+        )
     interpreter = root / "venv" / "bin" / "python"
     if not interpreter.exists():
         raise FamilyUnavailable(f"{interpreter} is gone. {remedy}")
@@ -79,16 +96,28 @@ def create(family: str, checkout: Path | None, report: Report) -> Path:
     if checkout is not None:
         _require_commit(source, upstream)
     _require_paths(source, upstream)
-    report(f"Making {root / 'venv'} and installing {PINS / family / 'requirements.txt'}")
+    code = _code(source, upstream)
+    report(f"Making {root / 'venv'} and installing {PINS / family / LOCK}")
     interpreter = root / "venv" / "bin" / "python"
     if not interpreter.exists():
         _do([sys.executable, "-m", "venv", str(root / "venv")])
-    _do([str(interpreter), "-m", "pip", "install", "-q", "-r", str(PINS / family / "requirements.txt")])
+    _install(interpreter, PINS / family)
     _let_import(interpreter, root, [source / path for path in upstream.paths])
     shim = "from voicelathe.families import torchaudio_shim; torchaudio_shim.ensure()"
     _do([str(interpreter), "-c", f"{shim}; import {upstream.module}"])
-    digest.write_json(root / READY, _pins(family))
+    digest.write_json(root / READY, records.to_json(Made(_pins(family), str(source), code)))
     return interpreter
+
+
+def _install(interpreter: Path, pins: Path) -> None:
+    """What the locks name and nothing else; the libraries of CUDA where the torch that was installed asks for them."""
+    install = [str(interpreter), "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "-r"]
+    _do([*install, str(pins / LOCK)])
+    if (
+        subprocess.run([str(interpreter), "-c", HAS_CUDA], check=False, stderr=subprocess.DEVNULL).returncode
+        == 0
+    ):
+        _do([*install, str(pins / CUDA_LOCK)])
 
 
 def _upstream(family: str) -> Upstream:
@@ -112,7 +141,8 @@ def _fetched(upstream: Upstream, into: Path, report: Report) -> Path:
         shutil.rmtree(draft, ignore_errors=True)
         _do(["git", "clone", "-q", upstream.repository, str(draft)])
         draft.rename(into)
-    _do(["git", "-C", str(into), "checkout", "-q", upstream.commit])
+    _do(["git", "-C", str(into), "checkout", "-q", "--force", upstream.commit])
+    _do(["git", "-C", str(into), "clean", "-q", "-ffdx"])
     _do(["git", "-C", str(into), "submodule", "update", "-q", "--init", "--recursive"])
     return into
 
@@ -127,6 +157,21 @@ def _require_commit(source: Path, upstream: Upstream) -> None:
             f"--checkout {source} is at commit {seen[:12]}, and {upstream.commit[:12]} is pinned. "
             f"Run: git -C {source} checkout {upstream.commit[:12]}"
         )
+    changed = _do(["git", "-C", str(source), "status", "--porcelain"]).splitlines()
+    if changed:
+        raise FamilyUnavailable(
+            f"--checkout {source} holds {len(changed)} changes that nobody reviewed ({changed[0].strip()[:80]}). Look at them: git -C {source} status. "
+            f"Then: git -C {source} stash --include-untracked"
+        )
+
+
+def _code(source: Path, upstream: Upstream) -> str:
+    """Digest of every Python file that can be imported."""
+    folders = [source / path for path in upstream.paths]
+    files = {
+        path.relative_to(source).as_posix(): path for one in folders for path in sorted(one.rglob("*.py"))
+    }
+    return digest.of_value(digest.of_files(files))
 
 
 def _require_paths(source: Path, upstream: Upstream) -> None:
@@ -151,9 +196,8 @@ def _let_import(interpreter: Path, root: Path, paths: Sequence[Path]) -> None:
 
 def _do(command: list[str]) -> str:
     """Run a command; its output goes to the screen where it has something to say to a person."""
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")
-    }
+    held = redaction.harmless(os.environ)
+    environment = {name: value for name, value in held.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     done = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False
     )

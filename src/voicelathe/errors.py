@@ -131,6 +131,10 @@ class Busy(VoiceLatheError):
         self.retry_after_s = retry_after_s
 
 
+class ServerError(VoiceLatheError):
+    """A server that was asked to speak must be started, corrected, or asked in another way."""
+
+
 class Abandoned(VoiceLatheError):
     """A request was given up: its time was over, or nobody waits for the answer any more."""
 

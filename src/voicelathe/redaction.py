@@ -23,7 +23,8 @@ ADDRESS = re.compile(
 NAMED = re.compile(
     r"(?i)(?<![a-z0-9])(?<![a-z0-9][_.-])((?:[a-z0-9]+[_.-])*(?:token|secret|password|passwd|passphrase|credentials?|signature|sig|pwd|authorization|"
     r"(?<=[?&])key|(?:api|access|secret|private|account|shared|storage|auth)[_-]?(?:access)?[_-]?key(?:[_-]id)?)"
-    r"(?:\s*=\s*|['\"]\s*:\s*|(?<=authorization):\s*|(?<=-key):\s*|(?<=-token):\s*))"
+    r"(?:\s*=\s*|['\"]\s*:\s*|(?<=authorization):\s*|(?<=-key):\s*|(?<=-token):\s*|(?<=password):\s*|(?<=passwd):\s*|"
+    r"(?<=passphrase):\s*|(?<=pwd):\s*|(?<=secret):\s*|(?<=api.key):\s*))"
     r"(['\"]?)((?:bearer|basic|token)\s+)?[^\s'\"&,;<>{}]+"
 )
 SHAPES = re.compile(

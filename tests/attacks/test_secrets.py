@@ -31,6 +31,8 @@ KINDS = {  # text -> what is left of it
     "recipes.a.train.token = 'abc': unknown key": "recipes.a.train.token = '***': unknown key",
     "AWS_SECRET_ACCESS_KEY=abc make": "AWS_SECRET_ACCESS_KEY=*** make",
     "password = abc": "password = ***",
+    "because the password: hunter2 was known": "because the password: *** was known",
+    "passphrase:abc, api_key: def": "passphrase:***, api_key: ***",
     "DefaultEndpointsProtocol=https;AccountKey=abc==;": "DefaultEndpointsProtocol=https;AccountKey=***;",
     "hf_abcdefghijklmnopqrst here": "*** here",
     "ghp_abcdefghijklmnopqrst": "***",
@@ -55,7 +57,9 @@ def test_a_secret_of_a_known_kind_is_taken_out_and_the_rest_stays(text: str) -> 
     assert redaction.scrub(text) == KINDS[text] == redaction.scrub(KINDS[text])
 
 
-@pytest.mark.parametrize("part", ["a_", "a.", "a-", "://a:b", "eyJaaaaaaaa-", "token ", "api_key_"])
+@pytest.mark.parametrize(
+    "part", ["a_", "a.", "a-", "://a:b", "eyJaaaaaaaa-", "token ", "api_key_", "password:", "password: "]
+)
 def test_the_search_for_secrets_takes_no_longer_than_the_text_is_long(part: str) -> None:
     """With patterns of quadratic cost this takes minutes, in which no other thread of a server does anything."""
     assert len(redaction.scrub(part * (300_000 // len(part)))) <= 300_000

@@ -97,3 +97,13 @@ def test_records_are_listed_and_broken_ones_named(project: Path, run: Run) -> No
     digest.write_json(Path("consent/bob.json"), {"schema": 1})
     done = run("consent", "list")
     assert done.code == 1 and "consent/bob.json" in done.err
+
+
+@pytest.mark.parametrize(
+    "contact, is_private", [("anna@example.org", True), ("+49 30 901820", True), ("crm/1234", False)]
+)
+def test_an_address_in_a_record_that_goes_into_git_is_warned_of(
+    run: Run, evidence: Path, contact: str, is_private: bool
+) -> None:
+    done = run("consent", "new", "anna", *GRANT, "--evidence", evidence, "--contact", contact)
+    assert done.code == 0 and ("Git forgets nothing" in done.out) is is_private

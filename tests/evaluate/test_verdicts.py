@@ -49,6 +49,18 @@ def test_a_finished_sitting_is_stored_beside_the_recipe_s_name(project: Path, mo
     assert stored is not None and stored.sittings == [sitting(mode=mode)]
 
 
+@pytest.mark.parametrize(
+    "name", ["Anna ", "\u0430nna", "anna\u200b", "\uff41nna", "\u0410\u041d\u041d\u0410"]
+)
+def test_a_name_that_looks_like_another_one_is_no_second_listener(project: Path, name: str) -> None:
+    take(project, sitting("anna"))
+    if name.isupper():  # in Cyrillic this small letter does not look like a Latin one: it is another name
+        assert take(project, sitting(name))
+        return
+    with pytest.raises(SelectionError, match="one listener counts once"):
+        take(project, sitting(name))
+
+
 def test_several_listeners_add_up_in_the_same_bytes_whatever_their_order(
     project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

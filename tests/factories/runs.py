@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,9 +52,9 @@ class Finished:
         return self.root / self.run.directory
 
 
-def project(root: Path) -> Path:
-    """params.yaml, base, splits, gate, consent and reports, with true digests; no run yet."""
-    shutil.copytree(voxcpm2_base.shared(), root / "data/bases" / BASE)
+def project(root: Path, base: Path | None = None) -> Path:
+    """params.yaml, base (None: one of random weights), splits, gate, consent and reports, with true digests; no run yet."""
+    shutil.copytree(base or voxcpm2_base.shared(), root / "data/bases" / BASE)
     shutil.copytree(REPOSITORY / "consent", root / "consent")
     (root / "data/demo").mkdir(parents=True, exist_ok=True)
     shutil.copy(REPOSITORY / "data/demo/NOTICE", root / "data/demo/NOTICE")
@@ -155,18 +155,24 @@ def finished(
     seed: int = 7,
     run: RunRecord | None = None,
     weights_seed: int | None = None,
+    adapter: Callable[[int], bytes] | None = None,
+    threads: int = 2,
 ) -> Finished:
-    """A run that went through every stage up to `select`; `run`: as the train stage identifies it, instead of a made-up one."""
+    """A run that went through every stage up to `select`; `run`: as the train stage identifies it, instead of a made-up one.
+
+    `adapter`: the weights file of a step; else one of no real model.
+    """
     if not (root / "params.yaml").is_file():
         project(root)
-    run = run or planned(root, recipe, steps, every, seed)
+    run = run or planned(root, recipe, steps, every, seed, threads)
     done = replace(run, num_trainable=90_000)
     rows, timings = journals(steps)
     records.write(root / run.directory / "steps.jsonl", rows)
     records.write(root / run.directory / "timings.jsonl", timings)
+    numbered = range(every, steps + 1, every)
     kept = [
         base_checkpoint(root),
-        *(checkpoint(root, run, step, weights_seed) for step in range(every, steps + 1, every)),
+        *(checkpoint(root, run, step, weights_seed, adapter) for step in numbered),
     ]
     strengths = scales if run.identity.train.mode == "lora" else (None,)
     known = [Candidate(0, None)] + [Candidate(one.step, scale) for one in kept[1:] for scale in strengths]
@@ -195,14 +201,14 @@ def finished(
 
 
 def planned(
-    root: Path, recipe: str = "mini-lora", steps: int = 60, every: int = 10, seed: int = 7
+    root: Path, recipe: str = "mini-lora", steps: int = 60, every: int = 10, seed: int = 7, threads: int = 2
 ) -> RunRecord:
     """The run as the train stage knows it before it starts."""
     chosen = params.load(root / "params.yaml")
     train = replace(chosen.recipes[recipe].train, steps=steps, checkpoint_every=every)
     base = chosen.bases[BASE]
     latents = index.split_digest(index.read(root / layout.latents(BASE)), "train")
-    identity = RunIdentity(train, BASE, "voxcpm2", base.digest, latents, seed, 1, "cpu", 2, 1, "2.13.0")
+    identity = RunIdentity(train, BASE, "voxcpm2", base.digest, latents, seed, 1, "cpu", threads, 1, "2.13.0")
     run_digest = digest.of_value(records.to_json(identity))
     inputs = [layout.split("train"), layout.latents(BASE) / "index.parquet"]
     return RunRecord(
@@ -256,7 +262,13 @@ def base_checkpoint(root: Path) -> CheckpointRecord:
     return CheckpointRecord(0, "base", path.as_posix(), num_bytes, digest.of_value(files))
 
 
-def checkpoint(root: Path, run: RunRecord, step: int, seed: int | None = None) -> CheckpointRecord:
+def checkpoint(
+    root: Path,
+    run: RunRecord,
+    step: int,
+    seed: int | None = None,
+    adapter: Callable[[int], bytes] | None = None,
+) -> CheckpointRecord:
     """A committed directory of weights: a LoRA pair, or a full model of toy size."""
     from safetensors.numpy import save
 
@@ -266,7 +278,8 @@ def checkpoint(root: Path, run: RunRecord, step: int, seed: int | None = None) -
     drawn = run.identity.seed if seed is None else seed
     values = np.random.default_rng([step, drawn]).normal(size=(16, 64)).astype(np.float32)
     name = "lora_weights.safetensors" if mode == "lora" else "model.safetensors"
-    (draft.directory / name).write_bytes(save({"layer.lora_A": values, "layer.lora_B": values.T.copy()}))
+    made_up = save({"layer.lora_A": values, "layer.lora_B": values.T.copy()})
+    (draft.directory / name).write_bytes(adapter(step) if adapter else made_up)
     draft._seal(name)
     draft.json("lora_config.json" if mode == "lora" else "config.json", {"step": step})
     draft.commit({"step": step, "kind": mode, "run_digest": run.run_digest})

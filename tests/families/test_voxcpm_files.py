@@ -1,6 +1,7 @@
 """A base directory is described without torch, and whatever is wrong with it is refused with its file and the remedy."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -218,6 +219,39 @@ def test_upstreams_own_codec_archive_is_accepted_when_whole(base: Path) -> None:
     shutil.make_archive(str(base / "audiovae"), "zip", base.parent, base.name)
     (base / "audiovae.zip").rename(base / "audiovae.pth")
     assert "audiovae.pth" in VOXCPM2.describe(base, "MIT", trained=True).files
+
+
+def test_the_codec_is_converted_when_the_base_is_added_and_the_copy_belongs_to_its_archive(
+    base: Path,
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    whole = load_file(base / "audiovae.safetensors")
+    (base / "audiovae.safetensors").unlink()
+    torch.save({"state_dict": whole}, base / "audiovae.pth")
+    assert VOXCPM2.complete(base) == ["audiovae.safetensors"] and VOXCPM2.complete(base) == []
+    made = load_file(base / "audiovae.safetensors")
+    assert made.keys() == whole.keys() and all(torch.equal(made[name], whole[name]) for name in whole)
+    assert {"audiovae.pth", "audiovae.safetensors"} <= VOXCPM2.describe(
+        base, "MIT", trained=True
+    ).files.keys()
+    torch.save({"state_dict": {"x": torch.ones(1)}}, base / "audiovae.pth")
+    assert "audiovae.safetensors: was made from other bytes than audiovae.pth" in refusal(base)
+
+
+def test_a_codec_that_would_run_code_is_refused_when_the_base_is_added(base: Path, tmp_path: Path) -> None:
+    import torch
+
+    class Hostile:
+        def __reduce__(self) -> Any:
+            return os.system, (f"touch {tmp_path / 'owned'}",)
+
+    (base / "audiovae.safetensors").unlink()
+    torch.save({"state_dict": {"x": Hostile()}}, base / "audiovae.pth")
+    with pytest.raises(BaseModelError, match=r"audiovae\.pth cannot be read as weights alone"):
+        VOXCPM2.complete(base)
+    assert not (tmp_path / "owned").exists() and not (base / "audiovae.safetensors").exists()
 
 
 @pytest.mark.parametrize("name", [".cache/huggingface/download/x.metadata", ".git/HEAD"])

@@ -177,7 +177,7 @@ def test_what_must_not_be_promoted_is_not_given_away_either(files: Path, tmp_pat
     )
     refused("clone")
     digest.write_json(files / "consent/awb.json", record)
-    assert export.export(RECIPE, tmp_path / "out", files).num_files == 4
+    assert export.export(RECIPE, tmp_path / "out", files).num_files == 5
 
 
 def test_another_candidate_wants_a_reason_and_a_folder_with_files_is_left_alone(
@@ -241,3 +241,27 @@ def test_terms_of_a_licence_and_recordings_that_a_format_carries_are_said(files:
     assert spec.terms and spec.terms in text and "It holds recordings" in text
     plain = card.render(card.about(case, "adapter", None, None, None, []))
     assert "It holds recordings" not in plain
+
+
+def test_how_other_programs_serve_it_is_written_beside_it_and_not_claimed_to_be_tried(
+    files: Path, tmp_path: Path
+) -> None:
+    export.export(RECIPE, tmp_path / "out", files, base_model="openbmb/VoxCPM2")
+    said = (tmp_path / "out/SERVE.md").read_text()
+    assert "startup_lora_path: HERE" in said and "vllm serve openbmb/VoxCPM2 --omni" in said
+    assert "NANOVLLM_MODEL_PATH=openbmb/VoxCPM2" in said and "NANOVLLM_LORA_URI=file://HERE" in said
+    assert "none of these programs was run with it here" in said and not {"MODEL\n", "ADAPTER"} & {
+        *said.split(" ")
+    }
+    assert f"voicelathe conform http://127.0.0.1:8091/v1 --recipe {RECIPE} --candidate step_0000040@1" in said
+    assert "SERVE.md" in json.loads((tmp_path / "out/provenance.json").read_text())["files"]
+
+
+def test_no_program_is_named_where_none_is_known() -> None:
+    assert {
+        name: sorted(families.spec(name).servers) for name in families.TABLE if families.spec(name).servers
+    } == {
+        "voxcpm15": ["adapter", "full"],
+        "voxcpm2": ["adapter", "full"],
+        "qwen3_tts": ["full"],
+    }

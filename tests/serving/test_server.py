@@ -3,10 +3,6 @@
 import contextlib
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,58 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import openai
-import psutil
 import pytest
 import soundfile
 
 from tests.factories import mlflow_stores as stores
+from tests.factories.served import FEW, KEY, Served, running
 from voicelathe.registry import promote
 
-KEY = "an-example-key-of-a-client-0123"
 PARAGRAPH = (
     "The lamp is on the long table. Nobody speaks of rain in this small town. A quiet road leads home."
 )
-FEW = {"max_seconds": 0.5, "attempts": 1, "seed": 5}
-
-
-class Served:
-    """A running server."""
-
-    def __init__(self, root: Path, port: int) -> None:
-        self.root, self.url = root, f"http://127.0.0.1:{port}"
-        self.client = openai.OpenAI(api_key=KEY, base_url=f"{self.url}/v1", max_retries=0, timeout=240)
-
-    def wav(self, text: str, **more: Any) -> bytes:
-        body = {**FEW, **more}
-        answer = self.client.audio.speech.create(
-            model="voicelathe", voice="default", input=text, response_format="wav", extra_body=body
-        )
-        return answer.content
-
-    def post(self, path: str = "/v1/audio/speech", **more: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {KEY}", **more.pop("headers", {})}
-        return httpx.post(f"{self.url}{path}", headers=headers, timeout=240, **more)
-
-    def worker(self) -> psutil.Process:
-        (found,) = [
-            one
-            for one in psutil.process_iter()
-            if _is_worker(one) and str(self.root) in "".join(_working_directory(one))
-        ]
-        return found
-
-
-def _is_worker(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return "voicelathe.worker" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
-    return False
-
-
-def _working_directory(process: psutil.Process) -> str:
-    with contextlib.suppress(psutil.Error):
-        return str(process.cwd())
-    return ""
 
 
 @pytest.fixture(scope="module")
@@ -75,30 +29,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, tracked_project: Path) -> I
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         promote.promote("mini-lora", root, "to hear it", "base")
-    (root / "keys").write_text(f"# clients\nanna {KEY}\n")
-    (root / "keys").chmod(0o600)
-    port = stores.free_port()
-    command = [sys.executable, "-m", "voicelathe.cli", "serve", "--port", str(port), "--keys", "keys"]
-    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    with (root / "serve.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--waiting", "6"], cwd=root, env=environment, stdout=log, stderr=log
-        )
-    running = Served(root, port)
-    try:
-        while not _is_well(running):  # until the test's own limit
-            assert process.poll() is None, (root / "serve.log").read_text()
-            time.sleep(0.3)
-        yield running
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-
-
-def _is_well(served: Served) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(f"{served.url}/health", timeout=10).status_code == 200
-    return False
+    with running(root, "--waiting", "6") as found:
+        yield found
 
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -190,7 +122,7 @@ def test_everybody_hears_the_own_words_also_when_the_worker_is_killed(served: Se
         answers[2].result()
         served.worker().kill()
         assert all(answer.result() for answer in answers)
-    assert _is_well(served)
+    assert served.is_well()
 
 
 def test_more_than_fit_are_told_to_come_again(served: Served) -> None:
@@ -235,7 +167,4 @@ def test_what_is_counted_names_no_text_and_no_key(served: Served) -> None:
         'voicelathe_requests_total{status="200"}' in page and "voicelathe_first_audio_seconds_bucket" in page
     )
     assert KEY not in page and "lamp" not in page
-    assert (
-        KEY not in (served.root / "serve.log").read_text()
-        and "lamp" not in (served.root / "serve.log").read_text()
-    )
+    assert KEY not in served.log and "lamp" not in served.log

@@ -11,6 +11,7 @@ import typer
 from voicelathe.cli import (
     bases,
     comparisons,
+    conforming,
     consents,
     corpus,
     cutting,
@@ -60,6 +61,7 @@ for area in (
     production,
     histories,
     serving,
+    conforming,
     retention,
     health,
 ):

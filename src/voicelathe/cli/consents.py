@@ -91,6 +91,11 @@ def new(
         {"type": _evidence_type(file), "sha256": _sha256(file), "path": None} for file in evidence
     ]
     digest.write_json(path, record)
+    if "@" in contact or sum(map(str.isdigit, contact)) > 5:
+        screen.say(
+            f"Warning: {path} goes into git, and --contact looks like an address or a number. Git forgets nothing: write a reference to where "
+            "it is kept instead, for example crm/1234."
+        )
     screen.say(f"Written: {path}. Read it with the speaker, correct it, commit it.")
     problems = consent.problems(speaker, "train", date.today(), [tag for tag in languages if tag != "*"])
     for problem in problems:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOCK_FILE = Path("requirements.lock")
-PYTHONS, TESTED_PYTHON = ((3, 11), (3, 12)), (3, 11)  # as in pyproject.toml
+PYTHONS, TESTED_PYTHON = ((3, 11), (3, 12), (3, 13)), (3, 11)  # as in pyproject.toml
 OK, NOTE, BAD = "ok", "note", "BAD"
 
 
@@ -28,7 +28,7 @@ def python() -> Iterator[Finding]:
     seen = f"{sys.version.split()[0]} at {sys.executable}"
     if sys.version_info[:2] not in PYTHONS:
         yield Finding(
-            "python", BAD, seen, "Python 3.11 or 3.12 is needed: make setup PYTHON=/path/to/python3.11"
+            "python", BAD, seen, "Python 3.11, 3.12 or 3.13 is needed: make setup PYTHON=/path/to/python3.11"
         )
     elif sys.version_info[:2] != TESTED_PYTHON:
         yield Finding("python", NOTE, seen, "Only Python 3.11 is tested.")
@@ -40,6 +40,8 @@ def packages() -> Iterator[Finding]:
     """Every pinned version against what is installed; build tags such as +cpu do not count."""
     from importlib.metadata import PackageNotFoundError, version
 
+    from packaging.requirements import Requirement
+
     if not LOCK_FILE.is_file():
         yield Finding(
             "packages", BAD, f"no {LOCK_FILE}", f"Run in the project's root, or: git checkout {LOCK_FILE}"
@@ -47,12 +49,12 @@ def packages() -> Iterator[Finding]:
         return
     wrong, count = [], 0
     for line in LOCK_FILE.read_text(encoding="utf-8").splitlines():
-        name, equal, wanted = (
-            line.split("#")[0].split(";")[0].split("--")[0].strip().rstrip("\\").strip().partition("==")
-        )
-        if not equal:
+        if line.startswith(("#", " ")) or "==" not in line:
             continue
-        count += 1
+        pinned = Requirement(line.rstrip(" \\"))
+        if pinned.marker is not None and not pinned.marker.evaluate():
+            continue
+        name, wanted, count = pinned.name, str(pinned.specifier).removeprefix("=="), count + 1
         try:
             found = version(name).split("+")[0]
         except PackageNotFoundError:

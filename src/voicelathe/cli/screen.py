@@ -1,16 +1,27 @@
 """How commands print: rich tables on a terminal, plain aligned text everywhere else, so that output can be piped and tested."""
 
 import sys
+import unicodedata
 from collections.abc import Sequence
 
+from voicelathe.data.text import BIDI_CONTROLS
 from voicelathe.redaction import redacted
 
 Row = Sequence[str]
 
 
 def say(text: str = "") -> None:
-    """One line or paragraph on stdout, without passwords and keys."""
-    print(redacted(text), flush=True)
+    """One line or paragraph on stdout, without passwords and keys, and without what a terminal would obey."""
+    print(visible(redacted(text)), flush=True)
+
+
+def visible(text: str) -> str:
+    """Control characters and those that turn the direction of writing as escapes: logs and files of strangers are quoted."""
+    return "".join(one if one in "\n\t" or not _is_control(one) else repr(one)[1:-1] for one in text)
+
+
+def _is_control(one: str) -> bool:
+    return one in BIDI_CONTROLS or unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def is_terminal() -> bool:
@@ -58,7 +69,9 @@ def _rich(title: str, columns: Row, rows: Sequence[Row]) -> None:
     for column, right in zip(columns, _numeric(columns, rows), strict=True):
         drawn.add_column(column, justify="right" if right else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(redacted(cell)) for cell in row))  # Text: a bracket in a path is no markup
+        drawn.add_row(
+            *(Text(visible(redacted(cell))) for cell in row)
+        )  # Text: a bracket in a path is no markup
     Console().print(drawn)
 
 

@@ -25,6 +25,15 @@ Waiting = Annotated[
     int,
     typer.Option(metavar="N", help="Requests that are answered or wait at a time; others get 429.", min=1),
 ]
+Recheck = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        help="How old the answer of alias, consent and licence may be; at most 60.",
+        min=0,
+        max=60,
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +47,7 @@ def serve(
     keys: KeysFile = None,
     allow_host: Allowed = None,
     waiting: Waiting = 32,
+    recheck: Recheck = 60.0,
 ) -> None:
     """Speak with the version in production over HTTP, until Ctrl-C: /v1/audio/speech, /v1/models, /health, /metrics."""
     from voicelathe.errors import ParamsError
@@ -49,4 +59,5 @@ def serve(
             f"--host {host}: without --keys FILE everybody who reaches this address could speak in the voice. Give keys, or listen on 127.0.0.1."
         )
     screen.say(f"http://{host}:{port}/v1/audio/speech (Ctrl-C ends it)")
-    run.serve(Path(), host, port, keys, [*LOOPBACK, host, *(allow_host or [])], Limits(waiting=waiting))
+    hosts, limits = [*LOOPBACK, host, *(allow_host or [])], Limits(waiting=waiting)
+    run.serve(Path(), host, port, keys, hosts, limits, recheck)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from voicelathe import digest, layout, records
 from voicelathe.errors import RecordError, SelectionError, listing
-from voicelathe.evaluate import design
+from voicelathe.evaluate import design, names
 from voicelathe.records import Judgement, RunRecord, SampleRecord, Sitting, Verdict
 
 FORMAT = "voicelathe-verdict/1"
@@ -174,9 +174,7 @@ def _check_room(sitting: Sitting, earlier: Verdict, stored: Path) -> None:
         raise SelectionError(
             f"{stored}: this very sitting of {sitting.listener!r} is already imported. Nothing to do."
         )
-    if any(
-        one.listener.strip().casefold() == sitting.listener.strip().casefold() for one in earlier.sittings
-    ):
+    if any(names.seen(one.listener) == names.seen(sitting.listener) for one in earlier.sittings):
         raise SelectionError(
             f"{stored} already holds a sitting of {sitting.listener!r}; one listener counts once. "
             "Another person: give another name on the first screen. A second attempt: delete the earlier one from git first."

@@ -47,6 +47,9 @@ class FamilySpec:
     reads_language: bool = (
         False  # a clip's language changes its losses, so it is part of what a run was trained on
     )
+    servers: Mapping[str, str] = field(
+        default_factory=dict
+    )  # adapter | full -> how other programs serve an export, in Markdown; BASE and HERE are places
     elsewhere: frozenset[str] = (
         frozenset()
     )  # worker verbs that upstream's own code does in an interpreter of its own (`voicelathe env create`)

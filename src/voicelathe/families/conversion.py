@@ -32,6 +32,11 @@ def convert(source: Path, target: Path) -> bool:
     return True
 
 
+def is_converted(target: Path) -> bool:
+    """Whether a file was made by `convert`."""
+    return ORIGIN in read_metadata(target)
+
+
 def restore(source: Path, target: Path) -> None:
     """The way back, for an export: a dict of tensors as torch.save writes it, where upstream reads nothing else.
 

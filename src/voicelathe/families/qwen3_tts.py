@@ -55,6 +55,7 @@ class Qwen3TTS(PinnedDirectory):
         stop_after=2,  # upstream's min_new_tokens
         download="huggingface-cli download Qwen/Qwen3-TTS-12Hz-1.7B-Base --local-dir DIR",
         usage=qwen3_tts_names.USAGE,
+        servers=qwen3_tts_names.SERVERS,
         reads_language=True,
     )
 

@@ -78,3 +78,15 @@ def slots(speakers: Iterable[str], talker: Any) -> dict[str, int]:
 def in_order(slots: Mapping[str, int]) -> list[str]:
     """The speakers that fine-tuning added, as `slots` numbered them."""
     return sorted((name for name, slot in slots.items() if slot >= FIRST_SLOT), key=lambda name: slots[name])
+
+
+SERVERS = {  # of a whole directory; see families.base.FamilySpec. Source: vLLM-Omni's page on its Speech API
+    "full": """## vLLM-Omni
+
+```sh
+vllm serve HERE --omni --port 8091
+```
+
+The voice is called as in `config.json`; say it and the language: `--voice NAME --field language=English`.
+"""
+}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from voicelathe import settings
 from voicelathe.errors import BaseModelError, FamilyUnavailable
 from voicelathe.families import (
+    conversion,
     moving,
     torchaudio_shim,
     voxcpm_config,
@@ -84,6 +85,7 @@ def describe_family(id: str, module: str, download: str) -> FamilySpec:
         stop_after=3,  # upstream's min_len: the first three positions never end it
         download=download,
         usage={form: text.replace("MODULE", module) for form, text in voxcpm_published.USAGE.items()},
+        servers=voxcpm_published.SERVERS,
     )
 
 
@@ -97,6 +99,13 @@ class VoxCPM(PinnedDirectory):
         """By upstream's rule; a VoxCPM config has an lm_config, so that a missing key cannot claim other models."""
         config = peek_config(base)
         return "lm_config" in config and voxcpm_config.architecture(config) == self.format.architecture
+
+    def complete(self, base: Path) -> list[str]:
+        """audiovae.pth once more as safetensors, which upstream prefers as well; one that is shipped stays as it is."""
+        pickle, ours = base / voxcpm_files.VAE_PICKLE, base / voxcpm_files.VAE_SAFETENSORS
+        is_shipped = ours.is_file() and not conversion.is_converted(ours)
+        is_new = pickle.is_file() and not is_shipped and conversion.convert(pickle, ours)
+        return [ours.name] if is_new else []
 
     def facts(self, base: Path, licence: str, trained: bool, files: dict[str, str]) -> BaseFacts:
         return voxcpm_files.facts(base, licence, trained, files, self.spec, self.format.architecture)
@@ -319,7 +328,7 @@ def _codec(upstream: Any, kind: Any, base: Path) -> Any:
     vae = kind(config=config.audio_vae_config) if config.audio_vae_config else kind()
     if (base / "audiovae.safetensors").is_file():
         state = load_file(base / "audiovae.safetensors")
-    else:
+    else:  # a base that was pinned before `base add` converted it
         stored = torch.load(base / "audiovae.pth", map_location="cpu", weights_only=True)
         state = stored.get("state_dict", stored)
     vae.load_state_dict(state)

@@ -11,7 +11,7 @@ from typing import Any
 
 from voicelathe import digest
 from voicelathe.errors import BaseModelError, listing
-from voicelathe.families import voxcpm_config
+from voicelathe.families import conversion, voxcpm_config
 from voicelathe.families.base import FamilySpec
 from voicelathe.families.pinning import CONFIG, WEIGHTS, file_problems, name_problems, read_config
 from voicelathe.families.tensor_files import TensorInfo, read_header
@@ -59,7 +59,10 @@ def facts(
 
 def _codec_problems(base: Path, files: Mapping[str, str]) -> Iterator[str]:
     if VAE_SAFETENSORS in files:
-        yield from _vae_problems(base / VAE_SAFETENSORS)
+        found = list(_vae_problems(base / VAE_SAFETENSORS))
+        if not found and conversion.is_converted(base / VAE_SAFETENSORS):
+            found = list(conversion.problems(base, files, VAE_PICKLE, VAE_SAFETENSORS))
+        yield from found
     elif VAE_PICKLE not in files:
         yield f"{VAE_PICKLE}: missing, and so is {VAE_SAFETENSORS}"
     # torch.save writes a zip archive; a download that stopped has lost the archive's index at its end.

@@ -72,3 +72,41 @@ model = VoxCPM.from_pretrained("HERE", load_denoiser=False, optimize=False)
 audio = model.generate(text="The lamp is on.")
 rate = model.tts_model.sample_rate""",
 }
+
+NANO = """## nano-vLLM (nano-vllm-voxcpm 2, with the service in its `deployment/`)
+
+```sh
+export NANOVLLM_MODEL_PATH=WHICH
+ADAPTER```
+
+Its own service answers `/generate` with MP3 and is not of OpenAI's form, so `voicelathe conform` cannot ask it. It reads the codec from `audiovae.pth`.
+"""
+
+SERVERS = {  # of an export; see families.base.FamilySpec. Sources: vllm-project/vllm-omni pull request 7108, nano-vllm-voxcpm deployment/README.md
+    "adapter": """## vLLM-Omni (from September 2026 on; VoxCPM 2)
+
+It reads these very files and merges them when it starts; one adapter a server. In a copy of its `deploy/voxcpm2.yaml`, in the stage's `engine_extras`:
+
+```yaml
+hf_overrides:
+  voxcpm2_runtime_config:
+    startup_lora_path: HERE
+```
+
+```sh
+vllm serve BASE --omni --deploy-config voxcpm2.yaml --port 8091
+```
+
+"""
+    + NANO.replace("WHICH", "BASE").replace(
+        "ADAPTER", "export NANOVLLM_LORA_URI=file://HERE NANOVLLM_LORA_ID=voice\n"
+    ),
+    "full": """## vLLM-Omni (VoxCPM 2)
+
+```sh
+vllm serve HERE --omni --port 8091
+```
+
+"""
+    + NANO.replace("WHICH", "HERE").replace("ADAPTER", ""),
+}

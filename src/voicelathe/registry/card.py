@@ -112,6 +112,23 @@ def usage(card: About) -> str:
     return text.replace("BASE", card.base_model).replace("HERE", ".")
 
 
+def serving(card: About) -> str | None:
+    """SERVE.md: how other programs serve the export; None where none is known."""
+    text = families.spec(card.case.files.run.identity.family).servers.get(
+        "adapter" if card.form == "adapter" else "full"
+    )
+    if text is None:
+        return None
+    recipe, candidate = card.case.files.run.recipe, card.case.shown.candidate.name
+    return (
+        "# Serving this voice with other programs\n\nWritten from their documents; none of these programs was run with it here. `HERE` is this "
+        "folder's whole path. Consent and licence (README.md) bind whoever serves it, and no other program asks for them.\n\n"
+        f"{text.replace('BASE', card.base_model)}\n## Does it say what was judged?\n\nIn the project this came from:\n\n```sh\n"
+        f"voicelathe conform http://127.0.0.1:8091/v1 --recipe {recipe} --candidate {candidate}\n```\n\n"
+        "It speaks the judged lines through that server and compares words, likeness and length; exit code 3 if they differ.\n"
+    )
+
+
 def _front_matter(card: About) -> str:
     licence, run = card.case.base.licence, card.case.files.run
     spec = families.spec(run.identity.family)

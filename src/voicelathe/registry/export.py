@@ -17,7 +17,7 @@ from voicelathe.registry.authority import Authority
 from voicelathe.registry.gates import Case
 from voicelathe.tracking import files as local
 
-CARD, PROVENANCE = "README.md", "provenance.json"
+CARD, SERVERS, PROVENANCE = "README.md", "SERVE.md", "provenance.json"
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ def export(
             _for_upstream(case.files.run.identity.family, draft)
         about = card.about(case, form, base_model, version, because, waived)
         digest.write_text(draft / CARD, card.render(about))
+        if (servers := card.serving(about)) is not None:
+            digest.write_text(draft / SERVERS, servers)
         files = digest.of_tree(draft)
         digest.write_json(draft / PROVENANCE, card.provenance(about, files))
         size = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())

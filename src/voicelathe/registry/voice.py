@@ -16,7 +16,7 @@ from typing import Any
 
 from voicelathe import checkpoints, digest, families, jobs, layout, lines, records, runs, settings
 from voicelathe.data import consent
-from voicelathe.errors import CheckpointError, RequestError, VoiceLatheError, WorkerError
+from voicelathe.errors import CheckpointError, RecordError, RequestError, VoiceLatheError, WorkerError
 from voicelathe.records import Candidate, Promotion
 from voicelathe.registry import based, gates, promoted, requests, speech
 from voicelathe.registry.authority import Authority
@@ -264,7 +264,14 @@ class Voice:
         """Whether this voice speaks as that version with the base it has loaded."""
         if (promotion.base_digest, promotion.kind) != (self.config["base_digest"], self.config["kind"]):
             return False
-        return promotion.kind != "lora" or _shape(self._lora_of(promotion)) == _shape(self.config["lora"])
+        if promotion.kind != "lora" or promotion.version == str(self.about["version"]):
+            return True
+        try:
+            return _shape(self._lora_of(promotion)) == _shape(self.config["lora"])
+        except (
+            RecordError
+        ):  # where only the weights were brought back, nobody knows: to load it anew is always right
+            return False
 
     def _lora_of(self, other: Promotion) -> dict[str, Any]:
         run = records.read_one(self.root / Path(other.path).parent / runs.IDENTITY, records.RunIdentity)

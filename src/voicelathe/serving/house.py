@@ -1,21 +1,26 @@
 """Which voice answers now? The one that the alias `production` names at this moment, and any other promoted version of the same base.
 
-A version of the same base, kind and adapter shape only swaps weights in the worker; another one is loaded in the place of the first.
+A version of the same base, kind and adapter shape only swaps weights in the worker; another one is loaded in the place of the first, when
+the answers that were begun are given. Requests come in the order in which they were asked.
 """
 
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from voicelathe.errors import PromotionError, RequestError, VoiceLatheError
+from voicelathe.errors import Abandoned, Busy, PromotionError, RequestError, VoiceLatheError
 from voicelathe.records import Promotion
 from voicelathe.registry import gates
-from voicelathe.registry.authority import Authority
+from voicelathe.registry.authority import MAX_AGE_S, Authority
 from voicelathe.registry.desk import Health, Limits
 from voicelathe.registry.voice import Voice, of_project
 from voicelathe.tracking import registered, store
+
+CHANGE_S = 30.0  # what Retry-After says while another base is loaded
 
 
 @dataclass
@@ -24,13 +29,16 @@ class House:
 
     root: Path
     limits: Limits
+    max_age_s: float = MAX_AGE_S  # then alias, consent and licence are asked again
     authority: Authority = field(init=False)
     _voice: Voice | None = field(default=None, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _users: int = 0  # answers that are being given with it
+    _queue: deque[object] = field(default_factory=deque, repr=False)  # who wants a voice, in order
+    _turn: threading.Condition = field(default_factory=threading.Condition, repr=False)
     _problem: str = ""
 
     def __post_init__(self) -> None:
-        self.authority = Authority(self.root)
+        self.authority = Authority(self.root, self.max_age_s)
 
     @property
     def name(self) -> str:
@@ -54,35 +62,72 @@ class House:
             raise PromotionError("Nothing is in production. Promote: voicelathe promote RECIPE")
         return promotion
 
-    def open(self, promotion: Promotion) -> tuple[Voice, Mapping[str, Any]]:
-        """A voice that can speak as this version, and the option that makes it do so. Cost: seconds to minutes where the base changes."""
-        with self._lock:
-            voice = self._voice
-            if voice is not None and voice.can_be(promotion):
-                return voice, {"version": promotion.version}
-            if voice is not None:  # two bases may not fit into one card
-                voice.close()
-                self._voice = None
-            try:
-                self._voice = self._load(promotion.version)
-                self._problem = ""
-            except VoiceLatheError as problem:
-                self._problem = str(problem)
-                raise
-            return self._voice, {"version": promotion.version}
+    @contextmanager
+    def lent(self, promotion: Promotion) -> Iterator[tuple[Voice, Mapping[str, Any]]]:
+        """A voice that can speak as this version, and the option that makes it do so; it stays loaded until it is given back.
+
+        Cost: seconds to minutes where the base changes. Raises Busy when too many wait for that, and what keeps the voice from being loaded.
+        """
+        self.authority.require(promotion)  # what must not speak puts nobody out
+        voice = self._borrowed(promotion)
+        try:
+            yield voice, {"version": promotion.version}
+        finally:
+            with self._turn:
+                self._users -= 1
+                self._turn.notify_all()
 
     def health(self) -> Health:
         """Whether the version in production could speak now."""
         voice = self._voice
         if voice is None:
-            return Health(False, 0, 0, self._problem or "no voice is loaded yet")
+            return Health(False, len(self._queue), 0, self._problem or "a voice is being loaded")
         return voice.desk.health()
 
     def close(self) -> None:
-        with self._lock:
+        with self._turn:
             if self._voice is not None:
                 self._voice.close()
             self._voice = None
+
+    def _borrowed(self, promotion: Promotion) -> Voice:
+        """Wait for this request's turn. Only the first of the queue takes or changes the voice, the latter when nobody uses it."""
+        me = object()
+        with self._turn:
+            if len(self._queue) >= self.limits.waiting:
+                raise Busy(f"{len(self._queue)} requests wait for a voice to be loaded. Ask again.", CHANGE_S)
+            self._queue.append(me)
+        try:
+            with self._turn:
+                if not self._turn.wait_for(lambda: self._is_turn(me, promotion), self.limits.answer_s):
+                    raise Abandoned(f"The voice was not free after {self.limits.answer_s:g} s. Ask again.")
+            if not self._fits(promotion):
+                self._change(promotion)
+            assert self._voice is not None
+            with self._turn:
+                self._users += 1
+            return self._voice
+        finally:
+            with self._turn:
+                self._queue.remove(me)
+                self._turn.notify_all()
+
+    def _is_turn(self, me: object, promotion: Promotion) -> bool:
+        return self._queue[0] is me and (self._fits(promotion) or not self._users)
+
+    def _fits(self, promotion: Promotion) -> bool:
+        return self._voice is not None and self._voice.can_be(promotion)
+
+    def _change(self, promotion: Promotion) -> None:
+        if self._voice is not None:  # two bases may not fit into one card
+            self._voice.close()
+            self._voice = None
+        try:
+            self._voice = self._load(promotion.version)
+            self._problem = ""
+        except VoiceLatheError as problem:
+            self._problem = str(problem)
+            raise
 
     def _load(self, version: str) -> Voice:
         address = store.address(self.root)

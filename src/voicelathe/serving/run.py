@@ -8,7 +8,15 @@ from voicelathe.serving import keys
 from voicelathe.serving.house import House
 
 
-def serve(root: Path, host: str, port: int, key_file: Path | None, hosts: list[str], limits: Limits) -> None:
+def serve(
+    root: Path,
+    host: str,
+    port: int,
+    key_file: Path | None,
+    hosts: list[str],
+    limits: Limits,
+    max_age_s: float,
+) -> None:
     """Until it is asked to stop. Raises what keeps the voice from speaking before the port is opened."""
     try:
         import uvicorn
@@ -19,8 +27,9 @@ def serve(root: Path, host: str, port: int, key_file: Path | None, hosts: list[s
             f"{problem.name} is not installed. Install the server: pip install 'voicelathe[serve]'"
         ) from None
     known = keys.read(key_file) if key_file is not None else None
-    house = House(root, limits)
-    house.open(house.wanted(house.name))
+    house = House(root, limits, max_age_s)
+    with house.lent(house.wanted(house.name)):
+        pass
     try:
         uvicorn.run(
             server.make(house, known, hosts), host=host, port=port, log_level="warning", access_log=False,

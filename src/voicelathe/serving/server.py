@@ -80,7 +80,7 @@ def make(house: House, keys: Keys | None, hosts: list[str]) -> FastAPI:
 
     @asynccontextmanager
     async def living(_app: FastAPI) -> AsyncIterator[None]:
-        to_thread.current_default_thread_limiter().total_tokens = house.limits.waiting + 16
+        to_thread.current_default_thread_limiter().total_tokens = 2 * house.limits.waiting + 16
         yield
         await to_thread.run_sync(house.close)
 
@@ -119,16 +119,16 @@ def _begun(house: House, body: Speech) -> Answer:
         raise errors.RequestError(f"speed = {body.speed:g}: no model here can change its pace. Leave it out.")
     promotion = house.wanted(body.model)
     _require_voice(body.voice, list(promotion.speakers))
-    voice, chosen = house.open(promotion)
     given = {
         name: value
         for name in ("seed", "language", "lora_scale", "max_seconds", "attempts")
         if (value := getattr(body, name)) is not None
     }
-    asked = voice.understood([body.input], {**chosen, **given})
-    held = ExitStack()
-    turn = held.enter_context(voice.desk.admitted())
-    return Answer(body, voice, asked, turn, speech.first_soon(body.input), held)
+    with ExitStack() as held:
+        voice, chosen = held.enter_context(house.lent(promotion))
+        asked = voice.understood([body.input], {**chosen, **given})
+        turn = held.enter_context(voice.desk.admitted())
+        return Answer(body, voice, asked, turn, speech.first_soon(body.input), held.pop_all())
 
 
 def _require_voice(wanted: str | dict[str, str], speakers: list[str]) -> None:

@@ -88,7 +88,7 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
     families.find(job.target.family).verify(Path(job.target.base), job.target.base_digest)
     if isinstance(job, jobs.TrainJob):
         return _train(job, emit)
-    with locks.device(machine):
+    with locks.device(machine, shared=isinstance(job, jobs.SpeakJob) and job.interactive):
         match job:
             case jobs.EncodeJob():
                 return encode.run(job, emit)

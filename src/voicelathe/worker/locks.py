@@ -19,8 +19,8 @@ def run_directory(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def device(machine: settings.Machine) -> Iterator[None]:
-    """Hold the GPU; the CPU is shared. Raises RunLocked, and VoiceLatheError when the device asked for is not there."""
+def device(machine: settings.Machine, shared: bool = False) -> Iterator[None]:
+    """Hold the GPU; the CPU is shared. `shared`: with others who share, as those do who only speak; nobody trains beside them. Raises RunLocked, and VoiceLatheError when the device asked for is not there."""
     if machine.device == "cpu":
         yield
         return
@@ -34,15 +34,15 @@ def device(machine: settings.Machine) -> Iterator[None]:
     uuid = torch.cuda.get_device_properties(torch.cuda.current_device()).uuid
     place = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "voicelathe" / f"gpu-{uuid}.lock"
     place.parent.mkdir(parents=True, exist_ok=True)
-    with _flock(place, f"The GPU {uuid} is in use"):
+    with _flock(place, f"The GPU {uuid} is in use", shared):
         yield
 
 
 @contextmanager
-def _flock(path: Path, busy: str) -> Iterator[None]:
+def _flock(path: Path, busy: str, shared: bool = False) -> Iterator[None]:
     with path.open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             owner = file.read().strip() or "unknown"
