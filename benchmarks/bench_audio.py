@@ -20,9 +20,10 @@ import soundfile
 from tests.factories import audio as sounds
 from tests.factories import rows
 from voicelathe import digest
-from voicelathe.data import audio, levels, measure
-from voicelathe.data.audio import AudioFile
-from voicelathe.data.measure_cache import MeasureCache
+from voicelathe.data.audio import levels, waveform
+from voicelathe.data.audio.waveform import AudioFile
+from voicelathe.data.measures import measure
+from voicelathe.data.measures.cache import MeasureCache
 from voicelathe.records import ManifestRow
 
 REPEATS = 5
@@ -69,7 +70,7 @@ def loop(root: Path, names: list[str]) -> list[object]:
 
 
 def headers(root: Path, names: list[str]) -> list[object]:
-    return [audio.header(root, name) for name in names]
+    return [waveform.header(root, name) for name in names]
 
 
 def compare(case: str, ours: Callable[[], object], theirs: Callable[[], object], num: int) -> None:

@@ -32,10 +32,12 @@ sys.path.insert(0, str(ROOT / "data/demo"))
 
 import sentences  # noqa: E402
 
-from voicelathe import cutting, digest, params, records  # noqa: E402
+from voicelathe import digest, records  # noqa: E402
+from voicelathe.config import params  # noqa: E402
 from voicelathe.data.cutting import cues  # noqa: E402
 from voicelathe.data.cutting.clips import Limits, Naming  # noqa: E402
 from voicelathe.records import Listened, Proposal  # noqa: E402
+from voicelathe.stages.cutting import proposals  # noqa: E402
 
 RATE_HZ = 16_000
 VOICES = ("rms", "slt", "kal16", "awb")
@@ -202,10 +204,10 @@ def memory(out: Path, hours: float) -> dict[str, object]:
         for _ in range(round(hours * 3600 - len(speech) / RATE_HZ)):
             file.write(drawn.standard_normal(RATE_HZ) * 10 ** (NOISE_DBFS / 20))
     chosen = params.load(ROOT / "params.yaml")
-    ref, began = cutting.recogniser(chosen, "en"), time.monotonic()
+    ref, began = proposals.recogniser(chosen, "en"), time.monotonic()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    (heard,) = cutting.listen(
-        out / "audio", [cutting.Source("long.flac", out)], chosen, ref, "en", out / "heard"
+    (heard,) = proposals.listen(
+        out / "audio", [proposals.Source("long.flac", out)], chosen, ref, "en", out / "heard"
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
@@ -244,9 +246,9 @@ def real(out: Path, num: int, num_wrong: int, seed: int) -> dict[str, object]:
     texts = [wrong.get(at, one.text) for at, one in enumerate(rows)]
     (out / "real.txt").write_text("\n\n".join(texts))
     try:
-        source = cutting.Source("real.flac", out / "real.txt")
+        source = proposals.Source("real.flac", out / "real.txt")
         naming = Naming("bench", "en", "one")
-        made = cutting.propose(
+        made = proposals.propose(
             out, [source], params.load(ROOT / "params.yaml"), Limits(3.0, 15.0, 0.1, 1), naming
         )
     finally:
@@ -304,13 +306,13 @@ def main() -> None:
     write_texts(given.out, truth, wrong, given.seed)
     (given.out / "truth.json").write_text(json.dumps([vars(one) for one in truth]))
     chosen = params.load(ROOT / "params.yaml")
-    ref = cutting.recogniser(chosen, "en")
-    audio = [cutting.Source(f"{voice}.flac", given.out / f"srt/{voice}.srt") for voice in VOICES]
+    ref = proposals.recogniser(chosen, "en")
+    audio = [proposals.Source(f"{voice}.flac", given.out / f"srt/{voice}.srt") for voice in VOICES]
     began = time.monotonic()
     if given.again:
         heard = [records.read_one(given.out / f"heard/{at}.json", Listened) for at in range(len(VOICES))]
     else:
-        heard = cutting.listen(given.out / "audio", audio, chosen, ref, "en", given.out / "heard")
+        heard = proposals.listen(given.out / "audio", audio, chosen, ref, "en", given.out / "heard")
     total_s = sum(one.duration_s for one in heard)
     print(
         f"{len(truth)} sentences, {total_s / 60:.1f} minutes, listened to in {time.monotonic() - began:.0f} s"
@@ -325,9 +327,11 @@ def main() -> None:
         ("srt, no recogniser", "srt", deaf, usual),
         ("srt, no recogniser, each sentence alone", "srt", deaf, single),
     ):
-        sources = [cutting.Source(f"{voice}.flac", given.out / f"{kind}/{voice}.{kind}") for voice in VOICES]
+        sources = [
+            proposals.Source(f"{voice}.flac", given.out / f"{kind}/{voice}.{kind}") for voice in VOICES
+        ]
         parsed = [cues.read(one.text) for one in sources]
-        made = cutting.proposed(
+        made = proposals.proposed(
             given.out / "audio", sources, parsed, known, limits, Naming("bench", "en", "one")
         )
         told = tell(name, made, truth, wrong)

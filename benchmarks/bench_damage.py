@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from voicelathe import digest
-from voicelathe.data import audio
-from voicelathe.evaluate import judging
+from voicelathe.data.audio import waveform
 from voicelathe.evaluate.metrics import found
+from voicelathe.evaluate.scoring import judging
 from voicelathe.records import ClipRef, MetricJob
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data" / "demo"))
@@ -66,7 +66,7 @@ def _higher(x: Samples, rng: np.random.Generator) -> Samples:
 
 
 def _dull(x: Samples, rng: np.random.Generator) -> Samples:
-    return audio.resample(audio.resample(x.astype(np.float32), RATE_HZ, 4000), 4000, RATE_HZ)
+    return waveform.resample(waveform.resample(x.astype(np.float32), RATE_HZ, 4000), 4000, RATE_HZ)
 
 
 CHANGES: dict[str, Change] = {
@@ -157,7 +157,7 @@ def _stretch(text: str) -> float:
 
 
 def _write(path: Path, text: str, samples: Samples) -> ClipRef:
-    audio.write_wav(path, np.ascontiguousarray(samples, np.float32), RATE_HZ)
+    waveform.write_wav(path, np.ascontiguousarray(samples, np.float32), RATE_HZ)
     return ClipRef(str(path.parent), path.name, None, None, digest.of_file(path), text, "en")
 
 

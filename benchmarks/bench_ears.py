@@ -24,8 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voicelathe import digest, hearing, params, records, settings
+from voicelathe import digest, records
+from voicelathe.config import params, schema
 from voicelathe.speech import RATE_HZ, recogniser, recogniser_files, transcripts, words
+from voicelathe.stages import hear
 
 Samples = NDArray[np.float32]
 LONGEST_S = 30.0
@@ -81,7 +83,7 @@ def _ears(model: str | None) -> records.RecogniserRef:
     if model:
         facts = recogniser_files.describe(model, "not asked", None)
         chosen = replace(
-            chosen, speech=settings.Speech(settings.Recogniser(model, facts.digest, facts.licence, None))
+            chosen, speech=schema.Speech(schema.Recogniser(model, facts.digest, facts.licence, None))
         )
     ref = recogniser_files.reference(chosen.speech, chosen.machine)
     if ref is None:
@@ -153,10 +155,10 @@ def _quality(language: str, prompts: list[Prompt], ears: records.RecogniserRef, 
             ways.append(("faster-whisper, greedy", _faster_whisper(ears)))
     rows: list[list[str]] = []
     by_way: dict[str, list[tuple[Prompt, str, float]]] = {}
-    for name, hear in ways:
+    for name, way in ways:
         if name.startswith("PocketSphinx") and language != "en":
             continue
-        heard = [(one, *_timed(hear, one)) for one in prompts if one.duration_s <= LONGEST_S]
+        heard = [(one, *_timed(way, one)) for one in prompts if one.duration_s <= LONGEST_S]
         by_way[name] = heard
         for kind, fits in KINDS.items():
             some = [(one, said, cpu_s) for one, said, cpu_s in heard if fits(one)]
@@ -266,20 +268,20 @@ def _cost(prompts: list[Prompt], ears: records.RecogniserRef) -> None:
         chosen = replace(base, ingest=replace(base.ingest, audio_root=str(root)))
         os.chdir(place)
         for name, how, speech, workers in (
-            ("speech alone, 1 worker", settings.Hear(True, False, False), base.speech, 1),
+            ("speech alone, 1 worker", schema.Hear(True, False, False), base.speech, 1),
             (
                 "words by PocketSphinx, 1 worker (as before)",
-                settings.Hear(True, True, False),
-                settings.Speech(None),
+                schema.Hear(True, True, False),
+                schema.Speech(None),
                 1,
             ),
-            ("words by PocketSphinx, 2 workers", settings.Hear(True, True, False), settings.Speech(None), 2),
-            ("words by the recogniser, 1 worker", settings.Hear(True, True, False), base.speech, 1),
-            ("words by the recogniser, 2 workers", settings.Hear(True, True, False), base.speech, 2),
+            ("words by PocketSphinx, 2 workers", schema.Hear(True, True, False), schema.Speech(None), 2),
+            ("words by the recogniser, 1 worker", schema.Hear(True, True, False), base.speech, 1),
+            ("words by the recogniser, 2 workers", schema.Hear(True, True, False), base.speech, 2),
         ):
-            asked = replace(chosen, hear=how, speech=speech, engine=settings.Engine("processes", workers))
+            asked = replace(chosen, hear=how, speech=speech, engine=schema.Engine("processes", workers))
             began, used = time.monotonic(), os.times()
-            heard = hearing.listen(manifest, measures, asked, Path(place, f"cache{len(rows)}"), REVISION)
+            heard = hear.hear(manifest, measures, asked, Path(place, f"cache{len(rows)}"), REVISION)
             wall_s, after = time.monotonic() - began, os.times()
             cpu_s = after.children_user + after.children_system - used.children_user - used.children_system
             rows.append(

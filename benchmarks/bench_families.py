@@ -23,8 +23,9 @@ from torch.nn.utils.rnn import pad_sequence
 from benchmarks import bench_step, table
 from tests.factories import qwen_base, voxcpm15_base
 from tests.families import upstream_qwen3_tts as upstream
-from voicelathe import families, settings
-from voicelathe.families import cosyvoice3_core
+from voicelathe import families
+from voicelathe.config import schema
+from voicelathe.families.cosyvoice3 import losses
 from voicelathe.train import adapters
 
 REPEATS = 5
@@ -54,7 +55,7 @@ def voxcpm15(mode: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         base = voxcpm15_base.write(Path(folder), overrides=overrides)
         family, loaded = _load("voxcpm15", base)
-        codec = family.load(base, loaded.facts, settings.Machine("cpu", 1, 1), "encoder").vae
+        codec = family.load(base, loaded.facts, schema.Machine("cpu", 1, 1), "encoder").vae
         parameters = _trained(family, loaded, mode, ["lm", "dit"])
         return bench_step.measure(
             loaded.core, codec, parameters, f"VoxCPM 1.5, {mode}", rate_hz=44100, repeats=REPEATS
@@ -127,7 +128,7 @@ def cosyvoice3(mode: str) -> str:
     parameters = _trained(family, loaded, mode, ["attention"])
     generator = torch.Generator().manual_seed(0)
     clips = [
-        cosyvoice3_core.Clip(*(torch.randint(0, most, (n,), generator=generator) for most, n in ((20000, 7), (20000, 4 + frames // 4), (6561, 2 * frames))))
+        losses.Clip(*(torch.randint(0, most, (n,), generator=generator) for most, n in ((20000, 7), (20000, 4 + frames // 4), (6561, 2 * frames))))
         for frames in FRAMES
     ]  # fmt: skip
     optimizer = torch.optim.AdamW(parameters, lr=1e-5)
@@ -164,7 +165,7 @@ def cosyvoice3(mode: str) -> str:
 
 def _padded_loss(core: Any, clips: list[Any]) -> torch.Tensor:
     """As upstream's forward: embed, pad, one attention mask, logits of every position, a mean over the targets."""
-    ids = cosyvoice3_core.Ids.of(core)
+    ids = losses.Ids.of(core)
     rows, targets = [], []
     for clip in clips:
         words = core.llm.model.model.embed_tokens(torch.cat([clip.instruction, clip.text]))
@@ -186,12 +187,12 @@ def _padded_loss(core: Any, clips: list[Any]) -> torch.Tensor:
 
 def _load(name: str, base: Path) -> tuple[Any, Any]:
     family: Any = families.find(name)
-    return family, family.load(base, family.describe(base, "", False), settings.Machine("cpu", 1, 1), "core")
+    return family, family.load(base, family.describe(base, "", False), schema.Machine("cpu", 1, 1), "core")
 
 
 def _trained(family: Any, loaded: Any, mode: str, scope: list[str]) -> list[torch.nn.Parameter]:
     if mode == "lora":
-        lora = settings.Lora(rank=16, alpha=32.0, dropout=0.0, scope=scope)
+        lora = schema.Lora(rank=16, alpha=32.0, dropout=0.0, scope=scope)
         adapters.inject(loaded.core, lora, family.adapter_targets(loaded, scope), 0)
     loaded.core.train()
     return list(family.trainable(loaded, mode).trainable.values())

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks import bench_families, table
 from voicelathe import families
-from voicelathe.families.indextts2_core import SPEEDS, Clip, Ids, losses, pack
+from voicelathe.families.indextts2.losses import SPEEDS, Clip, Ids, losses, pack
 
 REPEATS = 5
 SIZES = {"layers": 8, "model_dim": 320, "heads": 5, "number_text_tokens": 3000}

@@ -21,12 +21,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from voicelathe import families, jobs, params, settings
-from voicelathe.data import latents
+from voicelathe import families
+from voicelathe.config import params, schema
+from voicelathe.data.latents import cache
+from voicelathe.process import jobs
 from voicelathe.train import loop, precision
 from voicelathe.worker import losses
 
-RECIPE, CLIPS, SEEDS, PASSES, MACHINE = "mini-full", 4, (1, 2, 3), 2, settings.Machine("cpu", 1, 1)
+RECIPE, CLIPS, SEEDS, PASSES, MACHINE = "mini-full", 4, (1, 2, 3), 2, schema.Machine("cpu", 1, 1)
 UPSTREAM, CONTROL = "fp32, AdamW (upstream)", "bf16 to nearest, 8-bit AdamW (refused; control)"
 STACKS: dict[str, dict[str, Any]] = {
     UPSTREAM: {"optimizer": "adamw", "weights": "fp32"},
@@ -94,7 +96,7 @@ def score(root: Path, job: jobs.TrainJob, weights: Path | None) -> float:
     if weights is not None:
         family.load_full(loaded, weights)
     loaded.core.eval()
-    items = list(latents.items(root / "data/split/validation.jsonl", Path(job.latents)).values())
+    items = list(cache.items(root / "data/split/validation.jsonl", Path(job.latents)).values())
     found = losses.of_clips(family, loaded, items, 0, PASSES, 8)
     return statistics.mean(losses.totals(found, family.spec.loss_weights).values())
 

@@ -23,8 +23,10 @@ from torch import Tensor
 from benchmarks import bench_step
 from tests.factories import training, voxcpm2_base
 from tests.families import upstream_voxcpm as upstream
-from voicelathe import families, records, rng, settings
-from voicelathe.families import packing, voxcpm_packed
+from voicelathe import families, records, rng
+from voicelathe.config import schema
+from voicelathe.families.shared import packing
+from voicelathe.families.voxcpm import losses
 from voicelathe.train import adapters, loop, memory, precision
 
 STACKS = {
@@ -40,7 +42,7 @@ FULL = training.train_settings("full")
 def model(base: Path) -> Any:
     voxcpm2_base.write(base, bench_step.overrides())
     family = families.find("voxcpm2")
-    loaded = family.load(base, family.describe(base, "", False), settings.Machine("cpu", 1, 1), "core")
+    loaded = family.load(base, family.describe(base, "", False), schema.Machine("cpu", 1, 1), "core")
     loaded.core.train()
     return loaded
 
@@ -54,10 +56,10 @@ def clips() -> tuple[list[Tensor], list[Tensor]]:
 
 def ours(loaded: Any, recompute: Any = "none") -> Tensor:
     texts, audio = clips()
-    pack = voxcpm_packed.pack(texts, audio, [None] * len(texts), torch.device("cpu"))
+    pack = losses.pack(texts, audio, [None] * len(texts), torch.device("cpu"))
     keys = [rng.key(0, "bench", number) for number in range(len(texts))]
-    noise = voxcpm_packed.draw(pack, keys, 0.1, "log-norm", None)
-    found = voxcpm_packed.losses(loaded.core, pack, noise, recompute)
+    noise = losses.draw(pack, keys, 0.1, "log-norm", None)
+    found = losses.losses(loaded.core, pack, noise, recompute)
     return (found["diff"] + found["stop"]).mean()
 
 
@@ -192,7 +194,7 @@ def kept_bytes(directory: Path, base: Path) -> int:
 def upstream_checkpoint_bytes(base: Path, mode: str, optimizer: str) -> int:
     """One directory as upstream's trainer saves it: fp32 weights (or the adapter), optimizer.pth, copies of codec and tokenizer."""
     family = families.find("voxcpm2")
-    loaded = family.load(base, family.describe(base, "", False), settings.Machine("cpu", 1, 1), "core")
+    loaded = family.load(base, family.describe(base, "", False), schema.Machine("cpu", 1, 1), "core")
     if mode == "lora":
         adapters.inject(
             loaded.core, bench_step.LORA, family.adapter_targets(loaded, bench_step.LORA.scope), 0

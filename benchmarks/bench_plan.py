@@ -8,7 +8,8 @@ run's directory held 12 copies of fp32 weights, 8-bit moments and codec (11 numb
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from voicelathe import params, records, settings
+from voicelathe import records
+from voicelathe.config import params, schema
 from voicelathe.plan import cards, forecast
 
 GIB, MIB = 2**30, 2**20
@@ -28,7 +29,7 @@ class Figure:
         return self.predicted / self.published
 
 
-def settings_of(name: str) -> settings.Params:
+def settings_of(name: str) -> schema.Params:
     """params.yaml with one shipped recipe pasted into it."""
     tree, fragment = params.read_yaml(params.FILE), params.read_yaml(Path(f"recipes/{name}.yaml"))
     tree["machine"]["device"] = "cuda"

@@ -15,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.factories import rows
-from voicelathe import digest, lines, params, records
+from voicelathe import digest, lines, records
+from voicelathe.config import params
 from voicelathe.data import tables
 from voicelathe.records import ClipMeasure, Heard, ManifestRow
 

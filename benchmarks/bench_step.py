@@ -20,9 +20,10 @@ from torch import Tensor
 from benchmarks import table
 from tests.factories import voxcpm2_base
 from tests.families import upstream_voxcpm as upstream
-from voicelathe import families, rng, settings
-from voicelathe.families import voxcpm_packed
+from voicelathe import families, rng
+from voicelathe.config import schema
 from voicelathe.families.base import Recompute
+from voicelathe.families.voxcpm import losses as voxcpm_packed
 from voicelathe.train import adapters
 
 CLIPS = [
@@ -35,7 +36,7 @@ CLIPS = [
     (37, 45),
     (21, 26),
 ]  # text tokens, audio positions
-LORA = settings.Lora(rank=32, alpha=32.0, dropout=0.0, scope=["lm", "dit"])
+LORA = schema.Lora(rank=32, alpha=32.0, dropout=0.0, scope=["lm", "dit"])
 TEXT_IDS, FRAMES, WIDTH = 400, 4, 32
 
 
@@ -59,7 +60,7 @@ def main(mode: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         voxcpm2_base.write(base, overrides())
-        family, machine = families.find("voxcpm2"), settings.Machine("cpu", 1, 1)
+        family, machine = families.find("voxcpm2"), schema.Machine("cpu", 1, 1)
         facts = family.describe(base, "", False)
         loaded = family.load(base, facts, machine, "core")
         codec = family.load(base, facts, machine, "encoder").vae

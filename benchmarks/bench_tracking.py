@@ -9,7 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from voicelathe import digest, settings
+from voicelathe import digest
+from voicelathe.config import schema
 from voicelathe.tracking import runs, store
 from voicelathe.tracking.curves import Point
 
@@ -25,7 +26,7 @@ def main() -> None:
 
 def _mirror(root: Path) -> None:
     os.environ.pop("MLFLOW_TRACKING_URI", None)
-    opened = store.connect(settings.Tracking("bench", "adapters"), root)
+    opened = store.connect(schema.Tracking("bench", "adapters"), root)
     run_id = opened.client.create_run(opened.experiment_id).info.run_id
     points = [
         Point(f"train/{curve}", 1.0 / step, step, 1_700_000_000_000 + step)

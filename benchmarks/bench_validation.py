@@ -26,15 +26,17 @@ from torch import Tensor
 from benchmarks import bench_step, table
 from tests.factories import voxcpm2_base
 from tests.families import upstream_voxcpm as upstream
-from voicelathe import families, layout, runs, settings
-from voicelathe.data import latents
-from voicelathe.families import voxcpm_packed
+from voicelathe import families, layout
+from voicelathe.config import schema
+from voicelathe.data.latents import cache
+from voicelathe.families.voxcpm import losses as voxcpm_packed
+from voicelathe.runs import results
 from voicelathe.worker import losses
 from voicelathe.worker.weights import Swapper
 
 NUM_CHECKPOINTS, CLIPS_PER_PASS, DRAWS = 11, 8, 24
 PASSES = (1, 2, 4)  # draws of the noise for each clip: the demo takes 2, the recipes of VoxCPM 4
-MACHINE = settings.Machine("cpu", 1, 1)
+MACHINE = schema.Machine("cpu", 1, 1)
 
 
 def speed(given: Path | None, passes: int) -> str:
@@ -127,14 +129,14 @@ def _packed(
 
 def noise(recipe: str) -> str:
     """Variance, over draws of the noise, of the difference between neighbouring checkpoints' validation totals."""
-    run, index = runs.read(recipe)
+    run, index = results.read(recipe)
     identity = run.identity
     family, base = families.find(identity.family), Path(index[0].path)
     loaded = family.load(base, family.describe(base, "", True), MACHINE, "core")
-    refs = [ref for ref in runs.candidates(index, [1.0]) if ref.candidate.step]
+    refs = [ref for ref in results.candidates(index, [1.0]) if ref.candidate.step]
     swapper = Swapper(family, loaded, base, identity.train.lora, refs)
     loaded.core.eval()
-    items = list(latents.items(layout.split("validation"), layout.latents(identity.base)).values())
+    items = list(cache.items(layout.split("validation"), layout.latents(identity.base)).values())
     weights = family.spec.loss_weights
     totals_CD = []
     for ref in refs:

@@ -21,8 +21,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest, layout, lines, params, records
-from voicelathe.data import spikes, tables
+from voicelathe import digest, layout, lines, records
+from voicelathe.config import params
+from voicelathe.data import tables
+from voicelathe.data.audit import spikes
 from voicelathe.records import CleanClip, ClipMeasure, EvaluationRecord, ManifestRow, PackLine, StepRecord
 
 ROOT = Path(__file__).parents[1]

@@ -148,8 +148,8 @@ def prepare(work: Path, dry_run: bool) -> None:
 
     from tests.factories import voxcpm2_base
     from voicelathe import records
-    from voicelathe.data import latents
-    from voicelathe.families.voxcpm_published import VOXCPM2
+    from voicelathe.data.latents import cache
+    from voicelathe.families.voxcpm.published import VOXCPM2
 
     voxcpm2_base.write(work / "base", None if dry_run else {**VOXCPM2, "device": "cpu", "dtype": "float32"})
     config = json.loads((work / "base/config.json").read_text())
@@ -165,9 +165,9 @@ def prepare(work: Path, dry_run: bool) -> None:
         shape = (CLIP_POSITIONS, config["patch_size"], config["feat_dim"])
         encoding = torch.randn(shape, generator=torch.Generator().manual_seed(number)) * 0.3
         cached[name] = work / "cache" / f"{name}.safetensors"
-        latents.store(cached[name], {"latents": encoding})
+        cache.store(cached[name], {"latents": encoding})
     records.write(work / "train.jsonl", clips)
-    latents.bundle({"train": clips}, cached, work / "latents")
+    cache.bundle({"train": clips}, cached, work / "latents")
     (work / "ready").touch()
 
 
@@ -175,7 +175,8 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
     """One part: the trainer's own loop until so many steps are done."""
     import torch
 
-    from voicelathe import jobs, settings
+    from voicelathe.config import schema
+    from voicelathe.process import jobs
     from voicelathe.train import loop
 
     torch.set_num_threads(1 if asked.cpu_dry_run else 8)
@@ -187,7 +188,7 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
         torch.cuda.set_per_process_memory_fraction(min(1.0, asked.cap_gib * 2**30 / total))
     empty(directory)
     target = jobs.Target(
-        "voxcpm2", str(asked.work / "base"), "0" * 64, settings.Machine(device, torch.get_num_threads(), 1)
+        "voxcpm2", str(asked.work / "base"), "0" * 64, schema.Machine(device, torch.get_num_threads(), 1)
     )
     job = jobs.TrainJob(
         target=target, train=train, seed=SEED, clips=str(asked.work / "train.jsonl"), latents=str(asked.work / "latents"),
@@ -216,7 +217,7 @@ def mode_of(part: str) -> str:
 
 def train_settings(part: str) -> Any:
     """The train section of the part's recipe, as params.yaml would read it."""
-    from voicelathe import params
+    from voicelathe.config import params
 
     recipe, changes = PARTS[part]
     tree, fragment = params.read_yaml(params.FILE), params.read_yaml(Path(f"recipes/{recipe}.yaml"))
@@ -262,7 +263,8 @@ def useful_tflop(asked: argparse.Namespace) -> float:
     ]
     if known := [float(one["useful_tflop"]) for one in alike if "useful_tflop" in one]:
         return known[0]
-    from voicelathe import jobs, records
+    from voicelathe import records
+    from voicelathe.process import jobs
     from voicelathe.worker import rehearse
 
     config = json.loads((asked.work / "base/config.json").read_text())

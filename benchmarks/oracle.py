@@ -18,10 +18,13 @@ import numpy as np
 import torch
 
 from pretrain import ears, texts
-from voicelathe import families, jobs, layout, params, records, runs
-from voicelathe.data import audio
+from voicelathe import families, layout, records
+from voicelathe.config import params
+from voicelathe.data.audio import waveform
 from voicelathe.families.base import Loaded
+from voicelathe.process import jobs
 from voicelathe.records import CleanClip
+from voicelathe.runs import results
 from voicelathe.speech import speaker
 from voicelathe.worker.weights import Swapper
 
@@ -39,7 +42,7 @@ def main(recipe: str, num_lines: int, every: int) -> None:
     )
     clips = records.read(layout.split("test"), CleanClip)
     rate_hz = loaded.facts.encode_rate_hz
-    real = [audio.read_mono(Path(settings.ingest.audio_root), clip, rate_hz) for clip in clips]
+    real = [waveform.read_mono(Path(settings.ingest.audio_root), clip, rate_hz) for clip in clips]
     centre = speaker.centroid([speaker.embed(one) for one in real[NUM_REAL:] or real])
     out = Path(layout.run(recipe, "oracle.jsonl"))
     done = (
@@ -64,7 +67,7 @@ def candidates(recipe: str, base: str, every: int) -> list[jobs.WeightsRef]:
     made = [
         jobs.WeightsRef(records.Candidate(0, None, prompted), "base", base, "") for prompted in (False, True)
     ]
-    trained = [ref for ref in runs.candidates(runs.read(recipe)[1], [1.0]) if ref.candidate.step]
+    trained = [ref for ref in results.candidates(results.read(recipe)[1], [1.0]) if ref.candidate.step]
     return made + trained[::-1][::every][::-1]
 
 
@@ -73,7 +76,7 @@ def speak(
 ) -> Iterator[tuple[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "reference.wav")
-        audio.write_wav(path, reference, rate_hz)
+        waveform.write_wav(path, reference, rate_hz)
         for number, text in enumerate(lines):
             seed = SEED + number
             if ref.candidate.prompted:

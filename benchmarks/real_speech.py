@@ -23,8 +23,12 @@ from pathlib import Path
 import numpy as np
 
 from pipelines import hear
-from voicelathe import hearing, params, settings
-from voicelathe.data import clean, ingest, measure, phrases
+from voicelathe.config import params, schema
+from voicelathe.data.audit import clean
+from voicelathe.data.manifest import ingest
+from voicelathe.data.measures import measure
+from voicelathe.data.text import phrases
+from voicelathe.stages import hear as hearing
 
 ROOT = Path(__file__).parents[1]
 LANGUAGES = ("en", "es", "fr", "it", "ru")
@@ -109,11 +113,11 @@ def audit(rows: list[Row], below: Path, models: str) -> clean.Audit:
     )
     taken = ingest.read(chosen.ingest, chosen.engine)
     measures = measure.measure(taken.rows, below / "audio", chosen.measure, chosen.engine)
-    heard = hearing.listen(taken.rows, measures, chosen, below / "heard", hear.REVISION)
+    heard = hearing.hear(taken.rows, measures, chosen, below / "heard", hear.REVISION)
     return clean.audit(taken.rows, taken.rejected, measures, chosen.audit, _phrases(chosen), heard)
 
 
-def _phrases(chosen: settings.Params) -> phrases.Phrases:
+def _phrases(chosen: schema.Params) -> phrases.Phrases:
     return phrases.load(ROOT / chosen.audit.phrases)
 
 

@@ -28,8 +28,12 @@ import sentences  # noqa: E402
 import speech  # noqa: E402
 
 from pipelines import hear  # noqa: E402
-from voicelathe import hearing, params, settings  # noqa: E402
-from voicelathe.data import clean, ingest, measure, phrases  # noqa: E402
+from voicelathe.config import params, schema  # noqa: E402
+from voicelathe.data.audit import clean  # noqa: E402
+from voicelathe.data.manifest import ingest  # noqa: E402
+from voicelathe.data.measures import measure  # noqa: E402
+from voicelathe.data.text import phrases  # noqa: E402
+from voicelathe.stages import hear as hearing  # noqa: E402
 
 SEED, VOICES, CLEAN_EACH = 77_003, ("rms", "slt", "kal16"), 60
 KINDS = (
@@ -270,7 +274,7 @@ def score(out: Path, truth: dict[str, Row]) -> list[Score]:
     """Ingest, measure, listen and audit as the pipeline does, and compare with what was planted."""
     here, out = Path.cwd(), out.resolve()
     chosen = params.load(ROOT / "params.yaml")
-    heard_by = settings.Hear(speech=True, words=True, voice=True)
+    heard_by = schema.Hear(speech=True, words=True, voice=True)
     chosen = replace(
         chosen,
         hear=heard_by,
@@ -280,7 +284,7 @@ def score(out: Path, truth: dict[str, Row]) -> list[Score]:
     try:
         taken = ingest.read(chosen.ingest, chosen.engine)
         measures = measure.measure(taken.rows, out / "audio", chosen.measure, chosen.engine)
-        heard = hearing.listen(taken.rows, measures, chosen, Path("heard"), hear.REVISION)
+        heard = hearing.hear(taken.rows, measures, chosen, Path("heard"), hear.REVISION)
         found = clean.audit(
             taken.rows,
             taken.rejected,

@@ -17,9 +17,12 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from voicelathe import families, jobs, layout, params, records, runs
-from voicelathe.data import audio, opus
+from voicelathe import families, layout, records
+from voicelathe.config import params
+from voicelathe.data.audio import opus, waveform
+from voicelathe.process import jobs
 from voicelathe.records import CleanClip
+from voicelathe.runs import results
 from voicelathe.worker.weights import Swapper
 
 Samples = NDArray[np.float32]
@@ -72,7 +75,7 @@ def zero_shot(family: Any, loaded: Any, settings: Any) -> Samples:
     clip = max(records.read(layout.split("validation"), CleanClip), key=lambda one: one.duration_s)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "reference.wav")
-        audio.write_wav(path, audio.read_mono(Path(settings.ingest.audio_root), clip, RATE_HZ), RATE_HZ)
+        waveform.write_wav(path, waveform.read_mono(Path(settings.ingest.audio_root), clip, RATE_HZ), RATE_HZ)
         said: Samples = family.synthesize_prompted(
             loaded, TEXT, "en", SEED, MAX_SECONDS, path, clip.text
         ).samples
@@ -81,7 +84,7 @@ def zero_shot(family: Any, loaded: Any, settings: Any) -> Samples:
 
 def checkpoint(recipe: str, step: int | None) -> tuple[jobs.WeightsRef, Any]:
     """The weights to speak with, and the settings of the adapter."""
-    executed, entries = runs.read(recipe)
+    executed, entries = results.read(recipe)
     selection = Path(layout.run(recipe, "selection.json"))
     nominee = json.loads(selection.read_text(encoding="utf-8"))["nominee"] if selection.is_file() else None
     rows = {entry.step: entry for entry in entries}

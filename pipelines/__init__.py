@@ -4,8 +4,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from voicelathe import experiments, runner
 from voicelathe.errors import VoiceLatheError
+from voicelathe.process import runner
+from voicelathe.runs import experiments
 
 
 def run(main: Callable[[], None]) -> None:

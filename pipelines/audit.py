@@ -3,8 +3,11 @@
 from pathlib import Path
 
 from pipelines import run
-from voicelathe import digest, layout, params, records
-from voicelathe.data import clean, columns, phrases, players, report, tables
+from voicelathe import digest, layout, records
+from voicelathe.config import params
+from voicelathe.data import columns, tables
+from voicelathe.data.audit import clean, players, report
+from voicelathe.data.text import phrases
 
 REVISION = 8
 REJECTED, MEASURES = Path("data/raw/rejected.jsonl"), Path("data/measured/clips.parquet")

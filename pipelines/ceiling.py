@@ -3,8 +3,9 @@
 import sys
 
 from pipelines import run
-from voicelathe import digest, layout, params, records
-from voicelathe.evaluate import ceilings
+from voicelathe import digest, layout, records
+from voicelathe.config import params
+from voicelathe.stages import ceiling
 
 REVISION = 1
 READS = [
@@ -18,7 +19,7 @@ PARAMS = ["seed", "bases.${key}", "ingest.audio_root", "machine", "speech"]
 
 def main() -> None:
     base = sys.argv[1]
-    found = ceilings.of(params.load(), base)
+    found = ceiling.measure(params.load(), base)
     digest.write_json(layout.ceiling(base), records.to_json(found))
 
 

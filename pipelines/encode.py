@@ -3,7 +3,8 @@
 import sys
 
 from pipelines import run
-from voicelathe import params, runs
+from voicelathe.config import params
+from voicelathe.stages import encode
 
 REVISION = 1
 READS = [
@@ -19,7 +20,7 @@ PARAMS = ["bases.${key}", "ingest.audio_root", "machine"]
 
 
 def main() -> None:
-    runs.encode(params.load(), sys.argv[1])
+    encode.encode(params.load(), sys.argv[1])
 
 
 if __name__ == "__main__":

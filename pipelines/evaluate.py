@@ -3,8 +3,10 @@
 import sys
 
 from pipelines import run
-from voicelathe import layout, params, records, sweep
+from voicelathe import layout, records
+from voicelathe.config import params
 from voicelathe.evaluate import losses
+from voicelathe.stages import evaluate
 
 REVISION = 2
 READS = [
@@ -26,7 +28,7 @@ PARAMS = ["seed", "machine", "recipes.${key}.evaluate"]
 
 def main() -> None:
     recipe = sys.argv[1]
-    evaluations, per_clip, probes = sweep.evaluate(params.load(), recipe)
+    evaluations, per_clip, probes = evaluate.evaluate(params.load(), recipe)
     losses.write(layout.run(recipe, "clip_losses.parquet"), per_clip)
     records.write(layout.run(recipe, "evaluations.jsonl"), evaluations)
     records.write(layout.run(recipe, "probes.jsonl"), probes)

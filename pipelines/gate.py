@@ -4,34 +4,31 @@ from datetime import date
 from pathlib import Path
 
 from pipelines import run
-from voicelathe import digest, layout, lines, params, records
-from voicelathe.data import columns, gate_table, gatekeeper, tables
+from voicelathe import digest, layout, lines, records
+from voicelathe.config import params
+from voicelathe.data import columns, tables
+from voicelathe.data.gate import table
+from voicelathe.stages import gate
 
 REVISION = 4
 MEASURES = Path("data/measured/clips.parquet")
 SPLITS = {name: layout.split(name) for name in layout.SPLITS}
-READS = [
-    "pipelines/gate.py",
-    str(layout.MANIFEST),
-    str(MEASURES),
-    *map(str, SPLITS.values()),
-    "lines",
-    "consent",
-]
+READ = (layout.MANIFEST, MEASURES, *SPLITS.values())
+READS = ["pipelines/gate.py", *map(str, READ), "lines", "consent"]
 WRITES = ["data/gate/passed.json", "data/gate/report.json", "data/gate/report.html"]
 PARAMS = ["gate", "consent"]
 
 
 def main() -> None:
     settings = params.load()
-    data = gatekeeper.Data(
+    data = gate.Data(
         splits={name: columns.read(path, records.CleanClip) for name, path in SPLITS.items()},
-        rows=columns.read(layout.MANIFEST, records.ManifestRow).select(gate_table.OF_ROWS),
-        measures=tables.columns(MEASURES, records.ClipMeasure).select(gate_table.LOOKED_AT),
+        rows=columns.read(layout.MANIFEST, records.ManifestRow).select(table.OF_ROWS),
+        measures=tables.columns(MEASURES, records.ClipMeasure).select(table.LOOKED_AT),
         packs=lines.recorded(settings, records.read(SPLITS["validation"], records.CleanClip)),
-        inputs=digest.of_files({str(path): path for path in (layout.MANIFEST, MEASURES, *SPLITS.values())}),
+        inputs=digest.of_files({str(path): path for path in READ}),
     )
-    gatekeeper.decide(data, settings.gate, settings.consent.policy, date.today(), layout.GATE.parent)
+    gate.decide(data, settings.gate, settings.consent.policy, date.today(), layout.GATE.parent)
     print(f"The gate is open; see {layout.GATE_REPORT}")
 
 

@@ -3,7 +3,8 @@
 import sys
 
 from pipelines import run
-from voicelathe import params, runs
+from voicelathe.config import params
+from voicelathe.stages import general
 
 REVISION = 2
 READS = ["pipelines/general.py", "${general.manifest}", "${general.audio_root}", "${item.path}"]
@@ -12,7 +13,7 @@ PARAMS = ["general", "bases.${key}", "machine"]
 
 
 def main() -> None:
-    runs.encode_general(params.load(), sys.argv[1])
+    general.encode_general(params.load(), sys.argv[1])
 
 
 if __name__ == "__main__":

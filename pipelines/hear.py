@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from pipelines import run
-from voicelathe import hearing, layout, params, records
+from voicelathe import layout, records
+from voicelathe.config import params
 from voicelathe.data import tables
+from voicelathe.stages import hear
 
 REVISION = 3
 READS = ["pipelines/hear.py", str(layout.MANIFEST), str(layout.MEASURES)]
@@ -16,7 +18,7 @@ def main() -> None:
     settings = params.load()
     rows = records.read(layout.MANIFEST, records.ManifestRow)
     measures = tables.read(layout.MEASURES, records.ClipMeasure)
-    heard = hearing.listen(rows, measures, settings, layout.CACHE / "heard", REVISION)
+    heard = hear.hear(rows, measures, settings, layout.CACHE / "heard", REVISION)
     tables.write(Path(WRITES[0]), heard, records.Heard)
     print(f"{len(heard)} clips listened to")
 

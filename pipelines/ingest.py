@@ -4,8 +4,9 @@ import sys
 from pathlib import Path
 
 from pipelines import run
-from voicelathe import digest, params, records
-from voicelathe.data import ingest
+from voicelathe import digest, records
+from voicelathe.config import params
+from voicelathe.data.manifest import ingest
 
 REVISION = 2
 READS = ["pipelines/ingest.py", "${ingest.manifest}", "${ingest.audio_root}"]

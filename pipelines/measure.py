@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from pipelines import run
-from voicelathe import layout, params, records
-from voicelathe.data import measure, tables
-from voicelathe.data.measure_cache import MeasureCache
+from voicelathe import layout, records
+from voicelathe.config import params
+from voicelathe.data import tables
+from voicelathe.data.measures import measure
+from voicelathe.data.measures.cache import MeasureCache
 
 REVISION = 3
 READS = ["pipelines/measure.py", "data/raw/manifest.jsonl"]

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from pipelines import run
 from pipelines.train import REVISION as TRAIN_REVISION
-from voicelathe import digest, layout, params, records, runs
+from voicelathe import digest, layout, records
+from voicelathe.config import params
 from voicelathe.errors import PreflightError, listing
-from voicelathe.evaluate import ceilings, escalation
+from voicelathe.stages import ceiling, lora_first, preflight
 
 REVISION = 5
 LATENTS = [f"data/latents/${{item.base}}/{name}" for name in ("index.parquet", "base.json", "ceiling.json")]
@@ -20,10 +21,10 @@ PARAMS = ["seed", "machine", "bases.${item.base}", *(f"recipes.${{key}}.{part}" 
 def main() -> None:
     recipe = sys.argv[1]
     settings = params.load()
-    refused, waived = escalation.judge(settings, recipe)
-    for text in (notices := ceilings.notices(settings, recipe)):
+    refused, waived = lora_first.check(settings, recipe)
+    for text in (notices := ceiling.notices(settings, recipe)):
         print(f"{recipe}: {text}", file=sys.stderr)
-    found = replace(runs.preflight(settings, recipe, TRAIN_REVISION, refused, waived), notices=notices)
+    found = replace(preflight.preflight(settings, recipe, TRAIN_REVISION, refused, waived), notices=notices)
     digest.write_json(layout.run(recipe, "preflight.json"), records.to_json(found))
     if found.decision != "go":
         raise PreflightError(f"{recipe} must not be trained yet:\n{listing(found.reasons)}")

@@ -4,8 +4,10 @@ import sys
 from pathlib import Path
 
 from pipelines import run
-from voicelathe import digest, layout, params, records
-from voicelathe.evaluate import experiment, outcome
+from voicelathe import digest, layout, records
+from voicelathe.config import params
+from voicelathe.evaluate.report import experiment
+from voicelathe.stages import selection
 
 REVISION = 9
 READS = [
@@ -29,7 +31,7 @@ PARAMS = ["recipes.${key}.select"]
 
 def main() -> None:
     recipe = sys.argv[1]
-    chosen, page = outcome.of(recipe, params.recipe(params.load(), recipe).select, Path())
+    chosen, page = selection.select(recipe, params.recipe(params.load(), recipe).select, Path())
     digest.write_json(layout.run(recipe, "selection.json"), records.to_json(chosen))
     digest.write_text(layout.run(recipe, "report.html"), page)
     experiment.write(recipe, chosen, Path())

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from pipelines import run
-from voicelathe import digest, layout, params, records
-from voicelathe.data import columns, frozen, proof, splits, tables
+from voicelathe import digest, layout, records
+from voicelathe.config import params
+from voicelathe.data import columns, tables
+from voicelathe.data.split import assign, frozen, proof
 
 REVISION = 4
 READS = ["pipelines/split.py", "data/audit/clean.jsonl", "data/audit/links.parquet", "splits"]
@@ -20,7 +22,7 @@ def main() -> None:
     clips = columns.read(Path(READS[1]), records.CleanClip)
     links = tables.read(Path(READS[2]), records.Link)
     held = frozen.read(settings.split.frozen) if settings.split.frozen else None
-    found = splits.assign(clips, settings.split, settings.seed, links, held)
+    found = assign.assign(clips, settings.split, settings.seed, links, held)
     for name, members in found.tables.items():
         columns.write(layout.split(name), members)
     tables.write(Path(WRITES[3]), found.assignments, records.SplitAssignment)

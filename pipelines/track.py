@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 from pipelines import run
-from voicelathe import digest, layout, params
+from voicelathe import digest, layout
+from voicelathe.config import params
 from voicelathe.tracking import replay
 
 REVISION = 4

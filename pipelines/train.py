@@ -5,9 +5,12 @@ import sys
 from pathlib import Path
 
 from pipelines import run
-from voicelathe import digest, layout, params, records, runs
-from voicelathe.registry import forgotten
-from voicelathe.tracking.live import Mirror
+from voicelathe import digest, layout, records
+from voicelathe.config import params
+from voicelathe.registry.weights import forgotten
+from voicelathe.runs import identity
+from voicelathe.stages import train
+from voicelathe.tracking.live.mirror import Mirror
 
 REVISION = 5
 READS = [
@@ -23,13 +26,11 @@ PARAMS = ["seed", "machine", "bases.${item.base}", "recipes.${key}.train"]
 
 def main() -> None:
     recipe, settings = sys.argv[1], params.load()
-    planned = runs.identify(settings, recipe, REVISION)
+    planned = identity.identify(settings, recipe, REVISION)
     with Mirror(settings.tracking, planned, Path.cwd()):
-        finished, checkpoints = runs.train(settings, planned)
-    index = {
-        "run_digest": finished.run_digest,
-        "checkpoints": [records.to_json(entry) for entry in checkpoints],
-    }
+        finished, checkpoints = train.train(settings, planned)
+    listed = [records.to_json(entry) for entry in checkpoints]
+    index = {"run_digest": finished.run_digest, "checkpoints": listed}
     digest.write_json(layout.run(recipe, "checkpoints.json"), index)
     shutil.copyfile(Path(finished.directory) / "steps.jsonl", layout.run(recipe, "steps.jsonl"))
     digest.write_json(layout.run(recipe, "run.json"), records.to_json(finished))

@@ -23,7 +23,7 @@ def write(
     out: Path, seed: int, model: dict[str, Any] | None = None, codec: dict[str, Any] | None = None
 ) -> None:
     """A whole directory; what is not given is random."""
-    from voicelathe.families import torchaudio_shim
+    from voicelathe.families.shared import torchaudio_shim
 
     torchaudio_shim.ensure()
     import torch

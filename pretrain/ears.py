@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from voicelathe import params
+from voicelathe.config import params
 from voicelathe.records import RecogniserRef
 from voicelathe.speech import recogniser, recogniser_files, words
 

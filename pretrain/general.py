@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pretrain import corpus, texts
-from voicelathe.data import opus
+from voicelathe.data.audio import opus
 
 OUT = Path("data/general")
 SEED = 9_002

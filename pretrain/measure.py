@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from pretrain import corpus, ears, texts
-from voicelathe import families, settings
-from voicelathe.data import audio
+from voicelathe import families
+from voicelathe.config import schema
+from voicelathe.data.audio import waveform
 from voicelathe.families.base import Promptable
 from voicelathe.speech import speaker
 
@@ -32,7 +33,7 @@ def main(base: Path, num_lines: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     family: Any = families.find("voxcpm2")
     assert isinstance(family, Promptable)
-    machine = settings.Machine(device="cpu", threads=1, processes=1)
+    machine = schema.Machine(device="cpu", threads=1, processes=1)
     loaded = family.load(base, family.describe(base, "Apache-2.0", True), machine, "all")
     sets = {"grammar": texts.held_out_sentences(), "prose": texts.prose()[1]}
     told = {name: reading(family, loaded, name, lines[:num_lines]) for name, lines in sets.items()}
@@ -66,7 +67,7 @@ def shown(family: Any, loaded: Any, voice: str) -> dict[str, Any]:
     centre = speaker.centroid([speaker.embed(one) for one in real])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "reference.wav")
-        audio.write_wav(path, flite(reference, voice), corpus.RATE_HZ)
+        waveform.write_wav(path, flite(reference, voice), corpus.RATE_HZ)
         own = [
             family.synthesize_prompted(loaded, text, "en", seed, MAX_SECONDS, path, reference).samples
             for seed, text in enumerate(lines)

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from pretrain import assemble, design, loop, rows
 from pretrain.corpus import NUM_CLIPS, SEED
 from pretrain.warm import translated
-from voicelathe import families, settings
+from voicelathe import families
+from voicelathe.config import schema
 
 # The rate goes down twice. From nothing: a curriculum over one volume of texts in the first round, all of them in the second. From an
 # earlier base there is no curriculum.
@@ -43,7 +44,7 @@ def train(
     if not (base / "model.safetensors").is_file():
         assemble.write(base, SEED, translated(state, warm) if warm else None)
     family: Any = families.find("voxcpm2")
-    machine = settings.Machine(device=device, threads=1, processes=1)
+    machine = schema.Machine(device=device, threads=1, processes=1)
     loaded = family.load(base, family.describe(base, "Apache-2.0", False), machine, "core")
     clips, num_phones = rows.read(state, loaded.core.text_tokenizer)
     torch.manual_seed(SEED)

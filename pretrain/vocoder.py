@@ -41,7 +41,7 @@ HISS, SWELL, TRAINS = 1, 1 + NOISE, 1 + 2 * NOISE
 
 def build(basis: dict[str, Any]) -> nn.Module:
     """The codec with this decoder; its encoder is random."""
-    from voicelathe.families import torchaudio_shim
+    from voicelathe.families.shared import torchaudio_shim
 
     torchaudio_shim.ensure()
     from voxcpm.modules.audiovae import AudioVAEConfigV2, AudioVAEV2

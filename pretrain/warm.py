@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pretrain import corpus
-from voicelathe import families, settings
+from voicelathe import families
+from voicelathe.config import schema
 
 READS = ("feat_encoder.in_proj", "feat_decoder.estimator.in_proj", "feat_decoder.estimator.cond_proj")
 WRITES = "feat_decoder.estimator.out_proj"
@@ -52,7 +53,7 @@ def fitted(given: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
 def pairs(state: Path, base: Path) -> tuple[Tensor, Tensor]:
     """[N, D] latents of the same moments: as they mean it now, and as the codec of `base` encodes them."""
     family: Any = families.find("voxcpm2")
-    machine = settings.Machine(device="cpu", threads=1, processes=1)
+    machine = schema.Machine(device="cpu", threads=1, processes=1)
     loaded = family.load(base, family.describe(base, "Apache-2.0", True), machine, "all")
     stored = np.load(state / "latents.npz")
     now, then, end = [], [], 0

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from voicelathe import experiments, layout
+from voicelathe import layout
 from voicelathe.errors import CheckpointError
+from voicelathe.runs import experiments
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from voicelathe import params
+from voicelathe.config import params
 
 ROOT = Path(__file__).parents[1]
 STAGES: dict[str, Any] = {

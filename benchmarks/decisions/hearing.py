@@ -10,9 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest, layout, params, records, runs, settings, sweep
-from voicelathe.evaluate import design, evidence, judging
-from voicelathe.jobs import WeightsRef
+from voicelathe import digest, layout, records
+from voicelathe.config import params, schema
+from voicelathe.data.split import speakers
+from voicelathe.evaluate import evidence
+from voicelathe.evaluate.listening import design
+from voicelathe.evaluate.scoring import judging
+from voicelathe.process.jobs import WeightsRef
 from voicelathe.records import (
     CleanClip,
     ClipRef,
@@ -22,7 +26,9 @@ from voicelathe.records import (
     SampleRecord,
     SpeechMeasures,
 )
+from voicelathe.runs import results
 from voicelathe.speech import recogniser_files
+from voicelathe.stages import candidates, speak
 
 BASES = "_bases"  # folder of what untouched bases said: the same for all recipes of a project
 METRICS = ("waveform", "activity", "recogniser", "speaker", "quality")  # those of the demo
@@ -42,9 +48,9 @@ def everybody(
 ) -> Heard:
     """Every candidate of a recipe speaks the whole pack `name` and is heard against clips of `split`; what lies below `out` is not done again."""
     chosen = params.load()
-    record, index = runs.read(recipe)
+    record, index = results.read(recipe)
     evaluated = records.read(layout.run(recipe, "evaluations.jsonl"), EvaluationRecord)
-    refs = sweep.refs(chosen, recipe, index, evaluated)
+    refs = candidates.refs(chosen, recipe, index, evaluated)
     key = _key(pack, metrics, split, chosen)
     places = {ref.candidate.name: _place(out, recipe, record, ref, name, key) for ref in refs}
     missing = [ref for ref in refs if not places[ref.candidate.name].is_file()]
@@ -53,7 +59,7 @@ def everybody(
     return joined(record, [read(places[ref.candidate.name]) for ref in refs])
 
 
-def _key(pack: Sequence[PackLine], metrics: Sequence[str], split: str, chosen: settings.Params) -> str:
+def _key(pack: Sequence[PackLine], metrics: Sequence[str], split: str, chosen: schema.Params) -> str:
     """What was asked: other lines, metrics, clips or ears are another file."""
     spoken = [records.to_json(line) for line in pack]
     ears = chosen.speech.recogniser.digest if chosen.speech.recogniser else None
@@ -67,7 +73,7 @@ def _place(out: Path, recipe: str, record: RunRecord, ref: WeightsRef, name: str
 
 
 def _hear(
-    chosen: settings.Params,
+    chosen: schema.Params,
     recipe: str,
     record: RunRecord,
     refs: Sequence[WeightsRef],
@@ -84,17 +90,23 @@ def _hear(
     with judging.Panel(metrics, how.metric_timeout_s, ears) as panel:
         for ref in refs:
             place = places[ref.candidate.name]
-            samples = runs.speak(
-                chosen, record, [ref], said, how.max_seconds, place.parent / "speech", sweep.reference(chosen)
+            samples = speak.speak(
+                chosen,
+                record,
+                [ref],
+                said,
+                how.max_seconds,
+                place.parent / "speech",
+                candidates.reference(chosen),
             )
             hearable = [one for one in samples if design.is_hearable(one)]
             told = panel.ask(real, [judging.clip(one, languages) for one in hearable])
             write(place, Heard(samples, judging.measures(record, hearable, told, len(real), {})))
 
 
-def _real(chosen: settings.Params, record: RunRecord, split: str, pack: Sequence[PackLine]) -> list[ClipRef]:
+def _real(chosen: schema.Params, record: RunRecord, split: str, pack: Sequence[PackLine]) -> list[ClipRef]:
     root, texts = chosen.ingest.audio_root, {one.text for one in pack}
-    own = sweep.main_speaker(records.read(layout.split(split), CleanClip))
+    own = speakers.main_speaker(records.read(layout.split(split), CleanClip))
     return judging.held_out(own, root, record.identity.seed, texts)
 
 

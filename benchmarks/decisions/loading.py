@@ -9,9 +9,12 @@ from benchmarks.decisions.finished import inside
 from benchmarks.decisions.making import Place
 from benchmarks.decisions.replay import Trained
 from benchmarks.decisions.report import Judged
-from voicelathe import layout, params, records, runs
-from voicelathe.evaluate import losses, probing
+from voicelathe import layout, records
+from voicelathe.config import params
+from voicelathe.evaluate import losses
+from voicelathe.evaluate.scoring import probing
 from voicelathe.records import BaseFacts, EvaluationRecord, ProbeRecord
+from voicelathe.runs import results
 
 
 def finished(place: Place) -> Iterator[Judged]:
@@ -26,7 +29,7 @@ def judged(project: Path, recipe: str) -> Judged:
     with inside(project):
         chosen = params.load()
         how = params.recipe(chosen, recipe)
-        run, index = runs.read(recipe)
+        run, index = results.read(recipe)
         evaluations = records.read(layout.run(recipe, "evaluations.jsonl"), EvaluationRecord)
         facts = records.read_one(layout.latents(how.base) / "base.json", BaseFacts)
         probes = records.read(layout.run(recipe, "probes.jsonl"), ProbeRecord)

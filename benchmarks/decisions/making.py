@@ -18,8 +18,9 @@ from benchmarks.decisions import hearing, packs
 from benchmarks.decisions.cases import DEMO, FULL, LORA, Case
 from benchmarks.decisions.finished import inside
 from benchmarks.dirty_manifest import run, unaudited
-from voicelathe import digest, layout, lines, params, records
-from voicelathe.data import ingest
+from voicelathe import digest, layout, lines, records
+from voicelathe.config import params
+from voicelathe.data.manifest import ingest
 from voicelathe.records import CleanClip
 
 ROOT = Path(__file__).parents[2]

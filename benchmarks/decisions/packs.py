@@ -9,7 +9,7 @@ from itertools import chain, zip_longest
 
 from pretrain import texts
 from voicelathe import lines
-from voicelathe.data import text
+from voicelathe.data.text import characters
 from voicelathe.lines import shipped, strata
 from voicelathe.records import STRATA, PackLine
 
@@ -48,8 +48,8 @@ def oracle(num: int = NUM_ORACLE) -> list[PackLine]:
 
 def strangers(pack: Iterable[PackLine], known: Iterable[str]) -> list[str]:
     """Ids of the lines whose words some known text says, too."""
-    said = {text.words(one) for one in known}
-    return [line.id for line in pack if text.words(line.text) in said]
+    said = {characters.words(one) for one in known}
+    return [line.id for line in pack if characters.words(line.text) in said]
 
 
 def parts(pack: Sequence[PackLine], size: int) -> Iterator[Sequence[PackLine]]:

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.decisions.hearing import Heard
-from voicelathe import race, settings
+from voicelathe.config import schema
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import evidence, guards, probing, racing, scores, selection
+from voicelathe.evaluate import evidence, guards, racing, scores, selection
 from voicelathe.evaluate.evidence import BASE, BASES
 from voicelathe.evaluate.scores import LIKENESS, WORDS, Scores
+from voicelathe.evaluate.scoring import probing
 from voicelathe.records import (
     CheckpointRecord,
     ClipLoss,
@@ -27,6 +28,7 @@ from voicelathe.records import (
     Selection,
     SpeechMeasures,
 )
+from voicelathe.stages import listen
 
 LAST, LOSS, DIFF, TWO_LINES = "last", "lowest loss", "lowest diff", "two lines, loss nominates"
 TIES = ("lower loss", "words x likeness", "earlier step")
@@ -42,8 +44,8 @@ class Trained:
     clip_losses: Sequence[ClipLoss]
     checkpoints: Sequence[CheckpointRecord]
     probed: Sequence[Probed]
-    select: settings.Select
-    how: settings.Race
+    select: schema.Select
+    how: schema.Race
     pack: Sequence[PackLine]
     heard: Heard
     base_trained: bool = True
@@ -67,7 +69,7 @@ class Replayed:
     def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.Heard:
         self._asked |= {(name, line) for name in names for line in lines}
         one = self._trained
-        return race.heard(self.samples, self.measures, one.select, one.totals, self._num_lines)
+        return listen.heard(self.samples, self.measures, one.select, one.totals, self._num_lines)
 
     @property
     def samples(self) -> list[SampleRecord]:
@@ -105,7 +107,7 @@ def ours(one: Trained, pack: Sequence[PackLine], block_lines: int) -> Decided:
     how, ids = replace(one.how, block_lines=block_lines), [line.id for line in pack]
     rounds, ended = racing.run(found, one.name, bases, tuned, ids, 1, how)
     samples, measures = found.samples, found.measures
-    strata = {line.id: race.line_strata(line) for line in pack}
+    strata = {line.id: listen.line_strata(line) for line in pack}
     ran = Race(
         one.run.recipe, one.run.run_digest, how.error_rate, rounds, strata, len(samples), len(names) * len(ids), ended
     )  # fmt: skip

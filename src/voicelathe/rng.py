@@ -3,7 +3,7 @@
 import hashlib
 import random
 
-from voicelathe import settings
+from voicelathe.config import schema
 
 
 def key(seed: int, purpose: str, *parts: str | int) -> int:
@@ -24,7 +24,7 @@ def shuffled(items: list[str], seed: int, purpose: str, *parts: str | int) -> li
     return ordered
 
 
-def training_seed(train: settings.Train, project_seed: int) -> int:
+def training_seed(train: schema.Train, project_seed: int) -> int:
     """The seed of initial adapters, order of clips and noise of one training.
 
     Lines, limits and validation noise always come from the project's seed, so that trainings stay paired.

@@ -8,8 +8,10 @@ import pytest
 
 from tests.factories import audio as sounds
 from tests.factories import rows
-from voicelathe.data import audio, ingest, measure
-from voicelathe.data.audio_files import AudioProblem
+from voicelathe.data.audio import waveform
+from voicelathe.data.audio.files import AudioProblem
+from voicelathe.data.manifest import ingest
+from voicelathe.data.measures import measure
 from voicelathe.records import ClipMeasure
 
 
@@ -42,7 +44,7 @@ class Lab:
         """Why a file with this content cannot be read whole, asked of the one door to audio; None when it can."""
         (self.root / name).write_bytes(content)
         try:
-            audio.read_clip(self.root, name, None, None, None)
+            waveform.read_clip(self.root, name, None, None, None)
         except AudioProblem as refused:
             assert refused.detail
             return refused.code

@@ -5,8 +5,8 @@ import unicodedata
 import pytest
 
 from tests.factories import rows
-from voicelathe.data import clean, report
-from voicelathe.data.clean import Audit
+from voicelathe.data.audit import clean, report
+from voicelathe.data.audit.clean import Audit
 
 TURNING = [*map(chr, (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))]
 CONTROL = [chr(code) for code in (*range(0, 9), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0))]

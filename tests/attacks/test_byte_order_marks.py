@@ -6,8 +6,8 @@ import pytest
 
 from tests.attacks.conftest import Lab
 from tests.factories import rows
-from voicelathe.data import ingest
-from voicelathe.data.ingest import Ingested
+from voicelathe.data.manifest import ingest
+from voicelathe.data.manifest.ingest import Ingested
 from voicelathe.errors import ManifestError
 
 

@@ -10,7 +10,7 @@ import soundfile
 
 from tests.attacks.conftest import Lab
 from tests.factories import rows
-from voicelathe.data import measure
+from voicelathe.data.measures import measure
 from voicelathe.records import ClipMeasure
 
 BOMBS = {  # name: container, coding, channels, seconds

@@ -15,8 +15,8 @@ import pytest
 
 from tests.factories import hostile, rows
 from voicelathe import digest
-from voicelathe.data import measure
-from voicelathe.data.rules import UNUSABLE_AUDIO
+from voicelathe.data.audit.rules import UNUSABLE_AUDIO
+from voicelathe.data.measures import measure
 from voicelathe.records import ClipMeasure, ManifestRow
 
 REPOSITORY = Path(__file__).parents[2]

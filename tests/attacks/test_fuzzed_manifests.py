@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.factories import hostile, rows
-from voicelathe import engine
-from voicelathe.data import formats
-from voicelathe.data.formats import RawRow
+from voicelathe.data.manifest import formats
+from voicelathe.data.manifest.formats import RawRow
+from voicelathe.parallel import local
 
-LIMITS = engine.Limits(memory_bytes=512 << 20, silent_s=10.0)
+LIMITS = local.Limits(memory_bytes=512 << 20, silent_s=10.0)
 
 
 def complaints(seeds: range) -> Iterator[str]:
@@ -45,7 +45,7 @@ def complaint(made: hostile.Manifest, found: list[formats.Read]) -> str:
 
 def check(num: int, each: int) -> None:
     shards = [range(start, start + each) for start in range(0, num, each)]
-    attempts = engine.try_each(complaints, shards, rows.PARALLEL, LIMITS)
+    attempts = local.try_each(complaints, shards, rows.PARALLEL, LIMITS)
     assert [attempt.lost for attempt in attempts if attempt.lost] == []
     found = [text for attempt in attempts for text in attempt.results]
     assert len(found) == num

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.factories import hostile, rows
-from voicelathe.data import formats, recognising
-from voicelathe.data.recognising import Found
+from voicelathe.data.manifest import formats, recognising
+from voicelathe.data.manifest.recognising import Found
 from voicelathe.data.sources import gather
 from voicelathe.errors import ManifestError
 

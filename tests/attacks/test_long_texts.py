@@ -4,7 +4,8 @@ import resource
 
 from tests.attacks.conftest import Lab
 from tests.factories import rows
-from voicelathe.data import clean, jsonl, report
+from voicelathe.data.audit import clean, report
+from voicelathe.data.manifest import jsonl
 
 
 def test_a_line_over_the_cap_is_refused_whatever_follows(lab: Lab) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import pyarrow
 
 from tests.factories import rows
-from voicelathe.data import clean, gate_report, line_leaks, report
-from voicelathe.data.gate import Check, Verdict
+from voicelathe.data.audit import clean, report
+from voicelathe.data.gate import line_leaks
+from voicelathe.data.gate import report as gate_report
+from voicelathe.data.gate.suite import Check, Verdict
 from voicelathe.records import RejectedLine
 
 SAVED = "data:application/x-ndjson;base64,"  # the quarantine, to be kept

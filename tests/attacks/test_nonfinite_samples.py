@@ -6,7 +6,7 @@ import pytest
 from tests.attacks.conftest import Lab
 from tests.factories import audio as sounds
 from tests.factories import rows
-from voicelathe.data import clean
+from voicelathe.data.audit import clean
 
 BAD = {
     "nan.wav": np.float32("nan"),

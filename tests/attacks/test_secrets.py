@@ -10,9 +10,12 @@ import pytest
 
 from tests.factories import audio as sounds
 from tests.factories import planted, rows
-from voicelathe import errors, params, records, redaction
+from voicelathe import errors, records, redaction
 from voicelathe.cli import screen
-from voicelathe.data import clean, importing, ingest, kaldi, measure, recognising, report
+from voicelathe.config import params
+from voicelathe.data.audit import clean, report
+from voicelathe.data.manifest import importing, ingest, kaldi, recognising
+from voicelathe.data.measures import measure
 from voicelathe.tracking import store
 
 KINDS = {  # text -> what is left of it

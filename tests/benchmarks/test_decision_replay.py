@@ -12,7 +12,7 @@ from benchmarks.decisions import cases, hearing, making, oracle, packs, replay, 
 from benchmarks.decisions.hearing import Heard
 from benchmarks.decisions.replay import Trained
 from tests.factories import evaluations as make
-from voicelathe import params
+from voicelathe.config import params
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate import racing, scores
 from voicelathe.evaluate.scores import LIKENESS, WORDS, Scores

@@ -7,7 +7,8 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.factories import bases as factory
-from voicelathe import digest, layout, params, records
+from voicelathe import digest, layout, records
+from voicelathe.config import params
 from voicelathe.errors import BaseModelError
 from voicelathe.families import bases
 from voicelathe.records import BaseFacts

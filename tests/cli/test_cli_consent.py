@@ -6,8 +6,9 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.factories import corpora
-from voicelathe import digest, layout, params, records
-from voicelathe.data import ingest
+from voicelathe import digest, layout, records
+from voicelathe.config import params
+from voicelathe.data.manifest import ingest
 
 GRANT = ("--purpose", "train", "--purpose", "clone", "--language", "en", "--issued-by", "me")
 

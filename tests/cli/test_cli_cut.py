@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Run
-from voicelathe import digest, layout, params, records
-from voicelathe.data import audio, ingest, tables
+from voicelathe import digest, layout, records
+from voicelathe.config import params
+from voicelathe.data import tables
+from voicelathe.data.audio import waveform
 from voicelathe.data.cutting import decisions
+from voicelathe.data.manifest import ingest
 from voicelathe.records import CutDecisions, Proposal
 
 ROOT = Path(__file__).parents[2]
@@ -166,7 +169,7 @@ def test_what_cannot_be_cut_is_said_before_anything_is_heard(
     for name in ("empty", "bare", "two"):
         (project / name).mkdir()
     for name in ("bare", "two"):
-        audio.write_wav(project / name / "a.wav", np.zeros(16_000, np.float32), 16_000)
+        waveform.write_wav(project / name / "a.wav", np.zeros(16_000, np.float32), 16_000)
     (project / "two/a.srt").write_text("1\n00:00:00,100 --> 00:00:00,900\nHello.\n")
     (project / "two/a.txt").write_text("Hello.\n")
     done = run("cut", "propose", *arguments)
@@ -176,7 +179,7 @@ def test_what_cannot_be_cut_is_said_before_anything_is_heard(
 
 def test_silence_and_a_language_that_nobody_knows_are_said(project: Path, run: Run) -> None:
     (project / "quiet").mkdir()
-    audio.write_wav(project / "quiet/a.wav", np.zeros(48_000, np.float32), 16_000)
+    waveform.write_wav(project / "quiet/a.wav", np.zeros(48_000, np.float32), 16_000)
     (project / "quiet/a.vtt").write_text(
         "WEBVTT\n\n00:01.000 --> 00:02.000\nHallo.\n\n00:09.000 --> 00:10.000\nZu spät.\n"
     )
@@ -197,7 +200,7 @@ def test_silence_and_a_language_that_nobody_knows_are_said(project: Path, run: R
 
 def test_a_recording_that_is_cut_off_is_refused_by_name(project: Path, run: Run) -> None:
     (project / "torn").mkdir()
-    audio.write_wav(project / "torn/a.wav", np.zeros(48_000, np.float32), 16_000)
+    waveform.write_wav(project / "torn/a.wav", np.zeros(48_000, np.float32), 16_000)
     (project / "torn/a.wav").write_bytes((project / "torn/a.wav").read_bytes()[:-5000])
     (project / "torn/a.srt").write_text("1\n00:00:00,100 --> 00:00:00,900\nHello.\n")
     done = run("cut", "propose", "torn", *GIVEN)

@@ -13,9 +13,10 @@ import pytest
 from tests.cli.conftest import ROOT, Outcome, Run
 from tests.factories import corpora
 from tests.factories import runs as factory
-from voicelathe import digest, layout, params, records
-from voicelathe.cli import leftovers
-from voicelathe.data import ingest
+from voicelathe import digest, layout, records
+from voicelathe.cli.recipes import leftovers
+from voicelathe.config import params
+from voicelathe.data.manifest import ingest
 
 
 @pytest.fixture

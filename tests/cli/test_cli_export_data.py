@@ -11,8 +11,10 @@ import pytest
 from tests.cli.conftest import Run
 from tests.factories import audio as sounds
 from tests.factories import rows
-from voicelathe import digest, layout, params, records
-from voicelathe.data import audio, ingest
+from voicelathe import digest, layout, records
+from voicelathe.config import params
+from voicelathe.data.audio import waveform
+from voicelathe.data.manifest import ingest
 from voicelathe.records import CleanClip
 
 FORMATS = ("voxcpm", "qwen3-tts", "cosyvoice", "ljspeech", "audiofolder")
@@ -83,11 +85,11 @@ def test_an_export_is_imported_again_as_the_same_clips(
     assert len({row.recording_id for row in read.rows}) == 3
     for row in read.rows:
         clip = want[row.text or ""]
-        there, rate_hz = audio.read_clip(Path(chosen.audio_root), row.audio, None, None, None)
+        there, rate_hz = waveform.read_clip(Path(chosen.audio_root), row.audio, None, None, None)
         assert rate_hz == (24000 if form == "qwen3-tts" else 16000)
         if rate_hz == 16000:
-            original = audio.read_mono(project / "data/demo/audio", clip, 16000)
-            assert np.array_equal(audio.to_16_bit(there[:, 0]), audio.to_16_bit(original))
+            original = waveform.read_mono(project / "data/demo/audio", clip, 16000)
+            assert np.array_equal(waveform.to_16_bit(there[:, 0]), waveform.to_16_bit(original))
         assert (row.speaker_id, row.language) == ("awb", "en")
 
 
@@ -103,7 +105,7 @@ def test_qwen_gets_a_reference_for_every_row(
     )  # a clip of the training split, never of the held-out ones
     assert "/references/" in train[0]["ref_audio"]  # the manifest's own
     for row in (*train, *found):
-        assert audio.header(Path(row["ref_audio"]).parent, Path(row["ref_audio"]).name).rate_hz == 24000
+        assert waveform.header(Path(row["ref_audio"]).parent, Path(row["ref_audio"]).name).rate_hz == 24000
 
 
 def test_voxcpm_gets_references_only_where_the_manifest_has_them(
@@ -112,7 +114,7 @@ def test_voxcpm_gets_references_only_where_the_manifest_has_them(
     assert run("export-data", "out", "--format", "voxcpm").code == 0
     found = [json.loads(line) for line in Path("out/train/train.jsonl").read_text().splitlines()]
     assert ["ref_audio" in row for row in found] == [True, False, False]
-    reference, _ = audio.read_clip(
+    reference, _ = waveform.read_clip(
         Path("out/train/references"), Path(found[0]["ref_audio"]).name, None, None, None
     )
     assert len(reference) == 64000

@@ -13,8 +13,8 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.factories import corpora
-from voicelathe import params
-from voicelathe.data import importing, ingest, recognising, recording_rules
+from voicelathe.config import params
+from voicelathe.data.manifest import importing, ingest, recognising, recording_rules
 from voicelathe.data.sources import gather
 from voicelathe.errors import ManifestError
 
@@ -60,9 +60,10 @@ def test_a_cosyvoice_or_hugging_face_folder_is_recognised_and_pinned(
 def test_the_formats_we_recognise_are_those_of_the_settings() -> None:
     from typing import get_args, get_type_hints
 
-    from voicelathe import cli, settings
+    from voicelathe import cli
+    from voicelathe.config import schema
 
-    accepted = get_args(get_type_hints(settings.Ingest)["format"])
+    accepted = get_args(get_type_hints(schema.Ingest)["format"])
     assert set(get_args(recognising.FormatName)) == set(accepted) == set(corpora.FORMATS) == set(gather.PLAIN)
     assert set(get_args(cli.corpus.gathering.FormatName)) == set(get_args(recognising.SourceName))
 

@@ -6,8 +6,8 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.factories import corpora
-from voicelathe import params
-from voicelathe.data import ingest, lists, recording_rules
+from voicelathe.config import params
+from voicelathe.data.manifest import ingest, lists, recording_rules
 from voicelathe.errors import ManifestError
 from voicelathe.records import ManifestRow
 

@@ -13,8 +13,10 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.factories import corpora
-from voicelathe import layout, params
-from voicelathe.data import frozen, ingest, splits_named
+from voicelathe import layout
+from voicelathe.config import params
+from voicelathe.data.manifest import ingest, splits_named
+from voicelathe.data.split import frozen
 from voicelathe.records import ManifestRow
 
 RULE = ("--recording-from", r"(talk\d+)_")

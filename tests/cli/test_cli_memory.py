@@ -6,7 +6,7 @@ from tests.cli.conftest import ROOT, Run
 
 
 def test_triage_prints_class_evidence_and_remedies(run: Run) -> None:
-    told = run("triage", ROOT / "tests/triage/logs/voxcpm-full-first-backward.gradients.log")
+    told = run("triage", ROOT / "tests/process/triage/logs/voxcpm-full-first-backward.gradients.log")
     assert told.code == 0
     assert "Out of memory: gradients and casts (VoxCPM's trainer)" in told.out
     assert (

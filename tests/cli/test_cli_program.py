@@ -10,7 +10,8 @@ import pytest
 import typer
 
 from tests.cli.conftest import ROOT, Run
-from voicelathe import cli, params
+from voicelathe import cli
+from voicelathe.config import params
 
 HEAVY = (
     *(

@@ -6,7 +6,8 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.factories import recognisers
-from voicelathe import layout, params, records
+from voicelathe import layout, records
+from voicelathe.config import params
 from voicelathe.records import RecogniserFacts
 from voicelathe.speech import recogniser_files
 

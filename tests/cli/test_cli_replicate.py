@@ -7,7 +7,8 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.evaluate.test_replicates import trained
-from voicelathe import digest, layout, params, records
+from voicelathe import digest, layout, records
+from voicelathe.config import params
 
 
 def test_replicates_are_added_and_every_line_that_was_there_stays(project: Path, run: Run) -> None:

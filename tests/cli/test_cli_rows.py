@@ -6,9 +6,11 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.factories import rows, runs
-from voicelathe import layout, params, records
+from voicelathe import layout, records
 from voicelathe.cli import app
-from voicelathe.data import frozen, splits, tables
+from voicelathe.config import params
+from voicelathe.data import tables
+from voicelathe.data.split import assign, frozen
 from voicelathe.errors import GateError, ParamsError, SplitError
 from voicelathe.train import batches
 
@@ -21,7 +23,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     monkeypatch.chdir(tmp_path)
     records.write(layout.LINES / "demo.jsonl", runs.pack(runs.LINES))
-    for name, clips in splits.assign(rows.recordings(20), rows.SPLIT, 1).clips.items():
+    for name, clips in assign.assign(rows.recordings(20), rows.SPLIT, 1).clips.items():
         records.write(layout.split(name), clips)
     return tmp_path
 
@@ -38,7 +40,7 @@ def test_a_frozen_split_is_kept_and_holds_when_recordings_are_added(project: Pat
     assert "Add both to git" in run("freeze", "spring")
     settings = params.load().split
     assert settings.frozen == "spring"
-    grown = splits.assign(rows.recordings(40), settings, 9, frozen=frozen.read("spring"))
+    grown = assign.assign(rows.recordings(40), settings, 9, frozen=frozen.read("spring"))
     tested = {clip.clip_id for clip in records.read(layout.split("test"), records.CleanClip)}
     assert tested and tested <= {clip.clip_id for clip in grown.clips["test"]}
 

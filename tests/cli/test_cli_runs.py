@@ -11,10 +11,11 @@ import pytest
 from tests.cli.conftest import ROOT, Run
 from tests.factories import evaluations
 from tests.factories import runs as factory
-from voicelathe import digest, layout, params, records
+from voicelathe import digest, layout, records
+from voicelathe.config import params
 from voicelathe.records import RunRecord
-from voicelathe.registry import journal
-from voicelathe.worker import locks
+from voicelathe.registry.history import journal
+from voicelathe.runs import locks
 
 STAGE = """
 stages:
@@ -57,9 +58,9 @@ from pathlib import Path
 from tests.factories import runs
 if Path("fail").exists():
     sys.exit("the stage fails")
-from voicelathe import params
-from voicelathe.runs import identify
-from voicelathe import digest, layout, records, runs as real
+from voicelathe.config import params
+from voicelathe.runs.identity import identify
+from voicelathe import digest, layout, records; from voicelathe.stages import legacy_runs as real
 run = identify(params.load(), sys.argv[1], 5)
 if (Path(run.directory) / real.FINISHED).is_file():  # as the stage itself does: nothing is trained
     run, index = real.train(params.load(), run)

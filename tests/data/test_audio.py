@@ -11,18 +11,18 @@ import pytest
 from tests.factories import audio as sounds
 from tests.factories import rows
 from voicelathe import digest
-from voicelathe.data import audio, audio_files, decoding
-from voicelathe.data.audio import AudioFile, AudioProblem
+from voicelathe.data.audio import decoding, files, waveform
+from voicelathe.data.audio.waveform import AudioFile, AudioProblem
 from voicelathe.errors import ManifestError
 
 
-def whole(root: Path, name: str) -> tuple[audio.Samples, int]:
-    return audio.read_clip(root, name, None, None, None)
+def whole(root: Path, name: str) -> tuple[waveform.Samples, int]:
+    return waveform.read_clip(root, name, None, None, None)
 
 
 def problem(root: Path, name: str, start_s: float | None = None, end_s: float | None = None) -> str:
     with pytest.raises(AudioProblem) as refused:
-        audio.read_clip(root, name, start_s, end_s, None)
+        waveform.read_clip(root, name, start_s, end_s, None)
     assert refused.value.detail
     return refused.value.code
 
@@ -34,7 +34,7 @@ def problem(root: Path, name: str, start_s: float | None = None, end_s: float | 
 def test_a_clip_is_a_slice_of_the_whole_file(tmp_path: Path, name: str) -> None:
     path = sounds.write(tmp_path / name, sounds.speech(4.0))
     full, rate_hz = whole(tmp_path, name)
-    clip, _ = audio.read_clip(tmp_path, name, 1.25, 2.5, digest.of_file(path))
+    clip, _ = waveform.read_clip(tmp_path, name, 1.25, 2.5, digest.of_file(path))
     assert rate_hz == 16000 and clip.shape == (20000, 1) and clip.dtype == np.float32
     assert np.array_equal(clip, full[20000:40000])
 
@@ -85,7 +85,7 @@ def test_a_slice_outside_of_the_file_is_refused(
 
 def test_an_end_rounded_to_two_decimals_may_lie_just_behind_the_file(tmp_path: Path) -> None:
     sounds.write(tmp_path / "a.wav", sounds.tone(0.9966))
-    assert len(audio.read_clip(tmp_path, "a.wav", 0.5, 1.0, None)[0]) == round(0.9966 * 16000) - 8000
+    assert len(waveform.read_clip(tmp_path, "a.wav", 0.5, 1.0, None)[0]) == round(0.9966 * 16000) - 8000
 
 
 @pytest.mark.parametrize(("start_s", "end_s"), [(0.5, 0.5), (1.0, 1.0), (1.0, 1.005)])
@@ -99,7 +99,7 @@ def test_audio_that_changed_since_ingest_is_refused_with_the_way_out(tmp_path: P
     before = digest.of_file(path)
     sounds.write(path, sounds.tone(1.0, 300))
     with pytest.raises(ManifestError, match="audio changed since ingest") as refused:
-        audio.read_clip(tmp_path, "a.wav", None, None, before)
+        waveform.read_clip(tmp_path, "a.wav", None, None, before)
     assert before in str(refused.value) and "voicelathe pin" in str(refused.value)
 
 
@@ -109,7 +109,7 @@ def test_audio_that_changed_since_ingest_is_refused_with_the_way_out(tmp_path: P
 def test_clips_before_the_damage_are_not_lost(tmp_path: Path) -> None:
     path = sounds.write(tmp_path / "a.flac", sounds.speech(8.0))
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 9 // 10])
-    assert len(audio.read_clip(tmp_path, "a.flac", 1.0, 3.0, None)[0]) == 32000
+    assert len(waveform.read_clip(tmp_path, "a.flac", 1.0, 3.0, None)[0]) == 32000
     assert problem(tmp_path, "a.flac", 6.0, 8.0) == "truncated"
 
 
@@ -119,7 +119,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(
 ) -> None:
     bomb = np.zeros(48000 * 30, np.float32)
     assert sounds.write(tmp_path / name, bomb, 48000).stat().st_size < 250_000
-    monkeypatch.setattr(audio, "MAX_CLIP_BYTES", 1 << 20)
+    monkeypatch.setattr(waveform, "MAX_CLIP_BYTES", 1 << 20)
     monkeypatch.setattr(decoding, "SMALL_BYTES", 1 << 20)
     assert problem(tmp_path, name) == "over_limit"
     with AudioFile(tmp_path, name, None) as file:  # a clip of it is as good as any
@@ -136,7 +136,7 @@ def test_a_16_bit_wav_is_read_as_libsndfile_reads_it(tmp_path: Path, channels: i
     assert np.array_equal(whole(tmp_path, "a.wav")[0], theirs)
     with AudioFile(tmp_path, "a.wav", None) as file:
         assert file.stored(None, None).dtype == np.int16
-    assert audio.header(tmp_path, "a.wav") == decoding.Header(16000, channels, 8000)
+    assert waveform.header(tmp_path, "a.wav") == decoding.Header(16000, channels, 8000)
 
 
 def test_a_file_over_the_length_limit_is_refused(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_read_mono_gives_one_channel_at_the_wanted_rate(tmp_path: Path) -> None:
     stereo = np.stack([sounds.tone(2.0, 440), np.zeros(32000, np.float32)], axis=1)
     path = sounds.write(tmp_path / "a.wav", stereo)
     clip = rows.clean_clip(audio="a.wav", start_s=0.5, end_s=1.5, audio_sha256=digest.of_file(path))
-    same, other = audio.read_mono(tmp_path, clip, 16000), audio.read_mono(tmp_path, clip, 48000)
+    same, other = waveform.read_mono(tmp_path, clip, 16000), waveform.read_mono(tmp_path, clip, 48000)
     assert same.shape == (16000,) and same.dtype == other.dtype == np.float32 and other.shape == (48000,)
     assert abs(np.abs(same).max() - 0.25) < 0.01
     assert np.abs(other[3::3][100:-100] - same[1:][100:-100]).max() < 0.01
@@ -195,10 +195,10 @@ def test_a_file_is_hashed_and_decoded_once_for_its_clips(
     path = sounds.write(tmp_path / "a.opus", sounds.speech(3.0))
     sha256 = digest.of_file(path)
     hashed: list[int] = []
-    really = audio_files.of_descriptor
-    monkeypatch.setattr(audio_files, "of_descriptor", lambda file: hashed.append(file) or really(file))
+    really = files.of_descriptor
+    monkeypatch.setattr(files, "of_descriptor", lambda file: hashed.append(file) or really(file))
     for start_s in (0.0, 1.0, 2.0):
-        audio.read_mono(
+        waveform.read_mono(
             tmp_path,
             rows.clean_clip(audio="a.opus", start_s=start_s, end_s=start_s + 1, audio_sha256=sha256),
             16000,
@@ -209,17 +209,17 @@ def test_a_file_is_hashed_and_decoded_once_for_its_clips(
 def test_a_file_that_changed_before_encoding_is_refused(tmp_path: Path) -> None:
     sounds.write(tmp_path / "a.wav", sounds.tone(3.0))
     with pytest.raises(ManifestError, match="audio changed since ingest"):
-        audio.read_mono(tmp_path, rows.clean_clip(audio="a.wav"), 16000)
+        waveform.read_mono(tmp_path, rows.clean_clip(audio="a.wav"), 16000)
 
 
 def test_a_file_that_is_gone_before_encoding_is_named_with_its_clip(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"a\.wav: clip c0001 .*missing"):
-        audio.read_mono(tmp_path, rows.clean_clip(audio="a.wav"), 16000)
+        waveform.read_mono(tmp_path, rows.clean_clip(audio="a.wav"), 16000)
 
 
 def test_a_wav_is_written_as_16_bits_and_read_back(tmp_path: Path) -> None:
     samples = np.array([0.0, 0.5, -0.5, 1.5, -1.5, 1 / 32768], np.float32)
-    audio.write_wav(tmp_path / "deep" / "out.wav", samples, 48000)
+    waveform.write_wav(tmp_path / "deep" / "out.wav", samples, 48000)
     back, rate_hz = whole(tmp_path, "deep/out.wav")
     assert rate_hz == 48000
     assert back[:, 0].tolist() == [0.0, 0.5, -0.5, 32767 / 32768, -1.0, 1 / 32768]
@@ -228,7 +228,7 @@ def test_a_wav_is_written_as_16_bits_and_read_back(tmp_path: Path) -> None:
 
 def test_the_worker_side_does_not_import_what_belongs_to_the_parent() -> None:
     code = (
-        "import sys, voicelathe.data.audio, voicelathe.data.tables\n"
+        "import sys, voicelathe.data.audio.waveform, voicelathe.data.tables\n"
         "print([name for name in ('pydantic', 'mlflow', 'great_expectations', 'torch', 'soundfile', 'pyarrow', 'pandas')"
         " if name in sys.modules])"
     )

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from tests.factories import rows
-from voicelathe.data import beginnings, clean
-from voicelathe.data.clean import Audit
+from voicelathe.data.audit import clean
+from voicelathe.data.audit.clean import Audit
+from voicelathe.data.text import beginnings
 
 PROMPT = "You are a helpful assistant."
 SAID = [

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.factories import rows
-from voicelathe.data import clean, contamination, report
-from voicelathe.data.clean import Audit
+from voicelathe.data.audit import clean, contamination, report
+from voicelathe.data.audit.clean import Audit
 from voicelathe.errors import RecordError
 from voicelathe.records import ClipMeasure, ManifestRow, RejectedLine
 

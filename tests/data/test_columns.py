@@ -9,7 +9,10 @@ import pytest
 
 from tests.factories import rows
 from voicelathe import records
-from voicelathe.data import columns, corpus, normaliser, shared, text, text_columns
+from voicelathe.data import columns, corpus
+from voicelathe.data.near_duplicates import leakage
+from voicelathe.data.text import characters, normaliser
+from voicelathe.data.text import columns as text_columns
 from voicelathe.errors import RecordError
 from voicelathe.records import CleanClip, ManifestRow
 
@@ -47,19 +50,21 @@ def test_a_column_of_texts_is_measured_as_each_text_alone() -> None:
     column = pyarrow.chunked_array([made[:100], made[100:]], pyarrow.string())
     given = [one for one in made if one is not None]
     assert [one for one in text_columns.plain(column).to_pylist() if one is not None] == [
-        text.plain(one) for one in given
+        characters.plain(one) for one in given
     ]
     assert [one for one in text_columns.words(column).to_pylist() if one is not None] == [
-        text.words(one) for one in given
+        characters.words(one) for one in given
     ]
     fewest, most = text_columns.num_letters(column)
     assert list(zip(fewest[~np.isnan(fewest)].tolist(), most[~np.isnan(most)].tolist(), strict=True)) == [
-        text.num_letters(one) for one in given
+        characters.num_letters(one) for one in given
     ]
     assert [one for one in text_columns.normalised(column).to_pylist() if one is not None] == [
         normaliser.text_of(one) for one in given
     ]
-    assert text_columns.num_spoken_chars(column).to_pylist() == [text.num_spoken_chars(one) for one in made]
+    assert text_columns.num_spoken_chars(column).to_pylist() == [
+        characters.num_spoken_chars(one) for one in made
+    ]
 
 
 def test_records_written_and_read_as_columns_are_those_of_the_records(tmp_path: Path) -> None:
@@ -142,5 +147,5 @@ def test_touching_intervals_are_those_of_a_double_loop() -> None:
             if one != other and group[one] == group[other] >= 0
             if start_s[one] < end_s[other] and start_s[other] < end_s[one]
         }
-        found = set(shared.touching(group, start_s, end_s).tolist())
+        found = set(leakage.touching(group, start_s, end_s).tolist())
         assert expected <= found and all(group[one] >= 0 for one in found)

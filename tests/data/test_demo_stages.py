@@ -16,7 +16,8 @@ from types import ModuleType
 import pytest
 
 from pipelines import audit, gate, hear, ingest, measure, split
-from voicelathe import digest, layout, params, records
+from voicelathe import digest, layout, records
+from voicelathe.config import params
 from voicelathe.data import tables
 from voicelathe.records import CleanClip, Finding, ManifestRow
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.factories import rows
-from voicelathe.data import formats
-from voicelathe.data.formats import RawRow
+from voicelathe.data.manifest import formats
+from voicelathe.data.manifest.formats import RawRow
 from voicelathe.errors import ManifestError
 from voicelathe.records import RejectedLine
 

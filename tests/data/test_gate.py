@@ -15,10 +15,15 @@ from tests.data.test_clean import dom
 from tests.data.test_consent import VALID
 from tests.factories import rows
 from voicelathe import digest, layout, records
-from voicelathe.data import clean, columns, gate, gate_report, gate_table, gatekeeper, line_leaks, shared
-from voicelathe.data.gate import Check, Verdict
+from voicelathe.data import columns
+from voicelathe.data.audit import clean
+from voicelathe.data.gate import line_leaks, report, suite
+from voicelathe.data.gate import table as gate_table
+from voicelathe.data.gate.suite import Check, Verdict
+from voicelathe.data.near_duplicates import leakage
 from voicelathe.errors import ConsentError, GateError, RecordError
 from voicelathe.records import CleanClip, ClipMeasure, ManifestRow
+from voicelathe.stages import gate
 
 TODAY = date(2026, 11, 21)
 
@@ -29,7 +34,7 @@ def judge(*changes: dict[str, Any]) -> Verdict:
         rows.gate_row(number, **(changes[number - 1] if number <= len(changes) else {}))
         for number in range(1, 7)
     ]
-    return gate.judge(gate_table.frame(made), rows.GATE)
+    return suite.judge(gate_table.frame(made), rows.GATE)
 
 
 def failed(verdict: Verdict) -> dict[str, list[str]]:
@@ -47,7 +52,7 @@ def test_each_fault_fails_its_check_and_names_its_clip() -> None:
         {"plain_text": "thank you for watching", "matches_manifest": False},
         {"duration_s": 0.0999, "file_rate_hz": 8000.0},
         {"duration_s": float("inf"), "num_nonfinite": 3.0},
-        dict.fromkeys(gate.LEAKS, 2.0),
+        dict.fromkeys(suite.LEAKS, 2.0),
         {"clip_id": "c0001", "chars_per_s": 40.0},
     )
     assert failed(verdict) == {
@@ -70,12 +75,12 @@ def test_each_fault_fails_its_check_and_names_its_clip() -> None:
 
 
 def test_an_empty_table_does_not_pass() -> None:
-    verdict = gate.judge(gate_table.frame([]), rows.GATE)
+    verdict = suite.judge(gate_table.frame([]), rows.GATE)
     assert {check.name for check in verdict.failures} == {"enough_rows", "three_splits"}
 
 
 def test_too_few_rows_do_not_pass() -> None:
-    verdict = gate.judge(
+    verdict = suite.judge(
         gate_table.frame([rows.gate_row(n) for n in (1, 2, 3)]), replace(rows.GATE, min_rows=4)
     )
     assert [(check.name, check.observed) for check in verdict.failures] == [("enough_rows", "3")]
@@ -85,15 +90,15 @@ def test_columns_without_any_value_do_not_pass() -> None:
     nothing = gate_table.GateRow(**dict.fromkeys(field.name for field in fields(gate_table.GateRow)))
     names = {
         check.name
-        for check in gate.judge(gate_table.frame([nothing] * 5), rows.GATE).checks
+        for check in suite.judge(gate_table.frame([nothing] * 5), rows.GATE).checks
         if not check.passed
     }
-    assert names == {"three_splits", "pace_given", *(f"{column}_given" for column in gate.FILLED)}
+    assert names == {"three_splits", "pace_given", *(f"{column}_given" for column in suite.FILLED)}
 
 
 def test_every_column_that_a_check_reads_has_a_check_that_refuses_null() -> None:
     columns = {field.name for field in fields(gate_table.GateRow)}
-    assert columns - set(gate.FILLED) == {
+    assert columns - set(suite.FILLED) == {
         "plain_text",
         "chars_per_s",
     }  # null together with text, and a warning
@@ -111,15 +116,15 @@ def test_one_null_among_good_rows_does_not_pass() -> None:
 
 def test_a_split_without_rows_does_not_pass() -> None:
     made = [rows.gate_row(number, split="train" if number % 2 else "test") for number in range(1, 7)]
-    assert set(failed(gate.judge(gate_table.frame(made), rows.GATE))) == {"three_splits"}
+    assert set(failed(suite.judge(gate_table.frame(made), rows.GATE))) == {"three_splits"}
 
 
 def test_a_check_that_cannot_be_run_is_a_crash_and_no_verdict() -> None:
     table = gate_table.frame([rows.gate_row(number) for number in range(1, 7)])
     with pytest.raises(RuntimeError, match="could not be run"):
-        gate.judge(table.drop(columns="duration_s"), rows.GATE)
+        suite.judge(table.drop(columns="duration_s"), rows.GATE)
     with pytest.raises(RuntimeError, match="could not be run"):
-        gate.judge(table.assign(duration_s=["a", "b", "c", "d", "e", "f"]), rows.GATE)
+        suite.judge(table.assign(duration_s=["a", "b", "c", "d", "e", "f"]), rows.GATE)
 
 
 # --- data that the audit never saw -----------------------------------------------------------------------------------
@@ -141,7 +146,7 @@ TEXTS = [
 ]  # all as long as three seconds of speech
 
 
-def corpus() -> gatekeeper.Data:
+def corpus() -> gate.Data:
     """Nine clips of nine recordings in three splits; no audit has judged them."""
     numbers = {name: range(3 * at + 1, 3 * at + 4) for at, name in enumerate(layout.SPLITS)}
     splits = {
@@ -151,16 +156,16 @@ def corpus() -> gatekeeper.Data:
     known = [rows.manifest_row(number, text=TEXTS[number - 1]) for number in range(1, 10)]
     inputs = {layout.split(name).as_posix(): digest.of_bytes(name.encode()) for name in layout.SPLITS}
     measures = [rows.measured(number, fingerprint=PRINT if number == 9 else None) for number in range(1, 10)]
-    return gatekeeper.Data(splits, known, measures, {}, inputs)
+    return gate.Data(splits, known, measures, {}, inputs)
 
 
-def table_of(data: gatekeeper.Data) -> gate_table.Table:
-    same = shared.performances(columns.of(data.measures, ClipMeasure), 0.18, 0.7)
+def table_of(data: gate.Data) -> gate_table.Table:
+    same = leakage.performances(columns.of(data.measures, ClipMeasure), 0.18, 0.7)
     leaks = line_leaks.of_splits(data.splits, data.packs)
     return gate_table.of_splits(data.splits, data.rows, data.measures, same, leaks)
 
 
-def changed(number: int, row: dict[str, Any] | None = None, **measures: Any) -> gatekeeper.Data:
+def changed(number: int, row: dict[str, Any] | None = None, **measures: Any) -> gate.Data:
     """The corpus with one clip as a careless owner would have it, in the manifest and in its split."""
     data = corpus()
     in_split = {name: value for name, value in (row or {}).items() if hasattr(rows.clean_clip(), name)}
@@ -191,8 +196,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path / "gate"
 
 
-def decide(data: gatekeeper.Data, out: Path, policy: str = "required") -> records.Passed:
-    return gatekeeper.decide(data, rows.GATE, policy, TODAY, out)
+def decide(data: gate.Data, out: Path, policy: str = "required") -> records.Passed:
+    return gate.decide(data, rows.GATE, policy, TODAY, out)
 
 
 MISSION = {
@@ -228,7 +233,7 @@ MISSION = {
 @pytest.mark.parametrize("case", MISSION)
 def test_a_rule_of_the_mission_fires_on_data_that_no_audit_has_seen(case: str) -> None:
     data, expected = MISSION[case]
-    found = failed(gate.judge(table_of(data), rows.GATE))
+    found = failed(suite.judge(table_of(data), rows.GATE))
     assert {name: sorted(ids) for name, ids in found.items()} == expected
 
 
@@ -280,9 +285,9 @@ def test_a_line_in_the_training_text_closes_the_gate_with_its_rows_and_the_remed
     data = replace(corpus(), packs=spoken(said, "Something else that is harmless."))
     if not ids:
         decide(data, project)
-        assert failed(gate.judge(table_of(data), rows.GATE)) == {}
+        assert failed(suite.judge(table_of(data), rows.GATE)) == {}
         return
-    assert failed(gate.judge(table_of(data), rows.GATE)) == {"line_in_training": ids}
+    assert failed(suite.judge(table_of(data), rows.GATE)) == {"line_in_training": ids}
     with pytest.raises(GateError, match=f"line_in_training: {len(ids)} of 9 rows, {ids[0]}") as closed:
         decide(data, project)
     told = str(closed.value)
@@ -297,7 +302,7 @@ def test_a_line_in_the_training_text_closes_the_gate_with_its_rows_and_the_remed
 
 def test_every_row_that_holds_a_line_is_named() -> None:
     data = changed(1, {"text": TEXTS[1]})
-    assert failed(gate.judge(table_of(replace(data, packs=spoken(TEXTS[1]))), rows.GATE)) == {
+    assert failed(suite.judge(table_of(replace(data, packs=spoken(TEXTS[1]))), rows.GATE)) == {
         "line_in_training": ["c0001", "c0002"]
     }
 
@@ -312,22 +317,22 @@ def test_writing_without_spaces_is_compared_by_characters() -> None:
         ("散步吧", []),
         ("今天天气很好，可是我们哪里也不想去。", []),
     ):
-        found = failed(gate.judge(table_of(replace(data, packs=spoken(said, language="zh-CN"))), rows.GATE))
+        found = failed(suite.judge(table_of(replace(data, packs=spoken(said, language="zh-CN"))), rows.GATE))
         assert found.get("line_in_training", []) == ids, said
 
 
 def test_a_limit_decides_how_much_of_a_line_may_be_known() -> None:
     data = replace(corpus(), packs=spoken(LEAKS["two runs of eight words of five"][0]))
     table = table_of(data)
-    assert failed(gate.judge(table, replace(rows.GATE, max_text_overlap=0.4))) == {}
-    assert failed(gate.judge(table, replace(rows.GATE, max_text_overlap=0.39))) == {
+    assert failed(suite.judge(table, replace(rows.GATE, max_text_overlap=0.4))) == {}
+    assert failed(suite.judge(table, replace(rows.GATE, max_text_overlap=0.39))) == {
         "line_in_training": ["c0002"]
     }
 
 
 def test_validation_texts_in_training_are_told_and_close_nothing(project: Path) -> None:
     data = changed(5, {"text": TEXTS[2].upper()})
-    verdict = gate.judge(table_of(data), rows.GATE)
+    verdict = suite.judge(table_of(data), rows.GATE)
     assert failed(verdict) == {"validation_text_in_training": ["c0005"]} and verdict.failures == []
     decide(data, project)
     page, report = (project / "report.html").read_text(), digest.read_json(project / "report.json")
@@ -350,7 +355,7 @@ def test_held_out_lines_are_not_looked_for_in_a_manifest_that_holds_them_all() -
 
     def judged(line: records.PackLine) -> dict[str, list[str]]:
         return failed(
-            gate.judge(gate_table.of_manifest(known, measures, {}, {"lines/x.jsonl": [line]}), rows.GATE)
+            suite.judge(gate_table.of_manifest(known, measures, {}, {"lines/x.jsonl": [line]}), rows.GATE)
         )
 
     assert "line_in_training" not in judged(held)
@@ -388,7 +393,7 @@ def test_the_same_data_gives_the_same_bytes(project: Path) -> None:
 
 def test_rows_split_one_by_one_fail_where_whole_recordings_pass(project: Path) -> None:
     known = [rows.manifest_row(number, recording_id=f"rec_{number % 4}") for number in range(1, 41)]
-    verdict = gate.judge(
+    verdict = suite.judge(
         gate_table.of_manifest(known, [rows.measured(number) for number in range(1, 41)], {}, {}), rows.GATE
     )
     assert {check.name for check in verdict.failures} == {"one_split_per_recording"}
@@ -408,17 +413,17 @@ def test_a_clip_that_is_not_as_in_the_manifest_does_not_pass() -> None:
     edited = replace(data.splits["test"][0], text="Something nobody wrote, on a day like this.")
     splits = {**data.splits, "test": [edited, *data.splits["test"][1:]]}
     table = table_of(replace(data, splits=splits))
-    assert failed(gate.judge(table, rows.GATE)) == {"as_in_manifest": ["c0007"]}
+    assert failed(suite.judge(table, rows.GATE)) == {"as_in_manifest": ["c0007"]}
 
 
 def test_a_clip_may_be_narrower_than_its_raw_row_and_never_wider() -> None:
     data = changed(7, {"start_s": 1.0, "end_s": 4.0})
     trimmed = replace(data.splits["test"][0], start_s=1.5, end_s=3.2, duration_s=1.7)
     narrow = replace(data, splits={**data.splits, "test": [trimmed, *data.splits["test"][1:]]})
-    assert failed(gate.judge(table_of(narrow), rows.GATE)) == {"pace": ["c0007"]}  # 59 characters in 1.7 s
+    assert failed(suite.judge(table_of(narrow), rows.GATE)) == {"pace": ["c0007"]}  # 59 characters in 1.7 s
     wide = replace(trimmed, start_s=0.5)
     data = replace(data, splits={**data.splits, "test": [wide, *data.splits["test"][1:]]})
-    assert "as_in_manifest" in failed(gate.judge(table_of(data), rows.GATE))
+    assert "as_in_manifest" in failed(suite.judge(table_of(data), rows.GATE))
 
 
 @pytest.mark.parametrize("start_s", [1.0004, 1.23449, 7.123456])  # as forced aligners write them
@@ -431,14 +436,14 @@ def test_what_the_audit_trims_is_never_wider_than_its_raw_row(start_s: float) ->
     found = clean.audit([data.rows[at]], [], [measure], rows.AUDIT, rows.PHRASES)
     assert [one.rule for one in found.findings] == ["edge_silence"]
     splits = {**data.splits, "test": [*found.clean, *data.splits["test"][1:]]}
-    assert failed(gate.judge(table_of(replace(data, splits=splits, measures=measures)), rows.GATE)) == {}
+    assert failed(suite.judge(table_of(replace(data, splits=splits, measures=measures)), rows.GATE)) == {}
 
 
 def test_a_look_at_the_raw_manifest_reports_what_fails_and_stops_nothing(tmp_path: Path) -> None:
     known = [rows.manifest_row(number, text="" if number == 3 else rows.SENTENCE) for number in range(1, 41)]
     page = tmp_path / "raw.html"
-    verdict = gatekeeper.look(known, [rows.measured(number) for number in range(1, 41)], rows.GATE, page, {})
-    assert gatekeeper.failures(verdict) == [
+    verdict = gate.look(known, [rows.measured(number) for number in range(1, 41)], rows.GATE, page, {})
+    assert gate.failures(verdict) == [
         "no_blank_text: 1 of 40 rows, c0003",
         "no_empty_text: 1 of 40 rows, c0003",
     ]
@@ -461,7 +466,7 @@ def test_a_speaker_without_consent_closes_the_gate_after_the_report(project: Pat
 
 def test_consent_is_asked_for_every_language_of_a_speaker_in_any_split() -> None:
     data = changed(9, {"language": "de"})
-    assert gatekeeper.languages_of(data.splits) == {"awb": ["de", "en"]}
+    assert gate.languages_of(data.splits) == {"awb": ["de", "en"]}
 
 
 def test_research_opens_the_gate_without_consent_and_is_stamped(project: Path) -> None:
@@ -478,7 +483,7 @@ def test_nothing_in_the_data_becomes_part_of_the_page() -> None:
         check = Check("no_empty_text", "q", "critical", "e", text, False, 2, text, [text, text])
         leak = line_leaks.Leak(text, text, 1.0, [text])
         leaks = line_leaks.Leaks(None, None, [leak], [leak], 1, 1, 1)
-        return gate_report.render(Verdict(9, [check]), Verdict(9, [check]), text, [text], [text], leaks)
+        return report.render(Verdict(9, [check]), Verdict(9, [check]), text, [text], [text], leaks)
 
     assert dom(page(attack)).active == [] and dom(page(attack)).tags == dom(page("harmless")).tags
 
@@ -486,12 +491,12 @@ def test_nothing_in_the_data_becomes_part_of_the_page() -> None:
 def test_the_first_hundred_clips_that_fail_are_named_wherever_they_stand(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gate, "ROWS_AT_FIRST", 4)
+    monkeypatch.setattr(suite, "ROWS_AT_FIRST", 4)
     made = [
         rows.gate_row(number, duration_s=0.01 if number > 150 else 3.0, clip_id=f"c{min(number, 299):04d}")
         for number in range(1, 301)
     ]
-    checks = {check.name: check for check in gate.judge(gate_table.frame(made), rows.GATE).checks}
+    checks = {check.name: check for check in suite.judge(gate_table.frame(made), rows.GATE).checks}
     assert checks["duration"].num_unexpected == 150
     assert checks["duration"].clip_ids == [f"c{number:04d}" for number in range(151, 251)]
     assert checks["unique_ids"].clip_ids == ["c0299", "c0299"]

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.factories import audio
-from voicelathe import digest, settings
-from voicelathe.data import held_out, ingest
+from voicelathe import digest
+from voicelathe.config import schema
+from voicelathe.data.latents import general_set
+from voicelathe.data.manifest import ingest
 from voicelathe.errors import ManifestError
 
 
-def general(root: Path, **changes: object) -> settings.Ingest:
+def general(root: Path, **changes: object) -> schema.Ingest:
     """Two speakers with a clip each, one a whole file and one a slice; pinned as they are."""
     rows = []
     for number, name in enumerate(("rms", "slt")):
@@ -28,7 +30,7 @@ def general(root: Path, **changes: object) -> settings.Ingest:
         )
     rows[1] |= {"start_s": 0.25, "end_s": 1.25, **changes}
     (root / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    plain = settings.Ingest(
+    plain = schema.Ingest(
         str(root / "manifest.jsonl"), "0" * 64, str(root / "audio"), "0" * 64, "voicelathe", None, None, None
     )
     sha256, audio_digest = ingest.pins(plain)
@@ -38,7 +40,7 @@ def general(root: Path, **changes: object) -> settings.Ingest:
 def test_whole_files_and_slices_become_clips_with_their_bounds(tmp_path: Path) -> None:
     found = {
         clip.speaker_id: (clip.start_s, clip.end_s, clip.duration_s)
-        for clip in held_out.clips(general(tmp_path))
+        for clip in general_set.clips(general(tmp_path))
     }
     assert found == {"rms": (0.0, 1.5, 1.5), "slt": (0.25, 1.25, 1.0)}
 
@@ -49,7 +51,7 @@ def test_a_changed_file_is_refused_with_both_hashes(tmp_path: Path, file: str) -
     content = (tmp_path / file).read_bytes()
     (tmp_path / file).write_bytes(content + (b"\n" if file.endswith("l") else b"\0\0"))
     with pytest.raises(ManifestError, match=f"found {digest.of_file(Path(pinned.manifest))}"):
-        held_out.clips(pinned)
+        general_set.clips(pinned)
 
 
 @pytest.mark.parametrize(
@@ -62,4 +64,4 @@ def test_a_changed_file_is_refused_with_both_hashes(tmp_path: Path, file: str) -
 )
 def test_a_row_that_cannot_be_used_is_named(tmp_path: Path, changes: dict[str, object], said: str) -> None:
     with pytest.raises(ManifestError, match=said):
-        held_out.clips(general(tmp_path, **changes))
+        general_set.clips(general(tmp_path, **changes))

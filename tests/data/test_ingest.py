@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from tests.factories import audio, rows
-from voicelathe import digest, settings
-from voicelathe.data import audio_files, ingest
+from voicelathe import digest
+from voicelathe.config import schema
+from voicelathe.data.audio import files
+from voicelathe.data.manifest import ingest
 from voicelathe.errors import ManifestError
 
 ROOT = Path("audio")
@@ -24,7 +26,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def corpus(lines: list[dict[str, Any] | bytes] | None = None) -> settings.Ingest:
+def corpus(lines: list[dict[str, Any] | bytes] | None = None) -> schema.Ingest:
     """A manifest of three rows (or the given ones) over three short files; not pinned."""
     for number in (1, 2, 3):
         audio.write(ROOT / f"rec_{number:02d}.wav", audio.tone(0.2, 200 + number))
@@ -32,7 +34,7 @@ def corpus(lines: list[dict[str, Any] | bytes] | None = None) -> settings.Ingest
     return rows.ingest(manifest, ROOT)
 
 
-def pinned(wanted: settings.Ingest) -> settings.Ingest:
+def pinned(wanted: schema.Ingest) -> schema.Ingest:
     sha256, audio_digest = ingest.pins(wanted)
     return replace(wanted, sha256=sha256, audio_digest=audio_digest)
 
@@ -226,7 +228,7 @@ def test_no_spelling_of_a_path_leads_out_of_the_root_and_none_blocks(monkeypatch
         return file
 
     with monkeypatch.context() as patch:
-        patch.setattr(audio_files.os, "open", watched)
+        patch.setattr(files.os, "open", watched)
         found = ingest.read(wanted, rows.SERIAL)
     assert {row.audio: row.audio_problem for row in found.rows} == {**ESCAPES, "rec_01.wav": None}
     root = str(ROOT.absolute())

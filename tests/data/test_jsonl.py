@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from voicelathe.data import jsonl
-from voicelathe.data.jsonl import LineProblem
+from voicelathe.data.manifest import jsonl
+from voicelathe.data.manifest.jsonl import LineProblem
 from voicelathe.errors import ManifestError
 
 REFUSED = {

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.factories import rows
-from voicelathe.data import formats, kaldi
-from voicelathe.data.formats import RawRow
+from voicelathe.data.manifest import formats, kaldi
+from voicelathe.data.manifest.formats import RawRow
 from voicelathe.errors import ManifestError
 
 

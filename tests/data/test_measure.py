@@ -9,10 +9,13 @@ import pytest
 
 from tests.factories import audio as sounds
 from tests.factories import rows
-from voicelathe import digest, engine
-from voicelathe.data import measure, measure_cache, tables
-from voicelathe.data.measure_cache import MeasureCache
+from voicelathe import digest
+from voicelathe.data import tables
+from voicelathe.data.measures import cache as measure_cache
+from voicelathe.data.measures import measure
+from voicelathe.data.measures.cache import MeasureCache
 from voicelathe.errors import ManifestError
+from voicelathe.parallel import local
 from voicelathe.records import ClipMeasure, ManifestRow
 
 
@@ -74,9 +77,9 @@ def test_speech_moves_and_a_hum_does_not() -> None:
 
 def test_upsampled_audio_shows_its_old_bandwidth() -> None:
     narrow = measure.of_samples("c", sounds.noise(1.0, rate_hz=8000)[:, None], 8000, rows.MEASURE)
-    from voicelathe.data import audio
+    from voicelathe.data.audio import waveform
 
-    wide = of(audio.resample(sounds.noise(1.0, rate_hz=8000), 8000, 16000))
+    wide = of(waveform.resample(sounds.noise(1.0, rate_hz=8000), 8000, 16000))
     assert wide.bandwidth_hz is not None and narrow.bandwidth_hz is not None
     assert wide.bandwidth_hz < 4100 < of(sounds.noise(1.0)).bandwidth_hz
 
@@ -148,14 +151,14 @@ def test_serial_parallel_and_remembered_tables_are_the_same_bytes(
 def worked(root: Path, some: list[ManifestRow], cache: MeasureCache, monkeypatch: pytest.MonkeyPatch) -> int:
     """Clips that had to be measured."""
     seen: list[int] = []
-    really = engine.try_each
+    really = local.try_each
     monkeypatch.setattr(
-        engine,
+        local,
         "try_each",
         lambda work, items, *rest: seen.extend(map(len, items)) or really(work, items, *rest),
     )
     measure.measure(some, root, rows.MEASURE, rows.SERIAL, cache)
-    monkeypatch.setattr(engine, "try_each", really)
+    monkeypatch.setattr(local, "try_each", really)
     return sum(seen)
 
 
@@ -215,7 +218,7 @@ def test_many_small_runs_do_not_leave_many_files(tmp_path: Path, monkeypatch: py
 def test_a_clip_that_fills_its_worker_costs_that_clip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measure, "WORKER", engine.Limits(memory_bytes=96 << 20, silent_s=60.0))
+    monkeypatch.setattr(measure, "WORKER", local.Limits(memory_bytes=96 << 20, silent_s=60.0))
     sounds.write(tmp_path / "long.flac", sounds.noise(150.0, rate_hz=48000), 48000)
     sounds.write(tmp_path / "good.wav", sounds.speech(1.0))
     cuts = {"c0001": (1.0, 2.0), "c0002": (2.0, 140.0), "c0003": (3.0, 4.0), "c0004": (149.0, 150.0)}

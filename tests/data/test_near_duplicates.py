@@ -13,9 +13,11 @@ import soxr
 from numpy.typing import NDArray
 
 from tests.factories import audio, rows
-from voicelathe.data import fingerprint, measure, repeats, rules, spectrum, twins
-from voicelathe.data.fingerprint import Words
-from voicelathe.data.rules import Clip
+from voicelathe.data.audit import rules
+from voicelathe.data.audit.rules import Clip, repeats
+from voicelathe.data.measures import fingerprint, measure, spectrum
+from voicelathe.data.measures.fingerprint import Words
+from voicelathe.data.near_duplicates import performances
 from voicelathe.records import Finding, Heard
 
 Samples = NDArray[np.float32]
@@ -78,7 +80,7 @@ def test_a_changed_copy_is_found_and_no_other_clip_with_it(change: str) -> None:
     voices = [melody(seed) for seed in range(6)]
     changed, rate_hz = CHANGES[change](voices[2])
     prints = [words(voice) for voice in voices] + [words(changed, rate_hz)]
-    assert [(one.first, one.second) for one in twins.find(prints, 0.18, 0.7)] == [(2, 6)]
+    assert [(one.first, one.second) for one in performances.find(prints, 0.18, 0.7)] == [(2, 6)]
 
 
 def test_the_pairs_are_those_of_a_plain_comparison_of_everything_with_everything() -> None:
@@ -87,7 +89,7 @@ def test_the_pairs_are_those_of_a_plain_comparison_of_everything_with_everything
     for at in range(0, 20, 2):  # the next one is a cut of this one with some bits turned
         flips = (draw.random((len(made[at]), 16)) < 0.08) @ (1 << np.arange(16))
         made[at + 1] = (made[at] ^ flips.astype(np.uint16))[draw.integers(0, 3) :]
-    found = {(one.first, one.second): one.error for one in twins.find(made, 0.18, 0.7)}
+    found = {(one.first, one.second): one.error for one in performances.find(made, 0.18, 0.7)}
     expected = {}
     for second in range(len(made)):
         for first in range(second):
@@ -115,8 +117,8 @@ def test_two_sentences_that_share_all_but_one_word_are_no_twins() -> None:
     mixed = one.copy()
     mixed[40_000:52_000] = other[40_000:52_000]  # three quarters of a second of six
     prints = [words(one), words(mixed)]
-    assert twins.differences(prints[0], prints[1])[0] < 0.18
-    assert twins.find(prints, 0.18, 0.7) == []
+    assert performances.differences(prints[0], prints[1])[0] < 0.18
+    assert performances.find(prints, 0.18, 0.7) == []
 
 
 def test_clips_of_digital_silence_or_under_half_a_second_are_no_twins() -> None:
@@ -126,7 +128,7 @@ def test_clips_of_digital_silence_or_under_half_a_second_are_no_twins() -> None:
     almost = [audio.silence(4.0), audio.silence(4.0)]
     for number, sound in enumerate(almost):
         sound[20_000] = 0.1 * (number + 1)  # one click keeps it from being silence
-    assert twins.find([words(sound) for sound in almost], 0.18, 0.7) == []
+    assert performances.find([words(sound) for sound in almost], 0.18, 0.7) == []
 
 
 def test_two_alarms_are_no_twins_although_nobody_could_tell_them_apart() -> None:
@@ -135,14 +137,14 @@ def test_two_alarms_are_no_twins_although_nobody_could_tell_them_apart() -> None
         return audio.tone(seconds, 420.0, loudness) * is_on.astype(np.float32)
 
     one, other = words(alarm(0.2, 4.0)), words(alarm(0.1, 3.0))
-    assert twins.differences(one[: len(other)], other)[0] < 0.18
-    assert twins.find([one, other], 0.18, 0.7) == []
+    assert performances.differences(one[: len(other)], other)[0] < 0.18
+    assert performances.find([one, other], 0.18, 0.7) == []
 
 
 def test_a_word_said_twice_is_still_known_again() -> None:
     said = melody(4, 1.3)
     twice = np.concatenate([said, melody(5, 2.0), said])
-    assert [one.error for one in twins.find([words(twice), words(0.5 * twice)], 0.18, 0.7)] == [0.0]
+    assert [one.error for one in performances.find([words(twice), words(0.5 * twice)], 0.18, 0.7)] == [0.0]
 
 
 def test_a_fingerprint_is_the_same_text_every_time() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicelathe.data import phrases, text
+from voicelathe.data.text import characters, phrases
 from voicelathe.errors import ParamsError
 
 SHIPPED = Path(__file__).parents[2] / "data/phrases/boilerplate.txt"
@@ -46,47 +46,47 @@ SHIPPED = Path(__file__).parents[2] / "data/phrases/boilerplate.txt"
     ],
 )
 def test_a_text_without_letters_or_digits_says_nothing(nothing: str | None) -> None:
-    assert text.num_spoken_chars(nothing) == 0
+    assert characters.num_spoken_chars(nothing) == 0
 
 
 @pytest.mark.parametrize(
     "said", ["a", "7", "\u4f60\u597d", "\u0928\u092e", "\u05e9", "\u0e2a", "\u00e9", "\uff11", "...ja?"]
 )
 def test_a_text_of_any_script_says_something(said: str) -> None:
-    assert text.num_spoken_chars(said) > 0
+    assert characters.num_spoken_chars(said) > 0
 
 
 def test_control_and_direction_characters_are_named_and_line_ends_are_not() -> None:
-    assert text.controls("a\x07b\u202ec\u2066\x07") == [
+    assert characters.controls("a\x07b\u202ec\u2066\x07") == [
         "U+0007",
         "RIGHT-TO-LEFT OVERRIDE",
         "LEFT-TO-RIGHT ISOLATE",
     ]
-    assert text.controls("plain\n\ttext, na\u00efve \u4f60 \U0001f469\u200d\U0001f52c") == []
+    assert characters.controls("plain\n\ttext, na\u00efve \u4f60 \U0001f469\u200d\U0001f52c") == []
 
 
 def test_plain_text_looks_the_same_however_it_is_spelled() -> None:
-    assert text.plain(" \uff34\uff48\u200b\u00adank\u00a0 you ") == "Thank you"
-    assert text.plain("e\u0301") == text.plain("\u00e9") == "\u00e9"
-    assert text.words("Don\u2019t STOP, please!") == " dont stop please "
+    assert characters.plain(" \uff34\uff48\u200b\u00adank\u00a0 you ") == "Thank you"
+    assert characters.plain("e\u0301") == characters.plain("\u00e9") == "\u00e9"
+    assert characters.words("Don\u2019t STOP, please!") == " dont stop please "
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=40))
 def test_plain_text_has_nothing_invisible_and_stays_as_it_is(any_text: str) -> None:
     assert (
-        text.plain(text.plain(any_text)) == text.plain(any_text)
+        characters.plain(characters.plain(any_text)) == characters.plain(any_text)
         or any_text != any_text.encode(errors="ignore").decode()
     )
-    assert text.controls(text.plain(any_text).replace("\u061c", "")) == []
+    assert characters.controls(characters.plain(any_text).replace("\u061c", "")) == []
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="aZ9 _-.'!\t\u00e9\u4f60\u0301\u3164", max_size=12))
 def test_plain_and_other_scripts_are_counted_and_compared_alike(any_text: str) -> None:
-    one_by_one = sum(one.isalnum() and one not in text.INVISIBLE_LETTERS for one in any_text)
-    assert text.num_spoken_chars(any_text) == one_by_one
-    assert text.words(any_text + " \u4f60") == text.words(any_text).rstrip() + " \u4f60 "
+    one_by_one = sum(one.isalnum() and one not in characters.INVISIBLE_LETTERS for one in any_text)
+    assert characters.num_spoken_chars(any_text) == one_by_one
+    assert characters.words(any_text + " \u4f60") == characters.words(any_text).rstrip() + " \u4f60 "
 
 
 @pytest.fixture(scope="module")

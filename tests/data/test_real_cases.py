@@ -9,8 +9,11 @@ import pytest
 
 from tests.factories import audio as sounds
 from tests.factories import rows
-from voicelathe.data import audio, clean, languages, measure, normaliser, report
-from voicelathe.data.clean import Audit
+from voicelathe.data.audio import waveform
+from voicelathe.data.audit import clean, report
+from voicelathe.data.audit.clean import Audit
+from voicelathe.data.measures import measure
+from voicelathe.data.text import languages, normaliser
 from voicelathe.records import ClipMeasure, Heard, ManifestRow
 
 RATE_HZ = sounds.RATE_HZ
@@ -71,10 +74,10 @@ def test_offset_and_level_are_corrected_when_audio_is_read_and_recorded(tmp_path
     path = sounds.write(tmp_path / "rec_01.wav", quiet, subtype="FLOAT")
     found = measured(quiet)
     (clip,) = audited(
-        [rows.manifest_row(1, audio_sha256=audio.audio_files.hash_file(tmp_path, path.name))], [found]
+        [rows.manifest_row(1, audio_sha256=waveform.files.hash_file(tmp_path, path.name))], [found]
     ).clean
     assert clip.offset == pytest.approx(0.02, abs=1e-3) and clip.gain_db > 20
-    read = audio.read_mono(tmp_path, clip, RATE_HZ)
+    read = waveform.read_mono(tmp_path, clip, RATE_HZ)
     assert abs(float(read.mean())) < 0.01 and np.abs(read).max() <= 1.0
     assert np.abs(read).max() > 5 * np.abs(quiet - 0.02).max()
 
@@ -99,7 +102,7 @@ def interview() -> sounds.Samples:
 def test_a_row_that_names_its_channel_is_that_channel_from_measure_to_training(tmp_path: Path) -> None:
     both = interview()
     path = sounds.write(tmp_path / "rec_01.wav", both)
-    sha256 = audio.audio_files.hash_file(tmp_path, path.name)
+    sha256 = waveform.files.hash_file(tmp_path, path.name)
     text = {"audio": path.name, "audio_sha256": sha256, "start_s": 0.0, "end_s": 4.0}
     known = [rows.manifest_row(n, channel=n - 1, speaker_id=f"s{n}", **text) for n in (1, 2)]
     known[1] = replace(known[1], text=rows.SENTENCE + " Yes.")
@@ -114,7 +117,7 @@ def test_a_row_that_names_its_channel_is_that_channel_from_measure_to_training(t
         assert clip.channel is not None
         start = round(clip.start_s * RATE_HZ)
         wanted = both[start : start + 16000, clip.channel]
-        assert np.allclose(audio.read_mono(tmp_path, clip, RATE_HZ)[:16000], wanted, atol=1e-3)
+        assert np.allclose(waveform.read_mono(tmp_path, clip, RATE_HZ)[:16000], wanted, atol=1e-3)
 
 
 def test_two_people_on_two_channels_are_dropped_where_nobody_says_which(tmp_path: Path) -> None:
@@ -138,7 +141,7 @@ def test_channels_that_cancel_and_an_empty_channel_are_named() -> None:
 
 def test_a_channel_that_the_file_does_not_have_is_named(tmp_path: Path) -> None:
     sounds.write(tmp_path / "rec_01.wav", sounds.speech(1.0))
-    row = rows.manifest_row(1, channel=1, audio_sha256=audio.audio_files.hash_file(tmp_path, "rec_01.wav"))
+    row = rows.manifest_row(1, channel=1, audio_sha256=waveform.files.hash_file(tmp_path, "rec_01.wav"))
     (found,) = measure.measure([row], tmp_path, rows.MEASURE, rows.SERIAL)
     assert (found.problem, found.detail) == ("no_channel", "channel 1, counted from 0, of 1")
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.factories import rows
 from voicelathe import digest, records
-from voicelathe.data import audio, clean, opus, players, report
+from voicelathe.data.audio import opus, waveform
+from voicelathe.data.audit import clean, players, report
 from voicelathe.records import ClipMeasure, Heard, ManifestRow
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -31,7 +32,7 @@ def audited(root: Path, num: int = 25) -> clean.Audit:
         sound = (0.1 * draw.standard_normal(16_000)).astype(np.float32)
         path = root / "audio" / f"rec_{number:02d}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
-        audio.write_wav(path, sound, 16_000)
+        waveform.write_wav(path, sound, 16_000)
         known.append(
             rows.manifest_row(number, text="", audio_sha256=digest.of_file(path), user_id=f"{EVIL}{number}")
         )
@@ -56,7 +57,7 @@ def test_twenty_examples_of_a_rule_can_be_heard_but_for_those_without_a_file(tmp
 
 
 def test_sounds_are_bounded_in_length_and_in_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    audio.write_wav(tmp_path / "rec_01.wav", np.zeros(16_000 * 40, np.float32) + 0.1, 16_000)
+    waveform.write_wav(tmp_path / "rec_01.wav", np.zeros(16_000 * 40, np.float32) + 0.1, 16_000)
     sha256 = digest.of_file(tmp_path / "rec_01.wav")
     clips = [
         rows.clip(number, {"audio": "rec_01.wav", "audio_sha256": sha256}, duration_s=40.0)

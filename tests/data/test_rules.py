@@ -10,8 +10,8 @@ import pytest
 
 from tests.factories import rows
 from voicelathe import records
-from voicelathe.data import clean, outliers, repeats, rules
-from voicelathe.data.rules import Clip
+from voicelathe.data.audit import clean, rules
+from voicelathe.data.audit.rules import Clip, outliers, repeats
 from voicelathe.records import Finding
 
 
@@ -154,8 +154,8 @@ def test_a_clip_cannot_be_measured_for_another_reason_than_those_with_a_rule() -
     import re
     from pathlib import Path
 
-    folder = Path(rules.__file__).parent
-    sources = "".join((folder / name).read_text() for name in ("audio.py", "audio_files.py", "containers.py"))
+    folder = Path(rules.__file__).parents[2] / "audio"
+    sources = "".join((folder / name).read_text() for name in ("waveform.py", "files.py", "containers.py"))
     raised = set(re.findall(r'(?:AudioProblem|return )\(\s*"([a-z_]{4,})"', sources)) | {"symlink"}
     assert raised <= set(rules.UNUSABLE_AUDIO) and len(raised) >= 10
 

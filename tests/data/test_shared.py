@@ -2,8 +2,8 @@
 
 import random
 
-from voicelathe.data import shared
-from voicelathe.data.shared import Placed
+from voicelathe.data.near_duplicates import leakage
+from voicelathe.data.near_duplicates.leakage import Placed
 
 
 def test_shared_seconds_are_those_of_a_plain_double_loop() -> None:
@@ -26,12 +26,12 @@ def test_shared_seconds_are_those_of_a_plain_double_loop() -> None:
                     and one.audio_sha256 == other.audio_sha256
                     and one.end_s is not None
                     and other.end_s is not None
-                    and min(one.end_s, other.end_s) - max(one.start_s, other.start_s) >= shared.LEAST_S
+                    and min(one.end_s, other.end_s) - max(one.start_s, other.start_s) >= leakage.LEAST_S
                 }
             )
             for one in clips
         ]
-        assert shared.count(shared.placed(clips), {}).seconds.tolist() == expected
+        assert leakage.count(leakage.placed(clips), {}).seconds.tolist() == expected
 
 
 def test_clips_without_audio_share_none_and_unknown_twins_do_not_count() -> None:
@@ -39,6 +39,6 @@ def test_clips_without_audio_share_none_and_unknown_twins_do_not_count() -> None
         Placed("a", "train", "r", None, None, 0.0, None),
         Placed("b", "test", "s", None, None, 0.0, None),
     ]
-    found = shared.count(shared.placed(clips), {"a": ["gone"]})
+    found = leakage.count(leakage.placed(clips), {"a": ["gone"]})
     assert set(found.audio + found.samples + found.seconds) == {3} and set(found.performance) == {1}
-    assert shared.count(shared.placed(clips), {"a": ["b"], "b": ["a"]}).performance.tolist() == [2, 2]
+    assert leakage.count(leakage.placed(clips), {"a": ["b"], "b": ["a"]}).performance.tolist() == [2, 2]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.factories import audio as sounds
-from voicelathe.data import audio, decoding, streams
-from voicelathe.data.audio import AudioFile
-from voicelathe.data.audio_files import AudioProblem
+from voicelathe.data.audio import decoding, streams, waveform
+from voicelathe.data.audio.files import AudioProblem
+from voicelathe.data.audio.waveform import AudioFile
 
 LOUD = np.concatenate([sounds.silence(1.0), sounds.noise(1.0, 3, 0.3), sounds.speech(1.5)])
 
@@ -150,4 +150,4 @@ def test_garbage_between_frames_of_an_mp3_is_passed_over(tmp_path: Path) -> None
 
 def test_the_header_of_a_file_of_unknown_length_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.flac").write_bytes(flac(tmp_path, 0))
-    assert audio.header(tmp_path, "a.flac") == decoding.Header(16000, 1, None)
+    assert waveform.header(tmp_path, "a.flac") == decoding.Header(16000, 1, None)

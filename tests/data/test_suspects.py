@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from tests.factories import rows
-from voicelathe.data import beginnings, clean, corpus, outliers, repeats, rules
-from voicelathe.data.phrases import Phrases
-from voicelathe.data.rules import Limits
+from voicelathe.data import corpus
+from voicelathe.data.audit import clean, rules
+from voicelathe.data.audit.rules import Limits, outliers, repeats
+from voicelathe.data.text import beginnings
+from voicelathe.data.text.phrases import Phrases
 from voicelathe.records import ClipMeasure, Finding, Heard, ManifestRow
 
 PHRASES = Phrases(

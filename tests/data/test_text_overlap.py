@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow
 import pytest
 
-from voicelathe.data import text, text_overlap
-from voicelathe.data.text_overlap import Sentence, find
+from voicelathe.data.text import characters, overlap
+from voicelathe.data.text.overlap import Sentence, find
 
 
 def table(*texts: str | None) -> pyarrow.Table:
@@ -18,9 +18,9 @@ def table(*texts: str | None) -> pyarrow.Table:
 
 def naive(one: str, others: list[str], run: int = 8) -> float:
     """The same share by the definition, row by row."""
-    words = text.words(one).split()
+    words = characters.words(one).split()
     runs = {tuple(words[at : at + run]) for at in range(len(words) - run + 1)}
-    held = [text.words(other).split() for other in others]
+    held = [characters.words(other).split() for other in others]
     met = {
         some for other in held for at in range(len(other)) if (some := tuple(other[at : at + run])) in runs
     }
@@ -33,7 +33,7 @@ def naive(one: str, others: list[str], run: int = 8) -> float:
 def test_shares_are_those_of_the_definition_whatever_the_batch(
     batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text_overlap, "ROWS_AT_ONCE", batch)
+    monkeypatch.setattr(overlap, "ROWS_AT_ONCE", batch)
     chance = random.Random(5)
     words = [f"w{number}" for number in range(6)]  # few, so that runs meet by chance
     said = [" ".join(chance.choices(words[:3], k=chance.randint(8, 30))) for _ in range(150)]

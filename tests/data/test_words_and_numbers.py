@@ -7,7 +7,7 @@ speakers of prompts, benchmarks/real_speech.py: 0.16 s for "tre", 0.84 s for "si
 import pytest
 
 from tests.factories import rows
-from voicelathe.data import clean
+from voicelathe.data.audit import clean
 
 FAST_S, FASTEST_S, SLOW_S, ALONE_S = 0.11, 0.16, 0.4, 0.4
 

@@ -6,7 +6,9 @@ import pytest
 
 from tests.evaluate.test_report import make_report, words
 from tests.factories import evaluations as make
-from voicelathe.evaluate import accents, figures, selection, wording
+from voicelathe.evaluate import selection
+from voicelathe.evaluate.report import figures, wording
+from voicelathe.evaluate.scoring import accents
 from voicelathe.records import AccentShift, Interval, Selection, SpeechMeasures
 
 KNOWN = make.candidates(10, 20)

@@ -13,16 +13,11 @@ import pytest
 from tests.evaluate import test_comparing
 from tests.factories import evaluations as make
 from voicelathe import digest
-from voicelathe.evaluate import (
-    comparison_page,
-    design,
-    listening,
-    preferences,
-    report,
-    selection,
-    sound,
-    verdicts,
-)
+from voicelathe.evaluate import selection
+from voicelathe.evaluate.compare import page as comparison_page
+from voicelathe.evaluate.listening import design, preferences, sound, verdicts
+from voicelathe.evaluate.listening import page as listening
+from voicelathe.evaluate.report import page as report
 from voicelathe.records import HELD_OUT, REAL, Opinion, SampleRecord, Verdict
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -226,10 +221,10 @@ def test_nothing_can_be_judged_before_it_was_heard(page: Any, tmp_path: Path) ->
 
 
 def test_the_waveform_fills_its_height_and_nothing_is_cut_off(page: Any, tmp_path: Path) -> None:
-    from voicelathe.data import audio
+    from voicelathe.data.audio import waveform
 
     swelling = np.linspace(0, 1, 16_000) * np.sin(np.arange(16_000) * 0.3)
-    audio.write_wav(tmp_path / "swelling.wav", swelling.astype(np.float32), 16_000)
+    waveform.write_wav(tmp_path / "swelling.wav", swelling.astype(np.float32), 16_000)
     sha256 = digest.of_file(tmp_path / "swelling.wav")
     spoken = [
         make.replace(one, path="swelling.wav", sha256=sha256, duration_s=1.0)
@@ -486,13 +481,13 @@ def test_the_comparison_of_recipes_plays_by_keyboard_alone_without_a_network(
 def test_twelve_candidates_and_eight_lines_stay_under_15_mb_and_are_usable_within_two_seconds(
     page: Any, tmp_path: Path
 ) -> None:
-    from voicelathe.data import audio
+    from voicelathe.data.audio import waveform
 
     known = make.candidates(*range(10, 120, 10))
     noise = (
         np.random.default_rng(0).normal(0, 0.1, 48_000 * 7).astype(np.float32)
     )  # harder to compress than any speech
-    audio.write_wav(tmp_path / "noise.wav", noise, 48_000)
+    waveform.write_wav(tmp_path / "noise.wav", noise, 48_000)
     lines = {f"line-{number}": f"Sentence {number}." for number in range(8)}
     sha256 = digest.of_file(tmp_path / "noise.wav")
     spoken = [

@@ -8,9 +8,11 @@ import pytest
 from tests.factories import audio as made
 from tests.factories import evaluations as make
 from tests.factories import training
-from voicelathe import digest, families, jobs, runner
-from voicelathe.evaluate import ceilings, pictures, selection
+from voicelathe import digest, families
+from voicelathe.evaluate import ceilings, selection
+from voicelathe.evaluate.report import pictures
 from voicelathe.families.base import Copying
+from voicelathe.process import jobs, runner
 from voicelathe.records import Ceiling, ClipRef, Selection
 
 KNOWN = make.candidates(10)

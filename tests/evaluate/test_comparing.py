@@ -10,8 +10,10 @@ import pytest
 from tests.factories import evaluations as make
 from voicelathe import digest, records
 from voicelathe.errors import RecordError
-from voicelathe.evaluate import comparing, comparison_page, outcome
+from voicelathe.evaluate.compare import comparing
+from voicelathe.evaluate.compare import page as comparison_page
 from voicelathe.records import Candidate, Figure, FigureRecord, RunRecord
+from voicelathe.stages import selection
 
 LORA = make.candidates(10, 20)
 FULL = make.candidates(10, 20, scale=None)
@@ -63,7 +65,7 @@ def finished(
     digest.write_json(root / "data/latents/voxcpm2-mini/ceiling.json", records.to_json(make.ceiling()))
     (root / "runs").mkdir(exist_ok=True)
     folder.rename(root / "runs" / recipe)
-    chosen, _ = outcome.of(recipe, replace(make.SELECT, vetoes=[]), root)
+    chosen, _ = selection.select(recipe, replace(make.SELECT, vetoes=[]), root)
     digest.write_json(root / "runs" / recipe / "selection.json", records.to_json(chosen))
     return comparing.read(recipe, root)
 

@@ -10,7 +10,7 @@ from tests.evaluate.test_browser import CHROMIUM, EVIL, FLAGS, tab_to, until
 from tests.factories import cuts
 from voicelathe.data.cutting import decisions
 from voicelathe.errors import ManifestError
-from voicelathe.evaluate import cut_page
+from voicelathe.evaluate.listening import cut_page
 from voicelathe.records import CutDecisions, Proposal
 
 needs_chromium = pytest.mark.skipif(

@@ -4,7 +4,7 @@ import pytest
 
 from tests.factories import evaluations as make
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import design
+from voicelathe.evaluate.listening import design
 
 KNOWN = make.candidates(10, 20, 30, 40)
 NAMES = {one.name for one in KNOWN}

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.factories import runs
-from voicelathe import digest, layout, params
-from voicelathe.evaluate import escalation
+from voicelathe import digest, layout
+from voicelathe.config import params
+from voicelathe.stages import lora_first
 
 EVIDENCE = "runs/mini-lora/selection.json"
 
@@ -25,7 +26,7 @@ def judged(**changes: object) -> tuple[list[str], list[str]]:
             for name, value in {"evidence": EVIDENCE, "override": None, **changes}.items()
         }
     )
-    return escalation.judge(params.load(), "mini-full")
+    return lora_first.check(params.load(), "mini-full")
 
 
 def change(**values: object) -> None:
@@ -38,7 +39,7 @@ def test_after_a_lora_run_that_moved_nothing_speaks_against_it(project: Path) ->
 
 
 def test_an_adapter_needs_no_run_before_it(project: Path) -> None:
-    assert escalation.judge(params.load(), "mini-lora") == ([], [])
+    assert lora_first.check(params.load(), "mini-lora") == ([], [])
 
 
 def test_a_lora_run_that_came_no_nearer_to_the_speaker_is_no_go_although_its_loss_is_lower(

@@ -23,7 +23,7 @@ Change = Callable[[], tuple[list[EvaluationRecord], list[ClipLoss], list[SampleR
 def decide(
     records: list[EvaluationRecord], rows: list[ClipLoss], spoken: list[SampleRecord], **weights: float
 ) -> Selection:
-    chosen = make.settings.Select(
+    chosen = make.schema.Select(
         weights or {"diff": 1.0, "stop": 1.0}, [], 1.0, make.GUARDS, make.PROBE_LIMITS
     )
     return selection.decide(

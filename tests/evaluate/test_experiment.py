@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from voicelathe import layout, records
-from voicelathe.evaluate import experiment
+from voicelathe.evaluate.report import experiment
 from voicelathe.records import EvaluationRecord, Selection
 
 RECIPE = "mini-lora"

@@ -12,10 +12,10 @@ from tests.factories import audio as made
 from tests.factories import evaluations as make
 from voicelathe import digest, records
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import judging
 from voicelathe.evaluate.metrics import found
 from voicelathe.evaluate.metrics.base import Clip
 from voicelathe.evaluate.metrics.waveform import Waveform
+from voicelathe.evaluate.scoring import judging
 from voicelathe.records import Candidate, CleanClip, ClipRef, SampleRecord
 
 ROOT = Path(__file__).parents[2]

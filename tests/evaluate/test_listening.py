@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.factories import evaluations as make
-from voicelathe.evaluate import design, listening, pages
+from voicelathe.evaluate.listening import design, page
+from voicelathe.evaluate.report import templates
 
 KNOWN = make.candidates(10, 20, 30)
 EVIL = "</script><img src=x onerror=alert(1)>\u2028<!--"
@@ -49,7 +50,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def render(root: Path, **how: Any) -> str:
     trained = how.pop("base_trained", True)
     spoken = make.samples(how.pop("known", KNOWN), root=root, **how)
-    return listening.render(make.RECIPE, make.run(), spoken, root, base_trained=trained)
+    return page.render(make.RECIPE, make.run(), spoken, root, base_trained=trained)
 
 
 def page_of(html: str) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def test_the_policy_allows_the_shipped_script_and_style_and_nothing_else(root: P
         re.findall(r"<script>(.*?)</script>", html, re.S)[-1],
         re.findall(r"<style>(.*?)</style>", html, re.S)[0],
     )
-    assert policy == pages.policy(style, script)
+    assert policy == templates.policy(style, script)
     assert "default-src 'none'" in policy and "unsafe" not in policy
     assert "style=" not in html.replace(style, "").replace(script, ""), "inline styles would be blocked"
 
@@ -94,7 +95,7 @@ def test_no_candidate_can_be_read_in_the_page_before_the_reveal(root: Path) -> N
 
 
 def test_transcripts_and_recipe_names_cannot_end_the_script_or_become_markup(root: Path) -> None:
-    html = listening.render(
+    html = page.render(
         "<b>&", make.run(), make.samples(KNOWN, {"x": EVIL}, root=root), root, base_trained=True
     )
     assert "<img" not in html and "<b>&</b>" not in html and "&lt;b&gt;" in html and "\u2028" not in html

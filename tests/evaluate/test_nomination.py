@@ -19,14 +19,7 @@ from tests.evaluate.test_selection_rules import (
 from tests.factories import evaluations as make
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate import selection
-from voicelathe.records import (
-    Candidate,
-    Figure,
-    FigureRecord,
-    MetricRun,
-    Ranked,
-    Selection,
-)
+from voicelathe.records import Candidate, Figure, FigureRecord, MetricRun, Ranked, Selection
 
 CLEAR = {BASE: 1.0, FIRST: 0.9, SECOND: 0.8, THIRD: 0.85}
 

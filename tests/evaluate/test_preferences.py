@@ -5,7 +5,7 @@ import pytest
 
 from tests.factories import evaluations as make
 from voicelathe import rng
-from voicelathe.evaluate import preferences
+from voicelathe.evaluate.listening import preferences
 from voicelathe.records import Listening, Sitting
 
 KNOWN = make.candidates(10, 20, 30, 40, 50)

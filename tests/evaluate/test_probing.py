@@ -7,7 +7,8 @@ import pytest
 
 from tests.factories import evaluations as make
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import probing, selection
+from voicelathe.evaluate import selection
+from voicelathe.evaluate.scoring import probing
 from voicelathe.records import Ending, Probed, ProbeRecord, Selection
 
 KNOWN = make.candidates(10, 20)

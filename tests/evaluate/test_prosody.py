@@ -11,10 +11,11 @@ import pytest
 from tests.factories import evaluations as make
 from tests.factories import flat
 from voicelathe import records
-from voicelathe.data import audio
-from voicelathe.evaluate import probing, prosody, selection
+from voicelathe.data.audio import waveform
+from voicelathe.evaluate import selection
 from voicelathe.evaluate.metrics.base import Clip, Values
 from voicelathe.evaluate.metrics.prosody import PACE, PAUSE_SHARE, PITCH_RANGE, Prosody
+from voicelathe.evaluate.scoring import probing, prosody
 from voicelathe.records import FigureRecord, MeasuredSample, MetricRun, Selection, SpeechMeasures
 from voicelathe.speech import RATE_HZ
 
@@ -43,8 +44,8 @@ def clips() -> tuple[Clip, ...]:
         ):
             continue
         seen.add(row["text"])
-        samples, rate_hz = audio.read_clip(folder, row["audio"], row["start_s"], row["end_s"], None)
-        found.append(Clip(audio.resample(audio.mono(samples), rate_hz, RATE_HZ), row["text"], "en"))
+        samples, rate_hz = waveform.read_clip(folder, row["audio"], row["start_s"], row["end_s"], None)
+        found.append(Clip(waveform.resample(waveform.mono(samples), rate_hz, RATE_HZ), row["text"], "en"))
         if len(found) == 2 * NUM:
             break
     return tuple(found)

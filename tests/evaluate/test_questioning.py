@@ -12,11 +12,11 @@ import pytest
 from tests.factories import audio as made
 from tests.factories import recognisers
 from voicelathe import digest
-from voicelathe.data.audio import mono, read_clip, resample
+from voicelathe.data.audio.waveform import mono, read_clip, resample
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import judging
 from voicelathe.evaluate.metrics import found
-from voicelathe.evaluate.questioning import MAX_DEATHS, Panel, Told
+from voicelathe.evaluate.scoring import judging
+from voicelathe.evaluate.scoring.questioning import MAX_DEATHS, Panel, Told
 from voicelathe.records import ClipRef, MetricRun, RecogniserRef
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +91,7 @@ def test_a_panel_keeps_its_processes_and_measures_the_recordings_once(place: Pat
 
 def test_the_process_of_a_metric_outlives_no_parent(place: Path) -> None:
     script = (
-        "import os, sys, time\nfrom voicelathe.evaluate.questioning import Panel\n"
+        "import os, sys, time\nfrom voicelathe.evaluate.scoring.questioning import Panel\n"
         "panel = Panel(['once'], 60.0)\ntold = panel.ask([], [])\n"
         "print(panel._asked['once']._process._process.pid, flush=True)\nos._exit(9)\n"
     )

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from voicelathe.config.schema import Guards, Race
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate import guards, racing, scores
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS, Scores
 from voicelathe.records import Round
-from voicelathe.settings import Guards, Race
 
 GUARDS = Guards(words=0.05, endings=0.1, quality=None)
 LEVEL = racing.level(0.05, 3)

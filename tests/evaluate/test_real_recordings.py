@@ -14,9 +14,11 @@ from tests.evaluate.test_report import words
 from tests.factories import evaluations as make
 from tests.factories import runs
 from voicelathe import digest, layout, records
-from voicelathe.data import audio
+from voicelathe.data.audio import waveform
 from voicelathe.errors import ManifestError, RecordError, SelectionError
-from voicelathe.evaluate import design, listening, preferences, report, selection, sound, verdicts
+from voicelathe.evaluate import selection
+from voicelathe.evaluate.listening import design, page, preferences, sound, verdicts
+from voicelathe.evaluate.report import page as report
 from voicelathe.records import HELD_OUT, REAL, Candidate, Judgement, SampleRecord, Selection, Sitting, Verdict
 
 KNOWN = make.candidates(10, 20, 30)
@@ -113,8 +115,8 @@ def test_the_stage_finds_the_recording_of_a_held_out_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     split(tmp_path, monkeypatch)
-    assert listening.recordings(make.samples(KNOWN), "audio") == {}
-    (found,) = listening.recordings(SPOKEN, "audio").items()
+    assert page.recordings(make.samples(KNOWN), "audio") == {}
+    (found,) = page.recordings(SPOKEN, "audio").items()
     assert found[0] == SAID and found[1].rate_hz == 22_050 and found[1].duration_s == 0.5
     assert np.abs(found[1].samples).max() == pytest.approx(0.5, abs=0.01), "the mean of both channels"
 
@@ -123,18 +125,18 @@ def test_a_recording_that_is_gone_or_another_one_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     split(tmp_path, monkeypatch)
-    audio.write_wav(tmp_path / "audio/a.wav", np.zeros(22_050, np.float32), 22_050)
+    waveform.write_wav(tmp_path / "audio/a.wav", np.zeros(22_050, np.float32), 22_050)
     with pytest.raises(ManifestError, match=r"a\.wav"):
-        listening.recordings(SPOKEN, "audio")
+        page.recordings(SPOKEN, "audio")
     (tmp_path / "audio/a.wav").unlink()
     with pytest.raises(
         RecordError, match=r"audio/a\.wav: the recording of clip validation-000 cannot be read"
     ):
-        listening.recordings(SPOKEN, "audio")
+        page.recordings(SPOKEN, "audio")
 
 
 def rendered(root: Path, samples: list[SampleRecord], real: dict[str, sound.Sound]) -> str:
-    return listening.render(make.RECIPE, make.run(), samples, root, base_trained=True, real=real)
+    return page.render(make.RECIPE, make.run(), samples, root, base_trained=True, real=real)
 
 
 def test_the_page_embeds_it_once_equally_loud_and_without_a_readable_name(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from tests.evaluate.test_comparing import FULL, LORA, finished
 from tests.factories import evaluations as make
 from voicelathe import digest, layout, records
 from voicelathe.errors import RecordError
-from voicelathe.evaluate import comparing, comparison_page, replicates
+from voicelathe.evaluate.compare import comparing, replicates
+from voicelathe.evaluate.compare import page as comparison_page
 from voicelathe.records import RunRecord
 
 

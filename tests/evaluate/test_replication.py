@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from voicelathe.evaluate import replication
-from voicelathe.evaluate.replication import BETTER, LUCK, WORSE
+from voicelathe.evaluate.compare import replication
+from voicelathe.evaluate.compare.replication import BETTER, LUCK, WORSE
 from voicelathe.evaluate.scores import LIKENESS, WORDS, Scores
 
 LINES, REST = 24, 0.04

@@ -9,7 +9,9 @@ import pytest
 
 from tests.evaluate.test_listening import parsed
 from tests.factories import evaluations as make
-from voicelathe.evaluate import charts, reasons, report, selection
+from voicelathe.evaluate import selection
+from voicelathe.evaluate.report import charts, reasons
+from voicelathe.evaluate.report import page as report
 from voicelathe.records import Candidate, Drop, Round, Selection
 
 KNOWN = make.candidates(10, 20, 30)
@@ -105,7 +107,7 @@ def test_a_run_in_which_everybody_dropped_out_says_so(root: Path) -> None:
 
 
 def test_with_every_guard_off_the_gain_is_still_shown(root: Path) -> None:
-    off = replace(make.SELECT, guards=make.settings.Guards(None, None, None))
+    off = replace(make.SELECT, guards=make.schema.Guards(None, None, None))
     _, html = make_report(root, select=off)
     table = re.findall(r'<tr class="[^"]*"><th scope="row" class="left">step 10.*?</tr>', html, re.S)[0]
     assert "+0.200 (" in table

@@ -7,14 +7,7 @@ import pytest
 from tests.factories import evaluations as make
 from voicelathe import digest, records
 from voicelathe.evaluate import selection
-from voicelathe.records import (
-    Candidate,
-    ClipLoss,
-    Race,
-    SampleRecord,
-    Selection,
-    Verdict,
-)
+from voicelathe.records import Candidate, ClipLoss, Race, SampleRecord, Selection, Verdict
 
 KNOWN = make.candidates(10, 20, 30)
 BASE, FIRST, SECOND, THIRD = KNOWN
@@ -33,7 +26,7 @@ def decide(
     verdict: Verdict | None = None,
     base_trained: bool = True,
     race: Race | None = None,
-    guards: make.settings.Guards = make.GUARDS,
+    guards: make.schema.Guards = make.GUARDS,
     **heard: object,
 ) -> Selection:
     """`heard`: what `make.measures` takes."""
@@ -124,7 +117,7 @@ def test_each_guard_refuses_a_candidate_that_fails_it(guard: str) -> None:
 
 def test_the_guard_of_quality_refuses_what_is_worse_to_hear() -> None:
     spoken = make.samples(KNOWN, make.MANY)
-    guards = make.settings.Guards(0.05, 0.1, 0.2)
+    guards = make.schema.Guards(0.05, 0.1, 0.2)
 
     def of(score: dict[str, float]) -> Selection:
         whole = make.measures(spoken, **NEAREST_IS_SECOND)  # type: ignore[arg-type]
@@ -358,7 +351,7 @@ def test_without_a_speaker_metric_nothing_ships_either() -> None:
 
 
 def test_a_guard_that_is_off_is_not_asked() -> None:
-    off = make.settings.Guards(words=None, endings=0.1, quality=None)
+    off = make.schema.Guards(words=None, endings=0.1, quality=None)
     found = decide(cer={one.name: None for one in KNOWN}, guards=off, **NEAREST_IS_SECOND)
     assert (found.decision, found.selected) == ("ship", SECOND.name)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.factories import evaluations as make
-from voicelathe import digest, params, records
-from voicelathe.evaluate import verdicts
+from voicelathe import digest, records
+from voicelathe.config import params
+from voicelathe.evaluate.listening import verdicts
 from voicelathe.records import Selection
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ import soundfile
 
 from tests.factories import evaluations as make
 from voicelathe.errors import RecordError
-from voicelathe.evaluate import sound
-from voicelathe.evaluate.sound import Sound
+from voicelathe.evaluate.listening import sound
+from voicelathe.evaluate.listening.sound import Sound
 
 RATE_HZ = 16_000
 

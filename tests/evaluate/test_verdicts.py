@@ -12,7 +12,7 @@ import pytest
 from tests.factories import evaluations as make
 from voicelathe import digest, records
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import verdicts
+from voicelathe.evaluate.listening import verdicts
 from voicelathe.records import Sitting
 
 KNOWN = make.candidates(10, 20, 30)

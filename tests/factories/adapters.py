@@ -6,14 +6,15 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from voicelathe import families, params, settings
+from voicelathe import families
+from voicelathe.config import params, schema
 from voicelathe.train import adapters
 
 
-def of_steps(base: Path, lora: settings.Lora) -> Callable[[int], bytes]:
+def of_steps(base: Path, lora: schema.Lora) -> Callable[[int], bytes]:
     """step -> the file of an adapter as training would have left it."""
     family = families.find("voxcpm2")
-    loaded = family.load(base, family.describe(base, "", True), settings.Machine("cpu", 1, 1), "all")
+    loaded = family.load(base, family.describe(base, "", True), schema.Machine("cpu", 1, 1), "all")
     adapters.inject(loaded.core, lora, family.adapter_targets(loaded, lora.scope), seed=0)
     shapes = {name: tensor.shape for name, tensor in adapters.tensors(loaded.core).items()}
 
@@ -25,7 +26,7 @@ def of_steps(base: Path, lora: settings.Lora) -> Callable[[int], bytes]:
     return of
 
 
-def lora_of(recipe: str, root: Path) -> settings.Lora:
+def lora_of(recipe: str, root: Path) -> schema.Lora:
     found = params.load(root / "params.yaml").recipes[recipe].train.lora
     assert found is not None
     return found

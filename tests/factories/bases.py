@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from voicelathe.families import voxcpm_config
+from voicelathe.families.voxcpm import config as voxcpm_config
 
 WIDTH, VOCABULARY = 4, 128
 CARD = "---\nlanguage: en\nlicense: apache-2.0\n---\n# A model\n"

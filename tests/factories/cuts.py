@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from voicelathe import digest
-from voicelathe.data import audio
+from voicelathe.data.audio import waveform
 from voicelathe.records import CutRecording, Proposal, ProposedClip
 
 RATE_HZ, SECONDS = 16_000, 5.0
@@ -47,5 +47,5 @@ def _recording(path: Path) -> str:
         for number, start_s in ((1, 0.6), (2, 2.1), (3, 3.6))
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    audio.write_wav(path, np.asarray(tone, np.float32), RATE_HZ)
+    waveform.write_wav(path, np.asarray(tone, np.float32), RATE_HZ)
     return digest.of_file(path)

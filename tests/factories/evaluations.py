@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from voicelathe import records, rng, settings
-from voicelathe.evaluate import design, losses, scores, verdicts
+from voicelathe import records, rng
+from voicelathe.config import schema
+from voicelathe.evaluate import losses, scores
+from voicelathe.evaluate.listening import design, verdicts
 from voicelathe.records import (
     BaseFacts,
     Candidate,
@@ -37,18 +39,18 @@ from voicelathe.records import (
 
 RECIPE = "mini-lora"
 CODES = ["garbled", "truncated", "wrong_speaker"]
-PROBE_LIMITS = settings.ProbeLimits(0.25, 0.25, 0.5, 0.25)
+PROBE_LIMITS = schema.ProbeLimits(0.25, 0.25, 0.5, 0.25)
 PROBE_CODES = ["ignores_text", "stops_early", "runs_on"]
-RACE = settings.Race(block_lines=8, error_rate=0.05, max_samples=None, max_audio_s=None, workers=1)
-GUARDS = settings.Guards(words=0.05, endings=0.1, quality=None)
-SELECT = settings.Select({"diff": 1.0, "stop": 1.0}, CODES + PROBE_CODES, 0.25, GUARDS, PROBE_LIMITS)
+RACE = schema.Race(block_lines=8, error_rate=0.05, max_samples=None, max_audio_s=None, workers=1)
+GUARDS = schema.Guards(words=0.05, endings=0.1, quality=None)
+SELECT = schema.Select({"diff": 1.0, "stop": 1.0}, CODES + PROBE_CODES, 0.25, GUARDS, PROBE_LIMITS)
 MANY = {f"line-{number:02d}": f"Sentence {number}." for number in range(24)}
 LINES = {"carrier": "Every small detail felt clear, steady, and close.", "short": "The lamp is on."}
 RATE_HZ = 16_000
 
 
 def run(recipe: str = RECIPE, seed: int = 7, steps: int = 60) -> RunRecord:
-    train = settings.Train(
+    train = schema.Train(
         mode="lora",
         steps=steps,
         clips_per_step=8,
@@ -65,7 +67,7 @@ def run(recipe: str = RECIPE, seed: int = 7, steps: int = 60) -> RunRecord:
         autocast=False,
         cache_encoder=False,
         probe_every=10,
-        lora=settings.Lora(16, 16.0, 0.0, ["lm"]),
+        lora=schema.Lora(16, 16.0, 0.0, ["lm"]),
     )
     identity = RunIdentity(
         train, "voxcpm2-mini", "voxcpm2", "b" * 64, "c" * 64, seed, 1, "cpu", 2, 1, "2.13.0"

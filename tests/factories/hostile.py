@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.factories import audio as sounds
 from tests.factories import rows
-from voicelathe import settings
+from voicelathe.config import schema
 
 WORDS = (
     "The rain has stopped.",
@@ -128,6 +128,6 @@ def manifest(chance: random.Random) -> Manifest:
     return Manifest(content, good, bad, free)
 
 
-def reading(path: Path, root: Path) -> settings.Ingest:
+def reading(path: Path, root: Path) -> schema.Ingest:
     """Settings under which every good row of `manifest` is a row."""
     return rows.ingest(path, root, recording_from="(.+)", speaker_id="awb", language="en")

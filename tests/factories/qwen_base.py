@@ -15,7 +15,7 @@ HIDDEN, TEXT_HIDDEN, PREDICTOR_HIDDEN = 64, 48, 32
 
 def write(out: Path, seed: int = 0, **talker: Any) -> Path:
     """Write the whole directory; gives it back. `talker` overrides settings of the talker."""
-    from voicelathe.families import torchaudio_shim
+    from voicelathe.families.shared import torchaudio_shim
 
     torchaudio_shim.ensure()
     import torch

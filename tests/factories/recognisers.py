@@ -5,7 +5,7 @@ import shutil
 import struct
 from pathlib import Path
 
-from voicelathe import params
+from voicelathe.config import params
 from voicelathe.records import RecogniserRef
 from voicelathe.speech import recogniser_files
 

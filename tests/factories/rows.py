@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from voicelathe import digest, settings
-from voicelathe.data import clean, corpus, outliers, repeats
-from voicelathe.data.gate_table import GateRow
-from voicelathe.data.phrases import Phrases
-from voicelathe.data.repeats import Alike
-from voicelathe.data.rules import Clip, Limits
+from voicelathe import digest
+from voicelathe.config import schema
+from voicelathe.data import corpus
+from voicelathe.data.audit import clean
+from voicelathe.data.audit.rules import Clip, Limits, outliers, repeats
+from voicelathe.data.audit.rules.repeats import Alike
+from voicelathe.data.gate.table import GateRow
+from voicelathe.data.text.phrases import Phrases
 from voicelathe.records import CleanClip, ClipMeasure, Finding, ManifestRow
 
-SERIAL, PARALLEL = settings.Engine("serial", 1), settings.Engine("processes", 2)
-AUDIT = settings.Audit(
+SERIAL, PARALLEL = schema.Engine("serial", 1), schema.Engine("processes", 2)
+AUDIT = schema.Audit(
     min_duration_s=0.1,
     max_duration_s=30.0,
     phrases="phrases.txt",
@@ -45,7 +47,7 @@ AUDIT = settings.Audit(
     min_twin_share=0.7,
     sample_rates_hz=[16000, 24000],
 )
-GATE = settings.Gate(
+GATE = schema.Gate(
     min_rows=3,
     min_duration_s=0.1,
     max_duration_s=30.0,
@@ -57,8 +59,8 @@ GATE = settings.Gate(
     min_twin_share=0.7,
     max_text_overlap=0.2,
 )
-SPLIT = settings.Split(validation_share=0.1, test_share=0.1, same_text_together=False, frozen=None)
-MEASURE = settings.Measure(silence_over_floor_db=8.0, silence_under_speech_db=40.0, max_file_s=7200.0)
+SPLIT = schema.Split(validation_share=0.1, test_share=0.1, same_text_together=False, frozen=None)
+MEASURE = schema.Measure(silence_over_floor_db=8.0, silence_under_speech_db=40.0, max_file_s=7200.0)
 PHRASES = Phrases((" thanks for watching ",), (), frozenset({" thank you "}), frozenset(), True)
 SENTENCE = "The lamp beside the window is on, and the rain has stopped."  # 59 characters
 
@@ -89,9 +91,9 @@ def json_lines(path: Path, lines: Iterable[dict[str, Any] | bytes]) -> Path:
     return path
 
 
-def ingest(manifest: Path, root: Path, **changes: Any) -> settings.Ingest:
+def ingest(manifest: Path, root: Path, **changes: Any) -> schema.Ingest:
     """Settings that read a manifest; nothing is pinned."""
-    plain = settings.Ingest(str(manifest), "0" * 64, str(root), "0" * 64, "voicelathe", None, None, None)
+    plain = schema.Ingest(str(manifest), "0" * 64, str(root), "0" * 64, "voicelathe", None, None, None)
     return replace(plain, **changes)
 
 

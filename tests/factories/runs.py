@@ -15,8 +15,10 @@ import numpy as np
 
 from tests.factories import voxcpm2_base
 from tests.factories.evaluations import ceiling
-from voicelathe import checkpoints, digest, layout, params, records, settings
-from voicelathe.data import index, tables
+from voicelathe import checkpoints, digest, layout, records
+from voicelathe.config import params, schema
+from voicelathe.data import tables
+from voicelathe.data.latents import index
 from voicelathe.evaluate import guards, scores
 from voicelathe.records import (
     Candidate,
@@ -401,7 +403,7 @@ def evidence(evaluations: Sequence[EvaluationRecord]) -> list[records.Evidence]:
         for measure, by in values.items()
     }
     against = guards.bar(
-        scores.Scores(heard), "base", settings.Guards(words=0.05, endings=0.1, quality=None), {}
+        scores.Scores(heard), "base", schema.Guards(words=0.05, endings=0.1, quality=None), {}
     )
     return guards.judge(list(likeness), against, {}, {})
 
@@ -424,5 +426,5 @@ def probed(one: EvaluationRecord) -> dict[str, object]:
     )
 
 
-def tracking(experiment: str = "voicelathe", upload: str = "adapters") -> settings.Tracking:
-    return settings.Tracking(experiment, upload)  # type: ignore[arg-type]
+def tracking(experiment: str = "voicelathe", upload: str = "adapters") -> schema.Tracking:
+    return schema.Tracking(experiment, upload)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.factories import adapters, mlflow_stores, runs
 from voicelathe import digest, records
 from voicelathe.registry import promote
-from voicelathe.runs import IDENTITY
+from voicelathe.runs.identity import IDENTITY
 from voicelathe.tracking import replay
 
 RECIPE = "mini-lora"

@@ -6,8 +6,10 @@ from pathlib import Path
 import torch
 
 from tests.factories import voxcpm2_base
-from voicelathe import families, jobs, records, settings
-from voicelathe.data import latents
+from voicelathe import families, records
+from voicelathe.config import schema
+from voicelathe.data.latents import cache
+from voicelathe.process import jobs
 
 BASE = voxcpm2_base.shared()
 WORDS = [
@@ -28,7 +30,7 @@ WORDS = [
     "of",
     "rain",
 ]
-LORA = settings.Lora(rank=4, alpha=4.0, dropout=0.1, scope=["lm", "dit"])
+LORA = schema.Lora(rank=4, alpha=4.0, dropout=0.1, scope=["lm", "dit"])
 
 
 def clip(number: int, split: str = "train") -> records.CleanClip:
@@ -54,20 +56,20 @@ def corpus(root: Path, train: int = 12, validation: int = 4) -> Path:
             generator = torch.Generator().manual_seed(number)
             encoding = torch.randn((4 + number % 5, 4, 32), generator=generator) * 0.3
             cached[member.clip_id] = root / "cache" / f"{member.clip_id}.safetensors"
-            latents.store(cached[member.clip_id], {"latents": encoding})
-    latents.bundle(splits, cached, root / "latents")
+            cache.store(cached[member.clip_id], {"latents": encoding})
+    cache.bundle(splits, cached, root / "latents")
     return root
 
 
 def target() -> jobs.Target:
     facts = families.find("voxcpm2").describe(BASE, "Apache-2.0", False)
-    return jobs.Target("voxcpm2", str(BASE), facts.digest, settings.Machine("cpu", 1, 1))
+    return jobs.Target("voxcpm2", str(BASE), facts.digest, schema.Machine("cpu", 1, 1))
 
 
 def train_settings(
     mode: str = "lora", steps: int = 6, every: int = 2, optimizer: str = "adamw", weights: str = "fp32"
-) -> settings.Train:
-    return settings.Train(
+) -> schema.Train:
+    return schema.Train(
         mode=mode, steps=steps, clips_per_step=4, clips_per_pass=2, checkpoint_every=every, learning_rate=0.01, warmup_steps=1,
         weight_decay=0.01, max_grad_norm=1.0, optimizer=optimizer, weights=weights, gradient_release=False,
         activation_checkpointing="none", autocast=False, cache_encoder=False, probe_every=3,
@@ -75,7 +77,7 @@ def train_settings(
     )  # fmt: skip
 
 
-def train_job(root: Path, directory: Path, train: settings.Train) -> jobs.TrainJob:
+def train_job(root: Path, directory: Path, train: schema.Train) -> jobs.TrainJob:
     return jobs.TrainJob(
         target=target(), train=train, seed=1, clips=str(root / "train.jsonl"), latents=str(root / "latents"),
         audio_root=str(root), run_digest="0" * 64, directory=str(directory),

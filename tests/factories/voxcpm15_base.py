@@ -32,7 +32,7 @@ def config() -> dict[str, Any]:
 
 def write(out: Path, seed: int = 0, overrides: dict[str, Any] | None = None) -> Path:
     """Write the whole directory; gives it back."""
-    from voicelathe.families import torchaudio_shim
+    from voicelathe.families.shared import torchaudio_shim
 
     torchaudio_shim.ensure()
     import torch

@@ -97,7 +97,7 @@ def shared() -> Path:
 
 def write(out: Path, overrides: dict[str, Any] | None = None) -> Path:
     """Build the directory; the same seed gives the same bytes."""
-    from voicelathe.families import torchaudio_shim
+    from voicelathe.families.shared import torchaudio_shim
 
     torchaudio_shim.ensure()
     import torch

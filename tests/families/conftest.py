@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tests.factories import cosyvoice3_base, indextts2_base, qwen_base, voxcpm2_base, voxcpm15_base
-from voicelathe import families, settings
+from voicelathe import families
+from voicelathe.config import schema
 
-CPU = settings.Machine("cpu", 1, 1)
+CPU = schema.Machine("cpu", 1, 1)
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.factories import audio
-from voicelathe import families, settings
+from voicelathe import families
+from voicelathe.config import schema
 from voicelathe.families.base import ClipItem
 
-CPU = settings.Machine("cpu", 1, 1)
+CPU = schema.Machine("cpu", 1, 1)
 SENTENCES = [("The lamp is on.", 1.1), ("It rains.", 0.6), ("Nobody speaks of rain in this town.", 2.03)]
 
 

@@ -39,13 +39,13 @@ def checksum(weights: dict[str, torch.Tensor]) -> float:
 
 
 def main() -> None:
-    from voicelathe.families import torchaudio_shim
+    from voicelathe.families.shared import torchaudio_shim
 
     torchaudio_shim.ensure()
     import whisper
     from cosyvoice.llm.llm import CosyVoice3LM, Qwen2Encoder
 
-    from voicelathe.families.cosyvoice3_voice import widen_mask
+    from voicelathe.families.cosyvoice3.synthesis import widen_mask
 
     with tempfile.TemporaryDirectory() as directory:
         base = cosyvoice3_base.write(Path(directory) / "tiny")

@@ -37,7 +37,7 @@ def checksum(weights: dict[str, Any]) -> float:
 
 
 def main() -> None:
-    from voicelathe.families import torchaudio_shim
+    from voicelathe.families.shared import torchaudio_shim
 
     torchaudio_shim.ensure()
     import transformers

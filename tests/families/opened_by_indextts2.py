@@ -18,15 +18,15 @@ from tests.families import official_indextts2
 
 
 def main() -> None:
-    from voicelathe.families import torchaudio_shim
+    from voicelathe.families.shared import torchaudio_shim
 
     torchaudio_shim.ensure()
     from indextts.gpt.model_v2 import UnifiedVoice
 
     base, checkpoint, way = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-    from voicelathe.families import indextts2_files
+    from voicelathe.families.indextts2 import files
 
-    shape = indextts2_files.read_settings(base)["gpt"]
+    shape = files.read_settings(base)["gpt"]
     model = UnifiedVoice(**shape)
     model.load_state_dict(official_indextts2.factory.trained(shape), strict=False)
     model.eval().post_init_gpt2_config(kv_cache=True)
@@ -43,11 +43,12 @@ def _by_peft(model: Any, shape: Any, checkpoint: Path) -> None:
 
 
 def _by_worker(model: Any, shape: Any, checkpoint: Path) -> None:
-    from voicelathe import families, settings
+    from voicelathe import families
+    from voicelathe.config import schema
     from voicelathe.train import adapters
 
     family: Any = families.find("indextts2")
-    lora = settings.Lora(4, 8.0, 0.0, sorted(family.spec.scopes))
+    lora = schema.Lora(4, 8.0, 0.0, sorted(family.spec.scopes))
     adapters.inject(model, lora, family.adapter_targets(None, lora.scope), seed=1)
     adapters.load(model, family.load_adapter(checkpoint))
     model.eval()

@@ -15,10 +15,12 @@ import torch
 from tests.factories import audio, training
 from tests.families import labs
 from tests.families.labs import Lab
-from voicelathe import checkpoints, digest, families, jobs, params, records, rng, settings
-from voicelathe.data import latents
+from voicelathe import checkpoints, digest, families, records, rng
+from voicelathe.config import params, schema
+from voicelathe.data.latents import cache
 from voicelathe.errors import FamilyUnavailable, ParamsError
 from voicelathe.families.base import Plannable, Promptable, Settling
+from voicelathe.process import jobs
 from voicelathe.train import adapters, loop, saving
 from voicelathe.worker import export
 from voicelathe.worker import losses as validating
@@ -40,8 +42,8 @@ def lab(request: pytest.FixtureRequest) -> Lab:
     return found
 
 
-def lora(lab: Lab) -> settings.Lora:
-    return settings.Lora(rank=4, alpha=8.0, dropout=0.0, scope=sorted(lab.family.spec.scopes))
+def lora(lab: Lab) -> schema.Lora:
+    return schema.Lora(rank=4, alpha=8.0, dropout=0.0, scope=sorted(lab.family.spec.scopes))
 
 
 def adapted(lab: Lab, parts: str = "core") -> Any:
@@ -283,10 +285,10 @@ def _job(lab: Lab, root: Path, mode: str) -> Any:
             end_s=len(samples) / lab.facts.encode_rate_hz, audio_sha256=digest.of_file(path),
         )  # fmt: skip
         cached[clip.clip_id] = root / "cache" / f"{clip.clip_id}.safetensors"
-        latents.store(cached[clip.clip_id], item.tensors)
+        cache.store(cached[clip.clip_id], item.tensors)
         clips.append(clip)
     records.write(root / "train.jsonl", clips)
-    latents.bundle({"train": clips}, cached, root / "latents")
+    cache.bundle({"train": clips}, cached, root / "latents")
     train = replace(
         training.train_settings(mode, steps=6, every=3),
         clips_per_step=3,
@@ -305,22 +307,21 @@ def _job(lab: Lab, root: Path, mode: str) -> Any:
 
 
 def own_files(name: str) -> set[Path]:
-    """A family's module and what stands beside it under the same first word."""
-    stem = families.TABLE[name].rpartition(".")[2]
-    return set((SRC / "families").glob(f"{re.split(r'[0-9_]', stem)[0]}*.py"))
+    """Everything in a family's folder."""
+    return set((SRC / "families" / families.TABLE[name].split(".")[2]).glob("*.py"))
 
 
 def mentions(text: str, name: str) -> bool:
     """Whether code (not a comment or docstring) names a family: as text of its own, or a module of it."""
     tree = ast.parse(text)
-    modules = families.TABLE[name].rpartition(".")[2]
+    folder = ".".join(families.TABLE[name].split(".")[:3])
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and node.value in (name, families.TABLE[name]):
             return True
-        if isinstance(node, ast.ImportFrom | ast.Import) and any(
-            part.split(".")[-1].startswith(modules) for part in [alias.name for alias in node.names]
-        ):
-            return True
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            if any(f"{module}{alias.name}.".startswith(f"{folder}.") for alias in node.names):
+                return True
     return False
 
 
@@ -336,7 +337,8 @@ def test_a_family_touches_its_own_files_and_one_line_of_the_table(name: str) -> 
 
 def test_a_family_named_elsewhere_would_be_seen() -> None:
     assert mentions('if family == "voxcpm2":\n    pass\n', "voxcpm2")
-    assert mentions("from voicelathe.families import qwen3_tts_packed\n", "qwen3_tts")
+    assert mentions("from voicelathe.families.qwen3_tts import losses\n", "qwen3_tts")
+    assert mentions("from voicelathe.families import qwen3_tts\n", "qwen3_tts")
     assert not mentions('"""Not only voxcpm2."""\nx = 1  # "voxcpm2"\n', "voxcpm2")
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from voicelathe import digest, families
 from voicelathe.errors import BaseModelError
-from voicelathe.families import conversion
+from voicelathe.families.shared import conversion
 
 
 @pytest.fixture

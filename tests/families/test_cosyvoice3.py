@@ -15,14 +15,16 @@ import torch
 
 from tests.factories import audio, cosyvoice3_base
 from tests.families import official_cosyvoice3
-from voicelathe import families, settings
+from voicelathe import families
+from voicelathe.config import schema
 from voicelathe.errors import BaseModelError, ManifestError, RecordError
-from voicelathe.families import cosyvoice3, cosyvoice3_core, cosyvoice3_features, cosyvoice3_voice
 from voicelathe.families.base import ClipItem
-from voicelathe.families.cosyvoice3_core import Clip, Ids
+from voicelathe.families.cosyvoice3 import features, model, synthesis
+from voicelathe.families.cosyvoice3 import losses as cosyvoice3_core
+from voicelathe.families.cosyvoice3.losses import Clip, Ids
 from voicelathe.train import adapters
 
-CPU = settings.Machine("cpu", 1, 1)
+CPU = schema.Machine("cpu", 1, 1)
 OFFICIAL = json.loads((Path(__file__).parent / "official_cosyvoice3.json").read_text())
 
 
@@ -99,7 +101,7 @@ def test_the_mask_of_one_position_is_wrong_and_the_wide_one_is_the_full_forward(
 
     encoder = OneStep(body)
     assert (last(encoder) - whole).abs().max() > 0.1
-    cosyvoice3_voice.widen_mask(encoder)
+    synthesis.widen_mask(encoder)
     assert (last(encoder) - whole).abs().max() < 1e-5
 
 
@@ -149,7 +151,7 @@ def test_training_interleaves_about_half_by_the_key_alone_and_validation_nothing
 
 
 def test_features_are_those_of_whisper(loaded: Any) -> None:
-    mels = cosyvoice3_features.log_mels(audio.speech(1.0, 0, 16000))
+    mels = features.log_mels(audio.speech(1.0, 0, 16000))
     assert mels.shape == (128, OFFICIAL["mels"]["frames"])
     assert mels[::16, ::20].flatten().tolist() == pytest.approx(OFFICIAL["mels"]["some"], abs=1e-5)
 
@@ -175,7 +177,7 @@ def test_an_adapter_of_the_published_recipe_has_its_published_size() -> None:
     """2.16 M parameters at rank 16 on q, k, v and o of the 0.5 B model."""
     family: Any = families.find("cosyvoice3")
     with torch.device("meta"):
-        core = cosyvoice3._built(family.published, cosyvoice3.PUBLISHED_TOKENS)
+        core = model._built(family.published, model.PUBLISHED_TOKENS)
     assert sum(p.numel() for p in core.parameters()) == pytest.approx(506.1e6, rel=0.001)
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -264,9 +266,7 @@ def test_speakers_are_averaged_in_fp32_and_come_back(loaded: Any, tmp_path: Path
         ClipItem(f"c{n}", "a", "en", name, {"tokens": torch.ones(3, dtype=torch.int16), "speaker": vector})
         for n, (name, vector) in enumerate(zip(["x", "x", "y"], vectors, strict=True))
     ]
-    fresh: Any = cosyvoice3.Loaded(
-        loaded.core, loaded.tokenizer, None, None, None, loaded.base, loaded.device
-    )  # type: ignore[arg-type]
+    fresh: Any = model.Loaded(loaded.core, loaded.tokenizer, None, None, None, loaded.base, loaded.device)  # type: ignore[arg-type]
     family.prepare(fresh, items)
     assert list(fresh.voices) == ["x", "y"]
     assert fresh.voices["x"][0].item() == pytest.approx(1.00048828125, abs=1e-7)
@@ -276,7 +276,7 @@ def test_an_adapter_is_stored_as_peft_reads_it_for_the_qwen_inside(cosyvoice3_di
     family = families.find("cosyvoice3")
     facts = family.describe(cosyvoice3_dir, "Apache-2.0", False)
     found = family.load(cosyvoice3_dir, facts, CPU, "core")
-    lora = settings.Lora(4, 8.0, 0.0, ["attention"])
+    lora = schema.Lora(4, 8.0, 0.0, ["attention"])
     adapters.inject(found.core, lora, family.adapter_targets(found, lora.scope), seed=1)
     files = family.save_adapter(found, adapters.tensors(found.core), lora)
     assert all(
@@ -286,7 +286,7 @@ def test_an_adapter_is_stored_as_peft_reads_it_for_the_qwen_inside(cosyvoice3_di
 
 
 def test_tokens_and_voice_depend_on_the_sound(cosyvoice3_dir: Path) -> None:
-    ears = cosyvoice3_features.Ears(cosyvoice3_dir, 1)
+    ears = features.Ears(cosyvoice3_dir, 1)
     one, other = audio.speech(1.0, 0, 16000), audio.speech(1.0, 1, 16000)
     assert len(ears.tokens(one)) == 25 and ears.voice(one).shape == (192,)
     assert not torch.equal(ears.tokens(one), ears.tokens(other))

@@ -15,20 +15,17 @@ from safetensors.torch import load_file, save_file
 
 from tests.factories import indextts2_base
 from tests.families import official_indextts2
-from voicelathe import families, settings
+from voicelathe import families
+from voicelathe.config import schema
 from voicelathe.errors import ManifestError, RecordError, RequestError
-from voicelathe.families import (
-    indextts2_core,
-    indextts2_files,
-    indextts2_text,
-    indextts2_voice,
-    indextts2_voices,
-)
 from voicelathe.families.base import ClipItem
-from voicelathe.families.indextts2_core import Clip, Ids
+from voicelathe.families.indextts2 import files as indextts2_files
+from voicelathe.families.indextts2 import losses, speakers, synthesis
+from voicelathe.families.indextts2 import text as indextts2_text
+from voicelathe.families.indextts2.losses import Clip, Ids
 from voicelathe.train import adapters
 
-CPU = settings.Machine("cpu", 1, 1)
+CPU = schema.Machine("cpu", 1, 1)
 OFFICIAL = json.loads((Path(__file__).parent / "official_indextts2.json").read_text())
 IDS = Ids(0, 1, 8192, 8193)
 Family: Any = families.find("indextts2")
@@ -63,8 +60,8 @@ def test_the_weights_are_those_of_the_official_numbers(loaded: Any) -> None:
 
 @torch.no_grad()
 def test_losses_are_the_official_ones(loaded: Any) -> None:
-    packed = indextts2_core.pack(clips(), IDS, torch.device("cpu"))
-    found = indextts2_core.losses(loaded.core, packed, False)
+    packed = losses.pack(clips(), IDS, torch.device("cpu"))
+    found = losses.losses(loaded.core, packed, False)
     for name in ("text", "mel", "mel_stop"):
         assert found[name].tolist() == pytest.approx([one[name] for one in OFFICIAL["clips"]], abs=1e-5)
 
@@ -77,13 +74,11 @@ def test_upstreams_generation_leaves_one_place_out_and_that_is_all_that_parts_it
 
     With that known the same losses come out of the packed forward as of upstream's cache, one code after the other.
     """
-    packed = indextts2_core.pack(clips(), IDS, torch.device("cpu"))
+    packed = losses.pack(clips(), IDS, torch.device("cpu"))
     place_M = packed.mel_place_M
     spoken = replace(packed, mel_place_M=torch.where(place_M > 0, place_M + 1, place_M))
     wanted = [one["mel_spoken"] for one in OFFICIAL["clips"]]
-    assert indextts2_core.losses(loaded.core, spoken, False)["mel"].tolist() == pytest.approx(
-        wanted, abs=1e-5
-    )
+    assert losses.losses(loaded.core, spoken, False)["mel"].tolist() == pytest.approx(wanted, abs=1e-5)
     assert [one["mel"] for one in OFFICIAL["clips"]] != pytest.approx(wanted, abs=1e-3)
     assert OFFICIAL["parity"]["one earlier"] < 1e-5 < 0.1 < OFFICIAL["parity"]["as generated"]
 
@@ -91,7 +86,7 @@ def test_upstreams_generation_leaves_one_place_out_and_that_is_all_that_parts_it
 def test_a_perfect_prediction_scores_nothing_and_a_shifted_one_does() -> None:
     """The model that at every position knows the token fed next, and the stop behind the last one."""
     for clip in clips():
-        packed = indextts2_core.pack([clip], IDS, torch.device("cpu"))
+        packed = losses.pack([clip], IDS, torch.device("cpu"))
         before, words, codes = 34, len(clip.text), len(clip.codes)
         text_TV = torch.zeros(before + words + codes + 3, 61)
         mel_TV = torch.zeros(before + words + codes + 3, 8194)
@@ -101,7 +96,7 @@ def test_a_perfect_prediction_scores_nothing_and_a_shifted_one_does() -> None:
         ] = 60.0
         for moved, is_right in ((0, True), (1, False)):
             rows = (text_TV.roll(moved, 0)[packed.text_from_Q], mel_TV.roll(moved, 0)[packed.mel_at_M])
-            found = indextts2_core.score(*rows, packed)
+            found = losses.score(*rows, packed)
             assert all((one.item() < 1e-4) is is_right for one in found.values()), (moved, found)
 
 
@@ -148,8 +143,8 @@ def test_a_checkpoint_carries_the_reference_of_every_speaker(loaded: Any, tmp_pa
     for number, speaker in enumerate(Family.references(loaded)):
         Family.keep(loaded, speaker, np.full(100, 0.25 * (number + 1), np.float32))
     files = Family.full_files(loaded, torch.bfloat16)
-    save_file(files[indextts2_voices.REFERENCES], tmp_path / indextts2_voices.REFERENCES)
-    (tmp_path / indextts2_voices.ORDER).write_text(json.dumps(files[indextts2_voices.ORDER]))
+    save_file(files[speakers.REFERENCES], tmp_path / speakers.REFERENCES)
+    (tmp_path / speakers.ORDER).write_text(json.dumps(files[speakers.ORDER]))
     kept, loaded.voices = loaded.voices, {}
     Family.recall(loaded, tmp_path)
     assert list(loaded.voices) == ["a", "b"]
@@ -159,7 +154,7 @@ def test_a_checkpoint_carries_the_reference_of_every_speaker(loaded: Any, tmp_pa
 
 def test_without_a_voice_nothing_is_spoken_and_the_reason_is_said(loaded: Any) -> None:
     with pytest.raises(RequestError, match="always speaks after a clip"):
-        indextts2_voice.say(loaded, "Hello.", 1, 1.0)
+        synthesis.say(loaded, "Hello.", 1, 1.0)
 
 
 def test_a_full_checkpoint_carries_the_encoders_through_untouched(loaded: Any) -> None:
@@ -183,7 +178,7 @@ def test_the_published_sizes_make_the_published_parameters() -> None:
 
 
 def test_an_adapter_finds_every_linear_of_the_gpt_and_its_pair_says_how_they_lie(loaded: Any) -> None:
-    lora = settings.Lora(4, 8.0, 0.0, ["attention", "mlp"])
+    lora = schema.Lora(4, 8.0, 0.0, ["attention", "mlp"])
     targets = Family.adapter_targets(loaded, lora.scope)
     found = adapters.inject(loaded.core, lora, targets, seed=1)
     kinds = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")

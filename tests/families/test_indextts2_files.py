@@ -12,7 +12,8 @@ import yaml
 
 from voicelathe import families
 from voicelathe.errors import BaseModelError, FamilyUnavailable
-from voicelathe.families import bases, indextts2_voice
+from voicelathe.families import bases
+from voicelathe.families.indextts2 import synthesis
 
 Family: Any = families.find("indextts2")
 
@@ -82,7 +83,7 @@ def test_upstreams_other_models_lie_beside_the_base_and_never_in_it(tmp_path: Pa
     base = tmp_path / "indextts2"
     base.mkdir()
     folder = _fetched(tmp_path / "indextts2-upstream/hf_cache")
-    found = indextts2_voice.other_models(base)
+    found = synthesis.other_models(base)
     assert found == {
         "w2v_bert": str(folder / "w2v-bert-2.0"),
         "semantic_codec": str(folder / "semantic_codec_model.safetensors"),
@@ -98,7 +99,7 @@ def test_a_model_that_upstream_would_fetch_is_named_with_the_command_before_anyt
     folder = _fetched(tmp_path / "indextts2-upstream/hf_cache")
     (folder / "bigvgan/bigvgan_generator.pt").unlink()
     with pytest.raises(FamilyUnavailable) as problem:
-        indextts2_voice.other_models(tmp_path / "indextts2")
+        synthesis.other_models(tmp_path / "indextts2")
     said = str(problem.value)
     assert "bigvgan/bigvgan_generator.pt" in said and "w2v-bert-2.0" not in said
     assert f'ensure_models_available("{tmp_path / "indextts2-upstream"}")' in said
@@ -119,8 +120,5 @@ def test_what_upstream_fetched_into_a_base_is_one_fault_that_says_where_it_belon
 
 def test_a_clip_is_heard_as_a_prompt_for_as_long_as_upstream_hears_one() -> None:
     samples = np.arange(20 * 16000, dtype=np.float32)
-    assert len(indextts2_voice.prompt(samples)) == 15 * 16000
-    assert (
-        indextts2_voice.prompt(samples[:100]) is not None
-        and len(indextts2_voice.prompt(samples[:100])) == 100
-    )
+    assert len(synthesis.prompt(samples)) == 15 * 16000
+    assert synthesis.prompt(samples[:100]) is not None and len(synthesis.prompt(samples[:100])) == 100

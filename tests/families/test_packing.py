@@ -2,7 +2,7 @@
 
 import torch
 
-from voicelathe.families import packing
+from voicelathe.families.shared import packing
 
 
 def test_attending_clip_by_clip_is_attending_on_the_padded_view_gradients_included() -> None:

@@ -86,7 +86,7 @@ def test_sub_talker_shift_trains_each_head_on_the_codebook_after_its_own(qwen: L
 
 def test_leaked_hidden_state_would_show_the_predictor_the_frame_it_predicts(qwen: Load) -> None:
     """Commit 022e286 takes the state at the frame itself; the state before it is what generation has (`past_hidden`)."""
-    from voicelathe.families import qwen3_tts_packed as packed
+    from voicelathe.families.qwen3_tts import losses as packed
 
     loaded = prepared(qwen)
     other = CODES.clone()

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from tests.families import upstream_qwen3_tts as upstream
-from voicelathe import families, settings
-from voicelathe.families import qwen3_tts_packed as packed
+from voicelathe import families
+from voicelathe.config import schema
 from voicelathe.families.base import ClipItem
+from voicelathe.families.qwen3_tts import losses as packed
 from voicelathe.train import adapters
 
 FAMILY = families.find("qwen3_tts")
-LORA = settings.Lora(rank=4, alpha=8.0, dropout=0.0, scope=["talker", "code_predictor"])
+LORA = schema.Lora(rank=4, alpha=8.0, dropout=0.0, scope=["talker", "code_predictor"])
 NAMES = {"en": "english", "zh": "chinese", "auto": "auto"}
 Load = Callable[..., Any]
 

@@ -15,15 +15,18 @@ import torch
 from tests.factories import audio, qwen_base
 from tests.factories.training import train_settings
 from tests.families import upstream_qwen3_tts as upstream
-from voicelathe import checkpoints, families, jobs, settings
+from voicelathe import checkpoints, families
+from voicelathe.config import schema
 from voicelathe.errors import BaseModelError, FamilyUnavailable, ManifestError, RecordError, RequestError
-from voicelathe.families import bases, qwen3_tts_files
+from voicelathe.families import bases
+from voicelathe.families.qwen3_tts import files
+from voicelathe.process import jobs
 from voicelathe.records import Candidate
 from voicelathe.train import adapters, saving
 from voicelathe.worker.weights import Swapper
 
 FAMILY = families.find("qwen3_tts")
-LORA = settings.Lora(rank=4, alpha=8.0, dropout=0.0, scope=["talker"])
+LORA = schema.Lora(rank=4, alpha=8.0, dropout=0.0, scope=["talker"])
 Load = Callable[..., Any]
 
 
@@ -197,12 +200,12 @@ def test_names_that_collide_languages_that_are_not_spoken_and_foreign_codes_are_
 def test_transformers_of_another_major_version_is_named_before_the_import(
     qwen: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from voicelathe.families import qwen3_tts_load
+    from voicelathe.families.qwen3_tts import loading
 
-    monkeypatch.setattr(qwen3_tts_load, "version", lambda name: "5.23.0")
+    monkeypatch.setattr(loading, "version", lambda name: "5.23.0")
     with pytest.raises(FamilyUnavailable, match=r"needs transformers before 5; 5\.23\.0 is installed"):
         qwen("core")
-    monkeypatch.setattr(qwen3_tts_load, "version", metadata.version)
+    monkeypatch.setattr(loading, "version", metadata.version)
 
 
 @pytest.fixture
@@ -232,8 +235,8 @@ def test_the_facts_of_a_directory_and_its_family(qwen_dir: Path) -> None:
     assert (facts.family, facts.encode_rate_hz, facts.speak_rate_hz) == ("qwen3_tts", 24000, 24000)
     assert (facts.positions_per_s, facts.min_clip_s, facts.max_clip_s) == (12.5, 0.08, 4096 / 12.5)
     assert bases.recognise(qwen_dir) == "qwen3_tts"
-    official = qwen3_tts_files.tensor_names(json.loads((qwen_dir / "config.json").read_text()))
-    from voicelathe.families.tensor_files import read_header
+    official = files.tensor_names(json.loads((qwen_dir / "config.json").read_text()))
+    from voicelathe.families.shared.safetensors_header import read_header
 
     names = {n for n in read_header(qwen_dir / "model.safetensors") if not n.startswith("speaker_encoder.")}
     assert names == official

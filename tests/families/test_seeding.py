@@ -11,8 +11,9 @@ import torch
 
 from tests.factories import training
 from tests.factories.upstream_seed import reseeding
-from voicelathe import jobs, records
-from voicelathe.families import seeding, torchaudio_shim
+from voicelathe import records
+from voicelathe.families.shared import seeding, torchaudio_shim
+from voicelathe.process import jobs
 from voicelathe.worker import speak
 
 LINES = [records.Line("one", "The lamp is on.", "en", 3), records.Line("two", "Nobody speaks.", "en", 4)]

@@ -20,9 +20,7 @@ def test_an_extension_for_another_torch_is_left_out(tmp_path: Path, problem: str
     (package / "_extension").mkdir(parents=True)
     (package / "__init__.py").write_text("from torchaudio._extension import _IS_ALIGN_AVAILABLE\n")
     (package / "_extension" / "__init__.py").write_text(f"raise {problem}\n")
-    ask = (
-        "from voicelathe.families import torchaudio_shim; print(torchaudio_shim.ensure()); import torchaudio"
-    )
+    ask = "from voicelathe.families.shared import torchaudio_shim; print(torchaudio_shim.ensure()); import torchaudio"
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     done = subprocess.run(
         [sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True

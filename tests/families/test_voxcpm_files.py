@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from tests.factories import bases as factory
-from voicelathe import digest, records, settings
+from voicelathe import digest, records
+from voicelathe.config import schema
 from voicelathe.errors import BaseModelError
-from voicelathe.families import bases, find, voxcpm_config
+from voicelathe.families import bases, find
+from voicelathe.families.voxcpm import config
 
 ROOT = Path(__file__).parents[2]
 VOXCPM2 = find("voxcpm2")
@@ -41,7 +43,7 @@ def test_the_facts_of_a_directory(base: Path) -> None:
     )
     assert (facts.encode_rate_hz, facts.speak_rate_hz, facts.positions_per_s) == (16000, 48000, 6.25)
     assert (facts.min_clip_s, facts.max_clip_s) == (0.16, 81.92)  # one position; max_length positions
-    others = len(voxcpm_config.tensor_names(factory.config())) - 1
+    others = len(config.tensor_names(factory.config())) - 1
     assert facts.num_parameters == factory.VOCABULARY * factory.WIDTH + others
     assert facts.files == digest.of_tree(base)
     assert facts.digest == digest.of_value(facts.files)
@@ -55,7 +57,7 @@ def test_the_real_model_has_577_tensors() -> None:
         encoder_config__num_layers=12,
         dit_config__num_layers=12,
     )
-    assert len(voxcpm_config.tensor_names(real)) == 577
+    assert len(config.tensor_names(real)) == 577
 
 
 def test_the_real_voxcpm_1_5_has_467_tensors() -> None:
@@ -67,7 +69,7 @@ def test_the_real_voxcpm_1_5_has_467_tensors() -> None:
         encoder_config__num_layers=8,
         dit_config__num_layers=8,
     )
-    assert len(voxcpm_config.tensor_names(real)) == 467
+    assert len(config.tensor_names(real)) == 467
 
 
 def test_voxcpm_1_5_is_its_own_family_with_its_own_rates(voxcpm15_dir: Path) -> None:
@@ -80,7 +82,7 @@ def test_voxcpm_1_5_is_its_own_family_with_its_own_rates(voxcpm15_dir: Path) -> 
 
 
 def test_the_embedded_base_is_whole_and_pinned() -> None:
-    from voicelathe import params
+    from voicelathe.config import params
 
     pinned = params.load(ROOT / "params.yaml").bases["voxcpm2-mini"]
     facts = VOXCPM2.describe(EMBEDDED, pinned.licence, pinned.trained)
@@ -188,7 +190,7 @@ def test_a_file_that_is_no_safetensors_is_refused(base: Path, content: bytes) ->
 
 
 def test_missing_and_foreign_tensors_are_named(base: Path) -> None:
-    names = voxcpm_config.tensor_names(factory.config()) - {"stop_head.weight"} | {"base_lm.lora_A"}
+    names = config.tensor_names(factory.config()) - {"stop_head.weight"} | {"base_lm.lora_A"}
     factory.write_tensors(base / "model.safetensors", dict.fromkeys(names, (1,)))
     told = refusal(base)
     assert "model.safetensors: missing: stop_head.weight" in told
@@ -197,7 +199,7 @@ def test_missing_and_foreign_tensors_are_named(base: Path) -> None:
 
 
 def test_a_quantised_conversion_is_refused(base: Path) -> None:
-    names = voxcpm_config.tensor_names(factory.config())
+    names = config.tensor_names(factory.config())
     factory.write_tensors(base / "model.safetensors", dict.fromkeys(names, (1,)), dtype="U32")
     assert "tensors of type U32" in refusal(base)
 
@@ -305,12 +307,12 @@ def test_a_changed_file_is_named_before_what_it_broke(
     from voicelathe import layout
 
     facts = VOXCPM2.describe(base, "MIT", trained=True)
-    entry = settings.Base("voxcpm2", "base", facts.digest, "MIT", True)
+    entry = schema.Base("voxcpm2", "base", facts.digest, "MIT", True)
     assert bases.pinned("mine", entry) == facts  # without the record of `base add`, too
     digest.write_json(layout.base_record("mine"), records.to_json(facts))
     assert bases.pinned("mine", entry) == facts
     (base / "config.json").write_text("{")
     with pytest.raises(BaseModelError, match=r"config\.json: changed"):
         bases.pinned("mine", entry)
-    other = settings.Base("voxcpm2", "base", "1" * 64, "MIT", True)
+    other = schema.Base("voxcpm2", "base", "1" * 64, "MIT", True)
     assert bases.known("mine", other.digest) is None  # a record of another digest says nothing

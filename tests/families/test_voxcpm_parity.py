@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from tests.families import upstream_voxcpm as upstream
-from voicelathe import families, settings
-from voicelathe.families import voxcpm_packed
+from voicelathe import families
+from voicelathe.config import schema
 from voicelathe.families.base import Recompute
+from voicelathe.families.voxcpm import losses
 from voicelathe.train import adapters
 
-LORA = settings.Lora(rank=8, alpha=16.0, dropout=0.0, scope=["lm", "dit", "proj"])
+LORA = schema.Lora(rank=8, alpha=16.0, dropout=0.0, scope=["lm", "dit", "proj"])
 LENGTHS = [
     (12, 9, 0),
     (3, 1, 0),
@@ -90,8 +91,8 @@ def test_loss_and_every_gradient_equal_upstream_s_forward(
         drawn.append(upstream.noise(model, inputs, seed=100 + number))
     expected = gradients(model)
 
-    pack = voxcpm_packed.pack(*(list(column) for column in zip(*chosen, strict=True)), torch.device("cpu"))
-    ours = voxcpm_packed.losses(model, pack, upstream.joined(drawn), recompute)
+    pack = losses.pack(*(list(column) for column in zip(*chosen, strict=True)), torch.device("cpu"))
+    ours = losses.losses(model, pack, upstream.joined(drawn), recompute)
     (ours["diff"] + ours["stop"]).mean().backward()
 
     for name, column in (("diff", 0), ("stop", 1)):
@@ -106,12 +107,10 @@ def test_a_clip_has_the_same_loss_whoever_is_packed_beside_it(voxcpm: Load) -> N
 
     def per_clip(order: list[int]) -> list[float]:
         chosen = [members[number] for number in order]
-        pack = voxcpm_packed.pack(
-            *(list(column) for column in zip(*chosen, strict=True)), torch.device("cpu")
-        )
-        noise = voxcpm_packed.draw(pack, [keys[number] for number in order], 0.1, "log-norm", None)
+        pack = losses.pack(*(list(column) for column in zip(*chosen, strict=True)), torch.device("cpu"))
+        noise = losses.draw(pack, [keys[number] for number in order], 0.1, "log-norm", None)
         with torch.no_grad():
-            return voxcpm_packed.losses(loaded.core, pack, noise, "none")["diff"].tolist()
+            return losses.losses(loaded.core, pack, noise, "none")["diff"].tolist()
 
     together, alone = per_clip([2, 0, 3, 1]), [per_clip([number])[0] for number in (2, 0, 3, 1)]
     assert together == pytest.approx(alone, abs=1e-6)
@@ -119,26 +118,24 @@ def test_a_clip_has_the_same_loss_whoever_is_packed_beside_it(voxcpm: Load) -> N
 
 def test_frozen_noise_repeats_exactly_and_drops_no_condition(voxcpm: Load) -> None:
     chosen = clips(voxcpm().core)
-    pack = voxcpm_packed.pack(*(list(column) for column in zip(*chosen, strict=True)), torch.device("cpu"))
-    first, second = (voxcpm_packed.draw(pack, [1, 2, 3, 4], 0.5, "log-norm", (1, 4)) for _ in range(2))
+    pack = losses.pack(*(list(column) for column in zip(*chosen, strict=True)), torch.device("cpu"))
+    first, second = (losses.draw(pack, [1, 2, 3, 4], 0.5, "log-norm", (1, 4)) for _ in range(2))
     assert torch.equal(first.noise_APD, second.noise_APD) and torch.equal(first.time_A, second.time_A)
     assert first.keep_A.all()
 
 
 def test_frozen_times_cover_the_schedule_evenly_over_the_passes(voxcpm: Load) -> None:
     chosen = [clips(voxcpm().core)[3]]
-    pack = voxcpm_packed.pack(*(list(column) for column in zip(*chosen, strict=True)), torch.device("cpu"))
-    times = torch.cat(
-        [voxcpm_packed.draw(pack, [5], 0.0, "uniform", (number, 4)).time_A for number in range(4)]
-    )
+    pack = losses.pack(*(list(column) for column in zip(*chosen, strict=True)), torch.device("cpu"))
+    times = torch.cat([losses.draw(pack, [5], 0.0, "uniform", (number, 4)).time_A for number in range(4)])
     even = (torch.arange(len(times)) + 0.5) / len(times)
     assert torch.allclose(times.sort().values, even, atol=1e-6)
 
 
 def test_training_times_follow_upstream_s_log_normal_schedule(voxcpm: Load) -> None:
     chosen = [clips(voxcpm().core)[3]] * 200
-    pack = voxcpm_packed.pack(*(list(column) for column in zip(*chosen, strict=True)), torch.device("cpu"))
-    noise = voxcpm_packed.draw(pack, list(range(200)), 0.1, "log-norm", None)
+    pack = losses.pack(*(list(column) for column in zip(*chosen, strict=True)), torch.device("cpu"))
+    noise = losses.draw(pack, list(range(200)), 0.1, "log-norm", None)
     logits = torch.logit(noise.time_A.double())
     assert float(logits.mean()) == pytest.approx(-0.4, abs=0.05) and float(logits.std()) == pytest.approx(
         1.0, abs=0.05
@@ -161,7 +158,7 @@ def test_adapters_sit_on_exactly_the_linears_that_upstream_s_lora_wraps(
     wrapped = {
         name.removesuffix(".lora_A") for name, _ in reference.named_parameters() if name.endswith(".lora_A")
     }
-    lora = settings.Lora(4, 8.0, 0.0, scope)
+    lora = schema.Lora(4, 8.0, 0.0, scope)
     assert (
         set(adapters.inject(loaded.core, lora, family(loaded).adapter_targets(loaded, scope), 0)) == wrapped
     )
@@ -173,13 +170,13 @@ def test_bf16_autocast_over_fp32_weights_runs_and_stays_near_fp32(voxcpm: Load, 
     loaded = voxcpm()
     if mode == "lora":
         with_adapters(loaded)
-    pack = voxcpm_packed.pack(
+    pack = losses.pack(
         *(list(column) for column in zip(*clips(loaded.core), strict=True)), torch.device("cpu")
     )
-    noise = voxcpm_packed.draw(pack, [1, 2, 3, 4], 0.1, "log-norm", None)
-    exact = voxcpm_packed.losses(loaded.core, pack, noise, "all")
+    noise = losses.draw(pack, [1, 2, 3, 4], 0.1, "log-norm", None)
+    exact = losses.losses(loaded.core, pack, noise, "all")
     with torch.autocast("cpu", torch.bfloat16):
-        rough = voxcpm_packed.losses(loaded.core, pack, noise, "all")
+        rough = losses.losses(loaded.core, pack, noise, "all")
     (rough["diff"] + rough["stop"]).mean().backward()
     moved = [p for p in loaded.core.parameters() if p.requires_grad]
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in moved)

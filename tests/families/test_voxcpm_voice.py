@@ -8,9 +8,9 @@ import pytest
 
 from tests.factories import training
 from voicelathe import families
-from voicelathe.data import audio
+from voicelathe.data.audio import waveform
 from voicelathe.errors import RequestError
-from voicelathe.families import voxcpm_voice
+from voicelathe.families.voxcpm import synthesis
 
 
 @pytest.fixture(scope="module")
@@ -39,24 +39,24 @@ def test_a_text_may_fill_the_base_to_its_last_position_and_no_further(
     reference, heard = None, 0
     if seconds:
         reference, rate_hz = tmp_path / "reference.wav", loaded.facts.encode_rate_hz
-        audio.write_wav(
+        waveform.write_wav(
             reference, 0.1 * np.sin(np.arange(round(seconds * rate_hz)) / 9).astype(np.float32), rate_hz
         )
         heard = int(np.ceil(seconds * loaded.facts.positions_per_s))
-    most = loaded.core.config.max_length - voxcpm_voice.MARKS - voxcpm_voice.SHORTEST - heard
-    spoken = voxcpm_voice.speak(loaded, text_of(loaded, most), 1, 60.0, reference)
+    most = loaded.core.config.max_length - synthesis.MARKS - synthesis.SHORTEST - heard
+    spoken = synthesis.speak(loaded, text_of(loaded, most), 1, 60.0, reference)
     assert len(spoken.samples) > 0
     long = text_of(loaded, most + 1)
     with pytest.raises(
         RequestError,
         match=rf"takes {most + 1} positions, the reference {heard}, .* allows 512 .*begins \"go go",
     ):
-        voxcpm_voice.speak(loaded, long, 1, 60.0, reference)
+        synthesis.speak(loaded, long, 1, 60.0, reference)
 
 
 def test_sound_is_cut_where_the_positions_end_and_says_so(loaded: Any) -> None:
     free = 12
-    text = text_of(loaded, loaded.core.config.max_length - voxcpm_voice.MARKS - free)
-    spoken = voxcpm_voice.speak(loaded, text, 1, 60.0, None)
+    text = text_of(loaded, loaded.core.config.max_length - synthesis.MARKS - free)
+    spoken = synthesis.speak(loaded, text, 1, 60.0, None)
     assert len(spoken.samples) <= free / loaded.facts.positions_per_s * spoken.rate_hz * 1.01
     assert not spoken.stopped, "random weights do not end by themselves"

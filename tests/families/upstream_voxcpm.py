@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from voicelathe.families.voxcpm_packed import Noise
+from voicelathe.families.voxcpm.losses import Noise
 
 
 def sequence(text: Tensor, latents: Tensor, reference: Tensor | None) -> dict[str, Tensor]:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.factories import rows, runs
-from voicelathe import layout, lines, params, records
-from voicelathe.data import text
+from voicelathe import layout, lines, records
+from voicelathe.config import params
+from voicelathe.data.text import characters
 from voicelathe.errors import LinesError, ParamsError
 from voicelathe.lines import freezing, shipped, strata
 from voicelathe.records import HELD_OUT, STRATA, PackLine
@@ -280,5 +281,7 @@ def test_the_demo_s_pack_has_twelve_real_recordings_and_the_carrier_line() -> No
     manifest = [
         json.loads(line)["text"] for line in (ROOT / "data/demo/manifest.jsonl").read_bytes().splitlines()
     ]
-    assert {text.words(line.text) for line in pack if line.is_held_out} <= set(map(text.words, manifest))
+    assert {characters.words(line.text) for line in pack if line.is_held_out} <= set(
+        map(characters.words, manifest)
+    )
     assert all(line.id.startswith(HELD_OUT) == line.is_held_out for line in pack)

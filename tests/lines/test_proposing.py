@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.factories import rows
-from voicelathe import layout, lines, params, records
+from voicelathe import layout, lines, records
 from voicelathe.cli import app
+from voicelathe.config import params
 from voicelathe.data import columns
 from voicelathe.errors import LinesError, ParamsError, RecordError
 from voicelathe.lines import proposing, shipped

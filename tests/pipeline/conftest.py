@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.factories import runs
-from voicelathe import params, records
+from voicelathe import records
+from voicelathe.config import params
 
 HERE = Path(__file__).parents[2]
 RECORDINGS = [f"rec_{number:02d}" for number in range(1, 11)]

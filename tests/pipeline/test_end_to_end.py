@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.conftest import command, make, write
-from voicelathe import digest, layout, params, records
+from voicelathe import digest, layout, records
+from voicelathe.config import params
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 DATA = ["data/raw", "data/measured", "data/audit", "data/split", "data/gate", "data/latents"]

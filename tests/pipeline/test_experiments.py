@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.conftest import command
-from voicelathe import digest, params, records
+from voicelathe import digest, records
+from voicelathe.config import params
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 BETTER = "recipes.tiny.train.learning_rate=0.0007"

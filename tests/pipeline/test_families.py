@@ -13,8 +13,10 @@ import torch
 
 from tests.factories import cosyvoice3_base, indextts2_base, qwen_base, voxcpm15_base
 from tests.pipeline.conftest import HERE, command, make, write
-from voicelathe import digest, environments, layout, params, records
-from voicelathe.data import held_out, latents
+from voicelathe import digest, layout, records
+from voicelathe.config import params
+from voicelathe.data.latents import cache, general_set
+from voicelathe.process import environments
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -157,10 +159,10 @@ def _put_features(root: Path) -> None:
         clips = [
             clip for name in layout.SPLITS for clip in records.read(layout.split(name), records.CleanClip)
         ]
-        for number, clip in enumerate([*clips, *held_out.clips(tree.general)]):
-            key = latents.cache_key(clip, tree.bases["tiny-base"].digest)
+        for number, clip in enumerate([*clips, *general_set.clips(tree.general)]):
+            key = cache.cache_key(clip, tree.bases["tiny-base"].digest)
             place = layout.CACHE / "latents" / key[:2] / f"{key}.safetensors"
-            latents.store(place, indextts2_base.features(clip.end_s - clip.start_s, number))
+            cache.store(place, indextts2_base.features(clip.end_s - clip.start_s, number))
         environment = layout.ENVIRONMENTS / "indextts2"
         venv.create(environment / "venv", with_pip=False)
         (folder,) = (environment / "venv/lib").glob("python3*/site-packages")

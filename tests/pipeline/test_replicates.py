@@ -9,7 +9,8 @@ import pytest
 
 from tests.factories import runs
 from tests.pipeline.conftest import command, make, write
-from voicelathe import digest, layout, params, records
+from voicelathe import digest, layout, records
+from voicelathe.config import params
 from voicelathe.records import RunRecord, SampleRecord
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]

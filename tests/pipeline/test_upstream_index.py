@@ -18,14 +18,16 @@ import torch
 
 from tests.factories import indextts2_base, training
 from tests.families import labs, official_indextts2
-from voicelathe import environments, families, settings
-from voicelathe.families import indextts2_core
+from voicelathe import families
+from voicelathe.config import schema
+from voicelathe.families.indextts2 import losses
+from voicelathe.process import environments
 from voicelathe.train import adapters, saving
 
 pytestmark = [pytest.mark.needs_upstream, pytest.mark.timeout(600)]
 HERE = Path(__file__).parents[2]
 Family: Any = families.find("indextts2")
-LORA = settings.Lora(4, 8.0, 0.0, sorted(Family.spec.scopes))
+LORA = schema.Lora(4, 8.0, 0.0, sorted(Family.spec.scopes))
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +53,16 @@ def trained(base: Path, out: Path, mode: str) -> tuple[Path, dict[str, list[floa
     train = replace(training.train_settings(mode), lora=LORA if mode == "lora" else None)
     kept = saving.put(out / "step_0000001", saving.weights(Family, loaded, train, base), {"step": 1})
     clips = [
-        indextts2_core.Clip(one["text"], one["codes"], one["condition"].view(32, -1), one["emotion"].view(-1))
+        losses.Clip(one["text"], one["codes"], one["condition"].view(32, -1), one["emotion"].view(-1))
         for one in official_indextts2.clips()
     ]
-    packed = indextts2_core.pack(clips, indextts2_core.Ids(0, 1, 8192, 8193), loaded.device)
+    packed = losses.pack(clips, losses.Ids(0, 1, 8192, 8193), loaded.device)
     loaded.core.eval()
     place_M = packed.mel_place_M
     as_generated = replace(packed, mel_place_M=torch.where(place_M > 0, place_M + 1, place_M))
     with torch.no_grad():
-        found = indextts2_core.losses(loaded.core, packed, False)
-        found["mel_spoken"] = indextts2_core.losses(loaded.core, as_generated, False)["mel"]
+        found = losses.losses(loaded.core, packed, False)
+        found["mel_spoken"] = losses.losses(loaded.core, as_generated, False)["mel"]
     return kept, {name: values.tolist() for name, values in found.items()}
 
 

@@ -17,13 +17,15 @@ import pytest
 import torch
 
 from tests.factories import audio, cosyvoice3_base, training
-from voicelathe import checkpoints, digest, environments, families, jobs, layout, records, runner, settings
+from voicelathe import checkpoints, digest, families, layout, records
+from voicelathe.config import schema
 from voicelathe.errors import FamilyUnavailable
+from voicelathe.process import environments, jobs, runner
 from voicelathe.train import adapters, saving
 
 pytestmark = [pytest.mark.needs_upstream, pytest.mark.timeout(1800)]
 HERE = Path(__file__).parents[2]
-CPU = settings.Machine("cpu", 1, 1)
+CPU = schema.Machine("cpu", 1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def base(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         environments.create("cosyvoice3", checkout, print)
     base = cosyvoice3_base.write(tmp_path_factory.mktemp("base") / "tiny", tokens=6561, official_ids=True)
     make = (
-        "from pathlib import Path; from voicelathe.families import torchaudio_shim; torchaudio_shim.ensure();"
+        "from pathlib import Path; from voicelathe.families.shared import torchaudio_shim; torchaudio_shim.ensure();"
         f"from tests.factories import cosyvoice3_base as f; f.upstream_parts(Path({str(base)!r}), Path({str(checkout)!r}))"
     )
     python = environments.python("cosyvoice3").absolute()
@@ -75,7 +77,7 @@ def test_the_base_speaks_as_long_as_it_may_and_the_same_again_with_its_seed(
     assert first["sha256"] == again["sha256"] != other["sha256"]
 
 
-def tuned(base: Path, out: Path, mode: str) -> tuple[jobs.WeightsRef, settings.Lora | None]:
+def tuned(base: Path, out: Path, mode: str) -> tuple[jobs.WeightsRef, schema.Lora | None]:
     """A checkpoint as training writes it, far from the base."""
     family, facts = (
         families.find("cosyvoice3"),
@@ -83,7 +85,7 @@ def tuned(base: Path, out: Path, mode: str) -> tuple[jobs.WeightsRef, settings.L
     )
     loaded: Any = family.load(base, facts, CPU, "core")
     loaded.voices = {"awb": torch.linspace(-1, 1, 192)}
-    lora = settings.Lora(4, 8.0, 0.0, ["attention"]) if mode == "lora" else None
+    lora = schema.Lora(4, 8.0, 0.0, ["attention"]) if mode == "lora" else None
     if lora:
         adapters.inject(loaded.core, lora, family.adapter_targets(loaded, lora.scope), seed=1)
     generator = torch.Generator().manual_seed(1)

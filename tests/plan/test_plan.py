@@ -10,9 +10,10 @@ import pytest
 
 from tests.cli.conftest import ROOT, Run, project, run  # noqa: F401
 from tests.plan.test_rehearsal import rehearsed, train_settings
-from voicelathe import params, runs, settings
+from voicelathe.config import params, schema
 from voicelathe.errors import RequestError
 from voicelathe.plan import cards, forecast, picture, text
+from voicelathe.stages import preflight
 
 PARAMS = params.load(ROOT / "params.yaml")
 ONE = PARAMS.recipes["mini-full"]
@@ -37,7 +38,7 @@ def test_anything_else_is_refused_with_what_can_be_said(asked: str) -> None:
         cards.parse(asked)
 
 
-def planned(size: int, **changes: object) -> tuple[forecast.Plan, settings.Recipe]:
+def planned(size: int, **changes: object) -> tuple[forecast.Plan, schema.Recipe]:
     found = rehearsed(train_settings("full"))
     one = replace(ONE, train=train_settings("full", **changes))
     card = replace(cards.parse("24GiB")[0], bytes=size, context=1000)
@@ -120,7 +121,7 @@ def test_preflight_refuses_what_the_card_cannot_hold_and_names_one_setting(
     for mebibytes, refused in ((needs // 2**20 + 1, False), (needs // 2**20 - 8, True)):
         smi.write_text(FAKE_SMI.format(mebibytes=mebibytes, reserved=0))
         smi.chmod(0o755)
-        again, reasons = runs._fits(on_cuda, "mini-full", one)
+        again, reasons = preflight._fits(on_cuda, "mini-full", one)
         assert again == found and bool([r for r in reasons if r.startswith("memory:")]) == refused
         if refused:
             assert "change train.activation_checkpointing: all" in reasons[0]

@@ -10,16 +10,18 @@ import pytest
 import torch
 
 from tests.factories import training
-from voicelathe import families, jobs, records, settings
-from voicelathe.data import index
-from voicelathe.families.tensor_files import read_header
-from voicelathe.train import adapters, batches, ledger, loop, memory, precision, rehearsal
+from voicelathe import families, records
+from voicelathe.config import schema
+from voicelathe.data.latents import index
+from voicelathe.families.shared.safetensors_header import read_header
+from voicelathe.process import jobs
+from voicelathe.train import adapters, batches, footprint, loop, memory, precision, rehearsal
 from voicelathe.train.allocator import Allocator, Pool
 from voicelathe.worker import rehearse
 
 CONFIG = json.loads((training.BASE / "config.json").read_text())
-MACHINE = settings.Machine("cpu", 1, 1)
-Train = settings.Train
+MACHINE = schema.Machine("cpu", 1, 1)
+Train = schema.Train
 
 
 def train_settings(mode: str = "full", **changes: Any) -> Train:
@@ -132,7 +134,7 @@ def test_optimizer_state_and_its_file_weigh_what_the_ledger_says(optimizer: str,
         parameter.grad = torch.zeros_like(parameter)
     memory.prepare(made, 1, 1e-3)
     made.step()
-    kept = ledger.state(train, trainable)
+    kept = footprint.state(train, trainable)
     tensors = memory.state(made, trainable)
     real = {kind: 0 for kind in ("low", "moment")}
     for name, tensor in tensors.items():

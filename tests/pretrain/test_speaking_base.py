@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from pretrain import ears
-from voicelathe.registry import say
+from voicelathe.registry.speaking import say
 
 HERE = Path(__file__).parents[2]
 BASE = HERE / "data/bases/voxcpm2-mini"

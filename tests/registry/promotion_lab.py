@@ -17,7 +17,8 @@ from typing import Any
 from tests.factories import mlflow_stores
 from voicelathe import digest
 from voicelathe.errors import PromotionError
-from voicelathe.registry import journal, promote, promoted
+from voicelathe.registry import promote, promoted
+from voicelathe.registry.history import journal
 from voicelathe.tracking import registered, store
 
 RECIPE, NAME = "mini-lora", "voicelathe"

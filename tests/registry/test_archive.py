@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.factories import runs
-from voicelathe import checkpoints, digest, layout, pruned, records
+from voicelathe import checkpoints, digest, layout, records
 from voicelathe.errors import CheckpointError, RecordError
-from voicelathe.registry import archive, promote, promoted, verify
+from voicelathe.registry import promote, promoted, verify
+from voicelathe.registry.weights import archive
+from voicelathe.runs import tombstones
 from voicelathe.tracking import replay
 
 RECIPE = "mini-lora"
@@ -135,9 +137,9 @@ def test_every_record_that_names_a_file_keeps_inside(files: Path) -> None:
         with pytest.raises(RecordError, match="leads out of the project"):
             archive.local.read(RECIPE, files)
         path.write_bytes(sound)
-    removed = pruned.Pruned("../../home", "a" * 64, 7, "mara", "2026-11-21T12:00:00+00:00", None, "plan")
+    removed = tombstones.Pruned("../../home", "a" * 64, 7, "mara", "2026-11-21T12:00:00+00:00", None, "plan")
     with pytest.raises(RecordError, match="leads out of the project"):
-        pruned.parse(pruned.chained([], [removed])[0].line)
+        tombstones.parse(tombstones.chained([], [removed])[0].line)
 
 
 def test_a_manifest_of_weights_brings_no_file_beside_them(files: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from tests.factories import mlflow_stores as stores
 from tests.factories import runs
 from tests.registry.test_say import NAME, RECIPE, _Scratch, _Silent, configuration, desk_of
-from voicelathe import digest, params
+from voicelathe import digest
+from voicelathe.config import params
 from voicelathe.errors import ConsentError, PromotionError, RequestError
 from voicelathe.registry import promote, voice
 from voicelathe.registry.authority import MAX_AGE_S, Authority

@@ -11,8 +11,10 @@ import pytest
 from tests.factories import mlflow_stores as stores
 from voicelathe import locks
 from voicelathe.errors import PromotionError, TrackingError
-from voicelathe.registry import journal, promote, promoted
-from voicelathe.tracking import mutex, processes, store
+from voicelathe.registry import promote, promoted
+from voicelathe.registry.history import journal
+from voicelathe.tracking import mutex, store
+from voicelathe.tracking.live import processes
 from voicelathe.tracking.registered import Registered
 
 RECIPE, NAME = "mini-lora", "voicelathe"

@@ -21,13 +21,16 @@ from typer.testing import CliRunner
 from tests.factories import runs
 from tests.factories import speaking as speakers
 from tests.factories.served import KEY, running
-from voicelathe import digest, jobs, layout, params, records, runner
+from voicelathe import digest, layout, records
 from voicelathe.cli import app
-from voicelathe.data import audio
+from voicelathe.config import params
+from voicelathe.data.audio import waveform
 from voicelathe.errors import ServerError
-from voicelathe.evaluate import judging
+from voicelathe.evaluate.scoring import judging
+from voicelathe.process import jobs, runner
 from voicelathe.records import SampleRecord
-from voicelathe.registry import asking, conforming, gates
+from voicelathe.registry import gates
+from voicelathe.registry.speaking import asking, conforming
 from voicelathe.speech import recogniser_files
 
 RECIPE, CANDIDATE = "mini-lora", "step_0000040@1"
@@ -123,7 +126,9 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
         runs.pack({f"line-{at}": one.text for at, one in enumerate(spoken)}),
     )
     for at, clip in enumerate(spoken):
-        audio.write_wav(root / made.journal / f"line-{at}.wav", audio.read_mono(sounds, clip, 16_000), 16_000)
+        waveform.write_wav(
+            root / made.journal / f"line-{at}.wav", waveform.read_mono(sounds, clip, 16_000), 16_000
+        )
     samples = []
     for at, clip in enumerate(spoken):
         path = (made.journal / f"line-{at}.wav").relative_to(root)
@@ -204,7 +209,7 @@ def test_a_server_that_says_what_was_judged_passes_and_others_do_not(
     code, output = command(stranger)
     assert code == 3 and {"words", "length"} <= lost(output), output
 
-    stranger.say = lambda text: (200, wav(audio.resample(said[text].astype(np.float32), 16_000, 11_000)))
+    stranger.say = lambda text: (200, wav(waveform.resample(said[text].astype(np.float32), 16_000, 11_000)))
     code, output = command(stranger)
     assert code == 3 and {"likeness", "length"} <= lost(output), output
 

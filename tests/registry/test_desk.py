@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.factories import training
-from voicelathe import digest, jobs, records, runner
+from voicelathe import digest, records
 from voicelathe.errors import Abandoned, Busy, WorkerError, WorkerLost
-from voicelathe.registry.desk import Desk, Limits
+from voicelathe.process import jobs, runner
+from voicelathe.registry.speaking.desk import Desk, Limits
 
 WORDS = ["The lamp is on.", "Nobody speaks.", "A quiet road.", "Some small town.", "It rains.", "Go home."]
 

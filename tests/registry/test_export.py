@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.factories import runs
-from voicelathe import digest, families, layout, params, records
-from voicelathe import runs as executions
+from voicelathe import digest, families, layout, records
+from voicelathe.config import params
 from voicelathe.errors import PromotionError, RequestError
 from voicelathe.registry import card, export, promote
+from voicelathe.runs import identity
 from voicelathe.tracking import files as local
 
 RECIPE, NAME = "mini-lora", "voicelathe"
@@ -164,7 +165,7 @@ def test_what_must_not_be_promoted_is_not_given_away_either(files: Path, tmp_pat
         assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*partial"))
 
     refused("untouched base", candidate="base")
-    stamp = files / local.read(RECIPE, files).run.directory / executions.RESEARCH
+    stamp = files / local.read(RECIPE, files).run.directory / identity.RESEARCH
     stamp.write_text("research")
     refused("(?s)must not be exported.*research only")
     stamp.unlink()

@@ -9,8 +9,8 @@ import pytest
 
 from tests.factories import runs as factory
 from voicelathe import digest, layout, records
-from voicelathe import runs as executions
-from voicelathe.registry import forgotten, retention
+from voicelathe.registry.weights import forgotten, retention
+from voicelathe.runs import identity
 
 RECIPE = "mini-lora"
 
@@ -36,7 +36,7 @@ def lock(root: Path) -> None:
 def finish(root: Path) -> Path:
     """What train leaves; returns where the weights are."""
     run = records.read_one(root / layout.run(RECIPE, "run.json"), records.RunRecord)
-    digest.write_json(root / run.directory / executions.FINISHED, {"num_trainable": 90_000})
+    digest.write_json(root / run.directory / identity.FINISHED, {"num_trainable": 90_000})
     forgotten.note(run, root)
     lock(root)
     return Path(run.directory)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.factories import runs
-from voicelathe import digest, layout, params, records
+from voicelathe import digest, layout, records
+from voicelathe.config import params
 from voicelathe.errors import PromotionError
 from voicelathe.registry import gates
 

@@ -9,7 +9,9 @@ from tests.factories import mlflow_stores as stores
 from tests.factories import runs
 from voicelathe import digest
 from voicelathe.errors import PromotionError
-from voicelathe.registry import gates, journal, promote, promoted, refusals, say, verify
+from voicelathe.registry import gates, promote, promoted, verify
+from voicelathe.registry.history import journal, refusals
+from voicelathe.registry.speaking import say
 from voicelathe.tracking import registered, replay
 
 RECIPE, NAME = "mini-lora", "voicelathe"

@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.factories import mlflow_stores as stores
 from voicelathe.errors import PromotionError
-from voicelathe.registry import journal, promote, promoted
+from voicelathe.registry import promote, promoted
+from voicelathe.registry.history import journal
 
 RECIPE, NAME = "mini-lora", "voicelathe"
 STEPS = st.sampled_from([10, 20, 30, 40])

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.registry.test_registry_journal import promotion
-from voicelathe import pruned
 from voicelathe.errors import PromotionError
-from voicelathe.registry import journal, merging
-from voicelathe.registry.journal import BEGUN, DONE
+from voicelathe.registry.history import journal, merging
+from voicelathe.registry.history.journal import BEGUN, DONE
+from voicelathe.runs import tombstones
 
 DRIVER = f"{sys.executable} -m voicelathe.cli merge-history %A %B"
 MINUTE = "2026-11-21T12:{:02d}:00+00:00"
@@ -56,8 +56,8 @@ def clones(tmp_path: Path) -> tuple[Path, Path]:
     put(mine, "4", 20)
     commit(mine, "mine")
     put(other, "3", 10)
-    removed = pruned.Pruned("checkpoints/x", "a" * 64, 7, "mara", MINUTE.format(11), None, "plan")
-    pruned.append([removed], other)
+    removed = tombstones.Pruned("checkpoints/x", "a" * 64, 7, "mara", MINUTE.format(11), None, "plan")
+    tombstones.append([removed], other)
     commit(other, "theirs")
     return mine, other
 
@@ -81,7 +81,7 @@ def test_with_the_driver_git_merges_two_histories_by_itself_and_to_the_same_byte
     assert versions(mine) == versions(other) == ALL
     assert (mine / journal.FILE).read_bytes() == (other / journal.FILE).read_bytes()
     assert journal.standing(journal.read(mine), "voice").version == "4"
-    assert [one.path for one in pruned.read(mine)] == ["checkpoints/x"]
+    assert [one.path for one in tombstones.read(mine)] == ["checkpoints/x"]
 
 
 def test_without_the_driver_the_conflict_is_named_and_put_right_by_one_command(

@@ -10,7 +10,8 @@ from tests.factories import mlflow_stores as stores
 from tests.factories import runs
 from voicelathe.errors import PromotionError
 from voicelathe.registry import promote
-from voicelathe.tracking import mutex, processes
+from voicelathe.tracking import mutex
+from voicelathe.tracking.live import processes
 from voicelathe.tracking.registered import Registered
 from voicelathe.tracking.store import connect
 

@@ -15,9 +15,11 @@ from tests.factories import mlflow_stores as stores
 from tests.factories import planted, runs
 from voicelathe import digest, layout
 from voicelathe.errors import CheckpointError, PromotionError
-from voicelathe.registry import archive, promote, promoted, say, verify
+from voicelathe.registry import promote, promoted, verify
+from voicelathe.registry.speaking import say
+from voicelathe.registry.weights import archive
 from voicelathe.tracking import registered, replay, store
-from voicelathe.tracking.live import Mirror
+from voicelathe.tracking.live.mirror import Mirror
 
 RECIPE, NAME = "mini-lora", "voicelathe"
 

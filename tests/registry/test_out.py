@@ -10,7 +10,7 @@ import pytest
 from tests.factories import training
 from voicelathe import digest
 from voicelathe.errors import DiskFull, RequestError
-from voicelathe.registry import say
+from voicelathe.registry.speaking import say
 
 
 @pytest.fixture

@@ -7,12 +7,16 @@ import pytest
 import yaml
 
 from tests.factories import runs as factory
-from voicelathe import digest, layout, params, records, runs
+from voicelathe import digest, layout, records
+from voicelathe.config import params
 from voicelathe.data import consent
 from voicelathe.errors import BaseModelError, CheckpointError, ConsentError, PromotionError, TrackingError
-from voicelathe.registry import archive, forgotten, promote, say, verify, voice
+from voicelathe.registry import promote, served, verify, voice
 from voicelathe.registry import promoted as production
-from voicelathe.registry.desk import Limits
+from voicelathe.registry.speaking import say
+from voicelathe.registry.speaking.desk import Limits
+from voicelathe.registry.weights import archive, forgotten
+from voicelathe.runs import identity
 from voicelathe.serving.house import House
 from voicelathe.tracking import replay, store
 
@@ -37,7 +41,7 @@ def test_a_copy_asks_its_own_consent_and_not_that_of_the_folder_it_came_from(pro
     house = House(copy, Limits())
     with pytest.raises(ConsentError, match=str(copy)):
         house.open(house.wanted(NAME))
-    assert not voice.problems(promoted, _promotion(promoted)), "the first folder is as it was"
+    assert not served.problems(promoted, _promotion(promoted)), "the first folder is as it was"
 
 
 def test_a_copy_without_weights_does_not_speak_with_those_of_the_folder_it_came_from(promoted: Path) -> None:
@@ -105,7 +109,7 @@ def test_a_base_that_left_params_yaml_is_a_sentence_with_the_lines_that_bring_it
     text = (promoted / "params.yaml").read_text()
     renamed = text.replace(f"  {factory.BASE}:\n", "  mine:\n").replace(f"base: {factory.BASE}", "base: mine")
     (promoted / "params.yaml").write_text(renamed)
-    (problem,) = voice.problems(promoted, _promotion(promoted))
+    (problem,) = served.problems(promoted, _promotion(promoted))
     assert (
         f"bases.{factory.BASE} is not in params.yaml" in problem and "bases.mine is the same files" in problem
     )
@@ -115,7 +119,7 @@ def test_a_base_that_left_params_yaml_is_a_sentence_with_the_lines_that_bring_it
         promote.rollback(promoted, "why")
     lines = problem.partition("again:\n")[2]
     (promoted / "params.yaml").write_text(renamed.replace("bases:\n", f"bases:\n{lines}\n", 1))
-    assert voice.problems(promoted, _promotion(promoted)) == []
+    assert served.problems(promoted, _promotion(promoted)) == []
     assert verify.verify(f"models:/{NAME}@production", promoted).broken is None
 
 
@@ -125,26 +129,26 @@ def test_a_base_that_was_removed_is_described_from_what_encode_recorded(promoted
     other = text.replace(f"  {factory.BASE}:\n", "  mine:\n").replace(f"base: {factory.BASE}", "base: mine")
     other = other.replace(chosen.digest, "0" * 64)
     (promoted / "params.yaml").write_text(other)
-    (problem,) = voice.problems(promoted, _promotion(promoted))
+    (problem,) = served.problems(promoted, _promotion(promoted))
     lines = problem.partition("again:\n")[2]
     (promoted / "params.yaml").write_text(other.replace("bases:\n", f"bases:\n{lines}\n", 1))
     assert params.load(promoted / "params.yaml").bases[factory.BASE] == chosen
-    assert voice.problems(promoted, _promotion(promoted)) == []
+    assert served.problems(promoted, _promotion(promoted)) == []
 
 
 def test_a_base_in_another_folder_is_found_by_its_name_and_checked_by_its_digest(promoted: Path) -> None:
     (promoted / "data/bases" / factory.BASE).rename(promoted / "base-elsewhere")
-    assert "base-elsewhere" not in (problem := voice.problems(promoted, _promotion(promoted))[0]) and problem
+    assert "base-elsewhere" not in (problem := served.problems(promoted, _promotion(promoted))[0]) and problem
     params.edit({f"bases/{factory.BASE}/path": "base-elsewhere"}, promoted / "params.yaml")
-    assert voice.problems(promoted, _promotion(promoted)) == []
+    assert served.problems(promoted, _promotion(promoted)) == []
 
 
 def test_what_lies_beside_the_weights_travels_with_them(promoted: Path, tmp_path: Path) -> None:
     run = records.read_one(promoted / layout.run(RECIPE, "run.json"), records.RunRecord)
     place = promoted / run.directory
-    digest.write_json(place / runs.IDENTITY, records.to_json(run.identity))
-    digest.write_json(place / runs.FINISHED, {"num_trainable": 90_000})
-    digest.write_json(place / runs.RESEARCH, {"gate_sha256": "0" * 64})
+    digest.write_json(place / identity.IDENTITY, records.to_json(run.identity))
+    digest.write_json(place / identity.FINISHED, {"num_trainable": 90_000})
+    digest.write_json(place / identity.RESEARCH, {"gate_sha256": "0" * 64})
     forgotten.note(run, promoted)
     archive.archive((tmp_path / "bucket").as_uri(), [RECIPE], promoted)
     clone = promoted.with_name("clone")

@@ -8,10 +8,12 @@ import pytest
 
 from tests.factories import mlflow_stores as stores
 from tests.factories import runs
-from voicelathe import digest, layout, params, records
+from voicelathe import digest, layout, records
+from voicelathe.config import params
 from voicelathe.errors import ConsentError, PromotionError
 from voicelathe.records import Promotion
-from voicelathe.registry import journal, promote, promoted
+from voicelathe.registry import promote, promoted
+from voicelathe.registry.history import journal
 from voicelathe.tracking import registered, replay, store
 
 RECIPE, NAME = "mini-lora", "voicelathe"

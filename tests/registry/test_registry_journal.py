@@ -10,8 +10,8 @@ import pytest
 from voicelathe import digest
 from voicelathe.errors import PromotionError
 from voicelathe.records import Promotion
-from voicelathe.registry import journal
-from voicelathe.registry.journal import ABANDONED, BEGUN, DONE, Standing
+from voicelathe.registry.history import journal
+from voicelathe.registry.history.journal import ABANDONED, BEGUN, DONE, Standing
 
 
 def promotion(version: str, previous: str | None = None, name: str = "voice") -> Promotion:

@@ -11,14 +11,15 @@ import pytest
 
 from tests.factories import mlflow_stores as stores
 from tests.factories import runs as factory
-from voicelathe import checkpoints, digest, layout, pruned, records
-from voicelathe import runs as executions
-from voicelathe.cli import weights
+from voicelathe import checkpoints, digest, layout, records
+from voicelathe.cli.recipes import weights
 from voicelathe.errors import PromotionError, RecordError, RunLocked
-from voicelathe.registry import archive, promote, retention, verify
+from voicelathe.registry import promote, verify
+from voicelathe.registry.weights import archive, retention
+from voicelathe.runs import identity, locks, results, tombstones
+from voicelathe.stages import train
 from voicelathe.tracking import files as local
 from voicelathe.tracking import replay
-from voicelathe.worker import locks
 
 RECIPE, NAME = "mini-lora", "voicelathe"
 SELECTED = "step_0000040"
@@ -32,12 +33,12 @@ def directory(root: Path) -> Path:
 def finish(root: Path) -> Path:
     """As training leaves it: a state to resume from, a trial, and what a killed writer left."""
     here = directory(root)
-    digest.write_json(here / executions.FINISHED, {"num_trainable": 90_000})
+    digest.write_json(here / identity.FINISHED, {"num_trainable": 90_000})
     digest.write_bytes(here / "state_0000060/optimizer.safetensors", b"s" * 1000)
     digest.write_bytes(here / ".tmp-step_0000060-1/lora_weights.safetensors", b"t" * 500)
     trial = here.with_name("preflight-0123456789abcdef")
     shutil.copytree(here / "step_0000010", trial / "step_0000002")
-    digest.write_json(trial / executions.FINISHED, {})
+    digest.write_json(trial / identity.FINISHED, {})
     digest.write_bytes(trial / "speech/base/x.wav", b"speech")
     return here
 
@@ -87,7 +88,7 @@ def test_after_a_prune_production_verifies_and_nothing_else_was_touched(promoted
     assert gone == {name for name in before if any(name.startswith(f"{one.path}/") for one in done.doomed)}
     changed = {name for name in after if after[name] != before.get(name)}
     assert {name for name in changed if not name.startswith("mlflow.db")} <= {
-        pruned.FILE.as_posix(), f"{directory(promoted_run).relative_to(promoted_run).as_posix()}/.lock",
+        tombstones.FILE.as_posix(), f"{directory(promoted_run).relative_to(promoted_run).as_posix()}/.lock",
         f"{Path(done.doomed[-1].path).parent.as_posix()}/.lock", "registry/.lock",
     }  # fmt: skip
     assert verify.verify(f"models:/{NAME}@production", promoted_run).broken is None
@@ -100,7 +101,7 @@ def test_after_a_prune_production_verifies_and_nothing_else_was_touched(promoted
 def test_everything_that_looks_for_weights_knows_which_are_gone_on_purpose(
     inside: Path, tmp_path: Path
 ) -> None:
-    run, listed = executions.read(RECIPE)
+    run, listed = results.read(RECIPE)
     prune(inside)
     assert str(weights.inspect(run, listed, deep=True)) == "2 of 7, 5 pruned"
     shutil.rmtree(directory(inside) / SELECTED)
@@ -109,12 +110,12 @@ def test_everything_that_looks_for_weights_knows_which_are_gone_on_purpose(
 
 
 def test_the_index_of_a_finished_run_is_the_same_without_the_pruned_weights(inside: Path) -> None:
-    from voicelathe import params
+    from voicelathe.config import params
 
-    run, listed = executions.read(RECIPE)
+    run, listed = results.read(RECIPE)
     prune(inside)
     chosen = params.load()
-    assert executions._index(chosen, run) == listed
+    assert train._index(chosen, run) == listed
 
 
 def test_an_archive_takes_what_is_left_and_another_store_is_mirrored(
@@ -139,7 +140,7 @@ def test_an_archive_takes_what_is_left_and_another_store_is_mirrored(
 
 def test_weights_that_are_gone_without_a_record_stay_a_broken_link(promoted_run: Path) -> None:
     prune(promoted_run)
-    path = promoted_run / pruned.FILE
+    path = promoted_run / tombstones.FILE
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-2]))
     assert "step_0000060" in str(verify.verify(RECIPE, promoted_run).broken)
@@ -148,8 +149,8 @@ def test_weights_that_are_gone_without_a_record_stay_a_broken_link(promoted_run:
 def test_no_record_excuses_the_weights_that_speak(promoted_run: Path) -> None:
     here = directory(promoted_run) / SELECTED
     relative = here.relative_to(promoted_run).as_posix()
-    pruned.append(
-        [pruned.Pruned(relative, checkpoints.identity(here), 1, "x", "now", None, "0")], promoted_run
+    tombstones.append(
+        [tombstones.Pruned(relative, checkpoints.identity(here), 1, "x", "now", None, "0")], promoted_run
     )
     assert verify.verify(RECIPE, promoted_run).broken is None
     shutil.rmtree(here)
@@ -158,21 +159,22 @@ def test_no_record_excuses_the_weights_that_speak(promoted_run: Path) -> None:
 
 
 def test_every_bit_of_the_record_is_sealed(tmp_path: Path) -> None:
-    pruned.append(
-        [pruned.Pruned(f"checkpoints/{n}", "a" * 64, n, "x", "now", None, "0") for n in range(3)], tmp_path
+    tombstones.append(
+        [tombstones.Pruned(f"checkpoints/{n}", "a" * 64, n, "x", "now", None, "0") for n in range(3)],
+        tmp_path,
     )
-    pruned.append([pruned.Pruned("checkpoints/3", "b" * 64, 3, "x", "now", "because", "0")], tmp_path)
-    path, whole = tmp_path / pruned.FILE, (tmp_path / pruned.FILE).read_bytes()
-    assert [one.path for one in pruned.read(tmp_path)] == [f"checkpoints/{n}" for n in range(4)]
+    tombstones.append([tombstones.Pruned("checkpoints/3", "b" * 64, 3, "x", "now", "because", "0")], tmp_path)
+    path, whole = tmp_path / tombstones.FILE, (tmp_path / tombstones.FILE).read_bytes()
+    assert [one.path for one in tombstones.read(tmp_path)] == [f"checkpoints/{n}" for n in range(4)]
     for at in range(0, len(whole) * 8, 37):
         flipped = bytearray(whole)
         flipped[at // 8] ^= 1 << at % 8
         path.write_bytes(flipped)
         with pytest.raises(RecordError, match=r"pruned\.jsonl:\d: "):
-            pruned.read(tmp_path)
+            tombstones.read(tmp_path)
     path.write_bytes(b"".join(whole.splitlines(keepends=True)[1:]))
     with pytest.raises(RecordError, match=r"pruned\.jsonl:1: changed"):
-        pruned.read(tmp_path)
+        tombstones.read(tmp_path)
 
 
 def test_every_version_that_ever_was_in_production_stays_and_so_does_the_nominee(promoted_run: Path) -> None:
@@ -247,13 +249,15 @@ def test_nothing_goes_while_something_is_not_known_or_not_whole(
     assert len(found.refusals) == 1
     with pytest.raises(PromotionError, match=f"Nothing was removed:\n.*{message}"):
         retention.apply([RECIPE], promoted_run, found.digest)
-    assert (directory(promoted_run) / "step_0000010").is_dir() and not (promoted_run / pruned.FILE).exists()
+    assert (directory(promoted_run) / "step_0000010").is_dir() and not (
+        promoted_run / tombstones.FILE
+    ).exists()
 
 
 def test_a_reason_stands_for_listening_and_is_kept(promoted_run: Path) -> None:
     amend(promoted_run, listening=None)
     retention.apply([RECIPE], promoted_run, plan(promoted_run, "no ears here").digest, "no ears here")
-    assert {one.because for one in pruned.read(promoted_run)} == {"no ears here"}
+    assert {one.because for one in tombstones.read(promoted_run)} == {"no ears here"}
 
 
 def test_another_plan_than_the_confirmed_one_and_a_run_in_training_are_refused(promoted_run: Path) -> None:
@@ -263,7 +267,7 @@ def test_another_plan_than_the_confirmed_one_and_a_run_in_training_are_refused(p
         retention.apply([RECIPE], promoted_run, confirmed)
     with locks.run_directory(directory(promoted_run)), pytest.raises(RunLocked, match="nothing was removed"):
         prune(promoted_run)
-    assert len(plan(promoted_run).doomed) == 7 and not (promoted_run / pruned.FILE).exists()
+    assert len(plan(promoted_run).doomed) == 7 and not (promoted_run / tombstones.FILE).exists()
 
 
 def test_a_kill_while_removing_leaves_what_the_next_plan_names(promoted_run: Path) -> None:
@@ -286,7 +290,7 @@ def test_a_kill_while_removing_leaves_what_the_next_plan_names(promoted_run: Pat
     assert ".tmp-old-step_0000030" in left and "step_0000050" in left and "step_0000010" not in left
     prune(promoted_run)
     assert plan(promoted_run).doomed == [] and verify.verify(RECIPE, promoted_run).broken is None
-    assert len({one.path for one in pruned.read(promoted_run)}) == len(pruned.read(promoted_run))
+    assert len({one.path for one in tombstones.read(promoted_run)}) == len(tombstones.read(promoted_run))
 
 
 def test_a_file_that_is_linked_from_elsewhere_frees_nothing(promoted_run: Path) -> None:

@@ -17,18 +17,21 @@ import pytest
 
 from tests.factories import mlflow_stores as stores
 from tests.factories import runs
-from voicelathe import digest, jobs, records
+from voicelathe import digest, records
 from voicelathe.errors import CheckpointError, PromotionError, RequestError
-from voicelathe.registry import desk, gates, journal, promote, say, voice
+from voicelathe.process import jobs
+from voicelathe.registry import gates, promote, served, voice
 from voicelathe.registry.authority import Authority
-from voicelathe.runs import IDENTITY
+from voicelathe.registry.history import journal
+from voicelathe.registry.speaking import desk, say
+from voicelathe.runs.identity import IDENTITY
 from voicelathe.tracking import registered, store
 
 RECIPE, NAME = "mini-lora", "voicelathe"
 
 
 def configuration(root: Path, candidate: str | None = None) -> dict[str, Any]:
-    return voice.configuration(gates.examine(RECIPE, root, gates.load_params(root), candidate))
+    return served.configuration(gates.examine(RECIPE, root, gates.load_params(root), candidate))
 
 
 @pytest.fixture
@@ -182,9 +185,9 @@ def test_a_voice_follows_its_project_to_another_place_and_refuses_when_it_is_gon
 
 def test_two_configurations_are_never_one_identity(files: Path) -> None:
     one = configuration(files)
-    assert voice.identity(one) == voice.identity(dict(one))
-    assert voice.identity(one) != voice.identity({**one, "seed": 43})
-    assert voice.identity(one) != voice.identity(configuration(files, "step_0000020"))
+    assert served.identity(one) == served.identity(dict(one))
+    assert served.identity(one) != served.identity({**one, "seed": 43})
+    assert served.identity(one) != served.identity(configuration(files, "step_0000020"))
 
 
 @pytest.mark.slow

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from voicelathe.data import audio
+from voicelathe.data.audio import waveform
 from voicelathe.errors import WorkerError
 from voicelathe.records import SampleRecord
-from voicelathe.registry import speech
+from voicelathe.registry.speaking import sentences
 
 
 def record(problem: str | None) -> SampleRecord:
@@ -22,7 +22,7 @@ def record(problem: str | None) -> SampleRecord:
 
 
 def wav(tmp_path: Path, seconds: float, level: float = 0.5, rate_hz: int = 16000) -> bytes:
-    audio.write_wav(tmp_path / "one.wav", np.full(int(seconds * rate_hz), level, np.float32), rate_hz)
+    waveform.write_wav(tmp_path / "one.wav", np.full(int(seconds * rate_hz), level, np.float32), rate_hz)
     return (tmp_path / "one.wav").read_bytes()
 
 
@@ -42,13 +42,13 @@ def wav(tmp_path: Path, seconds: float, level: float = 0.5, rate_hz: int = 16000
 def test_a_text_is_cut_at_sentence_ends_and_within_them_only_when_it_must(
     text: str, expected: list[str]
 ) -> None:
-    assert speech.pieces(text, limit=24) == expected
+    assert sentences.pieces(text, limit=24) == expected
 
 
 def test_no_word_is_lost_or_changed_by_cutting() -> None:
     text = " ".join(f"Sentence number {n}, which has a middle, and an end." for n in range(60))
-    found = speech.pieces(text)
-    assert " ".join(found) == text and max(map(len, found)) <= speech.PIECE_CHARS and len(found) > 10
+    found = sentences.pieces(text)
+    assert " ".join(found) == text and max(map(len, found)) <= sentences.PIECE_CHARS and len(found) > 10
 
 
 def test_a_useless_take_is_repeated_with_another_seed_a_bounded_number_of_times() -> None:
@@ -58,29 +58,30 @@ def test_a_useless_take_is_repeated_with_another_seed_a_bounded_number_of_times(
         asked.append(seed)
         return record("silent" if len(asked) < 3 else None), b""
 
-    assert speech.best_take("x", 5, 3, speak)[0].problem is None
-    assert asked == [5, 5 + speech.RETRY_SEED, 5 + 2 * speech.RETRY_SEED]
+    assert sentences.best_take("x", 5, 3, speak)[0].problem is None
+    assert asked == [5, 5 + sentences.RETRY_SEED, 5 + 2 * sentences.RETRY_SEED]
     asked.clear()
     with pytest.raises(WorkerError, match=r"2 takes, and the last is silent.*voicelathe rollback"):
-        speech.best_take("x", 5, 2, speak)
+        sentences.best_take("x", 5, 2, speak)
     assert len(asked) == 2
 
 
 def test_a_take_that_only_did_not_end_is_given_out_and_says_so() -> None:
-    assert speech.best_take("x", 5, 2, lambda *_: (record("runaway"), b""))[0].problem == "runaway"
+    assert sentences.best_take("x", 5, 2, lambda *_: (record("runaway"), b""))[0].problem == "runaway"
 
 
 def test_pieces_are_joined_with_pauses_and_every_reader_opens_the_file(tmp_path: Path) -> None:
     about = json.dumps(
         {"version": "3", "consent": {"awb": ["train", "clone"]}, "odd": "é"}, ensure_ascii=False
     )
-    joined = speech.join([wav(tmp_path, 1.0), wav(tmp_path, 0.5, -0.25)], about)
+    joined = sentences.join([wav(tmp_path, 1.0), wav(tmp_path, 0.5, -0.25)], about)
     assert (
-        speech.duration_s(joined) == pytest.approx(1.5 + speech.PAUSE_S) and speech.rate_hz(joined) == 16000
+        sentences.duration_s(joined) == pytest.approx(1.5 + sentences.PAUSE_S)
+        and sentences.rate_hz(joined) == 16000
     )
     samples, rate_hz = soundfile.read(io.BytesIO(joined))
     assert rate_hz == 16000 and samples[8000] == pytest.approx(0.5, abs=1e-4)
-    assert not samples[16000 : 16000 + int(speech.PAUSE_S * 16000)].any() and samples[-1] == pytest.approx(
+    assert not samples[16000 : 16000 + int(sentences.PAUSE_S * 16000)].any() and samples[-1] == pytest.approx(
         -0.25, abs=1e-4
     )
     with soundfile.SoundFile(io.BytesIO(joined)) as file:
@@ -91,6 +92,6 @@ def test_pieces_are_joined_with_pauses_and_every_reader_opens_the_file(tmp_path:
 
 @pytest.mark.parametrize("about", ["", "x", "xy"])
 def test_the_tag_leaves_a_well_formed_file_whatever_its_length(tmp_path: Path, about: str) -> None:
-    tagged = speech.tagged(wav(tmp_path, 0.1), about)
+    tagged = sentences.tagged(wav(tmp_path, 0.1), about)
     assert int.from_bytes(tagged[4:8], "little") == len(tagged) - 8 and len(tagged) % 2 == 0
     assert len(soundfile.read(io.BytesIO(tagged))[0]) == 1600

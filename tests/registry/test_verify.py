@@ -13,7 +13,8 @@ from tests.factories import mlflow_stores as stores
 from tests.factories import runs
 from voicelathe import digest, layout, records
 from voicelathe.errors import VoiceLatheError
-from voicelathe.registry import chain, journal, promote, verify
+from voicelathe.registry import chain, promote, verify
+from voicelathe.registry.history import journal
 
 RECIPE, PRODUCTION = "mini-lora", "models:/voicelathe@production"
 

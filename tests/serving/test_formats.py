@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from voicelathe.errors import ParamsError
-from voicelathe.registry import speech
+from voicelathe.registry.speaking import sentences
 from voicelathe.serving import formats, keys
 
 
@@ -26,7 +26,7 @@ def test_what_is_sent_piece_by_piece_is_one_sound_with_pauses_and_a_tag(
     parts = list(formats.encoded([sound(rate_hz)] * num, num, form, '{"version": "1"}'))
     whole = io.BytesIO(b"".join(parts))
     samples, found_hz = soundfile.read(whole)
-    expected_s = num + speech.PAUSE_S * (num - 1)
+    expected_s = num + sentences.PAUSE_S * (num - 1)
     assert len(samples) / found_hz == pytest.approx(expected_s, abs=0.15 if form == "mp3" else 0.01)
     loud = np.abs(samples[found_hz // 4 : found_hz // 2]).max()
     assert loud == pytest.approx(0.3, abs=0.05)
@@ -53,7 +53,7 @@ def test_pcm_is_the_frames_alone() -> None:
     ],
 )
 def test_the_first_sentence_can_be_heard_while_the_rest_is_made(text: str, expected: list[str]) -> None:
-    assert speech.first_soon(text, 40) == expected
+    assert sentences.first_soon(text, 40) == expected
 
 
 def test_keys_are_private_long_and_told_apart(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from voicelathe import digest
 from voicelathe.errors import Busy, ConsentError, RequestError
 from voicelathe.registry import promote
 from voicelathe.registry.authority import MAX_AGE_S
-from voicelathe.registry.desk import Limits
+from voicelathe.registry.speaking.desk import Limits
 from voicelathe.serving.house import House
 
 RECIPE, RECHECK_S = speakers.RECIPE, 0.5

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.factories import audio as made
-from voicelathe.data import audio
+from voicelathe.data.audio import waveform
 from voicelathe.errors import MetricUnavailable
 from voicelathe.speech import RATE_HZ, activity, mel, pitch, speaker, words
 
@@ -26,14 +26,14 @@ def rows(kind: str) -> list[dict[str, object]]:
 
 
 @cache
-def clip(kind: str, number: int) -> tuple[audio.Samples, str]:
+def clip(kind: str, number: int) -> tuple[waveform.Samples, str]:
     """Audio at 16 kHz and text of a row of the demo corpus."""
     row = rows(kind)[number]
-    samples, rate_hz = audio.read_clip(DEMO / "audio", row["audio"], row["start_s"], row["end_s"], None)
-    return audio.resample(audio.mono(samples), rate_hz, RATE_HZ), row["text"]
+    samples, rate_hz = waveform.read_clip(DEMO / "audio", row["audio"], row["start_s"], row["end_s"], None)
+    return waveform.resample(waveform.mono(samples), rate_hz, RATE_HZ), row["text"]
 
 
-def voice(samples: audio.Samples) -> np.ndarray:
+def voice(samples: waveform.Samples) -> np.ndarray:
     return speaker.embed(activity.only_speech(samples, activity.segments(samples)))
 
 
@@ -52,7 +52,7 @@ def test_most_of_a_clean_clip_is_speech_and_its_silence_is_not() -> None:
 @pytest.mark.parametrize(
     "sound", [made.silence(2.0), made.noise(2.0), made.tone(2.0), made.silence(0.0), made.tone(0.02)]
 )
-def test_silence_noise_a_tone_and_next_to_nothing_hold_no_speech(sound: audio.Samples) -> None:
+def test_silence_noise_a_tone_and_next_to_nothing_hold_no_speech(sound: waveform.Samples) -> None:
     assert activity.segments(sound) == []
     assert len(activity.only_speech(sound, [])) == 0
 
@@ -161,7 +161,7 @@ def test_the_pitch_of_a_voice_of_many_overtones_is_found_without_octave_errors(h
 
 
 @pytest.mark.parametrize("sound", [made.silence(1.0), made.noise(1.0), made.silence(0.01)])
-def test_what_has_no_pitch_gets_none(sound: audio.Samples) -> None:
+def test_what_has_no_pitch_gets_none(sound: waveform.Samples) -> None:
     assert pitch.median_hz(pitch.track_hz(sound)) is None
 
 

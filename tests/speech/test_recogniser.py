@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.factories import audio, recognisers
-from voicelathe.data.audio import mono, read_clip, resample
+from voicelathe.data.audio.waveform import mono, read_clip, resample
 from voicelathe.errors import RecogniserError
 from voicelathe.speech import RATE_HZ, recogniser, transcripts
 from voicelathe.speech.activity import Segment

@@ -12,8 +12,9 @@ import pytest
 
 from tests.factories import mlflow_stores as stores
 from tests.factories import runs
-from voicelathe.tracking import dead, glance
-from voicelathe.tracking.live import Mirror
+from voicelathe.tracking import glance
+from voicelathe.tracking.live import dead
+from voicelathe.tracking.live.mirror import Mirror
 
 
 def status(root: Path) -> str:
@@ -26,7 +27,7 @@ def test_the_run_of_a_killed_stage_is_ended_by_whoever_looks_next(root: Path) ->
         import time
         from pathlib import Path
         from tests.factories import runs
-        from voicelathe.tracking.live import Mirror
+        from voicelathe.tracking.live.mirror import Mirror
         root = Path({str(root)!r})
         with Mirror(runs.tracking(), runs.planned(root), root, every_s=0.1):
             time.sleep(600)

@@ -17,7 +17,7 @@ from tests.factories import mlflow_stores as stores
 from tests.factories import runs
 from voicelathe.records import RunRecord
 from voicelathe.tracking import replay, store
-from voicelathe.tracking.live import Mirror
+from voicelathe.tracking.live.mirror import Mirror
 
 STEPS = 60
 PATIENCE_S = 1.0  # in these tests, at the end of a run whose server does not answer
@@ -136,8 +136,8 @@ def in_a_process(root: Path, uri: str, body: str) -> tuple[float, str]:
         from pathlib import Path
         from tests.factories import runs
         from tests.tracking.test_live import train
-        from voicelathe.tracking import live
-        from voicelathe.tracking.live import Mirror
+        from voicelathe.tracking.live import mirror as live
+        from voicelathe.tracking.live.mirror import Mirror
         live.PATIENCE_S[False] = {PATIENCE_S}
         root = Path({str(root)!r})
         run = runs.planned(root)

@@ -18,9 +18,11 @@ import pytest
 
 from tests.factories import mlflow_stores as stores
 from tests.factories import runs, training
-from voicelathe import jobs, records, runner
+from voicelathe import records
+from voicelathe.process import jobs, runner
 from voicelathe.records import RunRecord
-from voicelathe.tracking import live, store, ui
+from voicelathe.tracking import store, ui
+from voicelathe.tracking.live import mirror as live
 
 OUTAGE_S = float(os.environ.get("VOICELATHE_OUTAGE_S", "10"))
 WAITED = 0.01  # of its step time may an outage add to what a worker waits for its disk and for a processor

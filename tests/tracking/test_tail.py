@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from voicelathe.tracking.tail import Tail
+from voicelathe.tracking.live.tail import Tail
 
 
 def test_every_complete_line_is_given_out_once(tmp_path: Path) -> None:

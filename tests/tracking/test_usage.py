@@ -13,8 +13,9 @@ from tests.factories import runs
 from tests.tracking.test_live import assert_every_step_once, run, train, wait_for
 from voicelathe import records
 from voicelathe.records import RunRecord
-from voicelathe.tracking import replay, usage
-from voicelathe.tracking.live import Mirror
+from voicelathe.tracking import replay
+from voicelathe.tracking.live import usage
+from voicelathe.tracking.live.mirror import Mirror
 
 __all__ = ["run"]  # a fixture
 CURVES = ("worker_gb", "worker_cores", "host_free_gb", "disk_free_gb")

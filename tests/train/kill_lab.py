@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from voicelathe import checkpoints, families, jobs
+from voicelathe import checkpoints, families
+from voicelathe.process import jobs
 from voicelathe.train import loop
 
 KILLED, BROKEN = 137, 70  # exit codes of a child: by its own crash point; by an error that is a defect

@@ -13,8 +13,10 @@ import torch
 
 from tests.factories import training
 from tests.train.test_loop import Killed, final_state, quiet
-from voicelathe import jobs, rng
+from voicelathe import rng
+from voicelathe.process import jobs
 from voicelathe.train import batches, loop, memory, precision
+from voicelathe.train import schedule as train_schedule
 
 STEPS, SAVED = 4, 2  # killed in step 3
 
@@ -54,8 +56,8 @@ def rounding(patch: pytest.MonkeyPatch) -> None:
 
 
 def schedule(patch: pytest.MonkeyPatch) -> None:
-    rate = batches.learning_rate
-    patch.setattr(batches, "learning_rate", lambda step, *rest: rate(step - SAVED, *rest))
+    rate = train_schedule.learning_rate
+    patch.setattr(train_schedule, "learning_rate", lambda step, *rest: rate(step - SAVED, *rest))
 
 
 def sampler(patch: pytest.MonkeyPatch) -> None:

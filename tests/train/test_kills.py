@@ -22,7 +22,8 @@ import torch
 from tests.factories import training
 from tests.train import kill_lab
 from tests.train.test_loop import final_state
-from voicelathe import checkpoints, digest, jobs
+from voicelathe import checkpoints, digest
+from voicelathe.process import jobs
 from voicelathe.train import resume, saving
 
 KILLS = int(os.environ.get("VOICELATHE_KILLS", "30"))

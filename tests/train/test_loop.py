@@ -17,9 +17,11 @@ import torch
 from safetensors.torch import load_file
 
 from tests.factories import training
-from voicelathe import checkpoints, digest, families, jobs, records, settings
+from voicelathe import checkpoints, digest, families, records
+from voicelathe.config import schema
 from voicelathe.errors import CheckpointError, WorkerError
-from voicelathe.families import voxcpm_packed
+from voicelathe.families.voxcpm import losses
+from voicelathe.process import jobs
 from voicelathe.train import loop, memory, resume
 
 
@@ -129,8 +131,8 @@ def test_a_cached_encoder_changes_no_loss_and_runs_once_for_each_clip(
     train = training.train_settings("lora", steps=4, every=4)
     loop.run(training.train_job(corpus, tmp_path / "off", train), quiet)
     seen = []
-    encoded = voxcpm_packed.encoded
-    monkeypatch.setattr(voxcpm_packed, "encoded", lambda *a: seen.append(a[1]) or encoded(*a))
+    encoded = losses.encoded
+    monkeypatch.setattr(losses, "encoded", lambda *a: seen.append(a[1]) or encoded(*a))
     loop.run(training.train_job(corpus, tmp_path / "on", replace(train, cache_encoder=True)), quiet)
     off, on = (records.read(tmp_path / name / "steps.jsonl", records.StepRecord) for name in ("off", "on"))
     assert [step.total for step in off] == pytest.approx([step.total for step in on], rel=1e-6)
@@ -252,10 +254,10 @@ def test_ctrl_c_in_a_terminal_which_the_worker_gets_as_well_saves_at_the_step_bo
     corpus: Path, tmp_path: Path, processes: int
 ) -> None:
     job = training.train_job(corpus, tmp_path / "run", training.train_settings("lora", steps=400, every=400))
-    job = replace(job, target=replace(job.target, machine=settings.Machine("cpu", 1, processes)))
+    job = replace(job, target=replace(job.target, machine=schema.Machine("cpu", 1, processes)))
     digest.write_json(tmp_path / "job.json", records.to_json(job))
     stage = (
-        "import signal, sys\nfrom pathlib import Path\nfrom voicelathe import digest, jobs, records, runner\n"
+        "import signal, sys\nfrom pathlib import Path\nfrom voicelathe import digest, records; from voicelathe.process import jobs, runner\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background deaf to it\n"
         "job = records.from_json(jobs.TrainJob, digest.read_json(Path(sys.argv[1])), 'job')\nrunner.run(job, 'test')\n"
     )
@@ -296,12 +298,12 @@ def test_a_clip_that_is_not_a_number_stops_the_run_by_name_before_any_update(
     root = tmp_path / "corpus"
     shutil.copytree(corpus, root)
     clips = records.read(root / "train.jsonl", records.CleanClip)
-    from voicelathe.data import latents
+    from voicelathe.data.latents import cache
 
     cached = {clip.clip_id: root / "cache" / f"{clip.clip_id}.safetensors" for clip in clips}
     poisoned = clips[5].clip_id
-    latents.store(cached[poisoned], {"latents": torch.full((5, 4, 32), float("nan"))})
-    latents.bundle({"train": clips}, cached, root / "latents")
+    cache.store(cached[poisoned], {"latents": torch.full((5, 4, 32), float("nan"))})
+    cache.bundle({"train": clips}, cached, root / "latents")
     with pytest.raises(WorkerError, match=f"loss of clip {poisoned} is not finite"):
         loop.run(
             training.train_job(root, tmp_path / "run", training.train_settings("lora", steps=6, every=6)),

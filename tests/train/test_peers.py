@@ -17,10 +17,12 @@ from safetensors.torch import load_file
 from tests.factories import training
 from tests.train import kill_lab
 from tests.train.test_loop import final_state
-from voicelathe import checkpoints, digest, jobs, params, records, runner, settings
-from voicelathe.data import latents
+from voicelathe import checkpoints, digest, records
+from voicelathe.config import params, schema
+from voicelathe.data.latents import cache
 from voicelathe.errors import ParamsError, WorkerError
-from voicelathe.train import batches, loop, memory, peers
+from voicelathe.process import jobs, runner
+from voicelathe.train import batches, distributed, loop, memory
 from voicelathe.worker import __main__ as worker
 
 
@@ -30,9 +32,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return training.corpus(tmp_path_factory.mktemp("corpus"))
 
 
-def shared(corpus: Path, directory: Path, train: settings.Train, processes: int = 2) -> jobs.TrainJob:
+def shared(corpus: Path, directory: Path, train: schema.Train, processes: int = 2) -> jobs.TrainJob:
     job = training.train_job(corpus, directory, train)
-    return replace(job, target=replace(job.target, machine=settings.Machine("cpu", 1, processes)))
+    return replace(job, target=replace(job.target, machine=schema.Machine("cpu", 1, processes)))
 
 
 def together(job: jobs.TrainJob, log: Path, emit: Any = lambda *_: None) -> list[int]:
@@ -44,7 +46,7 @@ def together(job: jobs.TrainJob, log: Path, emit: Any = lambda *_: None) -> list
 
     def work(rank: int) -> None:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, RANK=str(rank), WORLD_SIZE=str(count))
-        with peers.joined(job.target.machine) as group:
+        with distributed.joined(job.target.machine) as group:
             loop.run(job, lambda kind, values: emit(group, kind, values), group)
 
     children = [kill_lab.child(lambda rank=rank: work(rank), log) for rank in range(count)]
@@ -104,7 +106,7 @@ def test_weights_stay_the_same_in_every_process_and_only_the_first_writes(
     )
     job = shared(corpus, tmp_path / "run", train)
 
-    def look(group: peers.Peers, kind: str, values: dict[str, Any]) -> None:
+    def look(group: distributed.Peers, kind: str, values: dict[str, Any]) -> None:
         if kind == jobs.PROGRESS and values["done"] == 2:
             trainer = local_of_a_caller("trainer")
             sums = [p.detach().double().sum().item() for p in trainer.plan.trainable.values()]
@@ -124,7 +126,7 @@ def test_a_term_signal_to_one_process_saves_and_ends_all_at_the_same_step_and_th
     assert together(shared(corpus, tmp_path / "whole", train), tmp_path / "log") == [0, 0]
     job = shared(corpus, tmp_path / "run", train)
 
-    def stop_second(group: peers.Peers, kind: str, values: dict[str, Any]) -> None:
+    def stop_second(group: distributed.Peers, kind: str, values: dict[str, Any]) -> None:
         if group.rank == 1 and kind == jobs.PHASE and values["step"] == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -146,7 +148,7 @@ def test_a_gradient_that_is_missing_here_counts_as_zero_and_one_missing_everywhe
         both.grad = torch.tensor([1.0, 2.0, 257.0]).bfloat16()
         if rank == 0:
             here.grad = torch.ones(3, dtype=torch.bfloat16)
-        with peers.joined(settings.Machine("cpu", 1, 2)) as group:
+        with distributed.joined(schema.Machine("cpu", 1, 2)) as group:
             group.add_gradients([here, nowhere, both])
         assert nowhere.grad is None and here.grad is not None and here.grad.tolist() == [1.0, 1.0, 1.0]
         assert both.grad.dtype == torch.bfloat16 and both.grad.tolist() == [2.0, 4.0, 512.0]
@@ -212,14 +214,14 @@ def test_what_stops_the_second_process_is_told_by_its_own_words(corpus: Path, tm
     """Its clip is not a number; the first process never sees that clip."""
     train = training.train_settings("lora", steps=4, every=2)
     other = training.corpus(tmp_path / "bad")
-    order = latents.items(other / "train.jsonl", other / "latents")
+    order = cache.items(other / "train.jsonl", other / "latents")
     name = batches.clips_of_step(list(order), 1, train.clips_per_step, 1)[-1]  # of the second pass
     cached = {clip_id: tmp_path / "cache" / f"{clip_id}.safetensors" for clip_id in order}
     for clip_id, item in order.items():
         encoding = item.tensors["latents"].clone()
-        latents.store(cached[clip_id], {"latents": encoding * float("nan") if clip_id == name else encoding})
+        cache.store(cached[clip_id], {"latents": encoding * float("nan") if clip_id == name else encoding})
     clips = records.read(other / "train.jsonl", records.CleanClip)
-    latents.bundle({"train": clips}, cached, tmp_path / "latents")
+    cache.bundle({"train": clips}, cached, tmp_path / "latents")
     job = replace(shared(other, tmp_path / "run", train), latents=str(tmp_path / "latents"))
     with pytest.raises(WorkerError, match=f"the loss of clip {name} is not finite"):
         runner.run(job, "two")

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.factories import training
-from voicelathe import families, params
+from voicelathe import families
+from voicelathe.config import params
 from voicelathe.errors import ParamsError
 from voicelathe.train import memory, precision
 
@@ -101,7 +102,7 @@ def test_small_updates_arrive_where_plain_bf16_would_lose_every_one(weights: str
 def test_the_exact_master_follows_fp32_bit_for_bit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from voicelathe.train import adamw8bit
+    from voicelathe.train.optimizers import adamw8bit
 
     monkeypatch.setattr(adamw8bit, "PIECE", 512)  # ten pieces: cutting changes nothing
     _made, exact = stepped("fp32", 10)
@@ -120,7 +121,7 @@ def test_moments_are_paged_again_after_a_resume_and_so_are_pieces_of_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of a card only what Python sees of paged memory: a tensor on the host with two attributes, which the kernels need."""
-    from voicelathe.train import adamw8bit
+    from voicelathe.train.optimizers import adamw8bit
 
     def get_paged(*shape: int, dtype: torch.dtype, device: torch.device) -> Any:
         made: Any = torch.empty(shape, dtype=dtype)

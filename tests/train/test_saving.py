@@ -10,8 +10,9 @@ import pytest
 
 from tests.factories import training
 from tests.train.test_loop import final_state, quiet
-from voicelathe import checkpoints, digest, jobs
+from voicelathe import checkpoints, digest
 from voicelathe.errors import DiskFull
+from voicelathe.process import jobs
 from voicelathe.train import loop, saving
 
 

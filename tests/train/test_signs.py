@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from tests.factories import training
-from voicelathe import families, jobs, params, records
-from voicelathe.data import latents
+from voicelathe import families, records
+from voicelathe.config import params
+from voicelathe.data.latents import cache
 from voicelathe.errors import ParamsError
-from voicelathe.train import loop, probe, signs
+from voicelathe.process import jobs
+from voicelathe.train import anomalies, loop, probe
 
 
 def record(step: int, ending: float = 0.2, norm: float = 2.0, **probed: float) -> records.StepRecord:
@@ -32,7 +34,7 @@ def kinds(found: list[str]) -> list[str]:
 
 
 def test_a_step_far_above_the_last_twenty_is_named_with_its_worst_clips() -> None:
-    watch = signs.Watch(history())
+    watch = anomalies.Watch(history())
     assert watch.spikes(USUAL, 2.1, CLIPS) == []
     (sign,) = watch.spikes(USUAL, 51.0, CLIPS)
     assert sign.startswith("grad_norm_spike: 51.000, the median of the last 20 steps is 2.020")
@@ -40,7 +42,7 @@ def test_a_step_far_above_the_last_twenty_is_named_with_its_worst_clips() -> Non
 
 
 def test_an_ending_that_is_wrong_stands_out_although_the_total_hardly_moves() -> None:
-    watch = signs.Watch(history())
+    watch = anomalies.Watch(history())
     (sign,) = watch.spikes({**USUAL, "stop": 0.9}, 2.0, CLIPS)
     assert sign.startswith("stop_loss_spike: 0.900") and sign.endswith("b (7.250), a (0.100)")
     assert kinds(watch.spikes({"diff": 9.0, "stop": 0.9}, 2.0, CLIPS)) == [
@@ -50,39 +52,41 @@ def test_an_ending_that_is_wrong_stands_out_although_the_total_hardly_moves() ->
 
 
 def test_a_loss_near_zero_may_double() -> None:
-    watch = signs.Watch([record(step, ending=-0.02 * (step % 3) + 0.001) for step in range(30)])
+    watch = anomalies.Watch([record(step, ending=-0.02 * (step % 3) + 0.001) for step in range(30)])
     assert watch.spikes({**USUAL, "stop": 0.05}, 2.0, CLIPS) == []
     assert kinds(watch.spikes({**USUAL, "stop": 0.1}, 2.0, CLIPS)) == ["stop_loss_spike"]
 
 
 def test_a_run_that_has_just_begun_has_no_spikes() -> None:
-    assert signs.Watch(history(9)).spikes({"diff": 100.0, "stop": 100.0}, 100.0, CLIPS) == []
-    assert len(signs.Watch(history(10)).spikes({"diff": 100.0, "stop": 100.0}, 100.0, CLIPS)) == 3
+    assert anomalies.Watch(history(9)).spikes({"diff": 100.0, "stop": 100.0}, 100.0, CLIPS) == []
+    assert len(anomalies.Watch(history(10)).spikes({"diff": 100.0, "stop": 100.0}, 100.0, CLIPS)) == 3
 
 
 def test_the_high_losses_of_a_beginning_do_not_hide_what_comes_later() -> None:
     falling = [record(step, ending=3.0 / step + 0.1 * (step % 2)) for step in range(1, 31)]
-    assert kinds(signs.Watch(falling).spikes({**USUAL, "stop": 1.5}, 2.0, CLIPS)) == ["stop_loss_spike"]
+    assert kinds(anomalies.Watch(falling).spikes({**USUAL, "stop": 1.5}, 2.0, CLIPS)) == ["stop_loss_spike"]
 
 
 def test_a_noisy_run_is_not_full_of_spikes() -> None:
     noisy = [record(step, norm=1.0 + (step * 7919 % 100) / 50) for step in range(60)]
-    assert signs.Watch(noisy).spikes(USUAL, 4.5, CLIPS) == [], "more than twice the median, within the noise"
+    assert anomalies.Watch(noisy).spikes(USUAL, 4.5, CLIPS) == [], (
+        "more than twice the median, within the noise"
+    )
 
 
 def test_text_that_mattered_and_stops_to_matter_is_a_sign() -> None:
-    watch = signs.Watch(history(3, text_gap=0.20, stop=0.05))
+    watch = anomalies.Watch(history(3, text_gap=0.20, stop=0.05))
     assert watch.probed({"text_gap": 0.06, "stop": 0.05}) == []
     (sign,) = watch.probed({"text_gap": 0.04, "stop": 0.05})
     assert sign.startswith("text_ignored: another clip's text raises the loss by 4.0%, earlier by 20.0%")
-    assert signs.Watch(history(3, text_gap=0.01)).probed({"text_gap": 0.0}) == [], "an untrained base"
+    assert anomalies.Watch(history(3, text_gap=0.01)).probed({"text_gap": 0.0}) == [], "an untrained base"
 
 
 def test_a_stop_loss_that_rises_again_is_a_sign() -> None:
-    watch = signs.Watch([*history(2, stop=0.08), record(3, stop=0.04), record(4, stop=0.05)])
+    watch = anomalies.Watch([*history(2, stop=0.08), record(3, stop=0.04), record(4, stop=0.05)])
     assert watch.probed({"stop": 0.055}) == []
     assert watch.probed({"stop": 0.061})[0].startswith("stop_head_forgets: its loss is 0.061, earlier 0.040")
-    assert signs.Watch(history(1, stop=0.001)).probed({"stop": 0.015}) == [], "too small to matter"
+    assert anomalies.Watch(history(1, stop=0.001)).probed({"stop": 0.015}) == [], "too small to matter"
 
 
 def test_a_probe_repeats_exactly_and_leaves_the_model_training(tmp_path: Path) -> None:
@@ -91,7 +95,7 @@ def test_a_probe_repeats_exactly_and_leaves_the_model_training(tmp_path: Path) -
     loaded = family.load(
         training.BASE, family.describe(training.BASE, "", False), training.target().machine, "core"
     )
-    clips = latents.items(root / "train.jsonl", root / "latents")
+    clips = cache.items(root / "train.jsonl", root / "latents")
     chosen = [clips[clip_id] for clip_id in probe.clips(list(clips), seed=1)]
     assert len(chosen) == 8
     loaded.core.train()
@@ -105,10 +109,10 @@ def test_a_probe_repeats_exactly_and_leaves_the_model_training(tmp_path: Path) -
 def test_probes_and_signs_are_in_the_journal_and_told_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signs, "ENOUGH", 1)
-    monkeypatch.setattr(signs, "TIMES", 0.1)
-    monkeypatch.setattr(signs, "SIGMAS", -1e9)
-    monkeypatch.setattr(signs, "SHARE", -1e9)
+    monkeypatch.setattr(anomalies, "ENOUGH", 1)
+    monkeypatch.setattr(anomalies, "TIMES", 0.1)
+    monkeypatch.setattr(anomalies, "SIGMAS", -1e9)
+    monkeypatch.setattr(anomalies, "SHARE", -1e9)
     told: list[str] = []
 
     def listen(kind: str, values: dict[str, Any]) -> None:

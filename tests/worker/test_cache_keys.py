@@ -4,8 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.factories import training
-from voicelathe import jobs, records, settings
-from voicelathe.data import latents
+from voicelathe import records
+from voicelathe.config import schema
+from voicelathe.data.latents import cache
+from voicelathe.process import jobs
 from voicelathe.records import CleanClip
 from voicelathe.worker import speak, validate
 
@@ -16,12 +18,12 @@ ZERO_SHOT = replace(BASE, candidate=records.Candidate(0, None, True))
 def validated(root: Path, ref: jobs.WeightsRef) -> str:
     """The key of one candidate's losses over the split as it is now."""
     clips = records.read(root / "validation.jsonl", CleanClip)
-    how = settings.Evaluate(passes=1, clips_per_pass=3, lora_scales=[], zero_shot=True, probe_clips=2)
+    how = schema.Evaluate(passes=1, clips_per_pass=3, lora_scales=[], zero_shot=True, probe_clips=2)
     job = jobs.ValidateJob(
         training.target(), how, 9, str(root / "validation.jsonl"), str(root / "train.jsonl"), None,
         str(root / "latents"), None, [ref], jobs.Reference(clips[:2], "audio"), "out",
     )  # fmt: skip
-    items = latents.items(Path(job.clips), Path(job.latents)).values()
+    items = cache.items(Path(job.clips), Path(job.latents)).values()
     return validate._key(job, ref, str(validate._fingerprints(items)))
 
 

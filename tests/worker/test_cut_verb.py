@@ -8,10 +8,12 @@ import pytest
 import soundfile
 
 from tests.factories import recognisers
-from voicelathe import jobs, params, records
-from voicelathe.data.audio import AudioFile, as_float
-from voicelathe.data.audio_files import AudioProblem
+from voicelathe import records
+from voicelathe.config import params
+from voicelathe.data.audio.files import AudioProblem
+from voicelathe.data.audio.waveform import AudioFile, as_float
 from voicelathe.errors import ManifestError
+from voicelathe.process import jobs
 from voicelathe.records import Listened
 from voicelathe.speech import RATE_HZ, activity
 from voicelathe.worker import cut

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from voicelathe.errors import RunLocked
-from voicelathe.worker import locks
+from voicelathe.runs import locks
 
 
 def test_those_who_speak_share_and_nobody_trains_beside_them(tmp_path: Path) -> None:

@@ -7,18 +7,20 @@ from pathlib import Path
 import pytest
 
 from tests.factories import audio, recognisers, rows
-from voicelathe import digest, hearing, params, records, settings
-from voicelathe.data.audio import mono, read_clip, resample
+from voicelathe import digest, records
+from voicelathe.config import params, schema
+from voicelathe.data.audio.waveform import mono, read_clip, resample
 from voicelathe.errors import RecogniserError
 from voicelathe.records import Heard, ManifestRow
 from voicelathe.speech import recogniser_files
+from voicelathe.stages import hear
 
 ROOT = Path(__file__).parents[2]
 SAID = {"clip_0002": "I think the horse should stay across the attic."}
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> settings.Params:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Params:
     """One recording of the demo corpus, and noise; settings that read them."""
     shutil.copytree(
         ROOT / "data/demo/audio",
@@ -42,14 +44,14 @@ def clips() -> list[ManifestRow]:
     ]
 
 
-def listen(project: settings.Params, known: list[ManifestRow], **how: bool) -> dict[str, Heard]:
-    chosen = replace(project, hear=settings.Hear(**{"speech": True, "words": False, "voice": False, **how}))
+def listen(project: schema.Params, known: list[ManifestRow], **how: bool) -> dict[str, Heard]:
+    chosen = replace(project, hear=schema.Hear(**{"speech": True, "words": False, "voice": False, **how}))
     measures = [rows.measured(row.line) for row in known]
-    return {one.clip_id: one for one in hearing.listen(known, measures, chosen, Path("cache"), 1)}
+    return {one.clip_id: one for one in hear.hear(known, measures, chosen, Path("cache"), 1)}
 
 
 def test_speech_is_heard_in_speech_and_not_in_noise_and_nothing_is_listened_to_twice(
-    project: settings.Params,
+    project: schema.Params,
 ) -> None:
     found = listen(project, clips()[::2])
     assert 1.8 < found["c0001"].speech_s < 3.0 and found["c0003"].speech_s < 0.3
@@ -61,7 +63,7 @@ def test_speech_is_heard_in_speech_and_not_in_noise_and_nothing_is_listened_to_t
 
 @pytest.mark.parametrize(("times", "speed"), [(0.5, 2.0), pytest.param(4.0, 0.5, marks=pytest.mark.slow)])
 def test_speech_under_a_lying_header_is_heard_at_the_speed_that_puts_it_right(
-    project: settings.Params, times: float, speed: float
+    project: schema.Params, times: float, speed: float
 ) -> None:
     samples, rate_hz = read_clip(ROOT / "data/general/audio", "rms_01.opus", None, None, None)
     audio.write(
@@ -78,8 +80,8 @@ def test_speech_under_a_lying_header_is_heard_at_the_speed_that_puts_it_right(
 
 
 @pytest.mark.parametrize("ears", ["whisper", pytest.param("pocketsphinx", marks=pytest.mark.slow)])
-def test_a_wrong_text_has_more_errors_than_the_right_one(project: settings.Params, ears: str) -> None:
-    chosen = project if ears == "whisper" else replace(project, speech=settings.Speech(None))
+def test_a_wrong_text_has_more_errors_than_the_right_one(project: schema.Params, ears: str) -> None:
+    chosen = project if ears == "whisper" else replace(project, speech=schema.Speech(None))
     found = listen(chosen, clips(), words=True, voice=ears != "whisper")
     right, wrong = found["c0001"], found["c0002"]
     assert right.cer is not None and wrong.cer is not None and right.cer < 0.4 < wrong.cer
@@ -92,7 +94,7 @@ def test_a_wrong_text_has_more_errors_than_the_right_one(project: settings.Param
         assert right.voice == wrong.voice is not None and found["c0003"].voice is None
 
 
-def test_languages_that_the_recogniser_does_not_know_are_not_judged(project: settings.Params) -> None:
+def test_languages_that_the_recogniser_does_not_know_are_not_judged(project: schema.Params) -> None:
     known = [
         replace(one, language=language) for one, language in zip(clips(), ("it", "en-GB", "en"), strict=True)
     ]
@@ -105,25 +107,25 @@ def test_languages_that_the_recogniser_does_not_know_are_not_judged(project: set
     assert found["c0002"].cer is not None and found["c0009"].cer is None
 
 
-def test_more_workers_hear_the_same(project: settings.Params) -> None:
+def test_more_workers_hear_the_same(project: schema.Params) -> None:
     known = [replace(one, clip_id=f"c{number:04d}") for number in range(20) for one in clips()[:2]]
     known = [replace(one, text=f"{one.text} {number}") for number, one in enumerate(known)]
-    alone = replace(project, engine=settings.Engine("serial", 1), hear=settings.Hear(True, False, False))
-    spread = replace(alone, engine=settings.Engine("processes", 2))
+    alone = replace(project, engine=schema.Engine("serial", 1), hear=schema.Hear(True, False, False))
+    spread = replace(alone, engine=schema.Engine("processes", 2))
     measures = [replace(rows.measured(1), clip_id=row.clip_id) for row in known]
     heard = [
-        hearing.listen(known, measures, chosen, Path(name), 1)
+        hear.hear(known, measures, chosen, Path(name), 1)
         for chosen, name in ((alone, "one"), (spread, "two"))
     ]
     assert heard[0] == heard[1] and len({one.clip_id for one in heard[0]}) == 20
     assert digest.of_tree(Path("one")) == digest.of_tree(Path("two"))
 
 
-def test_another_recogniser_hears_everything_again(project: settings.Params) -> None:
-    def whisper(folder: Path) -> settings.Params:
+def test_another_recogniser_hears_everything_again(project: schema.Params) -> None:
+    def whisper(folder: Path) -> schema.Params:
         facts = recogniser_files.describe(str(recognisers.copy(folder)), "MIT", None)
-        chosen = settings.Recogniser(str(folder), facts.digest, "MIT", None)
-        return replace(project, speech=settings.Speech(chosen))
+        chosen = schema.Recogniser(str(folder), facts.digest, "MIT", None)
+        return replace(project, speech=schema.Speech(chosen))
 
     first = listen(whisper(Path("a")), clips()[:1], words=True)
     shutil.rmtree("audio")
@@ -131,20 +133,20 @@ def test_another_recogniser_hears_everything_again(project: settings.Params) -> 
     assert listen(whisper(Path("b")), clips()[:1], words=True) == first, "the same files, elsewhere"
     (Path("b") / "notes.txt").write_text("mine")
     with pytest.raises(RecogniserError, match="is not the recogniser that was pinned"):
-        chosen = settings.Recogniser(
+        chosen = schema.Recogniser(
             "b", params.load(ROOT / "params.yaml").speech.recogniser.digest, "MIT", None
         )  # type: ignore[union-attr]
-        listen(replace(project, speech=settings.Speech(chosen)), clips()[:1], words=True)
+        listen(replace(project, speech=schema.Speech(chosen)), clips()[:1], words=True)
     facts = recogniser_files.describe("b", "MIT", None)
-    other = settings.Recogniser("b", facts.digest, "MIT", None)
-    assert listen(replace(project, speech=settings.Speech(other)), clips()[:1], words=True) == {}
+    other = schema.Recogniser("b", facts.digest, "MIT", None)
+    assert listen(replace(project, speech=schema.Speech(other)), clips()[:1], words=True) == {}
 
 
-def test_clips_that_could_not_be_measured_are_not_listened_to(project: settings.Params) -> None:
-    chosen = replace(project, hear=settings.Hear(True, False, False))
+def test_clips_that_could_not_be_measured_are_not_listened_to(project: schema.Params) -> None:
+    chosen = replace(project, hear=schema.Hear(True, False, False))
     known = [rows.manifest_row(1), rows.manifest_row(2)]
     measures = [rows.unmeasured(1, "missing"), rows.measured(2, duration_s=0.05)]
-    assert hearing.listen(known, measures, chosen, Path("cache"), 1) == []
+    assert hear.hear(known, measures, chosen, Path("cache"), 1) == []
 
 
 def test_what_was_heard_survives_as_a_table(tmp_path: Path) -> None:

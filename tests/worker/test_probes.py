@@ -11,29 +11,32 @@ import torch
 
 from tests.factories import audio as audio_factory
 from tests.factories import training
-from voicelathe import checkpoints, digest, families, jobs, records, settings
-from voicelathe.data import audio, latents
+from voicelathe import checkpoints, digest, families, records
+from voicelathe.config import schema
+from voicelathe.data.audio import waveform
+from voicelathe.data.latents import cache
 from voicelathe.errors import CheckpointError
 from voicelathe.families.base import ClipItem
+from voicelathe.process import jobs
 from voicelathe.train import adapters, probe
 from voicelathe.worker import applied, losses, probes, prompts, speak
 from voicelathe.worker.weights import Swapper
 
 FAMILY = families.find("voxcpm2")
-LORA = settings.Lora(rank=4, alpha=8.0, dropout=0.1, scope=["dit", "lm"])
+LORA = schema.Lora(rank=4, alpha=8.0, dropout=0.1, scope=["dit", "lm"])
 
 
 @pytest.fixture(scope="module")
 def items(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ClipItem]:
     root = training.corpus(tmp_path_factory.mktemp("corpus"), train=4, validation=4)
-    return latents.items(root / "validation.jsonl", root / "latents")
+    return cache.items(root / "validation.jsonl", root / "latents")
 
 
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., jobs.WeightsRef]:
     """Writes an adapter as training would, its names and values changed by `edit`."""
     loaded = FAMILY.load(
-        training.BASE, FAMILY.describe(training.BASE, "", True), settings.Machine("cpu", 1, 1), "core"
+        training.BASE, FAMILY.describe(training.BASE, "", True), schema.Machine("cpu", 1, 1), "core"
     )
     adapters.inject(loaded.core, LORA, FAMILY.adapter_targets(loaded, LORA.scope), seed=1)
     plain = adapters.tensors(loaded.core)
@@ -55,7 +58,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., jobs.Weig
 
 def swapper_with(ref: jobs.WeightsRef) -> Swapper:
     loaded = FAMILY.load(
-        training.BASE, FAMILY.describe(training.BASE, "", True), settings.Machine("cpu", 1, 1), "core"
+        training.BASE, FAMILY.describe(training.BASE, "", True), schema.Machine("cpu", 1, 1), "core"
     )
     swapper = Swapper(FAMILY, loaded, training.BASE, LORA, [ref])
     loaded.core.eval()
@@ -157,7 +160,7 @@ def test_a_probe_record_holds_what_each_clip_said_and_survives_its_file(
 ) -> None:
     ref = adapter()
     swapper.put(ref)
-    how = settings.Evaluate(passes=2, clips_per_pass=3, lora_scales=[1.0], zero_shot=False, probe_clips=3)
+    how = schema.Evaluate(passes=2, clips_per_pass=3, lora_scales=[1.0], zero_shot=False, probe_clips=3)
     job = jobs.ValidateJob(training.target(), how, 9, "", "", None, "", LORA, [ref], None, "")
     own = losses.of_clips(FAMILY, swapper.loaded, list(items.values()), 9, 2, 3)
     clips = probes.choose(items, items, items, 9, 3)
@@ -198,10 +201,10 @@ def test_the_prompted_base_hears_a_clip_of_another_recording_never_the_clip_itse
     beside = clips["validation0005"]
     assert first.recording_id == beside.recording_id != second.recording_id
     job = jobs.ValidateJob(
-        training.target(), settings.Evaluate(1, 3, [1.0], True, 3), 9, str(root / "validation.jsonl"), "", None, str(root / "latents"),
+        training.target(), schema.Evaluate(1, 3, [1.0], True, 3), 9, str(root / "validation.jsonl"), "", None, str(root / "latents"),
         None, [], jobs.Reference([first, second], ""), "",
     )  # fmt: skip
-    known = latents.items(root / "validation.jsonl", root / "latents")
+    known = cache.items(root / "validation.jsonl", root / "latents")
     heard = {
         item.clip_id: item.tensors["reference"]
         for item in prompts.in_front(FAMILY, list(known.values()), job)
@@ -214,7 +217,7 @@ def test_the_prompted_base_hears_a_clip_of_another_recording_never_the_clip_itse
 @pytest.mark.slow
 def test_the_prompted_base_speaks_otherwise_than_the_base_and_the_same_each_time(tmp_path: Path) -> None:
     path = tmp_path / "held-out.wav"
-    audio.write_wav(path, audio_factory.speech(1.0, 1, 16_000), 16_000)
+    waveform.write_wav(path, audio_factory.speech(1.0, 1, 16_000), 16_000)
     clip = replace(
         training.clip(0, "validation"),
         audio=path.name,

@@ -15,8 +15,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tests.factories import training
-from voicelathe import checkpoints, digest, jobs, records, runner, settings
+from voicelathe import checkpoints, digest, records
+from voicelathe.config import schema
 from voicelathe.errors import BaseModelError, CheckpointError, ManifestError, RunLocked, WorkerError
+from voicelathe.process import jobs, runner
 
 LINES = [
     records.Line("one", "The lamp is on.", "en", 3),
@@ -62,7 +64,7 @@ def weights(root: Path, scale: float = 1.0) -> list[jobs.WeightsRef]:
 
 
 def validate_job(root: Path, out: Path, refs: list[jobs.WeightsRef]) -> jobs.ValidateJob:
-    how = settings.Evaluate(passes=2, clips_per_pass=3, lora_scales=[1.0], zero_shot=False, probe_clips=3)
+    how = schema.Evaluate(passes=2, clips_per_pass=3, lora_scales=[1.0], zero_shot=False, probe_clips=3)
     return jobs.ValidateJob(
         training.target(),
         how,
@@ -314,7 +316,7 @@ def test_a_worker_dies_with_the_process_that_started_it(trained: Path, tmp_path:
     )
     digest.write_json(tmp_path / "job.json", {"verb": "train", "job": records.to_json(job)})
     script = (
-        "import json, sys; from voicelathe import jobs, records, runner\n"
+        "import json, sys; from voicelathe.process import jobs, runner; from voicelathe import records\n"
         "runner.run(records.from_json(jobs.TrainJob, json.load(open('job.json'))['job'], ''), 'test')"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
@@ -338,7 +340,7 @@ def test_a_killed_worker_is_diagnosed_and_the_next_step_is_named(trained: Path, 
     )
     digest.write_json(tmp_path / "job.json", {"verb": "train", "job": records.to_json(job)})
     script = (
-        "import json, sys; from voicelathe import jobs, records, runner\n"
+        "import json, sys; from voicelathe.process import jobs, runner; from voicelathe import records\n"
         "runner.run(records.from_json(jobs.TrainJob, json.load(open('job.json'))['job'], ''), 'test')"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)

@@ -8,29 +8,10 @@ import sys
 
 import typer
 
-from voicelathe.cli import (
-    bases,
-    comparisons,
-    conforming,
-    consents,
-    corpus,
-    cutting,
-    environments,
-    exports,
-    health,
-    histories,
-    memory,
-    production,
-    recognisers,
-    replicates,
-    retention,
-    retraining,
-    rows,
-    runs,
-    serving,
-    spoken,
-    summary,
-)
+from voicelathe.cli.data import consents, corpus, cutting, rows, spoken
+from voicelathe.cli.machine import bases, environments, health, memory, recognisers
+from voicelathe.cli.production import conforming, exports, histories, production, retention, serving
+from voicelathe.cli.recipes import comparisons, replicates, retraining, runs, summary, why
 from voicelathe.errors import VoiceLatheError
 
 app = typer.Typer(
@@ -53,6 +34,7 @@ for area in (
     rows,
     spoken,
     summary,
+    why,
     comparisons,
     retraining,
     runs,

@@ -8,7 +8,8 @@ import typer
 
 def known(recipe: str) -> str:
     """The name itself. Raises ParamsError with the names there are."""
-    from voicelathe import layout, params
+    from voicelathe import layout
+    from voicelathe.config import params
 
     if not layout.run(recipe, "run.json").parent.is_dir():
         params.recipe(params.load(), recipe)
@@ -17,12 +18,12 @@ def known(recipe: str) -> str:
 
 def manifest_folder(name: str) -> str:
     """A name that a folder below data/ may have. Raises ManifestError for those of the pipeline."""
-    from voicelathe import settings
+    from voicelathe.config import schema
     from voicelathe.errors import ManifestError
 
     if name in ("raw", "measured", "audit", "split", "gate", "latents", "bases", "demo", "phrases"):
         raise ManifestError(f"--name {name!r}: data/{name} belongs to the pipeline. Give another name.")
-    if not re.fullmatch(settings.NAME, name):
+    if not re.fullmatch(schema.NAME, name):
         raise ManifestError(
             f"--name {name!r}: lower-case letters, digits, '_' and '-' only. Give another: --name NAME"
         )

@@ -4,7 +4,7 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 
-from voicelathe.data.text import BIDI_CONTROLS
+from voicelathe.data.text.characters import BIDI_CONTROLS
 from voicelathe.redaction import redacted
 
 Row = Sequence[str]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from voicelathe.data import text
+from voicelathe.data.text import characters
 from voicelathe.records import ClipMeasure, Heard, ManifestRow
 
 
@@ -42,12 +42,12 @@ class Clip:
 
     @cached_property
     def num_spoken_chars(self) -> int:
-        return text.num_spoken_chars(self.row.text)
+        return characters.num_spoken_chars(self.row.text)
 
     @cached_property
     def num_letters(self) -> tuple[float, float]:
         """`text.num_letters`: the fewest and the most letters that the text can be read with."""
-        return text.num_letters(self.row.text)
+        return characters.num_letters(self.row.text)
 
     @cached_property
     def chars_per_s(self) -> float | None:

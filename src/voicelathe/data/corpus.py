@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voicelathe.data import columns, languages, text_columns
+from voicelathe.data import columns
 from voicelathe.data.clip import Clip
 from voicelathe.data.columns import Column, Rows, Table
+from voicelathe.data.text import columns as text_columns
+from voicelathe.data.text import languages
 from voicelathe.errors import RecordError
 from voicelathe.records import ClipMeasure, Heard, ManifestRow
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voicelathe import settings
+from voicelathe.config import schema
 from voicelathe.errors import SelectionError, listing
-from voicelathe.evaluate import design
+from voicelathe.evaluate.listening import design
 from voicelathe.evaluate.statistics import Floats
 from voicelathe.records import (
     LONG,
@@ -161,7 +161,7 @@ def check_measures(
 
 
 def measured_vetoes(
-    measures: SpeechMeasures, samples: Sequence[SampleRecord], select: settings.Select
+    measures: SpeechMeasures, samples: Sequence[SampleRecord], select: schema.Select
 ) -> Heard:
     """A code excludes a candidate when more than `max_vetoed_share` of its samples show it, failed ones counted as samples."""
     total = Counter(one.candidate for one in samples)

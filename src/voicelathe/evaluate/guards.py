@@ -10,7 +10,7 @@ however good it is on average; p values are corrected for the number of strata (
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from voicelathe import settings
+from voicelathe.config import schema
 from voicelathe.evaluate import scores, statistics
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, QUALITY, WORDS, Scores
 from voicelathe.records import Evidence, Guard, LineTest
@@ -24,7 +24,7 @@ PASSES, FAILS, DROPPED, NO_GAIN = "passes", "fails", "dropped", "no_gain"  # sta
 BASELINE = "baseline"  # the standing of the base to beat, which is not judged against itself
 
 
-def margins(how: settings.Guards) -> dict[str, float]:
+def margins(how: schema.Guards) -> dict[str, float]:
     """measure -> margin, of the guards that are on."""
     named = {WORDS: how.words, ENDINGS: how.endings, QUALITY: how.quality}
     return {measure: margin for measure, margin in named.items() if margin is not None}
@@ -53,7 +53,7 @@ class Bar:
         return test.difference + self.allowance(test.measure) < -self.margins[test.measure]
 
 
-def bar(found: Scores, base: str, how: settings.Guards, real: Mapping[str, Sequence[float]]) -> Bar:
+def bar(found: Scores, base: str, how: schema.Guards, real: Mapping[str, Sequence[float]]) -> Bar:
     """`real`: measure -> what the speaker's own recordings show."""
     granted = {}
     for measure, values in real.items():

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from voicelathe import settings
+from voicelathe.config import schema
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import scores, statistics, wording
+from voicelathe.evaluate import scores, statistics
 from voicelathe.evaluate.guards import Bar
+from voicelathe.evaluate.report import wording
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS, Scores
 from voicelathe.records import Drop, LineTest, Round
 
@@ -47,7 +48,7 @@ def run(
     candidates: Sequence[str],
     lines: Sequence[str],
     num_seeds: int,
-    how: settings.Race,
+    how: schema.Race,
 ) -> tuple[list[Round], str]:
     """The rounds of a race and how it ended. Bases speak every line. Raises SelectionError for a budget without room for one block."""
     cut = blocks(lines, how.block_lines)
@@ -127,7 +128,7 @@ def _leader(names: Sequence[str], against: Bar) -> str | None:
     return max(holds, key=lambda name: against.found.mean(LIKENESS, name) or 0.0, default=None)
 
 
-def affordable(more: int, heard: Heard, how: settings.Race) -> bool:
+def affordable(more: int, heard: Heard, how: schema.Race) -> bool:
     """Whether the budget holds so many more samples; their length is foretold by the mean of those that were made."""
     expected_s = heard.audio_s * (1 + more / heard.num_samples)
     enough_samples = how.max_samples is None or heard.num_samples + more <= how.max_samples

@@ -13,7 +13,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from voicelathe.evaluate import design, statistics
+from voicelathe.evaluate import statistics
+from voicelathe.evaluate.listening import design
 from voicelathe.records import (
     LONG,
     NOT_SPOKEN,

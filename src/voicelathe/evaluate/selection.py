@@ -10,23 +10,13 @@ be heard they nominate, and a person must give the reason. Nothing here ever pre
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from voicelathe import settings
-from voicelathe.evaluate import (
-    accents,
-    baseline,
-    design,
-    evidence,
-    guards,
-    nomination,
-    preferences,
-    probing,
-    prosody,
-    reasons,
-    robustness,
-    scores,
-)
+from voicelathe.config import schema
+from voicelathe.evaluate import baseline, evidence, guards, nomination, robustness, scores
 from voicelathe.evaluate.evidence import BASES
+from voicelathe.evaluate.listening import design, preferences
 from voicelathe.evaluate.nomination import Losses
+from voicelathe.evaluate.report import reasons
+from voicelathe.evaluate.scoring import accents, probing, prosody
 from voicelathe.records import (
     Ceiling,
     CheckpointRecord,
@@ -84,7 +74,7 @@ def decide(
     clip_losses: Sequence[ClipLoss],
     samples: Sequence[SampleRecord],
     verdict: Verdict | None,
-    select: settings.Select,
+    select: schema.Select,
     base_trained: bool,
     inputs: Mapping[str, str],
     checkpoints: Sequence[CheckpointRecord],
@@ -117,7 +107,7 @@ def _case(
     run: RunRecord,
     losses: Losses,
     samples: Sequence[SampleRecord],
-    select: settings.Select,
+    select: schema.Select,
     base_trained: bool,
     measures: SpeechMeasures,
     race: Race,

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from voicelathe.families.base import Family, FamilySpec
 
 TABLE = {  # name -> the module whose FAMILY implements it
-    "voxcpm2": "voicelathe.families.voxcpm2",
-    "voxcpm15": "voicelathe.families.voxcpm15",
-    "qwen3_tts": "voicelathe.families.qwen3_tts",
-    "cosyvoice3": "voicelathe.families.cosyvoice3",
-    "indextts2": "voicelathe.families.indextts2",
+    "voxcpm2": "voicelathe.families.voxcpm.v2",
+    "voxcpm15": "voicelathe.families.voxcpm.v15",
+    "qwen3_tts": "voicelathe.families.qwen3_tts.model",
+    "cosyvoice3": "voicelathe.families.cosyvoice3.model",
+    "indextts2": "voicelathe.families.indextts2.model",
 }
 
 

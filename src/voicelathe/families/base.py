@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from voicelathe import settings
+from voicelathe.config import schema
 from voicelathe.records import BaseFacts
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Family(Protocol):
     def verify(self, base: Path, expected: BaseFacts | str) -> None:
         """Compare every file with the record or its digest, before anything is loaded. Raises BaseModelError."""
 
-    def load(self, base: Path, facts: BaseFacts, machine: settings.Machine, parts: Parts) -> Any:
+    def load(self, base: Path, facts: BaseFacts, machine: schema.Machine, parts: Parts) -> Any:
         """Load through upstream's own loader. `encoder` must not load the language model's weights onto the device."""
 
     def encode(
@@ -169,7 +169,7 @@ class Family(Protocol):
         """Which blocks keep only their input and are computed again in backward. `decoder` is the part that makes the audio frames."""
 
     def save_adapter(
-        self, loaded: Any, tensors: "dict[str, torch.Tensor]", lora: settings.Lora
+        self, loaded: Any, tensors: "dict[str, torch.Tensor]", lora: schema.Lora
     ) -> dict[str, Any]:
         """Files of an adapter checkpoint in the format others read: name -> tensors (safetensors) or JSON value."""
 

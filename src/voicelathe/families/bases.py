@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
-from voicelathe import families, layout, records, settings
+from voicelathe import families, layout, records
+from voicelathe.config import schema
 from voicelathe.errors import BaseModelError
-from voicelathe.families.pinning import CONFIG
+from voicelathe.families.shared.base_directory import CONFIG
 from voicelathe.records import BaseFacts
 
 
@@ -46,7 +47,7 @@ def describe(family: str, directory: Path, licence: str, trained: bool) -> BaseF
     return families.find(family).describe(directory, licence, trained)
 
 
-def pinned(name: str, base: settings.Base) -> BaseFacts:
+def pinned(name: str, base: schema.Base) -> BaseFacts:
     """Facts of a base whose files are those params.yaml pins, every one hashed again.
 
     Raises BaseModelError; it names the file that changed where the record of `voicelathe base add` is at hand.

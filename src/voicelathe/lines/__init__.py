@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from voicelathe import records, settings
-from voicelathe.data import jsonl
+from voicelathe import records
+from voicelathe.config import schema
+from voicelathe.config.params import recipe as find_recipe
+from voicelathe.data.manifest import jsonl
 from voicelathe.errors import LinesError, listing
 from voicelathe.lines import checks, freezing
-from voicelathe.params import recipe as find_recipe
 from voicelathe.records import CleanClip, PackLine
 
 OPTIONAL = ("speaker", "clip_id", "recording_id")  # may be left out by hand: null
@@ -75,7 +76,7 @@ def write(path: Path, pack: Iterable[PackLine]) -> None:
     read(path)
 
 
-def of(params: settings.Params, recipe: str, root: Path = Path()) -> list[PackLine]:
+def of(params: schema.Params, recipe: str, root: Path = Path()) -> list[PackLine]:
     """The lines of a recipe. Raises LinesError for a pack that is wrong, or frozen and changed."""
     how = find_recipe(params, recipe).listen
     pack = read(root / how.lines)
@@ -83,14 +84,14 @@ def of(params: settings.Params, recipe: str, root: Path = Path()) -> list[PackLi
     return pack
 
 
-def packs(params: settings.Params) -> Iterator[tuple[str, list[PackLine]]]:
+def packs(params: schema.Params) -> Iterator[tuple[str, list[PackLine]]]:
     """Every pack that a recipe names, once, with its path, in the order of the paths."""
     named = {params.recipes[name].listen.lines: name for name in sorted(params.recipes, reverse=True)}
     for path, recipe in sorted(named.items()):
         yield path, of(params, recipe)
 
 
-def recorded(params: settings.Params, clips: Sequence[CleanClip]) -> dict[str, list[PackLine]]:
+def recorded(params: schema.Params, clips: Sequence[CleanClip]) -> dict[str, list[PackLine]]:
     """Every pack by its path; raises LinesError when a held-out line is none of `clips`, those of the validation split."""
     found = dict(packs(params))
     for path, pack in found.items():

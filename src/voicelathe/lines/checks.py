@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from voicelathe.data import text
+from voicelathe.data.text import characters
 from voicelathe.lines import strata
 from voicelathe.records import HELD_OUT, LONG, STRATA, PackLine
 
@@ -19,7 +19,7 @@ def of(pack: Sequence[tuple[int, PackLine]]) -> list[str]:
 def _alone(line: PackLine) -> Iterator[str]:
     if not ID.fullmatch(line.id):
         yield f"id {line.id!r}: letters, digits, '.', '_' and '-' only; it becomes the name of a sound file"
-    if not text.num_spoken_chars(line.text):
+    if not characters.num_spoken_chars(line.text):
         yield f"{line.id}: text {line.text!r} has no words, so there is nothing to say"
     if not line.language.strip():
         yield f"{line.id}: language is empty; give a code such as en"
@@ -49,7 +49,7 @@ def _twice(pack: Sequence[tuple[int, PackLine]]) -> Iterator[str]:
         first = ids.setdefault(line.id, number)
         if first != number:
             yield f"line {number}: id {line.id!r} is that of line {first}, too; every line needs its own"
-        key = (strata.primary(line.language), text.words(line.text))
+        key = (strata.primary(line.language), characters.words(line.text))
         place, other = said.setdefault(key, (number, line.id))
-        if place != number and text.num_spoken_chars(line.text):
+        if place != number and characters.num_spoken_chars(line.text):
             yield f"line {number}: {line.id} says the same words as {other} in line {place}; a sentence counts once"

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from voicelathe import lines, rng
-from voicelathe.data import columns, text
-from voicelathe.data.text_overlap import Sentence, find
+from voicelathe.data import columns
+from voicelathe.data.text import characters
+from voicelathe.data.text.overlap import Sentence, find
 from voicelathe.lines import shipped, strata
 from voicelathe.records import HELD_OUT, STRATA, CleanClip, PackLine
 
@@ -64,14 +65,14 @@ def _held_out(corpus: Corpus, notes: list[str], seed: int) -> list[PackLine]:
     main = {name for name, count in counts.items() if count >= MAIN_SPEAKER * len(corpus.validation)}
     fit, refused = {}, Counter[str]()
     for clip in sorted(corpus.validation, key=lambda clip: clip.clip_id):
-        key = (strata.primary(clip.language), text.words(clip.text))
+        key = (strata.primary(clip.language), characters.words(clip.text))
         if clip.speaker_id not in main:
             refused["of a speaker with few clips"] += 1
         elif clip.recording_id == corpus.barred:
             refused[f"of {corpus.barred}, which gives the base the speaker's voice"] += 1
         elif clip.duration_s > MAX_HELD_OUT_S or clip.duration_s > SPEAKING_SHARE * corpus.max_seconds:
             refused["too long for a line"] += 1
-        elif not text.num_spoken_chars(clip.text) or key in fit:
+        elif not characters.num_spoken_chars(clip.text) or key in fit:
             refused["without words, or with those of another clip"] += 1
         else:
             kind = strata.of(clip.text, clip.language)
@@ -116,7 +117,9 @@ def _written(
             continue
         limit = SPEAKING_SHARE * corpus.max_seconds * _letters_per_s(corpus.validation, language)
         some = [
-            line for line in lines.read(path) if line.id in include or text.usual_letters(line.text) <= limit
+            line
+            for line in lines.read(path)
+            if line.id in include or characters.usual_letters(line.text) <= limit
         ]
         found += [_in(line, language) for line in some]
     untrained = _untrained(found, corpus.train)
@@ -143,7 +146,7 @@ def _untrained(some: Sequence[PackLine], train: columns.Table) -> list[PackLine]
 
 def _letters_per_s(clips: Iterable[CleanClip], language: str) -> float:
     own = [clip for clip in clips if clip.language == language and clip.duration_s]
-    paces = sorted(text.usual_letters(clip.text) / clip.duration_s for clip in own)
+    paces = sorted(characters.usual_letters(clip.text) / clip.duration_s for clip in own)
     return paces[len(paces) // 2] if paces else LETTERS_PER_S
 
 

@@ -6,8 +6,8 @@ languages of the shipped lists; in other languages digits count, and names are n
 
 import re
 
-from voicelathe.data import text as texts
-from voicelathe.data.text_overlap import is_spaceless
+from voicelathe.data.text import characters as texts
+from voicelathe.data.text.overlap import is_spaceless
 
 SHORT_WORDS, LONG_WORDS = 3, 16  # at most, at least
 SHORT_CHARS, LONG_CHARS = 6, 30  # the same for writing without spaces: about two characters a word

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from voicelathe import settings
+from voicelathe.config import schema
 from voicelathe.errors import RequestError
 
 GIB, MIB = 2**30, 2**20
@@ -64,7 +64,7 @@ def parse(text: str) -> tuple[Card, str]:
     return replace(PUBLISHED, name=f"a card with {text.strip()}", bytes=size), PUBLISHED.name
 
 
-def present(machine: settings.Machine) -> Card | None:
+def present(machine: schema.Machine) -> Card | None:
     """What the worker would run on: the first visible GPU, or the memory the CPU has available. None when nobody can tell.
 
     Of a GPU's memory the driver keeps a part (some 300 MiB of 24 GiB) that no process gets: torch counts without it, nvidia-smi with it.

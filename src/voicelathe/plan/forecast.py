@@ -9,8 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest, families, jobs, layout, records, rng, runner, settings
+from voicelathe import digest, families, layout, records, rng
+from voicelathe.config import schema
 from voicelathe.plan.cards import Card
+from voicelathe.process import jobs, runner
 from voicelathe.records import Plan, Rehearsal
 
 REVISION = 2  # of what a rehearsal means: a new one rehearses again
@@ -18,18 +20,18 @@ CACHE = layout.CACHE / "plans"
 Report = Callable[[str], None]
 
 
-def can_rehearse(params: settings.Params, base: str) -> bool:
+def can_rehearse(params: schema.Params, base: str) -> bool:
     """Whether the base's family can be rehearsed."""
     return hasattr(families.find(params.bases[base].family), "published")
 
 
-def disk_bytes(params: settings.Params, train: settings.Train, found: Rehearsal) -> int:
+def disk_bytes(params: schema.Params, train: schema.Train, found: Rehearsal) -> int:
     """Everything a run keeps on the disk, with what exists for a moment while it is replaced."""
     return sum(_disk(params, train, found).values())
 
 
 def rehearse(
-    params: settings.Params, base: str, train: settings.Train, label: str, clip_s: float | None = None
+    params: schema.Params, base: str, train: schema.Train, label: str, clip_s: float | None = None
 ) -> tuple[Rehearsal, list[str]]:
     """Measure a recipe's training without memory, or recall it. Returns also what had to be assumed.
 
@@ -70,7 +72,7 @@ def _recalled(job: jobs.RehearseJob, data: list[Path], label: str) -> Rehearsal:
 
 
 def plan(
-    params: settings.Params,
+    params: schema.Params,
     recipe: str,
     card: Card,
     speed_of: str,
@@ -86,7 +88,7 @@ def plan(
 
 
 def forecast(
-    params: settings.Params, recipe: str, one: settings.Recipe, found: Rehearsal, card: Card, speed_of: str
+    params: schema.Params, recipe: str, one: schema.Recipe, found: Rehearsal, card: Card, speed_of: str
 ) -> Plan:
     """Everything but the remedy."""
     memory, worst = _memory(found, card)
@@ -122,7 +124,7 @@ def _memory(found: Rehearsal, card: Card) -> tuple[dict[str, int], str]:
     }, peak.name
 
 
-def _disk(params: settings.Params, train: settings.Train, found: Rehearsal) -> dict[str, int]:
+def _disk(params: schema.Params, train: schema.Train, found: Rehearsal) -> dict[str, int]:
     """What the run writes; unchanged files of a checkpoint are links and weigh nothing. Speech is not counted."""
     kept = len({*range(train.checkpoint_every, train.steps + 1, train.checkpoint_every), train.steps})
     copies = {"adapters": kept if train.mode == "lora" else 0, "selected": 1, "all": kept}
@@ -148,9 +150,9 @@ def _step_s(found: Rehearsal, card: Card, moved: int) -> float:
 
 
 def remedy(
-    params: settings.Params,
+    params: schema.Params,
     recipe: str,
-    one: settings.Recipe,
+    one: schema.Recipe,
     card: Card,
     clip_s: float | None,
     report: Report,
@@ -164,7 +166,7 @@ def remedy(
     return "no single setting is enough; a larger card, or mode: lora with weights: bf16, activation_checkpointing: all and clips_per_pass: 1"
 
 
-def changes(train: settings.Train) -> Iterator[tuple[str, settings.Train]]:
+def changes(train: schema.Train) -> Iterator[tuple[str, schema.Train]]:
     """Changes of one setting (with what it drags along), the cheapest in speed and quality first."""
     if train.activation_checkpointing != "all":
         yield "train.activation_checkpointing: all", replace(train, activation_checkpointing="all")

@@ -50,14 +50,7 @@ from voicelathe.records.decisions import (
     Verdict,
     WeightRange,
 )
-from voicelathe.records.files import (
-    from_json,
-    read,
-    read_one,
-    require_inside,
-    to_json,
-    write,
-)
+from voicelathe.records.files import from_json, read, read_one, require_inside, to_json, write
 from voicelathe.records.heard import Ceiling, Delivery, Level, LineTest, Prosody
 from voicelathe.records.lines import HELD_OUT, LONG, STRATA, PackLine
 from voicelathe.records.measures import (

@@ -125,7 +125,7 @@ def _names(kind: type) -> tuple[str, ...]:
 
 @cache
 def _left_out(kind: type) -> dict[str, Any]:
-    """Fields that were added later (`settings.ADDED_LATER`), with the default that is not written down."""
+    """Fields that were added later (`config.schema.ADDED_LATER`), with the default that is not written down."""
     return {one.name: one.default for one in fields(cast(Any, kind)) if one.metadata.get("left_out")}
 
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from voicelathe import rng, settings
+from voicelathe import rng
+from voicelathe.config import schema
 from voicelathe.records.planning import Rehearsal
 
 
@@ -28,7 +29,7 @@ class RunRecord:
 class RunIdentity:
     """What makes two runs the same run: change any of it and the weights go to another directory."""
 
-    train: settings.Train
+    train: schema.Train
     base: str
     family: str
     base_digest: str

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from voicelathe import layout, records, settings
+from voicelathe import layout, records
+from voicelathe.config import schema
 from voicelathe.errors import BaseModelError, RecordError, VoiceLatheError
 from voicelathe.families import bases
 
 
-def find(chosen: settings.Params, name: str, digest: str, root: Path) -> settings.Base:
+def find(chosen: schema.Params, name: str, digest: str, root: Path) -> schema.Base:
     """The entry of params.yaml under this name, wherever it lies now. Raises BaseModelError with the lines that bring it back."""
     if name in chosen.bases:
         return chosen.bases[name]
@@ -19,7 +20,7 @@ def find(chosen: settings.Params, name: str, digest: str, root: Path) -> setting
     )
 
 
-def entry(chosen: settings.Params, name: str, digest: str, root: Path, same: list[str]) -> str:
+def entry(chosen: schema.Params, name: str, digest: str, root: Path, same: list[str]) -> str:
     """The lines of params.yaml, from another entry of the same files or from what `encode` recorded."""
     if same:
         base = chosen.bases[same[0]]

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voicelathe import checkpoints, digest, layout, params, pruned, records, runs, settings
+from voicelathe import checkpoints, digest, layout, records
+from voicelathe.config import params, schema
 from voicelathe.errors import RecordError
 from voicelathe.registry import based
+from voicelathe.runs import identity, tombstones
 from voicelathe.tracking import files as local
 from voicelathe.tracking.files import RunFiles
 
@@ -66,11 +68,11 @@ def _weights(files: RunFiles) -> Iterator[Link]:
 
     What was pruned is not looked for, but for the selected checkpoint.
     """
-    excuses = pruned.excused(files.root)
+    excuses = tombstones.excused(files.root)
     used_by = layout.run(files.run.recipe, "checkpoints.json").as_posix()
     for one in {shown.checkpoint.path: shown.checkpoint for shown in files.candidates}.values():
         selected = files.selected is not None and files.selected.checkpoint == one
-        if one.kind == "base" or (not selected and pruned.is_excused(one.path, one.sha256, excuses)):
+        if one.kind == "base" or (not selected and tombstones.is_excused(one.path, one.sha256, excuses)):
             continue
         manifest = Path(one.path) / checkpoints.MANIFEST
         first = link(files.root, manifest.as_posix(), one.sha256, used_by)
@@ -92,7 +94,7 @@ def _run(files: RunFiles) -> Iterator[Link]:
     )
     yield from (link(root, path, sha256, used_by) for path, sha256 in run.inputs.items())
     latents = layout.latents(run.identity.base)
-    found = runs.trained_on(run.identity.base, run.identity.family, root)
+    found = identity.trained_on(run.identity.base, run.identity.family, root)
     yield Link(used_by, f"{latents} (train)", run.identity.latents_digest, found)
     facts = records.read_one(root / latents / "base.json", records.BaseFacts)
     yield Link(used_by, f"{latents}/base.json", run.identity.base_digest, facts.digest)
@@ -124,7 +126,7 @@ def _data(root: Path, items: set[str]) -> Iterator[Link]:
     yield from _audio(root, ingest)
 
 
-def _audio(root: Path, ingest: settings.Ingest) -> Iterator[Link]:
+def _audio(root: Path, ingest: schema.Ingest) -> Iterator[Link]:
     """Every source recording, and the list of them against its pin."""
     listing = root / "data/raw/audio.sha256"
     lines = listing.read_text(encoding="utf-8", errors="replace").splitlines() if listing.is_file() else []

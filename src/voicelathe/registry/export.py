@@ -9,12 +9,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicelathe import checkpoints, digest, families, jobs, runner
+from voicelathe import checkpoints, digest, families
 from voicelathe.errors import PromotionError
-from voicelathe.families import conversion
-from voicelathe.registry import card, gates, say
+from voicelathe.families.shared import conversion
+from voicelathe.process import jobs, runner
+from voicelathe.registry import card, gates
 from voicelathe.registry.authority import Authority
 from voicelathe.registry.gates import Case
+from voicelathe.registry.speaking import say
 from voicelathe.tracking import files as local
 
 CARD, SERVERS, PROVENANCE = "README.md", "SERVE.md", "provenance.json"

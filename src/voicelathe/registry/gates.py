@@ -9,10 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicelathe import checkpoints, digest, families, layout, params, records, runs, settings
+from voicelathe import checkpoints, digest, families, layout, records
+from voicelathe.config import params, schema
 from voicelathe.data import consent
 from voicelathe.errors import PromotionError, VoiceLatheError, listing
-from voicelathe.registry import based, chain, journal
+from voicelathe.registry import based, chain
+from voicelathe.registry.history import journal
+from voicelathe.runs import identity
 from voicelathe.tracking import files as local
 from voicelathe.tracking.files import RunFiles, Shown
 
@@ -34,17 +37,17 @@ class Case:
 
     files: RunFiles
     shown: Shown
-    params: settings.Params
+    params: schema.Params
     speakers: dict[str, list[str]]  # speaker -> languages of the clips trained on
     objections: list[Objection]
     inputs: dict[str, str]
 
     @property
-    def base(self) -> settings.Base:
+    def base(self) -> schema.Base:
         return self.params.bases[self.files.run.identity.base]
 
 
-def examine(recipe: str, root: Path, chosen: settings.Params, candidate: str | None) -> Case:
+def examine(recipe: str, root: Path, chosen: schema.Params, candidate: str | None) -> Case:
     """Look at everything that speaks against a candidate (None: the selected one); nothing is changed.
 
     Cost: reads every byte of the candidate's weights, of the base and of everything the run was made from.
@@ -172,7 +175,7 @@ def _data(files: RunFiles) -> Iterator[Objection]:
             f"the data passed under consent.policy = {passed.policy}: nothing trained on it may be promoted"
         )
         yield Objection("consent", message, waivable=False)
-    if (files.root / files.run.directory / runs.RESEARCH).is_file():
+    if (files.root / files.run.directory / identity.RESEARCH).is_file():
         message = (
             "the weights were trained while the data had passed for research only (consent.policy = research). With consent, "
             f"train them again: voicelathe retrain {files.run.recipe}"
@@ -181,7 +184,7 @@ def _data(files: RunFiles) -> Iterator[Objection]:
 
 
 def _consent(
-    root: Path, chosen: settings.Params, speakers: Mapping[str, Sequence[str]], models: Sequence[str]
+    root: Path, chosen: schema.Params, speakers: Mapping[str, Sequence[str]], models: Sequence[str]
 ) -> Iterator[Objection]:
     if chosen.consent.policy != "required":
         message = f"consent.policy = {chosen.consent.policy}: nothing trained under it may be promoted"
@@ -220,7 +223,7 @@ def _speakers(root: Path) -> dict[str, list[str]]:
     return {speaker: sorted(languages) for speaker, languages in sorted(used.items())}
 
 
-def _licence(chosen: settings.Params, files: RunFiles) -> Iterator[Objection]:
+def _licence(chosen: schema.Params, files: RunFiles) -> Iterator[Objection]:
     base = files.run.identity.base
     licence = chosen.bases[base].licence if base in chosen.bases else ""
     if forbids(licence):
@@ -240,7 +243,7 @@ def _terms(family: str) -> Iterator[Objection]:
         yield Objection("terms", f"{terms} Say with --because that you keep them.", waivable=True)
 
 
-def _weights(files: RunFiles, shown: Shown, chosen: settings.Params) -> Iterator[Objection]:
+def _weights(files: RunFiles, shown: Shown, chosen: schema.Params) -> Iterator[Objection]:
     identity = files.run.identity
     try:
         if shown.checkpoint.kind != "base":
@@ -267,5 +270,5 @@ def _digest(path: Path) -> str:
     return digest.of_file(path) if path.is_file() else digest.of_value(digest.of_tree(path))
 
 
-def load_params(root: Path) -> settings.Params:
+def load_params(root: Path) -> schema.Params:
     return params.load(root / params.FILE)

@@ -15,9 +15,10 @@ from voicelathe import digest
 from voicelathe.errors import PromotionError
 from voicelathe.records import Promotion
 from voicelathe.redaction import redacted
-from voicelathe.registry import earlier, gates, journal, last_look, refusals, voice
+from voicelathe.registry import gates, last_look, served
 from voicelathe.registry.gates import Case
-from voicelathe.registry.journal import ABANDONED, BEGUN, DONE, Book, Entry, Standing
+from voicelathe.registry.history import earlier, journal, refusals
+from voicelathe.registry.history.journal import ABANDONED, BEGUN, DONE, Book, Entry, Standing
 from voicelathe.registry.promoted import differs, judge
 from voicelathe.tracking import mutex, registered
 from voicelathe.tracking.registered import CANDIDATE, PREVIOUS, PRODUCTION, Registered
@@ -98,7 +99,7 @@ def rollback(
         with usable(store.uri), journal.locked(root) as book, mutex.held(models):
             standing, taken_over = _settled(book, models, before, expect, take_over)
             target = earlier.target(book.entries, name, models.all_tags(), store.shown, to)
-            if problems := voice.problems(root, target):
+            if problems := served.problems(root, target):
                 raise PromotionError(
                     f"Version {target.version} of {name} must not speak: {'; '.join(problems)}. "
                     "To go to another one: --to VERSION (voicelathe history)"
@@ -178,21 +179,21 @@ def _is_same(current: Promotion, case: Case) -> bool:
 def _register(models: Registered, case: Case) -> str:
     """The version of the candidate; the same one again when it was registered before."""
     run, shown = case.files.run, case.shown
-    config = voice.configuration(case)
+    config = served.configuration(case)
     model = registered.find_model(
         models.store,
         run.recipe,
         run.run_digest,
         shown.candidate.name,
         shown.checkpoint.sha256,
-        voice.identity(config),
+        served.identity(config),
     )
     if model is None:
         raise PromotionError(
             f"MLflow at {models.store.shown} does not know {shown.candidate.name} of run {run.run_digest[:16]}. "
             f"Bring it there: dvc repro -f -s track@{run.recipe}"
         )
-    registered.give_voice(models.store, model, voice.CODE, config, voice.interface(config))
+    registered.give_voice(models.store, model, served.CODE, config, served.interface(config))
     version = models.register(model.model_id, _audit_tags(case))
     models.set_tags(version, _audit_tags(case))  # of a version that was there: its tags may have been edited
     return version

@@ -8,8 +8,9 @@ from typing import Any
 
 from voicelathe.errors import PromotionError
 from voicelathe.records import Candidate, Promotion
-from voicelathe.registry import gates, journal
-from voicelathe.registry.journal import Entry, Standing
+from voicelathe.registry import gates
+from voicelathe.registry.history import journal
+from voicelathe.registry.history.journal import Entry, Standing
 from voicelathe.tracking import glance, registered, store
 from voicelathe.tracking.registered import PRODUCTION
 from voicelathe.tracking.runs import TAG

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from voicelathe import checkpoints, layout
 from voicelathe.records import Promotion
-from voicelathe.registry import chain, gates, journal, promote, promoted
+from voicelathe.registry import chain, gates, promote, promoted
+from voicelathe.registry.history import journal
 from voicelathe.tracking import glance
 
 

@@ -14,58 +14,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from voicelathe import checkpoints, digest, families, jobs, layout, lines, records, runs, settings
+from voicelathe import digest, families, layout, records
+from voicelathe.config import schema
 from voicelathe.data import consent
-from voicelathe.errors import CheckpointError, RecordError, RequestError, VoiceLatheError, WorkerError
+from voicelathe.errors import CheckpointError, RecordError, RequestError, WorkerError
+from voicelathe.process import jobs
+from voicelathe.process.runner import Speaker
 from voicelathe.records import Candidate, Promotion
-from voicelathe.registry import based, gates, promoted, requests, speech
+from voicelathe.registry import based, gates, promoted
 from voicelathe.registry.authority import Authority
-from voicelathe.registry.desk import Desk, Limits, Turn
-from voicelathe.runner import Speaker
+from voicelathe.registry.served import interface, verify_weights
+from voicelathe.registry.speaking import requests, sentences
+from voicelathe.registry.speaking.desk import Desk, Limits, Turn
+from voicelathe.runs import identity as runs_identity
 from voicelathe.tracking.answers import Strict as Strict  # versions registered earlier import it from here
-from voicelathe.tracking.registered import Interface
 
-CODE = Path(__file__).with_name("serving_model.py")
 ROOT = "VOICELATHE_ROOT"  # where the project is now, when it is not where the version was promoted
-OUTPUTS = {
-    "text": "string",
-    "wav_base64": "string",
-    "sample_rate_hz": "long",
-    "duration_s": "double",
-    "stopped": "boolean",  # False: cut at max_seconds, the model did not stop by itself
-    "problem": "string",  # empty when nothing is wrong
-}
 MAX_LORA_SCALE = 2.0
 MAX_ATTEMPTS = 5
-
-
-def configuration(case: gates.Case) -> dict[str, Any]:
-    """Everything the served model has to know; plain values, because MLflow keeps them in its MLmodel file."""
-    run, shown = case.files.run, case.shown
-    listen = case.params.recipes[run.recipe].listen
-    return {
-        "root": str(case.files.root.resolve()),
-        "recipe": run.recipe,
-        "run_digest": run.run_digest,
-        "step": shown.candidate.step,
-        "lora_scale": shown.candidate.lora_scale,
-        "kind": shown.checkpoint.kind,
-        "path": shown.checkpoint.path,
-        "sha256": shown.checkpoint.sha256,
-        "lora": records.to_json(run.identity.train.lora) if run.identity.train.lora else None,
-        "family": run.identity.family,
-        "base": case.base.path,
-        "base_digest": run.identity.base_digest,
-        "device": run.identity.device,
-        "threads": run.identity.threads,
-        "speakers": case.speakers,
-        "language": lines.commonest_language(lines.read(case.files.root / listen.lines)),
-        "seed": listen.seeds[0],
-        "max_seconds": listen.max_seconds,
-        "attempts": 3
-        if case.base.trained
-        else 1,  # random weights never end a sentence, however often they try
-    }
 
 
 @contextlib.contextmanager
@@ -80,35 +46,6 @@ def of_project(root: Path) -> Iterator[None]:
             del os.environ[ROOT]
         else:
             os.environ[ROOT] = before
-
-
-def identity(config: Mapping[str, Any]) -> str:
-    return digest.of_value(config)
-
-
-def interface(config: Mapping[str, Any]) -> Interface:
-    """Column and options of a voice. A checkpoint without an adapter has no strength to choose."""
-    strength = {"lora_scale": ("double", config["lora_scale"])} if config["kind"] == "lora" else {}
-    rest = {
-        "seed": ("long", config["seed"]),
-        "max_seconds": ("double", config["max_seconds"]),
-        "language": ("string", config["language"]),
-        "attempts": ("long", config["attempts"]),
-        "version": ("string", ""),  # another promoted version of the same base and kind; empty: this one
-    }
-    return Interface({"text": "string"}, OUTPUTS, {**strength, **rest})
-
-
-def problems(root: Path, promotion: Promotion) -> list[str]:
-    """Why a promoted version must not speak now: weights, base or consent."""
-    found = []
-    try:
-        _verify(root, promotion.kind, promotion.path, promotion.checkpoint_sha256)
-        base = based.find(gates.load_params(root), promotion.base, promotion.base_digest, root)
-        families.find(base.family).verify(root / base.path, promotion.base_digest)
-    except VoiceLatheError as problem:
-        found.append(str(problem))
-    return found + promoted.consent_problems(root, promotion)
 
 
 @dataclass(frozen=True)
@@ -140,7 +77,7 @@ class Voice:
                 f"{root} is gone: this version refers to weights in it. Set {ROOT} to where the project is now, "
                 "or promote there again."
             )
-        _verify(root, config["kind"], config["path"], config["sha256"])
+        verify_weights(root, config["kind"], config["path"], config["sha256"])
         authority = Authority(root)
         promotion = authority.promotion_of(config)
         config = {
@@ -172,7 +109,8 @@ class Voice:
         asked = self.understood(texts, options)
         with self.desk.admitted() as turn:
             return [
-                self._row(text, list(self.takes(turn, asked, speech.pieces(text))), asked) for text in texts
+                self._row(text, list(self.takes(turn, asked, sentences.pieces(text))), asked)
+                for text in texts
             ]
 
     def understood(self, texts: Sequence[str], options: Mapping[str, Any]) -> "Asked":
@@ -189,7 +127,7 @@ class Voice:
     ) -> Iterator[tuple[records.SampleRecord, bytes]]:
         """The pieces of a text, each as soon as it is there."""
         for piece in pieces:
-            yield speech.best_take(
+            yield sentences.best_take(
                 piece,
                 int(asked.chosen["seed"]),
                 int(asked.chosen["attempts"]),
@@ -199,13 +137,13 @@ class Voice:
     def _row(
         self, text: str, takes: Sequence[tuple[records.SampleRecord, bytes]], asked: "Asked"
     ) -> dict[str, Any]:
-        audio = speech.join([content for _sample, content in takes], digest.canonical_json(asked.about))
+        audio = sentences.join([content for _sample, content in takes], digest.canonical_json(asked.about))
         faults = [sample.problem for sample, _content in takes if sample.problem]
         return {
             "text": text,
             "wav_base64": base64.b64encode(audio).decode(),
-            "sample_rate_hz": speech.rate_hz(audio),
-            "duration_s": round(speech.duration_s(audio), 4),
+            "sample_rate_hz": sentences.rate_hz(audio),
+            "duration_s": round(sentences.duration_s(audio), 4),
             "stopped": all(sample.stopped for sample, _content in takes),
             "problem": faults[0] if faults else "",
         }
@@ -274,7 +212,9 @@ class Voice:
             return False
 
     def _lora_of(self, other: Promotion) -> dict[str, Any]:
-        run = records.read_one(self.root / Path(other.path).parent / runs.IDENTITY, records.RunIdentity)
+        run = records.read_one(
+            self.root / Path(other.path).parent / runs_identity.IDENTITY, records.RunIdentity
+        )
         assert run.train.lora is not None, "params refuse an adapter without its settings"
         return records.to_json(run.train.lora)
 
@@ -332,15 +272,10 @@ def _scopes(root: Path, speakers: Iterable[str]) -> list[dict[str, Any]]:
     return found
 
 
-def _verify(root: Path, kind: str, path: str, sha256: str) -> None:
-    if kind != "base":
-        checkpoints.verify(root / path, sha256)
-
-
 def _job(root: Path, config: Mapping[str, Any], out: Path) -> jobs.SpeakJob:
-    machine = settings.Machine(config["device"], config["threads"], 1)
+    machine = schema.Machine(config["device"], config["threads"], 1)
     target = jobs.Target(config["family"], str(root / config["base"]), config["base_digest"], machine)
-    lora = settings.Lora(**config["lora"]) if config["lora"] else None
+    lora = schema.Lora(**config["lora"]) if config["lora"] else None
     candidate = Candidate(config["step"], config["lora_scale"])
     weights = jobs.WeightsRef(candidate, config["kind"], str(root / config["path"]), config["sha256"])
     return jobs.SpeakJob(target, lora, [weights], [], config["max_seconds"], None, str(out), interactive=True)

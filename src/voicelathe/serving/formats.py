@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from voicelathe import __version__
-from voicelathe.data import opus
-from voicelathe.data.audio import resample
-from voicelathe.registry import speech
+from voicelathe.data.audio import opus
+from voicelathe.data.audio.waveform import resample
+from voicelathe.registry.speaking import sentences
 
 MEDIA = {
     "wav": "audio/wav",
@@ -48,16 +48,16 @@ def encoded(pieces: Iterable[Sound], num_pieces: int, form: str, about: str) -> 
 
 def _with_pauses(pieces: Iterable[Sound]) -> Iterator[Sound]:
     for number, sound in enumerate(pieces):
-        pause = b"\0\0" * round(speech.PAUSE_S * sound.rate_hz) if number else b""
+        pause = b"\0\0" * round(sentences.PAUSE_S * sound.rate_hz) if number else b""
         yield Sound(pause + sound.frames, sound.rate_hz)
 
 
 def _wav(sounds: Iterator[Sound], num_pieces: int, about: str) -> Iterator[bytes]:
     first = next(sounds)
     if num_pieces == 1:
-        yield speech.tagged(speech.wav_of(first.frames, first.rate_hz), about)
+        yield sentences.tagged(sentences.wav_of(first.frames, first.rate_hz), about)
         return
-    info = speech.info_chunk(about)
+    info = sentences.info_chunk(about)
     shape = struct.pack("<HHIIHH", 1, 1, first.rate_hz, 2 * first.rate_hz, 2, 16)
     yield b"RIFF" + struct.pack("<I", UNKNOWN) + b"WAVE" + b"fmt " + struct.pack("<I", len(shape)) + shape
     yield info + b"data" + struct.pack("<I", UNKNOWN) + first.frames

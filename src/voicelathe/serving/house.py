@@ -16,7 +16,7 @@ from voicelathe.errors import Abandoned, Busy, PromotionError, RequestError, Voi
 from voicelathe.records import Promotion
 from voicelathe.registry import gates
 from voicelathe.registry.authority import MAX_AGE_S, Authority
-from voicelathe.registry.desk import Health, Limits
+from voicelathe.registry.speaking.desk import Health, Limits
 from voicelathe.registry.voice import Voice, of_project
 from voicelathe.tracking import registered, store
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from voicelathe.errors import MetricUnavailable, VoiceLatheError
-from voicelathe.registry.desk import Limits
+from voicelathe.registry.speaking.desk import Limits
 from voicelathe.serving import keys
 from voicelathe.serving.house import House
 

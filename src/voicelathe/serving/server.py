@@ -17,8 +17,8 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
 from voicelathe import digest, errors
-from voicelathe.registry import speech
-from voicelathe.registry.desk import Turn
+from voicelathe.registry.speaking import sentences
+from voicelathe.registry.speaking.desk import Turn
 from voicelathe.registry.voice import Asked, Voice
 from voicelathe.serving import formats
 from voicelathe.serving.counters import Numbers
@@ -68,7 +68,7 @@ class Answer:
 
     def sounds(self) -> Iterator[formats.Sound]:
         for sample_and_wav in self.voice.takes(self.turn, self.asked, self.pieces):
-            yield formats.Sound(*speech.frames_of(sample_and_wav[1]))
+            yield formats.Sound(*sentences.frames_of(sample_and_wav[1]))
 
     def close(self) -> None:
         self.turn.give_up()
@@ -128,7 +128,7 @@ def _begun(house: House, body: Speech) -> Answer:
         voice, chosen = held.enter_context(house.lent(promotion))
         asked = voice.understood([body.input], {**chosen, **given})
         turn = held.enter_context(voice.desk.admitted())
-        return Answer(body, voice, asked, turn, speech.first_soon(body.input), held.pop_all())
+        return Answer(body, voice, asked, turn, sentences.first_soon(body.input), held.pop_all())
 
 
 def _require_voice(wanted: str | dict[str, str], speakers: list[str]) -> None:

@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest, layout, records, settings
+from voicelathe import digest, layout, records
+from voicelathe.config import schema
 from voicelathe.errors import RecogniserError, RecordError, listing
 from voicelathe.records import RecogniserFacts, RecogniserRef
 from voicelathe.speech.transcripts import primary
@@ -76,7 +77,7 @@ def describe(model: str, licence: str, languages: list[str] | None) -> Recognise
     return RecogniserFacts(model, digest.of_value(files), licence, languages or known, len(known) > 1, files)
 
 
-def reference(speech: settings.Speech, machine: settings.Machine) -> RecogniserRef | None:
+def reference(speech: schema.Speech, machine: schema.Machine) -> RecogniserRef | None:
     """The pinned recogniser as a process is told of it, every file hashed; None where PocketSphinx stands in. Raises RecogniserError."""
     chosen = speech.recogniser
     if chosen is None:
@@ -85,7 +86,7 @@ def reference(speech: settings.Speech, machine: settings.Machine) -> RecogniserR
     return RecogniserRef(str(directory(chosen.model)), chosen.digest, machine.device, facts.languages)
 
 
-def pinned(chosen: settings.Recogniser) -> RecogniserFacts:
+def pinned(chosen: schema.Recogniser) -> RecogniserFacts:
     """Facts of a recogniser whose files are those params.yaml pins. Raises RecogniserError that names what changed."""
     folder = directory(chosen.model)
     require(folder, chosen.digest)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe import digest, layout
-from voicelathe.evaluate import pictures
+from voicelathe.evaluate.report import pictures
 from voicelathe.tracking import runs, tables
 from voicelathe.tracking.files import RunFiles, sample_files
 from voicelathe.tracking.store import Store

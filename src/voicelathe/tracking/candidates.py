@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from voicelathe import checkpoints, digest, pruned, records
-from voicelathe.evaluate import reasons, scores
+from voicelathe import checkpoints, digest, records
+from voicelathe.evaluate import scores
+from voicelathe.evaluate.report import reasons
+from voicelathe.runs import tombstones
 from voicelathe.tracking import artifacts, runs
 from voicelathe.tracking.artifacts import Contents
 from voicelathe.tracking.files import RunFiles, Shown, sample_files
@@ -220,7 +222,9 @@ def _bring_files(
     held = model.tags.get(f"{TAG}artifacts")
     if held == digest.of_value([record.decode(), spoken, weights]):
         return
-    gone = pruned.is_excused(shown.checkpoint.path, shown.checkpoint.sha256, pruned.excused(files.root))
+    gone = tombstones.is_excused(
+        shown.checkpoint.path, shown.checkpoint.sha256, tombstones.excused(files.root)
+    )
     identity = digest.of_value([record.decode(), spoken, weights and not gone])
     if held == identity:
         return

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from voicelathe import settings
+from voicelathe.config import schema
 from voicelathe.tracking import registered, store
 from voicelathe.tracking.registered import Registered
 
@@ -26,7 +26,7 @@ class Seen:
     tags: dict[str, dict[str, str]]  # version -> its tags; only the versions that exist
 
 
-def look(tracking: settings.Tracking, root: Path) -> Seen:
+def look(tracking: schema.Tracking, root: Path) -> Seen:
     """Aliases and version tags of the project's model; empty when nothing was registered. Raises TrackingError."""
     uri, name = store.address(root), registered.name_of(tracking)
     if store.is_embedded(uri):
@@ -78,7 +78,7 @@ def _read(database: sqlite3.Connection, name: str) -> Seen:
     return Seen({alias: str(version) for alias, version in aliases}, tags)
 
 
-def _ask(tracking: settings.Tracking, root: Path, name: str) -> Seen:
+def _ask(tracking: schema.Tracking, root: Path, name: str) -> Seen:
     opened = store.connect(tracking, root)
     with store.usable(opened.uri):
         models = Registered(opened, name)

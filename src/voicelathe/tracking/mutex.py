@@ -16,7 +16,7 @@ from typing import Any
 
 from voicelathe import digest, locks
 from voicelathe.errors import PromotionError
-from voicelathe.tracking import processes
+from voicelathe.tracking.live import processes
 from voicelathe.tracking.registered import Registered
 from voicelathe.tracking.store import is_absent, mlflow
 

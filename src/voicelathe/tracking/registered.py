@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest, settings
+from voicelathe import digest
+from voicelathe.config import schema
 from voicelathe.tracking import candidates, runs
 from voicelathe.tracking.runs import TAG
 from voicelathe.tracking.store import Store, is_absent, mlflow
@@ -105,7 +106,7 @@ class Registered:
                 raise
 
 
-def name_of(tracking: settings.Tracking) -> str:
+def name_of(tracking: schema.Tracking) -> str:
     """The registered model of a project: one product, whichever recipe made its current version."""
     return re.sub(r"[^\w.-]+", "-", tracking.experiment)
 

@@ -6,16 +6,17 @@ This is what the stage `track` does, and what repairs MLflow after an outage, a 
 from pathlib import Path
 from typing import Any
 
-from voicelathe import settings
-from voicelathe.tracking import artifacts, candidates, runs, usage
+from voicelathe.config import schema
+from voicelathe.tracking import artifacts, candidates, runs
 from voicelathe.tracking import files as local
 from voicelathe.tracking.curves import SECTION, Curves, Point
 from voicelathe.tracking.files import RunFiles
+from voicelathe.tracking.live import usage
 from voicelathe.tracking.runs import TAG
 from voicelathe.tracking.store import Store, connect, usable
 
 
-def mirror_all(recipe: str, tracking: settings.Tracking, root: Path) -> dict[str, Any]:
+def mirror_all(recipe: str, tracking: schema.Tracking, root: Path) -> dict[str, Any]:
     """Bring everything of a recipe's run into MLflow. Returns counts and digests, the same for every call.
 
     Raises TrackingError when MLflow cannot be used, RecordError when a local file is missing or of another run.

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from voicelathe import experiments, settings
+from voicelathe.config import schema
 from voicelathe.errors import TrackingError
 from voicelathe.redaction import public, redacted
+from voicelathe.runs import experiments
 from voicelathe.tracking import relocation
 
 DATABASE = "mlflow.db"
@@ -77,7 +78,7 @@ def is_embedded(uri: str) -> bool:
     return uri.startswith("sqlite:")
 
 
-def connect(tracking: settings.Tracking, root: Path) -> Store:
+def connect(tracking: schema.Tracking, root: Path) -> Store:
     """Open the store and the experiment, made at the first call. Raises TrackingError when it does not answer.
 
     Cost: 2 s of import, 4 s more when the database does not exist yet.
@@ -93,13 +94,13 @@ def connect(tracking: settings.Tracking, root: Path) -> Store:
     return Store(client, uri, experiment_id, tracking.experiment)
 
 
-def settle(tracking: settings.Tracking, root: Path) -> None:
+def settle(tracking: schema.Tracking, root: Path) -> None:
     """Correct the addresses of an embedded store whose project was moved or copied. Raises TrackingError when that cannot be done."""
     if (moved := moved_from(tracking, root)) is not None:
         relocation.settle(moved)
 
 
-def moved_from(tracking: settings.Tracking, root: Path) -> relocation.Moved | None:
+def moved_from(tracking: schema.Tracking, root: Path) -> relocation.Moved | None:
     """What an embedded store of this project names as its folder, when that is another one."""
     uri, home = address(root), experiments.project_of(root.resolve())
     database = Path(uri.removeprefix("sqlite:///"))

@@ -13,8 +13,10 @@ import time
 import urllib.request
 from pathlib import Path
 
-from voicelathe import layout, runner, settings
+from voicelathe import layout
+from voicelathe.config import schema
 from voicelathe.errors import TrackingError
+from voicelathe.process import runner
 from voicelathe.redaction import public
 from voicelathe.tracking import registered
 from voicelathe.tracking.store import ENVIRONMENT, address, client_of, connect, is_embedded, usable
@@ -32,7 +34,7 @@ SAFE = {
 }
 
 
-def serve(tracking: settings.Tracking, root: Path, port: int = 5000) -> int:
+def serve(tracking: schema.Tracking, root: Path, port: int = 5000) -> int:
     """Serve the project's store until interrupted, and print where to look. Returns the exit code.
 
     With MLFLOW_TRACKING_URI set there is a server already: only the links are printed.
@@ -73,7 +75,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, **SAFE}
 
 
-def links(origin: str, tracking: settings.Tracking, root: Path) -> dict[str, str]:
+def links(origin: str, tracking: schema.Tracking, root: Path) -> dict[str, str]:
     """What there is to see, with its address."""
     experiment = connect(tracking, root).experiment_id
     place = f"{origin}/#/experiments/{experiment}"
@@ -121,6 +123,6 @@ def is_healthy(origin: str) -> bool:
         return False
 
 
-def _print_links(origin: str, tracking: settings.Tracking, root: Path) -> None:
+def _print_links(origin: str, tracking: schema.Tracking, root: Path) -> None:
     for what, link in links(public(origin), tracking, root).items():
         print(f"{what:10} {link}", flush=True)

@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from voicelathe import rng, settings
+from voicelathe import rng
+from voicelathe.config import schema
 from voicelathe.errors import CheckpointError
 
 NAME = "default"
 
 
-def inject(core: nn.Module, lora: settings.Lora, targets: str, seed: int) -> list[str]:
+def inject(core: nn.Module, lora: schema.Lora, targets: str, seed: int) -> list[str]:
     """Add adapters in place to every linear whose full name matches; returns those names.
 
     B starts at zero, so an untrained adapter changes nothing. A is drawn from the seed, per module, not from global state.

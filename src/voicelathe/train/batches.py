@@ -1,6 +1,5 @@
 """Which clips an optimizer step sees: a function of the seed and the step alone, so a resume has nothing to remember."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 from voicelathe import rng
@@ -30,11 +29,3 @@ def every_step(clip_ids: Sequence[str], steps: int, clips_per_step: int, seed: i
             epoch += 1
         yield waiting[:clips_per_step]
         waiting = waiting[clips_per_step:]
-
-
-def learning_rate(step: int, steps: int, warmup_steps: int, peak: float) -> float:
-    """Linear warm-up to the peak, then a cosine to zero at the last step (transformers' cosine schedule, 1-based)."""
-    if step <= warmup_steps:
-        return peak * step / warmup_steps
-    done = (step - warmup_steps) / max(1, steps - warmup_steps)
-    return peak * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))

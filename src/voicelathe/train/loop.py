@@ -17,12 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from voicelathe import families, jobs, records, rng
-from voicelathe.data import audio, latents
+from voicelathe import families, records, rng
+from voicelathe.data.audio import waveform
+from voicelathe.data.latents import cache
 from voicelathe.errors import WorkerError
 from voicelathe.families.base import ClipItem, Family, Referenced, TrainPlan
-from voicelathe.train import adapters, batches, memory, precision, probe, resume, saving, signs
-from voicelathe.train.peers import ALONE, Peers
+from voicelathe.process import jobs
+from voicelathe.train import adapters, anomalies, batches, memory, precision, probe, resume, saving, schedule
+from voicelathe.train.distributed import ALONE, Peers
 
 Emit = Callable[[str, dict[str, Any]], None]
 STOPPED = 143  # exit code after SIGTERM, as a shell reports it
@@ -59,7 +61,7 @@ class Trainer:
     clips: dict[str, ClipItem]
     emit: Telling
     released: dict[str, float] | None  # norms of gradients that backward used; None where gradients stay
-    watch: signs.Watch
+    watch: anomalies.Watch
     peers: Peers
     encoded: set[str] = field(default_factory=set)  # clips that carry what is frozen of them
 
@@ -82,7 +84,7 @@ def run(job: jobs.TrainJob, emit: Emit, peers: Peers = ALONE) -> dict[str, Any]:
     )
     if peers.is_first:
         journal.truncate(done)
-        trainer.watch = signs.Watch(journal.read())
+        trainer.watch = anomalies.Watch(journal.read())
     trainer.loaded.core.train()
     saver = saving.Saver(job, trainer.family, trainer.loaded, trainer.plan.trainable, trainer.optimizer, emit)
     try:
@@ -138,18 +140,18 @@ def _prepare(job: jobs.TrainJob, emit: Telling, peers: Peers) -> Trainer:
     loaded.core.to(loaded.device)
     optimizer = memory.optimizer(train, loaded.core, plan.trainable, lows, job.seed)
     released = memory.release_gradients(optimizer, plan.trainable) if train.gradient_release else None
-    clips = latents.items(Path(job.clips), Path(job.latents))
+    clips = cache.items(Path(job.clips), Path(job.latents))
     family.prepare(loaded, list(clips.values()))
     if isinstance(family, Referenced):
         _keep_references(family, loaded, job)
-    return Trainer(job, family, loaded, plan, optimizer, clips, emit, released, signs.Watch([]), peers)
+    return Trainer(job, family, loaded, plan, optimizer, clips, emit, released, anomalies.Watch([]), peers)
 
 
 def _keep_references(family: Referenced, loaded: Any, job: jobs.TrainJob) -> None:
     """The sound of each speaker's reference, for the checkpoints to carry."""
     clips = {clip.clip_id: clip for clip in records.read(Path(job.clips), records.CleanClip)}
     for speaker, clip_id in family.references(loaded).items():
-        samples = audio.read_mono(Path(job.audio_root), clips[clip_id], loaded.facts.encode_rate_hz)
+        samples = waveform.read_mono(Path(job.audio_root), clips[clip_id], loaded.facts.encode_rate_hz)
         family.keep(loaded, speaker, samples)
 
 
@@ -158,7 +160,7 @@ def _step(trainer: Trainer, step: int) -> records.StepRecord:
     train, seed, peers = trainer.job.train, trainer.job.seed, trainer.peers
     weights = trainer.family.spec.loss_weights
     clip_ids = batches.clips_of_step(list(trainer.clips), step, train.clips_per_step, seed)
-    rate = batches.learning_rate(step, train.steps, train.warmup_steps, train.learning_rate)
+    rate = schedule.learning_rate(step, train.steps, train.warmup_steps, train.learning_rate)
     memory.prepare(trainer.optimizer, step, rate)
     torch.manual_seed(rng.key(seed, "dropout", step, *([] if peers.is_first else [peers.rank])))
     losses_LB = torch.zeros(len(weights), train.clips_per_step, dtype=torch.float64)  # L losses, B clips

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from voicelathe import settings
+from voicelathe.config import schema
 from voicelathe.errors import CheckpointError
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 
 def optimizer(
-    train: settings.Train,
+    train: schema.Train,
     core: nn.Module,
     parameters: Mapping[str, nn.Parameter],
     lows: Mapping[str, Tensor],
@@ -35,7 +35,7 @@ def optimizer(
     ]
     if train.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=train.learning_rate, betas=BETAS, eps=EPSILON)
-    from voicelathe.train.adamw8bit import AdamW8bit
+    from voicelathe.train.optimizers.adamw8bit import AdamW8bit
 
     weights = "fp32" if train.mode == "lora" else train.weights  # an adapter is fp32 over any base
     made: torch.optim.Optimizer = AdamW8bit(
@@ -135,7 +135,7 @@ def _place(optimizer: Any, parameter: nn.Parameter, key: str, tensor: Tensor) ->
             int(tensor) if eight_bit else tensor.clone()
         )  # bitsandbytes counts in an int, torch in a CPU tensor
     if eight_bit and optimizer.is_paged and parameter.device.type == "cuda" and key in ("state1", "state2"):
-        from voicelathe.train import adamw8bit
+        from voicelathe.train.optimizers import adamw8bit
 
         if parameter.numel() >= adamw8bit.PAGED_FROM:
             return adamw8bit.paged_copy(optimizer, parameter, tensor)

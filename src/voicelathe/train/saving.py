@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from voicelathe import checkpoints, digest, jobs, settings
+from voicelathe import checkpoints, digest
+from voicelathe.config import schema
 from voicelathe.errors import DiskFull
 from voicelathe.families.base import Family
+from voicelathe.process import jobs
 from voicelathe.train import adapters, memory, resume
 
 THREAD = "checkpoint writer"
@@ -144,7 +146,7 @@ def put(final: Path, contents: Contents, about: Mapping[str, Any]) -> Path:
         ) from problem
 
 
-def weights(family: Family, loaded: Any, train: settings.Train, base: Path) -> Contents:
+def weights(family: Family, loaded: Any, train: schema.Train, base: Path) -> Contents:
     """Weights alone, in upstream's format: the adapter, or a whole directory whose unchanged files are links to the base.
 
     No tensor shares memory with the model.

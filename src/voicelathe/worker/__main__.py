@@ -37,8 +37,9 @@ def main() -> int:
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
 
-    from voicelathe import digest, jobs, records
+    from voicelathe import digest, records
     from voicelathe.errors import VoiceLatheError
+    from voicelathe.process import jobs
 
     def emit(kind: str, values: dict[str, Any]) -> None:
         if is_peer and kind != jobs.FAILED:
@@ -64,8 +65,10 @@ def main() -> int:
 def _do(job: Any, emit: Any) -> dict[str, Any]:
     import torch
 
-    from voicelathe import families, jobs
-    from voicelathe.worker import copies, encode, export, locks, measure, speak, validate
+    from voicelathe import families
+    from voicelathe.process import jobs
+    from voicelathe.runs import locks
+    from voicelathe.worker import copies, encode, export, measure, speak, validate
 
     if os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
         from voicelathe.errors import BaseModelError
@@ -105,12 +108,12 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
 
 def _train(job: Any, emit: Any) -> dict[str, Any]:
     """The run directory belongs to the first process, each GPU to its own."""
-    from voicelathe.train import loop, peers
-    from voicelathe.worker import locks
+    from voicelathe.runs import locks
+    from voicelathe.train import distributed, loop
 
     machine = job.target.machine
-    peers.choose_device(machine)
-    with locks.device(machine), peers.joined(machine) as together:
+    distributed.choose_device(machine)
+    with locks.device(machine), distributed.joined(machine) as together:
         directory = Path(job.directory)
         with locks.run_directory(directory) if together.is_first else contextlib.nullcontext():
             return loop.run(job, emit, together)
@@ -123,7 +126,7 @@ def _spread(processes: int) -> None:
     """
     if processes == 1:
         return
-    from voicelathe.jobs import STOP_S
+    from voicelathe.process.jobs import STOP_S
 
     os.environ["PYTHONSAFEPATH"] = "1"  # -P, which torchrun does not hand on
     launch = ["-P", "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]

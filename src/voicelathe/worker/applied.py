@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
-from voicelathe import jobs, rng
+from voicelathe import rng
 from voicelathe.errors import CheckpointError
 from voicelathe.families.base import ClipItem
+from voicelathe.process import jobs
 from voicelathe.records import AdapterProof
 from voicelathe.train import adapters
 from voicelathe.worker.weights import Swapper

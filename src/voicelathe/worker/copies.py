@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from voicelathe import families, jobs, records
-from voicelathe.data import audio
-from voicelathe.data.audio_files import AudioProblem
+from voicelathe import families, records
+from voicelathe.data.audio import waveform
+from voicelathe.data.audio.files import AudioProblem
 from voicelathe.errors import ManifestError
 from voicelathe.families.base import Copying
+from voicelathe.process import jobs
 
 
 def run(job: jobs.CopyJob, emit: Any) -> dict[str, Any]:
@@ -25,17 +26,19 @@ def run(job: jobs.CopyJob, emit: Any) -> dict[str, Any]:
     for number, clip in enumerate(todo):
         emit(jobs.PHASE, {"name": "copy", "step": number, "micro": 0})
         spoken = family.copy(loaded, _samples(clip, facts.encode_rate_hz))
-        audio.write_wav(jobs.copied(job, clip), np.nan_to_num(spoken.samples), spoken.rate_hz)
+        waveform.write_wav(jobs.copied(job, clip), np.nan_to_num(spoken.samples), spoken.rate_hz)
         emit(jobs.PROGRESS, {"done": number + 1, "total": len(todo), "unit": "clips"})
     return {"copied": len(todo)}
 
 
-def _samples(clip: records.ClipRef, rate_hz: int) -> audio.Samples:
+def _samples(clip: records.ClipRef, rate_hz: int) -> waveform.Samples:
     try:
-        found, from_hz = audio.read_clip(Path(clip.root), clip.audio, clip.start_s, clip.end_s, clip.sha256)
+        found, from_hz = waveform.read_clip(
+            Path(clip.root), clip.audio, clip.start_s, clip.end_s, clip.sha256
+        )
     except AudioProblem as problem:
         raise ManifestError(
             f"{clip.root}/{clip.audio}: it could be read when it was measured and cannot be now ({problem.code}: {problem.detail}). "
             "Restore the file, then: dvc repro"
         ) from None
-    return audio.resample(audio.mono(found), from_hz, rate_hz)
+    return waveform.resample(waveform.mono(found), from_hz, rate_hz)

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voicelathe import digest, jobs, records
-from voicelathe.data.audio import AudioFile, as_float, mono, to_16_bit
-from voicelathe.data.audio_files import AudioProblem
-from voicelathe.data.levels import FULL_SCALE
+from voicelathe import digest, records
+from voicelathe.data.audio.files import AudioProblem
+from voicelathe.data.audio.levels import FULL_SCALE
+from voicelathe.data.audio.waveform import AudioFile, as_float, mono, to_16_bit
 from voicelathe.errors import ManifestError
+from voicelathe.process import jobs
 from voicelathe.records import HeardWord, Listened, Stretch
 from voicelathe.speech import RATE_HZ, activity, edges, recogniser
 

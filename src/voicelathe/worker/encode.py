@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from voicelathe import families, jobs, records
-from voicelathe.data import audio, latents
+from voicelathe import families, records
+from voicelathe.data.audio import waveform
+from voicelathe.data.latents import cache
 from voicelathe.errors import ManifestError, listing
+from voicelathe.process import jobs
 
 CLIPS_PER_BATCH = {"cpu": 1, "cuda": 8}  # on the CPU one clip at a time is as fast and needs the least memory
 
@@ -23,7 +25,7 @@ def run(job: jobs.EncodeJob, emit: Any) -> dict[str, Any]:
     if todo:
         _encode(job, todo, cached, emit)
     emit(jobs.PHASE, {"name": "bundle", "step": 0, "micro": 0})
-    latents.bundle(clips, cached, Path(job.out))
+    cache.bundle(clips, cached, Path(job.out))
     return {"clips": len(everything), "encoded": len(todo)}
 
 
@@ -39,9 +41,9 @@ def _encode(
     for start in range(0, len(todo), size):
         batch = todo[start : start + size]
         emit(jobs.PHASE, {"name": "encode", "step": start, "micro": 0})
-        samples = [audio.read_mono(Path(job.audio_root), clip, facts.encode_rate_hz) for clip in batch]
+        samples = [waveform.read_mono(Path(job.audio_root), clip, facts.encode_rate_hz) for clip in batch]
         for clip, tensors in zip(batch, family.encode(loaded, samples), strict=True):
-            latents.store(cached[clip.clip_id], tensors)
+            cache.store(cached[clip.clip_id], tensors)
         emit(jobs.PROGRESS, {"done": start + len(batch), "total": len(todo), "unit": "clips"})
 
 
@@ -57,5 +59,5 @@ def _require_fitting(clips: Sequence[records.CleanClip], facts: records.BaseFact
 
 
 def _place(job: jobs.EncodeJob, clip: records.CleanClip) -> Path:
-    key = latents.cache_key(clip, job.target.base_digest)
+    key = cache.cache_key(clip, job.target.base_digest)
     return Path(job.cache) / key[:2] / f"{key}.safetensors"

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest, families, jobs
+from voicelathe import digest, families
+from voicelathe.process import jobs
 from voicelathe.train import adapters, saving
 from voicelathe.worker.weights import Swapper
 

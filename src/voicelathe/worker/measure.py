@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voicelathe import engine, jobs, records, settings
+from voicelathe import records
+from voicelathe.config import schema
 from voicelathe.data import tables
-from voicelathe.data.audio import AudioFile, as_float, mono, one_channel, resample
-from voicelathe.data.audio_files import AudioProblem
+from voicelathe.data.audio.files import AudioProblem
+from voicelathe.data.audio.waveform import AudioFile, as_float, mono, one_channel, resample
+from voicelathe.parallel import local
+from voicelathe.process import jobs
 from voicelathe.speech import RATE_HZ, activity, recogniser, recogniser_files, transcripts, words
 
 Clip = tuple[records.ManifestRow, NDArray[np.float32]]
@@ -38,7 +41,7 @@ def run(job: jobs.MeasureJob, emit: Any) -> dict[str, Any]:
     done = 0
     shards = _shards(rows)
     work = partial(_listen, job=job, parent=os.getpid())
-    for shard, found in zip(shards, engine.map_shards(work, shards, _spread(job)), strict=True):
+    for shard, found in zip(shards, local.map_shards(work, shards, _spread(job)), strict=True):
         heard += found
         done += len(shard)
         emit(jobs.PROGRESS, {"done": done, "total": len(rows), "unit": "clips"})
@@ -49,13 +52,13 @@ def run(job: jobs.MeasureJob, emit: Any) -> dict[str, Any]:
 def _shards(rows: list[records.ManifestRow]) -> list[Sequence[records.ManifestRow]]:
     """Rows by file, so that each file is decoded once or twice, at most CLIPS_AT_ONCE together."""
     ordered = sorted(rows, key=lambda row: (row.audio, row.start_s or 0.0, row.clip_id))
-    return list(engine.cut(ordered, CLIPS_AT_ONCE))
+    return list(local.cut(ordered, CLIPS_AT_ONCE))
 
 
-def _spread(job: jobs.MeasureJob) -> settings.Engine:
+def _spread(job: jobs.MeasureJob) -> schema.Engine:
     """One process where the recogniser lies on a card: each would load it there again."""
     on_card = job.recogniser is not None and job.recogniser.device == "cuda"
-    return settings.Engine("serial", 1) if on_card else job.engine
+    return schema.Engine("serial", 1) if on_card else job.engine
 
 
 def _listen(rows: Sequence[records.ManifestRow], job: jobs.MeasureJob, parent: int) -> list[records.Heard]:

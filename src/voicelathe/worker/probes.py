@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from voicelathe import jobs
 from voicelathe.families.base import ClipItem, FamilySpec
+from voicelathe.process import jobs
 from voicelathe.records import Ending, ProbeRecord
 from voicelathe.train import probe
 from voicelathe.worker import applied, losses

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from voicelathe import jobs, records
-from voicelathe.data import audio, latents
+from voicelathe import records
+from voicelathe.data.audio import waveform
+from voicelathe.data.latents import cache
 from voicelathe.families.base import ClipItem, Promptable
+from voicelathe.process import jobs
 
 
 def in_front(family: Any, items: Sequence[ClipItem], job: jobs.ValidateJob) -> list[ClipItem]:
@@ -16,7 +18,7 @@ def in_front(family: Any, items: Sequence[ClipItem], job: jobs.ValidateJob) -> l
     assert isinstance(family, Promptable) and job.reference is not None, (
         "params refuse a recipe that asks for it"
     )
-    known, heard = latents.items(Path(job.clips), Path(job.latents)), chosen(job)
+    known, heard = cache.items(Path(job.clips), Path(job.latents)), chosen(job)
     return [
         item if (prompt := heard[item.clip_id]) is None else family.prompted(item, known[prompt])
         for item in items
@@ -37,8 +39,8 @@ def chosen(job: jobs.ValidateJob) -> dict[str, str | None]:
 @contextmanager
 def as_file(reference: jobs.Reference, rate_hz: int) -> Iterator[Path]:
     """The first reference as a WAV at the rate of the base's encoder."""
-    samples = audio.read_mono(Path(reference.audio_root), reference.clips[0], rate_hz)
+    samples = waveform.read_mono(Path(reference.audio_root), reference.clips[0], rate_hz)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "reference.wav"
-        audio.write_wav(path, samples, rate_hz)
+        waveform.write_wav(path, samples, rate_hz)
         yield path

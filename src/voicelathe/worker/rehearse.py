@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from voicelathe import families, jobs, records, settings
-from voicelathe.data import index
+from voicelathe import families, records
+from voicelathe.config import schema
+from voicelathe.data.latents import index
 from voicelathe.errors import FamilyUnavailable
 from voicelathe.families.base import Plannable
-from voicelathe.train import adapters, batches, ledger, precision, rehearsal
+from voicelathe.process import jobs
+from voicelathe.train import adapters, batches, footprint, precision, rehearsal
 
 TEXT_TOKENS_PER_S = 3.9  # read English: 15 characters a second, 3.85 characters a token; an assumption
 
@@ -45,13 +47,13 @@ def run(job: jobs.RehearseJob, emit: Any) -> dict[str, Any]:
     size = _alike(job, family, job.clip_s) if job.clip_s is not None else _largest(job, family, loaded)
     emit(jobs.PHASE, {"name": "rehearse", "step": 0, "micro": 0})
     measured = _Rehearsed(family, loaded, train, trainable, mode, size)
-    kept = ledger.state(train, trainable)
+    kept = footprint.state(train, trainable)
     found = records.Rehearsal(
         architecture=str(job.config.get("architecture", job.config.get("model_type"))), num_parameters=sum(p.numel() for p in loaded.core.parameters()),
         num_trainable=sum(p.numel() for p in trainable.values()), passes=train.clips_per_step // train.clips_per_pass, size=size,
         phases=measured.phases, fragmentation=measured.fragmentation, masters=kept.masters, moments=kept.moments, paged=kept.paged,
-        update=measured.update, update_traffic=ledger.update_traffic(trainable, kept), kernels=measured.kernels,
-        checkpoint=ledger.checkpoint_bytes(train, loaded.core, trainable), state=ledger.state_files(trainable, kept),
+        update=measured.update, update_traffic=footprint.update_traffic(trainable, kept), kernels=measured.kernels,
+        checkpoint=footprint.checkpoint_bytes(train, loaded.core, trainable), state=footprint.state_files(trainable, kept),
         codec=sketch.codec, caches=sketch.caches,
         activations_per_position=measured.activations / size.num_positions, positions_per_s=family.positions_per_s(job.config),
     )  # fmt: skip
@@ -62,7 +64,7 @@ class _Rehearsed:
     """One step's phases at one size, on a model that exists."""
 
     def __init__(
-        self, family: Any, loaded: Any, train: settings.Train, trainable: Mapping[str, Any], mode: FakeTensorMode, size: records.PassSize,
+        self, family: Any, loaded: Any, train: schema.Train, trainable: Mapping[str, Any], mode: FakeTensorMode, size: records.PassSize,
     ) -> None:  # fmt: skip
         self.account = rehearsal.Account()
         for tensor in (*loaded.core.parameters(), *loaded.core.buffers()):
@@ -103,10 +105,10 @@ class _Rehearsed:
         train = self._train
         before = self.account.total
         self.account.begin()
-        ledger.update(train, trainable, "fp32" if train.mode == "lora" else train.weights)
+        footprint.update(train, trainable, "fp32" if train.mode == "lora" else train.weights)
         phase = self.account.phase("update")
         # torch makes the moments in its first step: they stay, and are counted as optimizer state
-        kept = ledger.state(train, trainable).moments if train.optimizer == "adamw" else 0
+        kept = footprint.state(train, trainable).moments if train.optimizer == "adamw" else 0
         temporary = phase.total - phase.weights - phase.gradients - kept
         self.phases.append(replace(phase, casts=0, activations=max(0, temporary)))
         return max(0, phase.total - before - kept)

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from voicelathe import digest, families, jobs, records
-from voicelathe.data import audio
+from voicelathe import digest, families, records
+from voicelathe.data.audio import waveform
 from voicelathe.errors import VoiceLatheError
 from voicelathe.families.base import Promptable, Spoken
+from voicelathe.process import jobs
 from voicelathe.worker import prompts
 from voicelathe.worker.weights import Swapper
 
@@ -109,7 +110,7 @@ def _sample(
 ) -> records.SampleRecord:
     problem = _problem(spoken)
     finite = np.nan_to_num(spoken.samples, nan=0.0, posinf=0.0, neginf=0.0)
-    audio.write_wav(path, finite, spoken.rate_hz)
+    waveform.write_wav(path, finite, spoken.rate_hz)
     return records.SampleRecord(
         candidate=candidate.name, step=candidate.step, lora_scale=candidate.lora_scale, line_id=line.line_id, text=line.text,
         seed=line.seed, path=path.as_posix(), sha256=digest.of_file(path), duration_s=round(len(finite) / spoken.rate_hz, 4),

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest, families, jobs, records
-from voicelathe.data import latents
+from voicelathe import digest, families, records
+from voicelathe.data.latents import cache
 from voicelathe.errors import CheckpointError
 from voicelathe.families.base import ClipItem
+from voicelathe.process import jobs
 from voicelathe.worker import losses, probes, prompts
 from voicelathe.worker.weights import Swapper
 
@@ -21,11 +22,9 @@ REVISION = 2  # of what is computed: a new one computes every finished candidate
 def run(job: jobs.ValidateJob, emit: Any) -> dict[str, Any]:
     """Write `<out>/<candidate>.json` for each candidate that is not finished already."""
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
-    items = latents.items(Path(job.clips), Path(job.latents))
-    train = latents.items(Path(job.train_clips), Path(job.latents))
-    general = (
-        {} if job.general is None else latents.items(Path(job.general, "clips.jsonl"), Path(job.general))
-    )
+    items = cache.items(Path(job.clips), Path(job.latents))
+    train = cache.items(Path(job.train_clips), Path(job.latents))
+    general = {} if job.general is None else cache.items(Path(job.general, "clips.jsonl"), Path(job.general))
     clips = probes.choose(items, train, general, job.seed, job.how.probe_clips)
     data = digest.of_value([_fingerprints(some) for some in (items.values(), clips.train, clips.general)])
     todo = [ref for ref in job.weights if not _is_finished(job, ref, data)]

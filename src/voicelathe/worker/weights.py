@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from voicelathe import checkpoints, jobs, settings
+from voicelathe import checkpoints
+from voicelathe.config import schema
 from voicelathe.errors import CheckpointError
 from voicelathe.families.base import Family
+from voicelathe.process import jobs
 from voicelathe.train import adapters
 
 
@@ -18,7 +20,7 @@ class Swapper:
         family: Family,
         loaded: Any,
         base: Path,
-        lora: settings.Lora | None,
+        lora: schema.Lora | None,
         refs: Sequence[jobs.WeightsRef],
     ) -> None:
         self.family, self.loaded, self.base, self.lora = family, loaded, base, lora

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from voicelathe import cutting
 from voicelathe.errors import SubtitleError
+from voicelathe.stages.cutting import proposals
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -19,14 +19,14 @@ def test_each_recording_has_the_text_of_its_name(tmp_path: Path) -> None:
     touch(
         tmp_path, "a.wav", "a.en.srt", "a.extra.wav", "a.extra.vtt", "b/c.MP3", "b/c.TextGrid", "b/notes.txt"
     )
-    root, found = cutting.sources(tmp_path, None)
+    root, found = proposals.sources(tmp_path, None)
     assert root == tmp_path
     assert {one.audio: one.text.name for one in found} == {
         "a.wav": "a.en.srt",
         "a.extra.wav": "a.extra.vtt",
         "b/c.MP3": "c.TextGrid",
     }
-    root, (only,) = cutting.sources(tmp_path / "b/c.MP3", tmp_path / "b/notes.txt")
+    root, (only,) = proposals.sources(tmp_path / "b/c.MP3", tmp_path / "b/notes.txt")
     assert (root, only.audio, only.text.name) == (tmp_path / "b", "c.MP3", "notes.txt")
 
 
@@ -35,10 +35,10 @@ def test_all_recordings_without_a_text_are_named_at_once(tmp_path: Path) -> None
     with pytest.raises(
         SubtitleError, match=r"3 of 4 recordings(.|\n)*a\.wav(.|\n)*b\.wav(.|\n)*several texts"
     ):
-        cutting.sources(tmp_path, None)
+        proposals.sources(tmp_path, None)
 
 
 def test_two_files_are_never_one_recording() -> None:
     names = ["a/b.wav", "a_b.wav", "a_b.flac", "c/d.wav"]
-    ids = cutting.recording_ids([cutting.Source(name, Path("x.srt")) for name in names])
+    ids = proposals.recording_ids([proposals.Source(name, Path("x.srt")) for name in names])
     assert len(set(ids)) == 4 and ids[3] == "c_d"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from voicelathe.data.cutting import captions, tiers
 from voicelathe.data.cutting.raw import RawCue
-from voicelathe.data.jsonl import UTF8_BOM
+from voicelathe.data.manifest.jsonl import UTF8_BOM
 from voicelathe.errors import SubtitleError, listing
 from voicelathe.records import Cue
 

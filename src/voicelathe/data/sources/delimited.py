@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from voicelathe.data import jsonl
+from voicelathe.data.manifest import jsonl
 from voicelathe.data.sources.rows import Line
 
 COMMON_VOICE = frozenset({"client_id", "path", "sentence"})

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicelathe import digest
-from voicelathe.data import formats, jsonl, kaldi, lists, recognising
-from voicelathe.data.audio_paths import Paths
-from voicelathe.data.recognising import Found
+from voicelathe.data.manifest import formats, jsonl, kaldi, lists, recognising
+from voicelathe.data.manifest.audio_paths import Paths
+from voicelathe.data.manifest.recognising import Found
 from voicelathe.data.sources import delimited, hugging_face, lhotse, naming, nemo, texts
 from voicelathe.data.sources.rows import Line, written
 from voicelathe.errors import ManifestError

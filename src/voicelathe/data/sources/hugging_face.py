@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from voicelathe import digest
-from voicelathe.data import splits_named
-from voicelathe.data.audio_files import CONTAINERS
+from voicelathe.data.audio.files import CONTAINERS
+from voicelathe.data.manifest import splits_named
 from voicelathe.data.sources.rows import Line
 from voicelathe.errors import ManifestError
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from voicelathe.data import jsonl
+from voicelathe.data.manifest import jsonl
 from voicelathe.data.sources.rows import Line, seconds
 from voicelathe.errors import ManifestError
 

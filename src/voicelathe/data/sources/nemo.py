@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from voicelathe.data import jsonl
+from voicelathe.data.manifest import jsonl
 from voicelathe.data.sources.rows import Line, seconds
 
 AUDIO = "audio_filepath"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from voicelathe.data.audio_files import CONTAINERS
+from voicelathe.data.audio.files import CONTAINERS
 from voicelathe.data.sources.rows import Line
 from voicelathe.errors import ManifestError
 

@@ -1,6 +1,6 @@
 """Built-in metric `prosody`: is it delivered as the speaker delivers? Pauses, pitch range, pace and energy of every clip.
 
-One clip says little: sentences differ. `evaluate.prosody` compares the distributions over lines and over real recordings.
+One clip says little: sentences differ. `evaluate.scoring.prosody` compares the distributions over lines and over real recordings.
 """
 
 import itertools
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from voicelathe.data import text
+from voicelathe.data.text import characters
 from voicelathe.evaluate.metrics.base import RATE_HZ, Clip, Samples, Values
 from voicelathe.records import Figure
 from voicelathe.speech import activity, pitch
@@ -57,7 +57,7 @@ def _measure(clip: Clip) -> Values:
         return {figure.name: None for figure in Prosody.figures}
     pauses = [after.start_s - before.end_s for before, after in itertools.pairwise(found)]
     speech = activity.only_speech(clip.samples, found)
-    letters = text.usual_letters(clip.text)
+    letters = characters.usual_letters(clip.text)
     return {
         PAUSE_SHARE: sum(pauses) / (found[-1].end_s - found[0].start_s),
         LONGEST_PAUSE: max(pauses, default=0.0),

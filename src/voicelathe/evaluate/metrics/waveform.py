@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from voicelathe.evaluate import sound
+from voicelathe.evaluate.listening import sound
 from voicelathe.evaluate.metrics.base import RATE_HZ, Clip, Samples, Values
 from voicelathe.records import Figure
 from voicelathe.speech import pitch

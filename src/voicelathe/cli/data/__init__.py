@@ -1,0 +1,1 @@
+"""Commands about data: import, rows, consent, recordings, lines."""

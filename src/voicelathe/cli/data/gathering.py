@@ -1,0 +1,127 @@
+"""What lies at the paths given to `voicelathe import`, and the one manifest that is made of it where it is not one already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from voicelathe import layout
+from voicelathe.cli import screen
+from voicelathe.cli.names import manifest_folder
+from voicelathe.errors import ManifestError
+
+if TYPE_CHECKING:
+    from voicelathe.data.manifest.recognising import Found
+
+FormatName = Literal[  # as in data.recognising
+    "voicelathe",
+    "voxcpm",
+    "qwen3-tts",
+    "ljspeech",
+    "csv",
+    "cosyvoice",
+    "list",
+    "table",
+    "common-voice",
+    "nemo",
+    "lhotse",
+    "parquet",
+    "texts",
+    "libritts",
+    "vctk",
+]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the options say about places."""
+
+    audio_root: Path | None
+    name: str | None
+    to: Path  # where the manifest is copied to, if it is
+    is_decoded: bool
+
+
+def sources_at(
+    paths: Sequence[Path],
+    format: FormatName | None,
+    reading: Sequence[str],
+    encoding: str | None,
+    scratch: Path,
+) -> list[Found]:
+    """The manifests at every path, each with its format said."""
+    from voicelathe.data.manifest import importing, recognising
+
+    found: list[Found] = []
+    for at, path in enumerate(paths):
+        source = path
+        if encoding is not None and path.is_file():
+            source = importing.decoded(path, encoding, scratch / str(at))
+        here = recognising.find_all(source, format, reading)
+        found += here if source is path else [replace(one, folder=path.parent) for one in here]
+    for one in found:
+        part = f", the split {one.split}" if one.split and len(found) > 1 else ""
+        screen.say(f"{shown(one)}: format {one.format} ({one.why}){part}; --format overrides it.")
+    return found
+
+
+def shown(one: Found) -> str:
+    """A manifest as its owner knows it."""
+    return layout.in_project(one.folder if one.manifest == one.folder else one.folder / one.manifest.name)
+
+
+def copy_of(found: Sequence[Found], name: str | None, *, is_made: bool) -> Path:
+    """Where the manifest may be copied to."""
+    from voicelathe.data.sources import gather
+
+    first = found[0]
+    of_folder = first.format in gather.OF_FOLDER or len(found) > 1
+    folder = name or (first.folder.resolve().name if of_folder else first.manifest.stem)
+    is_ours = is_made or first.format not in gather.PLAIN
+    return Path("data") / folder / f"manifest{'.jsonl' if is_ours else first.manifest.suffix}"
+
+
+def joined(found: Sequence[Found], asked: Asked, reading: Mapping[str, str]) -> tuple[Found, str | None]:
+    """One manifest that the pipeline reads: the user's own, or one of ours that is made of it, with the name of its folder."""
+    from voicelathe.data.sources import gather
+
+    root = asked.audio_root or found[0].folder
+    read = {theirs: ours for theirs, ours in reading.items() if ours}
+    if not asked.is_decoded and gather.is_plain(found, read, root):
+        return found[0], asked.name
+    to = asked.to.with_suffix(".jsonl")
+    name = manifest_folder(to.parent.name)
+    inside = _inside(found, asked, to)
+    made = gather.gather(found, read, inside or asked.audio_root, to)
+    screen.say(f"Joined {', '.join(map(shown, found))} into {to}.")
+    for what, num in made.told.items():
+        screen.say(f"{num} paths had {what}; they are written as they are found.")
+    return replace(found[0], manifest=to, format="voicelathe", folder=inside or made.folder), name
+
+
+def _inside(found: Sequence[Found], asked: Asked, to: Path) -> Path | None:
+    """The folder that audio inside the manifest is written to; None where there is none. Raises ManifestError for a mixture."""
+    from voicelathe.data.sources import hugging_face
+
+    holding = [one for one in found if one.format == "parquet" and hugging_face.holds_audio(one.manifest)]
+    if not holding:
+        return None
+    if len(holding) < len(found):
+        raise ManifestError(
+            "Manifests with audio inside and without cannot become one. Import them apart: --name NAME"
+        )
+    return asked.audio_root or to.parent / "audio"
+
+
+def extracted(found: Sequence[Found], to: Path, undo: ExitStack) -> None:
+    """Write audio that is inside the manifests; `undo` takes it back."""
+    from voicelathe.data.sources import hugging_face
+
+    for one in found:
+        if one.format == "parquet" and hugging_face.holds_audio(one.manifest):
+            made = hugging_face.extract(one.manifest, to)
+            undo.callback(hugging_face.remove, made)
+            screen.say(f"{len(made)} audio files written to {layout.in_project(to)}.")

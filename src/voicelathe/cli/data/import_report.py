@@ -1,0 +1,137 @@
+"""What `voicelathe import` says of the rows that it read: how many, of whom, the first of them, and what is wrong with the others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from voicelathe.cli import screen
+from voicelathe.cli.data import consents, recordings
+
+if TYPE_CHECKING:
+    from voicelathe.config import schema
+    from voicelathe.data.manifest import importing
+    from voicelathe.data.manifest.ingest import Ingested
+    from voicelathe.records import RejectedLine
+
+MIN_RECORDINGS = 3  # one each for train, validation and test
+SHOWN = 5
+
+
+def unread(probe: importing.Probe) -> None:
+    """Names the columns that nobody reads."""
+    from voicelathe.data.manifest import formats, jsonl, splits_named
+
+    held = {
+        (name, name == "split" and splits_named.known(text) is not None)
+        for row in probe.rows
+        for name, text in row.extra.items()
+    }
+    if names := sorted({name for name, is_read in held if not is_read}):
+        shown, known = jsonl.excerpt(", ".join(names).encode()), ", ".join(formats.KNOWN)
+        screen.say(f"Columns that are kept but not read: {shown}. Those that are: {known}.")
+
+
+def report(wanted: schema.Ingest, read: Ingested) -> None:
+    """Everything that a person should know before the pipeline runs."""
+    from voicelathe.data.audit.rules import shown
+
+    for note in read.notes:
+        screen.say(note)
+    recorded = Counter(row.recording_id for row in read.rows)
+    speakers: dict[str, set[str]] = {}
+    for row in read.rows:
+        speakers.setdefault(row.speaker_id, set()).add(row.language)
+    names = sorted(speakers)
+    more = f" and {len(names) - 2 * SHOWN} more" if len(names) > 2 * SHOWN else ""
+    screen.say(
+        f"{len(read.rows)} rows of {len(recorded)} recordings, {len(read.audio)} audio files, "
+        f"speakers {', '.join(names[: 2 * SHOWN])}{more}."
+    )
+    if not any(row.text for row in read.rows):
+        screen.say("Warning: no row has a text. The column or key with the transcript must be called text.")
+    screen.say(f"The first: {read.rows[0].audio} says {shown(read.rows[0].text)}")
+    if len(recorded) < MIN_RECORDINGS:
+        screen.say(
+            f"Warning: {len(recorded)} recordings cannot make train, validation and test; `split` will stop."
+        )
+    if wanted.recording_from is None:
+        recordings.warn_of_single_files([(row.audio, row.recording_id) for row in read.rows])
+    _beginnings([row.text for row in read.rows])
+    _markup([row.text for row in read.rows])
+    _unusable(read)
+    _rejected(wanted, read.rejected)
+    consents.print_missing(speakers)
+
+
+def _beginnings(texts: Sequence[str | None]) -> None:
+    from voicelathe.data.text import beginnings
+
+    for one in beginnings.common([text for text in texts if text]):
+        screen.say(
+            f"Warning: {one.num} of {one.of} texts begin with {one.words!r}. Where nobody says it, remove it from the manifest: the audit drops rows whose audio has no time for it."
+        )
+
+
+def _markup(texts: Sequence[str | None]) -> None:
+    """By kind, with the first of each: the audit drops these rows, and whoever wrote the manifest can still take the markup out."""
+    from voicelathe.data.text import markup, normaliser
+
+    first: dict[str, str] = {}
+    kinds: Counter[str] = Counter()
+    for seen in (markup.find(normaliser.text_of(text)) for text in texts if text):
+        if seen is not None:
+            kind, _, what = seen.partition(": ")
+            kinds[kind] += 1
+            first.setdefault(kind, what)
+    for kind, num in kinds.most_common():
+        screen.say(
+            f"Warning: {num} texts hold {kind}, for example {first[kind]!r}, which nobody says. The audit drops such rows: take it out of the manifest."
+        )
+
+
+def _unusable(read: Ingested) -> None:
+    from voicelathe.data.audio import files
+
+    problems = Counter(row.audio_problem for row in read.rows if row.audio_problem)
+    for problem, count in sorted(problems.items()):
+        first = next(row for row in read.rows if row.audio_problem == problem)
+        screen.say(
+            f"{count} rows whose audio is {problem}, the first on line {first.line}: {first.audio} "
+            f"({read.details[first.audio]})"
+        )
+    endings = sorted(
+        {row.audio.rpartition(".")[2] for row in read.rows if row.audio_problem == "unsupported_type"}
+    )
+    for ending in endings[:SHOWN]:
+        screen.say(files.how_to_convert(ending))
+
+
+def _rejected(wanted: schema.Ingest, lines: Sequence[RejectedLine]) -> None:
+    if not lines:
+        screen.say("No line was rejected.")
+        return
+    screen.say(f"{len(lines)} lines are no rows; the pipeline keeps them in the quarantine:")
+    for line in lines[: 2 * SHOWN]:
+        screen.say(f"  line {line.line}: {line.problem}, {line.detail}: {line.excerpt}")
+    if len(lines) > 2 * SHOWN:
+        screen.say(f"  ... and {len(lines) - 2 * SHOWN} more")
+    _other_encoding(wanted, lines)
+
+
+def _other_encoding(wanted: schema.Ingest, lines: Sequence[RejectedLine]) -> None:
+    """Most files that are not UTF-8 were written by Windows."""
+    from pathlib import Path
+
+    from voicelathe.data.manifest import jsonl
+
+    strange = [line.line for line in lines if line.problem == "not_utf8"]
+    if not strange:
+        return
+    data = next(data for number, data, _ in jsonl.Lines(Path(wanted.manifest)) if number == strange[0])
+    meant = jsonl.excerpt(data.decode("cp1252", errors="replace").encode())
+    screen.say(
+        f"{len(strange)} of them are not UTF-8. As Windows-1252, line {strange[0]} is: {meant}\n"
+        "If that is right, import it so: --encoding cp1252"
+    )

@@ -1,0 +1,1 @@
+"""Commands about production: promote, serve, export, history, weights that may go."""

@@ -1,0 +1,71 @@
+"""`voicelathe export-data`: the clean split for other trainers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from voicelathe import layout
+from voicelathe.cli import screen
+from voicelathe.errors import GateError
+
+if TYPE_CHECKING:
+    from voicelathe import records
+
+FormatName = Literal["voxcpm", "qwen3-tts", "cosyvoice", "ljspeech", "audiofolder"]  # as in data.exporting
+To = Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]
+Form = Annotated[
+    FormatName,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="voxcpm, qwen3-tts, cosyvoice, ljspeech or audiofolder (Hugging Face).",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this area."""
+    app.command("export-data")(export_data)
+
+
+def export_data(to: To, format: Form) -> None:
+    """Write the clean split, cut into WAV files, as VoxCPM, Qwen3-TTS, CosyVoice, LJSpeech or Hugging Face train on it."""
+    from voicelathe import digest, records
+    from voicelathe.config import params
+    from voicelathe.data.manifest import exporting
+
+    root = Path(params.load().ingest.audio_root)
+    passed = _passed()
+    splits = {name: records.read(layout.split(name), records.CleanClip) for name in layout.SPLITS}
+    written = exporting.export(splits, root, format, to)
+    digest.write_json(to / "provenance.json", exporting.provenance(passed, format, written))
+    screen.say(
+        f"Written to {to}: " + ", ".join(f"{len(clips)} clips for {name}" for name, clips in written.items())
+    )
+    if passed.policy != "required":
+        screen.say(
+            f"The data passed under consent.policy = {passed.policy}: no voice trained on it may be used as one. "
+            "provenance.json says so, too."
+        )
+
+
+def _passed() -> records.Passed:
+    """What the gate let through. Raises GateError when it let nothing through, or other files than there are now."""
+    from voicelathe import digest, records
+
+    if not layout.GATE.is_file():
+        raise GateError(f"{layout.GATE} is missing: the data has not passed the gate. Run: dvc repro gate")
+    passed = records.read_one(layout.GATE, records.Passed)
+    changed = [
+        name
+        for name, sha256 in passed.splits.items()
+        if not layout.split(name).is_file() or digest.of_file(layout.split(name)) != sha256
+    ]
+    if changed:
+        raise GateError(
+            f"{', '.join(str(layout.split(name)) for name in changed)}: not what passed the gate. Run: dvc repro gate"
+        )
+    return passed

@@ -1,0 +1,306 @@
+"""Commands on what is in production: put it there, prove where it came from, go back, speak with it, look at it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from voicelathe.cli import screen
+from voicelathe.cli.names import Recipe, known_or_uri
+
+if TYPE_CHECKING:
+    from voicelathe.records import Promotion
+
+BROKEN = 3  # exit code when something is not what it claims to be
+
+What = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RECIPE|URI",
+        help="A recipe, or models:/NAME@production; default: production.",
+        callback=known_or_uri,
+    ),
+]
+Said = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[BASE] TEXT", help="What to say; with a base directory in front, that base says it."
+    ),
+]
+Because = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Override the gates that can be overridden; kept in the journal."),
+]
+Reason = Annotated[str, typer.Option("--because", metavar="TEXT", help="Why; kept in the journal.")]
+Candidate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STEP", help="Another candidate than the selected one: 2000, or 2000@0.35 with its strength."
+    ),
+]
+TakeOver = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VERSION",
+        help="Replace this version, which the alias names without the journal (`voicelathe status`).",
+    ),
+]
+BackTo = Annotated[
+    str | None, typer.Option("--to", metavar="VERSION", help="This version, instead of the one before.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask every gate, change nothing.")]
+Expect = Annotated[
+    str | None,
+    typer.Option(metavar="VERSION", help="Refuse unless this version is in production now; `none` for none."),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="WAV file to write.")]
+Uri = Annotated[
+    str | None,
+    typer.Option(metavar="URI", help="models:/NAME@production (the default) or models:/NAME/VERSION."),
+]
+LoraScale = Annotated[
+    float | None,
+    typer.Option(metavar="X", help="Strength of the adapter; default: the one that was promoted."),
+]
+Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="Another seed is another take of the same sentence.")
+]
+MaxSeconds = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Where generation is cut at the latest.")
+]
+Port = Annotated[int, typer.Option(metavar="N", help="Port on 127.0.0.1.", min=1, max=65535)]
+Language = Annotated[str | None, typer.Option(metavar="CODE", help="Language of the text.")]
+
+Exported = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE|URI",
+        help="A recipe, models:/NAME@production or models:/NAME/VERSION.",
+        callback=known_or_uri,
+    ),
+]
+To = Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]
+Merged = Annotated[bool, typer.Option("--merged", help="Work the adapter into the weights of its base.")]
+BaseModel = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="How the card names the base, for example openbmb/VoxCPM2."),
+]
+
+Url = Annotated[
+    str, typer.Argument(metavar="URL", help="A folder, or what fsspec opens: s3://, gs://, sftp://, ...")
+]
+Check = Annotated[
+    bool,
+    typer.Option("--check", help="Hash what lies there, and send again what is damaged."),
+]
+Recipes = Annotated[
+    list[str] | None, typer.Argument(metavar="[RECIPE]...", help="Only these; default: every finished one.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this area."""
+    app.command("promote")(promote)
+    app.command("rollback")(rollback)
+    app.command("status")(status)
+    app.command("verify")(verify)
+    app.command("say")(say)
+    app.command("archive")(archive)
+    app.command("export")(export)
+    app.command("restore")(restore)
+    app.command("ui")(ui)
+
+
+def promote(
+    recipe: Recipe,
+    because: Because = None,
+    candidate: Candidate = None,
+    expect: Expect = None,
+    dry_run: DryRun = False,
+    take_over: TakeOver = None,
+) -> None:
+    """Put a recipe's selected checkpoint into production: every gate, then the MLflow alias and the journal."""
+    from voicelathe.registry import promote as registry
+
+    wanted = registry.UNCHANGED if expect is None else _version(expect)
+    done = registry.promote(recipe, Path(), because, candidate, wanted, dry_run, take_over)
+    if dry_run:
+        waived = f" (overridden: {', '.join(done.waived)})" if done.waived else ""
+        screen.say(f"Nothing stands against {recipe} {done.candidate}{waived}; nothing was changed.")
+        return
+    _show(done)
+    screen.say(SERVERS)
+    screen.say(
+        f'Commit registry/. Hear it: voicelathe say "Hello." --out hello.wav --uri models:/{done.name}@production'
+    )
+
+
+def rollback(because: Reason, expect: Expect = None, to: BackTo = None, take_over: TakeOver = None) -> None:
+    """Put the version before back into production; its weights and consent are checked again."""
+    from voicelathe.registry import promote as registry
+
+    wanted = registry.UNCHANGED if expect is None else _version(expect)
+    _show(registry.rollback(Path(), because, wanted, to, take_over))
+    screen.say(SERVERS)
+
+
+def status() -> None:
+    """What is in production, and whether MLflow and the journal agree; exit code 3 if they do not."""
+    from voicelathe.registry import promoted
+
+    found = promoted.status(Path())
+    screen.say(f"{found.name}: {found.state}" + (f", version {found.alias}" if found.alias else ""))
+    if found.promotion is not None:
+        _show(found.promotion)
+    if found.problem is not None:
+        screen.say(found.problem)
+        raise typer.Exit(BROKEN)
+
+
+def verify(what: What = None) -> None:
+    """Hash everything again, from the version in production back to the raw manifest; exit code 3 names the broken link."""
+    from voicelathe.registry import promoted
+    from voicelathe.registry import verify as registry
+    from voicelathe.tracking import registered
+
+    if what is None:
+        found = promoted.status(Path())
+        if found.state == "none":
+            screen.say("Nothing is in production. To check what a recipe came from: voicelathe verify RECIPE")
+            return
+        what = f"models:/{found.name}@{registered.PRODUCTION}"
+    walk = registry.verify(what, Path())
+    if walk.broken is not None:
+        screen.say(f"BROKEN after {walk.num_links - 1} links that hold: {walk.broken}")
+        raise typer.Exit(BROKEN)
+    screen.say(f"{what}: all {walk.num_links} links hold, back to the raw manifest and its audio.")
+
+
+def say(
+    what: Said,
+    out: Out = Path("said.wav"),
+    uri: Uri = None,
+    lora_scale: LoraScale = None,
+    seed: Seed = None,
+    max_seconds: MaxSeconds = None,
+    language: Language = None,
+) -> None:
+    """Let the voice in production, or a base as it is, say a text into a WAV file."""
+    from voicelathe.registry.speaking import say as registry
+
+    *base, text = what
+    if len(base) > 1 or (base and uri is not None):
+        raise typer.BadParameter("give one text, with at most one base directory in front and then no --uri")
+
+    given = {"lora_scale": lora_scale, "seed": seed, "max_seconds": max_seconds, "language": language}
+    options = {name: value for name, value in given.items() if value is not None}
+    if base:
+        said = registry.speak_base(text, Path(base[0]), out, Path(), options)
+    else:
+        said = registry.speak_production(text, out, Path(), options, uri)
+    cut = "" if said.stopped else ", cut at the limit: it did not stop by itself"
+    screen.say(f"{said.path}: {said.who}, {said.duration_s:.2f} s at {said.sample_rate_hz:,} Hz{cut}")
+    if said.problem:
+        screen.say(f"Warning: the speech is {said.problem}.")
+
+
+def archive(url: Url, recipes: Recipes = None, check: Check = False) -> None:
+    """Send weights and speech of finished runs to a folder or bucket, each file once, by its sha256."""
+    from voicelathe.registry.weights import archive as registry
+
+    if check:
+        held = registry.check(url, _finished(recipes), Path())
+        screen.say(
+            f"{held.num_there} files are what their records say; {held.num_files} ({screen.size(held.num_bytes)}) were damaged or missing and "
+            "were sent again."
+        )
+        return
+    moved = registry.archive(url, _finished(recipes), Path())
+    screen.say(
+        f"{moved.num_files} files ({screen.size(moved.num_bytes)}) sent, {moved.num_there} were there. "
+        "Elsewhere: clone, dvc pull or dvc repro, then voicelathe restore with the same URL."
+    )
+
+
+def export(
+    what: Exported,
+    to: To,
+    candidate: Candidate = None,
+    because: Because = None,
+    merged: Merged = False,
+    base_model: BaseModel = None,
+) -> None:
+    """Write a candidate or a version as files that upstream's own package opens, with a model card; for a model hub."""
+    from voicelathe.registry import export as registry
+
+    done = registry.export(what, to, Path(), candidate, because, merged, base_model)
+    screen.say(
+        f"{to}: {done.candidate} as {done.form}, {done.num_files} files ({screen.size(done.num_bytes)}). Read {to}/README.md before you "
+        "give it away: it says what the speakers allowed."
+    )
+
+
+def restore(url: Url, recipes: Recipes = None) -> None:
+    """Bring weights and speech back from where `archive` sent them; every file is hashed on arrival."""
+    from voicelathe.registry.weights import archive as registry
+
+    moved = registry.restore(url, _finished(recipes), Path())
+    screen.say(
+        f"{moved.num_files} files ({screen.size(moved.num_bytes)}) brought, {moved.num_there} were here. "
+        "Check the whole chain: voicelathe verify RECIPE"
+    )
+
+
+def _finished(recipes: list[str] | None) -> list[str]:
+    """The recipes that were named, or all whose index of checkpoints is here."""
+    from voicelathe import layout
+    from voicelathe.config import params
+    from voicelathe.errors import RecordError
+
+    known = params.load()
+    for name in recipes or ():
+        params.recipe(known, name)
+    found = [one for one in recipes or known.recipes if layout.run(one, "checkpoints.json").is_file()]
+    if missing := set(recipes or ()) - set(found):
+        raise RecordError(
+            f"No runs/{min(missing)}/checkpoints.json here. Bring it: dvc pull, or train: dvc repro"
+        )
+    if not found:
+        raise RecordError(
+            "No recipe has a runs/RECIPE/checkpoints.json here. Bring it: dvc pull, or train: dvc repro"
+        )
+    return found
+
+
+def ui(port: Port = 5000) -> None:
+    """Serve MLflow's pages over the project's store on this machine until Ctrl-C, and print where to look."""
+    from voicelathe.config import params
+    from voicelathe.tracking import ui as pages
+
+    raise typer.Exit(pages.serve(params.load().tracking, Path(), port))
+
+
+def _version(expect: str) -> str | None:
+    return None if expect.lower() == "none" else expect
+
+
+SERVERS = (
+    "Running servers: `voicelathe serve` follows within a minute; `mlflow models serve` and `load_model` go on with the version they loaded "
+    "until they are started again."
+)
+
+
+def _show(promotion: Promotion) -> None:
+    rows = [
+        ("model, version", f"{promotion.name}, {promotion.version} (before: {promotion.previous or 'none'})"),
+        ("candidate", f"{promotion.recipe} {promotion.candidate}"),
+        ("weights", f"{promotion.path} ({promotion.checkpoint_sha256[:16]})"),
+        ("base, licence", f"{promotion.base}, {promotion.licence}"),
+        ("speakers", ", ".join(promotion.speakers)),
+        ("by", f"{promotion.by}, {promotion.at}"),
+        ("because", promotion.because or "selection"),
+        ("gates overridden", ", ".join(promotion.waived) or "none"),
+    ]
+    screen.table("in production", ("what", "value"), rows)

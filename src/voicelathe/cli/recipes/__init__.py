@@ -1,0 +1,1 @@
+"""Commands about recipes: summary, retrain, compare, replicate."""

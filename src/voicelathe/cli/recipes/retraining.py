@@ -1,0 +1,252 @@
+"""`voicelathe retrain`: train a recipe as it is now once more from nothing, without taking away what anything rests on.
+
+Only the directory that would be trained again is moved aside; runs of other settings lie beside it and stay. Weights that were promoted
+stay in their place while they are sound: production speaks with them, and a rollback may want them.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from voicelathe import layout
+from voicelathe.cli import screen
+from voicelathe.cli.names import Recipe
+from voicelathe.cli.recipes.runs import dvc
+from voicelathe.errors import CheckpointError, RecordError, RunLocked, VoiceLatheError, listing
+
+if TYPE_CHECKING:
+    from voicelathe.records import CheckpointRecord, Promotion
+
+SET_ASIDE = ".set-aside-"
+OF_TRAINING = ("step_", "state_", ".", "quarantine")
+NOT_RUNS = ("preflight-", "quarantine", ".")
+STAGE = Path("pipelines/train.py")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this area."""
+    app.command("retrain")(retrain)
+
+
+def retrain(recipe: Recipe) -> None:
+    """Train a recipe again, its former weights set aside; says whether the new ones are the same, byte for byte."""
+    from voicelathe.config import params
+
+    params.recipe(params.load(), recipe)
+    dvc("repro", f"preflight@{recipe}", recover="Nothing was trained and nothing was moved.")
+    before, place = _index(recipe), _place(recipe)
+    if place is None or not place.is_dir():
+        screen.say(f"{recipe}: these settings have no weights here, so nothing is set aside.")
+        _train(recipe)
+        _compare(recipe, before, _index(recipe))
+        _speak_again(recipe, before == _index(recipe))
+        return
+    promoted = _promoted(place)
+    aside = set_aside(recipe, place, list(promoted))
+    screen.say(f"{recipe}: the former weights are in {aside}.")
+    _train(
+        recipe,
+        f"The former weights are in {aside}; to take them back: rm -rf {place} && mv {aside} {place} && dvc repro -s train@{recipe}",
+    )
+    _require_unchanged(recipe, place, aside, promoted)
+    after = _index(recipe)
+    _compare(recipe, before, after)
+    if before == after:
+        carry_over(aside, _trained(recipe))
+    _speak_again(recipe, before == after)
+    screen.say(
+        f"Nothing needs {aside} any more; delete it when you have compared what you wanted to compare."
+    )
+
+
+def _train(recipe: str, recover: str = "") -> None:
+    dvc("repro", "--force", "--single-item", f"train@{recipe}", recover=recover)
+
+
+def _require_unchanged(recipe: str, place: Path, aside: Path, promoted: dict[Path, Promotion]) -> None:
+    """Put the former weights back where one that was promoted came out differently. Raises CheckpointError that says so."""
+    changed = [one.version for path, one in promoted.items() if not _is_sound(path, one)]
+    if not changed:
+        return
+    again = _free(place)
+    place.rename(again)
+    aside.rename(place)
+    _train(recipe, f"The former weights are in {place}.")
+    raise CheckpointError(
+        f"{recipe} was trained again, and the weights of version {', '.join(changed)} came out differently (another torch, CPU or card?). "
+        f"What was promoted is in its place as before, and so are the records; the new weights are in {again}."
+    )
+
+
+def _speak_again(recipe: str, same: bool) -> None:
+    """The samples of the same weights, where they are gone: DVC does not follow them, so it would not make them again."""
+    from voicelathe import records
+
+    path = layout.run(recipe, "samples.jsonl")
+    if not same:
+        screen.say("What was made from them is out of date: dvc repro")
+        return
+    spoken = records.read(path, records.SampleRecord) if path.is_file() else []
+    if any(sample.path is not None and not Path(sample.path).is_file() for sample in spoken):
+        screen.say(f"{recipe}: samples are gone, too; they are spoken again.")
+        dvc("repro", "--force", "--single-item", f"listen@{recipe}", recover="The weights are there.")
+    screen.say("What follows from them, if anything does: dvc repro")
+
+
+def _place(recipe: str) -> Path | None:
+    """Where a training with the settings of this moment puts its weights; without encodings to tell: where the last one put them."""
+    from voicelathe.config import params
+    from voicelathe.errors import BaseModelError
+    from voicelathe.runs import identity
+
+    try:
+        return Path(identity.identify(params.load(), recipe, _revision()).directory)
+    except (RecordError, BaseModelError, FileNotFoundError):
+        return _recorded(recipe)
+
+
+def _revision() -> int:
+    """Of the train stage; it is part of what decides where the weights lie."""
+    found = (
+        re.search(r"^REVISION = (\d+)", STAGE.read_text(encoding="utf-8"), re.MULTILINE)
+        if STAGE.is_file()
+        else None
+    )
+    if found is None:
+        raise CheckpointError(
+            f"{STAGE} is missing or has no REVISION. Run this in the folder of the project; git checkout {STAGE}"
+        )
+    return int(found[1])
+
+
+def _recorded(recipe: str) -> Path | None:
+    """Where the recipe's weights are as run.json says, or the only run there is while an interrupted one left no run.json."""
+    path = layout.run(recipe, "run.json")
+    if path.is_file():
+        return _trained(recipe)
+    found = sorted(_unfinished(layout.CHECKPOINTS / recipe))
+    if len(found) > 1:
+        raise CheckpointError(
+            f"{recipe} has several unfinished runs and no {path} says which one counts:\n"
+            f"{listing(str(directory) for directory in found)}\nMove those you do not want out of the way yourself."
+        )
+    return found[0] if found else None
+
+
+def _trained(recipe: str) -> Path:
+    from voicelathe import records
+
+    return Path(records.read_one(layout.run(recipe, "run.json"), records.RunRecord).directory)
+
+
+def _unfinished(folder: Path) -> list[Path]:
+    every = [path for path in folder.glob("*") if path.is_dir()]
+    return [path for path in every if SET_ASIDE not in path.name and not path.name.startswith(NOT_RUNS)]
+
+
+def _promoted(place: Path) -> dict[Path, Promotion]:
+    """Sound weights in this directory that are, or ever were, in production."""
+    from voicelathe.registry.history import journal
+
+    done = [one.promotion for one in journal.read(Path()) if one.event != journal.ABANDONED]
+    every = {Path(one.path): one for one in done if place in Path(one.path).parents}
+    for path, promotion in every.items():
+        if not _is_sound(path, promotion):
+            screen.say(f"{path}, version {promotion.version} of {promotion.name}, is damaged or gone.")
+    return {path: one for path, one in every.items() if _is_sound(path, one)}
+
+
+def _is_sound(path: Path, promotion: Promotion) -> bool:
+    from voicelathe import checkpoints
+
+    try:
+        checkpoints.verify(path, promotion.checkpoint_sha256)
+    except (VoiceLatheError, FileNotFoundError):
+        return False
+    return True
+
+
+def set_aside(recipe: str, directory: Path, kept: list[Path]) -> Path:
+    """Rename the directory of a run; what is kept is linked at its old place at once, because production speaks with it.
+
+    Raises RunLocked while a worker trains in it.
+    """
+    from voicelathe import digest
+    from voicelathe.runs import identity, locks
+    from voicelathe.train import resume
+
+    aside = _free(directory)
+    try:
+        with locks.run_directory(directory):
+            stand_in = directory.with_name(f".{directory.name}.kept")
+            if kept:
+                shutil.rmtree(stand_in, ignore_errors=True)
+                for path in kept:
+                    shutil.copytree(path, stand_in / path.name, copy_function=_link)
+                shutil.copyfile(directory / identity.IDENTITY, stand_in / identity.IDENTITY)
+                digest.write_json(stand_in / resume.KEPT, sorted(path.name for path in kept))
+            directory.rename(aside)
+            if kept:
+                stand_in.rename(directory)
+    except RunLocked as problem:
+        raise RunLocked(f"{recipe} cannot be set aside: {problem}") from None
+    return aside
+
+
+def _free(directory: Path) -> Path:
+    number = 1
+    while (aside := directory.with_name(f"{directory.name}{SET_ASIDE}{number}")).exists():
+        number += 1
+    return aside
+
+
+def carry_over(aside: Path, directory: Path) -> None:
+    """Link what later stages made of the same weights (speech, validation) into the new directory.
+
+    Their index has not changed, so DVC holds those stages for up to date and would not make it again.
+    """
+    for entry in sorted(aside.iterdir()):
+        if (
+            entry.is_dir()
+            and not entry.name.startswith(OF_TRAINING)
+            and not (directory / entry.name).exists()
+        ):
+            shutil.copytree(entry, directory / entry.name, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _index(recipe: str) -> dict[int, CheckpointRecord]:
+    """Checkpoints by step; empty when the recipe was never trained to its end."""
+    from voicelathe.runs import results
+
+    try:
+        return {entry.step: entry for entry in results.read(recipe)[1]}
+    except (RecordError, FileNotFoundError):
+        return {}
+
+
+def _compare(recipe: str, before: dict[int, CheckpointRecord], after: dict[int, CheckpointRecord]) -> None:
+    steps = [step for step in sorted(after) if step > 0]
+    if not before:
+        screen.say(f"{recipe}: {len(steps)} checkpoints; there were none to compare with.")
+        return
+    same = [step for step in steps if step in before and before[step].sha256 == after[step].sha256]
+    screen.say(
+        f"{recipe}: {len(same)} of {len(steps)} checkpoints are identical to the former ones, byte for byte."
+    )
+    for step in steps:
+        if step not in same:
+            screen.say(
+                f"  step {step}: {before[step].sha256[:16] if step in before else 'none'} -> {after[step].sha256[:16]}"
+            )

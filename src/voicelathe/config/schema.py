@@ -1,0 +1,297 @@
+"""The sections of params.yaml as frozen dataclasses: one definition for the pipeline, which validates it, and the worker, which obeys it.
+
+Only train.seed has a default: params.yaml is the whole truth, so DVC sees every change. `params` turns the file into these.
+A constraint stands beside its field (`annotated_types`); `params` enforces it and names the dotted path that broke it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+from voicelathe.config.data_schema import (
+    NAME,
+    Audit,
+    Closed,
+    Gate,
+    Hear,
+    Ingest,
+    Measure,
+    Names,
+    Positive,
+    PositiveFloat,
+    Sha256,
+    Share,
+    Split,
+)
+
+__all__ = [
+    "ADDED_LATER",
+    "NAME",
+    "Audit",
+    "Base",
+    "Consent",
+    "Engine",
+    "Evaluate",
+    "Gate",
+    "Guards",
+    "Hear",
+    "Ingest",
+    "Listen",
+    "Lora",
+    "Machine",
+    "Measure",
+    "Params",
+    "Preflight",
+    "PreflightLine",
+    "ProbeLimits",
+    "Race",
+    "Recipe",
+    "Recogniser",
+    "Select",
+    "Speech",
+    "Split",
+    "SpokenLine",
+    "Tracking",
+    "Train",
+]
+ADDED_LATER = {"left_out": True}  # a field with this metadata is not written down while it has its default
+
+
+@dataclass(frozen=True)
+class Machine(Closed):
+    """Where the worker runs. Nothing falls back to the CPU by itself."""
+
+    device: Literal["cpu", "cuda"]
+    threads: Positive  # part of the run digest: results are bit-identical only at one thread count
+    processes: Positive  # GPUs that train one run together; part of the run digest: other sums of gradients
+
+
+@dataclass(frozen=True)
+class Engine(Closed):
+    """How work on many clips is spread; results are the same bytes for every choice."""
+
+    kind: Literal["serial", "processes"]
+    workers: Positive
+
+
+@dataclass(frozen=True)
+class Tracking(Closed):
+    """The MLflow mirror. MLFLOW_TRACKING_URI chooses the server; without it, sqlite in the project."""
+
+    experiment: Annotated[str, MinLen(1)]
+    upload: Literal["adapters", "selected", "all"]  # weights copied to MLflow; the others are named
+
+
+@dataclass(frozen=True)
+class Consent(Closed):
+    """Whether speakers need a record under consent/. `research` lets data through but nothing trained on it can be promoted."""
+
+    policy: Literal["required", "research"]
+
+
+@dataclass(frozen=True)
+class Recogniser(Closed):
+    """A Whisper in CTranslate2's format, pinned by the digest of its files (`voicelathe recogniser add` writes this)."""
+
+    model: Annotated[str, MinLen(1)]  # a directory, or package:NAME of an installed package that carries one
+    digest: Sha256
+    licence: Annotated[str, MinLen(1)]
+    languages: Names | None  # that it is trusted with; null: all that the model knows
+
+
+@dataclass(frozen=True)
+class Speech(Closed):
+    """Who hears words: in clips (hear.words) and in what candidates speak (metric `recogniser`). It runs on machine.device."""
+
+    recogniser: Recogniser | None  # None: PocketSphinx stands in, for English only and much less exact
+
+
+@dataclass(frozen=True)
+class Base(Closed):
+    """A pretrained model directory, pinned by the digest of its files (`voicelathe base add` writes this)."""
+
+    family: Annotated[str, MinLen(1)]  # one of families.TABLE
+    path: Annotated[str, MinLen(1)]
+    digest: Sha256
+    licence: Annotated[str, MinLen(1)]
+    trained: bool
+
+
+@dataclass(frozen=True)
+class Lora(Closed):
+    """Low-rank adapters (Hu et al., 2021): W + scale * alpha / rank * B A."""
+
+    rank: Positive
+    alpha: PositiveFloat
+    dropout: Annotated[float, Ge(0), Lt(1)]
+    scope: Annotated[list[str], MinLen(1)]  # groups of linears; which there are is the family's to say
+
+
+@dataclass(frozen=True)
+class Train(Closed):
+    """One run. This whole section is part of the run digest. docs/memory.md has what each choice costs in bytes.
+
+    optimizer: `adamw` keeps two fp32 moments (8 bytes a trained parameter), `adamw8bit` two 8-bit ones (2 bytes, Dettmers et
+    al., 2022), `paged_adamw8bit` the same in memory that the driver moves to the host when the card is full.
+
+    weights: how weights lie on the device.
+    `fp32`: 4 bytes, gradients 4 bytes; with `autocast` the forward makes bf16 copies besides (upstream's way, the reference).
+    `bf16` (mode: lora): the frozen base in bf16, the adapter in fp32.
+    `bf16_split16`, `bf16_split8` (mode: full): bf16 weights and the 16 or 8 bits that are missing to an fp32 or 24-bit master,
+    on which the update is computed: exact, or with the last bit rounded stochastically. 4 or 3 bytes, gradients 2.
+    `bf16_stochastic` (mode: full): bf16 weights alone; each update is rounded up or down, right on average. 2 bytes, gradients 2.
+    Plain bf16 updates do not exist here: at a learning rate of 1e-5, 70 to 92 % of them are smaller than half the distance to
+    the next bf16 number, and nearest rounding drops those.
+
+    gradient_release: a gradient is used and freed as soon as backward has made it, so gradients never lie there together
+    (2 bytes a parameter less). The global norm is known only afterwards: it is recorded, and nothing is clipped.
+    """
+
+    mode: Literal["lora", "full"]
+    steps: Positive
+    clips_per_step: Positive
+    clips_per_pass: Positive  # packed into one forward; several passes accumulate one optimizer step
+    checkpoint_every: Positive
+    learning_rate: PositiveFloat
+    warmup_steps: Annotated[int, Ge(0)]
+    weight_decay: Annotated[float, Ge(0)]  # of the weights of linear layers only
+    max_grad_norm: PositiveFloat | None  # of all gradients together; null: recorded, not clipped
+    optimizer: Literal["adamw", "adamw8bit", "paged_adamw8bit"]
+    weights: Literal["fp32", "bf16", "bf16_split16", "bf16_split8", "bf16_stochastic"]
+    gradient_release: bool
+    activation_checkpointing: Literal["none", "decoder", "all"]  # which blocks are computed again in backward
+    autocast: bool  # bf16 arithmetic over fp32 weights, upstream's way; only on cuda
+    cache_encoder: bool  # mode: lora without proj: what the frozen local encoder makes of a clip is computed once and kept
+    probe_every: Positive  # steps between two looks at whether text and stop head still work
+    lora: Lora | None  # null for mode: full
+    seed: int | None = field(default=None, metadata=ADDED_LATER)  # of this training; null: the project's
+
+
+@dataclass(frozen=True)
+class PreflightLine(Closed):
+    """What preflight lets the base and its two checkpoints say."""
+
+    text: Annotated[str, MinLen(1)]
+    language: Annotated[str, MinLen(1)]
+
+
+@dataclass(frozen=True)
+class Preflight(Closed):
+    """A short trial before the long run: two checkpoints, heard beside the base."""
+
+    steps: Annotated[int, Ge(2)]
+    line: PreflightLine
+    max_seconds: PositiveFloat
+    min_free_disk_gib: Annotated[float, Ge(0)]
+    evidence: Annotated[str, MinLen(1)]  # the gate's passed.json; mode full: a LoRA's selection.json
+    override: str | None  # mode: full only: why no LoRA run that moved the right way came first; recorded
+
+
+@dataclass(frozen=True)
+class Evaluate(Closed):
+    """Validation of every checkpoint and of the base, with frozen noise."""
+
+    passes: Positive
+    clips_per_pass: Positive
+    lora_scales: list[Annotated[float, Gt(0), Le(2)]]  # of the best three steps, beside 1; mode: lora
+    zero_shot: bool  # the base a second time, with a held-out clip of the speaker in front; the better one is to be beaten
+    probe_clips: Annotated[int, Ge(2)]  # of each kind that the probes of text, ending and overfitting look at
+
+
+@dataclass(frozen=True)
+class SpokenLine(Closed):
+    """One long line of the listening sweep."""
+
+    id: Annotated[str, MinLen(1)]
+    text: Annotated[str, MinLen(1)]
+    language: Annotated[str, MinLen(1)]
+
+
+@dataclass(frozen=True)
+class Race(Closed):
+    """All candidates speak the first block of lines; who is shown to be worse drops out, the others go on (docs/choosing.md)."""
+
+    block_lines: Positive  # lines of one block; as many as there are lines: nobody drops out
+    error_rate: Annotated[float, Gt(0), Lt(0.5)]  # the chance that the candidate which should win drops out
+    max_samples: Positive | None  # budget; null: until the lines are spoken
+    max_audio_s: PositiveFloat | None  # budget in seconds of speech made; the first block is always spoken
+    workers: Positive  # processes that speak at once: on cpu by cores and memory, on cuda one a device
+
+
+@dataclass(frozen=True)
+class Listen(Closed):
+    """The listening sweep: candidates speak lines, each with every seed."""
+
+    lines: Annotated[str, MinLen(1)]  # the pack, a file below lines/ (`voicelathe lines propose`)
+    lines_digest: Sha256 | None  # of a pack that must not change (`voicelathe lines freeze`); null: it may
+    seeds: Annotated[list[int], MinLen(1)]
+    race: Race
+    max_seconds: PositiveFloat
+    long_lines: list[SpokenLine]  # a minute and more, by the bases and the two nearest only, first seed
+    long_max_seconds: PositiveFloat
+    metrics: list[str]  # plug-ins over the samples, each in a process of its own; docs/metrics.md lists them
+    metric_timeout_s: PositiveFloat  # a metric without an answer by then is ended and recorded as such
+
+
+@dataclass(frozen=True)
+class ProbeLimits(Closed):
+    """Beyond these a candidate shows the codes ignores_text, stops_early, runs_on and forgets; `vetoes` says which of them exclude."""
+
+    min_text_share: Share  # of the base's own dependence on the text that must be left
+    max_stops_early_share: Share  # of the probed clips; a base that was never trained sets no example
+    max_runs_on_share: Share
+    max_forgetting: Annotated[float, Ge(0)]  # share by which the loss on other speakers may rise
+
+
+@dataclass(frozen=True)
+class Guards(Closed):
+    """What a candidate may lose against the better base and still count as no worse; null switches a guard off (docs/choosing.md)."""
+
+    words: Annotated[float, Gt(0), Lt(1)] | None  # share of characters that the recogniser hears right
+    endings: Annotated[float, Gt(0), Lt(1)] | None  # share of lines that are spoken to the end and stop there
+    quality: PositiveFloat | None  # points of the opinion score p808
+
+
+@dataclass(frozen=True)
+class Select(Closed):
+    """How the checkpoint to ship is chosen."""
+
+    loss_weights: dict[str, Annotated[float, Ge(0)]]  # total = sum(weight * loss)
+    vetoes: list[str]  # codes of metrics and probes that exclude a candidate; the others are noted
+    max_vetoed_share: Share  # of a candidate's samples that may show one such code before it is excluded
+    guards: Guards
+    probes: ProbeLimits
+
+
+@dataclass(frozen=True)
+class Recipe(Closed):
+    """One way to fine-tune one base. A stage depends on its own section only."""
+
+    base: Annotated[str, MinLen(1)]
+    preflight: Preflight
+    train: Train
+    evaluate: Evaluate
+    listen: Listen
+    select: Select
+
+
+@dataclass(frozen=True)
+class Params(Closed):
+    """All of params.yaml."""
+
+    seed: int
+    machine: Machine
+    engine: Engine
+    tracking: Tracking
+    consent: Consent
+    ingest: Ingest
+    general: Ingest  # pinned clips of other speakers, never trained on: has a fine-tune forgotten what the base could?
+    measure: Measure
+    speech: Speech
+    hear: Hear
+    audit: Audit
+    split: Split
+    gate: Gate
+    bases: dict[str, Base]
+    recipes: dict[str, Recipe]

@@ -1,0 +1,1 @@
+"""Cached encodings of a base: written by the encode worker, indexed without torch."""

@@ -1,0 +1,1 @@
+"""Raw manifests of every form, read, imported and exported."""

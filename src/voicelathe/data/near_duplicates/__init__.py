@@ -1,0 +1,1 @@
+"""The same performance twice, and what splits have in common."""

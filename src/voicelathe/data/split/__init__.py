@@ -1,0 +1,1 @@
+"""Every recording, whole, in exactly one of train, validation and test."""

@@ -1,0 +1,1 @@
+"""Recipes beside each other, and trainings with other seeds."""

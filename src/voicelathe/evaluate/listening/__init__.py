@@ -1,0 +1,1 @@
+"""People listen: the blind page, their verdicts, and what follows from them."""

@@ -1,0 +1,1 @@
+"""How a decision is shown: the page, its charts and its words."""

@@ -1,0 +1,1 @@
+"""CosyVoice 3 (FunAudioLLM)."""

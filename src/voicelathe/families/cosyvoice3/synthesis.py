@@ -1,0 +1,151 @@
+"""Speech by upstream's own CosyVoice 3, inside the interpreter that `voicelathe env create cosyvoice3` makes; nowhere else can it be imported.
+
+Upstream's settings file builds objects when it is read, so it is read here alone. Two things are put right on the way: the attention
+mask of one decoding step, and reading WAV files without torchaudio's own loaders.
+"""
+
+import os
+import wave
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+from voicelathe.errors import FamilyUnavailable
+from voicelathe.families.base import Spoken
+from voicelathe.families.cosyvoice3.files import SPEAK_HZ, TOKENS_PER_S
+from voicelathe.families.shared import seeding, torchaudio_shim
+
+if TYPE_CHECKING:
+    import torch
+
+    from voicelathe.families.cosyvoice3.model import Loaded
+
+MOST_TOKENS_A_WORD = 20  # upstream's max_token_text_ratio: generation ends there by itself
+NAME = "voicelathe"  # of the speaker in upstream's table
+
+
+def open_upstream(base: Path, device: "torch.device") -> Any:
+    """Upstream's whole model. Raises FamilyUnavailable in an interpreter without its code."""
+    if device.type == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # upstream takes a card whenever it sees one
+    torchaudio_shim.ensure()
+    try:
+        from cosyvoice.cli.cosyvoice import CosyVoice3
+    except ImportError as problem:
+        raise FamilyUnavailable(
+            f"CosyVoice 3 speaks with upstream's own code, which this interpreter cannot import ({problem}). "
+            "Run: voicelathe env create cosyvoice3"
+        ) from None
+    torchaudio_shim.read_with(_read_wav)
+    model = CosyVoice3(str(base))
+    widen_mask(model.model.llm.llm)
+    return model
+
+
+def widen_mask(encoder: Any) -> None:
+    """One step of decoding must see all that came before it.
+
+    Upstream passes a mask of one position; transformers from 4.53 on takes it for the whole mask and the speech is gibberish,
+    without an error (CosyVoice issues 1446 and 1886). Older versions read the wider mask the same.
+    """
+    import torch
+
+    step = type(encoder).forward_one_step
+
+    def wide(self: Any, xs: Any, masks: Any, cache: Any = None) -> Any:
+        past = 0 if cache is None else cache.get_seq_length()
+        seen = torch.ones(xs.shape[0], 1, past + xs.shape[1], dtype=torch.bool, device=xs.device)
+        return step(self, xs, seen, cache)
+
+    encoder.forward_one_step = MethodType(wide, encoder)
+
+
+def say(loaded: "Loaded", text: str, seed: int, max_seconds: float) -> Spoken:
+    """Text with the instruction in front, in the voice of the speaker with most training clips."""
+    import torch
+
+    voice = next(iter(loaded.voices.values()), torch.zeros(192))
+    loaded.speaker.frontend.spk2info[NAME] = {"embedding": voice[None].to(loaded.device)}
+    return _spoken(
+        loaded, seed, max_seconds,
+        lambda upstream: upstream.inference_sft(
+            text, NAME, stream=False, text_frontend=False, **seeding.given(seed, upstream.inference_sft)
+        ),
+    )  # fmt: skip
+
+
+def say_like(
+    loaded: "Loaded", text: str, seed: int, max_seconds: float, reference: Path, said: str
+) -> Spoken:
+    """Zero-shot: `said` are the words of the reference, with the instruction in front."""
+    return _spoken(
+        loaded, seed, max_seconds,
+        lambda upstream: upstream.inference_zero_shot(
+            text, said, str(reference), stream=False, text_frontend=False,
+            **seeding.given(seed, upstream.inference_zero_shot),
+        ),
+    )  # fmt: skip
+
+
+def _read_wav(path: str, *_: Any, **__: Any) -> "tuple[torch.Tensor, int]":
+    """A mono 16-bit WAV, as the worker writes references: samples [1, S] and their rate."""
+    import torch
+
+    with wave.open(path) as file:
+        assert (file.getnchannels(), file.getsampwidth()) == (1, 2)
+        frames = bytearray(file.readframes(file.getnframes()))
+        return torch.frombuffer(frames, dtype=torch.int16)[None].float() / 2**15, file.getframerate()
+
+
+@dataclass
+class _Course:
+    """How a generation went; upstream runs it in a thread of its own, where errors are lost."""
+
+    limit: int
+    tokens: int = 0
+    stopped: bool = True
+    problem: BaseException | None = None
+
+
+def _spoken(
+    loaded: "Loaded", seed: int, max_seconds: float, speak: Callable[[Any], Iterator[dict[str, Any]]]
+) -> Spoken:
+    """Let upstream speak, at most so many tokens; what goes wrong in its thread is raised here."""
+    import numpy as np
+
+    course = _Course(max(1, round(max_seconds * TOKENS_PER_S)))
+    loaded.core.inference = MethodType(_counted(type(loaded.core).inference, course), loaded.core)
+    try:
+        with seeding.of(seed):
+            pieces = [one["tts_speech"].reshape(-1).float().cpu().numpy() for one in speak(loaded.speaker)]
+    except Exception:
+        if course.tokens and course.problem is None:
+            raise
+        pieces = []  # nothing to make sound of
+    finally:
+        del loaded.core.inference
+    if course.problem is not None:
+        raise course.problem
+    samples = np.concatenate([*pieces, np.zeros(0, np.float32)]).astype(np.float32)
+    return Spoken(samples, SPEAK_HZ, course.stopped)
+
+
+def _counted(generate: Any, course: _Course) -> Callable[..., Iterator[int]]:
+    """Upstream's generator of tokens, ended at the limit; `stopped` says whether it ended by itself."""
+
+    def inference(self: Any, **given: Any) -> Iterator[int]:
+        own_limit = int(given["text_len"].sum()) * MOST_TOKENS_A_WORD
+        try:
+            for token in generate(self, **given):
+                if course.tokens == course.limit:
+                    course.stopped = False
+                    return
+                course.tokens += 1
+                yield token
+            course.stopped = course.tokens < own_limit
+        except Exception as problem:
+            course.problem = problem
+
+    return inference

@@ -1,0 +1,139 @@
+"""Features and speech by upstream's own IndexTTS2, inside the interpreter that `voicelathe env create indextts2` makes.
+
+Upstream's classes are called from its package; nothing of it is copied (its licence: docs/indextts2.md). NOT VERIFIED: the published
+weights and the models that upstream fetches beside them could not be had where this was written.
+"""
+
+import os
+import tempfile
+import wave
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from voicelathe import layout
+from voicelathe.errors import FamilyUnavailable, RequestError, listing
+from voicelathe.families.base import Spoken
+from voicelathe.families.indextts2.files import CACHE, CODES_PER_S, CONFIG, SPEAK_HZ
+from voicelathe.families.shared import seeding, torchaudio_shim
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from voicelathe.families.indextts2.model import Loaded
+
+HEAR_HZ = 16000  # of the features
+PROMPT_S = 15  # upstream hears no more of the clip in front
+OTHER_MODELS = {  # upstream's name of a part -> where its fetching puts it, and the files that must be there
+    "w2v_bert": ("w2v-bert-2.0", ("config.json",)),
+    "semantic_codec": ("semantic_codec_model.safetensors", ()),
+    "campplus": ("campplus_cn_common.bin", ()),
+    "bigvgan": ("bigvgan", ("config.json", "bigvgan_generator.pt")),
+}
+
+
+def open_upstream(base: Path, device: "torch.device") -> Any:
+    """Upstream's whole model. Raises FamilyUnavailable in an interpreter without its code."""
+    if device.type == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # upstream takes a card whenever it sees one
+    torchaudio_shim.ensure()
+    try:
+        from indextts.infer_v2 import IndexTTS2
+    except ImportError as problem:
+        raise FamilyUnavailable(
+            f"IndexTTS2 hears and speaks with upstream's own code, which this interpreter cannot import ({problem}). "
+            "Run: voicelathe env create indextts2"
+        ) from None
+    return IndexTTS2(
+        cfg_path=str(base / CONFIG),
+        model_dir=str(base),
+        use_fp16=False,
+        use_cuda_kernel=False,
+        device=str(device),
+        use_qwen_emo=False,  # describes emotions in words, which nobody asks here
+        aux_paths=other_models(base),
+    )
+
+
+def other_models(base: Path) -> dict[str, str]:
+    """What upstream fetches besides, from DIR-upstream beside the base: left to itself it writes into DIR, whose every byte is pinned.
+
+    Raises FamilyUnavailable naming the files that are missing and the command that fetches them.
+    """
+    place = base.with_name(f"{base.name}-upstream")
+    paths = {name: place / CACHE / first for name, (first, _) in OTHER_MODELS.items()}
+    files = [paths[name] / one for name, (_, inside) in OTHER_MODELS.items() for one in inside or (".",)]
+    if missing := [str(path.relative_to(place)) for path in files if not path.exists()]:
+        python = layout.ENVIRONMENTS / "indextts2" / "venv" / "bin" / "python"
+        raise FamilyUnavailable(
+            f"IndexTTS2 hears and speaks with further models, of which these are missing in {place}:\n{listing(missing)}\nFetch them once: "
+            f"{python} -c 'from indextts.utils.model_download import ensure_models_available; ensure_models_available(\"{place}\")'"
+        )
+    return {name: str(path) for name, path in paths.items()}
+
+
+def prompt(heard: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """What upstream would hear of a clip at HEAR_HZ that stands in front."""
+    return heard[: PROMPT_S * HEAR_HZ]
+
+
+def features(upstream: Any, samples: "np.ndarray[Any, Any]") -> "dict[str, torch.Tensor]":
+    """Of one clip: speech codes [A] (int16), the voice's latents [1, L * C] and the emotion [1, C], in half precision."""
+    import soxr
+    import torch
+
+    def states(heard: "np.ndarray[Any, Any]") -> torch.Tensor:
+        given = upstream.extract_features(heard, sampling_rate=HEAR_HZ, return_tensors="pt")
+        given = {name: value.to(upstream.device) for name, value in given.items()}
+        found: torch.Tensor = upstream.get_emb(given["input_features"], given["attention_mask"])
+        return found
+
+    with torch.no_grad():
+        heard = soxr.resample(samples, SPEAK_HZ, HEAR_HZ)
+        whole = states(heard)
+        codes, _ = upstream.semantic_codec.quantize(whole)
+        before = whole if len(prompt(heard)) == len(heard) else states(prompt(heard))
+        length = torch.tensor([before.shape[1]], device=before.device)
+        condition = upstream.gpt.get_conditioning(before.transpose(1, 2), length)
+        emotion = upstream.gpt.get_emovec(before, length)
+    return {
+        "codes": codes.reshape(-1).to(torch.int16).cpu().contiguous(),
+        "condition": condition.reshape(1, -1).half().cpu().contiguous(),
+        "emotion": emotion.reshape(1, -1).half().cpu().contiguous(),
+    }
+
+
+def say(loaded: "Loaded", text: str, seed: int, max_seconds: float) -> Spoken:
+    """Upstream's generation in the voice of the main speaker's reference clip. Raises RequestError when none is known."""
+    import numpy as np
+
+    voice = next(iter(loaded.voices.values()), {})
+    if "audio" not in voice:
+        raise RequestError(
+            f"{loaded.base} has no voice of its own: IndexTTS2 always speaks after a clip, which every checkpoint trained here carries. "
+            "Let a checkpoint speak, or promote one."
+        )
+    limit = max(1, round(max_seconds * CODES_PER_S))
+    chosen = seeding.given(seed, loaded.upstream.infer)
+    with seeding.of(seed), tempfile.TemporaryDirectory() as folder:
+        prompt, out = Path(folder) / "prompt.wav", Path(folder) / "out.wav"
+        _write(prompt, voice["audio"].numpy())
+        loaded.upstream.infer(str(prompt), text.strip(), str(out), max_mel_tokens=limit, **chosen)
+        samples = _read(out) if out.is_file() else np.zeros(0, np.float32)
+    return Spoken(samples, SPEAK_HZ, len(samples) / SPEAK_HZ * CODES_PER_S < limit)
+
+
+def _write(path: Path, samples: "np.ndarray[Any, Any]") -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SPEAK_HZ)
+        file.writeframes(samples.astype("<i2").tobytes())
+
+
+def _read(path: Path) -> "np.ndarray[Any, Any]":
+    import numpy as np
+
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, SPEAK_HZ)
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 2**15

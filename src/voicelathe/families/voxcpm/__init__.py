@@ -1,0 +1,1 @@
+"""VoxCPM 2 and 1.5 (OpenBMB)."""

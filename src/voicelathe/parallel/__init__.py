@@ -1,0 +1,1 @@
+"""One call for work on many clips, whatever does it."""

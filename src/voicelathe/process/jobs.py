@@ -1,0 +1,273 @@
+"""What the stage process asks of a worker, and what the worker says while it works.
+
+A job is one JSON file; events come back as JSON lines. Nothing here imports torch, so both sides share it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from voicelathe import digest, records
+from voicelathe.config import schema
+from voicelathe.errors import WorkerError
+
+STOP_S = 600  # for a trainer that is asked to stop: it ends its step and writes its state, 14 GB for VoxCPM 2, full
+
+
+@dataclass(frozen=True)
+class Target:
+    """The base a job works on and where it runs."""
+
+    family: str
+    base: str  # directory
+    base_digest: str  # checked before anything is imported from or loaded out of the directory
+    machine: schema.Machine
+
+
+@dataclass(frozen=True)
+class MeasureJob:
+    """What models hear in clips: speech, words, the voice. On the CPU, whatever machine.device is, but for the recogniser."""
+
+    machine: schema.Machine
+    engine: schema.Engine  # clips are spread over its workers
+    how: schema.Hear
+    recogniser: records.RecogniserRef | None  # None: PocketSphinx
+    clips: str  # JSONL of ManifestRow
+    audio_root: str
+    out: str  # Parquet of Heard, in the order of the clips
+
+
+@dataclass(frozen=True)
+class CutJob:
+    """Listen to long recordings: where somebody speaks, and the words with their times. On the CPU, but for the recogniser."""
+
+    machine: schema.Machine
+    recogniser: records.RecogniserRef | None  # None: none knows the language, and words stay unknown
+    language: str
+    audio_root: str
+    recordings: list[str]  # relative to the root
+    out: str  # <number>.json and <number>.levels for each recording
+
+
+@dataclass(frozen=True)
+class EncodeJob:
+    """Encode clips; per-clip results are cached under `cache`, shards are written to `out`."""
+
+    target: Target
+    splits: dict[str, str]  # split name -> JSONL of CleanClip
+    audio_root: str
+    cache: str
+    out: str  # shards/ and index.parquet are written below it
+
+
+COPY_REVISION = 1  # of what a codec makes of a clip: a new one copies again
+
+
+@dataclass(frozen=True)
+class CopyJob:
+    """Encode and decode real clips with the base's own codec, each to a WAV of its own under `out`."""
+
+    target: Target
+    clips: list[records.ClipRef]
+    out: str
+
+
+def copied(job: CopyJob, clip: records.ClipRef) -> Path:
+    """Where the copy of a clip lies: by everything that it depends on."""
+    machine = job.target.machine
+    made_of = [
+        COPY_REVISION,
+        job.target.base_digest,
+        clip.sha256,
+        clip.start_s,
+        clip.end_s,
+        machine.device,
+        machine.threads,
+    ]
+    key = digest.of_value(made_of)
+    return Path(job.out) / key[:2] / f"{key}.wav"
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """Train, or resume what a killed worker left; ends with every numbered checkpoint on disk."""
+
+    target: Target
+    train: schema.Train
+    seed: int
+    clips: str  # JSONL of CleanClip
+    latents: str  # directory with index.parquet
+    audio_root: str  # for families whose checkpoints carry a clip of each speaker
+    run_digest: str
+    directory: str  # of the weights
+
+
+@dataclass(frozen=True)
+class WeightsRef:
+    """Weights to load: a candidate with the place and the identity of its files."""
+
+    candidate: records.Candidate
+    kind: str  # base | lora | full
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the base hears before it speaks zero-shot: a held-out clip; the second for clips of the first one's recording."""
+
+    clips: list[records.CleanClip]  # one or two
+    audio_root: str
+
+
+@dataclass(frozen=True)
+class ValidateJob:
+    """Losses and probes of several candidates over one split; each finished candidate is kept beside the weights."""
+
+    target: Target
+    how: schema.Evaluate
+    seed: int
+    clips: str
+    train_clips: str  # some of them are looked at for overfitting
+    general: (
+        str | None
+    )  # directory of other speakers' clips and their encodings: has the model forgotten what the base could?
+    latents: str
+    lora: schema.Lora | None  # what the adapters among the weights were made with
+    weights: list[WeightsRef]
+    reference: Reference | None  # for a prompted candidate
+    out: str  # <candidate>.json below it
+
+
+@dataclass(frozen=True)
+class SpeakJob:
+    """Let several candidates speak lines to <place>/<candidate>/<line>-<seed>.wav, the record of each sample beside it.
+
+    With `interactive` the worker then stays alive and answers `SpeakRequest` lines on stdin, one event each, until stdin ends.
+    """
+
+    target: Target
+    lora: schema.Lora | None  # what the adapters among the weights were made with
+    weights: list[WeightsRef]
+    lines: list[records.Line]
+    max_seconds: float
+    reference: Reference | None  # for a prompted candidate
+    out: str
+    interactive: bool
+    shared: str | None = (
+        None  # the place of untouched bases, where other recipes find what they said; None: `out`
+    )
+
+
+def sample_record(job: SpeakJob, ref: WeightsRef, line: records.Line) -> Path:
+    """Where the record of a spoken sample lies; its WAV has the same name."""
+    place = job.shared if job.shared is not None and ref.kind == "base" else job.out
+    return Path(place) / ref.candidate.name / f"{line.line_id}-{line.seed}.json"
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """Write an adapter anew: with a strength worked into its weights, or worked into the weights of its base."""
+
+    target: Target
+    lora: schema.Lora
+    weights: WeightsRef
+    merged: bool
+    out: str  # directory
+
+
+@dataclass(frozen=True)
+class RehearseJob:
+    """Measure a recipe's training on tensors without memory. Neither base nor device is touched."""
+
+    family: str
+    config: dict[str, Any]  # of the architecture
+    base: str | None  # directory with the tokenizer
+    train: schema.Train
+    seed: int
+    clip_s: (
+        float | None
+    )  # every clip of a pass is this long; None: the largest pass of the run, found in clips and latents
+    clips: str | None  # JSONL of CleanClip
+    latents: str | None  # directory with index.parquet
+    threads: int
+
+
+@dataclass(frozen=True)
+class SpeakRequest:
+    """One line on the stdin of an interactive speak worker; it speaks with the job's first weights unless it names others.
+
+    The answer repeats `request_id`. The text of one request must never be heard by another, so whoever asked compares it.
+    """
+
+    request_id: (
+        str  # new for every take; empty text: nothing is spoken, the worker only shows that it listens
+    )
+    text: str
+    language: str
+    seed: int
+    lora_scale: float | None  # None: the candidate's own strength
+    max_seconds: float
+    path: str  # WAV to write
+    weights: (
+        WeightsRef | None
+    )  # others of the same base, put in place without loading it again; None: the job's own
+
+
+Job = MeasureJob | CutJob | EncodeJob | CopyJob | TrainJob | ValidateJob | SpeakJob | ExportJob | RehearseJob
+VERBS: Mapping[str, type] = {
+    "measure": MeasureJob,
+    "cut": CutJob,
+    "encode": EncodeJob,
+    "copy": CopyJob,
+    "train": TrainJob,
+    "validate": ValidateJob,
+    "speak": SpeakJob,
+    "export": ExportJob,
+    "rehearse": RehearseJob,
+}
+
+
+def verb_of(job: Job) -> str:
+    """The worker verb that does this job."""
+    return next(verb for verb, kind in VERBS.items() if isinstance(job, kind))
+
+
+def threads_of(job: Job) -> int:
+    """Size of the thread pool this job's worker gets."""
+    if isinstance(job, RehearseJob):
+        return job.threads
+    return job.machine.threads if isinstance(job, MeasureJob | CutJob) else job.target.machine.threads
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing a worker says. `kind` is one of the constants below; `values` are plain JSON."""
+
+    kind: str
+    values: dict[str, Any]
+
+
+PHASE = (
+    "phase"  # name, step, micro: announced BEFORE the phase begins, so that a dead worker can be diagnosed
+)
+PROGRESS = "progress"  # done, total, unit; of a training also waited_s
+NOTICE = "notice"  # text: something a person should look at; the work goes on
+SAMPLE = "sample"  # request_id, sample: the SampleRecord that answers a SpeakRequest; None for an empty text
+READY = "ready"  # an interactive speak worker takes requests now
+DONE = "done"  # results of the job
+FAILED = "failed"  # error class, message; in an answer to a SpeakRequest also request_id
+
+
+def decode(line: bytes) -> Event:
+    """Parse one event line. Raises WorkerError on anything else: the worker's stdout carries events only."""
+    import json
+
+    try:
+        value = json.loads(line)
+        return Event(value["kind"], value["values"])
+    except (ValueError, KeyError, TypeError):
+        raise WorkerError(
+            f"The worker wrote something that is not an event: {line[:200]!r}. This is a bug of voicelathe."
+        ) from None

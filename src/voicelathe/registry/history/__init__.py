@@ -1,0 +1,1 @@
+"""The journal of promotions: written, merged, looked back at."""

@@ -1,0 +1,85 @@
+"""What MLflow keeps of a promoted version: its configuration, its columns and options, and why it must not speak now."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from voicelathe import checkpoints, digest, families, lines, records
+from voicelathe.errors import VoiceLatheError
+from voicelathe.records import Promotion
+from voicelathe.registry import based, gates, promoted
+from voicelathe.tracking.registered import Interface
+
+CODE = Path(__file__).with_name("serving_model.py")
+OUTPUTS = {
+    "text": "string",
+    "wav_base64": "string",
+    "sample_rate_hz": "long",
+    "duration_s": "double",
+    "stopped": "boolean",  # False: cut at max_seconds, the model did not stop by itself
+    "problem": "string",  # empty when nothing is wrong
+}
+
+
+def configuration(case: gates.Case) -> dict[str, Any]:
+    """Everything the served model has to know; plain values, because MLflow keeps them in its MLmodel file."""
+    run, shown = case.files.run, case.shown
+    listen = case.params.recipes[run.recipe].listen
+    return {
+        "root": str(case.files.root.resolve()),
+        "recipe": run.recipe,
+        "run_digest": run.run_digest,
+        "step": shown.candidate.step,
+        "lora_scale": shown.candidate.lora_scale,
+        "kind": shown.checkpoint.kind,
+        "path": shown.checkpoint.path,
+        "sha256": shown.checkpoint.sha256,
+        "lora": records.to_json(run.identity.train.lora) if run.identity.train.lora else None,
+        "family": run.identity.family,
+        "base": case.base.path,
+        "base_digest": run.identity.base_digest,
+        "device": run.identity.device,
+        "threads": run.identity.threads,
+        "speakers": case.speakers,
+        "language": lines.commonest_language(lines.read(case.files.root / listen.lines)),
+        "seed": listen.seeds[0],
+        "max_seconds": listen.max_seconds,
+        "attempts": 3
+        if case.base.trained
+        else 1,  # random weights never end a sentence, however often they try
+    }
+
+
+def identity(config: Mapping[str, Any]) -> str:
+    return digest.of_value(config)
+
+
+def interface(config: Mapping[str, Any]) -> Interface:
+    """Column and options of a voice. A checkpoint without an adapter has no strength to choose."""
+    strength = {"lora_scale": ("double", config["lora_scale"])} if config["kind"] == "lora" else {}
+    rest = {
+        "seed": ("long", config["seed"]),
+        "max_seconds": ("double", config["max_seconds"]),
+        "language": ("string", config["language"]),
+        "attempts": ("long", config["attempts"]),
+        "version": ("string", ""),  # another promoted version of the same base and kind; empty: this one
+    }
+    return Interface({"text": "string"}, OUTPUTS, {**strength, **rest})
+
+
+def problems(root: Path, promotion: Promotion) -> list[str]:
+    """Why a promoted version must not speak now: weights, base or consent."""
+    found = []
+    try:
+        verify_weights(root, promotion.kind, promotion.path, promotion.checkpoint_sha256)
+        base = based.find(gates.load_params(root), promotion.base, promotion.base_digest, root)
+        families.find(base.family).verify(root / base.path, promotion.base_digest)
+    except VoiceLatheError as problem:
+        found.append(str(problem))
+    return found + promoted.consent_problems(root, promotion)
+
+
+def verify_weights(root: Path, kind: str, path: str, sha256: str) -> None:
+    """Raises CheckpointError unless every byte of a checkpoint is as it was; a base is verified by its family."""
+    if kind != "base":
+        checkpoints.verify(root / path, sha256)

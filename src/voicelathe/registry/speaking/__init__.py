@@ -1,0 +1,1 @@
+"""Production's voice speaks: requests, sentences, and the model that MLflow serves."""

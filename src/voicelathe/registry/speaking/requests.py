@@ -1,0 +1,54 @@
+"""May a request be spoken at all? Asked before any of it is: a limit that is noticed afterwards has already cost the others their turn."""
+
+import re
+from collections.abc import Sequence
+
+from voicelathe.errors import RequestError, TooLong
+from voicelathe.registry.speaking import sentences
+from voicelathe.registry.speaking.desk import Limits
+
+LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # BCP 47, or a family's word for any
+MAX_SECONDS = 60.0  # of one piece of a text; see speech.pieces
+
+
+def check(texts: Sequence[object], max_seconds: float, limits: Limits) -> None:
+    """Raises RequestError for what is no text or holds nothing to say, TooLong for more than one request may ask."""
+    if not texts:
+        raise RequestError("There is no text: there is nothing to say.")
+    if len(texts) > limits.rows:
+        raise TooLong(f"{len(texts)} texts in one request; at most {limits.rows}. Send the rest in another.")
+    characters = 0
+    for text in texts:
+        characters += len(_checked(text))
+    if characters > limits.characters:
+        raise TooLong(
+            f"{characters:,} characters in one request; at most {limits.characters:,}. Send the text in parts."
+        )
+    num_pieces = sum(len(sentences.pieces(str(text))) for text in texts)
+    if num_pieces * max_seconds > limits.seconds:
+        raise TooLong(
+            f"{num_pieces} pieces of up to max_seconds = {max_seconds:g} could become {num_pieces * max_seconds:g} s of speech; at most "
+            f"{limits.seconds:g} s in one request. Send the text in parts, or lower max_seconds."
+        )
+
+
+def check_seconds(max_seconds: float) -> None:
+    """Raises RequestError; not a number is none of these, either."""
+    if not 0 < max_seconds <= MAX_SECONDS:
+        raise RequestError(f"max_seconds = {max_seconds}: must be over 0 and at most {MAX_SECONDS:g}.")
+
+
+def check_language(language: str) -> None:
+    """Raises RequestError for what is no language tag."""
+    if not LANGUAGE.fullmatch(language):
+        raise RequestError(f"language = {language[:40]!r}: give a tag such as en, de or pt-BR.")
+
+
+def _checked(text: object) -> str:
+    if not isinstance(text, str):
+        raise RequestError(f"text is {type(text).__name__}: it must be a string.")
+    if not text.strip():
+        raise RequestError("text is empty: there is nothing to say.")
+    if not any(character.isalnum() for character in text):
+        raise RequestError(f"text = {text[:60]!r} holds no letter and no digit: there is nothing to say.")
+    return text

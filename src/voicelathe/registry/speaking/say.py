@@ -1,0 +1,126 @@
+"""`voicelathe say`: speak with a registered version, only if the journal knows how it came into production, or with a base as it is.
+
+MLflow drops option names it does not know with a warning and speaks with the default; here they are an error.
+"""
+
+import base64
+import re
+import tempfile
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from voicelathe import digest, families
+from voicelathe.errors import PromotionError, RequestError, WorkerError
+from voicelathe.families import bases
+from voicelathe.process import jobs
+from voicelathe.process.runner import Speaker
+from voicelathe.records import Candidate
+from voicelathe.registry import gates, promote, promoted, voice
+from voicelathe.registry.speaking import requests, sentences
+from voicelathe.registry.speaking.desk import Limits
+from voicelathe.tracking import registered, store
+from voicelathe.tracking.registered import PRODUCTION
+
+BASE_SEED, BASE_SECONDS = 42, 12.0  # where nothing else is asked for
+URI = re.compile(r"^models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))$")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What was written."""
+
+    path: Path
+    who: str  # the version or the base that spoke
+    sample_rate_hz: int
+    duration_s: float
+    stopped: bool
+    problem: str | None
+
+
+def speak_production(
+    text: str, out: Path, root: Path, options: Mapping[str, Any], uri: str | None = None
+) -> Said:
+    """Let the version in production (or `uri`: models:/NAME@production, models:/NAME/VERSION) say a text into a WAV file.
+
+    Raises RequestError for unknown options, PromotionError for an alias that was moved without the journal.
+    """
+    chosen = gates.load_params(root)
+    name = registered.name_of(chosen.tracking)
+    uri = uri or f"models:/{name}@{PRODUCTION}"
+    version = resolve(uri, root)
+    address = store.address(root)
+    store.settle(chosen.tracking, root)
+    with store.usable(address), voice.of_project(root):
+        voice.check_options(options, registered.options(address, f"models:/{name}/{version}"))
+        model = registered.load(address, f"models:/{name}/{version}")
+    speaking: voice.Voice = model.unwrap_python_model().voice
+    try:
+        row = speaking.say(text, options)
+    finally:
+        speaking.close()
+    digest.deliver(out, base64.b64decode(row["wav_base64"]))
+    who = f"version {version}"
+    return Said(out, who, row["sample_rate_hz"], row["duration_s"], row["stopped"], row["problem"] or None)
+
+
+def speak_base(text: str, base: Path, out: Path, root: Path, options: Mapping[str, Any]) -> Said:
+    """Let a base directory say a text into a WAV file, in one take, on the machine that params.yaml names.
+
+    Raises RequestError for options that only a fine-tuned voice has, BaseModelError for a directory that no family knows.
+    """
+    chosen: dict[str, Any] = {"language": "en", "seed": BASE_SEED, "max_seconds": BASE_SECONDS}
+    voice.check_options(options, chosen)
+    chosen |= options
+    requests.check_seconds(float(chosen["max_seconds"]))
+    requests.check([text], float(chosen["max_seconds"]), Limits())
+    family, machine = bases.recognise(base), gates.load_params(root).machine
+    facts = families.find(family).describe(base, "", True)
+    target = jobs.Target(family, str(base), facts.digest, machine)
+    weights = jobs.WeightsRef(Candidate(0, None), "base", "", "")
+    with tempfile.TemporaryDirectory(prefix="voicelathe-") as scratch:
+        path, limit = Path(scratch, "said.wav"), float(chosen["max_seconds"])
+        job = jobs.SpeakJob(target, None, [weights], [], limit, None, scratch, interactive=True)
+        with Speaker(job) as speaker:
+            said = jobs.SpeakRequest(
+                uuid.uuid4().hex, text, chosen["language"], int(chosen["seed"]), None, limit, str(path), None
+            )
+            sample = speaker.say(said)
+        if sample.path is None:
+            raise WorkerError(
+                f"{base} said nothing that can be written: {sample.problem}. Try another --seed."
+            )
+        audio = path.read_bytes()
+    digest.deliver(out, audio)
+    return Said(
+        out, f"the base {base}", sentences.rate_hz(audio), sample.duration_s, sample.stopped, sample.problem
+    )
+
+
+def resolve(uri: str, root: Path) -> str:
+    """The version a URI means. Raises PromotionError when the journal never let it into production."""
+    match = URI.match(uri)
+    standing = promoted.status(root)
+    if match is None or match["name"] != standing.name or match["alias"] not in (None, PRODUCTION):
+        raise RequestError(
+            f"{uri}: give models:/{standing.name}@{PRODUCTION} or models:/{standing.name}/VERSION, "
+            "where VERSION was in production (voicelathe history)."
+        )
+    if match["version"] is not None:
+        known = {
+            entry.promotion.version
+            for entry in promote.history(root)
+            if entry.promotion.name == standing.name
+        }
+        if match["version"] not in known:
+            raise PromotionError(
+                f"{uri} was never promoted; the journal knows versions {', '.join(sorted(known)) or 'none'}."
+            )
+        return match["version"]
+    if standing.state in promoted.REFUSED or standing.alias is None:
+        raise PromotionError(
+            standing.problem or "Nothing is in production yet. Promote: voicelathe promote RECIPE"
+        )
+    return standing.alias

@@ -1,0 +1,1 @@
+"""Executions of recipes: their identity, what they left, and what was removed on purpose."""

@@ -1,0 +1,49 @@
+"""Candidates speak lines in workers, one speaker a device; what was said before is not said again."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from voicelathe import digest, records
+from voicelathe.config import schema
+from voicelathe.process import environments, jobs, runner
+from voicelathe.runs.identity import target
+
+
+def speak(
+    params: schema.Params,
+    run: records.RunRecord,
+    refs: list[jobs.WeightsRef],
+    lines: list[records.Line],
+    max_seconds: float,
+    out: Path,
+    reference: jobs.Reference | None = None,
+    workers: int = 1,
+    shared: Path | None = None,
+) -> list[records.SampleRecord]:
+    """Let candidates speak lines, `workers` of them at a time; samples of an earlier, equal request are reused, one by one.
+
+    Samples lie below `out`, those of untouched bases below `shared`, where it is given.
+    Where the family's own interpreter is missing nothing is spoken, and every sample says so.
+    """
+    if lacking := environments.lacking(run.identity.family, "speak"):
+        print(f"{run.recipe}: nothing is spoken. {lacking}", file=sys.stderr)
+        return [_unspoken(ref.candidate, line) for ref in refs for line in lines]
+    job = jobs.SpeakJob(
+        target=target(params, run.identity.base), lora=run.identity.train.lora, weights=refs, lines=lines,
+        max_seconds=max_seconds, reference=reference, out=str(out), interactive=False, shared=str(shared) if shared else None,
+    )  # fmt: skip
+    shares = [refs[number::workers] for number in range(min(workers, len(refs)))]
+    runner.run_all([replace(job, weights=share) for share in shares], run.recipe, params.machine.device)
+    paths = [jobs.sample_record(job, ref, line) for ref in refs for line in lines]
+    return [
+        records.from_json(records.SampleRecord, digest.read_json(path)["sample"], str(path)) for path in paths
+    ]
+
+
+def _unspoken(candidate: records.Candidate, line: records.Line) -> records.SampleRecord:
+    return records.SampleRecord(
+        candidate=candidate.name, step=candidate.step, lora_scale=candidate.lora_scale, line_id=line.line_id, text=line.text,
+        seed=line.seed, path=None, sha256=None, duration_s=0.0, peak_dbfs=None, rms_dbfs=None, stopped=False,
+        problem=records.NOT_SPOKEN,
+    )  # fmt: skip

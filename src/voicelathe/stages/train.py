@@ -1,0 +1,93 @@
+"""Stage `train`: a run is finished, however much of it exists, and its checkpoints are indexed."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from voicelathe import checkpoints, digest, layout, records
+from voicelathe.config import schema
+from voicelathe.errors import CheckpointError
+from voicelathe.process import jobs, runner
+from voicelathe.runs import tombstones
+from voicelathe.runs.identity import FINISHED, IDENTITY, RESEARCH, base_facts, target
+
+
+def train(
+    params: schema.Params, run: records.RunRecord
+) -> tuple[records.RunRecord, list[records.CheckpointRecord]]:
+    """Finish the run, however much of it exists; returns its record and the index of its checkpoints, the base first.
+
+    Raises CheckpointError when the directory belongs to another run or a finished one lost or changed a file.
+    """
+    directory = Path(run.directory)
+    _claim(directory, run)
+    _stamp(directory)
+    if not (directory / FINISHED).is_file():
+        job = jobs.TrainJob(
+            target=target(params, run.identity.base), train=run.identity.train, seed=run.identity.training_seed,
+            clips=str(layout.split("train")), latents=str(layout.latents(run.identity.base)),
+            audio_root=params.ingest.audio_root, run_digest=run.run_digest, directory=run.directory,
+        )  # fmt: skip
+        counts = runner.run(job, run.recipe)
+        digest.write_json(directory / FINISHED, counts)
+    counts = digest.read_json(directory / FINISHED)
+    return replace(run, num_trainable=counts["num_trainable"]), _index(params, run)
+
+
+def _claim(directory: Path, run: records.RunRecord) -> None:
+    """Write the identity into a new directory; refuse one that carries another."""
+    identity = records.to_json(run.identity)
+    if (directory / IDENTITY).is_file():
+        if digest.read_json(directory / IDENTITY) != identity:
+            raise CheckpointError(
+                f"{directory} holds another run than the settings describe. Set it aside: voicelathe retrain {run.recipe}"
+            )
+        return
+    if any(directory.glob("step_*")):
+        raise CheckpointError(
+            f"{directory} holds checkpoints of an unknown run ({IDENTITY} is gone). Set it aside: voicelathe retrain {run.recipe}"
+        )
+    digest.write_json(directory / IDENTITY, identity)
+
+
+def _stamp(directory: Path) -> None:
+    """Mark weights whose data passed the gate for research only: a later pass with consent is for other weights."""
+    if layout.GATE.is_file() and records.read_one(layout.GATE, records.Passed).policy != "required":
+        digest.write_json(directory / RESEARCH, {"gate_sha256": digest.of_file(layout.GATE)})
+
+
+def _index(params: schema.Params, run: records.RunRecord) -> list[records.CheckpointRecord]:
+    base = params.bases[run.identity.base]
+    facts = base_facts(params, run.identity.base)
+    found = [
+        records.CheckpointRecord(0, "base", base.path, _bytes(Path(base.path), facts.files), facts.digest)
+    ]
+    settings_ = run.identity.train
+    excuses = tombstones.excused()
+    for step in checkpoint_steps(settings_):
+        directory = Path(run.directory) / f"step_{step:07d}"
+        if (gone := excuses.get(directory.as_posix())) is not None:
+            found.append(
+                records.CheckpointRecord(step, settings_.mode, gone.path, gone.size_bytes, gone.sha256)
+            )
+            continue
+        checkpoints.verify(directory)
+        found.append(
+            records.CheckpointRecord(
+                step,
+                settings_.mode,
+                directory.as_posix(),
+                checkpoints.size_bytes(directory),
+                checkpoints.identity(directory),
+            )
+        )
+    return found
+
+
+def checkpoint_steps(train_: schema.Train) -> list[int]:
+    """The steps that are kept: every multiple of checkpoint_every, and the last."""
+    return sorted({*range(train_.checkpoint_every, train_.steps + 1, train_.checkpoint_every), train_.steps})
+
+
+def _bytes(base: Path, files: Mapping[str, str]) -> int:
+    return sum((base / name).stat().st_size for name in files)

@@ -1,0 +1,1 @@
+"""What MLflow sees while a run is going on."""

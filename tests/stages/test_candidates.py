@@ -1,0 +1,134 @@
+"""What the base hears before it speaks zero-shot."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.factories import runs
+from voicelathe import layout, records
+from voicelathe.config import params
+from voicelathe.errors import LinesError
+from voicelathe.process import jobs
+from voicelathe.stages import candidates, listen
+
+
+def reference(
+    root: Path, monkeypatch: pytest.MonkeyPatch, *lengths: tuple[str, str, float]
+) -> jobs.Reference | None:
+    """Validation clips as (speaker, recording, seconds)."""
+    runs.project(root)
+    clips = [
+        replace(
+            runs.clip("validation", number, speaker),
+            recording_id=recording,
+            end_s=seconds,
+            duration_s=seconds,
+            text=f"Nobody trained on number {number}.",
+        )
+        for number, (speaker, recording, seconds) in enumerate(lengths)
+    ]
+    records.write(root / layout.split("validation"), clips)
+    monkeypatch.chdir(root)
+    return candidates.reference(params.load())
+
+
+def test_the_base_hears_a_clip_of_about_five_seconds_and_one_of_another_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = reference(
+        tmp_path,
+        monkeypatch,
+        ("awb", "a", 2.0),
+        ("awb", "a", 5.2),
+        ("awb", "a", 4.9),
+        ("awb", "b", 1.0),
+        ("rms", "c", 5.0),
+    )
+    assert found is not None
+    assert [(clip.recording_id, clip.duration_s) for clip in found.clips] == [("a", 4.9), ("b", 1.0)]
+    assert {clip.speaker_id for clip in found.clips} == {"awb"}, "the speaker with most held-out clips"
+
+
+def test_a_single_held_out_clip_gives_no_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reference(tmp_path, monkeypatch, ("awb", "a", 5.0)) is None
+
+
+def test_a_family_without_references_refuses_to_be_asked_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from voicelathe.errors import ParamsError
+
+    runs.project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ParamsError, match=r"recipes\.mini-lora\.evaluate\.zero_shot = true: voxcpm15 takes no reference clip"
+    ):
+        params.edit({f"bases/{runs.BASE}/family": "voxcpm15"})
+
+
+MANY = [("awb", "a", 4.9), *(("awb", name, 2.0) for name in "bcdefg"), ("rms", "i", 2.0)]
+
+
+def held_out(number: int) -> records.PackLine:
+    """The line of a validation clip as `reference` wrote it."""
+    (one,) = (clip for clip in own_clips() if clip.clip_id == f"validation-{number:03d}")
+    return records.PackLine(
+        records.HELD_OUT + one.clip_id, one.text, one.language, one.speaker_id, "sentence", one.clip_id, one.recording_id
+    )  # fmt: skip
+
+
+def own_clips() -> list[records.CleanClip]:
+    return records.read(layout.split("validation"), records.CleanClip)
+
+
+def test_the_lines_of_a_sweep_are_those_of_the_pack_in_its_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert reference(tmp_path, monkeypatch, *MANY) is not None
+    pack = [held_out(3), *runs.pack(runs.LINES), held_out(1)]
+    records.write(layout.LINES / "demo.jsonl", pack)
+    assert listen.spoken_lines(params.load(), "mini-lora") == pack
+
+
+def test_a_line_of_the_recording_that_the_base_hears_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert reference(tmp_path, monkeypatch, *MANY) is not None
+    records.write(layout.LINES / "demo.jsonl", [held_out(1), held_out(0)])
+    with pytest.raises(
+        LinesError, match=r"held-out-validation-000 are sentences of recording a, which the base hears"
+    ):
+        listen.spoken_lines(params.load(), "mini-lora")
+
+
+def test_a_held_out_line_whose_clip_left_the_validation_split_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert reference(tmp_path, monkeypatch, *MANY) is not None
+    pack = [held_out(1), replace(held_out(2), text="He said something else.")]
+    records.write(layout.LINES / "demo.jsonl", pack)
+    records.write(
+        layout.split("validation"), [clip for clip in own_clips() if clip.clip_id != "validation-001"]
+    )
+    with pytest.raises(LinesError) as refused:
+        listen.spoken_lines(params.load(), "mini-lora")
+    assert "2 held-out lines do not fit the validation split" in str(refused.value)
+    assert "held-out-validation-001: the clip is not in the validation split" in str(refused.value)
+    assert (
+        "held-out-validation-002: text is 'He said something else.', but that of the clip is 'Nobody trained on number 2.'"
+        in str(refused.value)
+    )
+
+
+def test_a_line_that_was_trained_on_is_refused_with_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate looks at the packs of its time; a recipe may name another one later."""
+    assert reference(tmp_path, monkeypatch, *MANY) is not None
+    records.write(layout.LINES / "demo.jsonl", runs.pack({"rain": "It rains.", "leak": "sentence 3"}))
+    with pytest.raises(
+        LinesError, match=r"leak of lines/demo\.jsonl .*100% of it in train-003 \(normalised\)"
+    ) as refused:
+        listen.spoken_lines(params.load(), "mini-lora")
+    assert "rain of" not in str(refused.value) and "split.same_text_together" in str(refused.value)
