@@ -59,16 +59,17 @@ from tests.factories import runs
 if Path("fail").exists():
     sys.exit("the stage fails")
 from voicelathe.config import params
-from voicelathe.runs.identity import identify
-from voicelathe import digest, layout, records; from voicelathe.stages import legacy_runs as real
+from voicelathe import digest, layout, records
+from voicelathe.runs.identity import FINISHED, IDENTITY, identify
+from voicelathe.stages.train import train
 run = identify(params.load(), sys.argv[1], 5)
-if (Path(run.directory) / real.FINISHED).is_file():  # as the stage itself does: nothing is trained
-    run, index = real.train(params.load(), run)
+if (Path(run.directory) / FINISHED).is_file():  # as the stage itself does: nothing is trained
+    run, index = train(params.load(), run)
     listed = {"run_digest": run.run_digest, "checkpoints": [records.to_json(one) for one in index]}
     digest.write_json(layout.run(sys.argv[1], "checkpoints.json"), listed)
     digest.write_json(layout.run(sys.argv[1], "run.json"), records.to_json(run))
     sys.exit()
-digest.write_json(Path(run.directory) / real.IDENTITY, records.to_json(run.identity))
+digest.write_json(Path(run.directory) / IDENTITY, records.to_json(run.identity))
 made = runs.finished(Path(), sys.argv[1], run=run, weights_seed=int(Path("weights-seed").read_text()))
 if Path("trained-before").exists():
     shutil.rmtree(made.journal / "speech")  # what a later stage would make

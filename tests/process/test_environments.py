@@ -13,7 +13,7 @@ from voicelathe.errors import FamilyUnavailable
 from voicelathe.process import environments
 
 FAMILY = "cosyvoice3"
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -39,8 +39,8 @@ def test_a_copy_asks_its_own_consent_and_not_that_of_the_folder_it_came_from(pro
     with pytest.raises(ConsentError, match="revoked_at is 2026-01-01"):
         say.speak_production("Hello.", copy / "out.wav", copy, {})
     house = House(copy, Limits())
-    with pytest.raises(ConsentError, match=str(copy)):
-        house.open(house.wanted(NAME))
+    with pytest.raises(ConsentError, match=str(copy)), house.lent(house.wanted(NAME)):
+        pass
     assert not served.problems(promoted, _promotion(promoted)), "the first folder is as it was"
 
 

@@ -145,7 +145,8 @@ def _words(text: str, language: str) -> str:
     text = unicodedata.normalize("NFC", text)
     kept = "".join(one if unicodedata.category(one)[0] in "LMN" else " " for one in text)
     words = [spoken.get(word, word) for word in kept.split()]
-    return ("" if language in UNSPACED else " ").join(words)
+    joined = ("" if language in UNSPACED else " ").join(words)
+    return unicodedata.normalize("NFC", joined)  # a mark may have met its letter only now
 
 
 def _lower(text: str, language: str) -> str:
