@@ -64,7 +64,7 @@ def test_experiments_can_be_compared_by_their_numbers_and_curves(tried: Path) ->
         len({*totals.values()}) == 2 and "faster" in totals and all(float(one) > 0 for one in totals.values())
     )
     changed = json.loads(command(tried, "dvc", "metrics", "diff", "HEAD", "faster", "--json").stdout)
-    assert "validation_total" in changed["diff"]["runs/tiny/experiment.json"]
+    assert "validation_total" in changed["runs/tiny/experiment.json"]
     plots = json.loads(
         command(tried, "dvc", "plots", "diff", "HEAD", "faster", "--json", "-o", "shown").stdout
     )
