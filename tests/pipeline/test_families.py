@@ -167,6 +167,10 @@ def _put_features(root: Path) -> None:
         venv.create(environment / "venv", with_pip=False)
         (folder,) = (environment / "venv/lib").glob("python3*/site-packages")
         (folder / "ours.pth").write_text("\n".join(path for path in sys.path if path))
-        digest.write_json(environment / environments.READY, environments._pins("indextts2"))
+        source, upstream = environment / "source", environments._upstream("indextts2")
+        made = environments.Made(
+            environments._pins("indextts2"), str(source), environments._code(source, upstream)
+        )
+        digest.write_json(environment / environments.READY, records.to_json(made))
     command(root, "dvc", "repro", "encode@tiny-base", "general@tiny-base")
     shutil.rmtree(root / environment)

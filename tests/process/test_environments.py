@@ -56,6 +56,15 @@ def test_without_an_interpreter_the_reason_names_the_command(project: Path) -> N
     assert environments.lacking("voxcpm2", "speak") is None
 
 
+def test_what_another_version_made_is_made_anew(project: Path) -> None:
+    root = ready()
+    digest.write_json(root / environments.READY, environments._pins(FAMILY))
+    said = environments.lacking(FAMILY, "speak")
+    assert (
+        said is not None and "by another version of voicelathe. Run: voicelathe env create cosyvoice3" in said
+    )
+
+
 def test_changed_pins_make_it_stale_and_a_lost_interpreter_is_said(project: Path) -> None:
     root = ready()
     assert environments.python(FAMILY) == root / "venv/bin/python"

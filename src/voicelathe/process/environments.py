@@ -15,7 +15,7 @@ from pathlib import Path
 
 import voicelathe
 from voicelathe import digest, families, layout, records, redaction
-from voicelathe.errors import FamilyUnavailable
+from voicelathe.errors import FamilyUnavailable, RecordError
 
 PINS = Path("envs")
 LOCK, CUDA_LOCK = "requirements.lock", "requirements-cuda.lock"
@@ -56,7 +56,12 @@ def python(family: str) -> Path:
         raise FamilyUnavailable(
             f"{family} can {verbs} only with upstream's own code, in an interpreter of its own; {root / READY} is missing. {remedy}"
         )
-    made = records.read_one(root / READY, Made)
+    try:
+        made = records.read_one(root / READY, Made)
+    except RecordError:
+        raise FamilyUnavailable(
+            f"{root / READY} is damaged, or was written by another version of voicelathe. {remedy}"
+        ) from None
     if made.pins != _pins(family):
         raise FamilyUnavailable(f"{root} was made from other pins than {PINS / family} has now. {remedy}")
     if made.code != _code(Path(made.source), _upstream(family)):
