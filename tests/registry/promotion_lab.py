@@ -59,7 +59,7 @@ def look(root: Path) -> dict[str, Any]:
     return {
         "alias": status.alias,
         "state": status.state,
-        "journal": [entries[-1].event, entries[-1].promotion.version],
+        "journal": [entries[-1].event, entries[-1].promotion.version] if entries else [],
         "partial": [path.name for path in (root / "registry").glob("*.partial")],
     }
 
