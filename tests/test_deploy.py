@@ -76,7 +76,8 @@ def test_packages_are_installed_by_hash_and_what_is_copied_is_there() -> None:
 
 def test_a_cpu_image_has_no_cuda_and_says_what_it_lacks() -> None:
     (run,) = [rest for name, rest in STAGES["build-cpu"] if name == "RUN" and "requirements.lock" in rest]
-    assert "requirements-cuda.lock" not in run and 'test -n "$TORCH_INDEX"' in run
+    assert "requirements-cuda.lock" not in run and "--mount=type=secret,id=pip," in run
+    assert "torch is a CUDA build" in run
     assert any("requirements-cuda.lock" in rest for name, rest in STAGES["build-cuda"] if name == "RUN")
 
 
@@ -138,10 +139,8 @@ def test_the_image_is_built_and_its_server_is_healthy(tmp_path: Path) -> None:
         pytest.skip(
             "no container engine answers here: no image was built or started, the files were linted only"
         )
-    if not (address := os.environ.get("VOICELATHE_TORCH_INDEX")):
-        pytest.skip(
-            "VOICELATHE_TORCH_INDEX does not name an index of PyTorch's CPU builds: no image was built"
-        )
+    if not (configured := os.environ.get("VOICELATHE_PIP_CONF")):
+        pytest.skip("VOICELATHE_PIP_CONF names no pip.conf with PyTorch's CPU builds: no image was built")
     tag, port = "voicelathe-test:mlflow", mlflow_stores.free_port()
     build = [
         program,
@@ -150,8 +149,8 @@ def test_the_image_is_built_and_its_server_is_healthy(tmp_path: Path) -> None:
         "deploy/Dockerfile",
         "--target",
         "mlflow",
-        "--build-arg",
-        f"TORCH_INDEX={address}",
+        "--secret",
+        f"id=pip,src={configured}",
         "-t",
         tag,
         ".",

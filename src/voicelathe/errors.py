@@ -42,7 +42,14 @@ class SubtitleError(VoiceLatheError):
 
 
 class RecordError(VoiceLatheError):
-    """A file written by an earlier stage is not what it should be: run that stage again."""
+    """A file written by an earlier stage is not what it should be: run that stage again.
+
+    Whoever reads a file that no stage wrote says `problem`, and a remedy of their own.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{problem} {remedy}".rstrip())
+        self.problem = problem
 
 
 class LinesError(VoiceLatheError):

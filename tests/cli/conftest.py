@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.factories import mlflow_stores
 from voicelathe import cli
 
 ROOT = Path(__file__).parents[2]
@@ -55,3 +56,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
         return Outcome(code, caught.out, caught.err)
 
     return call
+
+
+@pytest.fixture
+def tracked(tmp_path: Path, tracked_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run of mini-lora that is in MLflow; nothing is in production."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = mlflow_stores.copy_tracked(tracked_project, tmp_path / "project")
+    monkeypatch.chdir(root)
+    return root

@@ -18,7 +18,7 @@ from voicelathe.data import tables
 from voicelathe.data.audio import waveform
 from voicelathe.data.cutting import decisions
 from voicelathe.data.manifest import ingest
-from voicelathe.records import CutDecisions, Proposal
+from voicelathe.records import CutDecisions, Proposal, sealed
 
 ROOT = Path(__file__).parents[2]
 GIVEN = ("--name", "talk", "--speaker", "lark", "--language", "English")
@@ -131,7 +131,7 @@ def test_decisions_are_kept_and_replaced_and_the_recording_must_be_the_same(copy
     digest.write_json(
         path,
         records.to_json(
-            records.from_json(CutDecisions, {**records.to_json(whole), "digest": decisions.seal(whole)}, "")
+            records.from_json(CutDecisions, {**records.to_json(whole), "digest": sealed.seal(whole)}, "")
         ),
     )
     for files in ((path,), ()):

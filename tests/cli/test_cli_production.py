@@ -10,15 +10,6 @@ from tests.factories import mlflow_stores, runs
 from voicelathe import layout
 
 
-@pytest.fixture
-def tracked(tmp_path: Path, tracked_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A finished run of mini-lora that is in MLflow; nothing is in production."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    root = mlflow_stores.copy_tracked(tracked_project, tmp_path / "project")
-    monkeypatch.chdir(root)
-    return root
-
-
 def test_into_production_and_back_through_the_command_line(tracked: Path, run: Run) -> None:
     assert run("status").out == "voicelathe: none\n"
     assert "Nothing was ever promoted here." in run("history").out

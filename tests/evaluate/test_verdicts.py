@@ -98,7 +98,7 @@ def first_opinion(value: dict[str, Any], **what: Any) -> None:
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "edited": (
         change(lambda value: first_opinion(value, score=3), sealed=False),
-        "was edited or damaged after its export",
+        "was edited or damaged after it was saved",
     ),
     "half finished": (change(drop_last), r"half finished.*\n  trial rate-.* is not answered"),
     "trial twice": (change(lambda v: v["judgements"].append(v["judgements"][0])), "is answered 2 times"),
@@ -230,6 +230,6 @@ def test_any_other_file_is_refused(project: Path, content: bytes, message: str) 
 def test_a_missing_or_huge_file_is_refused(project: Path) -> None:
     with pytest.raises(SelectionError, match="no such file"):
         verdicts.import_file(project / "none.json", make.RECIPE, project)
-    (project / "big.json").write_bytes(b" " * (verdicts.MAX_BYTES + 1))
+    (project / "big.json").write_bytes(b" " * (verdicts.FORM.max_bytes + 1))
     with pytest.raises(SelectionError, match="too large"):
         verdicts.import_file(project / "big.json", make.RECIPE, project)

@@ -35,6 +35,7 @@ from voicelathe.records import (
     SpeechMeasures,
     StepRecord,
     Verdict,
+    sealed,
 )
 
 RECIPE = "mini-lora"
@@ -282,7 +283,7 @@ def sitting(
 
 
 def seal(one: Sitting) -> Sitting:
-    return replace(one, digest=verdicts.seal(one))
+    return replace(one, digest=sealed.seal(one))
 
 
 def verdict(*sittings: Sitting) -> Verdict:

@@ -39,3 +39,9 @@ Recipe = Annotated[
     str,
     typer.Argument(metavar="RECIPE", help="A name under `recipes:` in params.yaml.", callback=known),
 ]
+Candidate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STEP", help="Another candidate than the selected one: 2000, or 2000@0.35 with its strength."
+    ),
+]

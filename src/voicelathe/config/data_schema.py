@@ -21,6 +21,9 @@ class Closed:
     __pydantic_config__: ClassVar = {"extra": "forbid", "strict": False}
 
 
+ManifestFormat = Literal["voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv"]
+
+
 @dataclass(frozen=True)
 class Ingest(Closed):
     """The raw manifest, pinned by its sha256."""
@@ -29,7 +32,7 @@ class Ingest(Closed):
     sha256: Sha256
     audio_root: Annotated[str, MinLen(1)]
     audio_digest: Sha256  # of the audio files: notices audio edited in place
-    format: Literal["voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv"]
+    format: ManifestFormat
     recording_from: str | None  # regex on the path, first group: the recording; None: column recording_id
     speaker_id: str | None  # for rows without the column
     language: str | None  # for rows without the column

@@ -109,7 +109,8 @@ def _values(kind: type, value: object, where: str) -> list[Any]:
             [name for name in value if name not in known],
         )
         raise RecordError(
-            f"{where}: not a {kind.__name__}: missing {missing}, unknown {unknown}. Written by another version? Run its stage again."
+            f"{where}: not a {kind.__name__}: missing {missing}, unknown {unknown}.",
+            "Written by another version? Run its stage again.",
         )
     found = []
     for name, taken, declared in _plan(kind):
@@ -163,7 +164,8 @@ def _rebuild(declared: Any, value: Any, where: str) -> Any:
 def _expect(kind: type, value: Any, where: str) -> Any:
     if type(value) is not kind:
         raise RecordError(
-            f"{where} = {value!r:.80}: expected {kind.__name__}, got {type(value).__name__}. Run its stage again."
+            f"{where} = {value!r:.80}: expected {kind.__name__}, got {type(value).__name__}.",
+            "Run its stage again.",
         )
     return value
 
@@ -172,4 +174,4 @@ def _parse(line: bytes, where: str) -> object:
     try:
         return json.loads(line)
     except ValueError as problem:
-        raise RecordError(f"{where}: not JSON ({problem}). Run the stage that writes it again.") from None
+        raise RecordError(f"{where}: not JSON ({problem}).", "Run the stage that writes it again.") from None

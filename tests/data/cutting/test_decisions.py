@@ -10,7 +10,7 @@ from tests.factories import cuts
 from voicelathe import digest, records
 from voicelathe.data.cutting import decisions
 from voicelathe.errors import SubtitleError
-from voicelathe.records import CutDecision, CutDecisions, Proposal
+from voicelathe.records import CutDecision, CutDecisions, Proposal, sealed
 
 
 def saved(path: Path, proposal: Proposal, *changed: CutDecision, page: int = 1, **fields: object) -> Path:
@@ -27,7 +27,7 @@ def saved(path: Path, proposal: Proposal, *changed: CutDecision, page: int = 1, 
         decisions.FORMAT, proposal.name, decisions.digest_of(proposal), page, [*made, *extra], ""
     )
     whole = replace(whole, **fields)  # type: ignore[arg-type]
-    digest.write_json(path, records.to_json(replace(whole, digest=decisions.seal(whole))))
+    digest.write_json(path, records.to_json(replace(whole, digest=sealed.seal(whole))))
     return path
 
 
@@ -107,7 +107,7 @@ def test_files_of_other_proposals_pages_and_formats_edited_and_broken_ones(tmp_p
         decisions.read(path, proposal)
     for broken in ("", "{", "[]", json.dumps({"format": 1}), "[" * 100_000, text.replace("500", "0.5")):
         path.write_text(broken)
-        with pytest.raises(SubtitleError, match="no file of decisions"):
+        with pytest.raises(SubtitleError, match="is not a file of decisions"):
             decisions.read(path, proposal)
     with pytest.raises(SubtitleError, match="no such file"):
         decisions.read(tmp_path / "missing.json", proposal)
@@ -116,7 +116,7 @@ def test_files_of_other_proposals_pages_and_formats_edited_and_broken_ones(tmp_p
 def _page_two(path: Path, proposal: Proposal) -> Path:
     made = decisions.read(saved(path, proposal), proposal)
     made = replace(made, page=2)
-    digest.write_json(path, records.to_json(replace(made, digest=decisions.seal(made))))
+    digest.write_json(path, records.to_json(replace(made, digest=sealed.seal(made))))
     return path
 
 

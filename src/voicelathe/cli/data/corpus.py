@@ -15,6 +15,7 @@ import typer
 from voicelathe import layout
 from voicelathe.cli import names, screen
 from voicelathe.cli.data import gathering, import_report, recordings
+from voicelathe.data.manifest.names import SourceName
 from voicelathe.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Sources = Annotated[
     typer.Argument(metavar="PATH...", help="A manifest, or the folder that holds it; several become one."),
 ]
 FormatOption = Annotated[
-    gathering.FormatName | None,
+    SourceName | None,
     typer.Option(
         "--format",
         metavar="FORMAT",

@@ -6,33 +6,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from voicelathe import layout
 from voicelathe.cli import screen
 from voicelathe.cli.names import manifest_folder
+from voicelathe.data.manifest.names import SourceName
 from voicelathe.errors import ManifestError
 
 if TYPE_CHECKING:
     from voicelathe.data.manifest.recognising import Found
-
-FormatName = Literal[  # as in data.recognising
-    "voicelathe",
-    "voxcpm",
-    "qwen3-tts",
-    "ljspeech",
-    "csv",
-    "cosyvoice",
-    "list",
-    "table",
-    "common-voice",
-    "nemo",
-    "lhotse",
-    "parquet",
-    "texts",
-    "libritts",
-    "vctk",
-]
 
 
 @dataclass(frozen=True)
@@ -47,7 +30,7 @@ class Asked:
 
 def sources_at(
     paths: Sequence[Path],
-    format: FormatName | None,
+    format: SourceName | None,
     reading: Sequence[str],
     encoding: str | None,
     scratch: Path,

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from voicelathe import layout
 from voicelathe.cli import screen
+from voicelathe.data.manifest.names import ExportFormat
 from voicelathe.errors import GateError
 
 if TYPE_CHECKING:
     from voicelathe import records
 
-FormatName = Literal["voxcpm", "qwen3-tts", "cosyvoice", "ljspeech", "audiofolder"]  # as in data.exporting
 To = Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]
 Form = Annotated[
-    FormatName,
+    ExportFormat,
     typer.Option(
         "--format",
         metavar="FORMAT",

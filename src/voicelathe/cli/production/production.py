@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from voicelathe.cli import screen
-from voicelathe.cli.names import Recipe, known_or_uri
+from voicelathe.cli.names import Candidate, Recipe, known_or_uri
 
 if TYPE_CHECKING:
     from voicelathe.records import Promotion
@@ -34,12 +34,6 @@ Because = Annotated[
     typer.Option(metavar="TEXT", help="Override the gates that can be overridden; kept in the journal."),
 ]
 Reason = Annotated[str, typer.Option("--because", metavar="TEXT", help="Why; kept in the journal.")]
-Candidate = Annotated[
-    str | None,
-    typer.Option(
-        metavar="STEP", help="Another candidate than the selected one: 2000, or 2000@0.35 with its strength."
-    ),
-]
 TakeOver = Annotated[
     str | None,
     typer.Option(

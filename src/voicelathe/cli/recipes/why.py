@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from voicelathe.cli import screen
-from voicelathe.cli.names import Recipe
+from voicelathe.cli.names import Candidate, Recipe
 
 if TYPE_CHECKING:
     from voicelathe.registry import gates
-
-Candidate = Annotated[
-    str | None,
-    typer.Option(
-        "--candidate",
-        metavar="NAME",
-        help="Ask about this candidate: its name, step or step@scale. Default: the selected one.",
-    ),
-]
 
 
 def register(app: typer.Typer) -> None:

@@ -6,20 +6,29 @@ is no signature.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from voicelathe import digest, records
-from voicelathe.errors import RecordError, SubtitleError, listing
-from voicelathe.records import CutDecision, CutDecisions, Proposal, ProposedClip
+from voicelathe.errors import SubtitleError, listing
+from voicelathe.records import CutDecision, CutDecisions, Proposal, ProposedClip, sealed
 
 FORMAT = "voicelathe-cut-decisions/1"
 ACCEPT, REJECT, OPEN = "accept", "reject", "open"
 REACH_S = 0.5  # so far beyond its edges a page plays a clip, and may an edge be moved
 SHORTEST_MS = 100
 OVERLAP_MS = 10  # that two clips may share: edges are moved by as much
-MAX_BYTES, MAX_TEXT_CHARS = 32 << 20, 5_000
+MAX_TEXT_CHARS = 5_000
+FORM = sealed.Form(
+    FORMAT,
+    max_bytes=32 << 20,
+    error=SubtitleError,
+    what="a file of decisions",
+    first="Save the decisions at the end of the page, then name that file.",
+    again="Save it again from the page.",
+    renew="Propose again.",
+)
 PAGE_S, PAGE_CLIPS = 2400.0, 800  # of sound and clips in one page: some 11 MB
 
 
@@ -70,15 +79,9 @@ def reach_ms(proposal: Proposal, one: ProposedClip) -> tuple[int, int]:
     return max(0, start_ms - round(1000 * REACH_S)), max(end_ms, min(last_ms, end_ms + round(1000 * REACH_S)))
 
 
-def seal(one: CutDecisions) -> str:
-    """The digest that a file of decisions must carry; the page computes the same in JavaScript."""
-    value = records.to_json(replace(one, digest=""))
-    return digest.of_value({name: value[name] for name in value if name != "digest"})
-
-
 def read(path: Path, proposal: Proposal) -> CutDecisions:
     """A file of decisions. Raises SubtitleError when it is none, was edited, is of another proposal or decides what is not there."""
-    found = _read(path)
+    found = sealed.read(path, CutDecisions, FORM)
     if found.name != proposal.name or found.proposal != digest_of(proposal):
         raise SubtitleError(
             f"{path} is about another proposal ({found.name!r}, {found.proposal[:12]}) than the present one ({proposal.name!r}, "
@@ -90,31 +93,6 @@ def read(path: Path, proposal: Proposal) -> CutDecisions:
     if problems := list(_problems(found, {one.clip: one for one in shares[found.page - 1]}, proposal)):
         raise SubtitleError(
             f"{path}: not as the page writes it:\n{listing(problems)}\nSave it again from the page."
-        )
-    return found
-
-
-def _read(path: Path) -> CutDecisions:
-    if not path.is_file():
-        raise SubtitleError(
-            f"{path}: no such file. Save the decisions at the end of the page, then name that file."
-        )
-    if path.stat().st_size > MAX_BYTES:
-        raise SubtitleError(
-            f"{path}: {path.stat().st_size:,} bytes is too large for decisions. Name the file that the page saved."
-        )
-    try:
-        found = records.read_one(path, CutDecisions)
-        is_intact = found.digest == seal(found)
-    except (RecordError, UnicodeError, RecursionError) as problem:
-        raise SubtitleError(
-            f"{path} is no file of decisions: {problem} Save it again from the page."
-        ) from None
-    if found.format != FORMAT:
-        raise SubtitleError(f"{path}: format {found.format!r}; this version reads {FORMAT!r}. Propose again.")
-    if not is_intact:
-        raise SubtitleError(
-            f"{path} was edited or damaged after it was saved: its digest does not fit. Save it again from the page."
         )
     return found
 

@@ -10,16 +10,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from voicelathe import digest, records
 from voicelathe.data.audio import waveform
 from voicelathe.data.audio.files import AudioProblem
 from voicelathe.data.audio.waveform import AudioFile
+from voicelathe.data.manifest.names import ExportFormat
 from voicelathe.errors import ManifestError, listing
 from voicelathe.records import CleanClip
 
-Format = Literal["voxcpm", "qwen3-tts", "cosyvoice", "ljspeech", "audiofolder"]
 QWEN_RATE_HZ = 24_000  # upstream asserts it deep inside a run
 REFERENCE_S = (3.0, 10.0)  # of a clip that serves as its speaker's reference
 PLAIN_ID = re.compile(r"[^A-Za-z0-9.]+")
@@ -36,7 +35,7 @@ class Exported:
 
 
 def export(
-    splits: Mapping[str, Sequence[CleanClip]], audio_root: Path, form: Format, to: Path
+    splits: Mapping[str, Sequence[CleanClip]], audio_root: Path, form: ExportFormat, to: Path
 ) -> dict[str, list[Exported]]:
     """Write every split below an empty or new folder; gives what was written.
 
@@ -53,7 +52,7 @@ def export(
     return written
 
 
-def _require_fit(splits: Mapping[str, Sequence[CleanClip]], form: Format) -> None:
+def _require_fit(splits: Mapping[str, Sequence[CleanClip]], form: ExportFormat) -> None:
     unfit = [
         f"{clip.clip_id}: {clip.text[:60]}" for clips in splits.values() for clip in clips if "|" in clip.text
     ]
@@ -64,7 +63,7 @@ def _require_fit(splits: Mapping[str, Sequence[CleanClip]], form: Format) -> Non
         )
 
 
-def _write_clips(clips: Sequence[CleanClip], root: Path, form: Format, folder: Path) -> list[Exported]:
+def _write_clips(clips: Sequence[CleanClip], root: Path, form: ExportFormat, folder: Path) -> list[Exported]:
     found: list[Exported] = []
     wavs = folder if form == "audiofolder" else folder / "wavs"
     for clip in clips:
@@ -85,7 +84,7 @@ def _rate_hz(root: Path, clip: CleanClip) -> int:
         ) from None
 
 
-def _write_reference(clip: CleanClip, root: Path, form: Format, folder: Path) -> Path | None:
+def _write_reference(clip: CleanClip, root: Path, form: ExportFormat, folder: Path) -> Path | None:
     """A reference of the voice that the manifest names: only where the format has a place for it."""
     if form not in ("voxcpm", "qwen3-tts"):
         return None
@@ -172,7 +171,7 @@ def _audiofolder(clips: Sequence[Exported], _: Mapping[str, Path]) -> Manifests:
     return {"metadata.csv": content.getvalue()}
 
 
-_MANIFESTS: dict[Format, Callable[[Sequence[Exported], Mapping[str, Path]], Manifests]] = {
+_MANIFESTS: dict[ExportFormat, Callable[[Sequence[Exported], Mapping[str, Path]], Manifests]] = {
     "voxcpm": _voxcpm,
     "qwen3-tts": _qwen3_tts,
     "cosyvoice": _cosyvoice,
@@ -201,7 +200,7 @@ def _one_line(one: Exported) -> str:
 
 
 def provenance(
-    passed: records.Passed, form: Format, written: Mapping[str, Sequence[Exported]]
+    passed: records.Passed, form: ExportFormat, written: Mapping[str, Sequence[Exported]]
 ) -> dict[str, object]:
     """What the export came from, without a word about who speaks: policy, digests of splits and consent records, counts."""
     return {

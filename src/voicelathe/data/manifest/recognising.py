@@ -4,26 +4,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from voicelathe.data.manifest import formats, jsonl, kaldi, lists, splits_named
+from voicelathe.data.manifest.names import SourceName
 from voicelathe.data.sources import delimited, lhotse, naming, nemo, texts
 from voicelathe.errors import ManifestError
 
-FormatName = Literal["voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv"]  # as in settings.Ingest
-SourceName = Literal[  # what becomes one manifest of ours
-    FormatName,
-    "cosyvoice",
-    "list",
-    "table",
-    "common-voice",
-    "nemo",
-    "lhotse",
-    "parquet",
-    "texts",
-    "libritts",
-    "vctk",
-]
 LOOKED_AT = 200  # lines that decide the format
 OURS = frozenset({"recording_id", "start_s", "end_s", "sample_rate_hz"})  # what only our own format has
 MANIFESTS = ("metadata.csv", "metadata.jsonl", "manifest.jsonl", kaldi.WAVS)

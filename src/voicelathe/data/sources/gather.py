@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from voicelathe import digest
+from voicelathe.config.data_schema import ManifestFormat
 from voicelathe.data.manifest import formats, jsonl, kaldi, lists, recognising
 from voicelathe.data.manifest.audio_paths import Paths
 from voicelathe.data.manifest.recognising import Found
@@ -17,7 +19,7 @@ from voicelathe.data.sources import delimited, hugging_face, lhotse, naming, nem
 from voicelathe.data.sources.rows import Line, written
 from voicelathe.errors import ManifestError
 
-PLAIN = ("voicelathe", "voxcpm", "qwen3-tts", "ljspeech", "csv")  # read by the pipeline as they are
+PLAIN: tuple[ManifestFormat, ...] = get_args(ManifestFormat)  # read by the pipeline as they are
 OF_FOLDER = ("cosyvoice", "lhotse", "parquet", "texts", "libritts", "vctk")
 
 

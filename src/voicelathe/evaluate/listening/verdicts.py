@@ -6,17 +6,24 @@ The digest in the file notices a slip of an editor; it is no signature.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from voicelathe import digest, layout, records
 from voicelathe.errors import RecordError, SelectionError, listing
 from voicelathe.evaluate.listening import design, names
-from voicelathe.records import Judgement, RunRecord, SampleRecord, Sitting, Verdict
+from voicelathe.records import Judgement, RunRecord, SampleRecord, Sitting, Verdict, sealed
 
 FORMAT = "voicelathe-verdict/1"
 DEFECTS = ("truncated", "noise", "wrong_word", "wrong_accent", "wrong_speaker")
-MAX_BYTES = 4_000_000
+FORM = sealed.Form(
+    FORMAT,
+    max_bytes=4_000_000,
+    error=SelectionError,
+    what="a verdict file",
+    first="Export the verdict on the last screen of the listening page, then name that file.",
+    again="Export it again from the listening page.",
+    renew="Listen on a page of this version.",
+)
 MAX_NOTE_CHARS = 2000
 
 
@@ -32,7 +39,7 @@ def import_file(path: Path, recipe: str, root: Path = Path()) -> Path:
     """
     run = records.read_one(root / layout.run(recipe, "run.json"), RunRecord)
     samples = records.read(root / layout.run(recipe, "samples.jsonl"), SampleRecord)
-    sitting = _read(path)
+    sitting = sealed.read(path, Sitting, FORM)
     _check_identity(sitting, recipe, run, samples, path)
     _check_answers(sitting, design.trials(sitting.mode, samples, run.identity.seed), path)
     earlier = load(recipe, root)
@@ -56,56 +63,12 @@ def load(recipe: str, root: Path = Path()) -> Verdict | None:
         raise SelectionError(f"{problem} To restore it: git checkout {path}") from None
     for one in verdict.sittings:
         same = (one.recipe, one.run_digest, one.sweep) == (verdict.recipe, verdict.run_digest, verdict.sweep)
-        if verdict.recipe != recipe or not same or not _is_intact(one):
+        if verdict.recipe != recipe or not same or not sealed.is_intact(one):
             raise SelectionError(
                 f"{path}: the sitting of {one.listener!r} was changed after its import. "
                 f"Restore the file (git checkout {path}) or delete it and import the exported files again."
             )
     return verdict
-
-
-def seal(sitting: Sitting) -> str:
-    """The digest a sitting must carry: of all its other fields. The page computes the same in JavaScript."""
-    return digest.of_value(
-        {
-            name: value
-            for name, value in records.to_json(replace(sitting, digest="")).items()
-            if name != "digest"
-        }
-    )
-
-
-def _is_intact(sitting: Sitting) -> bool:
-    try:
-        return sitting.digest == seal(sitting)
-    except UnicodeEncodeError:  # half a surrogate pair, which no page writes
-        return False
-
-
-def _read(path: Path) -> Sitting:
-    if not path.is_file():
-        raise SelectionError(
-            f"{path}: no such file. Export the verdict on the last screen of the listening page, then name that file."
-        )
-    if path.stat().st_size > MAX_BYTES:
-        raise SelectionError(
-            f"{path}: {path.stat().st_size:,} bytes is too large for a verdict. Name the file that the page exported."
-        )
-    try:
-        sitting = records.read_one(path, Sitting)
-    except (RecordError, UnicodeDecodeError, RecursionError) as problem:
-        raise SelectionError(
-            f"{path} is not a verdict file: {problem} Export it again from the listening page."
-        ) from None
-    if sitting.format != FORMAT:
-        raise SelectionError(
-            f"{path}: format {sitting.format!r}; this version reads {FORMAT!r}. Listen on a page of this version."
-        )
-    if not _is_intact(sitting):
-        raise SelectionError(
-            f"{path} was edited or damaged after its export: its digest does not fit. Export it again from the listening page."
-        )
-    return sitting
 
 
 def _check_identity(

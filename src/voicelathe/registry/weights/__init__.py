@@ -1,1 +1,1 @@
-"""TODO"""
+"""Weights that production rests on, or no longer does: archived, restored, kept, pruned."""
