@@ -1,4 +1,4 @@
-"""The sections of params.yaml that the data stages obey, from ingest to the gate; `settings` holds the rest and gives them all out."""
+"""The sections of params.yaml that the data stages obey, from ingest to the gate; `schema` holds the rest and gives them all out."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal

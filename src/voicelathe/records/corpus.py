@@ -20,7 +20,7 @@ class ManifestRow:
     audio_sha256: str | None  # None: the file could not be opened, `audio_problem` says why
     audio_problem: (
         str | None
-    )  # code, one of data.rules.UNUSABLE_AUDIO: missing, outside_root, symlink, not_regular, ...
+    )  # code, one of data.audit.rules.UNUSABLE_AUDIO: missing, outside_root, symlink, not_regular, ...
     ref_audio: str | None
     user_id: str | None
     extra: dict[str, str]
@@ -78,7 +78,7 @@ class ClipMeasure:
     cutoff_hz: (
         float | None
     )  # where the spectrum breaks off, as after a lower sample rate; None where it does not
-    fingerprint: str | None  # data.fingerprint; None for clips under half a second
+    fingerprint: str | None  # data.measures.fingerprint; None for clips under half a second
     samples_sha256: str | None  # of the decoded 16-bit samples: equal for exact duplicates
 
 

@@ -14,7 +14,7 @@ from voicelathe.runs.results import FULL_STRENGTH, candidates
 from voicelathe.stages.speak import speak
 from voicelathe.stages.train import train
 
-PROBED = ("text_ignored", "stop_head_forgets")  # signs of train.signs that a checkpoint must not show
+PROBED = ("text_ignored", "stop_head_forgets")  # signs of train.anomalies that a checkpoint must not show
 
 
 def preflight(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from voicelathe.records import Finding, ManifestRow, StepRecord
 
-MARK = "_spike:"  # how train.signs names a step that stands out
+MARK = "_spike:"  # how train.anomalies names a step that stands out
 
 
 @dataclass(frozen=True)
