@@ -36,7 +36,9 @@ def why(recipe: Recipe, candidate: Candidate = None) -> None:
         )
     else:
         _gates(recipe, asked)
-    before = [one for one in refusals.read(Path()) if one.what.split(" ")[0] == recipe]
+    before = [
+        one for one in refusals.read(Path()) if one.action == "promote" and one.what.split(" ")[0] == recipe
+    ]
     if before:
         rows = [(one.at, one.action, one.by, one.refused.splitlines()[0]) for one in before]
         screen.table("refused before", ("at", "action", "by", "why"), rows)
