@@ -7,7 +7,7 @@ from voicelathe import digest, layout, records
 from voicelathe.config import params
 from voicelathe.data import columns, tables
 from voicelathe.data.audit import clean, players, report
-from voicelathe.data.text import phrases
+from voicelathe.stages import audit
 
 REVISION = 8
 REJECTED, MEASURES = Path("data/raw/rejected.jsonl"), Path("data/measured/clips.parquet")
@@ -22,13 +22,8 @@ PARAMS = ["audit", "ingest.audio_root"]
 
 def main() -> None:
     settings = params.load()
-    limits, root = settings.audit, Path(settings.ingest.audio_root)
-    rows = columns.read(layout.MANIFEST, records.ManifestRow)
-    rejected = records.read(REJECTED, records.RejectedLine)
-    measures = tables.columns(MEASURES, records.ClipMeasure)
-    heard, unsaid = tables.columns(layout.HEARD, records.Heard), phrases.load(Path(limits.phrases))
-    found = clean.audit(rows, rejected, measures, limits, unsaid, heard)
-    sounds = players.sounds(report.examples(found).values(), root)
+    found = audit.audit(REJECTED, MEASURES, settings.audit)
+    sounds = players.sounds(report.examples(found).values(), Path(settings.ingest.audio_root))
     findings, kept, quarantine, page, summary, links = map(Path, WRITES)
     tables.write(findings, found.findings, records.Finding)
     tables.write(links, found.links, records.Link)

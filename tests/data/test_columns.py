@@ -11,7 +11,7 @@ from tests.factories import rows
 from voicelathe import records
 from voicelathe.data import columns, corpus
 from voicelathe.data.near_duplicates import leakage
-from voicelathe.data.text import characters, normaliser
+from voicelathe.data.text import alphabet, characters, normaliser
 from voicelathe.data.text import columns as text_columns
 from voicelathe.errors import RecordError
 from voicelathe.records import CleanClip, ManifestRow
@@ -149,3 +149,23 @@ def test_touching_intervals_are_those_of_a_double_loop() -> None:
         }
         found = set(leakage.touching(group, start_s, end_s).tolist())
         assert expected <= found and all(group[one] >= 0 for one in found)
+
+
+def test_different_values_are_counted_over_batches_and_null_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "LINES_AT_ONCE", 2)
+    column = pyarrow.chunked_array([["a", "a", None], ["b", None, "a", "c"]])
+    assert columns.has_distinct(column, 3)
+    assert not columns.has_distinct(column, 4)
+    assert columns.has_distinct(column.slice(0, 0), 0)
+
+
+def test_an_alphabet_is_the_same_whatever_number_of_texts_is_counted_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = ["Ab a", "b 7", "ß", "a"]
+    table = pyarrow.table({"language": ["en", "en", "de", "en"], "text": said})
+    whole = alphabet.of(table)
+    assert [one.language for one in whole] == ["de", "en"]
+    assert whole[1].characters == (("a", 2), ("b", 2), ("7", 1), ("A", 1))
+    monkeypatch.setattr(alphabet, "TEXTS_AT_ONCE", 1)
+    assert alphabet.of(table) == whole

@@ -90,6 +90,12 @@ def project(
     return folder / "listening.html", spoken
 
 
+def is_as_wide_as_a_phone(page: Any) -> bool:
+    """Nothing is right of the edge of 390 px but what scrolls in a box of its own."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    return bool(page.evaluate("document.documentElement.scrollWidth <= 390"))
+
+
 def visible(page: Any) -> str:
     return str(page.evaluate("document.body.innerText"))
 
@@ -423,6 +429,7 @@ def test_opus_pages_play_as_well(page: Any, tmp_path: Path, monkeypatch: pytest.
 def test_nothing_to_compare_is_said_and_cannot_be_started(page: Any, tmp_path: Path) -> None:
     html, _ = project(tmp_path, problems={(one.name, line): "silent" for one in KNOWN for line in LINES})
     page.goto(html.as_uri())
+    assert is_as_wide_as_a_phone(page)
     assert (
         "nothing to compare" in page.locator("#trouble").inner_text() and page.locator("#begin").is_disabled()
     )
@@ -456,6 +463,7 @@ def test_the_report_plays_its_samples_without_a_network(page: Any, tmp_path: Pat
     until(page, lambda: player.get_attribute("aria-pressed") == "true")
     until(page, lambda: player.get_attribute("aria-pressed") == "false")
     assert player.inner_text().startswith("\u25b6")
+    assert is_as_wide_as_a_phone(page)
 
 
 def test_the_comparison_of_recipes_plays_by_keyboard_alone_without_a_network(
@@ -468,13 +476,14 @@ def test_the_comparison_of_recipes_plays_by_keyboard_alone_without_a_network(
     ]
     (tmp_path / "comparison.html").write_text(comparison_page.render(outcomes, tmp_path))
     page.goto((tmp_path / "comparison.html").as_uri())
-    assert "mini-full against mini-lora: loss -0.1000" in visible(page)
+    assert "mini-full against mini-lora: likeness 0.900 against 0.900; loss -0.1000" in visible(page)
     assert page.locator("svg.chart").count() == 1, "one base and one split share a chart"
     player = page.locator("button.player").first
     page.keyboard.press("Tab")
     assert player.evaluate("one => one === document.activeElement")
     page.keyboard.press("Enter")
     until(page, lambda: player.get_attribute("aria-pressed") == "true")
+    assert is_as_wide_as_a_phone(page)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from voicelathe import digest, records
 from voicelathe.errors import RecordError
 from voicelathe.evaluate.compare import comparing
 from voicelathe.evaluate.compare import page as comparison_page
+from voicelathe.evaluate.report import reasons
 from voicelathe.records import Candidate, Figure, FigureRecord, RunRecord
 from voicelathe.stages import selection
 
@@ -120,8 +121,36 @@ def test_whether_the_adapter_is_the_bottleneck(
     full = finished(root, "mini-full", FULL, best=total, likeness=likeness)
     for order in ((lora, full), (full, lora)):
         text = said(root, *order)
-        assert sentence in text and f"mini-full against mini-lora: loss {total - 0.8:+.4f}, 95 %" in text
-        assert f"voice {likeness:.2f} against 0.90" in text and "loss on other speakers" in text
+        figures = f"likeness {likeness:.3f} against 0.900; loss {total - 0.8:+.4f}, 95 %"
+        assert sentence in text and f"mini-full against mini-lora: {figures}" in text
+        assert "loss on other speakers" in text
+
+
+@pytest.mark.parametrize(
+    ("lora", "full", "sentence"),
+    [
+        (0.5, 0.9, "Only the full fine-tune is shown to be better than the base: take it"),
+        (0.9, 0.5, "Only the adapter is shown to be better than the base: stay with LoRA"),
+    ],
+)
+def test_where_only_one_of_both_ships_the_losses_are_not_asked(
+    root: Path, lora: float, full: float, sentence: str
+) -> None:
+    found = [
+        finished(root, "mini-lora", LORA, best=0.8, likeness=lora),
+        finished(root, "mini-full", FULL, best=0.8, likeness=full),
+    ]
+    assert sentence in said(root, *found)
+
+
+def test_likeness_and_words_are_those_of_the_report_and_the_base_is_the_one_to_beat(root: Path) -> None:
+    one = finished(root, "mini-lora", LORA, best=0.8, likeness=0.9)
+    levels = {name: reasons.of(one.selection, name).levels for name in (one.shown, one.selection.base)}
+    row = dict(zip(comparison_page.COLUMNS, comparison_page.cells(one), strict=True))
+    assert row["likeness"] == f"{levels[one.shown]['likeness'].mean:.3f}" == "0.900"
+    assert row["likeness of the base"] == f"{levels[one.selection.base]['likeness'].mean:.3f}" == "0.500"
+    assert row["words kept"] == f"{levels[one.shown]['words'].mean:.3f}"
+    assert row["words kept by the base"] == f"{levels[one.selection.base]['words'].mean:.3f}"
 
 
 def test_where_the_voice_was_not_measured_loss_alone_does_not_decide(root: Path) -> None:

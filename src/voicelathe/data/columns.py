@@ -122,6 +122,16 @@ def strings(values: Iterable[str]) -> Any:
     return pyarrow.array(sorted(values), pyarrow.string())
 
 
+def has_distinct(column: Column, num: int) -> bool:
+    """Whether there are that many different values; a long column is read only until they are found."""
+    found: set[Any] = set()
+    for at in range(0, len(column), LINES_AT_ONCE):
+        found.update(column.slice(at, LINES_AT_ONCE).drop_null().to_pylist())
+        if len(found) >= num:
+            return True
+    return len(found) >= num
+
+
 def codes(column: Column) -> Any:
     """Equal values have equal numbers from 0 on, and -1 where there is none."""
     import pyarrow.compute as pc

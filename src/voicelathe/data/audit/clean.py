@@ -72,6 +72,7 @@ def audit(
 ) -> Audit:
     """Judge every row; without `heard` the rules that need a model stay silent. Raises RecordError when the measures are of other rows."""
     found = corpus.of(rows, measures, heard)
+    del rows, measures, heard  # hundreds of bytes a row, where nobody else holds them
     own = _alone(found, Limits(limits, phrases))
     own += beginnings.judge(found)
     bad = _bad(found, own)
@@ -150,13 +151,12 @@ def _kept(found: Corpus, chosen: Mask, limits: schema.Audit) -> Table:
     import pyarrow.compute as pc
 
     rows, measures = found.rows.filter(chosen), found.measures.filter(chosen)
-    starts = pc.fill_null(rows["start_s"], 0.0).to_pylist()
-    lengths = measures["duration_s"].to_pylist()
-    bounds = [(start, round(start + length, 6)) for start, length in zip(starts, lengths, strict=True)]
+    starts = pc.fill_null(rows["start_s"], 0.0).to_numpy().copy()
+    ends = _rounded(starts + measures["duration_s"].to_numpy())
     edges = np.maximum(found.measured("leading_silence_s"), found.measured("trailing_silence_s"))[chosen]
     long = np.flatnonzero(edges > limits.max_edge_silence_s)
     for at, clip in zip(long.tolist(), found.clips(np.flatnonzero(chosen)[long]), strict=True):
-        bounds[at] = rules.trimmed(clip, limits) or bounds[at]
+        starts[at], ends[at] = rules.trimmed(clip, limits) or (starts[at], ends[at])
     correction = corrections(found, limits)
     made = {
         **{
@@ -164,19 +164,24 @@ def _kept(found: Corpus, chosen: Mask, limits: schema.Audit) -> Table:
             for name in tables.schema(CleanClip).names
             if name in rows.column_names and name != "channel"
         },
-        "start_s": pyarrow.array([start for start, _ in bounds], pyarrow.float64()),
-        "end_s": pyarrow.array([end for _, end in bounds], pyarrow.float64()),
+        "start_s": starts,
+        "end_s": ends,
         **{
             name: pyarrow.array(some[chosen], pyarrow.float64(), from_pandas=True)
             for name, some in correction.items()
         },
         "samples_sha256": measures["samples_sha256"],
-        "duration_s": pyarrow.array([round(end - start, 6) for start, end in bounds], pyarrow.float64()),
+        "duration_s": _rounded(ends - starts),
     }
     table = pyarrow.table(made).select(tables.schema(CleanClip).names).cast(tables.schema(CleanClip))
     needed = ("text", "audio_sha256", "samples_sha256")
     assert not any(table[name].null_count for name in needed), "a clean clip has text and audio"
     return table
+
+
+def _rounded(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """To microseconds as Python rounds, which numpy does not do to the last digit."""
+    return np.fromiter((round(one, 6) for one in seconds.tolist()), np.float64, len(seconds))
 
 
 def corrections(found: Corpus, limits: schema.Audit) -> dict[str, NDArray[Any]]:

@@ -122,9 +122,7 @@ class _Excuses:
         return [self._no_audio, ("nobody listened (hear.speech, or under 0.1 s)", unheard), self._short]
 
     def _of_beginnings(self) -> list[Excuse]:
-        import pyarrow.compute as pc
-
-        is_small = pc.count_distinct(self._corpus.rows["text"]).as_py() < beginnings.LEAST_TEXTS
+        is_small = not columns.has_distinct(self._corpus.rows["text"], beginnings.LEAST_TEXTS)
         few = f"fewer than {beginnings.LEAST_TEXTS} different texts"
         return [(few, np.full(len(self._corpus), is_small)), self._no_text]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from voicelathe import layout, records, rng
-from voicelathe.evaluate import losses, statistics
+from voicelathe.evaluate import losses, scores, statistics
 from voicelathe.evaluate.compare import replicates, replication
 from voicelathe.evaluate.compare.replicates import Training
 from voicelathe.evaluate.compare.replication import Spread
@@ -44,8 +44,10 @@ class Outcome:
     run: RunRecord
     selection: Selection
     shown: str
-    likeness: float | None  # median over the lines of the shown candidate
-    base_likeness: float | None  # the better of the bases
+    likeness: float | None  # of the shown candidate, mean over its lines
+    base_likeness: float | None  # of the base to beat
+    words: float | None  # kept by the shown candidate
+    base_words: float | None
     real_likeness: tuple[float, float] | None  # lowest and middle of held-out real clips
     probe: Probed | None
     base_probe: Probed | None
@@ -75,7 +77,6 @@ def read(recipe: str, root: Path) -> Outcome:
     shown = found.selected or found.nominee or found.best_against_base.candidate
     bases = [one.candidate for one in found.ranking if one.candidate in BASES]
     real = next((one for one in measures.figures if one.figure.name == LIKENESS), None)
-    known = [one for one in (_likeness(measures, name) for name in bases) if one is not None]
     timings = root / run.directory / "timings.jsonl"
     tuned = [one for one in index.checkpoints if one.step]
     return Outcome(
@@ -83,8 +84,10 @@ def read(recipe: str, root: Path) -> Outcome:
         run=run,
         selection=found,
         shown=shown,
-        likeness=_likeness(measures, shown),
-        base_likeness=max(known, default=None),
+        likeness=_level(found, shown, scores.LIKENESS),
+        base_likeness=_level(found, found.base, scores.LIKENESS),
+        words=_level(found, shown, scores.WORDS),
+        base_words=_level(found, found.base, scores.WORDS),
         real_likeness=(real.real_low, real.real_median)
         if real and real.real_low is not None and real.real_median is not None
         else None,
@@ -232,8 +235,12 @@ def _pair(lora: Outcome, full: Outcome, root: Path, dice: Spread | None) -> Iter
     closer = (
         lora.likeness is not None and full.likeness is not None and full.likeness >= lora.likeness + NEARER
     ) and (dice is None or dice.verdict == replication.BETTER)
-    figures = f"loss {loss.difference:+.4f}{_ends(gain)}{_likenesses(lora, full)}{_forgets(lora, full)}"
-    if lora.likeness is None or full.likeness is None:
+    figures = f"{_likenesses(lora, full)}; loss {loss.difference:+.4f}{_ends(gain)}{_forgets(lora, full)}"
+    if full.selection.selected and not lora.selection.selected:
+        yield f"{full.recipe} against {lora.recipe}: {figures}. Only the full fine-tune is shown to be better than the base: take it, or train the adapter otherwise."
+    elif lora.selection.selected and not full.selection.selected:
+        yield f"{full.recipe} against {lora.recipe}: {figures}. Only the adapter is shown to be better than the base: stay with LoRA."
+    elif lora.likeness is None or full.likeness is None:
         yield f"{full.recipe} against {lora.recipe}: {figures}. Loss alone does not say whether the adapter is the bottleneck: listen; until then the adapter."
     elif lower and closer:
         yield f"{full.recipe} against {lora.recipe}: {figures}. The adapter is the bottleneck: the full fine-tune is worth its price, if listeners agree."
@@ -253,8 +260,8 @@ def _ends(gain: Sequence[records.Interval]) -> str:
 
 def _likenesses(lora: Outcome, full: Outcome) -> str:
     if lora.likeness is None or full.likeness is None:
-        return "; the voice was not measured"
-    return f"; voice {full.likeness:.2f} against {lora.likeness:.2f}"
+        return "the voice was not measured"
+    return f"likeness {full.likeness:.3f} against {lora.likeness:.3f}"
 
 
 def _forgets(lora: Outcome, full: Outcome) -> str:
@@ -264,10 +271,7 @@ def _forgets(lora: Outcome, full: Outcome) -> str:
     return f"; loss on other speakers {lost[0]:+.1%} against {lost[1]:+.1%}"
 
 
-def _likeness(measures: SpeechMeasures, candidate: str) -> float | None:
-    known = [
-        value
-        for one in measures.samples
-        if one.candidate == candidate and (value := one.values.get(LIKENESS)) is not None
-    ]
-    return float(np.median(known)) if known else None
+def _level(found: Selection, candidate: str, measure: str) -> float | None:
+    """What the decision heard of a candidate; the report shows the same number."""
+    level = reasons.of(found, candidate).levels.get(measure)
+    return None if level is None else level.mean

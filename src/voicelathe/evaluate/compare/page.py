@@ -30,7 +30,7 @@ DECISIONS = [  # docs/choosing.md has the same rows
     ),
 ]
 COLUMNS = [
-    "recipe", "mode", "base", "decision", "shown", "likeness against the base", "lowest loss against the base", "voice", "voice of the base", "another text", "other speakers",
+    "recipe", "mode", "base", "decision", "shown", "likeness against the base", "likeness", "likeness of the base", "words kept", "words kept by the base", "lowest loss against the base", "another text", "other speakers",
     "runs on", "one checkpoint", "all checkpoints", "training",
 ]  # fmt: skip
 
@@ -80,9 +80,8 @@ def cells(one: Outcome) -> list[str]:
         one.selection.decision.replace("_", " "),
         wording.spoken(one.selection, one.shown),
         _gain(one),
+        *map(_number, (one.likeness, one.base_likeness, one.words, one.base_words)),
         f"{best.difference:+.4f}".replace("-", "\u2212"),
-        _number(one.likeness),
-        _number(one.base_likeness),
         _share(probe.text_gap if probe else None),
         _share(probe.forgetting if probe else None),
         "\u2013" if probe is None else f"{probe.runs_on_share:.0%}",
@@ -124,7 +123,7 @@ def _charts(outcomes: Sequence[Outcome]) -> list[tuple[list[str], object]]:
 
 
 def _number(value: float | None) -> str:
-    return "\u2013" if value is None else f"{value:.2f}"
+    return "\u2013" if value is None else f"{value:.3f}"
 
 
 def _share(value: float | None) -> str:

@@ -7,14 +7,12 @@ give equal bytes: no date, no machine, no measured time.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from voicelathe import records
 from voicelathe.evaluate import evidence, scores
-from voicelathe.evaluate.guards import is_nearer
 from voicelathe.evaluate.listening import design, preferences, sound
 from voicelathe.evaluate.nomination import FEW_RECORDINGS
-from voicelathe.evaluate.report import figures, panels, pictures, reasons, templates, wording
+from voicelathe.evaluate.report import figures, panels, pictures, players, reasons, templates, wording
 from voicelathe.evaluate.scoring import prosody
 from voicelathe.records import (
     CheckpointRecord,
@@ -30,13 +28,6 @@ from voicelathe.records import (
 
 STYLES = ["common.css", "report.css"]
 SCRIPTS = ["report.js"]
-PROBLEMS = {
-    "empty": "nothing was spoken",
-    "silent": "only silence",
-    "nonfinite": "not a number in the audio",
-    "runaway": "cut at the length limit",
-    "not_spoken": "not spoken: upstream's code is not installed",
-}
 
 
 def render(
@@ -76,8 +67,9 @@ def render(
         robustness=pictures.weights(selection),
         training=pictures.training(steps),
         num_steps=len(steps),
-        table=_samples(selection, samples, places),
-        lines=_lines(samples),
+        first=players.first(selection, samples, places),
+        table=[(_row(selection, row), cells) for row, cells in players.table(selection, samples, places)],
+        lines=players.lines(samples),
         measured=figures.table(measures, selection),
         delivered=prosody.table(selection),
         prosody_names=list(prosody.NAMES.values()),
@@ -147,8 +139,8 @@ class _Judged:
     label: str
     lines: int
     levels: list[str]
-    guards: list[tuple[str, str]]  # class, text
-    gain: tuple[str, str]
+    guards: list[tuple[str, str, str]]  # class, text, interval
+    gain: tuple[str, str]  # text, interval
     standing: str
     is_chosen: bool
     is_base: bool
@@ -175,14 +167,15 @@ def _judged(selection: Selection, one: Evidence) -> _Judged:
     shown = [
         (
             _VERDICT[guard.verdict],
-            guard.verdict.replace("_", " ") if guard.test is None else wording.short_difference(guard.test),
+            *(
+                (guard.verdict.replace("_", " "), "")
+                if guard.test is None
+                else wording.short_difference(guard.test)
+            ),
         )
         for guard in one.guards
     ]
-    gain = (
-        "good" if is_nearer(one.gain) else "warn",
-        "\u2013" if one.gain is None else wording.short_difference(one.gain),
-    )
+    gain = ("\u2013", "") if one.gain is None else wording.short_difference(one.gain)
     standing = reasons.exclusion(selection, one.candidate) or _STANDING[one.standing]
     if is_base and one.candidate != selection.base:
         standing = "the other base"
@@ -219,32 +212,6 @@ def _row(selection: Selection, row: Ranked) -> _Row:
     badges += [("bad", f"veto: {veto}") for veto in row.vetoes[:2]]
     label = design.label(row.step, row.lora_scale, row.candidate == evidence.ZERO_SHOT)
     return _Row(row, label, badges, row.win_probability)
-
-
-def _lines(samples: Sequence[SampleRecord]) -> list[tuple[str, int, str]]:
-    return sorted({(one.line_id, one.seed, one.text) for one in samples})
-
-
-def _samples(
-    selection: Selection, samples: Sequence[SampleRecord], places: dict[tuple[str, str, int], int]
-) -> list[tuple[_Row, list[dict[str, Any]]]]:
-    """One row a candidate by step, one cell a line: a player, or the failure that stays visible."""
-    found = {(one.candidate, one.line_id, one.seed): one for one in samples}
-    by_step = sorted(selection.ranking, key=lambda row: (row.step, row.lora_scale or 0.0, row.candidate))
-    table = []
-    for row in by_step:
-        cells = []
-        for line, seed, _ in _lines(samples):
-            one, place = found.get((row.candidate, line, seed)), places.get((row.candidate, line, seed))
-            if one is None:  # a long line, which only the best candidates speak
-                cells.append({"place": None, "seconds": 0.0, "problem": None, "line": line, "seed": seed})
-                continue
-            problem = PROBLEMS.get(one.problem, one.problem) if one.problem else None
-            cells.append(
-                {"place": place, "seconds": one.duration_s, "problem": problem, "line": line, "seed": seed}
-            )
-        table.append((_row(selection, row), cells))
-    return table
 
 
 def _interval(interval: Interval | None) -> str:

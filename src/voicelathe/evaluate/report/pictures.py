@@ -79,7 +79,7 @@ def _kind(selection: Selection, row: Ranked, chosen: str | None) -> str:
     if row.candidate == chosen:
         return "chosen"
     if row.step == 0:
-        return "base"
+        return "base" if row.candidate in (evidence.BASE, selection.base) else "other"
     return "out" if reasons.exclusion(selection, row.candidate) else "tuned"
 
 

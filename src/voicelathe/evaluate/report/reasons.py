@@ -70,7 +70,7 @@ def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
         yield from _by_loss(selection)
         return
     if selection.base_because:
-        yield f"The base to beat is {wording.spoken(selection, selection.base)}: {selection.base_because}."
+        yield f"{_sentence(wording.spoken(selection, selection.base))} is to be beaten: {selection.base_because}."
     yield from _listeners(selection, name)
     if selection.decided_by == "validation":
         yield from _by_validation(selection, name)
@@ -110,10 +110,13 @@ def _nominated(selection: Selection) -> str:
 
 def _guards(selection: Selection, name: str) -> Iterator[str]:
     """What it keeps, and what is not shown."""
-    here = of(selection, name)
+    here, base = of(selection, name), wording.spoken(selection, selection.base)
+    for one in here.guards:
+        if one.verdict == guards.PASSED and one.test is not None and one.test.interval.high < 0.0:
+            yield f"Listen to its {KEPT[one.measure]} first: they are worse than {base}'s, by less than the settings forbid."
     kept = [one for one in here.guards if one.verdict == guards.PASSED]
     if kept:
-        yield f"It keeps {'; '.join(_guard(one) for one in kept)}, against {wording.spoken(selection, selection.base)}."
+        yield f"It keeps {'; '.join(_guard(one) for one in kept)}, against {base}."
     for one in here.guards:
         if one.verdict == guards.NOT_SHOWN and one.test is not None:
             more = scores.lines_needed(one.test, one.margin + one.allowance + one.test.difference)

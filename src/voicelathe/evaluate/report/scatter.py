@@ -1,9 +1,11 @@
 """The picture of a decision: words kept against likeness to the speaker, every candidate a dot with its intervals.
 
 Up and to the right is better. The path joins the checkpoints in the order of their steps; the base and the speaker's real recordings
-are the anchors; the dashed line is the fewest words that a candidate may keep. Equal numbers give equal bytes.
+are the anchors; the dashed line is the fewest words that a candidate may keep. The axes fit the checkpoints: an anchor that lies far
+from them stands at the edge as a triangle with its numbers, for it would press all others into one corner. Equal numbers give equal bytes.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +15,9 @@ from voicelathe.evaluate.report import charts
 
 WIDTH, HEIGHT = 720, 430
 LEFT, RIGHT, TOP, BOTTOM = 62, 28, 22, 52
+CHARACTER = 6.6  # width of one in a name, about
+EDGE = 7  # of the middle of a triangle from the edge
+ANCHORS = ("other", "real")  # kinds that may stand at the edge
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Dot:
     y: float
     x_ends: tuple[float, float] | None
     y_ends: tuple[float, float] | None
-    kind: str  # tuned | out | base | real | chosen
+    kind: str  # tuned | out | base | other (base, that need not be beaten) | real | chosen
 
 
 def picture(
@@ -36,8 +41,9 @@ def picture(
     floor: tuple[float, str] | None,
 ) -> Markup:
     """`path`: checkpoints by step; `floor`: a horizontal line with its name."""
-    xs = [end for one in dots for end in (one.x, *(one.x_ends or ()))]
-    ys = [end for one in dots for end in (one.y, *(one.y_ends or ()))] + ([floor[0]] if floor else [])
+    near, far = _by_distance(dots, [floor[0]] if floor else [])
+    xs = [end for one in near for end in (one.x, *(one.x_ends or ()))]
+    ys = [end for one in near for end in (one.y, *(one.y_ends or ()))] + ([floor[0]] if floor else [])
     x, y = _scale(xs, LEFT, WIDTH - RIGHT), _scale(ys, HEIGHT - BOTTOM, TOP)
     parts = [*_axes(x, y, x_name, y_name)]
     if floor:
@@ -49,13 +55,38 @@ def picture(
     if len(path) > 1:
         line = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in path)
         parts.append(f'<polyline class="curve c8 path" points="{line}"/>')
-    for one in dots:
+    for one in near:
         parts += _whiskers(one, x, y)
-    placed: list[_Box] = [(x(one.x) - 5, y(one.y) + 4, 10.0) for one in dots]
-    for one in sorted(dots, key=lambda one: list(_COLOURS).index(one.kind)):
+    placed: list[_Box] = [(x.inside(one.x) - 5, y.inside(one.y) + 4, 10.0) for one in dots]
+    if floor:
+        width = CHARACTER * len(floor[1])
+        placed.append((WIDTH - RIGHT - width, y(floor[0]) - 5, width))
+    for one in sorted(near, key=lambda one: list(_COLOURS).index(one.kind)):
         parts += _dot(one, x(one.x), y(one.y), placed)
+    for one in far:
+        parts += _edge(one, x, y, placed)
     head = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
     return Markup(head + "".join(parts) + "</svg>")
+
+
+def _by_distance(dots: Sequence[Dot], also: Sequence[float]) -> tuple[list[Dot], list[Dot]]:
+    """Dots that the axes show in their place, and anchors further from the checkpoints than those are from each other."""
+    candidates = [one for one in dots if one.kind not in ANCHORS] or dots
+    spans = (
+        _span([end for one in candidates for end in (one.x, *(one.x_ends or ()))]),
+        _span([end for one in candidates for end in (one.y, *(one.y_ends or ()))] + [*also]),
+    )
+    far = [one for one in dots if one.kind in ANCHORS and not all(map(_is_near, spans, (one.x, one.y)))]
+    return [one for one in dots if one not in far], far
+
+
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)
+
+
+def _is_near(span: tuple[float, float], value: float) -> bool:
+    room = (span[1] - span[0]) or 0.1
+    return span[0] - room <= value <= span[1] + room
 
 
 class _scale:
@@ -68,6 +99,11 @@ class _scale:
 
     def __call__(self, value: float) -> float:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    def inside(self, value: float) -> float:
+        """As the scale says, or at the edge."""
+        low, high = sorted((self.start, self.end))
+        return min(max(self(value), low + EDGE), high - EDGE)
 
 
 def _axes(x: _scale, y: _scale, x_name: str, y_name: str) -> list[str]:
@@ -110,15 +146,38 @@ _Box = tuple[float, float, float]  # of a name: left end, baseline, width
 _COLOURS = {
     "chosen": "c3",
     "base": "c2",
+    "other": "c2",
     "real": "c5",
     "tuned": "c1",
     "out": "c8",
 }  # in the order in which names are placed
 
 
+def _edge(one: Dot, x: _scale, y: _scale, placed: list[_Box]) -> list[str]:
+    """A triangle that points to where the anchor would be, and its name with its numbers."""
+    at_x, at_y = x.inside(one.x), y.inside(one.y)
+    turn = math.degrees(math.atan2(y(one.y) - at_y, x(one.x) - at_x))
+    place = f"translate({at_x:.1f} {at_y:.1f}) rotate({turn:.0f})"
+    return [
+        f'<path class="dot {_COLOURS[one.kind]}" transform="{place}" d="M7 0L-5 6V-6Z"/>',
+        _name(f"{one.name} {one.x:.2f}, {one.y:.2f}", "soft", at_x, at_y, placed, must=True),
+    ]
+
+
 def _dot(one: Dot, x: float, y: float, placed: list[_Box]) -> list[str]:
-    """The dot and its name, at the first side of the dot where no other name or dot stands; where there is no room, the name shows on hovering."""
-    width = 6.6 * len(one.name)
+    """The dot and its name; a checkpoint's name shows on hovering where there is no room."""
+    ring = f'<circle class="mark chosen" cx="{x:.1f}" cy="{y:.1f}" r="8.5"/>' if one.kind == "chosen" else ""
+    said = f"{one.name}: {one.x:.3f}, {one.y:.3f}"
+    style = {"chosen": "chosen", "out": "soft"}.get(one.kind, "")
+    return [
+        f'{ring}<circle class="dot {_COLOURS[one.kind]}" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{escape(said)}</title></circle>',
+        _name(one.name, style, x, y, placed, must=one.kind not in ("tuned", "out")),
+    ]
+
+
+def _name(name: str, style: str, x: float, y: float, placed: list[_Box], *, must: bool) -> str:
+    """A name at the first side of its mark where no other name or mark stands; without room only what `must` be said is written."""
+    width = CHARACTER * len(name)
     sides = [
         (x - width / 2, y - 11, "middle"),
         (x + 9, y + 4, "start"),
@@ -130,19 +189,13 @@ def _dot(one: Dot, x: float, y: float, placed: list[_Box]) -> list[str]:
         (x - 9 - width, y + 20, "end"),
     ]
     free = [side for side in sides if _fits(side[0], side[1], width, placed)]
-    crowded = not free and one.kind in ("tuned", "out")
+    if not free and not must:
+        return ""
     left, at, anchor = (free or sides)[0]
-    if not crowded:
-        placed.append((left, at, width))
+    placed.append((left, at, width))
     text_x = {"middle": left + width / 2, "start": left, "end": left + width}[anchor]
-    strong = ' class="chosen"' if one.kind == "chosen" else ' class="soft"' if one.kind == "out" else ""
-    ring = f'<circle class="mark chosen" cx="{x:.1f}" cy="{y:.1f}" r="8.5"/>' if one.kind == "chosen" else ""
-    said = f"{one.name}: {one.x:.3f}, {one.y:.3f}"
-    label = f'<text{strong} x="{text_x:.1f}" y="{at:.1f}" text-anchor="{anchor}">{escape(one.name)}</text>'
-    return [
-        f'{ring}<circle class="dot {_COLOURS[one.kind]}" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{escape(said)}</title></circle>',
-        "" if crowded else label,
-    ]
+    kind = f' class="{style}"' if style else ""
+    return f'<text{kind} x="{text_x:.1f}" y="{at:.1f}" text-anchor="{anchor}">{escape(name)}</text>'
 
 
 def _fits(left: float, at: float, width: float, placed: Sequence[_Box]) -> bool:

@@ -26,10 +26,13 @@ def chance(p: float) -> str:
     return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
 
 
-def short_difference(one: LineTest) -> str:
-    """`−0.012 (−0.031 … +0.020)`, for a table that says what the interval is."""
+def short_difference(one: LineTest) -> tuple[str, str]:
+    """`−0.012` and `−0.031 … +0.020`, for a table that says what the interval is."""
     ends = one.interval
-    return f"{one.difference:+.3f} ({ends.low:+.3f} \u2026 {ends.high:+.3f})".replace("-", "\u2212")
+    return (
+        f"{one.difference:+.3f}".replace("-", "\u2212"),
+        f"{ends.low:+.3f} \u2026 {ends.high:+.3f}".replace("-", "\u2212"),
+    )
 
 
 def stratum(name: str | None) -> str:
