@@ -8,7 +8,7 @@ from voicelathe import digest, layout
 from voicelathe.config import params
 from voicelathe.tracking import replay
 
-REVISION = 4
+REVISION = 5
 READS = [
     "pipelines/track.py",
     "data/audit/report.html",

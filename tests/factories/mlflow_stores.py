@@ -61,11 +61,11 @@ def only_run(client: Any, experiment: str = "voicelathe") -> Any:
 
 
 def models(client: Any, experiment: str = "voicelathe") -> dict[str, Any]:
-    """All LoggedModels by name; every name once."""
+    """All LoggedModels by candidate, full strength without `@1`; every one once."""
     found = client.search_logged_models(
         [client.get_experiment_by_name(experiment).experiment_id], max_results=100
     )
-    named = {model.name: model for model in found}
+    named = {model.tags["voicelathe.candidate"].removesuffix("@1"): model for model in found}
     assert len(named) == len(found), "a LoggedModel was made twice"
     return named
 

@@ -17,11 +17,11 @@ def test_a_step_is_drawn_as_its_losses_norm_rate_and_speed() -> None:
         "train/loss_total",
         "train/loss_diff",
         "train/loss_stop",
-        "train/grad_norm",
-        "train/grad_norm_lm",
+        "train_gradients/norm",
+        "train_gradients/norm_lm",
         "train/signs",
         "train/lr",
-        "train/clips_per_s",
+        "train_speed/clips_per_s",
     ]
 
 
@@ -51,7 +51,7 @@ def test_numbers_that_are_not_finite_are_not_drawn() -> None:
     (step,), timings = journals(1)
     curves = Curves(START_MS)
     curves.take([replace(step, grad_norm=math.inf)], timings)
-    assert "train/grad_norm" not in {point.key for point in curves.ready(final=True)}
+    assert "train_gradients/norm" not in {point.key for point in curves.ready(final=True)}
 
 
 def test_a_batch_never_divides_a_step() -> None:

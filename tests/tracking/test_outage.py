@@ -126,13 +126,13 @@ def check_points(root: Path, run: RunRecord, uri: str) -> None:
     rows = records.read(root / run.directory / "steps.jsonl", records.StepRecord)
     wanted = {
         "train/loss_total": [(row.step, row.total) for row in rows],
-        "train/grad_norm": [(row.step, row.grad_norm) for row in rows],
+        "train_gradients/norm": [(row.step, row.grad_norm) for row in rows],
         "train/lr": [(row.step, row.learning_rate) for row in rows],
         **{f"train/loss_{name}": [(row.step, row.losses[name]) for row in rows] for name in rows[0].losses},
     }
     for key, values in wanted.items():
         assert stores.history(client, found.info.run_id, key) == values, key
-    times = stores.history(client, found.info.run_id, "train/clips_per_s")
+    times = stores.history(client, found.info.run_id, "train_speed/clips_per_s")
     assert [step for step, _ in times] == [row.step for row in rows]
 
 

@@ -15,6 +15,7 @@ from tests.factories import runs
 from voicelathe import digest, layout, records
 from voicelathe.errors import CheckpointError, RecordError
 from voicelathe.tracking import replay
+from voicelathe.tracking.live import usage
 
 RECIPE = "mini-lora"
 NUM_STEPS, NUM_CURVES = 60, 8
@@ -49,11 +50,11 @@ def test_every_step_of_every_curve_is_in_the_store_exactly_once(tracked: Path) -
         "train/loss_total": [step.total for step in steps],
         "train/loss_diff": [step.losses["diff"] for step in steps],
         "train/loss_stop": [step.losses["stop"] for step in steps],
-        "train/grad_norm": [step.grad_norm for step in steps],
-        "train/grad_norm_lm": [step.part_norms["lm"] for step in steps],
+        "train_gradients/norm": [step.grad_norm for step in steps],
+        "train_gradients/norm_lm": [step.part_norms["lm"] for step in steps],
         "train/signs": [0.0] * NUM_STEPS,
         "train/lr": [step.learning_rate for step in steps],
-        "train/clips_per_s": [32.0] * NUM_STEPS,
+        "train_speed/clips_per_s": [32.0] * NUM_STEPS,
     }
     for key, values in expected.items():
         assert stores.history(client, run.info.run_id, key) == list(enumerate(values, 1)), key
@@ -79,7 +80,7 @@ def test_what_is_returned_holds_no_ids_and_no_dates(root: Path, empty_database: 
 
 
 def test_the_run_says_what_was_chosen_and_what_it_rests_on(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DVC_STAGE", f"track@{RECIPE}")
     monkeypatch.setenv("DVC_EXP_NAME", "brave-tit")
@@ -94,9 +95,9 @@ def test_the_run_says_what_was_chosen_and_what_it_rests_on(
     tags = run.data.tags
     assert tags["voicelathe.run_digest"] == record.run_digest
     assert tags["voicelathe.base_digest"] == record.identity.base_digest
-    for path, sha256 in record.inputs.items():
-        assert tags[f"voicelathe.input.{path}"] == sha256
-    assert tags["voicelathe.input.data/gate/passed.json"] == digest.of_file(root / layout.GATE)
+    stored = stores.client(root).download_artifacts(run.info.run_id, "records/inputs.json", str(tmp_path))
+    inputs = json.loads(Path(stored).read_text())
+    assert inputs == {**record.inputs, "data/gate/passed.json": digest.of_file(root / layout.GATE)}
     assert (
         tags["voicelathe.dvc_stage"] == f"track@{RECIPE}" and tags["voicelathe.dvc_experiment"] == "brave-tit"
     )
@@ -207,6 +208,18 @@ def test_the_base_and_every_checkpoint_are_logged_models_with_their_losses(track
     assert [name for name, model in models.items() if model.tags.get("voicelathe.selected") == "true"] == [
         "step_0000040"
     ]
+    assert {name: model.name for name, model in models.items() if name in ("base", "step_0000040")} == {
+        "base": "mini-lora base",
+        "step_0000040": "mini-lora step 40",
+    }, "models of all recipes stand in one list"
+    marks = {
+        name: [one.value for one in model.metrics if one.key == "speech/selected"]
+        for name, model in models.items()
+    }
+    assert marks == {
+        "base": [],
+        **{name: [float(name == "step_0000040")] for name in marks if name != "base"},
+    }
 
 
 def test_a_candidates_page_says_what_it_is_and_where_its_weights_lie(tracked: Path) -> None:
@@ -319,8 +332,30 @@ def test_a_strength_of_its_own_gets_a_curve_of_its_own(root: Path) -> None:
     assert len(stores.history(client, run_id, "val/loss_total")) == 7
     assert len(stores.history(client, run_id, "val_scale_0.35/loss_total")) == 6
     models = stores.models(client)
-    assert models["step_0000020_scale_0p35"].params["lora_scale"] == "0.35"
+    assert models["step_0000020@0.35"].params["lora_scale"] == "0.35"
     assert models["step_0000020"].params["lora_scale"] == "1"
+
+
+def test_two_trainings_have_two_colours_and_the_experiment_says_what_it_holds(project: Path) -> None:
+    for recipe in ("mini-lora", "mini-full"):
+        runs.finished(project, recipe)
+        replay.mirror_all(recipe, runs.tracking(), project)
+    client = stores.client(project)
+    experiment = client.get_experiment_by_name("voicelathe")
+    colours = [run.data.tags["mlflow.runColor"] for run in client.search_runs([experiment.experiment_id])]
+    assert len(colours) == 2 and len(set(colours)) == 2
+    assert "report.html" in experiment.tags["mlflow.note.content"]
+
+
+def test_a_mirror_that_is_rebuilt_keeps_when_the_training_was(root: Path) -> None:
+    run = runs.finished(root).run
+    first, last = 1_700_000_000_000, 1_700_000_060_000
+    lines = [usage.Usage(step, at, 1.0, 1.0, 1.0, 1.0, None, None) for step, at in ((1, first), (9, last))]
+    text = "".join(digest.canonical_json(records.to_json(one)) + "\n" for one in lines)
+    (root / run.directory / usage.FILE).write_text(text)
+    track(root)
+    found = stores.only_run(stores.client(root))
+    assert (found.info.start_time, found.info.end_time) == (first, last)
 
 
 def test_a_changed_evaluation_replaces_the_old_value_and_nothing_else(project: Path) -> None:
@@ -401,4 +436,4 @@ def test_curves_are_replayed_even_when_the_timings_are_gone(root: Path) -> None:
     client = stores.client(root)
     run_id = stores.only_run(client).info.run_id
     assert len(stores.history(client, run_id, "train/loss_total")) == NUM_STEPS
-    assert stores.history(client, run_id, "train/clips_per_s") == []
+    assert stores.history(client, run_id, "train_speed/clips_per_s") == []

@@ -122,13 +122,21 @@ def test_the_links_open_the_machine_learning_view(served: dict[str, str], browse
 @pytest.mark.browser
 def test_curves_of_both_runs_share_their_charts(served: dict[str, str], browser: Any) -> None:
     opened = page(browser, served["curves"])
-    for title in ("train/loss_total", "train/grad_norm"):
+    for title in ("speech/cer", "speech/likeness"):
         opened.get_by_text(title, exact=True).first.wait_for(timeout=30_000)
-    legends = opened.get_by_text("(train/loss_total)")
+    legends = opened.get_by_text("(speech/likeness)")
     legends.first.wait_for(timeout=30_000)
     assert legends.count() == 2, "both recipes are drawn in one chart"
     headings = re.findall(r"^(\w+)\n\((\d+)\)$", opened.inner_text("body"), re.MULTILINE)
-    assert headings[:2] == [("train", "8"), ("val", "3")], "what matters most comes first"
+    assert headings[0][0] == "speech", "what was heard comes first"
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_candidates_are_named_by_recipe_and_step(served: dict[str, str], browser: Any) -> None:
+    opened = page(browser, served["candidates"])
+    for name in ("mini-lora step 40", "mini-full step 40", "mini-lora base"):
+        opened.get_by_text(name, exact=True).first.wait_for(timeout=30_000)
 
 
 @pytest.mark.slow

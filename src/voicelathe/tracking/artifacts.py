@@ -50,8 +50,9 @@ def collect(files: RunFiles) -> Contents:
         },
     }
     contents: Contents = {
-        name: files.root / path for name, path in pages.items() if (files.root / path).is_file()
+        "records/inputs.json": digest.canonical_json(runs.inputs(files.run, files.root)).encode()
     }
+    contents |= {name: files.root / path for name, path in pages.items() if (files.root / path).is_file()}
     for title, samples in sample_files(files).items():
         contents |= {f"samples/{title}/{name}": path for name, path in samples.items()}
     contents |= {f"tables/{name}.json": table for name, table in tables.of(files).items()}

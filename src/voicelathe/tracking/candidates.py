@@ -11,7 +11,7 @@ from typing import Any
 
 from voicelathe import checkpoints, digest, records
 from voicelathe.evaluate import scores
-from voicelathe.evaluate.report import reasons
+from voicelathe.evaluate.report import reasons, wording
 from voicelathe.runs import tombstones
 from voicelathe.tracking import artifacts, runs
 from voicelathe.tracking.artifacts import Contents
@@ -74,7 +74,7 @@ def _create(store: Store, run_id: str, files: RunFiles, shown: Shown) -> Any:
     scale = shown.candidate.lora_scale
     return store.client.create_logged_model(
         store.experiment_id,
-        name=shown.title,
+        name=_name(files, shown),
         source_run_id=run_id,
         params={"step": str(shown.candidate.step), **({} if scale is None else {"lora_scale": f"{scale:g}"})},
         tags={
@@ -88,6 +88,12 @@ def _create(store: Store, run_id: str, files: RunFiles, shown: Shown) -> Any:
         },
         model_type=shown.checkpoint.kind,
     )
+
+
+def _name(files: RunFiles, shown: Shown) -> str:
+    """`mini-lora step 50`: models of all recipes stand in one list. MLflow allows no point in a name."""
+    where = wording.spoken(files.selection, shown.candidate.name).removeprefix("the ")
+    return f"{files.run.recipe} {where}".replace(".", "p")
 
 
 def _mark(store: Store, model: Any, files: RunFiles, shown: Shown) -> None:
@@ -187,6 +193,8 @@ def _heard(files: RunFiles, shown: Shown) -> Iterator[tuple[str, float]]:
                 yield f"{section}/cer", 1.0 - words.mean
             if one.gain is not None:
                 yield f"{section}/likeness_gain", one.gain.difference
+            if shown.candidate.step:
+                yield f"{section}/selected", float(shown is files.selected)
 
 
 def _delivered(files: RunFiles, shown: Shown) -> Iterator[tuple[str, float]]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from voicelathe.records import StepRecord, StepTiming
 
-SECTION = "train"
+SECTION = "train"  # MLflow sorts its sections by name, so losses come before norms and speed
+GRADIENTS, SPEED = "train_gradients", "train_speed"
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,15 @@ def _values(step: StepRecord, timing: StepTiming | None) -> Iterator[tuple[str, 
     yield f"{SECTION}/loss_total", step.total
     for name, value in sorted(step.losses.items()):
         yield f"{SECTION}/loss_{name}", value
-    yield f"{SECTION}/grad_norm", step.grad_norm
+    yield f"{GRADIENTS}/norm", step.grad_norm
     for part, value in sorted(step.part_norms.items()):
-        yield f"{SECTION}/grad_norm_{part}", value
+        yield f"{GRADIENTS}/norm_{part}", value
     for name, value in sorted(step.probe.items()):
         yield f"{SECTION}/probe_{name}", value
     yield f"{SECTION}/signs", float(len(step.signs))
     yield f"{SECTION}/lr", step.learning_rate
     if timing is not None:
-        yield f"{SECTION}/clips_per_s", timing.clips_per_s
+        yield f"{SPEED}/clips_per_s", timing.clips_per_s
 
 
 def batches(points: list[Point], size: int) -> Iterator[list[Point]]:

@@ -9,7 +9,7 @@ from typing import Any
 from voicelathe.config import schema
 from voicelathe.tracking import artifacts, candidates, runs
 from voicelathe.tracking import files as local
-from voicelathe.tracking.curves import SECTION, Curves, Point
+from voicelathe.tracking.curves import SPEED, Curves, Point
 from voicelathe.tracking.files import RunFiles
 from voicelathe.tracking.live import usage
 from voicelathe.tracking.runs import TAG
@@ -31,7 +31,9 @@ def mirror_all(recipe: str, tracking: schema.Tracking, root: Path) -> dict[str, 
         runs.log_plan(store, run, files.run, root)
         listing = artifacts.mirror(store, run, files)
         if run.info.status != "FINISHED":
-            store.client.set_terminated(run.info.run_id, "FINISHED")
+            store.client.set_terminated(
+                run.info.run_id, "FINISHED", usage.ended_ms(root / files.run.directory)
+            )
     return {
         "run_digest": files.run.run_digest,
         "curves": curves,
@@ -52,7 +54,7 @@ def _send_steps(store: Store, run: Any, files: RunFiles) -> dict[str, int]:
     every = points + usage.of(files.root / files.run.directory)
     held = runs.history(store, run, {point.key for point in every})
     runs.send(store, run.info.run_id, [point for point in every if (point.key, point.step) not in held])
-    return _counts([point for point in points if point.key != f"{SECTION}/clips_per_s"])
+    return _counts([point for point in points if point.key != f"{SPEED}/clips_per_s"])
 
 
 def _counts(points: list[Point]) -> dict[str, int]:

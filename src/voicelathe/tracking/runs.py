@@ -19,9 +19,15 @@ from voicelathe import __version__, digest, layout, records
 from voicelathe.records import RunRecord
 from voicelathe.redaction import redacted
 from voicelathe.tracking.curves import Point, batches
+from voicelathe.tracking.live import usage
 from voicelathe.tracking.store import BATCH, Store, mlflow
 
 TAG = "voicelathe."
+COLOUR = "mlflow.runColor"
+COLOURS = (  # of the reports, and four between them; two runs beside each other must not be two shades of one
+    *("#0b5cad", "#b3471b", "#2f7d4f", "#7a4bb0", "#8a6a00", "#b02a6b", "#007c84", "#5b6470"),
+    *("#c8102e", "#00a3e0", "#6a9b1f", "#e08a00"),
+)
 PROCESS = f"{TAG}process"  # the stage that trains it: host/pid/start
 DATASET_DIGEST_CHARS = 36  # MLflow's limit
 
@@ -41,16 +47,27 @@ def ensure(store: Store, run: RunRecord, root: Path) -> Any:
         found = store.client.create_run(
             store.experiment_id,
             run_name=f"{run.recipe}-{run.run_digest[:8]}",
-            tags={f"{TAG}recipe": run.recipe, f"{TAG}run_digest": run.run_digest},
-            start_time=int(time.time() * 1000),
+            tags={
+                f"{TAG}recipe": run.recipe,
+                f"{TAG}run_digest": run.run_digest,
+                COLOUR: _colour(store),
+            },
+            start_time=usage.began_ms(root / run.directory) or int(time.time() * 1000),
         )
     known = found.data.tags
-    tags = {key: value for key, value in _tags(run, root).items() if known.get(key) != value}
+    tags = {key: value for key, value in _tags(run).items() if known.get(key) != value}
     tags |= {key: value for key, value in _circumstances(root).items() if key not in known}
     params = {key: value for key, value in _params(run) if key not in found.data.params}
     write(store, found.info.run_id, params, tags)
     _log_datasets(store, found, run, root)
     return found
+
+
+def _colour(store: Store) -> str:
+    """For the charts: one that none of the newest runs has."""
+    newest = store.client.search_runs([store.experiment_id], max_results=len(COLOURS) - 1)
+    taken = {one.data.tags.get(COLOUR) for one in newest}
+    return next(one for one in COLOURS if one not in taken)
 
 
 def find(store: Store, recipe: str, run_digest: str) -> Any | None:
@@ -100,6 +117,13 @@ def dataset(name: str, sha256: str) -> tuple[str, str]:
     return name, sha256[:DATASET_DIGEST_CHARS]
 
 
+def inputs(run: RunRecord, root: Path) -> dict[str, str]:
+    """Every file that the run rests on, with its sha256; the pass of the gate among them."""
+    gate = root / layout.GATE
+    passed = {layout.GATE.as_posix(): digest.of_file(gate)} if gate.is_file() else {}
+    return {**run.inputs, **passed}
+
+
 def _params(run: RunRecord) -> Iterator[tuple[str, str]]:
     """Everything that was chosen, flat, so that runs compare column by column."""
     identity = records.to_json(run.identity)
@@ -122,17 +146,14 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield f"{prefix}{key}", str(one)
 
 
-def _tags(run: RunRecord, root: Path) -> dict[str, str]:
-    """What the run rests on: versions and the sha256 of every input."""
-    gate = root / layout.GATE
+def _tags(run: RunRecord) -> dict[str, str]:
+    """What the run rests on. The sha256 of every input is in `records/run.json` and `records/inputs.json`: MLflow cuts long tags."""
     return {
         f"{TAG}version": __version__,
         f"{TAG}base_digest": run.identity.base_digest,
         f"{TAG}latents_digest": run.identity.latents_digest,
         f"{TAG}torch": run.identity.torch,
         f"{TAG}weights": run.directory,
-        **{f"{TAG}input.{path}": sha256 for path, sha256 in run.inputs.items()},
-        **({f"{TAG}input.{layout.GATE.as_posix()}": digest.of_file(gate)} if gate.is_file() else {}),
     }
 
 

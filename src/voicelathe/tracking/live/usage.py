@@ -104,6 +104,16 @@ def of(directory: Path) -> list[Point]:
     return list(points(path.read_bytes().splitlines())) if path.is_file() else []
 
 
+def began_ms(directory: Path) -> int | None:
+    """When a training was first looked at; None for one that never was, or on another machine."""
+    return min((one.at_ms for one in of(directory)), default=None)
+
+
+def ended_ms(directory: Path) -> int | None:
+    """When it was last looked at."""
+    return max((one.at_ms for one in of(directory)), default=None)
+
+
 def processes() -> tuple[int, float]:
     """Resident bytes and processor seconds of everything this process started."""
     import psutil
