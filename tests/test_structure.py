@@ -72,7 +72,7 @@ PARENT_MODULES = {
 STDLIB_NAMES = {
     "evaluate/statistics.py"
 }  # named in docs/design.md; nothing is run out of that folder, so it shadows nothing
-MAX_LINES, MAX_SCRIPT_LINES, MAX_FUNCTION_LINES, MAX_FILES = 350, 45, 60, 15
+MAX_LINES, MAX_SCRIPT_LINES, MAX_FUNCTION_LINES, MAX_FILES = 350, 43, 60, 15
 
 
 def sources(root: Path = SRC) -> list[Path]:

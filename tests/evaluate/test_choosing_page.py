@@ -1,6 +1,5 @@
 """What docs/choosing.md says of guards: the margins that are shipped, and what they let through."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
