@@ -103,6 +103,17 @@ class CheckpointRecord:
 
 
 @dataclass(frozen=True)
+class CheckpointIndex:
+    """checkpoints.json: everything that a run kept."""
+
+    run_digest: str
+    checkpoints: list[CheckpointRecord]
+
+    def project_paths(self) -> list[str]:
+        return [path for one in self.checkpoints for path in one.project_paths()]
+
+
+@dataclass(frozen=True)
 class Candidate:
     """What can be shipped: a checkpoint at a strength. Step 0 is the untouched base."""
 

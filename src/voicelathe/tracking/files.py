@@ -16,17 +16,7 @@ from voicelathe.records import (
     StepRecord,
     StepTiming,
 )
-
-
-@dataclass(frozen=True)
-class CheckpointIndex:
-    """checkpoints.json."""
-
-    run_digest: str
-    checkpoints: list[CheckpointRecord]
-
-    def project_paths(self) -> list[str]:
-        return [path for one in self.checkpoints for path in one.project_paths()]
+from voicelathe.runs import results
 
 
 @dataclass(frozen=True)
@@ -61,7 +51,7 @@ class RunFiles:
 def read(recipe: str, root: Path) -> RunFiles:
     """Read the records. Raises RecordError when one is missing, damaged or of another execution."""
     run = records.read_one(root / layout.run(recipe, "run.json"), RunRecord)
-    index = records.read_one(root / layout.run(recipe, "checkpoints.json"), CheckpointIndex)
+    index = results.index(recipe, root)
     selection = records.read_one(root / layout.run(recipe, "selection.json"), Selection)
     for file, found in (("checkpoints.json", index.run_digest), ("selection.json", selection.run_digest)):
         if found != run.run_digest:
