@@ -18,6 +18,7 @@ from voicelathe.evaluate.nomination import Losses
 from voicelathe.evaluate.report import reasons
 from voicelathe.evaluate.scoring import accents, probing, prosody
 from voicelathe.records import (
+    HARD_FAILURES,
     Ceiling,
     CheckpointRecord,
     ClipLoss,
@@ -194,7 +195,7 @@ def _selection(
 
 def _by_loss(case: _Case) -> str | None:
     """Whom the lowest loss would have shipped: only what said nothing at all would have stopped it."""
-    broken = {one.candidate for one in case.samples if one.problem in evidence.HARD_FAILURES}
+    broken = {one.candidate for one in case.samples if one.problem in HARD_FAILURES}
     return next((name for name in case.losses.order_of_tuned() if name not in broken), None)
 
 

@@ -66,6 +66,7 @@ from voicelathe.records.measures import (
 from voicelathe.records.planning import Kernel, PassSize, Phase, Plan, Rehearsal
 from voicelathe.records.probes import AdapterProof, Ending, Interval, Probed, ProbeRecord
 from voicelathe.records.training import (
+    HARD_FAILURES,
     NOT_SPOKEN,
     REAL,
     Candidate,
@@ -83,6 +84,7 @@ from voicelathe.records.training import (
 )
 
 __all__ = [
+    "HARD_FAILURES",
     "HELD_OUT",
     "LONG",
     "NOT_SPOKEN",

@@ -167,6 +167,7 @@ class Line:
 NOT_SPOKEN = (
     "not_spoken"  # a sample's problem: nobody was there to speak, which says nothing about the weights
 )
+HARD_FAILURES = ("empty", "silent", "nonfinite")  # problems of a sample in which there is nothing to hear
 REAL = "real"  # who is heard in the recording of a held-out line, among candidates and never one of them
 
 

@@ -16,11 +16,20 @@ from voicelathe.config.params import recipe as find_recipe
 from voicelathe.data import columns
 from voicelathe.data.gate import line_leaks
 from voicelathe.errors import LinesError
-from voicelathe.evaluate import baseline, evidence, guards, racing, scores
+from voicelathe.evaluate import baseline, guards, racing, scores
 from voicelathe.evaluate.evidence import BASES
 from voicelathe.evaluate.listening import design
 from voicelathe.evaluate.scoring import judging
-from voicelathe.records import LONG, PackLine, Race, RecogniserRef, Round, SampleRecord, SpeechMeasures
+from voicelathe.records import (
+    HARD_FAILURES,
+    LONG,
+    PackLine,
+    Race,
+    RecogniserRef,
+    Round,
+    SampleRecord,
+    SpeechMeasures,
+)
 from voicelathe.runs.results import read
 from voicelathe.stages import candidates
 from voicelathe.stages.candidates import reference
@@ -203,7 +212,7 @@ def _hopeless(
     """Candidate -> what no further line can make good: a hard failure, or a veto on too many lines even if all others were fine."""
     out: dict[str, str] = {}
     for one in sorted(samples, key=lambda one: (one.candidate, one.line_id, one.seed)):
-        if one.problem in evidence.HARD_FAILURES:
+        if one.problem in HARD_FAILURES:
             out.setdefault(one.candidate, f"{one.problem}: line {one.line_id}, seed {one.seed}")
     shown = Counter((one.candidate, code) for one in measures.samples for code in one.vetoes)
     for (name, code), num in sorted(shown.items()):

@@ -101,8 +101,6 @@ def _failures(steps: list[records.StepRecord], samples: list[records.SampleRecor
         )
     last = next((one for one in reversed(steps) if one.probe), steps[-1])
     reasons += [sign for sign in last.signs if sign.startswith(PROBED)]
-    broken = [
-        sample for sample in samples if sample.step > 0 and sample.problem in ("empty", "silent", "nonfinite")
-    ]
+    broken = [sample for sample in samples if sample.step > 0 and sample.problem in records.HARD_FAILURES]
     reasons += [f"{sample.problem}_speech: {sample.candidate} said nothing usable" for sample in broken]
     return reasons

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from voicelathe import digest, rng
 from voicelathe.errors import SelectionError
-from voicelathe.records import HELD_OUT, LONG, NOT_SPOKEN, REAL, SampleRecord
+from voicelathe.records import HARD_FAILURES, HELD_OUT, LONG, NOT_SPOKEN, REAL, SampleRecord
 
 MODES = ("rate", "rank", "pair")
 REVISION = 1  # of the rules below; part of the sweep digest
-UNHEARABLE = ("empty", "silent", "nonfinite", NOT_SPOKEN)
+UNHEARABLE = (*HARD_FAILURES, NOT_SPOKEN)
 REPEATED_SHARE = 0.15
 REPEATED_CANDIDATES = 4  # at most so many of them in a repeated rating trial
 MAX_LINES = 8  # that a person is asked to judge; metrics hear all of them
