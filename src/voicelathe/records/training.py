@@ -115,7 +115,7 @@ class CheckpointIndex:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What can be shipped: a checkpoint at a strength. Step 0 is the untouched base."""
+    """What can be shipped: a checkpoint at a LoRA scale. Step 0 is the untouched base."""
 
     step: int
     lora_scale: float | None  # None for the base and for full checkpoints

@@ -44,7 +44,7 @@ def export(
 ) -> Exported:
     """Write a recipe's candidate (None: the selected one), or a version by its `models:/` URI, into a new folder.
 
-    An adapter at another strength than 1 is written with the strength in its weights. `base_model`: how the card names the base, for
+    An adapter at another LoRA scale than 1 is written with that scale in its weights. `base_model`: how the card names the base, for
     example its repository on a hub. Raises PromotionError with every gate that says no, and for a folder that is not empty.
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):

@@ -111,7 +111,7 @@ def _find(files: RunFiles, candidate: str | None) -> Shown:
 
 
 def _is_at(candidate: records.Candidate, wanted: str) -> bool:
-    """As people write it: a step, `2000`, or a step and a strength, `2000@0.35`."""
+    """As people write it: a step, `2000`, or a step and a LoRA scale, `2000@0.35`."""
     step, at, scale = wanted.partition("@")
     if not step.isdecimal() or int(step) != candidate.step or candidate.step == 0:
         return False

@@ -5,7 +5,7 @@ from pathlib import Path
 from voicelathe import layout, records
 from voicelathe.process import jobs
 
-FULL_STRENGTH = 1.0
+FULL_SCALE = 1.0
 
 
 def read(recipe: str) -> tuple[records.RunRecord, list[records.CheckpointRecord]]:
@@ -22,7 +22,7 @@ def index(recipe: str, root: Path = Path()) -> records.CheckpointIndex:
 def candidates(
     checkpoints: list[records.CheckpointRecord], lora_scales: list[float]
 ) -> list[jobs.WeightsRef]:
-    """The base, and every checkpoint at every strength."""
+    """The base, and every checkpoint at every LoRA scale."""
     found = []
     for entry in checkpoints:
         scales = lora_scales if entry.kind == "lora" else [None]

@@ -72,7 +72,7 @@ def read(recipe: str, root: Path) -> RunFiles:
 
 
 def candidates(recipe: str, root: Path, checkpoints: list[CheckpointRecord]) -> list[Shown]:
-    """The base and every checkpoint at every strength that was evaluated, by step and strength."""
+    """The base and every checkpoint at every LoRA scale that was evaluated, by step and LoRA scale."""
     evaluations = records.read(root / layout.run(recipe, "evaluations.jsonl"), EvaluationRecord)
     samples = records.read(root / layout.run(recipe, "samples.jsonl"), SampleRecord)
     main = _main_scale(evaluations)
@@ -106,7 +106,7 @@ def sample_files(files: RunFiles) -> Mapping[str, dict[str, Path]]:
 
 
 def _main_scale(evaluations: list[EvaluationRecord]) -> float | None:
-    """The strength whose curves are plainly called `val`: 1.0, or else the largest; None without adapters."""
+    """The LoRA scale whose curves are plainly called `val`: 1.0, or else the largest; None without adapters."""
     scales = {one.lora_scale for one in evaluations if one.lora_scale is not None}
     return 1.0 if 1.0 in scales else max(scales, default=None)
 

@@ -56,7 +56,7 @@ Uri = Annotated[
 ]
 LoraScale = Annotated[
     float | None,
-    typer.Option(metavar="X", help="Strength of the adapter; default: the one that was promoted."),
+    typer.Option(metavar="X", help="LoRA scale; default: the one that was promoted."),
 ]
 Seed = Annotated[
     int | None, typer.Option(metavar="N", help="Another seed is another take of the same sentence.")

@@ -2,7 +2,7 @@
 
 The page plays it and the importer computes it again, so a verdict that was cut short or belongs to other samples cannot pass.
 Rating and ranking show all candidates of a line together; A/B shows pairs of a random ring, so that every candidate meets two others
-on every line and strengths can be compared throughout. Some trials come back at the end under new labels: the same ears
+on every line and LoRA scales can be compared throughout. Some trials come back at the end under new labels: the same ears
 should say the same again. The base takes part under a blind label like everyone else, and so does the speaker's real recording
 on the lines that have one: the hidden reference of ITU-R BS.1534, an anchor for the listener and no candidate.
 """
