@@ -23,7 +23,7 @@ from tests.families import upstream_voxcpm as upstream
 from voicelathe import families, rng
 from voicelathe.config import schema
 from voicelathe.families.base import Recompute
-from voicelathe.families.voxcpm import losses as voxcpm_packed
+from voicelathe.families.voxcpm import losses as voxcpm_losses
 from voicelathe.train import adapters
 
 CLIPS = [
@@ -100,18 +100,18 @@ def measure(
             ((difference + stop) / len(texts)).backward()
         update()
 
-    empty = voxcpm_packed.pack(texts, latents, [None] * len(texts), torch.device("cpu"))
+    empty = voxcpm_losses.pack(texts, latents, [None] * len(texts), torch.device("cpu"))
     with torch.no_grad():  # once for a whole run; only LoRA outside `proj` may use it
-        patches = voxcpm_packed.encoded(model, empty.fed_FPD)
+        patches = voxcpm_losses.encoded(model, empty.fed_FPD)
 
     def ours(recompute: Recompute, cached: bool = False) -> None:
-        pack = voxcpm_packed.pack(texts, latents, [None] * len(texts), torch.device("cpu"))
+        pack = voxcpm_losses.pack(texts, latents, [None] * len(texts), torch.device("cpu"))
         if cached:
             pack = replace(pack, patches_FC=patches)
-        noise = voxcpm_packed.draw(
+        noise = voxcpm_losses.draw(
             pack, [rng.key(0, "bench", n) for n in range(len(texts))], 0.1, "log-norm", None
         )
-        losses = voxcpm_packed.losses(model, pack, noise, recompute)
+        losses = voxcpm_losses.losses(model, pack, noise, recompute)
         (losses["diff"] + losses["stop"]).mean().backward()
         update()
 

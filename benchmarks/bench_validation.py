@@ -29,7 +29,7 @@ from tests.families import upstream_voxcpm as upstream
 from voicelathe import families, layout
 from voicelathe.config import schema
 from voicelathe.data.latents import cache
-from voicelathe.families.voxcpm import losses as voxcpm_packed
+from voicelathe.families.voxcpm import losses as voxcpm_losses
 from voicelathe.runs import results
 from voicelathe.worker import losses
 from voicelathe.worker.weights import Swapper
@@ -117,12 +117,12 @@ def _packed(
     for start in range(0, len(order), CLIPS_PER_PASS):
         members = order[start : start + CLIPS_PER_PASS]
         chosen = ([texts[at] for at in members], [audio[at] for at in members], [None] * len(members))
-        pack = voxcpm_packed.pack(*chosen, torch.device("cpu"))
+        pack = voxcpm_losses.pack(*chosen, torch.device("cpu"))
         with torch.inference_mode():
-            pack = replace(pack, settled=voxcpm_packed.settle(model, pack, "none"))
+            pack = replace(pack, settled=voxcpm_losses.settle(model, pack, "none"))
             for number in range(passes):
                 drawn = [upstream.noise(model, inputs[at], at + len(inputs) * number) for at in members]
-                rows = voxcpm_packed.losses(model, pack, upstream.joined(drawn), "none")
+                rows = voxcpm_losses.losses(model, pack, upstream.joined(drawn), "none")
                 totals[members] += (rows["diff"] + rows["stop"]).numpy() / passes
     return [float(one) for one in totals]
 

@@ -1,8 +1,10 @@
 """What the documents say exists: every command and option in docs/cli.md, every path and target in README, valid recipes."""
 
 import ast
+import dataclasses
 import re
-from collections.abc import Iterator
+import typing
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import typer.main
 
 from voicelathe import cli
 from voicelathe.config import params, schema
+from voicelathe.evaluate.metrics import found
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -83,6 +86,72 @@ def test_documents_name_commands_that_exist(path: Path) -> None:
     assert mentioned(typed) <= set(COMMANDS)
 
 
+# --- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def table_of_metrics() -> dict[str, set[str]]:
+    """Metric -> its veto codes, as docs/metrics.md has them."""
+    table = (ROOT / "docs/metrics.md").read_text().split("| metric | figures |")[1].split("\n\n")[0]
+    cells = [row.strip("|").split("|") for row in table.splitlines()[2:]]
+    return {
+        name.strip(" `"): set(re.findall(r"[a-z_]+", codes.split("none")[0])) for name, _, codes, _ in cells
+    }
+
+
+def test_every_metric_is_a_row_with_its_veto_codes() -> None:
+    known = {name: found.find(name).load()().figures for name in found.BUILT_IN}
+    codes = {name: {one.veto for one in figures if one.veto} for name, figures in known.items()}
+    assert table_of_metrics() == codes
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+SECTIONS = {field.name for part in (schema.Params, schema.Recipe) for field in dataclasses.fields(part)}
+
+
+def settings(text: str) -> list[str]:
+    """Dotted names in backticks that begin with a section of params.yaml or of a recipe."""
+    quoted = re.findall(r"`([a-z_]+(?:\.(?:\*|[A-Za-z_]+))+)(?::[^`]*)?`", text)
+    return [name for name in quoted if name.split(".")[0] in SECTIONS]
+
+
+def is_a_setting(dotted: str) -> bool:
+    """Whether params.yaml or one of its recipes may have it; a recipe and a base have any name."""
+    names = dotted.split(".")
+    return any(
+        _has(part, names)
+        for part in (schema.Params, schema.Recipe)
+        if names[0] in typing.get_type_hints(part)
+    )
+
+
+def _has(kind: Any, names: Sequence[str]) -> bool:
+    if not names:
+        return True
+    options = [one for one in typing.get_args(kind) if one is not type(None)]
+    if typing.get_origin(kind) is dict:
+        return _has(options[1], names[1:])
+    if not dataclasses.is_dataclass(kind):
+        return any(_has(one, names) for one in options if dataclasses.is_dataclass(one))
+    hints = typing.get_type_hints(kind)
+    return names[0] in hints and _has(hints[names[0]], names[1:])
+
+
+def test_settings_that_the_documents_name_exist() -> None:
+    pages = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    named = {path.name: settings(path.read_text()) for path in pages if path.name != "log.md"}
+    assert sum(len(names) for names in named.values()) > 40
+    unknown = {page: [name for name in names if not is_a_setting(name)] for page, names in named.items()}
+    assert {page: names for page, names in unknown.items() if names} == {}
+
+
+def test_a_setting_that_is_gone_would_be_seen() -> None:
+    text = "`listen.held_out_lines`, `recipes.*.listen.seeds`, `train.lora.rank: 4`, `audit.x_s`, `train.jsonl`, `x.y`"
+    named = settings(text)
+    assert [name for name in named if is_a_setting(name)] == ["recipes.*.listen.seeds", "train.lora.rank"]
+    assert set(named) - {"train.jsonl"} >= {"listen.held_out_lines", "audit.x_s"}
+
+
 def messages(path: Path) -> str:
     """Text in the code that is no docstring: what a user may read."""
     tree = ast.parse(path.read_text())
@@ -117,8 +186,8 @@ def test_make_targets_in_the_readme_exist() -> None:
     assert set(re.findall(r"(?:`|^)make ([a-z-]+)", README.read_text(), re.MULTILINE)) <= targets
 
 
-def file_map() -> list[str]:
-    table = README.read_text().split("## Where things are")[1].split("##")[0]
+def file_map(page: Path = ROOT / "docs/README.md") -> list[str]:
+    table = page.read_text().split("## Where things are")[1].split("##")[0]
     rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
     return [path for row in rows for path in re.findall(r"`([^`]+)`", row)]
 
@@ -129,6 +198,8 @@ def test_the_file_map_names_what_exists_and_forgets_nothing() -> None:
         path for path in paths if path not in NOT_IN_GIT and "*" not in path and not (ROOT / path).exists()
     ]
     assert missing == []
+    short = [path for path in file_map(README) if path not in NOT_IN_GIT]
+    assert [path for path in short if not (ROOT / path).exists()] == []
     named = {path.split("/")[0] for path in paths}
     hidden = {".git", ".venv", ".dvc", ".cache", "mlruns", "scripts"}
     every = {
@@ -170,8 +241,10 @@ def test_links_and_pictures_of_the_readme_exist() -> None:
     assert [path for path in linked if not (ROOT / path).exists()] == []
 
 
-def test_no_number_of_the_readme_is_left_open() -> None:
-    assert re.findall(r"TBD-[a-z-]+", README.read_text()) == []
+def test_no_claim_is_left_open() -> None:
+    for page in (README, ROOT / "docs/claims.md"):
+        assert re.findall(r"TBD-[a-z-]+", page.read_text()) == []
+        assert page.read_text().count("\n| `make repro` on a fresh clone |") == 1
 
 
 def test_licence_and_changelog_are_those_of_the_package() -> None:

@@ -1,7 +1,7 @@
 """What do candidates say? 64 lines that decisions hear, and 60 of the oracle that no decision ever sees.
 
 The decision's lines are the shipped English list, every kind in turn, and sentences of the demo's grammar; the oracle's are written
-here, with sentences of the grammar from another seed. `stranger` names those that a training or validation text holds.
+here, with sentences of the grammar from another seed. `strangers` names those that a training or validation text holds.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

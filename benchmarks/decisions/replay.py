@@ -167,12 +167,7 @@ def tied(decided: Decided) -> list[str]:
         row.candidate for row in chosen.ranking if row.candidate in passing and row.candidate not in BASES
     ]
     nearest = max(order, key=lambda name: spoken.mean(LIKENESS, name) or 0.0)
-    return [name for name in order if name == nearest or _cannot_be_told(spoken, name, nearest)]
-
-
-def _cannot_be_told(spoken: Scores, name: str, nearest: str) -> bool:
-    tests = [scores.test(spoken, measure, name, nearest) for measure in (LIKENESS, WORDS)]
-    return all(one is None or min(one.p_worse, one.p_better) >= guards.SIGNIFICANT / 2 for one in tests)
+    return [name for name in order if name == nearest or selection.is_tied(spoken, name, nearest)]
 
 
 def with_ties(decided: Decided, rule: str, steps: Mapping[str, int]) -> str:

@@ -39,8 +39,8 @@ def test_a_codec_that_loses_more_words_than_the_guard_allows_is_the_bottleneck()
 
 @pytest.mark.parametrize(
     ("words", "margins"),
-    [(0.9, MARGINS), (0.87, MARGINS), (0.5, {"endings": 0.1})],
-    ids=["whole", "within", "guard off"],
+    [(0.9, MARGINS), (0.87, MARGINS), (0.84, MARGINS), (0.5, {"endings": 0.1})],
+    ids=["whole", "within", "beyond but not shown", "guard off"],
 )
 def test_a_codec_that_loses_less_or_is_not_guarded_is_none(words: float, margins: dict[str, float]) -> None:
     assert ceilings.bottlenecks(make.ceiling(words=words), margins) == []

@@ -261,7 +261,7 @@ def test_several_strengths_are_several_curves(root: Path) -> None:
     totals = {one.name: 1.0 - 0.01 * place for place, one in enumerate(known)}
     _, html = make_report(root, known, totals=totals)
     assert "step 20 at strength 0.35" in words(html)
-    assert html.count('class="curve c2"') >= 3 and '<li class="c2">strength 1</li>' in html
+    assert html.count('class="curve c2"') >= 3 and '<li class="c2">LoRA scale 1</li>' in html
 
 
 def test_texts_are_escaped_and_nothing_is_loaded_from_anywhere(root: Path) -> None:

@@ -210,6 +210,13 @@ def test_inside_a_tie_the_lower_loss_wins_then_the_earlier_step() -> None:
     assert decide(flat, likeness=equal, noise=0.0).selected == FIRST.name
 
 
+def test_who_keeps_fewer_words_is_not_tied_however_near() -> None:
+    """Step 30 is as near and has the lower loss, but keeps 0.08 fewer words than step 20."""
+    alike = {"likeness": {FIRST.name: 0.7, SECOND.name: 0.801, THIRD.name: 0.8}}
+    assert decide(**alike).selected == THIRD.name, "with equal words it is a tie"
+    assert decide(**alike, cer={SECOND.name: 0.02}).selected == SECOND.name
+
+
 def test_the_loss_alone_changes_nothing_outside_a_tie() -> None:
     rising = losses({BASE: 0.5, FIRST: 0.9, SECOND: 1.8, THIRD: 0.7})
     found = decide(rising, **NEAREST_IS_SECOND)

@@ -12,6 +12,7 @@ from voicelathe.errors import CheckpointError, RecordError
 from voicelathe.registry import promote, promoted, verify
 from voicelathe.registry.weights import archive
 from voicelathe.runs import tombstones
+from voicelathe.tracking import files as run_files
 from voicelathe.tracking import replay
 
 RECIPE = "mini-lora"
@@ -135,7 +136,7 @@ def test_every_record_that_names_a_file_keeps_inside(files: Path) -> None:
         sound = path.read_bytes()
         digest.write_json(path, {**digest.read_json(path), **change})
         with pytest.raises(RecordError, match="leads out of the project"):
-            archive.local.read(RECIPE, files)
+            run_files.read(RECIPE, files)
         path.write_bytes(sound)
     removed = tombstones.Pruned("../../home", "a" * 64, 7, "mara", "2026-11-21T12:00:00+00:00", None, "plan")
     with pytest.raises(RecordError, match="leads out of the project"):

@@ -15,7 +15,7 @@ from voicelathe.config import params
 from voicelathe.errors import PromotionError, RequestError
 from voicelathe.registry import card, export, promote
 from voicelathe.runs import identity
-from voicelathe.tracking import files as local
+from voicelathe.tracking import files as run_files
 
 RECIPE, NAME = "mini-lora", "voicelathe"
 AUDIT = {
@@ -52,7 +52,7 @@ def test_an_adapter_is_given_away_as_it_was_judged_with_the_digest_of_every_file
 ) -> None:
     done = export.export(RECIPE, tmp_path / "out", files)
     assert (done.candidate, done.form) == ("step_0000040@1", "adapter")
-    found = local.read(RECIPE, files)
+    found = run_files.read(RECIPE, files)
     source = files / found.run.directory / "step_0000040"
     for name in ("lora_weights.safetensors", "lora_config.json"):
         assert (tmp_path / "out" / name).read_bytes() == (source / name).read_bytes()
@@ -78,7 +78,7 @@ def test_the_numbers_of_the_card_are_those_of_the_records(files: Path, tmp_path:
     amend(files, against_base=records.to_json(compared), notes=["Few recordings."])
     measure(files, {"base": 0.4, "step_0000040@1": 0.2})
     export.export(RECIPE, tmp_path / "out", files)
-    text, found = card_of(tmp_path / "out"), local.read(RECIPE, files)
+    text, found = card_of(tmp_path / "out"), run_files.read(RECIPE, files)
     for name in layout.SPLITS:
         clips = records.read(files / layout.split(name), records.CleanClip)
         minutes = sum(clip.duration_s for clip in clips) / 60
@@ -165,7 +165,7 @@ def test_what_must_not_be_promoted_is_not_given_away_either(files: Path, tmp_pat
         assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*partial"))
 
     refused("untouched base", candidate="base")
-    stamp = files / local.read(RECIPE, files).run.directory / identity.RESEARCH
+    stamp = files / run_files.read(RECIPE, files).run.directory / identity.RESEARCH
     stamp.write_text("research")
     refused("(?s)must not be exported.*research only")
     stamp.unlink()

@@ -18,7 +18,7 @@ from voicelathe.registry import promote, verify
 from voicelathe.registry.weights import archive, retention
 from voicelathe.runs import identity, locks, results, tombstones
 from voicelathe.stages import train
-from voicelathe.tracking import files as local
+from voicelathe.tracking import files as run_files
 from voicelathe.tracking import replay
 
 RECIPE, NAME = "mini-lora", "voicelathe"
@@ -27,7 +27,7 @@ OTHERS = ("step_0000010", "step_0000020", "step_0000030", "step_0000050", "step_
 
 
 def directory(root: Path) -> Path:
-    return root / local.read(RECIPE, root).run.directory
+    return root / run_files.read(RECIPE, root).run.directory
 
 
 def finish(root: Path) -> Path:

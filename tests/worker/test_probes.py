@@ -124,7 +124,7 @@ def test_an_adapter_that_does_not_obey_its_strength_is_refused(
     swapper.put(ref)
     with monkeypatch.context() as broken:
         broken.setattr(LoraLayer, "set_scale", lambda *_: None)
-        with pytest.raises(CheckpointError, match="at strength 0 its losses are not exactly the base's"):
+        with pytest.raises(CheckpointError, match="at LoRA scale 0 its losses are not exactly the base's"):
             applied.prove(swapper, ref, list(items.values()), 9)
 
 

@@ -42,6 +42,7 @@ Recipe = Annotated[
 Candidate = Annotated[
     str | None,
     typer.Option(
-        metavar="STEP", help="Another candidate than the selected one: 2000, or 2000@0.35 with its strength."
+        metavar="STEP",
+        help="Another candidate than the selected one: 2000, or 2000@0.35 with its LoRA scale.",
     ),
 ]

@@ -209,7 +209,7 @@ def _recipe_contradictions(where: str, one: schema.Recipe, params: schema.Params
     yield from _share_contradictions(f"{where}.train", train, params.machine.processes)
     yield from _memory_contradictions(f"{where}.train", train)
     if train.mode == "lora" and not one.evaluate.lora_scales:
-        yield f"{where}.evaluate.lora_scales = []: an adapter needs at least one strength, for example [1.0]"
+        yield f"{where}.evaluate.lora_scales = []: an adapter needs at least one LoRA scale, for example [1.0]"
     pack = PurePosixPath(one.listen.lines)
     if pack.parts[:-1] != layout.LINES.parts or pack.suffix != ".jsonl":
         yield f"{where}.listen.lines = {one.listen.lines!r}: a pack is a file {layout.LINES}/NAME.jsonl, because the stages depend on that folder; make one: voicelathe lines propose"

@@ -213,7 +213,9 @@ class Race(Closed):
     """All candidates speak the first block of lines; who is shown to be worse drops out, the others go on (docs/choosing.md)."""
 
     block_lines: Positive  # lines of one block; as many as there are lines: nobody drops out
-    error_rate: Annotated[float, Gt(0), Lt(0.5)]  # the chance that the candidate which should win drops out
+    error_rate: Annotated[
+        float, Gt(0), Lt(0.5)
+    ]  # the chance that the candidate which would have shipped drops out
     max_samples: Positive | None  # budget; null: until the lines are spoken
     max_audio_s: PositiveFloat | None  # budget in seconds of speech made; the first block is always spoken
     workers: Positive  # processes that speak at once: on cpu by cores and memory, on cuda one a device

@@ -15,6 +15,7 @@ from voicelathe.errors import SelectionError, listing
 from voicelathe.evaluate.listening import design
 from voicelathe.evaluate.statistics import Floats
 from voicelathe.records import (
+    HARD_FAILURES,
     LONG,
     NOT_SPOKEN,
     CheckpointRecord,
@@ -30,7 +31,6 @@ from voicelathe.records import (
 
 BASE, ZERO_SHOT = "base", "base_zero_shot"
 BASES = (BASE, ZERO_SHOT)
-HARD_FAILURES = ("empty", "silent", "nonfinite")  # SampleRecord.problem codes that always exclude
 RUNAWAY = "runaway"
 NOT_MEASURED = "not_measured"  # spoken, and judged by nobody
 AGREEMENT = 1e-6  # relative, between a candidate's mean and the mean of its clips

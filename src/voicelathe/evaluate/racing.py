@@ -3,8 +3,10 @@
 Two ways out (successive elimination, Even-Dar, Mannor and Mansour 2006, with paired lines and seeds):
 * worse than the base: shown to lose words or endings, and more than the margin of the guard;
 * dominated: shown to be less like the speaker than the leader, and keeping no more words than the leader does.
-The error rate is the chance that the candidate which should win drops out. It is divided by the number of blocks but the last; inside a
-block the p values of a candidate are corrected for each other (Holm 1979), and the one against the leader for the number of rivals.
+The error rate is the chance that the candidate drops out which would have shipped, had everybody spoken all lines. It is divided by the
+number of blocks but the last; inside a block the p values of a candidate are corrected for each other (Holm 1979), and the one against the
+leader for the number of rivals. A candidate that truly loses about as much as a guard allows drops out more often than that, and passes the
+guard hardly ever.
 Who stays speaks every line, so the guards judge the survivors on a number of lines that nobody chose by looking. Everything is computed from what was spoken, in any order; nothing here knows clocks or processes.
 """
 

@@ -18,6 +18,7 @@ from voicelathe.evaluate.nomination import Losses
 from voicelathe.evaluate.report import reasons
 from voicelathe.evaluate.scoring import accents, probing, prosody
 from voicelathe.records import (
+    HARD_FAILURES,
     Ceiling,
     CheckpointRecord,
     ClipLoss,
@@ -194,7 +195,7 @@ def _selection(
 
 def _by_loss(case: _Case) -> str | None:
     """Whom the lowest loss would have shipped: only what said nothing at all would have stopped it."""
-    broken = {one.candidate for one in case.samples if one.problem in evidence.HARD_FAILURES}
+    broken = {one.candidate for one in case.samples if one.problem in HARD_FAILURES}
     return next((name for name in case.losses.order_of_tuned() if name not in broken), None)
 
 
@@ -208,26 +209,26 @@ def _choose(case: _Case, verdict: Verdict | None) -> _Choice:
     ]
     if not eligible:
         return _Choice(None, None, DO_NOT_SHIP, SPEECH, None, None)
-    nominee = _nominee(eligible, judged, case.spoken)
+    best = nominee(eligible, judged, case.spoken)
     listening = None
     if verdict is not None:
         seed = case.run.identity.seed
-        listening = preferences.summarise(verdict, losses.paired.names, nominee, base, seed)
-    chosen = _preferred(listening, eligible) or nominee
+        listening = preferences.summarise(verdict, losses.paired.names, best, base, seed)
+    chosen = _preferred(listening, eligible) or best
     unheard = evidence.unheard(chosen, case.samples, case.measures, listening)
     if not unheard and judged[chosen].standing == guards.NOT_MEASURED:
         unheard = evidence.NOT_MEASURED
     decision, decided_by = _decision(losses, base, judged[chosen])
-    if chosen != nominee:
+    if chosen != best:
         decided_by = LISTENING
     by_ears = preferences.against_base(listening, chosen)
     if by_ears is not None and decision != (SHIP if by_ears else DO_NOT_SHIP):
         decision, decided_by = SHIP if by_ears else DO_NOT_SHIP, LISTENING
         unheard = None
-    return _Choice(nominee, chosen, decision, decided_by, listening, None if decision == SHIP else unheard)
+    return _Choice(best, chosen, decision, decided_by, listening, None if decision == SHIP else unheard)
 
 
-def _nominee(eligible: Sequence[str], judged: Mapping[str, Evidence], spoken: scores.Scores) -> str:
+def nominee(eligible: Sequence[str], judged: Mapping[str, Evidence], spoken: scores.Scores) -> str:
     """The nearest to the speaker of the best standing there is; ties go to the first of `eligible`, which is sorted by loss.
 
     Where likeness was not measured the lowest loss nominates.
@@ -238,10 +239,10 @@ def _nominee(eligible: Sequence[str], judged: Mapping[str, Evidence], spoken: sc
     if not known:
         return equals[0]
     nearest = max(known, key=lambda name: spoken.mean(scores.LIKENESS, name) or 0.0)
-    return next(name for name in known if name == nearest or _is_tied(spoken, name, nearest))
+    return next(name for name in known if name == nearest or is_tied(spoken, name, nearest))
 
 
-def _is_tied(spoken: scores.Scores, name: str, nearest: str) -> bool:
+def is_tied(spoken: scores.Scores, name: str, nearest: str) -> bool:
     """Whether neither likeness nor words tell a candidate from the nearest one."""
     tests = [scores.test(spoken, measure, name, nearest) for measure in (scores.LIKENESS, scores.WORDS)]
     return all(one is None or min(one.p_worse, one.p_better) >= guards.SIGNIFICANT / 2 for one in tests)

@@ -6,7 +6,7 @@ languages of the shipped lists; in other languages digits count, and names are n
 
 import re
 
-from voicelathe.data.text import characters as texts
+from voicelathe.data.text import characters
 from voicelathe.data.text.overlap import is_spaceless
 
 SHORT_WORDS, LONG_WORDS = 3, 16  # at most, at least
@@ -57,7 +57,7 @@ def of(text: str, language: str) -> str:
 
 def size(text: str, language: str) -> int:
     """Words of a text; characters where nobody writes spaces between words."""
-    said = texts.words(text).split()
+    said = characters.words(text).split()
     return sum(map(len, said)) if is_spaceless(language) else len(said)
 
 
@@ -72,7 +72,7 @@ def has_number(text: str, language: str) -> bool:
         return True
     if primary(language) in ("zh", "yue", "ja"):
         return bool(HAN_NUMBER.search(text))
-    said = texts.words(text).split()
+    said = characters.words(text).split()
     return not WORDS.get(primary(language), frozenset()).isdisjoint(said)
 
 

@@ -168,7 +168,7 @@ def sample_record(job: SpeakJob, ref: WeightsRef, line: records.Line) -> Path:
 
 @dataclass(frozen=True)
 class ExportJob:
-    """Write an adapter anew: with a strength worked into its weights, or worked into the weights of its base."""
+    """Write an adapter anew: with a LoRA scale worked into its weights, or worked into the weights of its base."""
 
     target: Target
     lora: schema.Lora
@@ -207,7 +207,7 @@ class SpeakRequest:
     text: str
     language: str
     seed: int
-    lora_scale: float | None  # None: the candidate's own strength
+    lora_scale: float | None  # None: the candidate's own LoRA scale
     max_seconds: float
     path: str  # WAV to write
     weights: (

@@ -66,9 +66,11 @@ from voicelathe.records.measures import (
 from voicelathe.records.planning import Kernel, PassSize, Phase, Plan, Rehearsal
 from voicelathe.records.probes import AdapterProof, Ending, Interval, Probed, ProbeRecord
 from voicelathe.records.training import (
+    HARD_FAILURES,
     NOT_SPOKEN,
     REAL,
     Candidate,
+    CheckpointIndex,
     CheckpointRecord,
     ClipLoss,
     EvaluationRecord,
@@ -82,6 +84,7 @@ from voicelathe.records.training import (
 )
 
 __all__ = [
+    "HARD_FAILURES",
     "HELD_OUT",
     "LONG",
     "NOT_SPOKEN",
@@ -93,6 +96,7 @@ __all__ = [
     "BaseFacts",
     "Candidate",
     "Ceiling",
+    "CheckpointIndex",
     "CheckpointRecord",
     "CleanClip",
     "ClipLoss",

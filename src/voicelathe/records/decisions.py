@@ -197,7 +197,7 @@ class Race:
 
     recipe: str
     run_digest: str
-    error_rate: float  # the chance that the candidate which should win drops out
+    error_rate: float  # the chance that the candidate which would have shipped drops out
     rounds: list[Round]
     strata: dict[str, list[str]]  # line -> its strata: kind of sentence, language, speaker
     num_samples: int

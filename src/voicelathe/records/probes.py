@@ -13,7 +13,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class AdapterProof:
-    """That an adapter is in the model and does something: how far it moves what its layers give, at rising strengths."""
+    """That an adapter is in the model and does something: how far it moves what its layers give, at rising LoRA scales."""
 
     num_weights: int  # tensors, each equal to the one in its file
     num_layers: int  # that move
@@ -21,7 +21,7 @@ class AdapterProof:
     shifts: list[
         float
     ]  # rms change of the layers' outputs over the rms of the outputs without adapter; rising
-    loss_shift: float  # largest change of a clip's loss at strength 1
+    loss_shift: float  # largest change of a clip's loss at LoRA scale 1
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Probed:
     """What the probes say of one candidate, against the base."""
 
     candidate: str
-    adapter_shift: float | None  # AdapterProof.shifts at strength 1; None for the base and full checkpoints
+    adapter_shift: float | None  # AdapterProof.shifts at LoRA scale 1; None for the base and full checkpoints
     text_gap: (
         float | None
     )  # by what share another clip's text raises the loss; None when all clips say the same

@@ -103,8 +103,19 @@ class CheckpointRecord:
 
 
 @dataclass(frozen=True)
+class CheckpointIndex:
+    """checkpoints.json: everything that a run kept."""
+
+    run_digest: str
+    checkpoints: list[CheckpointRecord]
+
+    def project_paths(self) -> list[str]:
+        return [path for one in self.checkpoints for path in one.project_paths()]
+
+
+@dataclass(frozen=True)
 class Candidate:
-    """What can be shipped: a checkpoint at a strength. Step 0 is the untouched base."""
+    """What can be shipped: a checkpoint at a LoRA scale. Step 0 is the untouched base."""
 
     step: int
     lora_scale: float | None  # None for the base and for full checkpoints
@@ -156,6 +167,7 @@ class Line:
 NOT_SPOKEN = (
     "not_spoken"  # a sample's problem: nobody was there to speak, which says nothing about the weights
 )
+HARD_FAILURES = ("empty", "silent", "nonfinite")  # problems of a sample in which there is nothing to hear
 REAL = "real"  # who is heard in the recording of a held-out line, among candidates and never one of them
 
 

@@ -18,7 +18,7 @@ from voicelathe.config import params, schema
 from voicelathe.errors import RecordError
 from voicelathe.registry import based
 from voicelathe.runs import identity, tombstones
-from voicelathe.tracking import files as local
+from voicelathe.tracking import files as run_files
 from voicelathe.tracking.files import RunFiles
 
 LOCK = "dvc.lock"
@@ -44,7 +44,7 @@ class Link:
 
 def recipe_links(recipe: str, root: Path, weights: bool = True) -> Iterator[Link]:
     """Every link below a recipe's selection. Without `weights`: not those and not the base, which the caller has hashed."""
-    files = local.read(recipe, root)
+    files = run_files.read(recipe, root)
     selection = layout.run(recipe, "selection.json").as_posix()
     yield from (link(root, path, sha256, selection) for path, sha256 in files.selection.inputs.items())
     yield from _speech(files)

@@ -17,7 +17,7 @@ from voicelathe.registry import card, gates
 from voicelathe.registry.authority import Authority
 from voicelathe.registry.gates import Case
 from voicelathe.registry.speaking import say
-from voicelathe.tracking import files as local
+from voicelathe.tracking import files as run_files
 
 CARD, SERVERS, PROVENANCE = "README.md", "SERVE.md", "provenance.json"
 
@@ -44,7 +44,7 @@ def export(
 ) -> Exported:
     """Write a recipe's candidate (None: the selected one), or a version by its `models:/` URI, into a new folder.
 
-    An adapter at another strength than 1 is written with the strength in its weights. `base_model`: how the card names the base, for
+    An adapter at another LoRA scale than 1 is written with that scale in its weights. `base_model`: how the card names the base, for
     example its repository on a hub. Raises PromotionError with every gate that says no, and for a folder that is not empty.
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
@@ -90,7 +90,7 @@ def _promoted(
     if candidate is not None:
         raise PromotionError(f"--candidate {candidate}: {uri} is one candidate already. Leave it out.")
     promotion = Authority(root).find(say.resolve(uri, root))
-    run = local.read(promotion.recipe, root).run
+    run = run_files.read(promotion.recipe, root).run
     if run.run_digest != promotion.run_digest:
         raise PromotionError(
             f"{uri} is of run {promotion.run_digest[:16]}, but runs/{promotion.recipe} holds the records of {run.run_digest[:16]}: its card "

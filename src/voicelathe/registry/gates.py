@@ -16,7 +16,7 @@ from voicelathe.errors import PromotionError, VoiceLatheError, listing
 from voicelathe.registry import based, chain
 from voicelathe.registry.history import journal
 from voicelathe.runs import identity
-from voicelathe.tracking import files as local
+from voicelathe.tracking import files as run_files
 from voicelathe.tracking.files import RunFiles, Shown
 
 FORBIDDING = ("nc", "noncommercial", "research", "unknown", "proprietary")  # as a part of a licence's name
@@ -52,7 +52,7 @@ def examine(recipe: str, root: Path, chosen: schema.Params, candidate: str | Non
 
     Cost: reads every byte of the candidate's weights, of the base and of everything the run was made from.
     """
-    files = local.read(recipe, root)
+    files = run_files.read(recipe, root)
     shown = _find(files, candidate)
     speakers = _speakers(root)
     objections = [
@@ -111,7 +111,7 @@ def _find(files: RunFiles, candidate: str | None) -> Shown:
 
 
 def _is_at(candidate: records.Candidate, wanted: str) -> bool:
-    """As people write it: a step, `2000`, or a step and a strength, `2000@0.35`."""
+    """As people write it: a step, `2000`, or a step and a LoRA scale, `2000@0.35`."""
     step, at, scale = wanted.partition("@")
     if not step.isdecimal() or int(step) != candidate.step or candidate.step == 0:
         return False

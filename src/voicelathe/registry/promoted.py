@@ -154,7 +154,7 @@ def promotion_of(promotions: list[Promotion], config: Mapping[str, Any]) -> Prom
 
 
 def candidate_of(promotion: Promotion) -> Candidate:
-    """`step_0000040@0.35` -> step 40 at strength 0.35."""
+    """`step_0000040@0.35` -> step 40 at LoRA scale 0.35."""
     match = re.fullmatch(r"step_0*(\d+)(?:@(.+))?", promotion.candidate)
     if match is None:
         return Candidate(0, None)

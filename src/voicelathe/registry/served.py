@@ -55,8 +55,8 @@ def identity(config: Mapping[str, Any]) -> str:
 
 
 def interface(config: Mapping[str, Any]) -> Interface:
-    """Column and options of a voice. A checkpoint without an adapter has no strength to choose."""
-    strength = {"lora_scale": ("double", config["lora_scale"])} if config["kind"] == "lora" else {}
+    """Column and options of a voice. A checkpoint without an adapter has no LoRA scale to choose."""
+    scale = {"lora_scale": ("double", config["lora_scale"])} if config["kind"] == "lora" else {}
     rest = {
         "seed": ("long", config["seed"]),
         "max_seconds": ("double", config["max_seconds"]),
@@ -64,7 +64,7 @@ def interface(config: Mapping[str, Any]) -> Interface:
         "attempts": ("long", config["attempts"]),
         "version": ("string", ""),  # another promoted version of the same base and kind; empty: this one
     }
-    return Interface({"text": "string"}, OUTPUTS, {**strength, **rest})
+    return Interface({"text": "string"}, OUTPUTS, {**scale, **rest})
 
 
 def problems(root: Path, promotion: Promotion) -> list[str]:

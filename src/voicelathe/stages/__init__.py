@@ -1,1 +1,1 @@
-"""What the stages of the pipeline do on the parent's side: pipelines/X.py calls stages/X.py, which asks worker/X.py."""
+"""What the stages of the pipeline do on the parent's side: stages/X.py holds what pipelines/X.py calls and what is more than a screen."""

@@ -8,7 +8,7 @@ from voicelathe.config import schema
 from voicelathe.data.split.speakers import main_speaker
 from voicelathe.errors import RecordError
 from voicelathe.process import jobs
-from voicelathe.runs.results import FULL_STRENGTH, candidates
+from voicelathe.runs.results import FULL_SCALE, candidates
 
 REFERENCE_S = 5.0
 
@@ -34,7 +34,7 @@ def _ref(
         raise RecordError(
             f"evaluations.jsonl of {recipe} names step {found.step}, which checkpoints.json does not list. Run: dvc repro -f -s evaluate@{recipe}"
         )
-    refs = candidates([by_step[found.step]], [found.lora_scale or FULL_STRENGTH])
+    refs = candidates([by_step[found.step]], [found.lora_scale or FULL_SCALE])
     if found.candidate == refs[0].candidate.name:
         return refs
     prompted = zero_shot(params, refs[0])

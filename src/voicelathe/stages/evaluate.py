@@ -9,11 +9,11 @@ from voicelathe.config.params import recipe as find_recipe
 from voicelathe.errors import RecordError
 from voicelathe.process import jobs, runner
 from voicelathe.runs.identity import target
-from voicelathe.runs.results import FULL_STRENGTH, candidates, read
+from voicelathe.runs.results import FULL_SCALE, candidates, read
 from voicelathe.stages.candidates import reference, zero_shot
 
 _Found = tuple[records.EvaluationRecord, list[records.ClipLoss], records.ProbeRecord | None]
-SWEPT_STEPS = 3  # best steps by validation whose adapters are tried at other strengths
+SWEPT_STEPS = 3  # best steps by validation whose adapters are tried at other LoRA scales
 
 
 def evaluate(
@@ -21,14 +21,14 @@ def evaluate(
 ) -> tuple[list[records.EvaluationRecord], list[records.ClipLoss], list[records.ProbeRecord]]:
     """Stage `evaluate`: validation losses and probes of every candidate, in a worker that has no optimizer.
 
-    Every checkpoint as trained; then the adapters of the three best steps at the other strengths of `lora_scales`.
+    Every checkpoint as trained; then the adapters of the three best steps at the other LoRA scales of `lora_scales`.
     """
     (run, index_), how = read(recipe), find_recipe(params, recipe).evaluate
-    refs = candidates(index_, [FULL_STRENGTH])
+    refs = candidates(index_, [FULL_SCALE])
     if how.zero_shot and (prompted := zero_shot(params, refs[0])):
         refs.insert(1, prompted)
     found = _validate(params, run, how, refs)
-    others = sorted(set(how.lora_scales) - {FULL_STRENGTH})
+    others = sorted(set(how.lora_scales) - {FULL_SCALE})
     if run.identity.train.mode == "lora" and others:
         tuned = sorted((one for one, _, _ in found if one.step), key=lambda one: (one.total, one.step))
         best = {one.step for one in tuned[:SWEPT_STEPS]}

@@ -16,16 +16,26 @@ from voicelathe.config.params import recipe as find_recipe
 from voicelathe.data import columns
 from voicelathe.data.gate import line_leaks
 from voicelathe.errors import LinesError
-from voicelathe.evaluate import baseline, evidence, guards, racing, scores
+from voicelathe.evaluate import baseline, guards, racing, scores
 from voicelathe.evaluate.evidence import BASES
 from voicelathe.evaluate.listening import design
 from voicelathe.evaluate.scoring import judging
-from voicelathe.records import LONG, PackLine, Race, RecogniserRef, SampleRecord, SpeechMeasures
+from voicelathe.records import (
+    HARD_FAILURES,
+    LONG,
+    PackLine,
+    Race,
+    RecogniserRef,
+    Round,
+    SampleRecord,
+    SpeechMeasures,
+)
 from voicelathe.runs.results import read
 from voicelathe.stages import candidates
 from voicelathe.stages.candidates import reference
 from voicelathe.stages.speak import speak
 
+NUM_LONG = 2  # candidates that speak long lines, which cost minutes
 SHARED = "_bases"  # below checkpoints/: what untouched bases said; no recipe can be called so
 
 
@@ -156,16 +166,12 @@ class _Track:
         )[:16]
 
     def _long(self, race: Race) -> None:
-        """The bases and the two nearest of those that are left speak the long lines, with the first seed."""
+        """The long lines, with the first seed."""
         if not self.how.long_lines:
             return
         seed = self.how.seeds[0]
         said = [records.Line(LONG + line.id, line.text, line.language, seed) for line in self.how.long_lines]
-        found, last = scores.of(self.samples, self._measures()), race.rounds[-1]
-        gone = {drop.candidate for drop in last.drops}
-        left = [name for name in last.candidates if name not in BASES and name not in gone]
-        left.sort(key=lambda name: -(found.mean(scores.LIKENESS, name) or 0.0))
-        names = [*(name for name in self.refs if name in BASES), *left[:2]]
+        names = speak_long(list(self.refs), race.rounds[-1], scores.of(self.samples, self._measures()))
         self._take(names, said, self.how.long_max_seconds, "speech_long")
 
     def _measures(self) -> SpeechMeasures:
@@ -173,6 +179,14 @@ class _Track:
         path = layout.split("validation")
         inputs = digest.of_files({path.as_posix(): path})
         return judging.measures(self.record, hearable, judging.joined(self.told), len(self.real), inputs)
+
+
+def speak_long(names: Sequence[str], last: Round, found: scores.Scores) -> list[str]:
+    """Who speaks long lines: the bases, and of those that the race left the two most like the speaker; of equals the first to race."""
+    gone = {drop.candidate for drop in last.drops}
+    left = [name for name in last.candidates if name not in BASES and name not in gone]
+    left.sort(key=lambda name: -(found.mean(scores.LIKENESS, name) or 0.0))
+    return [*(name for name in names if name in BASES), *left[:NUM_LONG]]
 
 
 def heard(
@@ -198,7 +212,7 @@ def _hopeless(
     """Candidate -> what no further line can make good: a hard failure, or a veto on too many lines even if all others were fine."""
     out: dict[str, str] = {}
     for one in sorted(samples, key=lambda one: (one.candidate, one.line_id, one.seed)):
-        if one.problem in evidence.HARD_FAILURES:
+        if one.problem in HARD_FAILURES:
             out.setdefault(one.candidate, f"{one.problem}: line {one.line_id}, seed {one.seed}")
     shown = Counter((one.candidate, code) for one in measures.samples for code in one.vetoes)
     for (name, code), num in sorted(shown.items()):

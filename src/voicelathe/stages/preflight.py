@@ -10,7 +10,7 @@ from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
 from voicelathe.plan import cards, forecast
 from voicelathe.runs import identity
-from voicelathe.runs.results import FULL_STRENGTH, candidates
+from voicelathe.runs.results import FULL_SCALE, candidates
 from voicelathe.stages.speak import speak
 from voicelathe.stages.train import train
 
@@ -33,7 +33,7 @@ def preflight(
         return records.PreflightRecord("no_go", refused, [], [], [], rehearsal, waived, [], run.inputs)
     run, index_ = train(params, run)
     steps = records.read(Path(run.directory) / "steps.jsonl", records.StepRecord)
-    heard = candidates([index_[0], *index_[-2:]], [FULL_STRENGTH])
+    heard = candidates([index_[0], *index_[-2:]], [FULL_SCALE])
     line = records.Line("preflight", one.preflight.line.text, one.preflight.line.language, params.seed)
     samples = speak(params, run, heard, [line], one.preflight.max_seconds, Path(run.directory) / "speech")
     reasons = _failures(steps, samples)
@@ -101,8 +101,6 @@ def _failures(steps: list[records.StepRecord], samples: list[records.SampleRecor
         )
     last = next((one for one in reversed(steps) if one.probe), steps[-1])
     reasons += [sign for sign in last.signs if sign.startswith(PROBED)]
-    broken = [
-        sample for sample in samples if sample.step > 0 and sample.problem in ("empty", "silent", "nonfinite")
-    ]
+    broken = [sample for sample in samples if sample.step > 0 and sample.problem in records.HARD_FAILURES]
     reasons += [f"{sample.problem}_speech: {sample.candidate} said nothing usable" for sample in broken]
     return reasons

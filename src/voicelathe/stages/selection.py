@@ -1,11 +1,9 @@
 """What came out of a recipe? Everything its stages left in runs/<recipe>/, read once, decided on and explained: the work of `select`."""
 
 from pathlib import Path
-from typing import Any
 
 from voicelathe import digest, layout, records
 from voicelathe.config import schema
-from voicelathe.errors import RecordError
 from voicelathe.evaluate import losses, selection
 from voicelathe.evaluate.listening import verdicts
 from voicelathe.evaluate.report import page
@@ -13,7 +11,6 @@ from voicelathe.evaluate.scoring import probing
 from voicelathe.records import (
     BaseFacts,
     Ceiling,
-    CheckpointRecord,
     EvaluationRecord,
     ProbeRecord,
     Race,
@@ -23,6 +20,7 @@ from voicelathe.records import (
     SpeechMeasures,
     StepRecord,
 )
+from voicelathe.runs import results
 
 FILES = (
     "run.json",
@@ -49,7 +47,7 @@ def select(recipe: str, how: schema.Select, root: Path) -> tuple[Selection, str]
         ceiling,
         *([stored] if (root / (stored := verdicts.path_of(recipe))).is_file() else []),
     ]
-    checkpoints = _index(root / files["checkpoints.json"])
+    checkpoints = results.index(recipe, root).checkpoints
     samples = records.read(root / files["samples.jsonl"], SampleRecord)
     measures = records.read_one(root / files["metrics.json"], SpeechMeasures)
     evaluations = records.read(root / files["evaluations.jsonl"], EvaluationRecord)
@@ -73,13 +71,3 @@ def select(recipe: str, how: schema.Select, root: Path) -> tuple[Selection, str]
     )
     steps = records.read(root / files["steps.jsonl"], StepRecord)
     return chosen, page.render(run, chosen, steps, checkpoints, samples, measures, root)
-
-
-def _index(path: Path) -> list[CheckpointRecord]:
-    try:
-        listed: Any = digest.read_json(path)["checkpoints"]
-    except FileNotFoundError:
-        raise RecordError(f"{path} is missing. The stage that writes it has not run: `make repro`.") from None
-    except (ValueError, KeyError, TypeError):
-        raise RecordError(f"{path} is no index of checkpoints. Run the stage train again.") from None
-    return [records.from_json(CheckpointRecord, one, str(path)) for one in listed]

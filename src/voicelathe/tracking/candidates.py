@@ -1,4 +1,4 @@
-"""Every candidate, the base included, as a LoggedModel: step, strength, identity, losses, samples, weights.
+"""Every candidate, the base included, as a LoggedModel: step, LoRA scale, identity, losses, samples, weights.
 
 A LoggedModel is found again by (candidate, sha256 of its weights), so nothing is made twice and retrained weights
 never slip under a name that was judged before. Its metrics also are points of the run: that is the validation curve.
@@ -63,7 +63,7 @@ def uploads(files: RunFiles, shown: Shown, policy: str) -> bool:
         return False
     is_selected = files.selected is not None and files.selected.checkpoint == shown.checkpoint
     wanted = {"adapters": shown.checkpoint.kind == "lora", "selected": is_selected, "all": True}[policy]
-    return wanted and shown.section == "val"  # other strengths are the same files
+    return wanted and shown.section == "val"  # other LoRA scales are the same files
 
 
 def _key(tags: Mapping[str, str]) -> tuple[str | None, str | None]:

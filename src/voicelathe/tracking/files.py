@@ -16,17 +16,7 @@ from voicelathe.records import (
     StepRecord,
     StepTiming,
 )
-
-
-@dataclass(frozen=True)
-class CheckpointIndex:
-    """checkpoints.json."""
-
-    run_digest: str
-    checkpoints: list[CheckpointRecord]
-
-    def project_paths(self) -> list[str]:
-        return [path for one in self.checkpoints for path in one.project_paths()]
+from voicelathe.runs import results
 
 
 @dataclass(frozen=True)
@@ -61,7 +51,7 @@ class RunFiles:
 def read(recipe: str, root: Path) -> RunFiles:
     """Read the records. Raises RecordError when one is missing, damaged or of another execution."""
     run = records.read_one(root / layout.run(recipe, "run.json"), RunRecord)
-    index = records.read_one(root / layout.run(recipe, "checkpoints.json"), CheckpointIndex)
+    index = results.index(recipe, root)
     selection = records.read_one(root / layout.run(recipe, "selection.json"), Selection)
     for file, found in (("checkpoints.json", index.run_digest), ("selection.json", selection.run_digest)):
         if found != run.run_digest:
@@ -82,7 +72,7 @@ def read(recipe: str, root: Path) -> RunFiles:
 
 
 def candidates(recipe: str, root: Path, checkpoints: list[CheckpointRecord]) -> list[Shown]:
-    """The base and every checkpoint at every strength that was evaluated, by step and strength."""
+    """The base and every checkpoint at every LoRA scale that was evaluated, by step and LoRA scale."""
     evaluations = records.read(root / layout.run(recipe, "evaluations.jsonl"), EvaluationRecord)
     samples = records.read(root / layout.run(recipe, "samples.jsonl"), SampleRecord)
     main = _main_scale(evaluations)
@@ -116,7 +106,7 @@ def sample_files(files: RunFiles) -> Mapping[str, dict[str, Path]]:
 
 
 def _main_scale(evaluations: list[EvaluationRecord]) -> float | None:
-    """The strength whose curves are plainly called `val`: 1.0, or else the largest; None without adapters."""
+    """The LoRA scale whose curves are plainly called `val`: 1.0, or else the largest; None without adapters."""
     scales = {one.lora_scale for one in evaluations if one.lora_scale is not None}
     return 1.0 if 1.0 in scales else max(scales, default=None)
 

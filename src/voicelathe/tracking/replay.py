@@ -8,7 +8,7 @@ from typing import Any
 
 from voicelathe.config import schema
 from voicelathe.tracking import artifacts, candidates, runs
-from voicelathe.tracking import files as local
+from voicelathe.tracking import files as run_files
 from voicelathe.tracking.curves import SPEED, Curves, Point
 from voicelathe.tracking.files import RunFiles
 from voicelathe.tracking.live import usage
@@ -21,7 +21,7 @@ def mirror_all(recipe: str, tracking: schema.Tracking, root: Path) -> dict[str, 
 
     Raises TrackingError when MLflow cannot be used, RecordError when a local file is missing or of another run.
     """
-    files = local.read(recipe, root)
+    files = run_files.read(recipe, root)
     store = connect(tracking, root)
     with usable(store.uri):
         run = runs.ensure(store, files.run, root)

@@ -76,18 +76,18 @@ def load(core: nn.Module, stored: Mapping[str, Tensor]) -> None:
 
 
 def set_scale(core: nn.Module, scale: float) -> None:
-    """Strength of every adapter: 0 is exactly the base, 1 is as trained (peft's set_scale is absolute)."""
+    """LoRA scale of every adapter: 0 is exactly the base, 1 is as trained (peft's set_scale is absolute)."""
     for _, layer in _layers(core):
         layer.set_scale(NAME, scale)
 
 
-def scaled(stored: Mapping[str, Tensor], strength: float) -> dict[str, Tensor]:
-    """The same adapter, so that full strength is what `strength` was."""
-    return {name: one * strength if ".lora_B." in name else one for name, one in stored.items()}
+def scaled(stored: Mapping[str, Tensor], scale: float) -> dict[str, Tensor]:
+    """The same adapter, so that LoRA scale 1 is what `scale` was."""
+    return {name: one * scale if ".lora_B." in name else one for name, one in stored.items()}
 
 
 def merge(core: nn.Module) -> None:
-    """Add every adapter at its present strength to the weights below it, and put the plain linears back."""
+    """Add every adapter at its present LoRA scale to the weights below it, and put the plain linears back."""
     for name, layer in _layers(core):
         layer.merge()
         parent, _, leaf = name.rpartition(".")
@@ -96,7 +96,7 @@ def merge(core: nn.Module) -> None:
 
 @contextmanager
 def disabled(core: nn.Module) -> "Iterator[None]":
-    """Without any adapter arithmetic: the base's own layers, whatever the strength is."""
+    """Without any adapter arithmetic: the base's own layers, whatever the LoRA scale is."""
     layers = [layer for _, layer in _layers(core)]
     for layer in layers:
         layer.enable_adapters(False)
@@ -107,10 +107,10 @@ def disabled(core: nn.Module) -> "Iterator[None]":
             layer.enable_adapters(True)
 
 
-def shifts(core: nn.Module, forward: Callable[[], object], strengths: Sequence[float]) -> list[list[float]]:
-    """How far each adapted layer, given what it gets in the base, moves its output: one row a layer, one rms share a strength.
+def shifts(core: nn.Module, forward: Callable[[], object], scales: Sequence[float]) -> list[list[float]]:
+    """How far each adapted layer, given what it gets in the base, moves its output: one row a layer, one rms share a LoRA scale.
 
-    The layers' own forward is called. Afterwards every adapter is at the last strength. Layers that are not reached have no row.
+    The layers' own forward is called. Afterwards every adapter is at the last LoRA scale. Layers that are not reached have no row.
     """
     rows: dict[str, list[float]] = {}
 
@@ -118,8 +118,8 @@ def shifts(core: nn.Module, forward: Callable[[], object], strengths: Sequence[f
         def after(_module: nn.Module, given: Any, named: Any, plain: Tensor) -> None:
             layer.enable_adapters(True)
             found = []
-            for strength in strengths:
-                layer.set_scale(NAME, strength)
+            for scale in scales:
+                layer.set_scale(NAME, scale)
                 moved = layer.forward(*given, **named)
                 found.append(float((moved - plain).double().norm() / plain.double().norm().clamp_min(1e-30)))
             layer.enable_adapters(False)

@@ -1,9 +1,9 @@
 """Is this adapter really in the model? Shown before its losses are compared, because an adapter that was not applied looks like a tie.
 
-Published sweeps over strengths were made with adapters whose names did not fit: they were skipped without a word, and every
-strength sounded like the base. So four things must hold, and the first that does not is an error: every tensor of the file is
-in the model with the file's values; at strength 0 the losses are the base's, to the last bit; at strength 1 they are not; and
-the further the strength, the further every layer's output moves.
+Published sweeps over LoRA scales were made with adapters whose names did not fit: they were skipped without a word, and every
+LoRA scale sounded like the base. So four things must hold, and the first that does not is an error: every tensor of the file is
+in the model with the file's values; at LoRA scale 0 the losses are the base's, to the last bit; at LoRA scale 1 they are not; and
+the larger the LoRA scale, the further every layer's output moves.
 """
 
 import itertools
@@ -21,12 +21,12 @@ from voicelathe.records import AdapterProof
 from voicelathe.train import adapters
 from voicelathe.worker.weights import Swapper
 
-STRENGTHS = (0.25, 0.5, 1.0)
+SCALES = (0.25, 0.5, 1.0)
 NUM_CLIPS = 2  # the shortest: what is shown does not depend on how many
 
 
 def prove(swapper: Swapper, ref: jobs.WeightsRef, items: Sequence[ClipItem], seed: int) -> AdapterProof:
-    """The evidence for the adapter that is in place; its strength is as before afterwards. Raises CheckpointError."""
+    """The evidence for the adapter that is in place; its LoRA scale is as before afterwards. Raises CheckpointError."""
     core, shortest = swapper.loaded.core, sorted(items, key=_length)[:NUM_CLIPS]
     num_weights = _require_weights(swapper, ref)
     with torch.inference_mode():
@@ -42,24 +42,24 @@ def prove(swapper: Swapper, ref: jobs.WeightsRef, items: Sequence[ClipItem], see
             base = losses()
         swapper.scale(0.0)
         at_zero = losses()
-        rows = adapters.shifts(core, losses, STRENGTHS)
+        rows = adapters.shifts(core, losses, SCALES)
         swapper.scale(1.0)
         at_one = losses()
     swapper.scale(ref.candidate.lora_scale or 0.0)
     if not torch.equal(base, at_zero):
-        raise _error(ref, "at strength 0 its losses are not exactly the base's")
+        raise _error(ref, "at LoRA scale 0 its losses are not exactly the base's")
     if not (moved := [row for row in rows if any(row)]):
         raise _error(ref, f"each of its {len(rows)} layers gives what it gives without it")
-    shifts = [sum(row[place] for row in moved) / len(moved) for place in range(len(STRENGTHS))]
+    shifts = [sum(row[place] for row in moved) / len(moved) for place in range(len(SCALES))]
     if any(low >= high for low, high in itertools.pairwise(shifts)):
         raise _error(
-            ref, f"its layers do not move further at strengths {_shown(STRENGTHS)}, but by {_shown(shifts)}"
+            ref, f"its layers do not move further at LoRA scales {_shown(SCALES)}, but by {_shown(shifts)}"
         )
     if torch.equal(base, at_one):
-        raise _error(ref, "at strength 1 its losses are the base's")
+        raise _error(ref, "at LoRA scale 1 its losses are the base's")
     shift = float((at_one - base).abs().max())
     figures = [float(f"{one:.6g}") for one in shifts]
-    return AdapterProof(num_weights, len(moved), list(STRENGTHS), figures, float(f"{shift:.6g}"))
+    return AdapterProof(num_weights, len(moved), list(SCALES), figures, float(f"{shift:.6g}"))
 
 
 def _require_weights(swapper: Swapper, ref: jobs.WeightsRef) -> int:
@@ -78,7 +78,7 @@ def _require_weights(swapper: Swapper, ref: jobs.WeightsRef) -> int:
 
 def _error(ref: jobs.WeightsRef, said: str) -> CheckpointError:
     return CheckpointError(
-        f"{ref.path}: the adapter is not applied as it should be: {said}. No strength of it can be judged. If its training "
+        f"{ref.path}: the adapter is not applied as it should be: {said}. No LoRA scale of it can be judged. If its training "
         "never moved it, raise recipes.*.train.learning_rate and train again; else this is a bug of voicelathe."
     )
 

@@ -1,4 +1,4 @@
-"""Verb `export`: an adapter at its strength as files that need no strength, alone or worked into its base."""
+"""Verb `export`: an adapter at its LoRA scale as files that need none, alone or worked into its base."""
 
 import shutil
 from pathlib import Path
@@ -17,14 +17,14 @@ def run(job: jobs.ExportJob, emit: Any) -> dict[str, Any]:
     loaded = family.load(base, family.describe(base, "", True), target.machine, "core")
     Swapper(family, loaded, base, job.lora, [job.weights]).put(job.weights)
     emit(jobs.PHASE, {"name": "export", "step": job.weights.candidate.step, "micro": 0})
-    strength = job.weights.candidate.lora_scale
-    assert strength is not None, "only adapters come here"
+    scale = job.weights.candidate.lora_scale
+    assert scale is not None, "only adapters come here"
     if job.merged:
         adapters.merge(loaded.core)
         contents = saving.whole(family, loaded, base)
     else:
         tensors = adapters.tensors(loaded.core)
-        contents = family.save_adapter(loaded, adapters.scaled(tensors, strength), job.lora)
+        contents = family.save_adapter(loaded, adapters.scaled(tensors, scale), job.lora)
     for name, value in contents.items():
         _write(Path(job.out) / name, value)
     return {"files": sorted(contents)}

@@ -115,7 +115,7 @@ class _Rehearsed:
 
 
 def _without_master(weights: precision.Weights) -> precision.Weights:
-    """The same weights; low bits of masters are counted by the ledger, because they need data to be made."""
+    """The same weights; low bits of masters are counted by the footprint, because they need data to be made."""
     return "bf16_stochastic" if weights in precision.LOW_DTYPES else weights
 
 

@@ -57,7 +57,7 @@ class Swapper:
             adapters.set_scale(self.loaded.core, ref.candidate.lora_scale)
 
     def scale(self, value: float) -> None:
-        """Change the strength of the adapter that is in place."""
+        """Change the LoRA scale that is in place."""
         adapters.set_scale(self.loaded.core, value)
 
     def _recall(self, ref: jobs.WeightsRef) -> None:

@@ -1,1 +1,1 @@
-"""Commands about data: import, rows, consent, recordings, lines."""
+"""Commands about data: import, rows, consent, recordings, lines, cuts."""

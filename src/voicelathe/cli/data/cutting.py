@@ -84,13 +84,13 @@ def too_long(
 ) -> None:
     """Propose cuts for the rows that the audit dropped because they are too long."""
     from voicelathe.config import params
-    from voicelathe.stages.cutting import too_long as recut
+    from voicelathe.stages.cutting import too_long
 
     chosen = params.load()
     _require_free(name, replace)
     limits = _limits(min_s, max_s, short_share, chosen.seed)
-    rows = recut.too_long(None if language is None else _known(language))
-    _write(recut.propose(rows, chosen, limits, name), Path(chosen.ingest.audio_root))
+    rows = too_long.too_long(None if language is None else _known(language))
+    _write(too_long.propose(rows, chosen, limits, name), Path(chosen.ingest.audio_root))
 
 
 def _require_free(name: str, replace: bool) -> None:
@@ -145,7 +145,7 @@ def apply(
     from voicelathe import digest, records
     from voicelathe.data.cutting import decisions
     from voicelathe.records import Proposal
-    from voicelathe.stages.cutting import too_long as recut
+    from voicelathe.stages.cutting import too_long
 
     folder = Path("data") / manifest_folder(name)
     if not (folder / PROPOSAL).is_file():
@@ -164,7 +164,7 @@ def apply(
         raise SubtitleError(
             f"{name}: no clip was accepted, so there is no manifest. Accept clips in the page."
         )
-    rows = recut.with_others(proposal, done.rows)
+    rows = too_long.with_others(proposal, done.rows)
     for page, one in given.items():
         digest.write_json(folder / f"decisions-{page}.json", records.to_json(one))
     lines = (f"{digest.canonical_json(row)}\n".encode() for row in rows)

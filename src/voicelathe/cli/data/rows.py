@@ -35,15 +35,13 @@ def gate(
     from voicelathe import layout, lines, records
     from voicelathe.config import params
     from voicelathe.data import columns, tables
-    from voicelathe.stages import gate as gatekeeper
+    from voicelathe.stages import gate
 
     settings = params.load()
     rows = columns.read(layout.MANIFEST, records.ManifestRow)
     measures = tables.columns(layout.MEASURES, records.ClipMeasure)
-    verdict = gatekeeper.look(
-        rows, measures, settings.gate, layout.RAW_GATE_REPORT, dict(lines.packs(settings))
-    )
-    for line in gatekeeper.failures(verdict):
+    verdict = gate.look(rows, measures, settings.gate, layout.RAW_GATE_REPORT, dict(lines.packs(settings)))
+    for line in gate.failures(verdict):
         screen.say(line)
     screen.say(
         f"{len(verdict.failures)} of {len(verdict.checks)} checks failed; see {layout.RAW_GATE_REPORT}"
@@ -77,7 +75,7 @@ def contamination(
     """What the raw manifest would have done to each recipe: steps with a bad row, by the formula and by its own sampler."""
     from voicelathe import layout, records, rng
     from voicelathe.config import params
-    from voicelathe.data.audit import contamination as exposure
+    from voicelathe.data.audit import contamination
     from voicelathe.train import batches
 
     settings = params.load()
@@ -89,7 +87,7 @@ def contamination(
         steps = batches.every_step(
             ids, train.steps, train.clips_per_step, rng.training_seed(train, settings.seed)
         )
-        found = exposure.of(name, ids, bad, steps)
+        found = contamination.of(name, ids, bad, steps)
         screen.say(
             f"{name}: {len(found.bad_steps)} of {found.steps} steps of {found.clips_per_step} clips hold a bad row "
             f"({found.exact:.2%}; by 1 - (1 - p)^N {found.closed_form:.2%})"
@@ -102,12 +100,11 @@ def spikes(recipe: Recipe) -> None:
     """The clips of every step of a run that stands out in loss or gradient norm, and what the audit found in them."""
     from voicelathe import layout, records
     from voicelathe.data import tables
-    from voicelathe.data.audit import rules
-    from voicelathe.data.audit import spikes as outlying
+    from voicelathe.data.audit import rules, spikes
 
     steps = records.read(layout.run(recipe, "steps.jsonl"), records.StepRecord)
     findings = tables.read(layout.FINDINGS, records.Finding)
-    found = outlying.find(steps, findings, records.read(layout.MANIFEST, records.ManifestRow))
+    found = spikes.find(steps, findings, records.read(layout.MANIFEST, records.ManifestRow))
     for spike in found:
         screen.say(f"step {spike.step}: {'; '.join(spike.signs)}")
         for clip in spike.clips:

@@ -1,1 +1,1 @@
-"""Commands about this machine: bases, environments, memory, recognisers, doctor."""
+"""Commands about this machine: bases, environments, memory, recognisers, triage, doctor."""

@@ -26,10 +26,10 @@ def register(app: typer.Typer) -> None:
 
 def history() -> None:
     """Every promotion and rollback, the oldest first, as the journal has them; then what was refused."""
-    from voicelathe.registry import promote as registry
+    from voicelathe.registry import promote
     from voicelathe.registry.history import refusals
 
-    entries, refused = registry.history(Path()), refusals.read(Path())
+    entries, refused = promote.history(Path()), refusals.read(Path())
     if not entries and not refused:
         screen.say("Nothing was ever promoted here.")
         return

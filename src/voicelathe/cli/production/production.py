@@ -56,7 +56,7 @@ Uri = Annotated[
 ]
 LoraScale = Annotated[
     float | None,
-    typer.Option(metavar="X", help="Strength of the adapter; default: the one that was promoted."),
+    typer.Option(metavar="X", help="LoRA scale; default: the one that was promoted."),
 ]
 Seed = Annotated[
     int | None, typer.Option(metavar="N", help="Another seed is another take of the same sentence.")
@@ -116,10 +116,10 @@ def promote(
     take_over: TakeOver = None,
 ) -> None:
     """Put a recipe's selected checkpoint into production: every gate, then the MLflow alias and the journal."""
-    from voicelathe.registry import promote as registry
+    from voicelathe.registry import promote
 
-    wanted = registry.UNCHANGED if expect is None else _version(expect)
-    done = registry.promote(recipe, Path(), because, candidate, wanted, dry_run, take_over)
+    wanted = promote.UNCHANGED if expect is None else _version(expect)
+    done = promote.promote(recipe, Path(), because, candidate, wanted, dry_run, take_over)
     if dry_run:
         waived = f" (overridden: {', '.join(done.waived)})" if done.waived else ""
         screen.say(f"Nothing stands against {recipe} {done.candidate}{waived}; nothing was changed.")
@@ -133,10 +133,10 @@ def promote(
 
 def rollback(because: Reason, expect: Expect = None, to: BackTo = None, take_over: TakeOver = None) -> None:
     """Put the version before back into production; its weights and consent are checked again."""
-    from voicelathe.registry import promote as registry
+    from voicelathe.registry import promote
 
-    wanted = registry.UNCHANGED if expect is None else _version(expect)
-    _show(registry.rollback(Path(), because, wanted, to, take_over))
+    wanted = promote.UNCHANGED if expect is None else _version(expect)
+    _show(promote.rollback(Path(), because, wanted, to, take_over))
     screen.say(SERVERS)
 
 
@@ -155,8 +155,7 @@ def status() -> None:
 
 def verify(what: What = None) -> None:
     """Hash everything again, from the version in production back to the raw manifest; exit code 3 names the broken link."""
-    from voicelathe.registry import promoted
-    from voicelathe.registry import verify as registry
+    from voicelathe.registry import promoted, verify
     from voicelathe.tracking import registered
 
     if what is None:
@@ -165,7 +164,7 @@ def verify(what: What = None) -> None:
             screen.say("Nothing is in production. To check what a recipe came from: voicelathe verify RECIPE")
             return
         what = f"models:/{found.name}@{registered.PRODUCTION}"
-    walk = registry.verify(what, Path())
+    walk = verify.verify(what, Path())
     if walk.broken is not None:
         screen.say(f"BROKEN after {walk.num_links - 1} links that hold: {walk.broken}")
         raise typer.Exit(BROKEN)
@@ -182,7 +181,7 @@ def say(
     language: Language = None,
 ) -> None:
     """Let the voice in production, or a base as it is, say a text into a WAV file."""
-    from voicelathe.registry.speaking import say as registry
+    from voicelathe.registry.speaking import say
 
     *base, text = what
     if len(base) > 1 or (base and uri is not None):
@@ -191,9 +190,9 @@ def say(
     given = {"lora_scale": lora_scale, "seed": seed, "max_seconds": max_seconds, "language": language}
     options = {name: value for name, value in given.items() if value is not None}
     if base:
-        said = registry.speak_base(text, Path(base[0]), out, Path(), options)
+        said = say.speak_base(text, Path(base[0]), out, Path(), options)
     else:
-        said = registry.speak_production(text, out, Path(), options, uri)
+        said = say.speak_production(text, out, Path(), options, uri)
     cut = "" if said.stopped else ", cut at the limit: it did not stop by itself"
     screen.say(f"{said.path}: {said.who}, {said.duration_s:.2f} s at {said.sample_rate_hz:,} Hz{cut}")
     if said.problem:
@@ -202,16 +201,16 @@ def say(
 
 def archive(url: Url, recipes: Recipes = None, check: Check = False) -> None:
     """Send weights and speech of finished runs to a folder or bucket, each file once, by its sha256."""
-    from voicelathe.registry.weights import archive as registry
+    from voicelathe.registry.weights import archive
 
     if check:
-        held = registry.check(url, _finished(recipes), Path())
+        held = archive.check(url, _finished(recipes), Path())
         screen.say(
             f"{held.num_there} files are what their records say; {held.num_files} ({screen.size(held.num_bytes)}) were damaged or missing and "
             "were sent again."
         )
         return
-    moved = registry.archive(url, _finished(recipes), Path())
+    moved = archive.archive(url, _finished(recipes), Path())
     screen.say(
         f"{moved.num_files} files ({screen.size(moved.num_bytes)}) sent, {moved.num_there} were there. "
         "Elsewhere: clone, dvc pull or dvc repro, then voicelathe restore with the same URL."
@@ -227,9 +226,9 @@ def export(
     base_model: BaseModel = None,
 ) -> None:
     """Write a candidate or a version as files that upstream's own package opens, with a model card; for a model hub."""
-    from voicelathe.registry import export as registry
+    from voicelathe.registry import export
 
-    done = registry.export(what, to, Path(), candidate, because, merged, base_model)
+    done = export.export(what, to, Path(), candidate, because, merged, base_model)
     screen.say(
         f"{to}: {done.candidate} as {done.form}, {done.num_files} files ({screen.size(done.num_bytes)}). Read {to}/README.md before you "
         "give it away: it says what the speakers allowed."
@@ -238,9 +237,9 @@ def export(
 
 def restore(url: Url, recipes: Recipes = None) -> None:
     """Bring weights and speech back from where `archive` sent them; every file is hashed on arrival."""
-    from voicelathe.registry.weights import archive as registry
+    from voicelathe.registry.weights import archive
 
-    moved = registry.restore(url, _finished(recipes), Path())
+    moved = archive.restore(url, _finished(recipes), Path())
     screen.say(
         f"{moved.num_files} files ({screen.size(moved.num_bytes)}) brought, {moved.num_there} were here. "
         "Check the whole chain: voicelathe verify RECIPE"
@@ -271,9 +270,9 @@ def _finished(recipes: list[str] | None) -> list[str]:
 def ui(port: Port = 5000) -> None:
     """Serve MLflow's pages over the project's store on this machine until Ctrl-C, and print where to look."""
     from voicelathe.config import params
-    from voicelathe.tracking import ui as pages
+    from voicelathe.tracking import ui
 
-    raise typer.Exit(pages.serve(params.load().tracking, Path(), port))
+    raise typer.Exit(ui.serve(params.load().tracking, Path(), port))
 
 
 def _version(expect: str) -> str | None:

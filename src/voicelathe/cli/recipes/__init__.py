@@ -1,1 +1,1 @@
-"""Commands about recipes: summary, retrain, compare, replicate."""
+"""Commands about recipes: summary, why, retrain, compare, replicate."""

@@ -15,7 +15,7 @@ from voicelathe.cli.recipes.runs import dvc
 from voicelathe.errors import ParamsError, RecordError, listing
 
 if TYPE_CHECKING:
-    from voicelathe.config import schema as types
+    from voicelathe.config import schema
 
 INFIX = "-seed-"
 Seeds = Annotated[int, typer.Option("--seeds", help="Trainings in all, the recipe's own among them.")]
@@ -60,7 +60,7 @@ def replicate(recipe: Recipe, seeds: Seeds = 3, run: Run = False, report: Report
     screen.say(f"Then:  voicelathe replicate {recipe} --report")
 
 
-def _refuse_replicate(project: types.Params, recipe: str) -> None:
+def _refuse_replicate(project: schema.Params, recipe: str) -> None:
     original, _, seed = recipe.rpartition(INFIX)
     if seed.isdigit() and original in project.recipes and project.recipes[recipe].train.seed is not None:
         raise ParamsError(
@@ -68,7 +68,7 @@ def _refuse_replicate(project: types.Params, recipe: str) -> None:
         )
 
 
-def _wanted(project: types.Params, recipe: str, seeds: int) -> dict[str, int]:
+def _wanted(project: schema.Params, recipe: str, seeds: int) -> dict[str, int]:
     """Names of the other trainings with their seeds: 2, 3, ..., but not the seed that the recipe has itself.
 
     Raises ParamsError for a name that is taken by another recipe.
@@ -85,7 +85,7 @@ def _wanted(project: types.Params, recipe: str, seeds: int) -> dict[str, int]:
     return wanted
 
 
-def _differences(project: types.Params, recipe: str, name: str, seed: int) -> list[str]:
+def _differences(project: schema.Params, recipe: str, name: str, seed: int) -> list[str]:
     """Dotted settings in which a recipe is not what a replicate would be. Preflight may differ: it trains nothing that is kept."""
     from voicelathe import records
 
@@ -105,7 +105,7 @@ def _flat(value: object, prefix: str = "") -> list[tuple[str, object]]:
     return [(prefix.removesuffix("."), value)]
 
 
-def _report(project: types.Params, recipe: str) -> None:
+def _report(project: schema.Params, recipe: str) -> None:
     """Raises RecordError when there are fewer than two finished trainings, with what is missing and the next command."""
     from voicelathe.evaluate.compare import replicates
 
@@ -128,7 +128,7 @@ def _report(project: types.Params, recipe: str) -> None:
         screen.say(sentence)
 
 
-def _members(project: types.Params, recipe: str) -> list[str]:
+def _members(project: schema.Params, recipe: str) -> list[str]:
     """The recipe, and its replicates by name and number."""
     pattern = re.compile(re.escape(recipe + INFIX) + r"(\d+)")
     found = {name: match for name in project.recipes if (match := pattern.fullmatch(name))}

@@ -3,8 +3,8 @@
 import unicodedata
 
 from voicelathe.data.audit import clean
-from voicelathe.data.audit import coverage as judged
 from voicelathe.data.audit.clean import Audit
+from voicelathe.data.audit.coverage import unknown_languages
 from voicelathe.data.page import counted, escape, table
 from voicelathe.data.text import alphabet
 
@@ -40,7 +40,7 @@ def coverage(found: Audit) -> str:
         for one in found.coverage
         if one.num_judged < one.num_rows
     ]
-    unknown = judged.unknown_languages(found.corpus)
+    unknown = unknown_languages(found.corpus)
     said = (
         f'<p class="warn">Languages that are not known by any name: {escape(", ".join(unknown[:10]))}. '
         "Write their code (BCP 47, for example <code>en</code>), or rules that know languages pass them over.</p>"

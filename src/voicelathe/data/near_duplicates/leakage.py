@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from voicelathe.data import columns
 from voicelathe.data.measures import fingerprint
-from voicelathe.data.near_duplicates import performances as twins
+from voicelathe.data.near_duplicates.performances import find as find_performances
 from voicelathe.layout import SPLITS
 
 Counts = NDArray[np.int64]
@@ -144,7 +144,7 @@ def performances(measures: columns.Table, max_error: float, min_share: float) ->
     ids = known["clip_id"].to_pylist()
     prints = [fingerprint.words(one) for one in known["fingerprint"].to_pylist()]
     found: dict[str, list[str]] = {}
-    for pair in twins.find(prints, max_error, min_share):
+    for pair in find_performances(prints, max_error, min_share):
         one, other = ids[pair.first], ids[pair.second]
         found.setdefault(one, []).append(other)
         found.setdefault(other, []).append(one)

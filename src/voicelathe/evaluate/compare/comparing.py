@@ -19,7 +19,6 @@ from voicelathe.evaluate.compare.replication import Spread
 from voicelathe.evaluate.evidence import BASES
 from voicelathe.evaluate.report import reasons, wording
 from voicelathe.records import (
-    CheckpointRecord,
     Comparison,
     Probed,
     RunRecord,
@@ -28,6 +27,7 @@ from voicelathe.records import (
     SpeechMeasures,
     StepTiming,
 )
+from voicelathe.runs import results
 
 LIKENESS = "similarity"  # the figure that says how near the voice is
 NEARER = (
@@ -73,7 +73,7 @@ def read(recipe: str, root: Path) -> Outcome:
     found = records.read_one(root / layout.run(recipe, "selection.json"), Selection)
     measures = records.read_one(root / layout.run(recipe, "metrics.json"), SpeechMeasures)
     samples = records.read(root / layout.run(recipe, "samples.jsonl"), SampleRecord)
-    index = records.read_one(root / layout.run(recipe, "checkpoints.json"), _Index)
+    index = results.index(recipe, root)
     shown = found.selected or found.nominee or found.best_against_base.candidate
     bases = [one.candidate for one in found.ranking if one.candidate in BASES]
     real = next((one for one in measures.figures if one.figure.name == LIKENESS), None)
@@ -99,14 +99,6 @@ def read(recipe: str, root: Path) -> Outcome:
         validation_sha256=measures.inputs.get(VALIDATION),
         samples=[one for one in samples if one.candidate == shown or one.candidate in bases],
     )
-
-
-@dataclass(frozen=True)
-class _Index:
-    """checkpoints.json."""
-
-    run_digest: str
-    checkpoints: list[CheckpointRecord]
 
 
 def against(one: Outcome, other: Outcome, root: Path) -> Comparison | None:

@@ -102,7 +102,7 @@ def _gain(one: Outcome) -> str:
 
 
 def _charts(outcomes: Sequence[Outcome]) -> list[tuple[list[str], object]]:
-    """One chart for each group of comparable losses: totals at full strength over the share of the run."""
+    """One chart for each group of comparable losses: totals at LoRA scale 1 over the share of the run."""
     drawn: list[tuple[list[str], object]] = []
     for group in dict.fromkeys(one.group for one in outcomes):
         members = [one for one in outcomes if one.group == group]

@@ -2,7 +2,7 @@
 
 The page plays it and the importer computes it again, so a verdict that was cut short or belongs to other samples cannot pass.
 Rating and ranking show all candidates of a line together; A/B shows pairs of a random ring, so that every candidate meets two others
-on every line and strengths can be compared throughout. Some trials come back at the end under new labels: the same ears
+on every line and LoRA scales can be compared throughout. Some trials come back at the end under new labels: the same ears
 should say the same again. The base takes part under a blind label like everyone else, and so does the speaker's real recording
 on the lines that have one: the hidden reference of ITU-R BS.1534, an anchor for the listener and no candidate.
 """
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from voicelathe import digest, rng
 from voicelathe.errors import SelectionError
-from voicelathe.records import HELD_OUT, LONG, NOT_SPOKEN, REAL, SampleRecord
+from voicelathe.records import HARD_FAILURES, HELD_OUT, LONG, NOT_SPOKEN, REAL, SampleRecord
 
 MODES = ("rate", "rank", "pair")
 REVISION = 1  # of the rules below; part of the sweep digest
-UNHEARABLE = ("empty", "silent", "nonfinite", NOT_SPOKEN)
+UNHEARABLE = (*HARD_FAILURES, NOT_SPOKEN)
 REPEATED_SHARE = 0.15
 REPEATED_CANDIDATES = 4  # at most so many of them in a repeated rating trial
 MAX_LINES = 8  # that a person is asked to judge; metrics hear all of them

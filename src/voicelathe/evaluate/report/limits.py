@@ -56,7 +56,7 @@ def _race(selection: Selection) -> Iterator[str]:
     if gone:
         yield (
             f"{gone} candidate{'s' if gone > 1 else ''} dropped out of the race early: {race.num_samples} samples instead of {race.exhaustive}. "
-            f"The chance that the one which should win dropped out is at most {race.error_rate:.0%}."
+            f"The chance that the one which would have shipped dropped out is at most {race.error_rate:.0%}."
         )
 
 

@@ -21,7 +21,7 @@ class ProbeRow:
 COLUMNS = [
     (
         "adapter moves",
-        "at strength 1, by what share of itself the output of its layers changes; at strength 0 nothing changes, to the last bit",
+        "at LoRA scale 1, by what share of itself the output of its layers changes; at LoRA scale 0 nothing changes, to the last bit",
     ),
     ("another text", "by what share another clip's text raises the loss; 0: the text is ignored"),
     ("95 %", "over the probed clips"),
@@ -53,7 +53,7 @@ def rows(selection: Selection) -> list[ProbeRow]:
 
 
 def pictures(selection: Selection) -> list[tuple[str, Markup]]:
-    """One curve a probe; adapters at full strength."""
+    """One curve a probe; adapters at LoRA scale 1."""
     found = []
     for name, title, value, ends in _CURVES:
         lines, level = _lines(selection, value, ends)

@@ -113,10 +113,10 @@ def _loss_chart(selection: Selection, component: str | None) -> Markup:
     tuned = sorted((row for row in selection.ranking if row.step), key=lambda row: row.step)
     nominee = next((row for row in tuned if row.candidate == selection.by_loss), None)
     lines = []
-    for number, scale in enumerate(strengths(selection)):
+    for number, scale in enumerate(scales(selection)):
         rows = [row for row in tuned if row.lora_scale == scale]
         whiskers = [_whisker(row, nominee) if component is None else None for row in rows]
-        name = "checkpoints" if scale is None else f"strength {scale:g}"
+        name = "checkpoints" if scale is None else f"LoRA scale {scale:g}"
         lines.append(charts.Curve(name, [(row.step, value(row)) for row in rows], number % 8 + 1, whiskers))
     base = next(row for row in selection.ranking if row.candidate == selection.base)
     chosen = selection.selected or selection.by_loss
@@ -133,7 +133,7 @@ def _loss_chart(selection: Selection, component: str | None) -> Markup:
     )
 
 
-def strengths(selection: Selection) -> list[float | None]:
+def scales(selection: Selection) -> list[float | None]:
     return sorted({row.lora_scale for row in selection.ranking if row.step}, key=lambda scale: scale or 0.0)
 
 
@@ -143,14 +143,14 @@ def _whisker(row: Ranked, nominee: Ranked | None) -> tuple[float, float] | None:
     return (nominee.total + interval.low, nominee.total + interval.high) if nominee and interval else None
 
 
-def by_strength(selection: Selection, measures: SpeechMeasures) -> list[tuple[str, Markup]]:
-    """The validation total and each figure with a better direction over the strengths, one line a step that was swept."""
+def by_scale(selection: Selection, measures: SpeechMeasures) -> list[tuple[str, Markup]]:
+    """The validation total and each figure with a better direction over the LoRA scales, one line a step that was swept."""
     steps = sorted({row.step for row in selection.ranking if row.lora_scale not in (None, 1.0)})
     rows = [row for row in selection.ranking if row.step in steps]
     if not steps:
         return []
     totals = {row.candidate: row.total for row in rows}
-    drawn = [("weighted total", _over_strengths("Validation total", rows, steps, totals))]
+    drawn = [("weighted total", _over_scales("Validation total", rows, steps, totals))]
     for record in measures.figures:
         name = record.figure.name
         medians = {
@@ -166,12 +166,12 @@ def by_strength(selection: Selection, measures: SpeechMeasures) -> list[tuple[st
         }
         if record.figure.better and medians:
             drawn.append(
-                (f"{name}, {record.figure.better} is better", _over_strengths(name, rows, steps, medians))
+                (f"{name}, {record.figure.better} is better", _over_scales(name, rows, steps, medians))
             )
     return drawn
 
 
-def _over_strengths(
+def _over_scales(
     title: str, rows: Sequence[Ranked], steps: Sequence[int], values: Mapping[str, float]
 ) -> Markup:
     lines = []
@@ -181,8 +181,8 @@ def _over_strengths(
             for row in rows
             if row.step == step and row.candidate in values
         )
-        lines.append(charts.Curve(f"step {step}", points, number % 8 + 1, x_name="strength"))
-    return charts.curves(f"{title} by strength", [line for line in lines if line.points])
+        lines.append(charts.Curve(f"step {step}", points, number % 8 + 1, x_name="LoRA scale"))
+    return charts.curves(f"{title} by LoRA scale", [line for line in lines if line.points])
 
 
 def weights(selection: Selection) -> list[tuple[str, Markup]]:

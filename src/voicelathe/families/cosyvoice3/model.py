@@ -142,15 +142,15 @@ class CosyVoice3(PinnedDirectory):
         """Laid out with the words first; interleaving adds a position for each group of five."""
         import torch
 
-        from voicelathe.families.cosyvoice3 import losses as core
+        from voicelathe.families.cosyvoice3 import losses
 
         nothing = torch.zeros(INSTRUCTION_TOKENS, dtype=torch.long)
         clips = [
-            core.Clip(nothing, torch.zeros(words, dtype=torch.long), torch.zeros(sounds, dtype=torch.long))
+            losses.Clip(nothing, torch.zeros(words, dtype=torch.long), torch.zeros(sounds, dtype=torch.long))
             for words, sounds in zip(text_tokens, positions, strict=True)
         ]
-        ids = core.Ids.of(loaded.core)
-        return None, core.pack(clips, [False] * len(clips), ids, torch.device("cpu"))
+        ids = losses.Ids.of(loaded.core)
+        return None, losses.pack(clips, [False] * len(clips), ids, torch.device("cpu"))
 
     def encode(
         self, loaded: Loaded, samples: "Sequence[np.ndarray[Any, Any]]"
@@ -204,24 +204,24 @@ class CosyVoice3(PinnedDirectory):
         """The layout is what is random: in training half of the clips are interleaved, as upstream does; in validation none."""
         import torch
 
-        from voicelathe.families.cosyvoice3 import losses as core
+        from voicelathe.families.cosyvoice3 import losses
 
         mixed = [
             frozen is None and torch.rand((), generator=torch.Generator().manual_seed(key)).item() < 0.5
             for key in keys
         ]
-        return core.pack(batch, mixed, core.Ids.of(loaded.core), loaded.device)
+        return losses.pack(batch, mixed, losses.Ids.of(loaded.core), loaded.device)
 
     def losses(self, loaded: Loaded, batch: "Sequence[Clip]", noise: "Pack") -> "dict[str, torch.Tensor]":
-        from voicelathe.families.cosyvoice3 import losses as core
+        from voicelathe.families.cosyvoice3 import losses
 
-        return core.losses(loaded.core, noise, loaded.recompute == "all")
+        return losses.losses(loaded.core, noise, loaded.recompute == "all")
 
     def endings(self, loaded: Loaded, batch: "Sequence[Clip]") -> "list[torch.Tensor]":
-        from voicelathe.families.cosyvoice3 import losses as core
+        from voicelathe.families.cosyvoice3 import losses
 
-        ids = core.Ids.of(loaded.core)
-        return core.endings(loaded.core, core.pack(batch, [False] * len(batch), ids, loaded.device), ids)
+        ids = losses.Ids.of(loaded.core)
+        return losses.endings(loaded.core, losses.pack(batch, [False] * len(batch), ids, loaded.device), ids)
 
     def frozen(self, loaded: Loaded, item: ClipItem) -> "dict[str, torch.Tensor]":
         """Every position passes through the language model: nothing stays the same."""

@@ -140,16 +140,16 @@ class IndexTTS2(PinnedDirectory):
     ) -> "tuple[Pack, None]":
         import torch
 
-        from voicelathe.families.indextts2 import losses as core
+        from voicelathe.families.indextts2 import losses
 
         width = loaded.shape["model_dim"]
         clips = [
-            core.Clip(
+            losses.Clip(
                 torch.zeros(words, dtype=torch.long), torch.zeros(codes, dtype=torch.long), torch.zeros(LATENTS, width), torch.zeros(width)
             )
             for words, codes in zip(text_tokens, positions, strict=True)
         ]  # fmt: skip
-        return core.pack(clips, _ids(loaded.shape), torch.device("cpu")), None
+        return losses.pack(clips, _ids(loaded.shape), torch.device("cpu")), None
 
     def encode(
         self, loaded: Loaded, samples: "Sequence[np.ndarray[Any, Any]]"
@@ -206,7 +206,7 @@ class IndexTTS2(PinnedDirectory):
 
     def collate(self, loaded: Loaded, items: Sequence[ClipItem]) -> "Pack":
         """A speaker of whom no reference is known is heard after the clip itself."""
-        from voicelathe.families.indextts2 import losses as core
+        from voicelathe.families.indextts2 import losses
 
         def heard(item: ClipItem) -> "Mapping[str, torch.Tensor]":
             if loaded.core.training and item.clip_id in loaded.partners:
@@ -218,12 +218,12 @@ class IndexTTS2(PinnedDirectory):
             voice = heard(item)
             width = voice["emotion"].shape[-1]
             clips.append(
-                core.Clip(
+                losses.Clip(
                     indextts2_text.tokens(loaded.tokenizer, item.text), item.tensors["codes"], voice["condition"].view(-1, width),
                     voice["emotion"].view(width),
                 )
             )  # fmt: skip
-        return core.pack(clips, _ids(loaded.shape), loaded.device)
+        return losses.pack(clips, _ids(loaded.shape), loaded.device)
 
     def draw(
         self, loaded: Loaded, batch: "Pack", keys: Sequence[int], frozen: tuple[int, int] | None
@@ -231,14 +231,14 @@ class IndexTTS2(PinnedDirectory):
         """Nothing in the losses is random."""
 
     def losses(self, loaded: Loaded, batch: "Pack", noise: None) -> "dict[str, torch.Tensor]":
-        from voicelathe.families.indextts2 import losses as core
+        from voicelathe.families.indextts2 import losses
 
-        return core.losses(loaded.core, batch, loaded.recompute == "all")
+        return losses.losses(loaded.core, batch, loaded.recompute == "all")
 
     def endings(self, loaded: Loaded, batch: "Pack") -> "list[torch.Tensor]":
-        from voicelathe.families.indextts2 import losses as core
+        from voicelathe.families.indextts2 import losses
 
-        return core.endings(loaded.core, batch, _ids(loaded.shape))
+        return losses.endings(loaded.core, batch, _ids(loaded.shape))
 
     def frozen(self, loaded: Loaded, item: ClipItem) -> "dict[str, torch.Tensor]":
         """Every position passes through the GPT: nothing stays the same."""

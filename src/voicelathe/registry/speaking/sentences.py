@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator
 
 from voicelathe import __version__
 from voicelathe.errors import WorkerError
-from voicelathe.records import SampleRecord
+from voicelathe.records import HARD_FAILURES, SampleRecord
 
 PIECE_CHARS = 240  # about 15 s of speech; longer texts lose words in every family here
 ALONE_CHARS = 24  # that a sentence needs to be spoken by itself
 PAUSE_S = 0.25  # between pieces
 RETRY_SEED = 1_000_003  # a retry is another take: seed + this, so that it repeats as well
 SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')\]»”’]*\s+|(?<=[。！？])")
-USELESS = ("nonfinite", "empty", "silent")  # what must never reach a listener
 Speak = Callable[[str, int], tuple[SampleRecord, bytes]]  # (piece, seed) -> what was spoken
 
 
@@ -60,7 +59,7 @@ def best_take(piece: str, seed: int, attempts: int, speak: Speak) -> tuple[Sampl
         sample, audio = speak(piece, seed + attempt * RETRY_SEED)
         if sample.problem is None:
             break
-    if sample.problem in USELESS:
+    if sample.problem in HARD_FAILURES:  # must never reach a listener
         raise WorkerError(
             f"{piece[:60]!r}: {attempts} takes, and the last is {sample.problem}. Say it in other words, with another seed or a lower "
             "lora_scale; if other texts fail, too, go back: voicelathe rollback"

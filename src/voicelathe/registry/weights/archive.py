@@ -17,8 +17,7 @@ from voicelathe import checkpoints, digest, layout, records
 from voicelathe.errors import CheckpointError, listing
 from voicelathe.records import RunRecord, SampleRecord
 from voicelathe.redaction import public, redacted
-from voicelathe.runs import identity, tombstones
-from voicelathe.tracking import files as local
+from voicelathe.runs import identity, results, tombstones
 
 COMPANIONS = (
     identity.IDENTITY,
@@ -153,8 +152,7 @@ def _wanted(recipe: str, root: Path) -> Iterator[tuple[str, str]]:
     The manifest is read after it was given out, so that `restore` has it by then. What was pruned is neither sent nor brought back.
     """
     excuses = tombstones.excused(root)
-    index = records.read_one(root / layout.run(recipe, "checkpoints.json"), local.CheckpointIndex)
-    for one in index.checkpoints:
+    for one in results.index(recipe, root).checkpoints:
         if one.kind == "base" or tombstones.is_excused(one.path, one.sha256, excuses):
             continue
         manifest = f"{one.path}/{checkpoints.MANIFEST}"

@@ -24,7 +24,7 @@ from voicelathe.registry import promoted
 from voicelathe.registry.history import journal
 from voicelathe.registry.weights import forgotten
 from voicelathe.runs import identity, tombstones
-from voicelathe.tracking import files as local
+from voicelathe.tracking import files as run_files
 from voicelathe.tracking.files import RunFiles
 
 TRIAL = "preflight-"
@@ -70,7 +70,7 @@ def plan(recipes: Sequence[str], root: Path, because: str | None = None) -> Plan
     kept, refusals = _promoted(root)
     for recipe in recipes:
         try:
-            files = local.read(recipe, root)
+            files = run_files.read(recipe, root)
         except RecordError as problem:
             refusals.append(f"{recipe}: {problem}")
             continue
