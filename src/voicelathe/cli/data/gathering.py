@@ -36,19 +36,59 @@ def sources_at(
     scratch: Path,
 ) -> list[Found]:
     """The manifests at every path, each with its format said."""
-    from voicelathe.data.manifest import importing, recognising
+    from voicelathe.data.manifest import recognising
 
     found: list[Found] = []
     for at, path in enumerate(paths):
-        source = path
-        if encoding is not None and path.is_file():
-            source = importing.decoded(path, encoding, scratch / str(at))
-        here = recognising.find_all(source, format, reading)
-        found += here if source is path else [replace(one, folder=path.parent) for one in here]
+        if encoding is None:
+            found += recognising.find_all(path, format, reading)
+        else:
+            found += _in_encoding(path, format, reading, encoding, scratch / str(at))
     for one in found:
         part = f", the split {one.split}" if one.split and len(found) > 1 else ""
         screen.say(f"{shown(one)}: format {one.format} ({one.why}){part}; --format overrides it.")
     return found
+
+
+def _in_encoding(
+    path: Path, format: SourceName | None, reading: Sequence[str], encoding: str, scratch: Path
+) -> list[Found]:
+    """Manifests as UTF-8 in a folder of their own, and text files with what they are read in. Raises ManifestError for anything else."""
+    from voicelathe.data.manifest import recognising
+
+    if path.is_file():
+        return [_decoded(path, path.parent, format, reading, encoding, scratch)]
+    found = []
+    for at, one in enumerate(recognising.find_all(path, format, reading)):
+        if one.format in recognising.OF_TEXTS:
+            found.append(replace(one, encoding=encoding))
+        elif one.manifest.is_file() and one.format not in recognising.OF_SEVERAL:
+            made = _decoded(one.manifest, one.folder, format, reading, encoding, scratch / str(at))
+            found.append(replace(made, split=one.split))
+        else:
+            raise ManifestError(
+                f"{path}: --encoding reads manifests of one file, and text files; this is {one.format}. "
+                "Convert its files: iconv -f ENCODING -t UTF-8 IN > OUT"
+            )
+    return found
+
+
+def _decoded(
+    manifest: Path,
+    folder: Path,
+    format: SourceName | None,
+    reading: Sequence[str],
+    encoding: str,
+    scratch: Path,
+) -> Found:
+    from voicelathe.data.manifest import importing, recognising
+
+    source, kept = importing.decoded(manifest, encoding, scratch)
+    if kept:
+        screen.say(
+            f"{len(kept)} lines of {layout.in_project(manifest)} were UTF-8 already and stay as they are, the first on line {kept[0]}."
+        )
+    return replace(recognising.find(source, format, reading), folder=folder)
 
 
 def shown(one: Found) -> str:

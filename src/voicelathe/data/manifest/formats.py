@@ -16,7 +16,7 @@ from typing import Any
 from voicelathe.config import schema
 from voicelathe.data.manifest import jsonl
 from voicelathe.data.manifest.jsonl import LineProblem
-from voicelathe.data.text import languages
+from voicelathe.data.text import encodings, languages
 from voicelathe.digest import canonical_json
 from voicelathe.errors import ManifestError
 from voicelathe.records import RejectedLine
@@ -289,6 +289,11 @@ def _require_rows(found: list[Read], ingest: schema.Ingest) -> None:
     if not found:
         raise ManifestError(f"{where} is empty. Set ingest.manifest in params.yaml to your manifest.")
     lines = [one for one in found if isinstance(one, RejectedLine)]
+    if strange := [one.line for one in lines if one.problem == "not_utf8"]:
+        raise ManifestError(
+            f"{where}: none of its {len(lines)} lines is a row, and {len(strange)} are not UTF-8, the first of them line {strange[0]}: not_utf8. "
+            f"{other_encoding(ingest, strange[0], ingest.language)}"
+        )
     ((commonest, _),) = Counter(one.detail for one in lines).most_common(1)
     if commonest == "no recording_id":
         raise ManifestError(
@@ -302,6 +307,12 @@ def _require_rows(found: list[Read], ingest: schema.Ingest) -> None:
                 f"{where}: no row has a {name}. Add the column, or set ingest.{name} in params.yaml."
             )
     raise ManifestError(f"{where}: none of its {len(lines)} lines is a row. The first:\n{_shown(lines)}")
+
+
+def other_encoding(ingest: schema.Ingest, line: int, language: str | None) -> str:
+    """What a line would be in other encodings, with the option of `voicelathe import` for each."""
+    data = next(data for number, data, _ in jsonl.Lines(Path(ingest.manifest)) if number == line)
+    return encodings.offer(data, language)
 
 
 def _shown(lines: list[RejectedLine]) -> str:

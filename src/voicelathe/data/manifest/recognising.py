@@ -13,6 +13,8 @@ from voicelathe.errors import ManifestError
 LOOKED_AT = 200  # lines that decide the format
 OURS = frozenset({"recording_id", "start_s", "end_s", "sample_rate_hz"})  # what only our own format has
 MANIFESTS = ("metadata.csv", "metadata.jsonl", "manifest.jsonl", kaldi.WAVS)
+OF_TEXTS = ("texts", "libritts", "vctk")  # a text file for each clip
+OF_SEVERAL = ("cosyvoice", "lhotse", "parquet")  # several files that belong together, or no text
 COMMON_VOICE_SPLITS = ("train.tsv", "dev.tsv", "test.tsv")
 
 
@@ -25,6 +27,7 @@ class Found:
     folder: Path  # what relative audio paths most likely start from
     why: str  # how the format was recognised
     split: str | None = None  # the part of the corpus that the manifest is, where its name says one
+    encoding: str | None = None  # of text files that are not UTF-8
 
 
 def find(path: Path, wanted: SourceName | None, reading: Sequence[str] = ()) -> Found:
@@ -42,7 +45,7 @@ def find_all(path: Path, wanted: SourceName | None, reading: Sequence[str] = ())
         raise ManifestError(f"{path}: there is no such file or folder.")
     if not path.is_dir():
         return [_of_file(path, wanted, reading)]
-    if wanted in ("parquet", "lhotse", "texts", "libritts", "vctk"):
+    if wanted in ("parquet", "lhotse", *OF_TEXTS):
         return [Found(path, wanted, path, "as --format says")]
     return _in_folder(path, wanted, reading)
 

@@ -20,7 +20,7 @@ from voicelathe.data.sources.rows import Line, written
 from voicelathe.errors import ManifestError
 
 PLAIN: tuple[ManifestFormat, ...] = get_args(ManifestFormat)  # read by the pipeline as they are
-OF_FOLDER = ("cosyvoice", "lhotse", "parquet", "texts", "libritts", "vctk")
+OF_FOLDER = (*recognising.OF_SEVERAL, *recognising.OF_TEXTS)
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def lines_of(found: Found) -> Iterator[Line]:
                 f"{found.manifest} is no list: its lines have not the same number of columns between |."
             )
         return lists.rows(found.manifest, columns)
-    if found.format in ("texts", "libritts", "vctk"):
-        return texts.rows(found.folder, found.format)
+    if found.format in recognising.OF_TEXTS:
+        return texts.rows(found.folder, found.format, found.encoding)
     if found.format in ("table", "common-voice"):
         return delimited.rows(found.manifest)
     read = {"cosyvoice": kaldi.rows, "nemo": nemo.rows, "lhotse": lhotse.rows, "parquet": hugging_face.rows}

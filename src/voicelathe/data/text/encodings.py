@@ -7,8 +7,10 @@ decoded in them unasked; they are named in messages, with what the text would be
 import codecs
 import re
 import unicodedata
+from contextlib import suppress
 from functools import cache
 
+from voicelathe.data.manifest.jsonl import UTF8_BOM, excerpt
 from voicelathe.data.text import languages, scripts
 
 WESTERN = "cp1252"
@@ -39,6 +41,37 @@ def usual(language: str | None) -> list[str]:
     if language:
         return list(dict.fromkeys((USUAL.get(languages.primary(language), WESTERN), WESTERN)))
     return [WESTERN, "cp1250", "cp1251", "gb18030", "cp932"]
+
+
+def offer(data: bytes, language: str | None) -> str:
+    """What some bytes would be in each encoding that is usual, with the option that reads them so."""
+    found = []
+    for name in usual(language):
+        with suppress(UnicodeDecodeError):
+            found.append(f"  --encoding {name} makes of it: {excerpt(data.decode(name).encode())}")
+    offered = "\n".join(found) or "  --encoding NAME, of the program that wrote it"
+    return (
+        f"Give the encoding that makes it right; lines and files that are UTF-8 stay as they are:\n{offered}"
+    )
+
+
+def mixed(data: bytes, encoding: str) -> tuple[str, list[int]]:
+    """Text in an encoding, but for lines that are UTF-8 already: their numbers come with it.
+
+    Raises LookupError for an unknown encoding, UnicodeDecodeError for bytes that are in neither.
+    """
+    if "a\n".encode(encoding) != b"a\n":
+        return data.decode(encoding), []
+    lines, kept = [], []
+    for number, line in enumerate(data.removeprefix(UTF8_BOM).split(b"\n"), 1):
+        try:
+            lines.append(line.decode("utf-8"))
+        except UnicodeDecodeError:
+            lines.append(line.decode(encoding))
+            continue
+        if not line.isascii():
+            kept.append(number)
+    return "\n".join(lines), kept
 
 
 def meant(text: str, language: str) -> tuple[str, str] | None:
