@@ -16,7 +16,7 @@ from typing import Any
 from voicelathe.config import schema
 from voicelathe.data.manifest import jsonl
 from voicelathe.data.manifest.jsonl import LineProblem
-from voicelathe.data.text import encodings, languages
+from voicelathe.data.text import charsets, languages
 from voicelathe.digest import canonical_json
 from voicelathe.errors import ManifestError
 from voicelathe.records import RejectedLine
@@ -312,7 +312,7 @@ def _require_rows(found: list[Read], ingest: schema.Ingest) -> None:
 def other_encoding(ingest: schema.Ingest, line: int, language: str | None) -> str:
     """What a line would be in other encodings, with the option of `voicelathe import` for each."""
     data = next(data for number, data, _ in jsonl.Lines(Path(ingest.manifest)) if number == line)
-    return encodings.offer(data, language)
+    return charsets.offer(data, language)
 
 
 def _shown(lines: list[RejectedLine]) -> str:

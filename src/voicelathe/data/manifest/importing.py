@@ -15,7 +15,7 @@ from voicelathe.config import schema
 from voicelathe.data.manifest import formats, jsonl
 from voicelathe.data.manifest.formats import RawRow
 from voicelathe.data.manifest.recognising import Found
-from voicelathe.data.text import encodings
+from voicelathe.data.text import charsets
 from voicelathe.errors import ManifestError
 from voicelathe.records import RejectedLine
 from voicelathe.redaction import scrub
@@ -65,10 +65,10 @@ def decoded(manifest: Path, encoding: str, to: Path) -> tuple[Path, list[int]]:
     Raises ManifestError where it is not in that encoding.
     """
     try:
-        text, kept = encodings.mixed(manifest.read_bytes(), encoding)
+        text, kept = charsets.mixed(manifest.read_bytes(), encoding)
     except LookupError:
         raise ManifestError(
-            f"--encoding {encoding!r}: there is no such encoding. Usual ones: {', '.join(encodings.usual(None))}, utf-16."
+            f"--encoding {encoding!r}: there is no such encoding. Usual ones: {', '.join(charsets.usual(None))}, utf-16."
         ) from None
     except UnicodeDecodeError as problem:
         raise ManifestError(

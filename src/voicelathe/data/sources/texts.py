@@ -14,7 +14,7 @@ from typing import Literal
 from voicelathe.data.audio.files import CONTAINERS
 from voicelathe.data.manifest import jsonl
 from voicelathe.data.sources.rows import Line
-from voicelathe.data.text import encodings
+from voicelathe.data.text import charsets
 from voicelathe.errors import ManifestError
 
 TEXTS = (".normalized.txt", ".txt", ".lab", ".original.txt")  # the first that is there
@@ -135,7 +135,7 @@ def _read_all(folder: Path, paths: Iterable[str], encoding: str | None) -> dict[
         else:
             found[path] = " ".join(text.split())
     if strange:
-        advice = encodings.offer((folder / strange[0]).read_bytes()[:MAX_TEXT_BYTES], None)
+        advice = charsets.offer((folder / strange[0]).read_bytes()[:MAX_TEXT_BYTES], None)
         read_as = f"neither UTF-8 nor {encoding}" if encoding else "not UTF-8"
         raise ManifestError(
             f"{len(strange)} of {len(strange) + len(found)} texts are {read_as}, the first {folder / strange[0]}. {advice}"

@@ -5,7 +5,7 @@ import pytest
 from tests.data.test_words_and_numbers import SAID
 from tests.factories import rows
 from voicelathe.data.audit import clean
-from voicelathe.data.text import encodings
+from voicelathe.data.text import charsets
 
 TEXTS = {
     "it": "La citt\u00e0 \u00e8 qui vicino.",
@@ -61,4 +61,4 @@ GOOD = [
 @pytest.mark.parametrize(("language", "text"), GOOD)
 def test_a_good_text_is_not_taken_for_another_encoding(language: str, text: str) -> None:
     assert found_in(text, language) == []
-    assert encodings.meant(text.upper(), language) is None
+    assert charsets.meant(text.upper(), language) is None
