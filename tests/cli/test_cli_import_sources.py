@@ -536,3 +536,31 @@ def test_import_names_markup_by_its_kind(project: Path, run: Run) -> None:
     done = run("import", corpora.json_lines(project / "corpus" / "train.jsonl", lines), *FILLED)
     assert "Warning: 8 texts hold a token, for example '<|0.00|>', which nobody says." in done.out
     assert "Warning: 4 texts hold a speaker label, for example 'Speaker 0:', which nobody says." in done.out
+
+
+@pytest.mark.parametrize("other", ["image", "prompt_audio"])
+def test_of_several_columns_with_bytes_the_one_called_audio_is_read(
+    project: Path, run: Run, other: str
+) -> None:
+    folder = parquet(project / "corpus")
+    path = folder / "data" / "train-00000-of-00001.parquet"
+    table = pyarrow.parquet.read_table(path)
+    strange = pyarrow.array([{"bytes": b"\x89PNG", "path": f"{at}.png"} for at in range(len(table))])
+    pyarrow.parquet.write_table(table.add_column(0, other, strange), path)
+    done = run("import", folder, "--name", "hf", *RULE, "--language", "en")
+    assert done.code == 0, done.told
+    assert imported()[0].audio == "talk01_001.wav"
+    names = ["first", *(name for name in table.column_names if name != "audio"), "second"]
+    both = table.rename_columns([{"audio": "second"}.get(name, name) for name in table.column_names])
+    pyarrow.parquet.write_table(both.add_column(0, "first", strange).select(names), path)
+    asked = run("import", folder, "--name", "hf", *RULE, "--language", "en")
+    assert asked.code == 1 and "first, second" in asked.err and "audio" in asked.err
+
+
+def test_bytes_without_a_name_are_audio_where_the_column_says_so(project: Path, run: Run) -> None:
+    folder = parquet(
+        project / "corpus", audio=lambda row: row["audio"]["bytes"], id=lambda row: row["audio"]["path"]
+    )
+    done = run("import", folder, "--name", "hf", "--recording-from", "(.+)", "--language", "en")
+    assert done.code == 0, done.told
+    assert imported()[0].audio == "00000001.wav" and imported()[0].audio_problem is None

@@ -16,7 +16,7 @@ TWICE_AT_END = re.compile(
 QUOTES = "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb"  # what may follow a capital letter with an accent by right
 MARKUP = (
     ("a token", re.compile(r"<\|[^|<>]{0,40}\|>")),
-    ("a speaker label", re.compile(r"^\s*(?:Speaker|Spk|SPEAKER)[ _]?\d{1,3}\s*:|\[S\d{1,2}\]")),
+    ("a speaker label", re.compile(r"^\s*(?:Speaker|Spk|SPEAKER)[ _]?\d{1,3}\s*[:\uff1a]|\[S\d{1,2}\]")),
     ("a tag", re.compile(r"</?[A-Za-z][A-Za-z0-9:-]{0,20}(?:\s[^<>]{0,80})?/?>")),
 )
 IPA = frozenset(
