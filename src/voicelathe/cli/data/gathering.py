@@ -31,7 +31,7 @@ class Asked:
 def sources_at(
     paths: Sequence[Path],
     format: SourceName | None,
-    reading: Sequence[str],
+    reading: Mapping[str, str],
     encoding: str | None,
     scratch: Path,
 ) -> list[Found]:
@@ -51,7 +51,7 @@ def sources_at(
 
 
 def _in_encoding(
-    path: Path, format: SourceName | None, reading: Sequence[str], encoding: str, scratch: Path
+    path: Path, format: SourceName | None, reading: Mapping[str, str], encoding: str, scratch: Path
 ) -> list[Found]:
     """Manifests as UTF-8 in a folder of their own, and text files with what they are read in. Raises ManifestError for anything else."""
     from voicelathe.data.manifest import recognising
@@ -77,7 +77,7 @@ def _decoded(
     manifest: Path,
     folder: Path,
     format: SourceName | None,
-    reading: Sequence[str],
+    reading: Mapping[str, str],
     encoding: str,
     scratch: Path,
 ) -> Found:
@@ -112,13 +112,12 @@ def joined(found: Sequence[Found], asked: Asked, reading: Mapping[str, str]) -> 
     from voicelathe.data.sources import gather
 
     root = asked.audio_root or found[0].folder
-    read = {theirs: ours for theirs, ours in reading.items() if ours}
-    if not asked.is_decoded and gather.is_plain(found, read, root):
+    if not asked.is_decoded and gather.is_plain(found, reading, root):
         return found[0], asked.name
     to = asked.to.with_suffix(".jsonl")
     name = manifest_folder(to.parent.name)
     inside = _inside(found, asked, to)
-    made = gather.gather(found, read, inside or asked.audio_root, to)
+    made = gather.gather(found, reading, inside or asked.audio_root, to)
     screen.say(f"Joined {', '.join(map(shown, found))} into {to}.")
     for what, num in made.told.items():
         screen.say(f"{num} paths had {what}; they are written as they are found.")
