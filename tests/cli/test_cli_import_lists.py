@@ -95,6 +95,10 @@ def test_ljspeech_is_still_ljspeech(tmp_path: Path) -> None:
         "ep{0:02d}_{1}.25_{2}.50.wav",
         "ep{0:02d}_chunk_{1}.wav",
         "ep{0:02d}-seg{1}.flac",
+        "{1:04d}_ep{0:02d}.wav",
+        "ep{0:02d} ({1}).wav",
+        "ep{0:02d}_[{1}ms-{2}ms].wav",
+        "ep{0:02d}_00.01.{1:02d}.300-00.01.{2:02d}.900.wav",
     ],
 )
 def test_names_of_the_usual_slicers_give_their_recordings(name: str) -> None:

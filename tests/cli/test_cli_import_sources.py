@@ -4,6 +4,7 @@ import datetime
 import gzip
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -564,3 +565,43 @@ def test_bytes_without_a_name_are_audio_where_the_column_says_so(project: Path, 
     done = run("import", folder, "--name", "hf", "--recording-from", "(.+)", "--language", "en")
     assert done.code == 0, done.told
     assert imported()[0].audio == "00000001.wav" and imported()[0].audio_problem is None
+
+
+ON_DISK = {
+    "another Unicode form": ("M\u00fcller_{}", lambda name: unicodedata.normalize("NFD", name), "another Unicode form"),
+    "capitals": ("{}", lambda name: name.replace(".wav", ".WAV"), "an extension that is not the file's"),
+    "escapes": ("my {}", lambda name: name, "escapes of an address"),
+    "an address of a file": ("{}", lambda name: name, "escapes of an address"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ON_DISK)
+def test_files_are_found_by_other_forms_of_their_names(project: Path, run: Run, what: str) -> None:
+    pattern, on_disk, told = ON_DISK[what]
+    names = corpora.audio(project / "corpus", "wavs/" + pattern.format("talk{recording:02d}_{clip:03d}.wav"))
+    for name in names:
+        (project / "corpus" / name).rename(project / "corpus" / on_disk(name))
+    written = {
+        "escapes": lambda name: name.replace(" ", "%20"),
+        "an address of a file": lambda name: (project / "corpus" / name).as_uri(),
+    }.get(what, lambda name: name)
+    path = corpora.json_lines(
+        project / "corpus" / "train.jsonl", [{"audio": written(name), "text": "x"} for name in names]
+    )
+    done = run("import", path, *FILLED)
+    assert done.code == 0, done.told
+    assert f"12 paths had {told}" in done.out
+    assert sorted(row.audio for row in imported()) == sorted(map(on_disk, names))
+
+
+def test_a_language_that_is_not_known_is_named_with_its_rows(project: Path, run: Run) -> None:
+    names = corpora.audio(project / "corpus")
+    rows: list[dict[str, object]] = [
+        {"audio": name, "text": "x", "language": "Allemand" if at < 3 else "German (Germany)"}
+        for at, name in enumerate(names)
+    ]
+    done = run(
+        "import", corpora.json_lines(project / "corpus" / "train.jsonl", rows), *RULE, "--speaker", "anna"
+    )
+    assert done.code == 0 and "3 rows are in 'Allemand'" in done.out and "--language" not in done.err
+    assert {row.language for row in imported()} == {"Allemand", "de"}

@@ -57,11 +57,23 @@ def report(wanted: schema.Ingest, read: Ingested) -> None:
         )
     if wanted.recording_from is None:
         recordings.warn_of_single_files([(row.audio, row.recording_id) for row in read.rows])
+    _languages(Counter(row.language for row in read.rows))
     _beginnings([row.text for row in read.rows])
     _markup([row.text for row in read.rows])
     _unusable(read)
     _rejected(wanted, read)
     consents.print_missing(speakers)
+
+
+def _languages(rows: Counter[str]) -> None:
+    """Names that are no language: no recogniser, script or pace of others is found under them."""
+    from voicelathe.data.text import languages
+
+    for name in sorted(one for one in rows if not languages.is_known(one)):
+        screen.say(
+            f"Warning: {rows[name]} rows are in {name!r}, which is no language that is known. Rules that need the language cannot judge them; "
+            "write its code, for example de."
+        )
 
 
 def _beginnings(texts: Sequence[str | None]) -> None:

@@ -7,6 +7,7 @@ RejectedLine, so rows and rejected lines always add up to the lines of the file.
 import csv
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -222,8 +223,13 @@ def _required(name: str, value: str | None) -> str:
 
 
 def _recording(audio: str, pattern: str | None) -> str | None:
-    found = re.search(pattern, audio) if pattern is not None else None
+    """Found in the path as it looks: file names of macOS have their letters in parts."""
+    found = re.search(_nfc(pattern), _nfc(audio)) if pattern is not None else None
     return found.group(1) if found else None
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str | None:
