@@ -14,6 +14,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.factories import corpora
 from voicelathe.config import params
+from voicelathe.data.audio import files
 from voicelathe.data.manifest import importing, ingest, recognising, recording_rules
 from voicelathe.data.sources import gather
 from voicelathe.errors import ManifestError
@@ -209,15 +210,20 @@ def test_audio_that_cannot_be_opened_is_told_with_its_reason(
     assert done.code == 1 and told in done.err
 
 
-def test_a_name_that_the_folder_has_in_another_unicode_form_is_told_so(project: Path, run: Run) -> None:
+def test_a_name_that_the_folder_has_in_another_unicode_form_is_found_and_its_rule_fits(
+    project: Path, run: Run
+) -> None:
     names = corpora.audio(project / "corpus")
     for at, name in enumerate(names[:3]):
         (project / "corpus" / name).rename(project / "corpus" / unicodedata.normalize("NFD", f"kä_{at}.wav"))
         names[at] = f"kä_{at}.wav"
     path = corpora.json_lines(project / "corpus" / "k.jsonl", [{"audio": one, "text": "x"} for one in names])
     done = run("import", path, "--recording-from", "(kä|talk0.)", *FILLED)
-    told = "3 rows whose audio is missing, the first on line 1: kä_0.wav (the folder has this name in another Unicode form, NFD"
-    assert told in done.out
+    assert "3 paths had another Unicode form" in done.out and "12 rows of 4 recordings" in done.out
+    read = ingest.read_pinned(params.load().ingest)
+    assert read.details == {} and {row.recording_id for row in read.rows[:3]} == {"kä"}
+    with pytest.raises(files.AudioProblem, match="another Unicode form, NFD"):  # set by hand in params.yaml
+        files.hash_file(project / "corpus", "kä_0.wav")
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])

@@ -95,6 +95,10 @@ def test_ljspeech_is_still_ljspeech(tmp_path: Path) -> None:
         "ep{0:02d}_{1}.25_{2}.50.wav",
         "ep{0:02d}_chunk_{1}.wav",
         "ep{0:02d}-seg{1}.flac",
+        "{1:04d}_ep{0:02d}.wav",
+        "ep{0:02d} ({1}).wav",
+        "ep{0:02d}_[{1}ms-{2}ms].wav",
+        "ep{0:02d}_00.01.{1:02d}.300-00.01.{2:02d}.900.wav",
     ],
 )
 def test_names_of_the_usual_slicers_give_their_recordings(name: str) -> None:
@@ -139,3 +143,72 @@ def test_an_import_that_does_not_end_well_changes_nothing(project: Path, run: Ru
     assert run("import", second, "--name", "new", *options).code == 1
     assert {path: path.read_bytes() for path in (project / "data").rglob("*") if path.is_file()} == before
     assert Path("params.yaml").read_bytes() == settings and not (project / "data" / "new").exists()
+
+
+HEADERS = {
+    "other words": ("wav_path|sentence", "{path}|{text}"),
+    "another language": ("Datei|Inhalt", "{path}|{text}"),
+    "an unknown column": ("wav_file|speaker_name|text|emotion", "{path}|{speaker}|{text}|happy"),
+    "capitals": ("Audio File|Speaker|Text", "{path}|{speaker}|{text}"),
+    "ids": ("id|text", "{id}|{text}"),
+    "ids by another name": ("file|transcript|normalized", "{id}|{text}|{text}"),
+}
+
+
+@pytest.mark.parametrize("what", HEADERS)
+def test_a_header_is_never_a_row_whatever_its_words(project: Path, run: Run, what: str) -> None:
+    header, line = HEADERS[what]
+    done = run("import", listed(project / "corpus", line, header, "wavs/"), *FILLED)
+    assert done.code == 0, done.told
+    assert "No line was rejected." in done.out
+    found = imported()
+    assert [row.audio for row in found][:2] == ["wavs/talk01_001.wav", "wavs/talk01_002.wav"]
+    assert found[0].text == f"{corpora.text(0)} 0 of them."
+    assert [row.speaker_id for row in found][:2] == (["karen", "mark"] if "speaker" in line else ["anna"] * 2)
+    if what == "an unknown column":
+        assert found[0].extra == {"emotion": "happy"} and "kept but not read: emotion" in done.out
+
+
+def test_a_column_of_an_unknown_name_that_may_be_the_speaker_is_asked_for(project: Path, run: Run) -> None:
+    path = listed(project / "corpus", "{path}|{speaker}|{text}", "Datei|Sprecher|Inhalt", "wavs/")
+    asked = run("import", path, *FILLED)
+    assert asked.code == 1 and "--map Sprecher=speaker_id" in asked.err and "--map Sprecher=" in asked.err
+    done = run("import", path, *FILLED, "--map", "Sprecher=speaker_id")
+    assert done.code == 0, done.told
+    assert [row.speaker_id for row in imported()][:2] == ["karen", "mark"]
+    assert run("import", path, *FILLED, "--map", "Sprecher=").code == 0
+    assert imported()[0].speaker_id == "anna" and imported()[0].extra == {"Sprecher": "karen"}
+
+
+@pytest.mark.parametrize("line", ["{path}|{text}", "{id}|{speaker}|{text}", "{id}|{text}"])
+@pytest.mark.parametrize("broken", ["garbage", "a|b|c|d|e", ""])
+def test_one_line_of_other_columns_costs_that_line(project: Path, run: Run, line: str, broken: str) -> None:
+    path = listed(project / "corpus", line, "", "wavs/")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:5], broken, *lines[5:]]))
+    done = run("import", path, *FILLED)
+    assert done.code == 0, done.told
+    assert "12 rows of 4 recordings" in done.out and "1 lines are no rows" in done.out
+
+
+TABLES = {
+    "capitals": ("Audio,Text", "{path},{text}", ()),
+    "blanks": ("File Name;Transcription", "{path};{text}", ()),
+    "another language": ("Datei;Inhalt", "{path};{text}", ("--map", "Datei=audio", "--map", "Inhalt=text")),
+    "another language, tabs": ("ファイル\tテキスト", "{path}\t{text}", ("--map", "ファイル=audio", "--map", "テキスト=text")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TABLES)
+def test_a_table_is_read_by_the_names_of_its_columns_or_those_that_are_given(
+    project: Path, run: Run, what: str
+) -> None:
+    header, line, options = TABLES[what]
+    path = listed(project / "corpus", line, header, "wavs/")
+    if options:
+        asked = run("import", path, *FILLED)
+        assert asked.code == 1 and "--map THEIRS=audio" in asked.err
+    done = run("import", path, *FILLED, *options)
+    assert done.code == 0, done.told
+    assert [row.audio for row in imported()][:1] == ["wavs/talk01_001.wav"]
+    assert imported()[11].text == f"{corpora.text(11)} 11 of them."

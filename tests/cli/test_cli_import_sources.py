@@ -4,6 +4,7 @@ import datetime
 import gzip
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +259,7 @@ def test_texts_that_are_not_utf8_are_told_what_to_do(project: Path, run: Run) ->
     for name in corpora.audio(folder):
         (folder / name).with_suffix(".txt").write_bytes("Grün.".encode("cp1252"))
     told = run("import", folder, *FILLED).err
-    assert "As Windows-1252 it says 'Grün.'" in told and "iconv" in told
+    assert "12 of 12 texts are not UTF-8" in told and "--encoding cp1252 makes of it: Grün." in told
 
 
 def test_libritts_chapters_are_recordings_and_its_folders_splits(project: Path, run: Run) -> None:
@@ -469,7 +470,8 @@ def test_a_manifest_of_windows_is_read_in_the_encoding_that_is_offered(project: 
     told = run("import", path, *FILLED)
     assert (
         told.code == 0
-        and "12 of them are not UTF-8. As Windows-1252, line 2 is: talk01_001.wav,Grüße" in told.out
+        and "12 of them are not UTF-8, the first on line 2." in told.out
+        and "--encoding cp1252 makes of it: talk01_001.wav,Grüße" in told.out
     )
     done = run("import", path, *FILLED, "--encoding", "cp1252")
     assert done.code == 0, done.told
@@ -535,3 +537,71 @@ def test_import_names_markup_by_its_kind(project: Path, run: Run) -> None:
     done = run("import", corpora.json_lines(project / "corpus" / "train.jsonl", lines), *FILLED)
     assert "Warning: 8 texts hold a token, for example '<|0.00|>', which nobody says." in done.out
     assert "Warning: 4 texts hold a speaker label, for example 'Speaker 0:', which nobody says." in done.out
+
+
+@pytest.mark.parametrize("other", ["image", "prompt_audio"])
+def test_of_several_columns_with_bytes_the_one_called_audio_is_read(
+    project: Path, run: Run, other: str
+) -> None:
+    folder = parquet(project / "corpus")
+    path = folder / "data" / "train-00000-of-00001.parquet"
+    table = pyarrow.parquet.read_table(path)
+    strange = pyarrow.array([{"bytes": b"\x89PNG", "path": f"{at}.png"} for at in range(len(table))])
+    pyarrow.parquet.write_table(table.add_column(0, other, strange), path)
+    done = run("import", folder, "--name", "hf", *RULE, "--language", "en")
+    assert done.code == 0, done.told
+    assert imported()[0].audio == "talk01_001.wav"
+    names = ["first", *(name for name in table.column_names if name != "audio"), "second"]
+    both = table.rename_columns([{"audio": "second"}.get(name, name) for name in table.column_names])
+    pyarrow.parquet.write_table(both.add_column(0, "first", strange).select(names), path)
+    asked = run("import", folder, "--name", "hf", *RULE, "--language", "en")
+    assert asked.code == 1 and "first, second" in asked.err and "audio" in asked.err
+
+
+def test_bytes_without_a_name_are_audio_where_the_column_says_so(project: Path, run: Run) -> None:
+    folder = parquet(
+        project / "corpus", audio=lambda row: row["audio"]["bytes"], id=lambda row: row["audio"]["path"]
+    )
+    done = run("import", folder, "--name", "hf", "--recording-from", "(.+)", "--language", "en")
+    assert done.code == 0, done.told
+    assert imported()[0].audio == "00000001.wav" and imported()[0].audio_problem is None
+
+
+ON_DISK = {
+    "another Unicode form": ("M\u00fcller_{}", lambda name: unicodedata.normalize("NFD", name), "another Unicode form"),
+    "capitals": ("{}", lambda name: name.replace(".wav", ".WAV"), "an extension that is not the file's"),
+    "escapes": ("my {}", lambda name: name, "escapes of an address"),
+    "an address of a file": ("{}", lambda name: name, "escapes of an address"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ON_DISK)
+def test_files_are_found_by_other_forms_of_their_names(project: Path, run: Run, what: str) -> None:
+    pattern, on_disk, told = ON_DISK[what]
+    names = corpora.audio(project / "corpus", "wavs/" + pattern.format("talk{recording:02d}_{clip:03d}.wav"))
+    for name in names:
+        (project / "corpus" / name).rename(project / "corpus" / on_disk(name))
+    written = {
+        "escapes": lambda name: name.replace(" ", "%20"),
+        "an address of a file": lambda name: (project / "corpus" / name).as_uri(),
+    }.get(what, lambda name: name)
+    path = corpora.json_lines(
+        project / "corpus" / "train.jsonl", [{"audio": written(name), "text": "x"} for name in names]
+    )
+    done = run("import", path, *FILLED)
+    assert done.code == 0, done.told
+    assert f"12 paths had {told}" in done.out
+    assert sorted(row.audio for row in imported()) == sorted(map(on_disk, names))
+
+
+def test_a_language_that_is_not_known_is_named_with_its_rows(project: Path, run: Run) -> None:
+    names = corpora.audio(project / "corpus")
+    rows: list[dict[str, object]] = [
+        {"audio": name, "text": "x", "language": "Allemand" if at < 3 else "German (Germany)"}
+        for at, name in enumerate(names)
+    ]
+    done = run(
+        "import", corpora.json_lines(project / "corpus" / "train.jsonl", rows), *RULE, "--speaker", "anna"
+    )
+    assert done.code == 0 and "3 rows are in 'Allemand'" in done.out and "--language" not in done.err
+    assert {row.language for row in imported()} == {"Allemand", "de"}

@@ -86,3 +86,30 @@ def test_rows_that_cannot_be_compared_are_not_said_to_be_judged() -> None:
     few = audited(SAID[:4], [spoken_s(text) for text in SAID[:4]])
     (one,) = [one for one in few.coverage if one.code == "common_beginning"]
     assert one.sentence == "0 of 4 rows: fewer than 8 different texts (4)"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [("Host:", "Guest:"), ("Anna:",), ("Sprecher 1:", "Sprecher 2:", "Sprecher 3:"), ("主持人：", "嘉宾：")],
+)
+def test_labels_of_who_speaks_are_named_in_any_language_and_however_many_there_are(
+    labels: tuple[str, ...],
+) -> None:
+    gap = "" if labels[0].endswith("：") else " "
+    texts = [f"{labels[at % len(labels)]}{gap}{text}" for at, text in enumerate(SAID)]
+    assert {one.words for one in beginnings.common(texts)} == set(labels)
+    found = audited(texts, [spoken_s(text) for text in SAID])
+    hits = [one for one in found.findings if one.rule.startswith("common_beginning")]
+    assert len(hits) == len(SAID)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [f"{text.split()[0]}: {text}" for text in SAID],  # a colon in each, and no two alike
+        [f"At 12:30 {text}" for text in SAID[:4]] + SAID[4:],
+        [f"Note: {text}" if at < 5 else text for at, text in enumerate(SAID)],  # half
+    ],
+)
+def test_a_colon_alone_makes_no_label(texts: list[str]) -> None:
+    assert beginnings.common(texts) == []

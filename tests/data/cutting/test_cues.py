@@ -322,3 +322,132 @@ def test_half_a_character_is_named(tmp_path: Path) -> None:
     assert [one.text for one in found.cues] == ["A.", "C."] and "lone surrogate" in found.problems[0]
     speaker = [{"start": 1, "end": 2, "text": "A.", "speaker": "\ud83d"}]
     assert read(tmp_path, "b.json", json.dumps(speaker)).cues[0].speaker is None
+
+
+# --- texts that are no plain text ------------------------------------------------------------------------------------
+
+TWO = [(1.0, 2.5, "Hello there."), (3.0, 4.0, "And again, here.")]
+TIMED = {
+    "labels with commas": ("a.txt", "1,000000\t2,500000\tHello there.\n3,0\t4,0\tAnd again, here.\n"),
+    "SubStation Alpha": (
+        "a.ass",
+        "[Script Info]\nTitle: x\n\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
+        "Comment: 0,0:00:00.00,0:00:01.00,Default,,0,0,0,,Not said.\n"
+        "Dialogue: 0,0:00:01.00,0:00:02.50,Default,,0,0,0,,{\\i1}Hello{\\i0} there.\n"
+        "Dialogue: 0,0:00:03.00,0:00:04.00,Default,,0,0,0,,And again,\\Nhere.\n",
+    ),
+    "YouTube's SBV": (
+        "a.sbv",
+        "0:00:01.000,0:00:02.500\nHello there.\n\n0:00:03.000,0:00:04.000\nAnd again,\nhere.\n",
+    ),
+    "Whisper's TSV": ("a.tsv", "start\tend\ttext\n1000\t2500\tHello there.\n3000\t4000\tAnd again, here.\n"),
+    "arrows of a word processor": (
+        "a.srt",
+        "1\n00:00:01,000 –> 00:00:02,500\nHello there.\n\n2\n00:00:03,000 → 00:00:04,000\nAnd again, here.\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TIMED)
+@pytest.mark.parametrize("is_plain_name", [False, True])
+def test_a_text_with_times_is_read_with_its_times_whatever_its_name(
+    tmp_path: Path, what: str, is_plain_name: bool
+) -> None:
+    name, content = TIMED[what]
+    assert told(read(tmp_path, "a.txt" if is_plain_name else name, content)) == TWO
+
+
+UNREAD = {
+    "XML": ("a.ttml", '<?xml version="1.0"?><tt><body><p begin="1s" end="2s">Hello.</p></body></tt>'),
+    "ELAN": ("a.eaf", '<?xml version="1.0"?>\n<ANNOTATION_DOCUMENT>\n</ANNOTATION_DOCUMENT>\n'),
+    "HTML": ("a.txt", "<!DOCTYPE html>\n<html><body>Hello.</body></html>"),
+    "RTF": ("a.txt", "{\\rtf1\\ansi Hello.}"),
+    "LRC": ("a.lrc", "[00:12.00]Line one\n[00:17.20]Line two\n"),
+    "CTM": ("a.ctm", "rec1 1 0.10 0.30 hello\nrec1 1 0.45 0.20 world\n"),
+    "a copied transcript": ("a.txt", "0:00\nhello everyone\n0:04\nwelcome back\n0:08\nto my channel\n"),
+    "minutes of a meeting": ("a.txt", "Anna  0:05\nHello everyone.\n\nBob  0:12\nWelcome back.\n"),
+    "times in brackets": ("a.txt", "[00:00:01.000] Hello there.\n[00:00:03.000] And again.\n"),
+}
+
+
+@pytest.mark.parametrize("what", UNREAD)
+def test_times_and_markup_of_other_formats_are_never_taken_for_words(tmp_path: Path, what: str) -> None:
+    name, content = UNREAD[what]
+    with pytest.raises(SubtitleError, match="Save it as SRT"):
+        read(tmp_path, name, content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "At 5:30 we met.\n\nAt 6:15 we left, and by 7:00 it was over.\n",
+        "1. First we go home.\n2. Then we sleep.\n3.5 hours later we wake.\n",
+        "12:00\n\nIt was noon when she came. Nobody had expected her.\n\nSo we sat down.\n",
+        "[1] This is a note.\nIt goes on.\n",
+        "555 0199, that is my number.\nAnd 555 0200 is hers.\n",
+    ],
+)
+def test_a_plain_text_may_speak_of_times(tmp_path: Path, content: str) -> None:
+    assert read(tmp_path, "a.txt", content).format == "text"
+
+
+@pytest.mark.parametrize(
+    ("said", "is_kept"),
+    [
+        ("*Hello* and *bye*", True),
+        ("#one and #two are tags#", True),
+        ("(Yes) he said (no)", True),
+        ("*coughs*", False),
+        ("\u266a la la \u266a", False),
+        ("[Music] (applause)", False),
+        ("(laughs) - [door]", False),
+    ],
+)
+def test_a_sentence_between_two_marks_is_no_noise(tmp_path: Path, said: str, is_kept: bool) -> None:
+    found = read(tmp_path, "a.srt", f"{SRT}\n3\n00:00:05,000 --> 00:00:06,000\n{said}\n")
+    assert [one.text for one in found.cues[2:]] == ([said] if is_kept else [])
+
+
+def grid(*tiers: tuple[str, list[str]]) -> str:
+    made = f'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = 4\ntiers? <exists>\nsize = {len(tiers)}\nitem []:\n'
+    for number, (name, texts) in enumerate(tiers, 1):
+        made += f'    item [{number}]:\n        class = "IntervalTier"\n        name = "{name}"\n        xmin = 0\n        xmax = 4\n'
+        made += f"        intervals: size = {len(texts)}\n"
+        for at, text in enumerate(texts):
+            made += f'        intervals [{at + 1}]:\n            xmin = {at}\n            xmax = {at + 1}\n            text = "{text}"\n'
+    return made
+
+
+def test_the_only_tier_with_a_text_needs_no_name(tmp_path: Path) -> None:
+    content = grid(("notes", ["", ""]), ("words", ["Hello.", "Again."]), ("empty", []))
+    assert [one.text for one in read(tmp_path, "a.TextGrid", content).cues] == ["Hello.", "Again."]
+
+
+def test_of_two_tiers_with_one_name_none_is_lost_in_silence(tmp_path: Path) -> None:
+    content = grid(("speech", ["Hello."]), ("speech", ["Other."]))
+    with pytest.raises(SubtitleError, match="'speech', 'speech'"):
+        read(tmp_path, "a.TextGrid", content)
+    with pytest.raises(SubtitleError, match="two tiers"):
+        read(tmp_path, "a.TextGrid", content, "speech")
+
+
+def test_brackets_in_a_text_of_a_textgrid_stay(tmp_path: Path) -> None:
+    content = grid(("words", ["see [1] and points: size here", "x"]))
+    assert read(tmp_path, "a.TextGrid", content).cues[0].text == "see [1] and points: size here"
+
+
+def test_a_text_that_is_not_utf8_is_read_as_what_the_language_is_written_in_or_asked_for(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.srt"
+    path.write_bytes(SRT.replace("Hello there.", "Привет.").encode("cp1251"))
+    with pytest.raises(SubtitleError, match=r"--encoding cp1251 makes of it: Привет\."):
+        cues.read(path, language="ru")
+    found = cues.read(path, language="ru", encoding="cp1251")
+    assert found.cues[0].text == "Привет." and not found.notes
+    with pytest.raises(SubtitleError, match="no such encoding"):
+        cues.read(path, language="ru", encoding="dos")
+    path.write_bytes(SRT.encode("utf-16-le"))
+    with pytest.raises(SubtitleError, match="--encoding utf-16-le"):
+        cues.read(path)
+    assert told(cues.read(path, encoding="utf-16-le")) == HELLO

@@ -94,7 +94,7 @@ def import_manifest(
     current = params.load()
     reading = naming.parsed(map or [], formats.KNOWN)
     with TemporaryDirectory() as scratch:
-        found = gathering.sources_at(paths, format, tuple(reading.values()), encoding, Path(scratch))
+        found = gathering.sources_at(paths, format, reading, encoding, Path(scratch))
         to = gathering.copy_of(found, name, is_made=encoding is not None or len(found) > 1)
         given = schema.Ingest(
             *("", UNPINNED, str(audio_root or found[0].folder), UNPINNED, "voicelathe"),

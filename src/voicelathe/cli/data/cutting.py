@@ -32,6 +32,12 @@ ShortShare = Annotated[
     float,
     typer.Option("--short-share", min=0.0, max=1.0, help="Share of sentences that stay short clips."),
 ]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        "--encoding", metavar="NAME", help="Encoding of texts that are not UTF-8, for example cp1251."
+    ),
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Write over a proposal that exists.")]
 
 
@@ -52,6 +58,7 @@ def propose(
     tier: Annotated[
         str | None, typer.Option("--tier", metavar="NAME", help="Which tier of a TextGrid holds the text.")
     ] = None,
+    encoding: Encoding = None,
     min_s: Shortest = 3.0,
     max_s: Longest = 15.0,
     short_share: ShortShare = 0.1,
@@ -66,9 +73,8 @@ def propose(
     _require_free(name, replace)
     limits = _limits(min_s, max_s, short_share, chosen.seed)
     root, found = proposals.sources(path, subtitles)
-    _write(
-        proposals.propose(root, found, chosen, limits, Naming(name, _known(language), speaker), tier), root
-    )
+    naming = Naming(name, _known(language), speaker)
+    _write(proposals.propose(root, found, chosen, limits, naming, tier, encoding), root)
 
 
 @cuts.command("long")

@@ -31,24 +31,64 @@ class Asked:
 def sources_at(
     paths: Sequence[Path],
     format: SourceName | None,
-    reading: Sequence[str],
+    reading: Mapping[str, str],
     encoding: str | None,
     scratch: Path,
 ) -> list[Found]:
     """The manifests at every path, each with its format said."""
-    from voicelathe.data.manifest import importing, recognising
+    from voicelathe.data.manifest import recognising
 
     found: list[Found] = []
     for at, path in enumerate(paths):
-        source = path
-        if encoding is not None and path.is_file():
-            source = importing.decoded(path, encoding, scratch / str(at))
-        here = recognising.find_all(source, format, reading)
-        found += here if source is path else [replace(one, folder=path.parent) for one in here]
+        if encoding is None:
+            found += recognising.find_all(path, format, reading)
+        else:
+            found += _in_encoding(path, format, reading, encoding, scratch / str(at))
     for one in found:
         part = f", the split {one.split}" if one.split and len(found) > 1 else ""
         screen.say(f"{shown(one)}: format {one.format} ({one.why}){part}; --format overrides it.")
     return found
+
+
+def _in_encoding(
+    path: Path, format: SourceName | None, reading: Mapping[str, str], encoding: str, scratch: Path
+) -> list[Found]:
+    """Manifests as UTF-8 in a folder of their own, and text files with what they are read in. Raises ManifestError for anything else."""
+    from voicelathe.data.manifest import recognising
+
+    if path.is_file():
+        return [_decoded(path, path.parent, format, reading, encoding, scratch)]
+    found = []
+    for at, one in enumerate(recognising.find_all(path, format, reading)):
+        if one.format in recognising.OF_TEXTS:
+            found.append(replace(one, encoding=encoding))
+        elif one.manifest.is_file() and one.format not in recognising.OF_SEVERAL:
+            made = _decoded(one.manifest, one.folder, format, reading, encoding, scratch / str(at))
+            found.append(replace(made, split=one.split))
+        else:
+            raise ManifestError(
+                f"{path}: --encoding reads manifests of one file, and text files; this is {one.format}. "
+                "Convert its files: iconv -f ENCODING -t UTF-8 IN > OUT"
+            )
+    return found
+
+
+def _decoded(
+    manifest: Path,
+    folder: Path,
+    format: SourceName | None,
+    reading: Mapping[str, str],
+    encoding: str,
+    scratch: Path,
+) -> Found:
+    from voicelathe.data.manifest import importing, recognising
+
+    source, kept = importing.decoded(manifest, encoding, scratch)
+    if kept:
+        screen.say(
+            f"{len(kept)} lines of {layout.in_project(manifest)} were UTF-8 already and stay as they are, the first on line {kept[0]}."
+        )
+    return replace(recognising.find(source, format, reading), folder=folder)
 
 
 def shown(one: Found) -> str:
@@ -72,13 +112,12 @@ def joined(found: Sequence[Found], asked: Asked, reading: Mapping[str, str]) -> 
     from voicelathe.data.sources import gather
 
     root = asked.audio_root or found[0].folder
-    read = {theirs: ours for theirs, ours in reading.items() if ours}
-    if not asked.is_decoded and gather.is_plain(found, read, root):
+    if not asked.is_decoded and gather.is_plain(found, reading, root):
         return found[0], asked.name
     to = asked.to.with_suffix(".jsonl")
     name = manifest_folder(to.parent.name)
     inside = _inside(found, asked, to)
-    made = gather.gather(found, read, inside or asked.audio_root, to)
+    made = gather.gather(found, reading, inside or asked.audio_root, to)
     screen.say(f"Joined {', '.join(map(shown, found))} into {to}.")
     for what, num in made.told.items():
         screen.say(f"{num} paths had {what}; they are written as they are found.")

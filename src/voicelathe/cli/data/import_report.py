@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from voicelathe.config import schema
     from voicelathe.data.manifest import importing
     from voicelathe.data.manifest.ingest import Ingested
-    from voicelathe.records import RejectedLine
 
 MIN_RECORDINGS = 3  # one each for train, validation and test
 SHOWN = 5
@@ -58,11 +57,23 @@ def report(wanted: schema.Ingest, read: Ingested) -> None:
         )
     if wanted.recording_from is None:
         recordings.warn_of_single_files([(row.audio, row.recording_id) for row in read.rows])
+    _languages(Counter(row.language for row in read.rows))
     _beginnings([row.text for row in read.rows])
     _markup([row.text for row in read.rows])
     _unusable(read)
-    _rejected(wanted, read.rejected)
+    _rejected(wanted, read)
     consents.print_missing(speakers)
+
+
+def _languages(rows: Counter[str]) -> None:
+    """Names that are no language: no recogniser, script or pace of others is found under them."""
+    from voicelathe.data.text import languages
+
+    for name in sorted(one for one in rows if not languages.is_known(one)):
+        screen.say(
+            f"Warning: {rows[name]} rows are in {name!r}, which is no language that is known. Rules that need the language cannot judge them; "
+            "write its code, for example de."
+        )
 
 
 def _beginnings(texts: Sequence[str | None]) -> None:
@@ -108,7 +119,8 @@ def _unusable(read: Ingested) -> None:
         screen.say(files.how_to_convert(ending))
 
 
-def _rejected(wanted: schema.Ingest, lines: Sequence[RejectedLine]) -> None:
+def _rejected(wanted: schema.Ingest, read: Ingested) -> None:
+    lines = read.rejected
     if not lines:
         screen.say("No line was rejected.")
         return
@@ -117,21 +129,15 @@ def _rejected(wanted: schema.Ingest, lines: Sequence[RejectedLine]) -> None:
         screen.say(f"  line {line.line}: {line.problem}, {line.detail}: {line.excerpt}")
     if len(lines) > 2 * SHOWN:
         screen.say(f"  ... and {len(lines) - 2 * SHOWN} more")
-    _other_encoding(wanted, lines)
+    _other_encoding(wanted, read)
 
 
-def _other_encoding(wanted: schema.Ingest, lines: Sequence[RejectedLine]) -> None:
-    """Most files that are not UTF-8 were written by Windows."""
-    from pathlib import Path
+def _other_encoding(wanted: schema.Ingest, read: Ingested) -> None:
+    """What the first such line would be in the encodings of the language."""
+    from voicelathe.data.manifest import formats
 
-    from voicelathe.data.manifest import jsonl
-
-    strange = [line.line for line in lines if line.problem == "not_utf8"]
-    if not strange:
-        return
-    data = next(data for number, data, _ in jsonl.Lines(Path(wanted.manifest)) if number == strange[0])
-    meant = jsonl.excerpt(data.decode("cp1252", errors="replace").encode())
-    screen.say(
-        f"{len(strange)} of them are not UTF-8. As Windows-1252, line {strange[0]} is: {meant}\n"
-        "If that is right, import it so: --encoding cp1252"
-    )
+    strange = [line for line in read.rejected if line.problem == "not_utf8"]
+    if strange:
+        languages = Counter(row.language for row in read.rows).most_common(1)
+        advice = formats.other_encoding(wanted, strange[0].line, languages[0][0] if languages else None)
+        screen.say(f"{len(strange)} of them are not UTF-8, the first on line {strange[0].line}. {advice}")

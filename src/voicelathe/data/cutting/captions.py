@@ -1,15 +1,23 @@
-"""Cues of SubRip (.srt) and WebVTT (.vtt), read by their arrows: numbers and blank lines between cues are often wrong, arrows hardly ever."""
+"""Cues of SubRip (.srt) and WebVTT (.vtt), read by their arrows: numbers and blank lines between cues are often wrong, arrows hardly ever.
+
+YouTube's .sbv is SubRip with commas for arrows. SubStation Alpha (.ass, .ssa) is a table of its own.
+"""
 
 import re
 
 from voicelathe.data.cutting.raw import RawCue
 
+ARROWS = ("->", "\u2013>", "\u2014>", "\u2192")  # the last three by word processors
+ANY_ARROW = "(?:-?->|[\u2013\u2014]>|\u2192)"
 TIME = r"(-?)(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,6}))?"
-ARROW = re.compile(rf"^[ \t]*{TIME}[ \t]*--?>[ \t]*{TIME}(?:[ \t].*)?$", re.MULTILINE)
+ARROW = re.compile(rf"^[ \t]*{TIME}[ \t]*{ANY_ARROW}[ \t]*{TIME}(?:[ \t].*)?$", re.MULTILINE)
 BROKEN = re.compile(  # a pair of times that somebody spoiled; other lines with an arrow are text
-    r"^[ \t]*(?:\S{1,20}[ \t]*-->[ \t]*\S{1,20}|\S*\d:\d\S*[ \t]*--?>.*|.*--?>[ \t]*\S*\d:\d\S*)[ \t]*$"
+    rf"^[ \t]*(?:\S{{1,20}}[ \t]*-->[ \t]*\S{{1,20}}|\S*\d:\d\S*[ \t]*{ANY_ARROW}.*|.*{ANY_ARROW}[ \t]*\S*\d:\d\S*)[ \t]*$"
 )
 VOICE = re.compile(r"<v(?:\.[^\s>]+)?\s+([^<>]{1,100})>")
+SBV = re.compile(r"^[ \t]*(\d{1,3}:\d\d:\d\d\.\d{1,3}),(\d{1,3}:\d\d:\d\d\.\d{1,3})[ \t]*$", re.MULTILINE)
+DIALOGUE = "Dialogue:"
+ASS_COLUMNS = "Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text"
 OTHER_BLOCKS = ("NOTE", "STYLE", "REGION")  # of WebVTT
 
 
@@ -29,8 +37,37 @@ def read(text: str, is_vtt: bool) -> tuple[list[RawCue], list[str]]:
     return cues, problems
 
 
+def sbv(text: str) -> tuple[list[RawCue], list[str]]:
+    """YouTube's: start and end between a comma."""
+    return read(SBV.sub(r"\1 --> \2", text), is_vtt=False)
+
+
+def substation(text: str) -> tuple[list[RawCue], list[str]]:
+    """Lines of dialogue by the columns that the file names; comments, styles and drawings are not said."""
+    cues: list[RawCue] = []
+    problems: list[str] = []
+    columns = ASS_COLUMNS
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.startswith("Format:") and "Text" in line:
+            columns = line.removeprefix("Format:")
+        if not line.startswith(DIALOGUE):
+            continue
+        names = [name.strip() for name in columns.split(",")]
+        cells = dict(zip(names, line.removeprefix(DIALOGUE).split(",", len(names) - 1), strict=False))
+        times = [re.fullmatch(TIME, cells.get(name, "").strip()) for name in ("Start", "End")]
+        if None in times or "Text" not in cells:
+            problems.append(f"{number}: not a line of dialogue: {line.strip()[:80]!r}")
+            continue
+        start, end = (_seconds(*found.groups()) for found in times if found)
+        said = cells["Text"].replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ")
+        cues.append(RawCue(number, start, end, said, cells.get("Name", "").strip() or None))
+    return cues, problems
+
+
 def _may_be_times(line: str) -> bool:
-    return "->" in line and (ARROW.match(line) is not None or BROKEN.match(line) is not None)
+    return any(one in line for one in ARROWS) and (
+        ARROW.match(line) is not None or BROKEN.match(line) is not None
+    )
 
 
 def _cue(at: int, found: re.Match[str], body: list[str]) -> RawCue:

@@ -1,6 +1,7 @@
 """What do subtitles or a transcript say, and when? One reader for every format; what cannot be used is named by line, never skipped silently.
 
-SRT, WebVTT, Praat TextGrid, Audacity labels, Whisper's JSON (OpenAI's, faster-whisper's, WhisperX's and whisper.cpp's) and plain text.
+SRT, WebVTT, SBV, SubStation Alpha, Praat TextGrid, Audacity labels, Whisper's TSV and JSON (OpenAI's, faster-whisper's, WhisperX's and
+whisper.cpp's) and plain text.
 """
 
 import html
@@ -12,28 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from voicelathe.data.cutting import captions, tiers
+from voicelathe.data.cutting import captions, texts, tiers
 from voicelathe.data.cutting.raw import RawCue
-from voicelathe.data.manifest.jsonl import UTF8_BOM
 from voicelathe.errors import SubtitleError, listing
 from voicelathe.records import Cue
 
-MAX_BYTES = 64 << 20  # of a subtitle file: a hundred hours of Whisper's JSON with words
 MAX_S = 1_000_000.0  # eleven days: a time beyond it is a slip
 MAX_CHARS = 5_000  # of one cue
 OVERLAP_S = 0.05  # that rounding explains
 MAX_ROLLED = 40  # words of one line
 MAX_SHARE = 0.5  # with more of its cues unusable, a file is not what it seems
-SUFFIXES = {
-    ".srt": "srt",
-    ".vtt": "vtt",
-    ".textgrid": "textgrid",
-    ".json": "json",
-    ".txt": "text",
-    ".labels": "labels",
-}
 TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|<\d[\d:.]*>|\{\\[^{}]{0,200}\}")
-NOT_SPOKEN = re.compile(r"\s*(?:[\[(♪♫*#][^\])]*[\])♪♫*#]|[♪♫#*\-–—.…\s]+)\s*")
+NOT_SPOKEN = re.compile(  # noises in brackets or stars, songs between notes
+    r"\[[^\[\]]*\]|\([^()]*\)|\uff08[^\uff08\uff09]*\uff09|\u3010[^\u3010\u3011]*\u3011|\*[^*]*\*|[\u266a\u266b].*[\u266a\u266b]|^\s*#[^#]*#\s*$"
+)
 DASH = re.compile(r"^\s*[-–—]\s*")
 
 
@@ -52,14 +45,11 @@ class Parsed:
         return bool(self.cues) and self.cues[0].start_s is not None
 
 
-def read(path: Path, tier: str | None = None) -> Parsed:
-    """The cues of a file. Raises SubtitleError when it holds none, or is none of the formats."""
+def read(path: Path, tier: str | None = None, *, language: str = "en", encoding: str | None = None) -> Parsed:
+    """The cues of a file in a language. Raises SubtitleError when it holds none, or is none of the formats."""
     notes: list[str] = []
-    text = _text(path, notes)
-    kind = SUFFIXES.get(path.suffix.lower()) or _told(text)
-    if kind == "text" and (inside := _told(text)) != "text":
-        notes.append(f"{path}: holds {inside}, whatever its name says.")
-        kind = inside
+    text = texts.read(path, notes, language, encoding)
+    kind = texts.format_of(text, path, notes)
     raw, problems = _raw(kind, text, path, tier)
     found = Parsed(kind, [], [f"{path}:{problem}" for problem in problems], notes)
     _clean(found, raw, path)
@@ -78,66 +68,6 @@ def read(path: Path, tier: str | None = None) -> Parsed:
     return found
 
 
-def _text(path: Path, notes: list[str]) -> str:
-    if not path.is_file():
-        raise SubtitleError(f"{path}: no such file. Name the subtitles or the transcript: --subtitles FILE")
-    if path.stat().st_size > MAX_BYTES:
-        raise SubtitleError(
-            f"{path}: {path.stat().st_size:,} bytes, more than {MAX_BYTES:,}: this is no subtitle file."
-        )
-    data = path.read_bytes()
-    text = decoded(data, path, notes)
-    if "\0" in text:
-        raise SubtitleError(f"{path}: holds zero bytes, so it is no text. Save it as UTF-8.")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def decoded(data: bytes, path: Path, notes: list[str]) -> str:
-    """Text of a file: UTF-8, UTF-16 with a byte order mark, else cp1252 with a note. Raises SubtitleError for none of them."""
-    for mark, encoding in ((UTF8_BOM, "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
-        if data.startswith(mark):
-            try:
-                return (
-                    data.removeprefix(UTF8_BOM).decode(encoding)
-                    if encoding == "utf-8"
-                    else data.decode(encoding)
-                )
-            except UnicodeDecodeError as problem:
-                raise SubtitleError(
-                    f"{path}: begins as {encoding} and is not at byte {problem.start}. Save it as UTF-8."
-                ) from None
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as problem:
-        at = problem.start
-    try:
-        text = data.decode("cp1252")
-    except UnicodeDecodeError:
-        raise SubtitleError(
-            f"{path}: byte {at} is 0x{data[at]:02x}, which is neither UTF-8 nor cp1252. Save it as UTF-8: "
-            f"iconv -f ENCODING -t UTF-8 {path.name}"
-        ) from None
-    notes.append(
-        f"{path}: not UTF-8 (byte {at} is 0x{data[at]:02x}), read as cp1252. Look at the accents; if they are wrong: "
-        f"iconv -f ENCODING -t UTF-8 {path.name}"
-    )
-    return text
-
-
-def _told(text: str) -> str:
-    """The format, by its first lines."""
-    head = text.lstrip()[:4000]
-    if head.startswith("WEBVTT"):
-        return "vtt"
-    if head.startswith(("{", "[{")):
-        return "json"
-    if head.startswith('File type = "ooTextFile'):
-        return "textgrid"
-    if captions.ARROW.search(head):
-        return "srt"
-    return "labels" if tiers.LABEL.match(head) else "text"
-
-
 def _raw(kind: str, text: str, path: Path, tier: str | None) -> tuple[list[RawCue], list[str]]:
     if kind in ("srt", "vtt"):
         return captions.read(text, kind == "vtt")
@@ -145,7 +75,11 @@ def _raw(kind: str, text: str, path: Path, tier: str | None) -> tuple[list[RawCu
         return tiers.textgrid(text, path, tier)
     if kind == "json":
         return tiers.whisper(text, path)
-    return tiers.labels(text) if kind == "labels" else tiers.plain(text)
+    plain = {
+        **{"sbv": captions.sbv, "substation": captions.substation},
+        **{"table": tiers.table, "labels": tiers.labels, "text": tiers.plain},
+    }
+    return plain[kind](text)
 
 
 def _clean(found: Parsed, raw: Sequence[RawCue], path: Path) -> None:
@@ -156,7 +90,7 @@ def _clean(found: Parsed, raw: Sequence[RawCue], path: Path) -> None:
             found.problems.append(f"{path}:{cue.line}: {problem}")
             continue
         text = _spoken(cue.text)
-        if not text or NOT_SPOKEN.fullmatch(text):
+        if not any(map(str.isalnum, NOT_SPOKEN.sub(" ", text))):
             num_silent += 1
             continue
         found.cues.append(Cue(cue.line, cue.start_s, cue.end_s, text, cue.speaker))

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from voicelathe.data.cutting.raw import RawCue
 from voicelathe.errors import SubtitleError
 
 LABEL = re.compile(
-    r"^[ \t]*(-?[\d.]+|-?nan|-?inf)\t(-?[\d.]+|-?nan|-?inf)(?:\t([^\n]*))?$", re.IGNORECASE | re.MULTILINE
+    r"^[ \t]*(-?[\d.,]+|-?nan|-?inf)\t(-?[\d.,]+|-?nan|-?inf)(?:\t([^\n]*))?$", re.IGNORECASE | re.MULTILINE
 )
+TABLE = re.compile(r"\s*start\tend\ttext[ \t]*\n", re.IGNORECASE)
 FREQUENCIES = re.compile(r"^\\\t")  # Audacity's second line of a label with a range of frequencies
 TOKEN = re.compile(r'"((?:[^"]|"")*)"|(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?=\s|$)|(<exists>)')
 MAX_TIERS = 1000
+SENTENCES = ("sentences", "utterances", "sentence", "utterance")  # tiers, of several
 SENTENCE = re.compile(r"[^\s].*?(?:[.!?…。！？]+[\"'”’)\]]*(?=\s|$)|[。！？]+|$)", re.DOTALL)  # fmt: skip
 
 
@@ -22,7 +25,7 @@ SENTENCE = re.compile(r"[^\s].*?(?:[.!?…。！？]+[\"'”’)\]]*(?=\s|$)|[�
 
 
 def labels(text: str) -> tuple[list[RawCue], list[str]]:
-    """Lines of start, end and text between tabs."""
+    """Lines of start, end and text between tabs; where people write commas, Audacity does, too."""
     cues: list[RawCue] = []
     problems: list[str] = []
     for number, line in enumerate(text.split("\n"), 1):
@@ -39,9 +42,25 @@ def labels(text: str) -> tuple[list[RawCue], list[str]]:
     return cues, problems
 
 
+def table(text: str) -> tuple[list[RawCue], list[str]]:
+    """Whisper's .tsv: start and end in thousandths of a second below a header; the same without one are labels."""
+    if not TABLE.match(text):
+        return labels(text)
+    cues, problems = labels(TABLE.sub("", text, count=1))
+    return [
+        replace(one, start_s=_thousandth(one.start_s), end_s=_thousandth(one.end_s), line=one.line + 1)
+        for one in cues
+    ], [_next_line(problem) for problem in problems]
+
+
+def _next_line(problem: str) -> str:
+    number, _, rest = problem.partition(":")
+    return f"{int(number) + 1}:{rest}"
+
+
 def _float(text: str) -> float | None:
     try:
-        return float(text)
+        return float(text.replace(",", "."))
     except ValueError:
         return None
 
@@ -52,27 +71,29 @@ def _float(text: str) -> float | None:
 def textgrid(text: str, path: Path, tier: str | None) -> tuple[list[RawCue], list[str]]:
     """Intervals of one tier, of a long or a short TextGrid: both hold the same values in the same order."""
     try:
-        tiers = dict(_tiers(_values(text)))
+        tiers = list(_tiers(_values(text)))
     except (StopIteration, RuntimeError, TypeError, ValueError, OverflowError):
         raise SubtitleError(
             f"{path}: a TextGrid that breaks off or is not as Praat writes it. Open it in Praat and save it again as text."
         ) from None
-    if tier is None and len(tiers) > 1:
-        named = [
-            name for name in tiers if name.lower() in ("sentences", "utterances", "sentence", "utterance")
-        ]
-        tier = named[0] if len(named) == 1 else None
-    if (tier is None and len(tiers) != 1) or (tier is not None and tier not in tiers):
-        names = ", ".join(repr(name) for name in tiers) or "none"
-        raise SubtitleError(
-            f"{path}: the interval tiers are {names}. Say which one holds the text: --tier NAME"
-        )
-    return (tiers[tier] if tier is not None else next(iter(tiers.values()))), []
+    full = [one for one in tiers if any(cue.text.strip() for cue in one[1])] or tiers[:1]
+    usual = [one for one in full if one[0].lower() in SENTENCES]
+    found = (
+        [one for one in tiers if one[0] == tier] if tier is not None else full if len(full) == 1 else usual
+    )
+    if len(found) == 1:
+        return found[0][1], []
+    names = ", ".join(repr(name) for name, _ in (full if tier is None else tiers)) or "none"
+    if tier is not None and len(found) > 1:
+        raise SubtitleError(f"{path}: two tiers are called {tier!r}. Rename one of them in Praat.")
+    raise SubtitleError(
+        f"{path}: the interval tiers with a text are {names}. Say which one holds what is said: --tier NAME"
+    )
 
 
 def _values(text: str) -> Iterator[str | float]:
     body = text.split("\n", 2)[-1]  # behind the two lines of the header
-    for found in TOKEN.finditer(re.sub(r"\[\d*\]|intervals: size|points: size", " ", body)):
+    for found in TOKEN.finditer(body):
         if found[3]:
             continue
         yield float(found[2]) if found[2] else (found[1] or "").replace('""', '"')

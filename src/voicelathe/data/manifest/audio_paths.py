@@ -5,14 +5,19 @@ Each is tried only where the path as written leads nowhere, and taken only where
 
 import os
 import re
+import unicodedata
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Literal
+from urllib.parse import unquote
 
 from voicelathe.data.audio.files import CONTAINERS
 from voicelathe.errors import ManifestError
 
 DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
-ADDRESS = "://"
+ADDRESS, FILE = "://", "file://"
+FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")  # of file names: macOS takes letters apart
 
 
 class Paths:
@@ -31,7 +36,7 @@ class Paths:
 
         Raises ManifestError for a Windows path no end of which is a file, and where two paths would be one file.
         """
-        if ADDRESS in written:
+        if ADDRESS in written and not written.startswith(FILE):
             return written
         if self._leads(written):
             return self._without_links(written)
@@ -57,6 +62,9 @@ class Paths:
     def _others(self, written: str) -> list[tuple[str, str]]:
         plain = written.strip().strip("\"'").strip()
         found = [("blanks or quotes around them", plain)] if plain != written else []
+        if plain.startswith(FILE) or "%" in plain:
+            plain = unquote(plain.removeprefix(FILE))
+            found.append(("escapes of an address", self._below(plain)))
         if "\\" in plain:
             found.append(("backslashes", plain.replace("\\", "/")))
         if "\\" in plain or DRIVE.match(plain):
@@ -65,7 +73,19 @@ class Paths:
             found.append(("folders of another machine", self._ending(PurePosixPath(plain).parts)))
         for path in dict.fromkeys((plain, *(path for _, path in found))):
             found += [("an extension that is not the file's", other) for other in self._extended(path)]
-        return found
+        return found if written.isascii() else [*self._formed(written, found), *found]
+
+    def _formed(self, written: str, found: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+        """The same names in the other Unicode form, which look the same."""
+        for what, path in (("another Unicode form", written), *found):
+            for form in FORMS:
+                if (other := unicodedata.normalize(form, path)) != path:
+                    yield what, other
+
+    def _below(self, path: str) -> str:
+        """An absolute path below the root from there; any other as it is."""
+        root = Path(os.path.abspath(self._root)).as_posix()  # noqa: PTH100  (keeps symbolic links)
+        return path.removeprefix(f"{root}/")
 
     def _ending(self, parts: tuple[str, ...]) -> str:
         """The longest end of a path that is a file here. What was left out of one path is tried first for the next.
@@ -87,8 +107,9 @@ class Paths:
         if not path:
             return []
         stem, suffix = os.path.splitext(path)  # noqa: PTH122  (text, not files)
-        added = [f"{path}{one}" for one in CONTAINERS]
-        return [*added, *(f"{stem}{one}" for one in CONTAINERS if one != suffix)] if suffix else added
+        endings = [*CONTAINERS, *(one.upper() for one in CONTAINERS)]
+        added = [f"{path}{one}" for one in endings]
+        return [*added, *(f"{stem}{one}" for one in endings if one != suffix)] if suffix else added
 
     def _without_links(self, path: str) -> str:
         """Links below the root are not followed later, so the path is the real one where there are some."""

@@ -7,6 +7,7 @@ RejectedLine, so rows and rejected lines always add up to the lines of the file.
 import csv
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 from voicelathe.config import schema
 from voicelathe.data.manifest import jsonl
 from voicelathe.data.manifest.jsonl import LineProblem
-from voicelathe.data.text import languages
+from voicelathe.data.text import charsets, languages
 from voicelathe.digest import canonical_json
 from voicelathe.errors import ManifestError
 from voicelathe.records import RejectedLine
@@ -222,8 +223,13 @@ def _required(name: str, value: str | None) -> str:
 
 
 def _recording(audio: str, pattern: str | None) -> str | None:
-    found = re.search(pattern, audio) if pattern is not None else None
+    """Found in the path as it looks: file names of macOS have their letters in parts."""
+    found = re.search(_nfc(pattern), _nfc(audio)) if pattern is not None else None
     return found.group(1) if found else None
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str | None:
@@ -289,6 +295,11 @@ def _require_rows(found: list[Read], ingest: schema.Ingest) -> None:
     if not found:
         raise ManifestError(f"{where} is empty. Set ingest.manifest in params.yaml to your manifest.")
     lines = [one for one in found if isinstance(one, RejectedLine)]
+    if strange := [one.line for one in lines if one.problem == "not_utf8"]:
+        raise ManifestError(
+            f"{where}: none of its {len(lines)} lines is a row, and {len(strange)} are not UTF-8, the first of them line {strange[0]}: not_utf8. "
+            f"{other_encoding(ingest, strange[0], ingest.language)}"
+        )
     ((commonest, _),) = Counter(one.detail for one in lines).most_common(1)
     if commonest == "no recording_id":
         raise ManifestError(
@@ -302,6 +313,12 @@ def _require_rows(found: list[Read], ingest: schema.Ingest) -> None:
                 f"{where}: no row has a {name}. Add the column, or set ingest.{name} in params.yaml."
             )
     raise ManifestError(f"{where}: none of its {len(lines)} lines is a row. The first:\n{_shown(lines)}")
+
+
+def other_encoding(ingest: schema.Ingest, line: int, language: str | None) -> str:
+    """What a line would be in other encodings, with the option of `voicelathe import` for each."""
+    data = next(data for number, data, _ in jsonl.Lines(Path(ingest.manifest)) if number == line)
+    return charsets.offer(data, language)
 
 
 def _shown(lines: list[RejectedLine]) -> str:

@@ -15,6 +15,7 @@ from voicelathe.config import schema
 from voicelathe.data.manifest import formats, jsonl
 from voicelathe.data.manifest.formats import RawRow
 from voicelathe.data.manifest.recognising import Found
+from voicelathe.data.text import charsets
 from voicelathe.errors import ManifestError
 from voicelathe.records import RejectedLine
 from voicelathe.redaction import scrub
@@ -58,13 +59,16 @@ def _unchanged_unless_done(path: Path) -> Iterator[None]:
         raise
 
 
-def decoded(manifest: Path, encoding: str, to: Path) -> Path:
-    """A manifest in another encoding as UTF-8, in a folder of its own. Raises ManifestError where it is not in that encoding."""
+def decoded(manifest: Path, encoding: str, to: Path) -> tuple[Path, list[int]]:
+    """A manifest in another encoding as UTF-8, in a folder of its own, with the numbers of lines that were UTF-8 before.
+
+    Raises ManifestError where it is not in that encoding.
+    """
     try:
-        text = manifest.read_bytes().decode(encoding)
+        text, kept = charsets.mixed(manifest.read_bytes(), encoding)
     except LookupError:
         raise ManifestError(
-            f"--encoding {encoding!r}: there is no such encoding. Usual ones: cp1252, utf-16, latin-1."
+            f"--encoding {encoding!r}: there is no such encoding. Usual ones: {', '.join(charsets.usual(None))}, utf-16."
         ) from None
     except UnicodeDecodeError as problem:
         raise ManifestError(
@@ -72,7 +76,7 @@ def decoded(manifest: Path, encoding: str, to: Path) -> Path:
         ) from None
     target = to / manifest.name
     digest.write_text(target, text.removeprefix("\ufeff"))
-    return target
+    return target, kept
 
 
 def probe(ingest: schema.Ingest) -> Probe:

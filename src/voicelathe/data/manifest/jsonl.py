@@ -62,8 +62,10 @@ class Lines:
 
     def _without_bom(self, data: bytes) -> bytes:
         if data.startswith(UTF16_BOMS) or data[:2].count(0) == 1:
+            marked = data.startswith(UTF16_BOMS)
+            encoding = "utf-16" if marked else "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
             raise ManifestError(
-                f"{self.path} is UTF-16, not UTF-8. Save it as UTF-8: iconv -f UTF-16 -t UTF-8"
+                f"{self.path} is UTF-16, not UTF-8. Save it as UTF-8, or let it be read: voicelathe import {self.path} --encoding {encoding}"
             )
         if data.startswith(UTF8_BOM):
             self.notes.append(f"{self.path}: line 1 starts with a byte order mark; it was left out.")

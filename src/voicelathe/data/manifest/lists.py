@@ -5,37 +5,28 @@ they hold, and what cannot be told is a question, never a guess. LJSpeech's own 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from voicelathe.data.manifest import jsonl
 from voicelathe.data.manifest.jsonl import LineProblem
+from voicelathe.data.sources import naming
 from voicelathe.data.sources.rows import Line
 from voicelathe.data.text import languages
 from voicelathe.errors import ManifestError
 
 HEADERS = {
-    **dict.fromkeys(
-        (
-            "audio",
-            "audio_file",
-            "audio_path",
-            "audio_filepath",
-            "file",
-            "file_name",
-            "filename",
-            "path",
-            "wav",
-        ),
-        "audio",
-    ),
-    **dict.fromkeys(("text", "transcript", "transcription", "sentence"), "text"),
+    **dict.fromkeys(naming.AUDIO, "audio"),
+    **dict.fromkeys(naming.TEXT[:4], "text"),
     **dict.fromkeys(("speaker", "speaker_id", "speaker_name", "client_id"), "speaker_id"),
     **dict.fromkeys(("language", "lang", "locale"), "language"),
     "id": "id",
 }
 MAX_SPEAKER_CHARS, ROWS_PER_SPEAKER, MIN_ROWS = 40, 2, 4
+MAX_COLUMNS, MOST_UNNAMED = 20, 4  # with a header, and without
+LEAST_SHARE = 0.9  # of lines that have the usual columns
 LOOKED_AT = 5000  # rows that decide the columns
 EXTENSION = re.compile(r"\.(?:wav|flac|ogg|opus|mp3|m4a|aac|webm|oga)$", re.IGNORECASE)
 
@@ -57,25 +48,84 @@ class Layout:
         return f"{header}`{'|'.join(self.columns)}` on each line"
 
 
-def layout(lines: Sequence[str]) -> Layout | None:
-    """The columns of a list, None for what is no list. Raises ManifestError where two columns could be the text or the speaker."""
+def layout(lines: Sequence[str], reading: Mapping[str, str] | None = None) -> Layout | None:
+    """The columns of a list, None for what is no list; `reading` are names of columns that are read as ours.
+
+    Raises ManifestError where two columns could be the text or the speaker.
+    """
     held = [line for line in lines if line.strip()]
-    counts = {line.count("|") for line in held}
-    if len(counts) != 1 or not counts <= {1, 2, 3}:
+    ((usual, num),) = Counter(line.count("|") for line in held).most_common(1) or ((0, 0),)
+    if not 1 <= usual <= MAX_COLUMNS - 1 or num < LEAST_SHARE * len(held):
         return None
-    cells = [line.split("|") for line in held]
-    named = [HEADERS.get(cell.strip().lower()) for cell in cells[0]]
-    if all(named) and "audio" in named and "text" in named and len(set(named)) == len(named):
-        return Layout(tuple(str(name) for name in named), True)
-    columns = [[row[at].strip() for row in cells] for at in range(len(cells[0]))]
-    kinds = [_kind(column, is_first=at == 0) for at, column in enumerate(columns)]
-    if "text" not in kinds and (len(kinds) == 2 or (len(kinds) == 3 and columns[1] == columns[2])):
-        kinds[1:] = ["text"] * (len(kinds) - 1)  # single words, each said several times
+    cells = [[cell.strip() for cell in line.split("|")] for line in held if line.count("|") == usual]
+    if (found := _by_header(cells, reading or {})) is not None:
+        return found
+    if usual > MOST_UNNAMED - 1:
+        return None
+    kinds = _kinds(cells)
     return Layout(tuple(kinds), False) if _is_plain(kinds) else _asked(cells[0])
 
 
+def _by_header(cells: list[list[str]], reading: Mapping[str, str]) -> Layout | None:
+    """The columns as the first line names them; None where it is a row like the others.
+
+    It is a header where it names audio (or id) and text, or where it has no path in a column of paths, in whatever language.
+    """
+    first, body = cells[0], cells[1:]
+    named = [reading.get(cell) or HEADERS.get(naming.plain(cell)) for cell in first]
+    paths = [
+        at
+        for at, cell in enumerate(first)
+        if len(body) >= 2 and not EXTENSION.search(cell) and _are_paths([row[at] for row in body])
+    ]
+    if not paths and not ("text" in named and ("audio" in named or "id" in named)):
+        return None
+    kinds = _kinds(body) if body else ["id"] * len(first)
+    if "audio" not in named and paths:
+        named[paths[0]] = "audio"
+    open_columns = [at for at, name in enumerate(named) if name is None and first[at] not in reading]
+    if "text" not in named and [kinds[at] for at in open_columns].count("text") == 1:
+        named[next(at for at in open_columns if kinds[at] == "text")] = "text"
+    maybe = [at for at in open_columns if named[at] is None and kinds[at] == "speaker_id"]
+    if "text" not in named or (maybe and "speaker_id" not in named):
+        _asked_by_name([first[at] for at in maybe] or first)
+    if (
+        "id" not in named
+        and not paths
+        and "audio" in named
+        and not _are_paths([row[named.index("audio")] for row in body])
+    ):
+        named[named.index("audio")] = "id"  # without a folder or an extension
+    columns = tuple(name or first[at] for at, name in enumerate(named))
+    return Layout(columns, True) if "" not in columns and len(set(columns)) == len(columns) else None
+
+
+def _kinds(cells: list[list[str]]) -> list[str]:
+    columns = [[row[at] for row in cells] for at in range(len(cells[0]))]
+    kinds = [_kind(column, is_first=at == 0) for at, column in enumerate(columns)]
+    if "text" not in kinds and (len(kinds) == 2 or (len(kinds) == 3 and columns[1] == columns[2])):
+        kinds[1:] = ["text"] * (len(kinds) - 1)  # single words, each said several times
+    return kinds
+
+
+def _are_paths(column: list[str]) -> bool:
+    return sum(bool(EXTENSION.search(cell)) for cell in column) >= LEAST_SHARE * len(column)
+
+
+def _asked_by_name(names: list[str]) -> None:
+    read = " or ".join(f"--map {names[0]}={ours}" for ours in ("speaker_id", "text"))
+    raise ManifestError(
+        f"A list with a header, and what {', '.join(names)} hold cannot be told. Say it: {read}; or leave it unread: --map {names[0]}="
+    )
+
+
+def has_paths(lines: Sequence[str]) -> bool:
+    """Whether the first column holds names of files, as that of LJSpeech never does."""
+    return _are_paths([line.partition("|")[0].strip() for line in lines])
+
+
 def _kind(column: list[str], *, is_first: bool) -> str:
-    if sum(bool(EXTENSION.search(cell)) for cell in column) >= 0.9 * len(column):
+    if _are_paths(column):
         return "audio"
     if is_first:
         return "id"

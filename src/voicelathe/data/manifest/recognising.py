@@ -1,18 +1,22 @@
 """What form is a corpus in? Told by its files, its header and its first lines; what is not plain is asked for."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from voicelathe.data.manifest import formats, jsonl, kaldi, lists, splits_named
 from voicelathe.data.manifest.names import SourceName
 from voicelathe.data.sources import delimited, lhotse, naming, nemo, texts
 from voicelathe.errors import ManifestError
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 LOOKED_AT = 200  # lines that decide the format
 OURS = frozenset({"recording_id", "start_s", "end_s", "sample_rate_hz"})  # what only our own format has
 MANIFESTS = ("metadata.csv", "metadata.jsonl", "manifest.jsonl", kaldi.WAVS)
+OF_TEXTS = ("texts", "libritts", "vctk")  # a text file for each clip
+OF_SEVERAL = ("cosyvoice", "lhotse", "parquet")  # several files that belong together, or no text
 COMMON_VOICE_SPLITS = ("train.tsv", "dev.tsv", "test.tsv")
 
 
@@ -25,15 +29,16 @@ class Found:
     folder: Path  # what relative audio paths most likely start from
     why: str  # how the format was recognised
     split: str | None = None  # the part of the corpus that the manifest is, where its name says one
+    encoding: str | None = None  # of text files that are not UTF-8
 
 
-def find(path: Path, wanted: SourceName | None, reading: Sequence[str] = ()) -> Found:
+def find(path: Path, wanted: SourceName | None, reading: Mapping[str, str] = NOTHING) -> Found:
     """The one manifest at a path; see `find_all`."""
     (found,) = find_all(path, wanted, reading)
     return found
 
 
-def find_all(path: Path, wanted: SourceName | None, reading: Sequence[str] = ()) -> list[Found]:
+def find_all(path: Path, wanted: SourceName | None, reading: Mapping[str, str] = NOTHING) -> list[Found]:
     """The manifests at a path and their format; `wanted` overrides what is recognised, `reading` are names that are read as ours.
 
     Several only where a folder holds one for each split. Raises ManifestError when there is nothing to read or the format is not plain.
@@ -42,17 +47,17 @@ def find_all(path: Path, wanted: SourceName | None, reading: Sequence[str] = ())
         raise ManifestError(f"{path}: there is no such file or folder.")
     if not path.is_dir():
         return [_of_file(path, wanted, reading)]
-    if wanted in ("parquet", "lhotse", "texts", "libritts", "vctk"):
+    if wanted in ("parquet", "lhotse", *OF_TEXTS):
         return [Found(path, wanted, path, "as --format says")]
     return _in_folder(path, wanted, reading)
 
 
-def _of_file(manifest: Path, wanted: SourceName | None, reading: Sequence[str]) -> Found:
+def _of_file(manifest: Path, wanted: SourceName | None, reading: Mapping[str, str]) -> Found:
     known, why = (wanted, "as --format says") if wanted else _recognise(manifest, reading)
     return Found(manifest, known, manifest.parent, why, splits_named.known(manifest.stem))
 
 
-def _in_folder(folder: Path, wanted: SourceName | None, reading: Sequence[str]) -> list[Found]:
+def _in_folder(folder: Path, wanted: SourceName | None, reading: Mapping[str, str]) -> list[Found]:
     for name in MANIFESTS:
         if (folder / name).is_file():
             return [_of_file(folder / name, wanted, reading)]
@@ -90,7 +95,7 @@ def _holds_lhotse(path: Path) -> bool:
     return held is not None and lhotse.kind_of(held) is not None
 
 
-def _recognise(manifest: Path, reading: Sequence[str]) -> tuple[SourceName, str]:
+def _recognise(manifest: Path, reading: Mapping[str, str]) -> tuple[SourceName, str]:
     if manifest.name in (kaldi.WAVS, kaldi.SEGMENTS):
         return "cosyvoice", "a Kaldi folder: wav.scp with text and utt2spk"
     if manifest.suffix == ".parquet":
@@ -101,37 +106,41 @@ def _recognise(manifest: Path, reading: Sequence[str]) -> tuple[SourceName, str]
     objects = [value for value in map(_object, lines) if value is not None]
     if objects:
         return _json_format(manifest, objects, reading)
-    return _line_format(manifest, first_texts(manifest, lists.LOOKED_AT), lines)
+    return _line_format(manifest, first_texts(manifest, lists.LOOKED_AT), lines, reading)
 
 
-def _line_format(manifest: Path, held: list[str], lines: Sequence[bytes]) -> tuple[SourceName, str]:
-    columns = lists.layout(held)
+def _line_format(
+    manifest: Path, held: list[str], lines: Sequence[bytes], reading: Mapping[str, str]
+) -> tuple[SourceName, str]:
+    columns = lists.layout(held, reading)
     if columns is not None and not columns.is_ljspeech:
         return "list", columns.sentence
-    if held and all(text.count("|") in (1, 2) for text in held[:LOOKED_AT]):
+    is_two_or_three = all(text.count("|") in (1, 2) for text in held[:LOOKED_AT])
+    if held and (columns is not None or (is_two_or_three and not lists.has_paths(held))):
         return "ljspeech", "no header, `id|text` or `id|text|text` on each line"
     if held and re.search(r"\b(audio|file_name)\b", held[0]) and "," in held[0] and ";" not in held[0]:
         return "csv", f"a header: {held[0][:60]}"
-    if held and (header := delimited.header(held[0])) is not None:
+    if held and (header := delimited.header(held[0], reading)) is not None:
         names = ", ".join(header[1])[:60]
         return ("common-voice" if delimited.is_common_voice(header[1]) else "table"), f"a header: {names}"
     raise ManifestError(
         f"{manifest} is neither JSON lines with the key audio, nor LJSpeech's id|text, nor a CSV with commas whose header "
         f"names audio. "
-        f"Its first line: {jsonl.excerpt(lines[0]) if lines else '(empty file)'}\nIf it is one of them: --format FORMAT"
+        f"Its first line: {jsonl.excerpt(lines[0]) if lines else '(empty file)'}\n"
+        "If it is a table with a header, say which columns are read: --map THEIRS=audio --map THEIRS=text. If it is one of the others: --format FORMAT"
     )
 
 
 def _json_format(
-    manifest: Path, objects: list[dict[str, object]], reading: Sequence[str]
+    manifest: Path, objects: list[dict[str, object]], reading: Mapping[str, str]
 ) -> tuple[SourceName, str]:
     keys = [{formats.ALIASES.get(key, key) for key in value} for value in objects]
     every = set.union(*keys)
     if any(lhotse.kind_of(value) for value in objects):
         return "lhotse", "recordings, supervisions or cuts of Lhotse"
-    if nemo.AUDIO in every and "audio" not in every and nemo.AUDIO not in reading:
+    if nemo.AUDIO in every and "audio" not in every and reading.get(nemo.AUDIO) != "audio":
         return "nemo", "JSON lines with audio_filepath"
-    if "audio" not in every and "audio" not in reading:
+    if "audio" not in every and "audio" not in reading.values():
         offer = naming.offered(every, every, {})
         raise ManifestError(
             f"{manifest}: JSON lines, but no key audio among {sorted(every)}. Rename the key that holds the "

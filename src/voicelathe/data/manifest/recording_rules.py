@@ -1,6 +1,7 @@
 """Which source recording is each clip from, by its path? Rules that corpora and slicers name clips by, and which of them fits best."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
@@ -14,6 +15,9 @@ RULES = (  # ways in which corpora name clips after their recording, the most ex
     r"([^/]+?)(?:\.\w{3,4})?_\d{6,}_\d{6,}\.[^./]+$",  # ep01.wav_0000000000_0000077440.wav: GPT-SoVITS' slicer
     r"([^/]+?)(?:\.\w{3,4})?[-_]\d+(?:\.\d+)?[-_]\d+(?:\.\d+)?\.[^./]+$",  # ep01_12.30_15.75.wav: start and end
     r"([^/]+?)[-_.](?:chunk|part|seg|segment|clip|slice|utt|cut)[-_]?\d+\.[^./]+$",  # ep01_chunk_12.wav
+    r"(?:^|/)\d+[-_. ]+([^/]*[^\W\d_][^/]*?)\.[^./]+$",  # 0001_ep01.wav: the number first
+    r"([^/]+?)[ _]?[(\[][^/()\[\]]+[)\]]\.[^./]+$",  # "ep01 (3).wav", ep01_[0ms-3000ms].wav: what is in brackets
+    r"([^/]+?)[-_ ]\d+(?:[.:]\d+)+-\d+(?:[.:]\d+)+\.[^./]+$",  # ep01_00.01.02.300-00.01.04.900.wav: subs2srs
 )
 MIN_RECORDINGS = 3  # one each for train, validation and test
 
@@ -51,12 +55,12 @@ def grouped(audio: Sequence[str], rule: str) -> Counter[str]:
 
 def _named(audio: Sequence[str], rule: str) -> list[str]:
     try:
-        pattern = re.compile(rule)
+        pattern = re.compile(unicodedata.normalize("NFC", rule))
     except re.error as problem:
         raise ManifestError(f"{rule!r} is not a regular expression: {problem}.") from None
     if pattern.groups < 1:
         raise ManifestError(f"{rule!r} captures nothing: put what names the recording into ( ).")
-    found = (pattern.search(path) for path in audio)
+    found = (pattern.search(unicodedata.normalize("NFC", path)) for path in audio)
     return [(match.group(1) or "") if match else "" for match in found]
 
 

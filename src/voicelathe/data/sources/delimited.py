@@ -1,42 +1,43 @@
 """Tables with a header and tabs, semicolons or commas between columns; among them Common Voice, whose clips lie in clips/."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from voicelathe.data.manifest import jsonl
+from voicelathe.data.sources import naming
 from voicelathe.data.sources.rows import Line
 
 COMMON_VOICE = frozenset({"client_id", "path", "sentence"})
 NAMES = {
-    **{
-        "path": "audio",
-        "audio_path": "audio",
-        "audio_file": "audio",
-        "audio_filepath": "audio",
-        "wav": "audio",
-    },
-    **{"file": "audio", "filename": "audio", "file_name": "audio", "sentence": "text", "transcript": "text"},
-    **{"transcription": "text", "client_id": "speaker_id", "locale": "language"},
+    **dict.fromkeys(naming.AUDIO, "audio"),
+    **dict.fromkeys(naming.TEXT[:4], "text"),
+    **{"client_id": "speaker_id", "locale": "language"},
 }
 SEPARATORS = "\t;,"
 
 
-def header(line: str) -> tuple[str, list[str]] | None:
-    """What separates the columns of a table, and their names in it; None for a line that is no header with audio and text."""
+def header(line: str, reading: Mapping[str, str]) -> tuple[str, list[str]] | None:
+    """What separates the columns of a table, and their names in it; None for a line that is no header with audio and text.
+
+    `reading` are names that are read as ours.
+    """
     for separator in SEPARATORS:
         cells = [cell.strip().strip('"') for cell in line.split(separator)]
-        ours = [NAMES.get(cell, cell) for cell in cells]
-        if len(cells) > 1 and {"audio", "text"} <= set(ours):
+        if len(cells) > 1 and {"audio", "text"} <= {reading.get(cell) or _ours(cell) for cell in cells}:
             return separator, cells
     return None
+
+
+def _ours(name: str) -> str:
+    return NAMES.get(naming.plain(name), name)
 
 
 def is_common_voice(names: list[str]) -> bool:
     return set(names) >= COMMON_VOICE
 
 
-def rows(manifest: Path) -> Iterator[Line]:
+def rows(manifest: Path, reading: Mapping[str, str]) -> Iterator[Line]:
     """A row a line behind the header."""
     names: list[str] = []
     separator = ""
@@ -47,7 +48,7 @@ def rows(manifest: Path) -> Iterator[Line]:
             yield data
             continue
         if not names:
-            separator, names = header(line) or ("\t", line.split("\t"))
+            separator, names = header(line, reading) or ("\t", line.split("\t"))
             continue
         cells = _cells(line, separator)
         if len(cells) != len(names):
@@ -70,7 +71,7 @@ def _cells(line: str, separator: str) -> list[str]:
 def _row(held: dict[str, str], *, of_common_voice: bool) -> Line:
     row: dict[str, object] = {}
     for theirs, cell in held.items():
-        ours = NAMES.get(theirs, theirs)
+        ours = _ours(theirs)
         if (cell.strip() or ours == "text") and ours not in row:
             row[ours] = cell.strip() if ours != "text" else cell
     if of_common_voice:

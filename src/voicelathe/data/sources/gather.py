@@ -20,7 +20,7 @@ from voicelathe.data.sources.rows import Line, written
 from voicelathe.errors import ManifestError
 
 PLAIN: tuple[ManifestFormat, ...] = get_args(ManifestFormat)  # read by the pipeline as they are
-OF_FOLDER = ("cosyvoice", "lhotse", "parquet", "texts", "libritts", "vctk")
+OF_FOLDER = (*recognising.OF_SEVERAL, *recognising.OF_TEXTS)
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Gathered:
 
 def is_plain(found: Sequence[Found], reading: Mapping[str, str], root: Path) -> bool:
     """Whether the pipeline can read the manifest as it is, and finds its files where it says."""
-    if len(found) > 1 or reading or found[0].format not in PLAIN:
+    if len(found) > 1 or any(reading.values()) or found[0].format not in PLAIN:
         return False
     paths = Paths(root)
     return not any(
         paths.found(path) != path
-        for line in lines_of(found[0])
+        for line in lines_of(found[0], reading)
         if isinstance(line, dict)
         for path in _paths_of(line)
     )
@@ -54,7 +54,7 @@ def gather(found: Sequence[Found], reading: Mapping[str, str], root: Path | None
         for one, folder in zip(found, folders, strict=True):
             paths = Paths(root or one.folder)
             prefix = "" if root is not None else os.path.relpath(folder, base)
-            rows = naming.renamed(lines_of(one), reading)
+            rows = naming.renamed(lines_of(one, reading), reading)
             for line in rows:
                 yield (
                     line
@@ -67,19 +67,19 @@ def gather(found: Sequence[Found], reading: Mapping[str, str], root: Path | None
     return Gathered(base if len(found) > 1 or root is not None else found[0].folder, told)
 
 
-def lines_of(found: Found) -> Iterator[Line]:
-    """The rows of one manifest. Raises ManifestError for one that is not of its form."""
+def lines_of(found: Found, reading: Mapping[str, str]) -> Iterator[Line]:
+    """The rows of one manifest, `reading` being names that are read as ours. Raises ManifestError for one that is not of its form."""
     if found.format == "list":
-        columns = lists.layout(recognising.first_texts(found.manifest, lists.LOOKED_AT))
+        columns = lists.layout(recognising.first_texts(found.manifest, lists.LOOKED_AT), reading)
         if columns is None:
             raise ManifestError(
                 f"{found.manifest} is no list: its lines have not the same number of columns between |."
             )
         return lists.rows(found.manifest, columns)
-    if found.format in ("texts", "libritts", "vctk"):
-        return texts.rows(found.folder, found.format)
+    if found.format in recognising.OF_TEXTS:
+        return texts.rows(found.folder, found.format, found.encoding)
     if found.format in ("table", "common-voice"):
-        return delimited.rows(found.manifest)
+        return delimited.rows(found.manifest, reading)
     read = {"cosyvoice": kaldi.rows, "nemo": nemo.rows, "lhotse": lhotse.rows, "parquet": hugging_face.rows}
     if found.format in read:
         return read[found.format](found.folder if found.format == "cosyvoice" else found.manifest)

@@ -130,14 +130,23 @@ def _rows_of(file: Path) -> Iterator[tuple[dict[str, Any], Any]]:
 
 
 def _audio_column(schema: Any, file: Path) -> str:
+    """The column called audio, else the only one that holds bytes. Pictures have bytes, too, and there may be a reference for each row."""
     import pyarrow
 
-    for field in schema:
-        names = {field.type.field(at).name for at in range(field.type.num_fields)}
-        if pyarrow.types.is_struct(field.type) and "bytes" in names:
-            return str(field.name)
     if "audio" in schema.names:
         return "audio"
+    holding = [
+        str(field.name)
+        for field in schema
+        if pyarrow.types.is_struct(field.type)
+        and "bytes" in {field.type.field(at).name for at in range(field.type.num_fields)}
+    ]
+    if len(holding) == 1:
+        return holding[0]
+    if holding:
+        raise ManifestError(
+            f"{file}: several columns hold bytes: {', '.join(holding)}. Rename the one that says the text to audio."
+        )
     raise ManifestError(
         f"{file}: no column holds audio (bytes and path), among {', '.join(schema.names)}. Write the audio as files, and a manifest."
     )
@@ -146,6 +155,8 @@ def _audio_column(schema: Any, file: Path) -> str:
 def _inside(value: Any, number: int, taken: dict[str, int]) -> Embedded | str | None:
     if isinstance(value, str):
         return value or None
+    if isinstance(value, bytes):
+        return Embedded(_name(None, value, number, taken), value)
     if not isinstance(value, dict):
         return None
     data, path = value.get("bytes"), value.get("path")

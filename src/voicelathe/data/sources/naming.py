@@ -5,11 +5,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from voicelathe.data.sources.rows import Line
 from voicelathe.errors import ManifestError
 
+AUDIO = (
+    *("audio", "path", "wav", "wav_path", "wav_file", "audio_path", "audio_filepath", "audio_file"),
+    *("file", "filename", "file_name", "file_path", "filepath", "audio_name"),
+)
+TEXT = ("text", "sentence", "transcript", "transcription", "normalized_text", "normalised_text", "caption")
 USUAL = {
-    **dict.fromkeys(
-        ("path", "wav", "wav_path", "audio_path", "audio_filepath", "audio_file", "file", "filename"), "audio"
-    ),
-    **dict.fromkeys(("sentence", "transcript", "normalized_text", "normalised_text", "caption"), "text"),
+    **dict.fromkeys(AUDIO[1:], "audio"),
+    **dict.fromkeys(TEXT[1:], "text"),
     **dict.fromkeys(
         ("start", "begin", "start_time", "start_sec", "offset", "start_ms", "begin_ms"), "start_s"
     ),
@@ -24,6 +27,11 @@ USUAL = {
 }
 MS = "_ms"  # a column that ends so holds thousandths of a second
 NOBODY = ""  # `--map start=`: not read, on purpose
+
+
+def plain(name: str) -> str:
+    """A name as tables of names have it: "File Name" is file_name."""
+    return "_".join(name.strip().strip('"').lower().replace("-", " ").split())
 
 
 def parsed(options: Iterable[str], known: Collection[str]) -> dict[str, str]:
@@ -44,7 +52,7 @@ def offered(names: Collection[str], own: Collection[str], given: Mapping[str, st
     """Columns that look like one of ours that the manifest does not have, and that no option speaks of."""
     found: dict[str, str] = {}
     for name in sorted(names):
-        ours = USUAL.get(name.strip().lower())
+        ours = USUAL.get(plain(name))
         if ours is not None and ours not in own and name not in given and ours not in found.values():
             found[name] = ours
     return found

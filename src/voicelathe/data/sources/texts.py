@@ -4,14 +4,17 @@ LibriTTS: SPLIT/SPEAKER/CHAPTER/SPEAKER_CHAPTER_PARAGRAPH_SENTENCE.wav with .nor
 VCTK: wav48*/SPEAKER/SPEAKER_NUMBER[_mic].flac with txt/SPEAKER/SPEAKER_NUMBER.txt; a sentence is a recording, whatever heard it.
 """
 
+import codecs
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from voicelathe.data.audio.files import CONTAINERS
+from voicelathe.data.manifest import jsonl
 from voicelathe.data.sources.rows import Line
+from voicelathe.data.text import charsets
 from voicelathe.errors import ManifestError
 
 TEXTS = (".normalized.txt", ".txt", ".lab", ".original.txt")  # the first that is there
@@ -37,20 +40,23 @@ def kind_of(folder: Path) -> Kind | None:
     return "vctk" if 2 * sum(bool(VCTK.search(path)) for path in paired) > len(paired) else "texts"
 
 
-def rows(folder: Path, kind: str) -> Iterator[Line]:
-    """A row for each audio file, with the text that is there, and one for each text without audio. Raises ManifestError for other encodings."""
+def rows(folder: Path, kind: str, encoding: str | None = None) -> Iterator[Line]:
+    """A row for each audio file, with the text that is there, and one for each text without audio.
+
+    Raises ManifestError for texts that are neither UTF-8 nor in the encoding.
+    """
     audio, texts = _files(folder)
-    used: set[str] = set()
-    for path in audio:
-        text = _text_of(path, texts)
-        used |= {one for one in _all_texts_of(path, texts)}
-        said = None if text is None else _read(folder / text)
-        yield {"id": Path(path).stem, "audio": path, "text": said, **_named(path, kind)}
+    chosen = {path: _text_of(path, texts) for path in audio}
+    used = {one for path in audio for one in _all_texts_of(path, texts)}
     stems = {_stem(path) for path in audio}
     folders = {path.rpartition("/")[0] for path in used}  # a licence in another folder is nobody's text
-    for path in sorted({path for some in texts.values() for path in some} - used):
-        if _stem(path) not in stems and path.rpartition("/")[0] in folders:
-            yield {"id": _stem(path), "text": _read(folder / path), "text_file": path}
+    rest = sorted({path for some in texts.values() for path in some} - used)
+    alone = [path for path in rest if _stem(path) not in stems and path.rpartition("/")[0] in folders]
+    said = _read_all(folder, dict.fromkeys(one for one in (*chosen.values(), *alone) if one), encoding)
+    for path, text in chosen.items():
+        yield {"id": Path(path).stem, "audio": path, "text": said.get(text or ""), **_named(path, kind)}
+    for path in alone:
+        yield {"id": _stem(path), "text": said[path], "text_file": path}
 
 
 def _named(path: str, kind: str) -> dict[str, object]:
@@ -117,13 +123,34 @@ def _text_of(audio: str, texts: dict[str, list[str]]) -> str | None:
     return ranked[0] if ranked else None
 
 
-def _read(path: Path) -> str:
-    data = path.read_bytes()[:MAX_TEXT_BYTES]
-    try:
-        return " ".join(data.decode("utf-8-sig").split())
-    except UnicodeDecodeError:
-        meant = data.decode("cp1252", errors="replace")[:60]
+def _read_all(folder: Path, paths: Iterable[str], encoding: str | None) -> dict[str, str]:
+    """Each text in what its mark says, as UTF-8, or in the given encoding, in this order. Raises ManifestError for those in none."""
+    found: dict[str, str] = {}
+    strange: list[str] = []
+    for path in paths:
+        data = (folder / path).read_bytes()[:MAX_TEXT_BYTES]
+        text = _decoded(data, encoding)
+        if text is None:
+            strange.append(path)
+        else:
+            found[path] = " ".join(text.split())
+    if strange:
+        advice = charsets.offer((folder / strange[0]).read_bytes()[:MAX_TEXT_BYTES], None)
+        read_as = f"neither UTF-8 nor {encoding}" if encoding else "not UTF-8"
         raise ManifestError(
-            f"{path} is not UTF-8. As Windows-1252 it says {meant!r}. If that is right, convert the texts once: "
-            'for f in *.txt; do iconv -f CP1252 -t UTF-8 "$f" -o "$f.utf8" && mv "$f.utf8" "$f"; done'
-        ) from None
+            f"{len(strange)} of {len(strange) + len(found)} texts are {read_as}, the first {folder / strange[0]}. {advice}"
+        )
+    return found
+
+
+def _decoded(data: bytes, encoding: str | None) -> str | None:
+    is_whole = len(data) < MAX_TEXT_BYTES
+    names = ("utf-16",) if data.startswith(jsonl.UTF16_BOMS) else ("utf-8-sig", encoding)
+    for name in filter(None, names):
+        try:
+            return codecs.getincrementaldecoder(name)().decode(data, is_whole)
+        except LookupError:
+            raise ManifestError(f"--encoding {name!r}: there is no such encoding.") from None
+        except UnicodeDecodeError:
+            continue
+    return None

@@ -21,6 +21,10 @@ from voicelathe.records import Finding
 
 LEAST_TEXTS, LEAST_SHARE, LEAST_CHARS, LEAST_WORDS = 8, 0.5, 8, 2
 ENDS = re.compile(r"[\s:>\]|.!?]")
+# Who speaks, as far as the colon: up to three words. RE2 reads it, too.
+WHO = "^[^\\s:\uff1a]{1,20}(?: [^\\s:\uff1a]{1,20}){0,2} ?(?::\\s|\uff1a)"
+WHO_SPEAKS = re.compile(WHO)
+LEAST_USES = 2  # of a label, so that it is one
 LABEL = re.compile(r"[:>\]|]$")  # "Anna:", "<|zh|>", "[calm]"
 MOST_COMPARED = 200  # rows whose time for a letter is learned from
 LETTER_S = (0.02, 0.3)  # that one letter may take; outside of it the rows say nothing
@@ -47,10 +51,19 @@ class Beginning:
 
 
 def common(texts: Iterable[str]) -> list[Beginning]:
-    """The beginning that more than half of the different texts share, as long as it is; none, or one."""
+    """The beginning that more than half of the different texts share, as long as it is; else labels of who speaks that do so together."""
     different = list(dict.fromkeys(texts))
-    if len(different) < LEAST_TEXTS:
-        return []
+    return [] if len(different) < LEAST_TEXTS else _shared(different) or _labels(different)
+
+
+def _labels(different: Sequence[str]) -> list[Beginning]:
+    found = Counter(label[0].strip() for text in different if (label := WHO_SPEAKS.match(text)))
+    used = [(label, num) for label, num in found.most_common() if num >= LEAST_USES]
+    is_usual = sum(num for _, num in used) > LEAST_SHARE * len(different)
+    return [Beginning(label, num, len(different)) for label, num in used] if is_usual else []
+
+
+def _shared(different: Sequence[str]) -> list[Beginning]:
     ((start, num),) = Counter(text[:LEAST_CHARS] for text in different).most_common(1)
     if len(start) < LEAST_CHARS or num <= LEAST_SHARE * len(different):
         return []
@@ -113,7 +126,9 @@ def common_of(corpus: Corpus) -> list[Beginning]:
     if len(different) < LEAST_TEXTS:
         return []
     counts = pc.value_counts(pc.utf8_slice_codeunits(different, 0, LEAST_CHARS)).field("counts")
-    return common(different.to_pylist()) if pc.max(counts).as_py() > LEAST_SHARE * len(different) else []
+    num_labelled = pc.sum(pc.match_substring_regex(different, WHO)).as_py() or 0
+    may_be = max(pc.max(counts).as_py(), num_labelled) > LEAST_SHARE * len(different)
+    return common(different.to_pylist()) if may_be else []
 
 
 def _times(corpus: Corpus, chosen: Mask, words: str) -> tuple[float, float]:

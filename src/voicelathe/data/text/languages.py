@@ -139,6 +139,9 @@ USUAL_SCRIPT = {  # that a tag leaves out (BCP 47, Suppress-Script, and the only
     },
     **{"yi": "Hebr", "bo": "Tibt", "ja": "Jpan", "ko": "Kore", "or": "Orya", "pa": "Guru", "yue": "Hant"},
 }
+BESIDE = re.compile(
+    r"\s*(?:\([^()]*\)|[.@][\w-]+)$"
+)  # "German (Germany)" of Windows, the encoding of de_AT.UTF-8
 TAG = re.compile(r"([a-z]{2,3})((?:-[a-z0-9]{2,8})*)")
 
 
@@ -157,7 +160,7 @@ def _names() -> dict[str, str]:
 @cache
 def canonical(written: str) -> str:
     """The tag of a language as manifests write it; what is not known is kept, without the spaces around it."""
-    plain = " ".join(written.strip().replace("_", "-").split()).casefold()
+    plain = BESIDE.sub("", " ".join(written.strip().replace("_", "-").split()).casefold())
     names = _names()
     if (code := names.get(plain.replace("-", " "))) is not None:
         return code

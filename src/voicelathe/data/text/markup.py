@@ -10,10 +10,13 @@ REPLACEMENT = "\ufffd"
 TWICE = re.compile(
     "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122]{1,3}"
 )
+TWICE_AT_END = re.compile(
+    "[a-z\u00df-\u00ff]\u00c3(?!\\S)"
+)  # of "citt\u00e0", whose second half is a space, and was taken off
 QUOTES = "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb"  # what may follow a capital letter with an accent by right
 MARKUP = (
     ("a token", re.compile(r"<\|[^|<>]{0,40}\|>")),
-    ("a speaker label", re.compile(r"^\s*(?:Speaker|Spk|SPEAKER)[ _]?\d{1,3}\s*:|\[S\d{1,2}\]")),
+    ("a speaker label", re.compile(r"^\s*(?:Speaker|Spk|SPEAKER)[ _]?\d{1,3}\s*[:\uff1a]|\[S\d{1,2}\]")),
     ("a tag", re.compile(r"</?[A-Za-z][A-Za-z0-9:-]{0,20}(?:\s[^<>]{0,80})?/?>")),
 )
 IPA = frozenset(
@@ -29,7 +32,7 @@ def encoded_twice(text: str) -> str | None:
     found = [(piece, meant) for piece in TWICE.findall(text) if (meant := _meant(piece)) is not None]
     sure = [pair for pair in found if not set(pair[0][1:]) & set(QUOTES) or len(pair[0]) > 2]
     if not sure:
-        return None
+        return "\u00c3 for \u00e0" if TWICE_AT_END.search(text) else None
     piece, meant = sure[0]
     return f"{piece} for {meant}"
 

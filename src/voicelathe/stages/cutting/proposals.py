@@ -23,15 +23,7 @@ from voicelathe.records import CutRecording, Listened, Proposal, RecogniserRef
 from voicelathe.speech import recogniser_files
 
 FORMAT = "voicelathe-cut/1"
-TEXTS = (
-    ".srt",
-    ".vtt",
-    ".TextGrid",
-    ".textgrid",
-    ".labels",
-    ".json",
-    ".txt",
-)  # looked for beside a recording, in this order
+TEXTS = (".srt", ".vtt", ".sbv", ".ass", ".ssa", ".TextGrid", ".textgrid", ".labels", ".tsv", ".json", ".txt")
 SHOWN = 10
 LANGUAGE = r"\.[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*"  # a.en.srt, a.pt-BR.vtt
 LATE_S = 0.5  # subtitles that are so much off are told of
@@ -103,13 +95,14 @@ def propose(
     limits: Limits,
     naming: Naming,
     tier: str | None = None,
+    encoding: str | None = None,
 ) -> Proposal:
     """Listen to the recordings and propose clips.
 
     Raises SubtitleError, ManifestError for audio that cannot be read, and WorkerError.
     """
     language = naming.language
-    parsed = [cues.read(one.text, tier) for one in found]
+    parsed = [cues.read(one.text, tier, language=language, encoding=encoding) for one in found]
     ref = recogniser(chosen, language)
     if ref is None and (
         untimed := [one for one, text in zip(found, parsed, strict=True) if not text.is_timed]

@@ -8,7 +8,7 @@ from voicelathe.data import columns
 from voicelathe.data.audit.rule import SHOWN_CHARS, Limits, Seen, drop, shown, warn
 from voicelathe.data.clip import Clip
 from voicelathe.data.corpus import Corpus, Mask
-from voicelathe.data.text import characters, markup, normaliser, scripts
+from voicelathe.data.text import characters, charsets, markup, normaliser, scripts
 from voicelathe.data.text import columns as text_columns
 
 # "Thank you." is said in 0.55 to 0.96 s by five professional speakers (benchmarks/real_speech.py), 8 to 15 letters a second.
@@ -68,7 +68,11 @@ def _replacement_character(clip: Clip, _: Limits) -> Seen | None:
 
 
 def _double_encoding(clip: Clip, _: Limits) -> Seen | None:
-    found = None if (clip.row.text or "").isascii() else markup.encoded_twice(clip.row.text or "")
+    """Of the text as it was written: half a letter may look like a space, which the normaliser takes off."""
+    text = clip.written or clip.row.text or ""
+    found = None if text.isascii() else markup.encoded_twice(text)
+    if found is None and (other := charsets.meant(text, clip.row.language)) is not None:
+        found = f"{shown(text)} for {shown(other[1])}, read as {other[0]}"
     return (found, "UTF-8, read as UTF-8") if found else None
 
 
