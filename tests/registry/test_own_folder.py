@@ -15,7 +15,7 @@ from voicelathe.registry import promote, served, verify, voice
 from voicelathe.registry import promoted as production
 from voicelathe.registry.speaking import say
 from voicelathe.registry.speaking.desk import Limits
-from voicelathe.registry.weights import archive, forgotten
+from voicelathe.registry.weights import archive, companions, forgotten
 from voicelathe.runs import identity
 from voicelathe.serving.house import House
 from voicelathe.tracking import replay, store
@@ -155,8 +155,8 @@ def test_what_lies_beside_the_weights_travels_with_them(promoted: Path, tmp_path
     shutil.copytree(promoted, clone, ignore=shutil.ignore_patterns("checkpoints", "mlruns", "mlflow.db"))
     archive.restore((tmp_path / "bucket").as_uri(), [RECIPE], clone)
     left = {name: sha for name, sha in digest.of_tree(place).items() if not name.startswith(".")}
-    assert {name: left[name] for name in archive.COMPANIONS} == {
-        name: digest.of_file(clone / run.directory / name) for name in archive.COMPANIONS
+    assert {name: left[name] for name in companions.NAMES} == {
+        name: digest.of_file(clone / run.directory / name) for name in companions.NAMES
     }
     with pytest.raises(PromotionError, match="research"):
         replay.mirror_all(RECIPE, factory.tracking(), clone)
