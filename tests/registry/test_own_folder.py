@@ -1,6 +1,8 @@
 """A project is its folder: moved, renamed or copied it uses its own weights, consent, bases and MLflow; every advice is followed here."""
 
+import contextlib
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from voicelathe.registry.speaking.desk import Limits
 from voicelathe.registry.weights import archive, companions, forgotten
 from voicelathe.runs import identity
 from voicelathe.serving.house import House
-from voicelathe.tracking import replay, store
+from voicelathe.tracking import relocation, replay, store
 
 RECIPE, NAME = "mini-lora", "voicelathe"
 
@@ -86,6 +88,40 @@ def test_a_project_that_came_without_its_artifacts_says_where_they_are_and_then_
     assert "did not come along" in str(told.value)
     shutil.copytree(promoted / "mlruns", moved / "mlruns")
     store.connect(factory.tracking(), moved)
+    assert promoted_status(moved) == ("in production", "1")
+
+
+@pytest.mark.parametrize("harm", ["locked", "no table", "no file", "folder", "damaged"])
+def test_what_stands_in_the_way_of_correcting_a_moved_project_is_a_sentence(
+    promoted: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    """And nothing is half done: once it is out of the way the same command goes on."""
+    moved = promoted.rename(promoted.with_name("moved"))
+    database, (model,) = moved / "mlflow.db", moved.glob("mlruns/models/*/artifacts/MLmodel")
+    monkeypatch.setattr(relocation, "PATIENCE_S", 0.05)
+    shutil.copy(database, moved.with_name("copy.db"))
+    shutil.copy(model, moved.with_name("MLmodel"))
+    seen = store.moved_from(factory.tracking(), moved)
+    assert seen is not None
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
+        if harm == "locked":
+            other.execute("begin exclusive")
+        elif harm == "no table":
+            other.execute("alter table model_versions rename to model_versions_of_another_mlflow")
+        else:
+            database.unlink() if harm == "no file" else model.unlink()
+            if harm == "folder":
+                model.mkdir()
+            elif harm == "damaged":
+                model.write_text("a: [")
+        with pytest.raises(TrackingError, match="run the same command again") as told:
+            relocation.settle(seen)
+        assert "cannot be corrected" in str(told.value) or f"{model} is damaged" in str(told.value)
+    if harm == "folder":
+        model.rmdir()
+    shutil.copy(moved.with_name("copy.db"), database)
+    shutil.copy(moved.with_name("MLmodel"), model)
+    relocation.settle(seen)
     assert promoted_status(moved) == ("in production", "1")
 
 
