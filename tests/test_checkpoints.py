@@ -70,6 +70,25 @@ def test_committing_the_same_again_keeps_what_is_there_and_different_bytes_are_s
     assert (tmp_path / "quarantine" / "step_0000001.0").stat().st_ino == born
 
 
+def test_a_kept_directory_stays_in_its_place_whatever_comes_out_differently(tmp_path: Path) -> None:
+    """Production speaks with it at this moment; only damage makes room for other bytes."""
+    first, born = commit(tmp_path), commit(tmp_path).stat().st_ino
+    digest.write_json(tmp_path / checkpoints.KEPT, [first.name])
+    assert commit(tmp_path).stat().st_ino == born, "the same bytes are fine"
+    with pytest.raises(
+        CheckpointError, match=r"step_0000001 is or was in production and comes out differently"
+    ):
+        commit(tmp_path, value=3.0)
+    assert first.stat().st_ino == born and not (tmp_path / "quarantine").exists()
+    assert not list(tmp_path.glob(f"{checkpoints.TEMPORARY}*")), "the draft is gone"
+    commit(tmp_path, "step_0000002")
+    commit(tmp_path, "step_0000002", value=3.0)
+    assert (tmp_path / "quarantine/step_0000002.0").is_dir(), "it is not kept"
+    (first / "config.json").write_text("damaged")
+    checkpoints.verify(commit(tmp_path, value=3.0))
+    assert first.stat().st_ino != born and (tmp_path / "quarantine/step_0000001.0").stat().st_ino == born
+
+
 def test_the_newest_whole_directory_wins_and_broken_ones_go_to_quarantine(tmp_path: Path) -> None:
     commit(tmp_path, "state_0000001")
     newer = commit(tmp_path, "state_0000002")

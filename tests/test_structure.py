@@ -41,7 +41,7 @@ DOORS = {  # heavy tool -> the only files that may import it, as patterns below 
     "qwen_tts": ["families/qwen3_tts/**"],
     "cosyvoice": ["families/cosyvoice3/**"],
     "indextts": ["families/indextts2/**"],
-    "fsspec": ["registry/weights/archive.py"],
+    "fsspec": ["registry/weights/place.py"],
     "torchaudio": ["families/shared/torchaudio_shim.py"],
     "torchcodec": [],
     "silero_vad": ["speech/activity.py"],

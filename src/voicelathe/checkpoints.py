@@ -20,6 +20,7 @@ from voicelathe.errors import CheckpointError, DiskFull
 
 MANIFEST = "MANIFEST.json"
 TEMPORARY = ".tmp-"
+KEPT = "kept.json"  # beside checkpoints: names of those that stay while their run is trained again, because they were promoted
 RESERVE_BYTES = 64 << 20  # left free for journals and logs
 BLOCK_BYTES = 8 << 20
 DTYPES = {  # torch's name -> safetensors' name, in the order in which safetensors sorts tensors
@@ -87,7 +88,10 @@ class Draft:
         self._seal(name)
 
     def commit(self, about: Mapping[str, Any]) -> Path:
-        """Make the directory real. An equal one that is already there stays; a different one is moved to quarantine."""
+        """Make the directory real. An equal one that is already there stays; a different one is moved to quarantine.
+
+        Raises CheckpointError instead where the one that is there is kept and sound: production speaks with it.
+        """
         digest.write_json(self.directory / MANIFEST, {**about, "files": self.files})
         for below in sorted({(self.directory / name).parent for name in self.files} | {self.directory}):
             digest.sync_directory(below)
@@ -95,6 +99,12 @@ class Draft:
             if (self.final / MANIFEST).is_file() and identity(self.final) == identity(self.directory):
                 self.discard()
                 return self.final
+            if _is_kept(self.final):
+                self.discard()
+                raise CheckpointError(
+                    f"{self.final} is or was in production and comes out differently (another CPU, card or library?). It stays as it "
+                    "is, and this training ends. For the new weights, train the recipe under another name."
+                )
             quarantine(self.final)
         self.directory.rename(self.final)
         digest.sync_directory(self.final.parent)
@@ -108,6 +118,22 @@ class Draft:
         with path.open("rb") as file:
             os.fsync(file.fileno())
         self.files[name] = {"sha256": digest.of_file(path), "bytes": path.stat().st_size}
+
+
+def kept(root: Path) -> list[str]:
+    """Names of the checkpoints that stay in this directory of a run."""
+    return list(digest.read_json(root / KEPT)) if (root / KEPT).is_file() else []
+
+
+def _is_kept(directory: Path) -> bool:
+    """Whether a directory stays whatever comes out: named as kept, and not damaged."""
+    if directory.name not in kept(directory.parent):
+        return False
+    try:
+        verify(directory)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _blocks(tensors: Mapping[str, Any]) -> "Iterator[memoryview | bytes]":
@@ -150,7 +176,12 @@ def verify(directory: Path, sha256: str | None = None) -> dict[str, Any]:
         raise CheckpointError(
             f"{directory}/{MANIFEST}: sha256 is {identity(directory)}, expected {sha256}. These are other weights; restore the right ones."
         )
-    manifest: dict[str, Any] = digest.read_json(directory / MANIFEST)
+    try:
+        manifest: dict[str, Any] = digest.read_json(directory / MANIFEST)
+    except ValueError:
+        raise CheckpointError(
+            f"{directory}/{MANIFEST} is damaged: it is no JSON. Restore the directory."
+        ) from None
     here = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()} - {
         MANIFEST
     }

@@ -1,5 +1,7 @@
 """`voicelathe promote`, `status`, `history`, `rollback`, `verify`, `track` and `say` on a real MLflow store."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,9 @@ import soundfile
 
 from tests.cli.conftest import ROOT, Run
 from tests.factories import mlflow_stores, runs
-from voicelathe import layout
+from voicelathe import digest, layout
+from voicelathe.registry.weights import forgotten
+from voicelathe.runs import identity
 
 
 def test_into_production_and_back_through_the_command_line(tracked: Path, run: Run) -> None:
@@ -37,6 +41,26 @@ def test_into_production_and_back_through_the_command_line(tracked: Path, run: R
     told = [line.split() for line in run("history").out.splitlines()]
     done_events = [(row[2], row[4]) for row in told if "done" in row]
     assert done_events == [("promote", "1"), ("promote", "2"), ("rollback", "1")]
+
+
+def test_prune_without_names_looks_at_what_recipes_left_that_params_yaml_no_longer_has(
+    tracked: Path, run: Run
+) -> None:
+    """An experiment added a recipe and was removed: its weights are nobody's, and no --recipe can name them."""
+    made = runs.finished(tracked, "mini-full", seed=8)
+    digest.write_json(made.journal / identity.FINISHED, {"num_trainable": 90_000})
+    forgotten.note(made.run, tracked)
+    place = (tracked / made.run.directory).parent.rename(
+        tracked / "checkpoints/tried-once"
+    ) / made.journal.name
+    shutil.rmtree(tracked / "runs/mini-full")
+    subprocess.run(["git", "init", "-q"], cwd=tracked, check=True)
+    named = run("prune", "plan", "--recipe", "mini-lora", "--because", "x")
+    assert "tried-once" not in named.out and "step_0000010" in named.out
+    found = run("prune", "plan", "--because", "x")
+    assert found.code == 0 and found.out.count(f"{place.relative_to(tracked)}/step_") == 6, found.told
+    digest_ = found.out.split("prune apply ")[1].split()[0]
+    assert run("prune", "apply", digest_, "--because", "x").code == 0 and not list(place.glob("step_*"))
 
 
 def test_a_stale_promotion_is_refused(tracked: Path, run: Run) -> None:

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,8 @@ from voicelathe import digest, layout, records
 from voicelathe.config import params
 from voicelathe.records import RunRecord
 from voicelathe.registry.history import journal
-from voicelathe.runs import locks
+from voicelathe.registry.weights import forgotten
+from voicelathe.runs import identity, locks
 
 STAGE = """
 stages:
@@ -54,23 +57,31 @@ SHORT = {"steps": 60, "checkpoint_every": 10}
 TRAINER = """
 import shutil
 import sys
+import time
 from pathlib import Path
 from tests.factories import runs
-if Path("fail").exists():
-    sys.exit("the stage fails")
 from voicelathe.config import params
 from voicelathe import digest, layout, records
+from voicelathe.registry.weights import forgotten
 from voicelathe.runs.identity import FINISHED, IDENTITY, identify
-from voicelathe.stages.train import train
+from voicelathe.stages.train import _claim, train
 run = identify(params.load(), sys.argv[1], 5)
+_claim(Path(run.directory), run)
 if (Path(run.directory) / FINISHED).is_file():  # as the stage itself does: nothing is trained
     run, index = train(params.load(), run)
     listed = {"run_digest": run.run_digest, "checkpoints": [records.to_json(one) for one in index]}
     digest.write_json(layout.run(sys.argv[1], "checkpoints.json"), listed)
     digest.write_json(layout.run(sys.argv[1], "run.json"), records.to_json(run))
+    forgotten.note(run, Path())
     sys.exit()
-digest.write_json(Path(run.directory) / IDENTITY, records.to_json(run.identity))
+if Path("fail").exists():
+    sys.exit("the stage fails")
+if Path("hang").exists():
+    Path("training").touch()
+    time.sleep(600)
 made = runs.finished(Path(), sys.argv[1], run=run, weights_seed=int(Path("weights-seed").read_text()))
+digest.write_json(Path(run.directory) / FINISHED, {"num_trainable": 90_000})
+forgotten.note(made.run, Path())
 if Path("trained-before").exists():
     shutil.rmtree(made.journal / "speech")  # what a later stage would make
 Path("trained-before").touch()
@@ -180,12 +191,13 @@ def test_promoted_weights_stay_in_their_place_while_their_run_is_trained_again(
 ) -> None:
     weights = promote()
     before = digest.of_tree(weights)
-    digest.write_json(weights.parent / "finished.json", {"num_trainable": 90_000})
     (trained / "fail").touch()
+    index = layout.run("mini-lora", "checkpoints.json").read_bytes()
     failed = run("retrain", "mini-lora")
     assert failed.code == 1 and digest.of_tree(weights) == before, "also while training, and when it fails"
+    assert "was not trained again to its end" in failed.err and "in its place as before" in failed.err
+    assert layout.run("mini-lora", "checkpoints.json").read_bytes() == index and run("summary").code == 0
     (trained / "fail").unlink()
-    follow(failed.err.split("to take them back: ")[1].strip())
     done = run("retrain", "mini-lora")
     assert done.code == 0 and "6 of 6 checkpoints are identical" in done.out, done.told
     assert digest.of_tree(weights) == before
@@ -197,13 +209,96 @@ def test_promoted_weights_stay_in_their_place_while_their_run_is_trained_again(
 def test_promoted_weights_that_come_out_differently_are_put_back(trained: Path, run: Run) -> None:
     weights = promote()
     before, index = digest.of_tree(weights), layout.run("mini-lora", "checkpoints.json").read_bytes()
-    digest.write_json(weights.parent / "finished.json", {"num_trainable": 90_000})
+    born = weights.stat().st_ino
     (trained / "weights-seed").write_text("8")
     done = run("retrain", "mini-lora")
-    assert done.code == 1 and "the weights of version 1 came out differently" in done.err, done.told
-    assert digest.of_tree(weights) == before
+    assert done.code == 1 and "is or was in production and comes out differently" in done.err, done.told
+    assert "CheckpointError: mini-lora was not trained again to its end: the reason stands above." in done.err
+    assert digest.of_tree(weights) == before and weights.stat().st_ino == born
     assert layout.run("mini-lora", "checkpoints.json").read_bytes() == index
     assert run("summary").code == 0
+
+
+def killed_while_training(root: Path) -> None:
+    """`voicelathe retrain`, ended with all of its processes by SIGKILL while its stage trains."""
+    (root / "hang").touch()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    words = [sys.executable, "-m", "voicelathe.cli", "retrain", "mini-lora"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(
+        words, cwd=root, env={**os.environ, "PATH": path}, start_new_session=True, **quiet
+    )
+    end = time.monotonic() + 200
+    while not (root / "training").exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    (root / "hang").unlink()
+    (root / "training").unlink()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["failed", "failed twice", "killed", "killed between two renames"])
+@pytest.mark.parametrize("is_promoted", [False, True])
+def test_a_retrain_after_one_that_did_not_end_begins_where_that_one_began(
+    trained: Path, run: Run, how: str, is_promoted: bool
+) -> None:
+    """Weights, samples and records are as if the one that did not end had never been typed."""
+    weights = promote() if is_promoted else directory() / "step_0000040"
+    place, old = directory(), digest.of_tree(directory())
+    digest.write_json(place / forgotten.NOTED, sorted({"of another branch", *forgotten.noted(place)}))
+    old = digest.of_tree(place)
+    if how == "killed":
+        killed_while_training(trained)
+    elif how == "killed between two renames":
+        place.rename(f"{place}.set-aside-1")
+    else:
+        (trained / "fail").touch()
+        for _ in how.split():
+            assert run("retrain", "mini-lora").code == 1
+        (trained / "fail").unlink()
+    assert (
+        how != "killed"
+        or not is_promoted
+        or digest.of_tree(weights).items() <= old_below(old, weights).items()
+    )
+    done = run("retrain", "mini-lora")
+    assert done.code == 0 and "6 of 6 checkpoints are identical" in done.out, done.told
+    assert ("earlier retrain did not end" in done.out) == (not is_promoted or "failed" not in how), done.out
+    found = digest.of_tree(place)
+    assert {name: found.get(name) for name in old} == old
+    assert "samples are gone" not in done.out and run("summary").code == 0
+
+
+def old_below(old: dict[str, str], weights: Path) -> dict[str, str]:
+    """What lay in one directory of a run."""
+    return {name.partition("/")[2]: sha for name, sha in old.items() if name.startswith(f"{weights.name}/")}
+
+
+@pytest.mark.slow
+def test_what_a_finished_retrain_set_aside_is_not_taken_for_the_weights_of_now(
+    trained: Path, run: Run
+) -> None:
+    place = directory()
+    (trained / "weights-seed").write_text("8")
+    assert "0 of 6 checkpoints are identical" in run("retrain", "mini-lora").out
+    shutil.rmtree(place)
+    done = run("retrain", "mini-lora")
+    assert "did not end" not in done.out and "6 of 6 checkpoints are identical" in done.out, done.told
+    assert not list(place.parent.glob("*.set-aside-2"))
+
+
+@pytest.mark.slow
+def test_promoted_weights_without_the_record_of_their_run_are_trained_again(trained: Path, run: Run) -> None:
+    """As an archive of an earlier version brings them; the mark of data for research stays with what is kept."""
+    weights = promote()
+    (weights.parent / identity.IDENTITY).unlink()
+    digest.write_json(weights.parent / identity.RESEARCH, {"gate_sha256": "of a gate without consent"})
+    before = digest.of_tree(weights)
+    done = run("retrain", "mini-lora")
+    assert done.code == 0 and "6 of 6 checkpoints are identical" in done.out, done.told
+    assert digest.of_tree(weights) == before and (weights.parent / identity.RESEARCH).is_file()
 
 
 @pytest.mark.slow

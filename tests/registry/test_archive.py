@@ -10,8 +10,8 @@ from tests.factories import runs
 from voicelathe import checkpoints, digest, layout, records
 from voicelathe.errors import CheckpointError, RecordError
 from voicelathe.registry import promote, promoted, verify
-from voicelathe.registry.weights import archive
-from voicelathe.runs import tombstones
+from voicelathe.registry.weights import archive, companions, place
+from voicelathe.runs import identity, tombstones
 from voicelathe.tracking import files as run_files
 from voicelathe.tracking import replay
 
@@ -179,3 +179,113 @@ def test_a_file_that_rots_in_the_archive_is_found_and_sent_again(files: Path, tm
     expected = rf"holds damaged, and here they are no better:\n .*{rotten.name}"
     with pytest.raises(CheckpointError, match=expected):
         archive.check(str(place), [RECIPE], files)
+
+
+@pytest.fixture
+def beside(files: Path) -> Path:
+    """Everything that training leaves beside the weights, the mark of data for research among it."""
+    place = directory(files)
+    digest.write_json(place / identity.IDENTITY, {"who": "this run"})
+    digest.write_json(place / identity.FINISHED, {"num_trainable": 90_000})
+    digest.write_json(place / identity.RESEARCH, {"gate_sha256": "0" * 64})
+    digest.write_json(place / identity.NOTED, ["a" * 32])
+    return files
+
+
+def left_of(root: Path) -> dict[str, str]:
+    found = {name: directory(root) / name for name in companions.NAMES}
+    return {name: digest.of_file(path) for name, path in found.items() if path.is_file()}
+
+
+def list_of(bucket: Path) -> Path:
+    (found,) = (bucket / companions.LISTS).iterdir()
+    return found
+
+
+@pytest.mark.parametrize("name", companions.NAMES)
+@pytest.mark.parametrize("how", ["lost", "rotten"])
+def test_what_lies_beside_the_weights_is_checked_and_sent_again(
+    beside: Path, tmp_path: Path, name: str, how: str
+) -> None:
+    bucket = tmp_path / "bucket"
+    archive.archive(str(bucket), [RECIPE], beside)
+    sha256 = left_of(beside)[name]
+    stored = bucket / sha256[:2] / sha256
+    stored.unlink() if how == "lost" else stored.write_bytes(stored.read_bytes()[:-1] + b"?")
+    assert archive.check(str(bucket), [RECIPE], beside).num_files == 1
+    assert archive.check(str(bucket), [RECIPE], beside).num_files == 0
+    stored.write_bytes(b"rotten again")
+    other = elsewhere(beside)
+    with pytest.raises(CheckpointError, match=rf"holds damaged:\n .*{name} \({sha256}\)"):
+        archive.restore(str(bucket), [RECIPE], other)
+    (directory(other) / name).unlink(missing_ok=True)
+    with pytest.raises(CheckpointError, match=rf"here they are no better:\n .*{name}"):
+        archive.check(str(bucket), [RECIPE], other)
+
+
+HARMS = {
+    "lost": lambda path: path.unlink(),
+    "torn": lambda path: path.write_bytes(path.read_bytes()[:-30]),
+    "without the mark": lambda path: digest.write_json(
+        path,
+        {name: sha for name, sha in digest.read_json(path).items() if not name.endswith(identity.RESEARCH)},
+    ),
+}
+
+
+@pytest.mark.parametrize("how", HARMS)
+def test_a_list_that_is_not_as_it_was_written_is_named_and_written_anew(
+    beside: Path, tmp_path: Path, how: str
+) -> None:
+    """Without it nobody knows whether the data were for research only, and weights without their mark could be promoted."""
+    bucket, other = tmp_path / "bucket", elsewhere(beside)
+    archive.archive(str(bucket), [RECIPE], beside)
+    sound = list_of(bucket).read_bytes()
+    HARMS[how](list_of(bucket))
+    with pytest.raises(CheckpointError, match=rf"{companions.LISTS}/\w+\.json"):
+        archive.restore(str(bucket), [RECIPE], other)
+    assert archive.check(str(bucket), [RECIPE], beside).num_files == 1
+    assert list_of(bucket).read_bytes() == sound
+    archive.restore(str(bucket), [RECIPE], other)
+    assert left_of(other) == left_of(beside) and len(left_of(other)) == len(companions.NAMES)
+
+
+def test_a_list_of_an_earlier_version_is_read_and_sealed(beside: Path, tmp_path: Path) -> None:
+    bucket, other = tmp_path / "bucket", elsewhere(beside)
+    archive.archive(str(bucket), [RECIPE], beside)
+    sealed = digest.read_json(list_of(bucket))
+    digest.write_json(list_of(bucket), {name: sha for name, sha in sealed.items() if name != companions.SEAL})
+    archive.restore(str(bucket), [RECIPE], other)
+    assert left_of(other) == left_of(beside)
+    archive.archive(str(bucket), [RECIPE], beside)
+    assert digest.read_json(list_of(bucket)) == sealed
+
+
+def test_who_archives_without_the_mark_does_not_take_it_from_the_archive(
+    beside: Path, tmp_path: Path
+) -> None:
+    """The same weights, trained with consent on another machine: the mark stays, and so do the names by which git knows the run."""
+    bucket, other = tmp_path / "bucket", Path(shutil.copytree(beside, beside.with_name("other")))
+    archive.archive(str(bucket), [RECIPE], beside)
+    (directory(other) / identity.RESEARCH).unlink()
+    digest.write_json(directory(other) / identity.NOTED, ["b" * 32])
+    archive.archive(str(bucket), [RECIPE], other)
+    third = elsewhere(beside, "third")
+    archive.restore(str(bucket), [RECIPE], third)
+    assert (directory(third) / identity.RESEARCH).is_file()
+    assert digest.read_json(directory(third) / identity.NOTED) == ["a" * 32, "b" * 32]
+    archive.restore(str(bucket), [RECIPE], beside)
+    assert digest.read_json(directory(beside) / identity.NOTED) == ["a" * 32, "b" * 32]
+    assert not list((tmp_path).rglob("*.brought"))
+
+
+def test_the_mark_arrives_before_the_weights(
+    beside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever kills a restore, nobody has weights without it."""
+    archive.archive(str(tmp_path / "bucket"), [RECIPE], beside)
+    other, arrived = elsewhere(beside), []
+    fetch = place.Place.fetch
+    monkeypatch.setattr(place.Place, "fetch", lambda *words: arrived.append(words[1].name) or fetch(*words))
+    archive.restore(str(tmp_path / "bucket"), [RECIPE], other)
+    assert arrived[0] == identity.RESEARCH and arrived.count(checkpoints.MANIFEST) == 6

@@ -1,6 +1,8 @@
 """A project is its folder: moved, renamed or copied it uses its own weights, consent, bases and MLflow; every advice is followed here."""
 
+import contextlib
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,10 @@ from voicelathe.registry import promote, served, verify, voice
 from voicelathe.registry import promoted as production
 from voicelathe.registry.speaking import say
 from voicelathe.registry.speaking.desk import Limits
-from voicelathe.registry.weights import archive, forgotten
+from voicelathe.registry.weights import archive, companions, forgotten
 from voicelathe.runs import identity
 from voicelathe.serving.house import House
-from voicelathe.tracking import replay, store
+from voicelathe.tracking import relocation, replay, store
 
 RECIPE, NAME = "mini-lora", "voicelathe"
 
@@ -89,6 +91,40 @@ def test_a_project_that_came_without_its_artifacts_says_where_they_are_and_then_
     assert promoted_status(moved) == ("in production", "1")
 
 
+@pytest.mark.parametrize("harm", ["locked", "no table", "no file", "folder", "damaged"])
+def test_what_stands_in_the_way_of_correcting_a_moved_project_is_a_sentence(
+    promoted: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    """And nothing is half done: once it is out of the way the same command goes on."""
+    moved = promoted.rename(promoted.with_name("moved"))
+    database, (model,) = moved / "mlflow.db", moved.glob("mlruns/models/*/artifacts/MLmodel")
+    monkeypatch.setattr(relocation, "PATIENCE_S", 0.05)
+    shutil.copy(database, moved.with_name("copy.db"))
+    shutil.copy(model, moved.with_name("MLmodel"))
+    seen = store.moved_from(factory.tracking(), moved)
+    assert seen is not None
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
+        if harm == "locked":
+            other.execute("begin exclusive")
+        elif harm == "no table":
+            other.execute("alter table model_versions rename to model_versions_of_another_mlflow")
+        else:
+            database.unlink() if harm == "no file" else model.unlink()
+            if harm == "folder":
+                model.mkdir()
+            elif harm == "damaged":
+                model.write_text("a: [")
+        with pytest.raises(TrackingError, match="run the same command again") as told:
+            relocation.settle(seen)
+        assert "cannot be corrected" in str(told.value) or f"{model} is damaged" in str(told.value)
+    if harm == "folder":
+        model.rmdir()
+    shutil.copy(moved.with_name("copy.db"), database)
+    shutil.copy(moved.with_name("MLmodel"), model)
+    relocation.settle(seen)
+    assert promoted_status(moved) == ("in production", "1")
+
+
 def promoted_status(root: Path) -> tuple[str, str | None]:
     found = promoted_of(root)
     return found.state, found.alias
@@ -155,8 +191,8 @@ def test_what_lies_beside_the_weights_travels_with_them(promoted: Path, tmp_path
     shutil.copytree(promoted, clone, ignore=shutil.ignore_patterns("checkpoints", "mlruns", "mlflow.db"))
     archive.restore((tmp_path / "bucket").as_uri(), [RECIPE], clone)
     left = {name: sha for name, sha in digest.of_tree(place).items() if not name.startswith(".")}
-    assert {name: left[name] for name in archive.COMPANIONS} == {
-        name: digest.of_file(clone / run.directory / name) for name in archive.COMPANIONS
+    assert {name: left[name] for name in companions.NAMES} == {
+        name: digest.of_file(clone / run.directory / name) for name in companions.NAMES
     }
     with pytest.raises(PromotionError, match="research"):
         replay.mirror_all(RECIPE, factory.tracking(), clone)

@@ -348,10 +348,26 @@ def test_a_run_that_starts_over_beside_promoted_checkpoints_makes_them_again_and
     inode = (tmp_path / "run/step_0000002/MANIFEST.json").stat().st_ino
     with pytest.raises(CheckpointError, match="no state to resume from"):
         loop.run(job, quiet)
-    digest.write_json(tmp_path / "run" / resume.KEPT, ["step_0000001", "step_0000002"])
+    digest.write_json(tmp_path / "run" / checkpoints.KEPT, ["step_0000001", "step_0000002"])
     loop.run(job, quiet)
     assert final_state(tmp_path / "run") == before
     assert (tmp_path / "run/step_0000002/MANIFEST.json").stat().st_ino == inode
+
+
+def test_a_run_whose_promoted_checkpoint_comes_out_differently_stops_and_leaves_it(
+    corpus: Path, tmp_path: Path
+) -> None:
+    """What another card or library would do: here the kept weights are those of another seed."""
+    train = training.train_settings("lora", steps=3, every=1)
+    other = replace(training.train_job(corpus, tmp_path / "other", train), seed=4711)
+    loop.run(other, quiet)
+    kept = tmp_path / "run/step_0000002"
+    shutil.copytree(tmp_path / "other/step_0000002", kept)
+    digest.write_json(tmp_path / "run" / checkpoints.KEPT, [kept.name])
+    before, born = digest.of_tree(kept), (kept / "MANIFEST.json").stat().st_ino
+    with pytest.raises(CheckpointError, match="comes out differently"):
+        loop.run(training.train_job(corpus, tmp_path / "run", train), quiet)
+    assert digest.of_tree(kept) == before and (kept / "MANIFEST.json").stat().st_ino == born
 
 
 def test_weight_decay_falls_on_the_weights_of_linear_layers_only() -> None:

@@ -16,6 +16,7 @@ from voicelathe.process import jobs
 
 FINISHED = "finished.json"
 IDENTITY = "identity.json"
+NOTED = "recorded.json"  # beside the weights: every md5 that the run's record, run.json, ever had
 RESEARCH = "research.json"  # beside weights that were trained on data without consent; it never goes away
 
 

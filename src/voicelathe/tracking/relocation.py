@@ -40,8 +40,8 @@ class Moved:
 
     @property
     def missing(self) -> list[str]:
-        """Folders of registered models that did not come along."""
-        with _opened(self.database, "ro") as database:
+        """Folders of registered models that did not come along. Raises TrackingError when the database cannot be read."""
+        with _corrected(self), _opened(self.database, "ro") as database:
             found = database.execute(
                 "select distinct storage_location from model_versions where current_stage != 'Deleted_Internal'"
             ).fetchall()
@@ -82,26 +82,32 @@ def settle(moved: Moved) -> None:
             f"from {moved.former}. If it is lost: move {moved.database.name} aside; `voicelathe track RECIPE` and then `voicelathe promote "
             "RECIPE` make a new one."
         )
-    voices = dict(_voices(moved))
-    try:
-        with _opened(moved.database, "rw") as database:
-            database.execute("begin immediate")
-            number = sum(_rewrite(database, table, column, moved) for table, column in _columns(database))
-            for model_id, voice in voices.items():
-                database.execute(
-                    "update logged_model_tags set tag_value = ? where model_id = ? and tag_key = ?",
-                    (voice, model_id, VOICE),
-                )
-            database.execute("commit")
-    except sqlite3.Error as problem:
-        raise TrackingError(
-            f"The project is now in {moved.database.parent}, but {moved.database} still names {moved.former} and cannot be corrected "
-            f"({problem}). End other processes that use it, or correct its permissions; then run the same command again."
-        ) from None
+    with _corrected(moved), _opened(moved.database, "rw") as database:
+        voices = dict(_voices(moved))
+        database.execute("begin immediate")
+        number = sum(_rewrite(database, table, column, moved) for table, column in _columns(database))
+        for model_id, voice in voices.items():
+            database.execute(
+                "update logged_model_tags set tag_value = ? where model_id = ? and tag_key = ?",
+                (voice, model_id, VOICE),
+            )
+        database.execute("commit")
     print(
         f"{moved.database.name}: the project was in {moved.former} and is now in {moved.database.parent}; {number} addresses corrected.",
         file=sys.stderr,
     )
+
+
+@contextlib.contextmanager
+def _corrected(moved: Moved) -> Iterator[None]:
+    """Say what stands in the way of correcting the database or a file of a voice."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as problem:
+        raise TrackingError(
+            f"The project is now in {moved.database.parent}, but {moved.database} still names {moved.former}, and that cannot be corrected "
+            f"({problem}). End other processes that use it, or correct permissions and files; then run the same command again."
+        ) from None
 
 
 def _voices(moved: Moved) -> Iterator[tuple[str, str]]:
@@ -110,7 +116,7 @@ def _voices(moved: Moved) -> Iterator[tuple[str, str]]:
 
     now = str(moved.database.parent)
     for path in sorted((_local(moved.new) / "models").glob("*/artifacts/MLmodel")):
-        described: dict[str, Any] = yaml.safe_load(path.read_bytes())
+        described = _described(path, moved)
         config = described.get("flavors", {}).get("python_function", {}).get("config") or {}
         if "root" not in config:
             continue  # of somebody else's model
@@ -119,6 +125,21 @@ def _voices(moved: Moved) -> Iterator[tuple[str, str]]:
         described["metadata"] = {**(described.get("metadata") or {}), "voice": voice}
         digest.write_text(path, yaml.safe_dump(described))
         yield path.parents[1].name, voice
+
+
+def _described(path: Path, moved: Moved) -> dict[str, Any]:
+    """What MLflow's file says of a registered model."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_bytes())
+    except (yaml.YAMLError, UnicodeDecodeError):
+        found = None
+    if not isinstance(found, dict):
+        raise TrackingError(
+            f"{path} is damaged. Bring it from {moved.former} or a backup; then run the same command again."
+        )
+    return found
 
 
 def _columns(database: sqlite3.Connection) -> list[tuple[str, str]]:

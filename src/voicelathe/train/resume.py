@@ -16,7 +16,6 @@ from voicelathe.errors import CheckpointError
 from voicelathe.train import memory
 
 PREFIX, PARAMETERS, OPTIMIZER = "state_", "parameters.safetensors", "optimizer.safetensors"
-KEPT = "kept.json"  # names of checkpoints that were left in the place of a run that starts over, because they were promoted
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def restore(root: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch
     directory = checkpoints.newest_verified(root, PREFIX)
     if directory is None:
         damaged = any((root / "quarantine").glob(f"{PREFIX}*"))
-        kept = digest.read_json(root / KEPT) if (root / KEPT).is_file() else []
+        kept = checkpoints.kept(root)
         if damaged or len([one for one in root.glob("step_*") if one.name not in kept]) > 1:
             raise CheckpointError(
                 f"{root} holds checkpoints but no state to resume from (damaged ones are in {root}/quarantine). "

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 Recipes = Annotated[
     list[str] | None,
     typer.Option(
-        "--recipe", metavar="RECIPE", help="Only this one; repeat it. Default: every finished recipe."
+        "--recipe",
+        metavar="RECIPE",
+        help="Only this one; repeat it. Default: every finished recipe, and what is left of others.",
     ),
 ]
 Because = Annotated[
@@ -39,7 +41,7 @@ def plan(recipes: Recipes = None, because: Because = None) -> None:
     """Show what would go, how many bytes, why that is safe, and what stays; changes nothing. Exit code 1 when something speaks against it."""
     from voicelathe.registry.weights import retention
 
-    found = retention.plan(_finished(recipes), Path(), because)
+    found = retention.plan(_finished(recipes), Path(), because, _folders(recipes))
     _show(found)
     for refusal in found.refusals:
         screen.say(f"Not yet: {refusal}")
@@ -54,7 +56,7 @@ def apply(digest: Digest, recipes: Recipes = None, because: Because = None) -> N
     """Remove what the plan with this digest names, with the same options; refuses when the plan is another one by now."""
     from voicelathe.registry.weights import retention
 
-    found = retention.apply(_finished(recipes), Path(), digest, because)
+    found = retention.apply(_finished(recipes), Path(), digest, because, _folders(recipes))
     screen.say(
         f"{len(found.doomed)} directories removed, {screen.size(found.bytes)} freed. Commit registry/pruned.jsonl: without it "
         "they would be reported as lost."
@@ -67,6 +69,13 @@ def _show(found: Plan) -> None:
     screen.table("stays", ("directory", "why"), list(found.kept.items()))
     free = shutil.disk_usage(Path()).free
     screen.say(f"Free now: {screen.size(free)}; after it: {screen.size(free + found.bytes)}.")
+
+
+def _folders(recipes: list[str] | None) -> list[str]:
+    """Whose runs that nothing names may go: of all that have weights here, also when params.yaml no longer knows them."""
+    from voicelathe.registry.weights import forgotten
+
+    return recipes or forgotten.folders(Path())
 
 
 def _finished(recipes: list[str] | None) -> list[str]:

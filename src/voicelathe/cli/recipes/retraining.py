@@ -7,7 +7,6 @@ stay in their place while they are sound: production speaks with them, and a rol
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,14 +15,13 @@ import typer
 from voicelathe import layout
 from voicelathe.cli import screen
 from voicelathe.cli.names import Recipe
+from voicelathe.cli.recipes import aside as shelf
 from voicelathe.cli.recipes.runs import dvc
-from voicelathe.errors import CheckpointError, RecordError, RunLocked, VoiceLatheError, listing
+from voicelathe.errors import CheckpointError, RecordError, VoiceLatheError, WorkerError, listing
 
 if TYPE_CHECKING:
-    from voicelathe.records import CheckpointRecord, Promotion
+    from voicelathe.records import CheckpointRecord, Promotion, RunIdentity, RunRecord
 
-SET_ASIDE = ".set-aside-"
-OF_TRAINING = ("step_", "state_", ".", "quarantine")
 NOT_RUNS = ("preflight-", "quarantine", ".")
 STAGE = Path("pipelines/train.py")
 
@@ -39,7 +37,10 @@ def retrain(recipe: Recipe) -> None:
 
     params.recipe(params.load(), recipe)
     dvc("repro", f"preflight@{recipe}", recover="Nothing was trained and nothing was moved.")
-    before, place = _index(recipe), _place(recipe)
+    place = _place(recipe)
+    if place is not None:
+        _undo(recipe, place)
+    before = _index(recipe)
     if place is None or not place.is_dir():
         screen.say(f"{recipe}: these settings have no weights here, so nothing is set aside.")
         _train(recipe)
@@ -47,39 +48,65 @@ def retrain(recipe: Recipe) -> None:
         _speak_again(recipe, before == _index(recipe))
         return
     promoted = _promoted(place)
-    aside = set_aside(recipe, place, list(promoted))
+    aside = shelf.set_aside(recipe, place, list(promoted), _identity(recipe))
     screen.say(f"{recipe}: the former weights are in {aside}.")
-    _train(
-        recipe,
-        f"The former weights are in {aside}; to take them back: rm -rf {place} && mv {aside} {place} && dvc repro -s train@{recipe}",
-    )
-    _require_unchanged(recipe, place, aside, promoted)
+    _train_beside(recipe, place, aside, promoted)
+    shelf.keep_notes(aside, place)
     after = _index(recipe)
     _compare(recipe, before, after)
     if before == after:
-        carry_over(aside, _trained(recipe))
+        shelf.carry_over(aside, _trained(recipe))
     _speak_again(recipe, before == after)
     screen.say(
         f"Nothing needs {aside} any more; delete it when you have compared what you wanted to compare."
     )
 
 
+def _undo(recipe: str, place: Path) -> None:
+    """Begin where an earlier `retrain` began that failed or was killed: with the weights and the samples of before in their place."""
+    aside = shelf.left_behind(place, _index(recipe))
+    if aside is None:
+        return
+    again = shelf.put_back(recipe, aside, place)
+    left = f"; what it left is in {again}" if again else ""
+    screen.say(f"{recipe}: an earlier retrain did not end. The weights before it are back in {place}{left}.")
+    if not _index(recipe):
+        _train(recipe, f"The weights are back in {place}. The same command again trains them anew.")
+
+
 def _train(recipe: str, recover: str = "") -> None:
     dvc("repro", "--force", "--single-item", f"train@{recipe}", recover=recover)
 
 
-def _require_unchanged(recipe: str, place: Path, aside: Path, promoted: dict[Path, Promotion]) -> None:
-    """Put the former weights back where one that was promoted came out differently. Raises CheckpointError that says so."""
+def _train_beside(recipe: str, place: Path, aside: Path, promoted: dict[Path, Promotion]) -> None:
+    """Train beside what was promoted; where that cannot be done, or comes out differently, everything is put back.
+
+    Raises WorkerError when nothing was promoted and the stage fails, CheckpointError that says what was put back.
+    """
+    back = f"rm -rf {place} && mv {aside} {place} && dvc repro -s train@{recipe}"
+    try:
+        _train(recipe, f"The former weights are in {aside}; to take them back: {back}")
+    except WorkerError:
+        if promoted:
+            raise _restored(
+                recipe, place, aside, "was not trained again to its end: the reason stands above"
+            ) from None
+        raise
     changed = [one.version for path, one in promoted.items() if not _is_sound(path, one)]
-    if not changed:
-        return
-    again = _free(place)
-    place.rename(again)
-    aside.rename(place)
-    _train(recipe, f"The former weights are in {place}.")
-    raise CheckpointError(
-        f"{recipe} was trained again, and the weights of version {', '.join(changed)} came out differently (another torch, CPU or card?). "
-        f"What was promoted is in its place as before, and so are the records; the new weights are in {again}."
+    if changed:
+        what = f"was trained again, and the weights of version {', '.join(changed)} came out differently (another CPU, card or library?)"
+        raise _restored(recipe, place, aside, what)
+
+
+def _restored(recipe: str, place: Path, aside: Path, what: str) -> CheckpointError:
+    """Put the former weights and their records back; what to say of it."""
+    again = shelf.put_back(recipe, aside, place)
+    _train(
+        recipe,
+        f"The former weights are back in {place}; their records come with: dvc repro -s train@{recipe}",
+    )
+    return CheckpointError(
+        f"{recipe} {what}. What was promoted is in its place as before, and so are the records; the new weights, if any, are in {again}."
     )
 
 
@@ -100,14 +127,30 @@ def _speak_again(recipe: str, same: bool) -> None:
 
 def _place(recipe: str) -> Path | None:
     """Where a training with the settings of this moment puts its weights; without encodings to tell: where the last one put them."""
+    planned = _planned(recipe)
+    return Path(planned.directory) if planned else _recorded(recipe)
+
+
+def _planned(recipe: str) -> RunRecord | None:
+    """The run of the settings of this moment; None without encodings to tell."""
     from voicelathe.config import params
     from voicelathe.errors import BaseModelError
     from voicelathe.runs import identity
 
     try:
-        return Path(identity.identify(params.load(), recipe, _revision()).directory)
+        return identity.identify(params.load(), recipe, _revision())
     except (RecordError, BaseModelError, FileNotFoundError):
-        return _recorded(recipe)
+        return None
+
+
+def _identity(recipe: str) -> RunIdentity | None:
+    """Who the run is, from the settings or its record: weights that came without their identity.json are somebody's, too."""
+    from voicelathe import records
+
+    if planned := _planned(recipe):
+        return planned.identity
+    path = layout.run(recipe, "run.json")
+    return records.read_one(path, records.RunRecord).identity if path.is_file() else None
 
 
 def _revision() -> int:
@@ -146,7 +189,7 @@ def _trained(recipe: str) -> Path:
 
 def _unfinished(folder: Path) -> list[Path]:
     every = [path for path in folder.glob("*") if path.is_dir()]
-    return [path for path in every if SET_ASIDE not in path.name and not path.name.startswith(NOT_RUNS)]
+    return [path for path in every if shelf.SET_ASIDE not in path.name and not path.name.startswith(NOT_RUNS)]
 
 
 def _promoted(place: Path) -> dict[Path, Promotion]:
@@ -169,61 +212,6 @@ def _is_sound(path: Path, promotion: Promotion) -> bool:
     except (VoiceLatheError, FileNotFoundError):
         return False
     return True
-
-
-def set_aside(recipe: str, directory: Path, kept: list[Path]) -> Path:
-    """Rename the directory of a run; what is kept is linked at its old place at once, because production speaks with it.
-
-    Raises RunLocked while a worker trains in it.
-    """
-    from voicelathe import digest
-    from voicelathe.runs import identity, locks
-    from voicelathe.train import resume
-
-    aside = _free(directory)
-    try:
-        with locks.run_directory(directory):
-            stand_in = directory.with_name(f".{directory.name}.kept")
-            if kept:
-                shutil.rmtree(stand_in, ignore_errors=True)
-                for path in kept:
-                    shutil.copytree(path, stand_in / path.name, copy_function=_link)
-                shutil.copyfile(directory / identity.IDENTITY, stand_in / identity.IDENTITY)
-                digest.write_json(stand_in / resume.KEPT, sorted(path.name for path in kept))
-            directory.rename(aside)
-            if kept:
-                stand_in.rename(directory)
-    except RunLocked as problem:
-        raise RunLocked(f"{recipe} cannot be set aside: {problem}") from None
-    return aside
-
-
-def _free(directory: Path) -> Path:
-    number = 1
-    while (aside := directory.with_name(f"{directory.name}{SET_ASIDE}{number}")).exists():
-        number += 1
-    return aside
-
-
-def carry_over(aside: Path, directory: Path) -> None:
-    """Link what later stages made of the same weights (speech, validation) into the new directory.
-
-    Their index has not changed, so DVC holds those stages for up to date and would not make it again.
-    """
-    for entry in sorted(aside.iterdir()):
-        if (
-            entry.is_dir()
-            and not entry.name.startswith(OF_TRAINING)
-            and not (directory / entry.name).exists()
-        ):
-            shutil.copytree(entry, directory / entry.name, copy_function=_link)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        Path(target).hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _index(recipe: str) -> dict[int, CheckpointRecord]:

@@ -2,21 +2,27 @@
 
 An experiment that was removed (`dvc exp remove`, `dvc exp gc`) leaves its weights, because DVC never had them. Every dvc.lock that git
 still reaches names the record of each of its runs by md5, and training leaves that md5 beside the weights. A run without such a note,
-and every run where git cannot answer, is not called forgotten.
+every run where git cannot answer, and every run in a folder that is a link (other projects may share it) is not called forgotten.
 """
 
 import hashlib
+import io
+import os
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from voicelathe import digest, layout, records
 from voicelathe.records import RunRecord
-from voicelathe.runs import identity
+from voicelathe.runs import experiments, identity
 
 RECORD = "run.json"
 LOCK = "dvc.lock"
-NOTED = "recorded.json"  # beside the weights: every md5 that run.json had
+NOTED = identity.NOTED
+BY_DVC = "^dvc: commit experiment"  # message of the commit of an experiment: HEAD's log still has it when the experiment is removed
+NO_RECORDS = {".git", ".dvc", ".cache"}  # folders of a project that may be large and hold no run.json
+MD5 = re.compile(rb"\b[0-9a-f]{32}\b")
 
 
 def note(run: RunRecord, root: Path) -> None:
@@ -31,59 +37,93 @@ def noted(directory: Path) -> set[str]:
     return {*digest.read_json(directory / NOTED)} if (directory / NOTED).is_file() else set()
 
 
-def runs_of(recipe: str, root: Path) -> list[Path]:
-    """Finished runs of a recipe that nothing names, relative to the project; none where git cannot tell."""
-    places = [
-        place
-        for place in sorted((root / layout.CHECKPOINTS / recipe).glob("[0-9a-f]" * 16))
-        if _is_finished(place)
-    ]
-    notes = {place: noted(place) for place in places}
+def folders(root: Path) -> list[str]:
+    """Every recipe that has weights here, those that params.yaml no longer knows among them."""
+    found = sorted((root / layout.CHECKPOINTS).glob("*"))
+    return [one.name for one in found if one.is_dir() and not one.name.startswith(".")]
+
+
+def runs(recipes: Sequence[str], root: Path) -> list[Path]:
+    """Finished runs of these recipes that nothing names, relative to the project; none where git cannot tell."""
+    notes = {place: noted(place) for recipe in recipes for place in _finished(recipe, root)}
     if not any(notes.values()):
         return []
     try:
-        named = {md5 for lock in _locks(root) for md5 in _records(lock)}
+        named = {md5 for lock in _locks(root) for md5 in _md5s(lock)}
     except (OSError, subprocess.CalledProcessError):
         return []
-    current = _current(root)
+    used = {root / place for place in _used(root)}
     return [
         place.relative_to(root)
         for place, known in notes.items()
-        if known and not known & named and place.relative_to(root).as_posix() not in current
+        if known and not known & named and place not in used
     ]
 
 
-def _is_finished(place: Path) -> bool:
-    return (place / identity.FINISHED).is_file()
+def _finished(recipe: str, root: Path) -> list[Path]:
+    """Runs of a recipe that lie in the project itself: behind a link they may be another clone's, too, and git here knows nothing of it."""
+    folder = root / layout.CHECKPOINTS / recipe
+    found = [place for place in sorted(folder.glob("[0-9a-f]" * 16)) if (place / identity.FINISHED).is_file()]
+    return [place for place in found if place.resolve() == root.resolve() / place.relative_to(root)]
 
 
-def _current(root: Path) -> set[str]:
-    """What the workspace names, committed or not."""
-    return {
-        records.read_one(path, RunRecord).directory for path in sorted((root / "runs").glob(f"*/{RECORD}"))
-    }
+def _used(root: Path) -> Iterator[str]:
+    """What the workspace names, committed or not, and what experiments name that run in a copy of the project at this moment."""
+    here = sorted((root / "runs").glob(f"*/{RECORD}"))
+    for path in [*here, *_copied(root.resolve())]:
+        try:
+            yield records.read_one(path, RunRecord).directory
+        except FileNotFoundError:
+            continue  # the experiment has ended this moment
+
+
+def _copied(root: Path) -> Iterator[Path]:
+    """Every record of a run in DVC's temporary copies; DVC's folder and git's may lie above the project, so the project below the copy."""
+    for copies in (above.joinpath(*experiments.INSIDE) for above in (root, *root.parents)):
+        for folder, below, files in os.walk(copies):
+            below[:] = sorted(set(below) - NO_RECORDS)
+            if RECORD in files and Path(folder).parent.name == "runs":
+                yield Path(folder) / RECORD
 
 
 def _locks(root: Path) -> Iterator[bytes]:
-    """Every dvc.lock there is: of the workspace, and of all commits that a branch, a tag, a stash, an experiment or git's log of HEAD reaches."""
+    """Every dvc.lock there is: of the workspace, and of all commits that a branch, a tag, a stash, an experiment or git's log reaches.
+
+    What only the log reaches counts, unless it is the commit that DVC made for an experiment: removing the experiment meant it.
+    """
     if (root / LOCK).is_file():
         yield (root / LOCK).read_bytes()
-    listed = _git(root, "rev-list", "--all", "--reflog", "--objects", "--", LOCK).decode(errors="replace")
-    for line in listed.splitlines():
-        blob, _, path = line.partition(" ")
-        if path == LOCK:
-            yield _git(root, "cat-file", "blob", blob)
+    others = ("--invert-grep", "--basic-regexp", f"--grep={BY_DVC}")
+    logged = _git(
+        root, "rev-list", "--stdin", "--reflog", "--no-walk", *others
+    )  # --stdin: or no log is an error
+    every = ("--stdin", "--all", "--full-history", "--objects")
+    listed = _git(root, "rev-list", *every, "--", LOCK, told=logged)
+    blobs = {line.split()[0] for line in listed.splitlines() if _is_lock(line)}
+    yield from _contents(
+        _git(root, "cat-file", "--batch", told=b"\n".join(sorted(blobs)) + b"\n") if blobs else b""
+    )
 
 
-def _git(root: Path, *words: str) -> bytes:
-    return subprocess.run(["git", *words], cwd=root, check=True, capture_output=True).stdout
+def _is_lock(line: bytes) -> bool:
+    """Whether a line names an object and this path; git gives it from the top of its tree, and the project may lie below that."""
+    return line.rpartition(b" ")[2].rpartition(b"/")[2] == LOCK.encode()
 
 
-def _records(lock: bytes) -> Iterator[str]:
-    """md5 of every run.json that the lock's train stages wrote."""
-    import yaml
+def _contents(batch: bytes) -> Iterator[bytes]:
+    """What `git cat-file --batch` gave out: a line with id, type and size before each object. Raises OSError where git lacks one."""
+    stream = io.BytesIO(batch)
+    while line := stream.readline():
+        if not line.split()[-1].isdigit():
+            raise OSError(f"git: {line.decode(errors='replace')}")
+        yield stream.read(int(line.split()[-1]))
+        stream.read(1)  # the line's end behind it
 
-    for stage in (yaml.load(lock, Loader=yaml.CBaseLoader) or {}).get("stages", {}).values():
-        for out in stage.get("outs", []):
-            if out["path"].startswith("runs/") and out["path"].endswith(f"/{RECORD}"):
-                yield out["md5"]
+
+def _git(root: Path, *words: str, told: bytes = b"") -> bytes:
+    return subprocess.run(["git", *words], cwd=root, check=True, capture_output=True, input=told).stdout
+
+
+def _md5s(lock: bytes) -> list[str]:
+    """Every md5 in a lock, that of run.json among them: a lock that is in conflict, or of another version, is read just so."""
+    return [md5.decode() for md5 in MD5.findall(lock)]

@@ -61,8 +61,12 @@ class Plan:
         return sum(one.bytes for one in self.doomed)
 
 
-def plan(recipes: Sequence[str], root: Path, because: str | None = None) -> Plan:
+def plan(
+    recipes: Sequence[str], root: Path, because: str | None = None, folders: Sequence[str] | None = None
+) -> Plan:
     """Look at every recipe; changes nothing. `because`: why nobody needs to have listened, or the words of an earlier promotion.
+
+    `folders`: recipes, known or not, whose runs that nothing names may go; those of `recipes` by default.
 
     Cost: reads every byte of the weights that stay. Raises TrackingError when MLflow does not answer.
     """
@@ -78,18 +82,24 @@ def plan(recipes: Sequence[str], root: Path, because: str | None = None) -> Plan
         kept = {**chosen, **kept}
         refusals += _refusals(files, because)
         doomed += _doomed(files, kept)
-        doomed += _forgotten(recipe, root, kept)
+    doomed += _forgotten(recipes if folders is None else folders, root, kept)
     refusals += _broken(root, kept)
     return Plan(_with_bytes(root, doomed), kept, refusals, redacted(because) if because else None)
 
 
-def apply(recipes: Sequence[str], root: Path, confirmed: str, because: str | None = None) -> Plan:
+def apply(
+    recipes: Sequence[str],
+    root: Path,
+    confirmed: str,
+    because: str | None = None,
+    folders: Sequence[str] | None = None,
+) -> Plan:
     """Remove what the plan with this digest names. A kill leaves what is recorded and gone, or whole, or for the next plan to name.
 
     Raises PromotionError when something speaks against it or the plan is another one by now, RunLocked while a run is being trained.
     """
     with journal.locked(root), ExitStack() as held:
-        found = plan(recipes, root, because)
+        found = plan(recipes, root, because, folders)
         if found.refusals:
             raise PromotionError(f"Nothing was removed:\n{listing(found.refusals)}")
         if found.digest != confirmed:
@@ -177,9 +187,9 @@ def _doomed(files: RunFiles, kept: dict[str, str]) -> Iterator[Doomed]:
             yield from _inside(root, place, STEPS, "of a trial whose samples stay")
 
 
-def _forgotten(recipe: str, root: Path, kept: dict[str, str]) -> Iterator[Doomed]:
+def _forgotten(recipes: Sequence[str], root: Path, kept: dict[str, str]) -> Iterator[Doomed]:
     """Weights and states of runs that nothing names any more, for example of an experiment that was removed."""
-    for place in forgotten.runs_of(recipe, root):
+    for place in forgotten.runs(recipes, root):
         for found in _inside(root, place, STEPS, "of a run that no branch, tag or experiment names"):
             if found.path not in kept:
                 yield found
