@@ -15,7 +15,7 @@ import typer
 from voicelathe import layout
 from voicelathe.cli import screen
 from voicelathe.cli.names import Recipe
-from voicelathe.cli.recipes import aside as shelf
+from voicelathe.cli.recipes import aside
 from voicelathe.cli.recipes.runs import dvc
 from voicelathe.errors import CheckpointError, RecordError, VoiceLatheError, WorkerError, listing
 
@@ -48,26 +48,26 @@ def retrain(recipe: Recipe) -> None:
         _speak_again(recipe, before == _index(recipe))
         return
     promoted = _promoted(place)
-    aside = shelf.set_aside(recipe, place, list(promoted), _identity(recipe))
-    screen.say(f"{recipe}: the former weights are in {aside}.")
-    _train_beside(recipe, place, aside, promoted)
-    shelf.keep_notes(aside, place)
+    former = aside.set_aside(recipe, place, list(promoted), _identity(recipe))
+    screen.say(f"{recipe}: the former weights are in {former}.")
+    _train_beside(recipe, place, former, promoted)
+    aside.keep_notes(former, place)
     after = _index(recipe)
     _compare(recipe, before, after)
     if before == after:
-        shelf.carry_over(aside, _trained(recipe))
+        aside.carry_over(former, _trained(recipe))
     _speak_again(recipe, before == after)
     screen.say(
-        f"Nothing needs {aside} any more; delete it when you have compared what you wanted to compare."
+        f"Nothing needs {former} any more; delete it when you have compared what you wanted to compare."
     )
 
 
 def _undo(recipe: str, place: Path) -> None:
     """Begin where an earlier `retrain` began that failed or was killed: with the weights and the samples of before in their place."""
-    aside = shelf.left_behind(place, _index(recipe))
-    if aside is None:
+    former = aside.left_behind(place, _index(recipe))
+    if former is None:
         return
-    again = shelf.put_back(recipe, aside, place)
+    again = aside.put_back(recipe, former, place)
     left = f"; what it left is in {again}" if again else ""
     screen.say(f"{recipe}: an earlier retrain did not end. The weights before it are back in {place}{left}.")
     if not _index(recipe):
@@ -78,29 +78,29 @@ def _train(recipe: str, recover: str = "") -> None:
     dvc("repro", "--force", "--single-item", f"train@{recipe}", recover=recover)
 
 
-def _train_beside(recipe: str, place: Path, aside: Path, promoted: dict[Path, Promotion]) -> None:
+def _train_beside(recipe: str, place: Path, former: Path, promoted: dict[Path, Promotion]) -> None:
     """Train beside what was promoted; where that cannot be done, or comes out differently, everything is put back.
 
     Raises WorkerError when nothing was promoted and the stage fails, CheckpointError that says what was put back.
     """
-    back = f"rm -rf {place} && mv {aside} {place} && dvc repro -s train@{recipe}"
+    back = f"rm -rf {place} && mv {former} {place} && dvc repro -s train@{recipe}"
     try:
-        _train(recipe, f"The former weights are in {aside}; to take them back: {back}")
+        _train(recipe, f"The former weights are in {former}; to take them back: {back}")
     except WorkerError:
         if promoted:
             raise _restored(
-                recipe, place, aside, "was not trained again to its end: the reason stands above"
+                recipe, place, former, "was not trained again to its end: the reason stands above"
             ) from None
         raise
     changed = [one.version for path, one in promoted.items() if not _is_sound(path, one)]
     if changed:
         what = f"was trained again, and the weights of version {', '.join(changed)} came out differently (another CPU, card or library?)"
-        raise _restored(recipe, place, aside, what)
+        raise _restored(recipe, place, former, what)
 
 
-def _restored(recipe: str, place: Path, aside: Path, what: str) -> CheckpointError:
+def _restored(recipe: str, place: Path, former: Path, what: str) -> CheckpointError:
     """Put the former weights and their records back; what to say of it."""
-    again = shelf.put_back(recipe, aside, place)
+    again = aside.put_back(recipe, former, place)
     _train(
         recipe,
         f"The former weights are back in {place}; their records come with: dvc repro -s train@{recipe}",
@@ -189,7 +189,7 @@ def _trained(recipe: str) -> Path:
 
 def _unfinished(folder: Path) -> list[Path]:
     every = [path for path in folder.glob("*") if path.is_dir()]
-    return [path for path in every if shelf.SET_ASIDE not in path.name and not path.name.startswith(NOT_RUNS)]
+    return [path for path in every if aside.SET_ASIDE not in path.name and not path.name.startswith(NOT_RUNS)]
 
 
 def _promoted(place: Path) -> dict[Path, Promotion]:
