@@ -168,6 +168,27 @@ def messages(path: Path) -> str:
     return "\n".join(node.value for node in constants if isinstance(node.value, str))
 
 
+def said_settings(text: str) -> list[str]:
+    """Dotted names of a message that begin with a section, but for names of files and settings that are gone and said to be."""
+    found = re.findall(rf"(?<![\w./`{{}}-])((?:{'|'.join(sorted(SECTIONS))})(?:\.[a-z0-9_]+)+)", text)
+    return [one for one in found if one not in params.MOVED and not one.endswith((".json", ".jsonl", ".tsv"))]
+
+
+def test_settings_that_messages_and_comments_of_recipes_name_exist() -> None:
+    texts = {path.name: messages(path) for path in sorted((ROOT / "src").rglob("*.py"))}
+    for path in [ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml"))]:
+        texts[path.name] = "\n".join(line.partition("#")[2] for line in path.read_text().splitlines())
+    named = {name: said_settings(text) for name, text in texts.items()}
+    assert sum(len(names) for names in named.values()) > 60
+    unknown = {name: [one for one in names if not is_a_setting(one)] for name, names in named.items()}
+    assert {name: names for name, names in unknown.items() if names} == {}
+
+
+def test_a_setting_that_a_message_invents_would_be_seen() -> None:
+    said = said_settings("raise listen.race.block_line or gate.min_rows; see preflight.json")
+    assert [one for one in said if not is_a_setting(one)] == ["listen.race.block_line"]
+
+
 def test_messages_tell_users_to_type_commands_that_exist() -> None:
     paths = sorted((ROOT / "src").rglob("*.py"))
     unknown = {path.name: mentioned(messages(path)) - set(COMMANDS) for path in paths}

@@ -1,6 +1,6 @@
 """How is one self-contained page put together? Template, styles, scripts and data in a single file that needs no network.
 
-Templates escape everything by themselves; data reaches scripts as inert JSON; a content security policy allows exactly the styles and
+Every template extends frame.html, which has the head, the sounds and the script. Templates escape everything by themselves; data reaches scripts as inert JSON; a content security policy allows exactly the styles and
 scripts that were shipped, so a transcript that looks like markup stays text even if an escape were forgotten.
 """
 
