@@ -19,7 +19,7 @@ LAYERS = [  # a module imports only from its own line or from lines above; the l
     "config.params parallel checkpoints runs runs.tombstones runs.experiments runs.locks",
     "speech",  # measures of one clip
     "data",
-    "lines",
+    "lines config.upgrade",  # lines that stood in params.yaml become a pack
     "train",
     "worker",
     "process.environments",

@@ -38,6 +38,7 @@ HEAVY = (
     ),
 )
 BROKEN = """
+version: 2
 seed: 1
 machine: {device: tpu, threads: 0}
 engine: {kind: serial, workers: 1, extra: 7}
@@ -79,7 +80,7 @@ sys.exit(f"imported: {{found}}" if found else 0)
 def test_the_planned_commands_exist() -> None:
     wanted = {
         *("import", "pin", "gate", "contamination", "freeze", "export-data"),
-        *("recogniser add", "recogniser check", "cut propose", "cut long", "cut apply"),
+        *("recogniser add", "recogniser check", "params upgrade", "cut propose", "cut long", "cut apply"),
         *("base add", "base check", "consent new", "consent check", "consent list"),
         *("plan", "doctor", "summary", "compare", "replicate", "why", "triage", "spikes", "retrain", "track"),
         *("lines propose", "lines freeze", "env create", "env list", "prune plan", "prune apply"),

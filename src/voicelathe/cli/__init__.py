@@ -9,7 +9,7 @@ import sys
 import typer
 
 from voicelathe.cli.data import consents, corpus, cutting, rows, spoken
-from voicelathe.cli.machine import bases, environments, health, memory, recognisers
+from voicelathe.cli.machine import bases, environments, health, memory, recognisers, settings
 from voicelathe.cli.production import conforming, exports, histories, production, retention, serving
 from voicelathe.cli.recipes import comparisons, replicates, retraining, runs, summary, why
 from voicelathe.errors import VoiceLatheError
@@ -29,6 +29,7 @@ for area in (
     exports,
     bases,
     recognisers,
+    settings,
     environments,
     consents,
     rows,

