@@ -55,6 +55,8 @@ def test_an_unknown_option_is_an_error_and_nothing_is_started(project: Path) -> 
         ("  ", {}, "text is empty"),
         ("!!! … 🎉 \u200b\0", {}, "no letter and no digit"),
         (None, {}, "text is NoneType: it must be a string"),
+        ("The lamp \ud800 is on.", {}, r"text holds half a character \(\\ud800\)"),
+        ("The lamp is on.", {"language": "e\ud800"}, r"language = 'e\\ud800'"),
         ("x" * 4097, {}, "4,097 characters in one request; at most 4,096"),
         ("One more sentence is here. " * 150, {"max_seconds": 60.0}, r"1\d pieces .* could become \d+ s"),
         ("Hello.", {"max_seconds": float("nan")}, "max_seconds = nan"),

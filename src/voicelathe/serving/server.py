@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
 
 from voicelathe import digest, errors
 from voicelathe.registry.speaking import sentences
@@ -179,6 +180,11 @@ def _add_errors(app: FastAPI, numbers: Numbers) -> None:
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:]) or "body"
         return refusal(400, f"{where}: {first['msg']}.", "RequestError", {})
+
+    @app.exception_handler(HTTPException)
+    async def of_no_request(_request: Request, problem: HTTPException) -> JSONResponse:
+        numbers.requests.labels(str(problem.status_code)).inc()
+        return refusal(problem.status_code, f"{problem.detail}.", "RequestError", problem.headers or {})
 
     @app.exception_handler(Exception)
     async def of_the_program(_request: Request, _problem: Exception) -> JSONResponse:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from voicelathe import digest
 from voicelathe.errors import RequestError, TooLong
 from voicelathe.registry.speaking import sentences
 from voicelathe.registry.speaking.desk import Limits
@@ -49,6 +50,8 @@ def _checked(text: object) -> str:
         raise RequestError(f"text is {type(text).__name__}: it must be a string.")
     if not text.strip():
         raise RequestError("text is empty: there is nothing to say.")
+    if half := digest.half_character(text):
+        raise RequestError(f"text holds half a character ({half}), which cannot be written. Send whole ones.")
     if not any(character.isalnum() for character in text):
         raise RequestError(f"text = {text[:60]!r} holds no letter and no digit: there is nothing to say.")
     return text
