@@ -9,6 +9,7 @@ from voicelathe.registry.speaking import sentences
 from voicelathe.registry.speaking.desk import Limits
 
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # BCP 47, or a family's word for any
+SEEDS = 2**32  # as many as NumPy's generator takes
 MAX_SECONDS = 60.0  # of one piece of a text; see speech.pieces
 
 
@@ -37,6 +38,12 @@ def check_seconds(max_seconds: float) -> None:
     """Raises RequestError; not a number is none of these, either."""
     if not 0 < max_seconds <= MAX_SECONDS:
         raise RequestError(f"max_seconds = {max_seconds}: must be over 0 and at most {MAX_SECONDS:g}.")
+
+
+def check_seed(seed: int) -> None:
+    """Raises RequestError for what some generator would fold into another seed, or refuse."""
+    if not 0 <= seed < SEEDS:
+        raise RequestError(f"seed = {seed}: must be from 0 to {SEEDS - 1}.")
 
 
 def check_language(language: str) -> None:
