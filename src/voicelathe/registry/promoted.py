@@ -15,7 +15,11 @@ from voicelathe.tracking import glance, registered, store
 from voicelathe.tracking.registered import PRODUCTION
 from voicelathe.tracking.runs import TAG
 
-REFUSED = ("moved", "replaced", "lost")  # states in which nothing is known of what the alias names
+FOREIGN = (
+    "moved",
+    "replaced",
+)  # the alias names what the journal does not know; `--take-over` puts another version in its place
+REFUSED = (*FOREIGN, "lost")  # states in which nothing speaks
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,13 @@ def differs(promotion: Promotion, tags: Mapping[str, str] | None) -> str | None:
         if (found := tags.get(key)) != expected:
             return f"{key} is {found}, the journal says {expected}"
     return None
+
+
+def is_same(current: Promotion, case: gates.Case) -> bool:
+    """Whether a promoted version is the candidate that the gates were asked about."""
+    shown = case.shown
+    asked = (case.files.run.run_digest, shown.candidate.name, shown.checkpoint.sha256)
+    return asked == (current.run_digest, current.candidate, current.checkpoint_sha256)
 
 
 def look(root: Path) -> tuple[Status, list[Promotion]]:
