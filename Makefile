@@ -7,7 +7,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: sbom help setup repro test test-all check upstream ui bench campaign clean-runs
+.PHONY: audit sbom help setup repro test test-all check upstream ui bench campaign clean-runs
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -52,6 +52,11 @@ SBOM := .cache/sbom
 sbom: setup ## every installed package with version and licence, as CycloneDX: .cache/sbom.cdx.json
 	test -x $(SBOM)/bin/cyclonedx-py || { $(PYTHON) -m venv $(SBOM) && $(SBOM)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r tools/sbom.lock; }
 	$(SBOM)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible --validate -o .cache/sbom.cdx.json
+
+AUDIT := .cache/audit
+audit: ## known vulnerabilities of every locked version; needs a network that reaches an advisory database
+	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r tools/audit.lock; }
+	for lock in requirements.lock requirements-cuda.lock deploy/mlflow.lock envs/*/requirements.lock; do $(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip -r $$lock || exit 1; done
 
 ui: setup ## MLflow on this machine, with links
 	voicelathe ui

@@ -30,7 +30,8 @@ ENVIRONMENTS = {"cosyvoice3": "3.11", "indextts2": "3.11"}  # family -> the olde
 APART = (
     ROOT / "deploy/mlflow.txt",
     ROOT / "tools/sbom.txt",
-)  # what an image holds besides; a tool in an environment of its own
+    ROOT / "tools/audit.txt",
+)  # what an image holds besides; tools in an environment of their own
 CUDA = re.compile(r"(?:nvidia|cuda)-|triton==")
 SUPPORTED = "python_full_version < '3.14'"  # environments in pyproject.toml: what holds for all of them is not said of each package
 EVERYWHERE = f"({SUPPORTED} and sys_platform == 'darwin') or ({SUPPORTED} and sys_platform == 'linux')"
