@@ -7,7 +7,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: sbom help setup repro test test-all check upstream ui bench campaign clean-runs
+.PHONY: audit sbom help setup repro test test-all check upstream ui bench campaign clean-runs
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -16,16 +16,17 @@ setup: $(STAMP) ## install the pinned environment into .venv
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKED := $(PIP) --require-hashes --no-deps
-NO_CUDA := import importlib.metadata as m, sys; sys.exit(any(one.startswith(("nvidia", "cuda")) for one in m.requires("torch") or ()))
+NO_CUDA := import importlib.metadata as m, sys; sys.exit(any(one.startswith(("nvidia", "cuda")) for torch in m.distributions(name="torch") for one in torch.requires or ()))
 
-$(STAMP): requirements.lock requirements-cuda.lock pyproject.toml
+$(STAMP): requirements-build.lock requirements.lock requirements-cuda.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed. Install Python 3.11, 3.12 or 3.13 (Debian: apt-get install python3 python3-venv), or say which: make PYTHON=/path/to/python"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { echo "make: $(PYTHON) is $$($(PYTHON) --version); 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "make: $(PYTHON) has no venv module (Debian: apt-get install python3.11-venv)"; exit 1; }
 	@command -v git >/dev/null || { echo "make: git is not installed"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(LOCKED) -r requirements.lock
-	$(BIN)/python -c '$(NO_CUDA)' || $(LOCKED) -r requirements-cuda.lock
+	$(LOCKED) --only-binary :all: -r requirements-build.lock
+	$(LOCKED) --no-build-isolation --use-pep517 -r requirements.lock
+	$(BIN)/python -c '$(NO_CUDA)' || $(LOCKED) --only-binary :all: -r requirements-cuda.lock
 	$(PIP) --no-deps --no-build-isolation -e .
 	$(BIN)/python -m pip check
 	@touch $@
@@ -49,8 +50,13 @@ check: setup ## format, lint, types
 
 SBOM := .cache/sbom
 sbom: setup ## every installed package with version and licence, as CycloneDX: .cache/sbom.cdx.json
-	test -x $(SBOM)/bin/cyclonedx-py || { $(PYTHON) -m venv $(SBOM) && $(SBOM)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tools/sbom.lock; }
+	test -x $(SBOM)/bin/cyclonedx-py || { $(PYTHON) -m venv $(SBOM) && $(SBOM)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r tools/sbom.lock; }
 	$(SBOM)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible --validate -o .cache/sbom.cdx.json
+
+AUDIT := .cache/audit
+audit: ## known vulnerabilities of every locked version; needs a network that reaches an advisory database
+	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r tools/audit.lock; }
+	for lock in requirements.lock requirements-cuda.lock deploy/mlflow.lock envs/*/requirements.lock; do $(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip -r $$lock || exit 1; done
 
 ui: setup ## MLflow on this machine, with links
 	voicelathe ui

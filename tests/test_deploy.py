@@ -3,6 +3,7 @@
 Where a container engine answers, the image is built and started; elsewhere that test is skipped by name and the rest only reads the files.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -67,7 +68,11 @@ def test_packages_are_installed_by_hash_and_what_is_copied_is_there() -> None:
     for made in STAGES.values():
         for name, rest in made:
             for command in re.findall(r"pip install ([^&]+)", rest) if name == "RUN" else ():
-                assert "--require-hashes" in command or command.split()[-1] == ".", command
+                if command.split()[-1] != ".":
+                    assert "--require-hashes" in command, command
+                    assert {"--no-build-isolation", ":all:"} & {*command.split()}, (
+                        "pip would fetch a builder of its own"
+                    )
             if name == "COPY" and not rest.startswith("--from"):
                 for source in rest.split()[:-1]:
                     assert (ROOT / source).exists() and f"!{source}" in ignored, source
@@ -85,6 +90,8 @@ def test_a_cpu_image_has_no_cuda_and_says_what_it_lacks() -> None:
 def test_a_service_gives_nothing_away(name: str) -> None:
     service = SERVICES[name]
     assert service["security_opt"] == ["no-new-privileges:true"] and not service.get("privileged")
+    if name != "postgres":  # its start-up script changes owner and user
+        assert service["cap_drop"] == ["ALL"] and not service.get("cap_add")
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
     assert "build" in service or IMAGE.fullmatch(service["image"]), "a version, not the newest"
     for key, value in service.get("environment", {}).items():
@@ -92,6 +99,37 @@ def test_a_service_gives_nothing_away(name: str) -> None:
             assert re.fullmatch(r"\$\{\w+:\?\}", value), (
                 f"{key} comes from the environment, and must be there"
             )
+
+
+def test_the_voice_wants_keys_and_answers_for_one_name_only() -> None:
+    for target in ("cpu", "cuda"):
+        (entry,) = [rest for name, rest in STAGES[target] if name == "ENTRYPOINT"]
+        words = json.loads(entry)
+        keys = words[words.index("--keys") + 1]
+        assert any(volume.endswith(f":{keys}:ro") for volume in SERVICES["voice"]["volumes"])
+    option, host = SERVICES["voice"]["command"]
+    assert option == "--allow-host" and host.startswith("${VOICELATHE_HOST:?")
+    assert "entrypoint" not in SERVICES["voice"], "or the image's options are lost"
+    (allowed,) = [one for one in SERVICES["mlflow"]["command"] if one.startswith("--allowed-hosts=")]
+    assert "*" not in allowed
+
+
+def test_who_needs_the_secret_of_the_build_is_given_it() -> None:
+    for service in SERVICES.values():
+        if "build" in service:
+            target = re.sub(r"\$\{\w+:-(\w+)\}", r"\1", service["build"]["target"])
+            made = [*STAGES[target], *(one for copied in copied_from(target) for one in STAGES[copied])]
+            needs = any("--mount=type=secret,id=pip" in rest for _name, rest in made)
+            assert not needs or service["build"]["secrets"] == ["pip"]
+            assert needs, "a target that needs none would say so here"
+
+
+def copied_from(target: str) -> list[str]:
+    return [
+        match[1]
+        for name, rest in STAGES[target]
+        if name == "COPY" and (match := re.match(r"--from=(\S+)", rest))
+    ]
 
 
 def test_services_that_wait_for_each_other_can_tell_when_the_other_is_well() -> None:

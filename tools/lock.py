@@ -1,7 +1,8 @@
-"""Which files may an environment be installed from? Writes requirements.lock and requirements-cuda.lock with the sha256 of every file.
+"""Which files may an environment be installed from? Writes requirements.lock, requirements-cuda.lock and requirements-build.lock with the sha256 of every file.
 
 One lock serves Python 3.11, 3.12 and 3.13 (markers say what only one of them needs). What PyTorch's CUDA build brings besides stands in a lock of
-its own: a machine without a card does not need its 3 GB. Versions stay where the lock has them and pyproject.toml allows it.
+its own: a machine without a card does not need its 3 GB. What builds the packages that have no wheel is copied into requirements-build.lock and installed
+first, because pip would otherwise fetch it by itself, newest and without a hash. Versions stay where the lock has them and pyproject.toml allows it.
 
     python -m tools.lock [PACKAGE==VERSION ...]     needs uv; a package that is named gets that version
 """
@@ -14,12 +15,23 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LOCK, CUDA_LOCK = ROOT / "requirements.lock", ROOT / "requirements-cuda.lock"
+LOCK, CUDA_LOCK, BUILD_LOCK = (
+    ROOT / name for name in ("requirements.lock", "requirements-cuda.lock", "requirements-build.lock")
+)
+BUILDERS = (
+    "setuptools",
+    "cython",
+    "numpy",
+    "scikit-build-core",
+    "packaging",
+    "pathspec",
+)  # as far as a lock has them
 ENVIRONMENTS = {"cosyvoice3": "3.11", "indextts2": "3.11"}  # family -> the oldest Python that its lock is for
 APART = (
     ROOT / "deploy/mlflow.txt",
     ROOT / "tools/sbom.txt",
-)  # what an image holds besides; a tool in an environment of its own
+    ROOT / "tools/audit.txt",
+)  # what an image holds besides; tools in an environment of their own
 CUDA = re.compile(r"(?:nvidia|cuda)-|triton==")
 SUPPORTED = "python_full_version < '3.14'"  # environments in pyproject.toml: what holds for all of them is not said of each package
 EVERYWHERE = f"({SUPPORTED} and sys_platform == 'darwin') or ({SUPPORTED} and sys_platform == 'linux')"
@@ -28,6 +40,7 @@ CPU_TORCH = {  # PyTorch's own CPU builds, which are not on the package index; t
 }
 HEAD = {
     LOCK: "Every version of the environment that the tests ran on, for Python 3.11 to 3.13, with the sha256 of each file it may be made from",
+    BUILD_LOCK: "What builds the packages of requirements.lock that have no wheel; installed before them",
     CUDA_LOCK: "What a CUDA build of torch needs besides requirements.lock; `make setup` installs it where torch asks for it",
 }
 REMAKE = "Made by `python -m tools.lock`; see docs/environment.md. Installed with --require-hashes --no-deps."
@@ -41,12 +54,19 @@ def main(changes: list[str]) -> None:
     for asked in APART:
         lock = asked.with_suffix(".lock")
         write(lock, compiled(asked, [*pins(LOCK), *pins(lock)], changes, "3.11"))
+    write(BUILD_LOCK, builders(blocks))
     for family, python in ENVIRONMENTS.items():
         folder = ROOT / "envs" / family
         kept = pins(folder / LOCK.name)
         locked = compiled(folder / "requirements.txt", kept, changes, python)
         write(folder / LOCK.name, [with_cpu_builds(block) for block in locked if not CUDA.match(block)])
         write(folder / CUDA_LOCK.name, [block for block in locked if CUDA.match(block)])
+        write(folder / BUILD_LOCK.name, builders(locked))
+
+
+def builders(blocks: list[str]) -> list[str]:
+    """What the packages without a wheel are built with."""
+    return [block for block in blocks if name_of(block) in BUILDERS]
 
 
 def pins(*locks: Path) -> list[str]:
@@ -94,11 +114,7 @@ def with_cpu_builds(block: str) -> str:
 
 
 def write(lock: Path, blocks: list[str]) -> None:
-    head = (
-        HEAD[LOCK if lock.name == LOCK.name else CUDA_LOCK]
-        if lock.parent == ROOT
-        else f"What {lock.parent.name}/{lock.stem} needs"
-    )
+    head = HEAD.get(lock) or f"What {lock.parent.name}/{lock.stem} needs"
     lock.write_text("\n".join([f"# {head}.", f"# {REMAKE}", *blocks, ""]), encoding="utf-8")
 
 

@@ -24,6 +24,11 @@ def canonical_json(value: object) -> str:
     return _CANONICAL.encode(value)
 
 
+def half_character(text: str) -> str:
+    """The first half of a surrogate pair in a text, escaped: no file and no pipe can hold it. Empty when there is none."""
+    return next((f"\\u{ord(one):04x}" for one in text if "\ud800" <= one <= "\udfff"), "")
+
+
 def of_value(value: object) -> str:
     """sha256 of the canonical JSON of a value."""
     return of_bytes(canonical_json(value).encode())

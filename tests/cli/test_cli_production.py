@@ -123,3 +123,12 @@ def test_a_base_speaks_as_it_is_and_the_same_seed_says_the_same(project: Path, r
         assert f"{name}: the base {base}, " in done.out
     assert Path("one.wav").read_bytes() == Path("two.wav").read_bytes()
     assert 0.3 < soundfile.info("one.wav").duration <= 3.2
+
+
+@pytest.mark.parametrize("command", [["promote", "mini-lora"], ["rollback"], ["prune", "plan"]])
+def test_a_reason_that_is_no_text_is_refused_and_nothing_is_written(
+    tracked: Path, run: Run, command: list[str]
+) -> None:
+    told = run(*command, "--because", "it \udcff hums")
+    assert told.code == 1 and r"RequestError: 'it \udcff hums' holds bytes that are no UTF-8" in told.err
+    assert not (tracked / "registry/refused.jsonl").exists()

@@ -130,6 +130,74 @@ def test_what_is_installed_and_imported_sees_no_secret(
     assert "PATH" in seen and not {"HF_TOKEN", "AWS_SECRET_ACCESS_KEY"} & {*seen}
 
 
+@pytest.mark.slow
+def test_a_package_without_a_wheel_is_built_with_the_locked_builder_and_sees_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real pip in a new environment: one such package, and another setuptools than the newest."""
+    named = dict.fromkeys(("antlr4-python3-runtime", "setuptools"), "")
+    for block in locks.blocks(REPOSITORY / "envs/cosyvoice3/requirements.lock"):
+        if (name := block.split("==")[0]) in named:
+            named[name] = block
+    (tmp_path / environments.LOCK).write_text(named["antlr4-python3-runtime"] + "\n")
+    (tmp_path / environments.BUILD_LOCK).write_text(named["setuptools"] + "\n")
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    interpreter = tmp_path / "venv/bin/python"
+    (site,) = (tmp_path / "venv/lib").glob("*/site-packages")
+    (site / "sitecustomize.py").write_text(
+        f"import os\nwith open({str(tmp_path / 'seen')!r}, 'a') as file:\n    print(*os.environ, file=file)\n"
+    )
+    monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnopqrst")
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")  # where a wheel of an earlier build may lie
+    try:
+        environments._install(interpreter, tmp_path)
+    except FamilyUnavailable:
+        if _index_answers(interpreter):
+            raise
+        pytest.skip("no package index answers here, so nothing was built")
+    (wheel,) = site.glob("antlr4*.dist-info/WHEEL")
+    version = named["setuptools"].split("==")[1].split()[0]
+    assert f"Generator: setuptools ({version})" in wheel.read_text()
+    seen = (tmp_path / "seen").read_text()
+    assert len(seen.splitlines()) >= 3 and "HF_TOKEN" not in seen, "builder, package, the question about CUDA"
+
+
+def _index_answers(interpreter: Path) -> bool:
+    asked = [
+        str(interpreter),
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        "-d",
+        str(interpreter.parent),
+        "setuptools",
+    ]
+    return subprocess.run(asked, capture_output=True).returncode == 0
+
+
+def test_everybody_asks_in_the_same_way_whether_torch_wants_cuda() -> None:
+    """Makefile, Dockerfile and `env create`; a torch that is not there wants none."""
+    condition = environments.HAS_CUDA.split("print(")[1].removesuffix(")")
+    for path in ("Makefile", "deploy/Dockerfile"):
+        assert f"sys.exit({condition})" in (REPOSITORY / path).read_text()
+    without = [sys.executable, "-I", "-S", "-c", environments.HAS_CUDA]
+    assert environments._do(without).strip() == "False"
+
+
+@pytest.mark.parametrize(
+    "folder, unbuilt",
+    [(".", ""), ("envs/cosyvoice3", "cython"), ("envs/indextts2", "")],
+)
+def test_what_builds_is_a_part_of_the_lock(folder: str, unbuilt: str) -> None:
+    lock, builders = (
+        set(locks.blocks(REPOSITORY / folder / name)) for name in (environments.LOCK, environments.BUILD_LOCK)
+    )
+    names = {block.split("==")[0] for block in builders}
+    assert builders <= lock and {"setuptools", unbuilt} - {""} <= names
+
+
 @pytest.mark.parametrize("family", environments.needed())
 def test_every_line_of_a_familys_lock_has_a_hash(family: str) -> None:
     for name in (environments.LOCK, environments.CUDA_LOCK):

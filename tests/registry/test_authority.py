@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from voicelathe.config import params
 from voicelathe.errors import ConsentError, PromotionError, RequestError
 from voicelathe.registry import promote, voice
 from voicelathe.registry.authority import MAX_AGE_S, Authority
+from voicelathe.registry.history import journal
 from voicelathe.tracking import registered
 
 
@@ -26,8 +28,7 @@ class _Asked(_Silent):
 
 
 def served(root: Path) -> voice.Voice:
-    about = {"version": "1"}
-    return voice.Voice(configuration(root), root, about, desk_of(_Asked()), _Scratch(root), Authority(root))
+    return voice.Voice(configuration(root), root, desk_of(_Asked()), _Scratch(root), Authority(root))
 
 
 def ask(running: voice.Voice, **options: Any) -> None:
@@ -116,6 +117,38 @@ def test_where_mlflow_does_not_answer_consent_still_decides_and_the_last_answer_
     grow_old(running)
     with pytest.raises(ConsentError, match="revoked_at"):
         ask(running)
+
+
+def test_two_versions_of_the_same_weights_are_judged_each_by_its_own_speakers(promoted: Path) -> None:
+    """The untouched base has no weights of its own: the versions of all recipes on it share what it hashes to."""
+    own = promote.history(promoted)[-1].promotion
+    other = replace(own, version="9", speakers={"eve": ["en"]})  # who has no record of consent
+    with journal.locked(promoted) as book:
+        for promotion in (other, own):  # and back
+            for event in (journal.BEGUN, journal.DONE):
+                book.append(event, "promote", promotion)
+    asked = Authority(promoted)
+    asked.require(own)
+    with pytest.raises(ConsentError, match=r"Version 9 must not speak: .*eve"):
+        asked.require(other)
+
+
+def test_where_mlflow_has_lost_the_alias_nothing_speaks(promoted: Path) -> None:
+    running = served(promoted)
+    stores.client(promoted).delete_registered_model_alias(NAME, "production")
+    with pytest.raises(PromotionError, match="has no alias production"):
+        ask(running)
+    with pytest.raises(PromotionError, match="has no alias production"):
+        ask(running, version="1")
+
+
+def test_a_file_says_what_the_speaker_allows_when_it_is_made(promoted: Path) -> None:
+    running = served(promoted)
+    before = running.understood(["Hello."], {}).about["consent"]
+    amend(promoted, languages=["en", "de"])
+    after = running.understood(["Hello."], {}).about["consent"]
+    assert before[0]["languages"] == ["en"] and after[0]["languages"] == ["en", "de"]
+    assert before[0]["sha256"] != after[0]["sha256"]
 
 
 def test_a_clock_that_was_set_back_makes_no_record_valid_again(

@@ -6,8 +6,10 @@ The other server is a stand-in for other people's programs; real clips of the de
 import contextlib
 import io
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -240,6 +242,50 @@ def test_a_server_that_cannot_be_asked_is_an_error_in_one_sentence(
     refused("give an address such as", "127.0.0.1:8300")
     with pytest.raises(ServerError, match="no speech of candidate 'step_7'; there are: step_0000040@1"):
         conforming.conform(asking.Server(stranger.url), RECIPE, "step_7", {}, conforming.Margins())
+
+
+def test_answers_without_sound_are_failures_and_never_kept(stranger: Stranger, said: dict[str, Any]) -> None:
+    texts = list(said)
+    stranger.say = lambda text: (200, wav(np.zeros(0)))
+    with pytest.raises(ServerError, match=r"spoke none of 4 lines\. line-0: .* 0\.00 s"):
+        conforming.conform(asking.Server(stranger.url), RECIPE, CANDIDATE, {}, conforming.Margins())
+    stranger.say = lambda text: (200, wav(np.zeros(0) if text == texts[1] else said[text]))
+    found = conforming.conform(asking.Server(stranger.url), RECIPE, CANDIDATE, {}, conforming.Margins())
+    assert len(found.failures) == 1 and "line-1" in found.failures[0] and not found.is_kept
+    assert all(one.is_kept for one in found.compared), "what was said was said well"
+
+
+@pytest.mark.parametrize(
+    "answer, message",
+    [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nRI", "IncompleteRead"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nRIFF", "broke off after 4 of 100 bytes"),
+        (b"RIFF\r\n\r\n", "RIFF"),
+        (b"HTTP/1.1 200 " + b"x" * 70_000 + b"\r\n\r\n", "got more than 65536 bytes"),
+        (b"", "closed connection"),
+        (b"HTTP/1.1 400 No\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nRI", "answers 400"),
+    ],
+)
+def test_a_server_that_breaks_off_is_an_error_in_one_sentence(answer: bytes, message: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
+
+        def serve() -> None:
+            with listening.accept()[0] as connection:
+                connection.recv(65_536)
+                connection.sendall(answer)
+
+        pool.submit(serve)
+        server = asking.Server(f"http://127.0.0.1:{listening.getsockname()[1]}/v1")
+        with pytest.raises(ServerError, match=message):
+            server.speak({"input": "x"})
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1/v1", "http://127.0.0.1:x/v1", "http://a b/v1", "http://" + "x" * 70 + "/v1"]
+)
+def test_what_is_no_address_is_an_error_in_one_sentence(url: str) -> None:
+    with pytest.raises(ServerError, match=r"give an address such as|does not answer"):
+        asking.Server(url).models()
 
 
 def test_a_key_is_sent_to_the_server_that_was_named_and_nowhere_else(

@@ -17,7 +17,7 @@ import pytest
 
 from tests.factories import training
 from voicelathe import digest, records
-from voicelathe.errors import Abandoned, Busy, WorkerError, WorkerLost
+from voicelathe.errors import Abandoned, Busy, RequestError, WorkerError, WorkerLost
 from voicelathe.process import jobs, runner
 from voicelathe.registry.speaking.desk import Desk, Limits
 
@@ -133,6 +133,19 @@ def test_an_answer_to_another_request_is_never_given_out(home: Path) -> None:
         with pytest.raises(WorkerLost, match=r"answered request My word.*/7 instead of Go home\./0"):
             speaker.say(request(home, "Go home."))
         assert not speaker.is_alive
+
+
+def test_what_cannot_be_written_is_refused_at_once_and_the_worker_stays(
+    opened: Desk, home: Path, alone: dict[str, str]
+) -> None:
+    """A request that never reached the worker would be waited for until the worker counts as silent."""
+    before = opened.restarts
+    opened.wake()
+    speaker = opened._speaker
+    assert speaker is not None
+    with pytest.raises(RequestError, match=r"holds half a character \(\\udcff\)"):
+        speaker.say(request(home, "The lamp \udcff is on."), 3.0)
+    assert say(opened, request(home, WORDS[0])) == alone[WORDS[0]] and opened.restarts == before
 
 
 def test_whoever_finds_no_place_is_told_when_to_ask_again(home: Path, opened: Desk) -> None:

@@ -1,5 +1,6 @@
 """Every gate of a promotion: closed for its own reason, named, and overridden only where a person may."""
 
+import getpass
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ from tests.factories import runs
 from voicelathe import digest, layout, records
 from voicelathe.config import params
 from voicelathe.errors import PromotionError
+from voicelathe.records import sealed
 from voicelathe.registry import gates
 
 RECIPE = "mini-lora"
@@ -91,6 +93,24 @@ def never_spoke(root: Path) -> None:
 
 def nobody_listened(root: Path) -> None:
     runs.select(root, RECIPE, "ship", "step_0000040@1", heard=False)
+
+
+def heard_by(root: Path, *listeners: str) -> None:
+    """As `verdict import` keeps it; nothing of a sitting but its listener is asked here."""
+    made = [records.Sitting("x", RECIPE, "0" * 64, "0" * 64, one, "pair", [], "") for one in listeners]
+    finished = [replace(one, digest=sealed.seal(one)) for one in made]
+    verdict = records.Verdict(RECIPE, "0" * 64, "0" * 64, finished)
+    digest.write_json(root / layout.VERDICTS / f"{RECIPE}.json", records.to_json(verdict))
+
+
+def heard_by_whoever_promotes(root: Path) -> None:
+    heard_by(root, f" {getpass.getuser().upper()}")
+
+
+def edited_verdict(root: Path) -> None:
+    heard_by(root, "anna")
+    path = root / layout.VERDICTS / f"{RECIPE}.json"
+    path.write_text(path.read_text().replace("anna", "berta"))
 
 
 def other_audio(root: Path) -> None:
@@ -177,6 +197,8 @@ CLOSED: list[tuple[Callable[[Path], None], str, str, bool]] = [
     (never_spoke, "listening", "never spoke", True),
     (spoke_nothing, "listening", "carrier: silent", True),
     (nobody_listened, "listening", r"nobody has judged.*verdict import mini-lora", True),
+    (heard_by_whoever_promotes, "listening", "only .* has listened, who promotes this, too", True),
+    (edited_verdict, "listening", "'berta' was changed after its import", False),
     (other_audio, "chain", r"1\.opus", False),
     (no_gate, "data gate", "is missing", False),
     (other_data_passed, "data gate", "the run was trained on", False),
@@ -193,6 +215,11 @@ CLOSED: list[tuple[Callable[[Path], None], str, str, bool]] = [
     (extra_weight, "weights", r"more\.safetensors", False),
     (flipped_base, "base", "not the base that was pinned", False),
 ]
+
+
+def test_another_listener_beside_whoever_promotes_is_enough(project: Path) -> None:
+    heard_by(project, getpass.getuser(), "anna")
+    assert not examine(project, "step_0000040@1").objections
 
 
 @pytest.mark.parametrize(

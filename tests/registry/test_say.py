@@ -18,6 +18,7 @@ import pytest
 from tests.factories import mlflow_stores as stores
 from tests.factories import runs
 from voicelathe import digest, records
+from voicelathe.config import params
 from voicelathe.errors import CheckpointError, PromotionError, RequestError
 from voicelathe.process import jobs
 from voicelathe.registry import gates, promote, served, voice
@@ -55,6 +56,8 @@ def test_an_unknown_option_is_an_error_and_nothing_is_started(project: Path) -> 
         ("  ", {}, "text is empty"),
         ("!!! … 🎉 \u200b\0", {}, "no letter and no digit"),
         (None, {}, "text is NoneType: it must be a string"),
+        ("The lamp \ud800 is on.", {}, r"text holds half a character \(\\ud800\)"),
+        ("The lamp is on.", {"language": "e\ud800"}, r"language = 'e\\ud800'"),
         ("x" * 4097, {}, "4,097 characters in one request; at most 4,096"),
         ("One more sentence is here. " * 150, {"max_seconds": 60.0}, r"1\d pieces .* could become \d+ s"),
         ("Hello.", {"max_seconds": float("nan")}, "max_seconds = nan"),
@@ -63,6 +66,8 @@ def test_an_unknown_option_is_an_error_and_nothing_is_started(project: Path) -> 
         ("Hello.", {"lora_scale": -0.1}, "lora_scale = -0.1"),
         ("Hello.", {"lora_scale": 2.5}, "lora_scale = 2.5"),
         ("Hello.", {"attempts": 0}, "attempts = 0: must be from 1 to 5"),
+        ("Hello.", {"seed": -1}, "seed = -1: must be from 0 to 4294967295"),
+        ("Hello.", {"seed": 2**32}, "seed = 4294967296: must be from 0"),
         ("Hello.", {"version": "7"}, r"version = '7' was never in production; there are: none"),
         ("Hello.", {"loudness": 1}, "No such option: loudness"),
     ],
@@ -70,9 +75,7 @@ def test_an_unknown_option_is_an_error_and_nothing_is_started(project: Path) -> 
 def test_a_request_that_makes_no_sense_is_refused(
     files: Path, text: str, options: dict[str, Any], message: str
 ) -> None:
-    spoken = voice.Voice(
-        configuration(files), files, {"version": "1"}, desk_of(_Silent()), _Scratch(files), Authority(files)
-    )
+    spoken = voice.Voice(configuration(files), files, desk_of(_Silent()), _Scratch(files), Authority(files))
     with pytest.raises(RequestError, match=message):
         spoken.say(text, options)
 
@@ -119,9 +122,7 @@ def test_another_version_speaks_at_the_strength_it_was_promoted_with(project: Pa
     identity = project / run.directory / IDENTITY
     digest.write_json(identity, records.to_json(run.identity))
     heard = _Heard()
-    served = voice.Voice(
-        config, project, {"version": "other"}, desk_of(heard), _Scratch(project), Authority(project)
-    )
+    served = voice.Voice(config, project, desk_of(heard), _Scratch(project), Authority(project))
 
     def strength(**options: Any) -> float | None:
         with pytest.raises(RequestError, match="heard"):
@@ -131,6 +132,8 @@ def test_another_version_speaks_at_the_strength_it_was_promoted_with(project: Pa
     assert (strength(), strength(lora_scale=0.5)) == (0.35, 0.5)
     assert (strength(version="2"), strength(version="2", lora_scale=0.5)) == (1.0, 0.5)
     assert strength(version="2", lora_scale=0.35) == 1.0, "MLflow fills in the default of the loaded voice"
+    literal = served.understood(["Hello."], {"version": "2", "lora_scale": 0.35})
+    assert literal.chosen["lora_scale"] == 0.35, "over HTTP nobody fills in anything: what is given is meant"
 
     lora = run.identity.train.lora
     assert lora is not None
@@ -140,6 +143,34 @@ def test_another_version_speaks_at_the_strength_it_was_promoted_with(project: Pa
     digest.write_json(identity, records.to_json(doubled))
     with pytest.raises(RequestError, match="its adapter has another rank, alpha or scope"):
         served.say("Hello.", {"version": "2"})
+
+
+def test_what_is_not_asked_for_is_as_the_version_was_registered_not_as_the_loaded_one(project: Path) -> None:
+    promote.promote(RECIPE, project)
+    first = configuration(project)
+    params.edit(
+        {f"recipes/{RECIPE}/listen/seeds": [7], f"recipes/{RECIPE}/listen/max_seconds": 5.0},
+        project / "params.yaml",
+    )
+    promote.promote(RECIPE, project, "other settings", "step_0000020")
+    run = records.read_one(project / "runs" / RECIPE / "run.json", records.RunRecord)
+    digest.write_json(project / run.directory / IDENTITY, records.to_json(run.identity))
+    loaded = voice.Voice(first, project, desk_of(_Heard()), _Scratch(project), Authority(project))
+
+    def asked(**options: Any) -> tuple[int, float]:
+        chosen = loaded.understood(["Hello."], options).chosen
+        return chosen["seed"], chosen["max_seconds"]
+
+    assert asked() == asked(version="1") == (first["seed"], first["max_seconds"])
+    assert asked(version="2") == (7, 5.0)
+    assert asked(version="2", seed=first["seed"]) == (first["seed"], 5.0), "what is given is meant"
+    promote.rollback(project, "it sounded worse")
+    stores.client(project).set_model_version_tag(NAME, "2", "voicelathe.run_digest", "0" * 64)
+    fresh = voice.Voice(first, project, desk_of(_Heard()), _Scratch(project), Authority(project))
+    with pytest.raises(
+        PromotionError, match=r"Version 2 .* is not what was promoted: voicelathe\.run_digest"
+    ):
+        fresh.understood(["Hello."], {"version": "2"})
 
 
 def test_only_promoted_versions_of_the_projects_model_speak(project: Path) -> None:

@@ -87,15 +87,38 @@ def test_every_format_is_what_it_says(served: Served, form: str) -> None:
         ({"language": "de"}, 403, "the consent of this voice's speaker covers en"),
         ({"max_seconds": 1e9}, 400, "at most 60"),
         ({"input": None}, 400, "input: Input should be a valid string"),
+        ({"input": "The lamp \ud800 is on."}, 400, "text holds half a character (\\ud800)"),
+        ({"voice": "\udcff"}, 400, "voice = '\\udcff'"),
+        ({"model": "\udcff"}, 400, "model = '\\udcff'"),
+        ({"lamp\udcff": 1}, 400, "body: Input should be a valid string"),
     ],
 )
 def test_a_refusal_is_one_sentence_with_a_proper_status(
     served: Served, body: dict[str, Any], status: int, message: str
 ) -> None:
-    answer = served.post(json={"model": "voicelathe", "input": "Hello.", **body})
+    sent = json.dumps({"model": "voicelathe", "input": "Hello.", **body})  # httpx sends no half characters
+    answer = served.post(content=sent, headers={"Content-Type": "application/json"})
     error = answer.json()["error"]
     assert answer.status_code == status and message in error["message"], answer.text
     assert set(error) == {"message", "type", "param", "code"} and "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path, content, status",
+    [
+        ("/v1/audio/speech", b'{"input": "\xff"}', 400),
+        ("/v1/audio/speech", b"{", 400),
+        ("/v1/audio/speech", b"[" * 60_000, 400),
+        ("/v1/models", b"{}", 405),
+        ("/v1/nothing", b"{}", 404),
+    ],
+)
+def test_what_is_no_request_at_all_is_refused_in_the_same_form(
+    served: Served, path: str, content: bytes, status: int
+) -> None:
+    answer = served.post(path, content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == status and set(answer.json()) == {"error"}, answer.text
+    assert served.is_well()
 
 
 def test_strangers_other_hosts_and_foreign_pages_are_not_let_in(served: Served) -> None:

@@ -30,6 +30,16 @@ def manifest_folder(name: str) -> str:
     return name
 
 
+def sentence(text: str | None) -> str | None:
+    """The text itself. Raises RequestError for bytes that are no text: they would end the command when they are recorded."""
+    from voicelathe import digest
+    from voicelathe.errors import RequestError
+
+    if text and digest.half_character(text):
+        raise RequestError(f"{text!r} holds bytes that are no UTF-8. Type it again.")
+    return text
+
+
 def known_or_uri(what: str | None) -> str | None:
     """As `known`; a `models:/` URI, or nothing, as it is."""
     return what if what is None or what.startswith("models:/") else known(what)

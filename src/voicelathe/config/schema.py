@@ -227,7 +227,7 @@ class Listen(Closed):
 
     lines: Annotated[str, MinLen(1)]  # the pack, a file below lines/ (`voicelathe lines propose`)
     lines_digest: Sha256 | None  # of a pack that must not change (`voicelathe lines freeze`); null: it may
-    seeds: Annotated[list[int], MinLen(1)]
+    seeds: Annotated[list[Annotated[int, Ge(0), Lt(2**32)]], MinLen(1)]
     race: Race
     max_seconds: PositiveFloat
     long_lines: list[SpokenLine]  # a minute and more, by the bases and the two nearest only, first seed

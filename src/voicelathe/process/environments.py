@@ -1,7 +1,7 @@
 """Interpreters of their own, for families whose upstream code has no package and wants other versions than ours.
 
 `envs/<family>/` of the project pins what goes in: requirements.txt, locked with the sha256 of every file in requirements.lock and
-requirements-cuda.lock, and upstream.json with repository, commit, the folders to import from and a module that must be importable. What is
+requirements-cuda.lock, requirements-build.lock with what builds those that have no wheel, and upstream.json with repository, commit, the folders to import from and a module that must be importable. What is
 made lies in layout.ENVIRONMENTS and can be deleted at any time. Nothing that is installed or imported sees a secret of the caller's. Parent side.
 """
 
@@ -18,8 +18,11 @@ from voicelathe import digest, families, layout, records, redaction
 from voicelathe.errors import FamilyUnavailable, RecordError
 
 PINS = Path("envs")
-LOCK, CUDA_LOCK = "requirements.lock", "requirements-cuda.lock"
-HAS_CUDA = 'import importlib.metadata as m, sys; sys.exit(not any(one.startswith("nvidia") for one in m.requires("torch") or ()))'
+LOCK, CUDA_LOCK, BUILD_LOCK = "requirements.lock", "requirements-cuda.lock", "requirements-build.lock"
+HAS_CUDA = (  # as in the Makefile
+    'import importlib.metadata as m; print(any(one.startswith(("nvidia", "cuda")) '
+    'for torch in m.distributions(name="torch") for one in torch.requires or ()))'
+)
 READY = "ready.json"  # written last: what the environment was made from
 Report = Callable[[str], None]
 
@@ -115,14 +118,15 @@ def create(family: str, checkout: Path | None, report: Report) -> Path:
 
 
 def _install(interpreter: Path, pins: Path) -> None:
-    """What the locks name and nothing else; the libraries of CUDA where the torch that was installed asks for them."""
-    install = [str(interpreter), "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "-r"]
-    _do([*install, str(pins / LOCK)])
-    if (
-        subprocess.run([str(interpreter), "-c", HAS_CUDA], check=False, stderr=subprocess.DEVNULL).returncode
-        == 0
-    ):
-        _do([*install, str(pins / CUDA_LOCK)])
+    """What the locks name and nothing else; the libraries of CUDA where the torch that was installed asks for them.
+
+    What has no wheel is built with what the lock names, too: by itself pip would fetch a builder of its own, newest and without a hash.
+    """
+    install = [str(interpreter), "-m", "pip", "install", "-q", "--require-hashes", "--no-deps"]
+    _do([*install, "--only-binary", ":all:", "-r", str(pins / BUILD_LOCK)])
+    _do([*install, "--no-build-isolation", "--use-pep517", "-r", str(pins / LOCK)])
+    if _do([str(interpreter), "-c", HAS_CUDA]).strip() == "True":
+        _do([*install, "--only-binary", ":all:", "-r", str(pins / CUDA_LOCK)])
 
 
 def _upstream(family: str) -> Upstream:

@@ -147,8 +147,9 @@ class Speaker:
     def _ask(self, request: jobs.SpeakRequest, limit_s: float | None) -> dict[str, Any]:
         stdin = self._worker.process.stdin
         assert stdin is not None
+        line = _line(request)  # what cannot be written is never waited for
         with contextlib.suppress(BrokenPipeError, ValueError):  # a dead or ended worker is diagnosed below
-            stdin.write(digest.canonical_json(records.to_json(request)).encode() + b"\n")
+            stdin.write(line)
             stdin.flush()
         return self._await(jobs.SAMPLE, request.request_id, limit_s)
 
@@ -265,6 +266,14 @@ def _started(job: jobs.Job, label: str, device: str | None = None) -> Iterator[W
         yield worker
     finally:
         worker.end()
+
+
+def _line(request: jobs.SpeakRequest) -> bytes:
+    """Raises RequestError for a text that no pipe can hold."""
+    written = digest.canonical_json(records.to_json(request))
+    if half := digest.half_character(written):
+        raise errors.RequestError(f"The request holds half a character ({half}), which cannot be written.")
+    return written.encode() + b"\n"
 
 
 def _interpreter(job: jobs.Job) -> str:

@@ -18,6 +18,9 @@ from voicelathe.records import Promotion
 from voicelathe.registry import based, gates, promoted
 
 MAX_AGE_S = 60.0
+Key = tuple[
+    str, str, str
+]  # what a promoted version is known by; two of them may have the same weights, or none of their own
 
 
 @dataclass
@@ -27,9 +30,11 @@ class Authority:
     root: Path
     max_age_s: float = MAX_AGE_S
     problem: str = ""  # why the alias could not be asked
+    refusal: str = ""  # why it was not believed, when it was asked last
     _standing: promoted.Status | None = None
     _promotions: list[Promotion] = field(default_factory=list)
-    _refusals: dict[str, list[str]] = field(default_factory=dict)  # checkpoint -> why it must not speak
+    _refusals: dict[Key, list[str]] = field(default_factory=dict)  # why a version must not speak
+    _defaults: dict[Key, Mapping[str, Any]] = field(default_factory=dict)  # of versions, which never change
     _asked_at: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -69,15 +74,30 @@ class Authority:
             standing = self._standing
             return standing.promotion if standing and standing.alias else None
 
+    @property
+    def last_seen(self) -> str | None:
+        """The version in production when it was asked last; asks nobody. None when there was none, or it was not believed."""
+        return None if self.refusal or self._standing is None else self._standing.alias
+
     def require(self, promotion: Promotion) -> None:
         """Raises ConsentError when its speakers' consent or its base's licence does not allow it to speak now."""
         with self._lock:
             self._refresh()
-            if promotion.checkpoint_sha256 not in self._refusals:
-                self._refusals[promotion.checkpoint_sha256] = self._asked(promotion)
-            refusals = self._refusals[promotion.checkpoint_sha256]
+            if (key := _key(promotion)) not in self._refusals:
+                self._refusals[key] = self._asked(promotion)
+            refusals = self._refusals[key]
         if refusals:
             raise ConsentError(f"Version {promotion.version} must not speak: {'; '.join(refusals)}")
+
+    def defaults(self, promotion: Promotion) -> Mapping[str, Any]:
+        """The options a version was registered with, and what each one is when nobody gives it.
+
+        Asked once for every version. Raises PromotionError when MLflow has another version by its number, TrackingError without MLflow.
+        """
+        with self._lock:
+            if (key := _key(promotion)) not in self._defaults:
+                self._defaults[key] = promoted.defaults(self.root, promotion)
+            return self._defaults[key]
 
     def require_language(self, promotion: Promotion, language: str) -> None:
         """Raises ConsentError for a language that a speaker of this voice did not allow."""
@@ -94,7 +114,10 @@ class Authority:
         self._refusals.clear()
         try:
             self._standing, self._promotions = promoted.look(self.root)
-            self.problem = ""
+            self.problem = self.refusal = ""
+        except PromotionError as problem:
+            self.refusal = str(problem)
+            raise
         except TrackingError as problem:
             if self._asked_at is None:
                 raise
@@ -110,3 +133,7 @@ class Authority:
         if gates.forbids(base.licence):
             found.append(f"bases.{promotion.base}.licence = {base.licence!r} does not allow it")
         return found
+
+
+def _key(promotion: Promotion) -> Key:
+    return promotion.version, promotion.run_digest, promotion.candidate

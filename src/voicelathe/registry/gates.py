@@ -5,6 +5,7 @@ Some may be overridden with a reason that is recorded for ever; consent, licence
 
 import contextlib
 import datetime
+import getpass
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 from voicelathe import checkpoints, digest, families, layout, records
 from voicelathe.config import params, schema
 from voicelathe.data import consent
-from voicelathe.errors import PromotionError, VoiceLatheError, listing
+from voicelathe.errors import PromotionError, SelectionError, VoiceLatheError, listing
+from voicelathe.evaluate.listening import names, verdicts
 from voicelathe.registry import based, chain
 from voicelathe.registry.history import journal
 from voicelathe.runs import identity
@@ -145,9 +147,24 @@ def _evidence(files: RunFiles, shown: Shown) -> Iterator[Objection]:
         page = layout.run(files.run.recipe, "listening.html")
         message = f"nobody has judged the samples. Listen: {page}, then: voicelathe verdict import {files.run.recipe} FILE"
         yield Objection("listening", message, waivable=True)
+    else:
+        yield from _listeners(files.run.recipe, files.root)
     failed = [f"{sample.line_id}: {sample.problem}" for sample in shown.samples if sample.problem]
     if failed:
         yield Objection("listening", f"failed samples ({', '.join(failed)})", waivable=True)
+
+
+def _listeners(recipe: str, root: Path) -> Iterator[Objection]:
+    """Whoever promotes is no witness of the own decision. Names are compared as they look; another name is not found."""
+    try:
+        verdict = verdicts.load(recipe, root)
+    except SelectionError as problem:
+        yield Objection("listening", str(problem), waivable=False)
+        return
+    heard = {names.seen(one.listener) for one in verdict.sittings} if verdict else set()
+    if heard == {names.seen(getpass.getuser())}:
+        message = f"only {getpass.getuser()} has listened, who promotes this, too: have somebody else listen, or say why that is enough"
+        yield Objection("listening", message, waivable=True)
 
 
 def _data(files: RunFiles) -> Iterator[Objection]:

@@ -15,7 +15,7 @@ from voicelathe import digest
 from voicelathe.errors import PromotionError
 from voicelathe.records import Promotion
 from voicelathe.redaction import redacted
-from voicelathe.registry import gates, last_look, served
+from voicelathe.registry import gates, last_look, promoted, served
 from voicelathe.registry.gates import Case
 from voicelathe.registry.history import earlier, journal, refusals
 from voicelathe.registry.history.journal import ABANDONED, BEGUN, DONE, Book, Entry, Standing
@@ -66,7 +66,7 @@ def promote(
             last_look.require(case, root)
             if (
                 standing.current
-                and _is_same(standing.current, case)
+                and promoted.is_same(standing.current, case)
                 and PRODUCTION in models.aliases()
                 and not taken_over
             ):
@@ -146,7 +146,7 @@ def _settled(
     standing = journal.standing(book.entries, models.name)
     alias = models.aliases().get(PRODUCTION)
     found = judge(models.name, alias, standing, models.all_tags(), models.store.shown)
-    is_foreign = found.state in ("moved", "replaced")
+    is_foreign = found.state in promoted.FOREIGN
     if is_foreign and take_over is None:
         raise PromotionError(str(found.problem))
     if take_over is not None and (not is_foreign or take_over != alias):
@@ -168,12 +168,6 @@ def _settled(
 
 def _version(version: object) -> str:
     return "nothing" if version is None else f"version {version}"
-
-
-def _is_same(current: Promotion, case: Case) -> bool:
-    shown = case.shown
-    mine = (case.files.run.run_digest, shown.candidate.name, shown.checkpoint.sha256)
-    return mine == (current.run_digest, current.candidate, current.checkpoint_sha256)
 
 
 def _register(models: Registered, case: Case) -> str:

@@ -15,7 +15,11 @@ from voicelathe.tracking import glance, registered, store
 from voicelathe.tracking.registered import PRODUCTION
 from voicelathe.tracking.runs import TAG
 
-REFUSED = ("moved", "replaced", "lost")  # states in which nothing is known of what the alias names
+FOREIGN = (
+    "moved",
+    "replaced",
+)  # the alias names what the journal does not know; `--take-over` puts another version in its place
+REFUSED = (*FOREIGN, "lost")  # states in which nothing speaks
 
 
 @dataclass(frozen=True)
@@ -94,19 +98,39 @@ def differs(promotion: Promotion, tags: Mapping[str, str] | None) -> str | None:
     return None
 
 
+def is_same(current: Promotion, case: gates.Case) -> bool:
+    """Whether a promoted version is the candidate that the gates were asked about."""
+    shown = case.shown
+    asked = (case.files.run.run_digest, shown.candidate.name, shown.checkpoint.sha256)
+    return asked == (current.run_digest, current.candidate, current.checkpoint_sha256)
+
+
 def look(root: Path) -> tuple[Status, list[Promotion]]:
     """Where the alias stands, and every promotion that was done, the oldest first.
 
-    Raises PromotionError when the alias `production` names what nobody promoted.
+    Raises PromotionError when the alias `production` names what nobody promoted, or MLflow does not know it any more.
     """
     found = status(root)
-    if found.state in ("moved", "replaced"):
+    if found.state in REFUSED:
         raise PromotionError(str(found.problem))
     entries = journal.read(root)
     done = [
         one.promotion for one in entries if one.event == journal.DONE and one.promotion.name == found.name
     ]
     return found, done
+
+
+def defaults(root: Path, promotion: Promotion) -> dict[str, Any]:
+    """The options a promoted version was registered with, and their values. Raises PromotionError unless MLflow has that very version."""
+    tracking = gates.load_params(root).tracking
+    if wrong := differs(promotion, glance.look(tracking, root).tags.get(promotion.version)):
+        raise PromotionError(
+            f"Version {promotion.version} in {store.shown(root)} is not what was promoted: {wrong}. MLflow was rebuilt or restored from a "
+            "backup. Promote again what is to speak: voicelathe promote RECIPE"
+        )
+    store.settle(tracking, root)
+    with store.usable(address := store.address(root)):
+        return registered.options(address, f"models:/{promotion.name}/{promotion.version}")
 
 
 def _again(standing: Standing) -> str:

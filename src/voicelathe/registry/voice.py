@@ -63,7 +63,6 @@ class Voice:
 
     config: Mapping[str, Any]
     root: Path
-    about: Mapping[str, Any]  # the tag of its files
     desk: Desk
     scratch: Any = field(repr=False)
     authority: Authority
@@ -89,7 +88,7 @@ class Voice:
         scratch = tempfile.TemporaryDirectory(prefix="voicelathe-")
         job = _job(root, config, Path(scratch.name))
         desk = Desk(lambda: Speaker(job), limits or Limits())
-        opened = cls(config, root, _about(root, promotion), desk, scratch, authority)
+        opened = cls(config, root, desk, scratch, authority)
         try:
             desk.wake()
         except BaseException:
@@ -104,8 +103,16 @@ class Voice:
     def say_all(self, texts: Sequence[str], options: Mapping[str, Any]) -> list[dict[str, Any]]:
         """A row of `OUTPUTS` for each text.
 
+        MLflow fills in the defaults of the version it loaded; where another version is asked for, those count as not given.
         Raises RequestError for an option that does not exist or fit, TooLong, Busy or Abandoned, WorkerError when nothing can be heard.
         """
+        if options.get("version"):
+            filled = interface(self.config).options
+            options = {
+                name: value
+                for name, value in options.items()
+                if name == "version" or name not in filled or value != filled[name][1]
+            }
         asked = self.understood(texts, options)
         with self.desk.admitted() as turn:
             return [
@@ -114,13 +121,22 @@ class Voice:
             ]
 
     def understood(self, texts: Sequence[str], options: Mapping[str, Any]) -> "Asked":
-        """A request that was checked against everything that can be known before anything is spoken."""
-        chosen = self._chosen(options)
+        """A request that was checked against everything that can be known before anything is spoken.
+
+        What is not given is as it was registered with the version that is asked for.
+        """
+        own = {name: default for name, (_type, default) in interface(self.config).options.items()}
+        check_options(options, own)
+        version = str(options.get("version", ""))
+        promotion = self.authority.find(version) if version else None
+        defaults = self.authority.defaults(promotion) if promotion else {}
+        chosen = _checked({**own, **defaults, **options})
         requests.check(texts, float(chosen["max_seconds"]), self.desk.limits)
-        weights, about = self._allowed(str(chosen["version"]), str(chosen["language"]))
-        if weights is not None and chosen.get("lora_scale") == self.config["lora_scale"]:
-            chosen["lora_scale"] = weights.candidate.lora_scale  # MLflow fills in this voice's own default
-        return Asked(chosen, weights, about)
+        promotion = promotion or self.authority.promotion_of(self.config)
+        weights = self._weights(promotion)
+        self.authority.require(promotion)
+        self.authority.require_language(promotion, str(chosen["language"]))
+        return Asked(chosen, weights, _about(self.root, promotion))
 
     def takes(
         self, turn: Turn, asked: "Asked", pieces: Sequence[str]
@@ -172,37 +188,33 @@ class Voice:
             )
         return sample, content
 
-    def _allowed(self, version: str, language: str) -> tuple[jobs.WeightsRef | None, Mapping[str, Any]]:
-        """Weights and tag of the version that is asked for, if it may speak this language now; no weights for this voice itself.
+    def _weights(self, wanted: Promotion) -> jobs.WeightsRef | None:
+        """The weights of a promoted version; None for those that are loaded. Raises RequestError for what only another worker can load.
 
         Whatever else is loaded, the worker hashes before it is put in place.
         """
-        if version in ("", str(self.about["version"])):
-            own = self.authority.promotion_of(self.config)
-            self.authority.require(own)
-            self.authority.require_language(own, language)
-            return None, self.about
-        other = self.authority.find(version)
-        if (other.base_digest, other.kind) != (self.config["base_digest"], self.config["kind"]):
+        if self._is(wanted):
+            return None
+        if (wanted.base_digest, wanted.kind) != (self.config["base_digest"], self.config["kind"]):
             raise RequestError(
-                f"version = {version!r}: it is {other.kind} on base {other.base}; without loading anew only versions of this voice's "
-                "kind and base can speak. Serve that version itself."
+                f"version = {wanted.version!r}: it is {wanted.kind} on base {wanted.base}; without loading anew only versions of this "
+                "voice's kind and base can speak. Serve that version itself."
             )
-        if other.kind == "lora" and _shape(self._lora_of(other)) != _shape(self.config["lora"]):
+        if wanted.kind == "lora" and _shape(self._lora_of(wanted)) != _shape(self.config["lora"]):
             raise RequestError(
-                f"version = {version!r}: its adapter has another rank, alpha or scope than this voice's. Serve that version itself."
+                f"version = {wanted.version!r}: its adapter has another rank, alpha or scope than this voice's. Serve that version itself."
             )
-        self.authority.require(other)
-        self.authority.require_language(other, language)
-        path = str(self.root / other.path)
-        weights = jobs.WeightsRef(promoted.candidate_of(other), other.kind, path, other.checkpoint_sha256)
-        return weights, _about(self.root, other)
+        path = str(self.root / wanted.path)
+        return jobs.WeightsRef(promoted.candidate_of(wanted), wanted.kind, path, wanted.checkpoint_sha256)
+
+    def _is(self, promotion: Promotion) -> bool:
+        return promoted.promotion_of([promotion], self.config) is not None
 
     def can_be(self, promotion: Promotion) -> bool:
         """Whether this voice speaks as that version with the base it has loaded."""
         if (promotion.base_digest, promotion.kind) != (self.config["base_digest"], self.config["kind"]):
             return False
-        if promotion.kind != "lora" or promotion.version == str(self.about["version"]):
+        if promotion.kind != "lora" or self._is(promotion):
             return True
         try:
             return _shape(self._lora_of(promotion)) == _shape(self.config["lora"])
@@ -218,18 +230,17 @@ class Voice:
         assert run.train.lora is not None, "params refuse an adapter without its settings"
         return records.to_json(run.train.lora)
 
-    def _chosen(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        known = interface(self.config).options
-        check_options(options, known)
-        chosen = {name: options.get(name, default) for name, (_type, default) in known.items()}
-        requests.check_seconds(chosen["max_seconds"])
-        requests.check_language(chosen["language"])
-        if not 1 <= chosen["attempts"] <= MAX_ATTEMPTS:
-            raise RequestError(f"attempts = {chosen['attempts']}: must be from 1 to {MAX_ATTEMPTS}.")
-        scale = chosen.get("lora_scale")
-        if scale is not None and not 0 <= scale <= MAX_LORA_SCALE:
-            raise RequestError(f"lora_scale = {scale}: must be from 0 (the base) to {MAX_LORA_SCALE:g}.")
-        return chosen
+
+def _checked(chosen: dict[str, Any]) -> dict[str, Any]:
+    requests.check_seconds(chosen["max_seconds"])
+    requests.check_language(chosen["language"])
+    requests.check_seed(chosen["seed"])
+    if not 1 <= chosen["attempts"] <= MAX_ATTEMPTS:
+        raise RequestError(f"attempts = {chosen['attempts']}: must be from 1 to {MAX_ATTEMPTS}.")
+    scale = chosen.get("lora_scale")
+    if scale is not None and not 0 <= scale <= MAX_LORA_SCALE:
+        raise RequestError(f"lora_scale = {scale}: must be from 0 (the base) to {MAX_LORA_SCALE:g}.")
+    return chosen
 
 
 def _shape(lora: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from voicelathe.errors import Abandoned, Busy, PromotionError, RequestError, VoiceLatheError
 from voicelathe.records import Promotion
-from voicelathe.registry import gates
+from voicelathe.registry import gates, served
 from voicelathe.registry.authority import MAX_AGE_S, Authority
 from voicelathe.registry.speaking.desk import Health, Limits
 from voicelathe.registry.voice import Voice, of_project
@@ -63,13 +63,16 @@ class House:
         return promotion
 
     @contextmanager
-    def lent(self, promotion: Promotion) -> Iterator[tuple[Voice, Mapping[str, Any]]]:
+    def lent(
+        self, promotion: Promotion, gone: threading.Event | None = None
+    ) -> Iterator[tuple[Voice, Mapping[str, Any]]]:
         """A voice that can speak as this version, and the option that makes it do so; it stays loaded until it is given back.
 
-        Cost: seconds to minutes where the base changes. Raises Busy when too many wait for that, and what keeps the voice from being loaded.
+        Cost: seconds to minutes where the base changes. Raises Busy when too many wait for that, Abandoned for one that is `gone` before its
+        turn (see `leave`), and what keeps the voice from being loaded.
         """
         self.authority.require(promotion)  # what must not speak puts nobody out
-        voice = self._borrowed(promotion)
+        voice = self._borrowed(promotion, gone or threading.Event())
         try:
             yield voice, {"version": promotion.version}
         finally:
@@ -77,8 +80,14 @@ class House:
                 self._users -= 1
                 self._turn.notify_all()
 
+    def leave(self, gone: threading.Event) -> None:
+        """Whoever waits under this event waits no longer. A voice that is being loaded is loaded to the end: the next one may want it."""
+        gone.set()
+        with self._turn:
+            self._turn.notify_all()
+
     def health(self) -> Health:
-        """Whether the version in production could speak now."""
+        """Whether the voice that is loaded can speak now."""
         voice = self._voice
         if voice is None:
             return Health(False, len(self._queue), 0, self._problem or "a voice is being loaded")
@@ -90,7 +99,7 @@ class House:
                 self._voice.close()
             self._voice = None
 
-    def _borrowed(self, promotion: Promotion) -> Voice:
+    def _borrowed(self, promotion: Promotion, gone: threading.Event) -> Voice:
         """Wait for this request's turn. Only the first of the queue takes or changes the voice, the latter when nobody uses it."""
         me = object()
         with self._turn:
@@ -99,8 +108,13 @@ class House:
             self._queue.append(me)
         try:
             with self._turn:
-                if not self._turn.wait_for(lambda: self._is_turn(me, promotion), self.limits.answer_s):
-                    raise Abandoned(f"The voice was not free after {self.limits.answer_s:g} s. Ask again.")
+                is_free = self._turn.wait_for(
+                    lambda: gone.is_set() or self._is_turn(me, promotion), self.limits.answer_s
+                )
+            if gone.is_set():
+                raise Abandoned("The request was given up by whoever asked.")
+            if not is_free:
+                raise Abandoned(f"The voice was not free after {self.limits.answer_s:g} s. Ask again.")
             if not self._fits(promotion):
                 self._change(promotion)
             assert self._voice is not None
@@ -119,6 +133,10 @@ class House:
         return self._voice is not None and self._voice.can_be(promotion)
 
     def _change(self, promotion: Promotion) -> None:
+        """Raises PromotionError for what could not speak anyway, before the voice that can is put out."""
+        if problems := served.problems(self.root, promotion):
+            raise PromotionError(f"Version {promotion.version} must not speak: {'; '.join(problems)}")
+        self.authority.defaults(promotion)  # MLflow has this very version
         if self._voice is not None:  # two bases may not fit into one card
             self._voice.close()
             self._voice = None

@@ -4,17 +4,19 @@ Every refusal is one sentence in OpenAI's form with a proper status; a stream th
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from anyio import to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
 
 from voicelathe import digest, errors
 from voicelathe.registry.speaking import sentences
@@ -34,6 +36,7 @@ STATUS = (  # the first class that fits decides
     (errors.Abandoned, 504),
     (errors.VoiceLatheError, 503),
 )
+T = TypeVar("T")
 LOOK_S = 0.2  # how often it is asked whether the client is still there
 
 
@@ -93,11 +96,16 @@ def make(house: House, keys: Keys | None, hosts: list[str]) -> FastAPI:
     @app.post("/v1/audio/speech")
     async def speak(body: Speech, request: Request) -> StreamingResponse:
         began = monotonic()
-        answer = await to_thread.run_sync(_begun, house, body)
+        gone = threading.Event()
+        answer = await _unless_gone(
+            request, lambda: house.leave(gone), lambda: _begun(house, body, gone), False
+        )
         try:
+            if gone.is_set():
+                raise errors.Abandoned("The request was given up by whoever asked.")
             about = digest.canonical_json(answer.asked.about)
             sound = formats.encoded(answer.sounds(), len(answer.pieces), body.response_format, about)
-            first = await _unless_gone(request, answer, lambda: next(sound, b""))
+            first = await _unless_gone(request, answer.turn.give_up, lambda: next(sound, b""), True)
         except BaseException:
             answer.close()
             raise
@@ -113,8 +121,8 @@ def make(house: House, keys: Keys | None, hosts: list[str]) -> FastAPI:
     return app
 
 
-def _begun(house: House, body: Speech) -> Answer:
-    """Everything that can be refused before anything is spoken."""
+def _begun(house: House, body: Speech, gone: threading.Event) -> Answer:
+    """Everything that can be refused before anything is spoken, and the wait for a voice of another base."""
     if body.speed != 1.0:
         raise errors.RequestError(f"speed = {body.speed:g}: no model here can change its pace. Leave it out.")
     promotion = house.wanted(body.model)
@@ -125,7 +133,7 @@ def _begun(house: House, body: Speech) -> Answer:
         if (value := getattr(body, name)) is not None
     }
     with ExitStack() as held:
-        voice, chosen = held.enter_context(house.lent(promotion))
+        voice, chosen = held.enter_context(house.lent(promotion, gone))
         asked = voice.understood([body.input], {**chosen, **given})
         turn = held.enter_context(voice.desk.admitted())
         return Answer(body, voice, asked, turn, sentences.first_soon(body.input), held.pop_all())
@@ -138,13 +146,15 @@ def _require_voice(wanted: str | dict[str, str], speakers: list[str]) -> None:
         raise errors.RequestError(f"voice = {name[:80]!r}: this version has {known}.")
 
 
-async def _unless_gone(request: Request, answer: Answer, work: Callable[[], bytes]) -> bytes:
-    """Wait for the first sound, and give the request up when its client goes away meanwhile."""
-    waiting = asyncio.ensure_future(to_thread.run_sync(work, abandon_on_cancel=True))
+async def _unless_gone(
+    request: Request, give_up: Callable[[], object], work: Callable[[], T], may_be_left: bool
+) -> T:
+    """Wait for a piece of work in a thread, and give it up when the client goes away meanwhile. `may_be_left`: when the server is stopped."""
+    waiting = asyncio.ensure_future(to_thread.run_sync(work, abandon_on_cancel=may_be_left))
     while not waiting.done():
         await asyncio.wait([waiting], timeout=LOOK_S)
         if not waiting.done() and await request.is_disconnected():
-            answer.turn.give_up()
+            give_up()
     return await waiting
 
 
@@ -180,6 +190,11 @@ def _add_errors(app: FastAPI, numbers: Numbers) -> None:
         where = ".".join(str(part) for part in first["loc"][1:]) or "body"
         return refusal(400, f"{where}: {first['msg']}.", "RequestError", {})
 
+    @app.exception_handler(HTTPException)
+    async def of_no_request(_request: Request, problem: HTTPException) -> JSONResponse:
+        numbers.requests.labels(str(problem.status_code)).inc()
+        return refusal(problem.status_code, f"{problem.detail}.", "RequestError", problem.headers or {})
+
     @app.exception_handler(Exception)
     async def of_the_program(_request: Request, _problem: Exception) -> JSONResponse:
         numbers.requests.labels("500").inc()
@@ -204,7 +219,13 @@ def _add_pages(app: FastAPI, house: House, numbers: Numbers) -> None:
             "worker_starts": found.restarts,
         }
         return JSONResponse(
-            {**said, "problem": found.problem, "mlflow": house.authority.problem or "ok"},
+            {
+                **said,
+                "problem": found.problem,
+                "production": house.authority.last_seen,
+                "refused": house.authority.refusal,
+                "mlflow": house.authority.problem or "ok",
+            },
             200 if found.is_well else 503,
         )
 

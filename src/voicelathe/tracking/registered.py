@@ -146,11 +146,12 @@ def give_voice(store: Store, model: Any, code: Path, config: Mapping[str, Any], 
     store.client.set_logged_model_tags(model.model_id, {VOICE: voice})
 
 
-def options(uri: str, model: str) -> list[str]:
-    """Names of the options of a registered model, from its signature alone: nothing is loaded."""
+def options(uri: str, model: str) -> dict[str, Any]:
+    """The options of a registered model and their defaults, from its signature alone: nothing is loaded."""
     with _current(uri), _quiet():
         signature = mlflow("mlflow.models").get_model_info(model).signature
-    return [option.name for option in signature.params] if signature and signature.params else []
+    given = signature.params if signature and signature.params else ()
+    return {option.name: option.default for option in given}
 
 
 def load(uri: str, model: str) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from voicelathe.cli import screen
-from voicelathe.cli.names import Candidate, Recipe, known_or_uri
+from voicelathe.cli.names import Candidate, Recipe, known_or_uri, sentence
 
 if TYPE_CHECKING:
     from voicelathe.records import Promotion
@@ -31,9 +31,15 @@ Said = Annotated[
 ]
 Because = Annotated[
     str | None,
-    typer.Option(metavar="TEXT", help="Override the gates that can be overridden; kept in the journal."),
+    typer.Option(
+        metavar="TEXT",
+        help="Override the gates that can be overridden; kept in the journal.",
+        callback=sentence,
+    ),
 ]
-Reason = Annotated[str, typer.Option("--because", metavar="TEXT", help="Why; kept in the journal.")]
+Reason = Annotated[
+    str, typer.Option("--because", metavar="TEXT", help="Why; kept in the journal.", callback=sentence)
+]
 TakeOver = Annotated[
     str | None,
     typer.Option(

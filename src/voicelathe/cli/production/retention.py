@@ -10,6 +10,7 @@ import typer
 
 from voicelathe import layout
 from voicelathe.cli import screen
+from voicelathe.cli.names import sentence
 from voicelathe.errors import RecordError
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ Recipes = Annotated[
     ),
 ]
 Because = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="Why nobody needs to have listened; kept on record.")
+    str | None,
+    typer.Option(
+        metavar="TEXT", help="Why nobody needs to have listened; kept on record.", callback=sentence
+    ),
 ]
 Digest = Annotated[str, typer.Argument(metavar="DIGEST", help="What `prune plan` printed.")]
 

@@ -1,5 +1,6 @@
 """How is any server asked that speaks in OpenAI's form? One WAV for one text; no redirect is followed, so a key goes where it was meant to go."""
 
+import http.client
 import io
 import json
 import time
@@ -32,7 +33,13 @@ class Server:
     key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if urlsplit(self.url).scheme not in ("http", "https"):
+        try:
+            parts = urlsplit(self.url)
+            is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            str(parts.hostname).encode("idna")
+        except ValueError:  # also of a host that no name server could be asked for
+            is_address = False
+        if not is_address or any(character <= " " for character in self.url):
             raise ServerError(f"{self.url}: give an address such as http://127.0.0.1:8300/v1")
 
     def models(self) -> list[dict[str, Any]]:
@@ -66,20 +73,36 @@ class Server:
             request = urllib.request.Request(self._address(path), data, headers)
             try:
                 with opener.open(request, timeout=TIMEOUT_S) as answer:
-                    return bytes(answer.read(MAX_BYTES))
+                    return self._whole(path, bytes(answer.read(MAX_BYTES)), answer.headers["Content-Length"])
             except urllib.error.HTTPError as problem:
                 if problem.code not in (429, 503) or attempt == TRIES - 1:
-                    said = problem.read(500).decode(errors="replace")
+                    said = _words(problem)
                     raise ServerError(f"{self._address(path)} answers {problem.code}: {said}") from None
                 time.sleep(_wait_s(problem.headers.get("Retry-After")))
-            except OSError as problem:
+            except (OSError, http.client.HTTPException) as problem:
                 raise ServerError(
                     f"{self._address(path)} does not answer ({problem}). Is the server up, and is this its address?"
                 ) from None
         raise AssertionError("the last try returns or raises")
 
+    def _whole(self, path: str, content: bytes, length: str | None) -> bytes:
+        """An answer that is as long as was said. `read` does not say when the connection ended before."""
+        if length and length.isdigit() and len(content) < min(int(length), MAX_BYTES):
+            raise ServerError(
+                f"{self._address(path)} broke off after {len(content):,} of {int(length):,} bytes."
+            )
+        return content
+
     def _address(self, path: str) -> str:
         return self.url.rstrip("/") + path
+
+
+def _words(problem: urllib.error.HTTPError) -> str:
+    """What a server says with its refusal, as far as it comes."""
+    try:
+        return problem.read(500).decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return "(its words broke off)"
 
 
 def _wait_s(said: str | None) -> float:

@@ -99,6 +99,10 @@ def conform(
                 failures.append(f"{one.line_id}: {problem}")
                 continue
             spoken.append(_kept(one, frames, rate_hz, folder))
+            if not design.is_hearable(spoken[-1]):
+                failures.append(
+                    f"{one.line_id}: the server answers with {spoken[-1].duration_s:.2f} s of sound"
+                )
             num_same += _is_same(one, frames)
         heard = [one for one in spoken if design.is_hearable(one)]
         if not heard:

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Sequence
 
+from voicelathe import digest
 from voicelathe.errors import RequestError, TooLong
 from voicelathe.registry.speaking import sentences
 from voicelathe.registry.speaking.desk import Limits
 
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # BCP 47, or a family's word for any
+SEEDS = 2**32  # as many as NumPy's generator takes
 MAX_SECONDS = 60.0  # of one piece of a text; see speech.pieces
 
 
@@ -38,6 +40,12 @@ def check_seconds(max_seconds: float) -> None:
         raise RequestError(f"max_seconds = {max_seconds}: must be over 0 and at most {MAX_SECONDS:g}.")
 
 
+def check_seed(seed: int) -> None:
+    """Raises RequestError for what some generator would fold into another seed, or refuse."""
+    if not 0 <= seed < SEEDS:
+        raise RequestError(f"seed = {seed}: must be from 0 to {SEEDS - 1}.")
+
+
 def check_language(language: str) -> None:
     """Raises RequestError for what is no language tag."""
     if not LANGUAGE.fullmatch(language):
@@ -49,6 +57,8 @@ def _checked(text: object) -> str:
         raise RequestError(f"text is {type(text).__name__}: it must be a string.")
     if not text.strip():
         raise RequestError("text is empty: there is nothing to say.")
+    if half := digest.half_character(text):
+        raise RequestError(f"text holds half a character ({half}), which cannot be written. Send whole ones.")
     if not any(character.isalnum() for character in text):
         raise RequestError(f"text = {text[:60]!r} holds no letter and no digit: there is nothing to say.")
     return text

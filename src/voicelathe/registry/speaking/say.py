@@ -75,6 +75,8 @@ def speak_base(text: str, base: Path, out: Path, root: Path, options: Mapping[st
     voice.check_options(options, chosen)
     chosen |= options
     requests.check_seconds(float(chosen["max_seconds"]))
+    requests.check_language(str(chosen["language"]))
+    requests.check_seed(int(chosen["seed"]))
     requests.check([text], float(chosen["max_seconds"]), Limits())
     family, machine = bases.recognise(base), gates.load_params(root).machine
     facts = families.find(family).describe(base, "", True)

@@ -56,7 +56,7 @@ def best_take(piece: str, seed: int, attempts: int, speak: Speak) -> tuple[Sampl
     Raises WorkerError when every take is empty, silent or not finite.
     """
     for attempt in range(attempts):
-        sample, audio = speak(piece, seed + attempt * RETRY_SEED)
+        sample, audio = speak(piece, (seed + attempt * RETRY_SEED) % 2**32)
         if sample.problem is None:
             break
     if sample.problem in HARD_FAILURES:  # must never reach a listener
