@@ -8,6 +8,7 @@ from voicelathe import checkpoints, digest, families, lines, records
 from voicelathe.errors import VoiceLatheError
 from voicelathe.records import Promotion
 from voicelathe.registry import based, gates, promoted
+from voicelathe.registry.speaking import pace
 from voicelathe.tracking.registered import Interface
 
 CODE = Path(__file__).with_name("serving_model.py")
@@ -17,7 +18,7 @@ OUTPUTS = {
     "sample_rate_hz": "long",
     "duration_s": "double",
     "stopped": "boolean",  # False: cut at max_seconds, the model did not stop by itself
-    "problem": "string",  # empty when nothing is wrong
+    "problem": "string",  # empty when nothing is wrong; too_fast: words may be missing
 }
 
 
@@ -44,6 +45,7 @@ def configuration(case: gates.Case) -> dict[str, Any]:
         "language": lines.commonest_language(lines.read(case.files.root / listen.lines)),
         "seed": listen.seeds[0],
         "max_seconds": listen.max_seconds,
+        "pace": records.to_json(pace.of_recipe(case.files, shown)),
         "attempts": 3
         if case.base.trained
         else 1,  # random weights never end a sentence, however often they try

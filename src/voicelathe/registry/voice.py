@@ -24,7 +24,7 @@ from voicelathe.records import Candidate, Promotion
 from voicelathe.registry import based, gates, promoted
 from voicelathe.registry.authority import Authority
 from voicelathe.registry.served import interface, verify_weights
-from voicelathe.registry.speaking import requests, sentences
+from voicelathe.registry.speaking import pace, requests, sentences
 from voicelathe.registry.speaking.desk import Desk, Limits, Turn
 from voicelathe.runs import identity as runs_identity
 from voicelathe.tracking.answers import Strict as Strict  # versions registered earlier import it from here
@@ -116,9 +116,17 @@ class Voice:
         asked = self.understood(texts, options)
         with self.desk.admitted() as turn:
             return [
-                self._row(text, list(self.takes(turn, asked, sentences.pieces(text))), asked)
-                for text in texts
+                self._row(text, list(self.takes(turn, asked, self.pieces(text))), asked) for text in texts
             ]
+
+    @property
+    def pace(self) -> pace.Pace:
+        """How fast this voice speaks, and how long a piece of a text may be."""
+        return pace.of_config(self.config)
+
+    def pieces(self, text: str) -> list[str]:
+        """A text in pieces no longer than what the voice learned from."""
+        return sentences.pieces(text, self.pace.piece_chars)
 
     def understood(self, texts: Sequence[str], options: Mapping[str, Any]) -> "Asked":
         """A request that was checked against everything that can be known before anything is spoken.
@@ -142,12 +150,14 @@ class Voice:
         self, turn: Turn, asked: "Asked", pieces: Sequence[str]
     ) -> Iterator[tuple[records.SampleRecord, bytes]]:
         """The pieces of a text, each as soon as it is there."""
+        usual = self.pace if asked.weights is None else pace.Pace()  # of another version it is not known
         for piece in pieces:
-            yield sentences.best_take(
+            yield pace.take(
                 piece,
                 int(asked.chosen["seed"]),
                 int(asked.chosen["attempts"]),
                 lambda words, seed: self._take(turn, words, seed, asked),
+                usual,
             )
 
     def _row(

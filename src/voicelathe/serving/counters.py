@@ -16,6 +16,12 @@ class Numbers:
         self.characters = Counter("characters", "Characters of texts that were spoken.", **named)
         self.audio_seconds = Counter("audio_seconds", "Seconds of speech that were sent.", **named)
         self.abandoned = Counter("abandoned", "Answers that broke off after they had begun.", **named)
+        self.faults = Counter(
+            "faulty_pieces",
+            "Pieces sent although something is wrong with them, by fault.",
+            ["fault"],
+            **named,
+        )
         self.first = Histogram("first_audio_seconds", "Until the first sound.", buckets=seconds, **named)
         Gauge("waiting_requests", "Requests being answered or waiting.", **named).set_function(
             lambda: health().requests

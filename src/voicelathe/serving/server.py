@@ -68,10 +68,13 @@ class Answer:
     turn: Turn
     pieces: list[str]
     held: ExitStack = field(repr=False)
+    faults: list[str] = field(default_factory=list)  # of what was sent
 
     def sounds(self) -> Iterator[formats.Sound]:
-        for sample_and_wav in self.voice.takes(self.turn, self.asked, self.pieces):
-            yield formats.Sound(*sentences.frames_of(sample_and_wav[1]))
+        for sample, wav in self.voice.takes(self.turn, self.asked, self.pieces):
+            if sample.problem is not None:
+                self.faults.append(sample.problem)
+            yield formats.Sound(*sentences.frames_of(wav))
 
     def close(self) -> None:
         self.turn.give_up()
@@ -136,7 +139,9 @@ def _begun(house: House, body: Speech, gone: threading.Event) -> Answer:
         voice, chosen = held.enter_context(house.lent(promotion, gone))
         asked = voice.understood([body.input], {**chosen, **given})
         turn = held.enter_context(voice.desk.admitted())
-        return Answer(body, voice, asked, turn, sentences.first_soon(body.input), held.pop_all())
+        return Answer(
+            body, voice, asked, turn, sentences.first_soon(body.input, voice.pace.piece_chars), held.pop_all()
+        )
 
 
 def _require_voice(wanted: str | dict[str, str], speakers: list[str]) -> None:
@@ -169,6 +174,8 @@ async def _rest(
         is_whole = True
     finally:
         answer.close()
+        for fault in answer.faults:
+            numbers.faults.labels(fault).inc()
         if not is_whole:
             numbers.abandoned.inc()
 

@@ -1,10 +1,14 @@
 """What can be opened and heard on the run's page: samples, tables, figures, the listening page and the reports.
 
 A list of what is there, with sha256, is kept among the artifacts, so that a second pass copies only what changed.
+A question to MLflow is answered in seconds or never, but files take what their server takes: between a client and a bucket lie servers
+that acknowledge an upload only when the last of them has it (mlflow#7564, #8539). While they travel MLflow's own patience counts.
 """
 
 import json
+import os
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +18,12 @@ from voicelathe import digest, layout
 from voicelathe.evaluate.report import pictures
 from voicelathe.tracking import runs, tables
 from voicelathe.tracking.files import RunFiles, sample_files
-from voicelathe.tracking.store import Store
+from voicelathe.tracking.store import PATIENCE, QUESTION_S, Store
 
 LISTING = "artifacts.json"
 Contents = dict[str, Path | bytes]  # artifact name -> what goes there
+_travelling = 0
+_counting = threading.Lock()
 
 
 def mirror(store: Store, run: Any, files: RunFiles) -> dict[str, str]:
@@ -30,9 +36,9 @@ def mirror(store: Store, run: Any, files: RunFiles) -> dict[str, str]:
         listed = [{"path": name, "type": "table"} for name in contents if name.startswith("tables/")]
         runs.write(store, run.info.run_id, {}, {"mlflow.loggedArtifacts": json.dumps(listed)})
         with staged(new) as directory:
-            store.client.log_artifacts(run.info.run_id, str(directory))
+            upload(store, run.info.run_id, directory)
         with staged({LISTING: digest.canonical_json(listing).encode()}) as directory:
-            store.client.log_artifacts(run.info.run_id, str(directory))
+            upload(store, run.info.run_id, directory)
     return listing
 
 
@@ -83,7 +89,43 @@ def _held(store: Store, run: Any) -> dict[str, str]:
     if not any(one.path == LISTING for one in store.client.list_artifacts(run.info.run_id)):
         return {}
     with tempfile.TemporaryDirectory() as directory:
-        listing: dict[str, str] = digest.read_json(
-            Path(store.client.download_artifacts(run.info.run_id, LISTING, directory))
-        )
+        held = download(store, run.info.run_id, LISTING, Path(directory))
+        listing: dict[str, str] = digest.read_json(held)
     return listing
+
+
+def upload(store: Store, run_id: str, directory: Path) -> None:
+    """Everything in a directory, to a run."""
+    with _patient():
+        store.client.log_artifacts(run_id, str(directory))
+
+
+def upload_model(store: Store, model_id: str, directory: Path) -> None:
+    """Everything in a directory, to a model."""
+    with _patient():
+        store.client.log_model_artifacts(model_id, str(directory))
+
+
+def download(store: Store, run_id: str, name: str, directory: Path) -> Path:
+    """One artifact of a run, into a directory; returns its path."""
+    with _patient():
+        return Path(store.client.download_artifacts(run_id, name, str(directory)))
+
+
+@contextmanager
+def _patient() -> Iterator[None]:
+    """MLflow reads the setting at every call, in all of its threads; one that a person chose stays."""
+    global _travelling
+    if os.environ.get(PATIENCE, QUESTION_S) != QUESTION_S:
+        yield
+        return
+    with _counting:
+        _travelling += 1
+        os.environ.pop(PATIENCE, None)
+    try:
+        yield
+    finally:
+        with _counting:
+            _travelling -= 1
+            if _travelling == 0:
+                os.environ[PATIENCE] = QUESTION_S

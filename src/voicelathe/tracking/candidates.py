@@ -241,5 +241,5 @@ def _bring_files(
         names = [*checkpoints.verify(directory, shown.checkpoint.sha256)["files"], checkpoints.MANIFEST]
         contents |= {f"weights/{name}": directory / name for name in names}
     with artifacts.staged(contents) as directory:
-        store.client.log_model_artifacts(model.model_id, str(directory))
+        artifacts.upload_model(store, model.model_id, directory)
     store.client.set_logged_model_tags(model.model_id, {f"{TAG}artifacts": identity})

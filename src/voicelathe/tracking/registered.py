@@ -16,7 +16,7 @@ from typing import Any
 
 from voicelathe import digest
 from voicelathe.config import schema
-from voicelathe.tracking import candidates, runs
+from voicelathe.tracking import artifacts, candidates, runs
 from voicelathe.tracking.runs import TAG
 from voicelathe.tracking.store import Store, is_absent, mlflow
 
@@ -142,7 +142,7 @@ def give_voice(store: Store, model: Any, code: Path, config: Mapping[str, Any], 
             pip_requirements=_requirements(),
             metadata={"voice": voice},
         )
-        store.client.log_model_artifacts(model.model_id, str(directory))
+        artifacts.upload_model(store, model.model_id, directory)
     store.client.set_logged_model_tags(model.model_id, {VOICE: voice})
 
 

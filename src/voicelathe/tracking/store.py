@@ -24,10 +24,12 @@ from voicelathe.tracking import relocation
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
+PATIENCE = "MLFLOW_HTTP_REQUEST_TIMEOUT"  # seconds
+QUESTION_S = "5"  # for a question; files have MLflow's own (see `artifacts`)
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    PATIENCE: QUESTION_S,
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would print the password, too
@@ -156,6 +158,11 @@ def remedy(problem: BaseException) -> str:
         return f"This user may not write it: correct the permissions of the file and its directory, {again}"
     if "database is locked" in said or "database is busy" in said:
         return f"Another process is writing it: wait until it has ended, {again} Never move the database aside: production's alias is in it."
+    if "timed out" in said or "timeout" in said:
+        return (
+            f"It did not answer in time. If it is slow and not dead, be more patient: {PATIENCE}=300 (seconds); else start it or correct "
+            f"MLFLOW_TRACKING_URI, {again}"
+        )
     if is_absent(problem):
         return "It runs, but what was asked for is not there; is it the right one (MLFLOW_TRACKING_URI)? See: voicelathe status"
     return f"Start it or correct MLFLOW_TRACKING_URI (unset it for the project's own store), {again}"

@@ -11,7 +11,7 @@ import typer
 
 from voicelathe import layout
 from voicelathe.cli import screen
-from voicelathe.cli.machine import machine
+from voicelathe.cli.machine import machine, reaching
 from voicelathe.cli.machine.machine import BAD, NOTE, OK, Finding
 from voicelathe.errors import VoiceLatheError
 from voicelathe.redaction import public
@@ -180,13 +180,10 @@ def _tracking() -> Iterator[Finding]:
             fix = "The next command that uses MLflow corrects it, for example: voicelathe say"
             yield Finding("tracking", NOTE, f"{shown} still names {moved.former}", fix)
         return
-    fix = "Start the server or correct MLFLOW_TRACKING_URI; training goes on without it: voicelathe track RECIPE later."
-    problem = _unreachable(uri)
-    yield (
-        Finding("tracking", BAD, f"{shown}: {problem}", fix)
-        if problem
-        else Finding("tracking", OK, f"{shown} answers")
-    )
+    if wrong := reaching.problem(uri):
+        yield Finding("tracking", BAD, f"{shown}: {wrong[0]}", wrong[1])
+    else:
+        yield Finding("tracking", OK, f"{shown} answers")
 
 
 def _dead_runs() -> Iterator[Finding]:
@@ -197,7 +194,7 @@ def _dead_runs() -> Iterator[Finding]:
     uri = store.address(Path())
     if store.is_embedded(uri) and glance.num_running(Path()) == 0:
         return  # the usual case, without importing MLflow
-    if not store.is_embedded(uri) and _unreachable(uri):
+    if not store.is_embedded(uri) and reaching.problem(uri):
         return  # said above
     if ended := dead.end(_params().tracking, Path()):
         yield Finding(
@@ -214,7 +211,7 @@ def _production() -> Iterator[Finding]:
     from voicelathe.tracking import store
 
     uri = store.address(Path())
-    if not store.is_embedded(uri) and _unreachable(uri):
+    if not store.is_embedded(uri) and reaching.problem(uri):
         return
     found = promoted.status(Path())
     if found.problem is not None:
@@ -229,21 +226,6 @@ def _production() -> Iterator[Finding]:
     else:
         shown = f"version {found.alias}: {found.promotion.recipe} {found.promotion.candidate}, as the journal says"
         yield Finding("production", OK, shown)
-
-
-def _unreachable(uri: str) -> str | None:
-    from urllib.error import HTTPError, URLError
-    from urllib.request import urlopen
-
-    if not uri.startswith(("http://", "https://")):
-        return None  # a database or a hosted service: only its own client can tell
-    try:
-        with urlopen(f"{uri.rstrip('/')}/health", timeout=5):
-            return None
-    except HTTPError:
-        return None  # it answers; whether we may enter is for the client to find out
-    except (URLError, OSError, ValueError) as problem:
-        return str(getattr(problem, "reason", problem))
 
 
 def _locks() -> Iterator[Finding]:

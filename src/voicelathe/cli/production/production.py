@@ -100,6 +100,12 @@ Recipes = Annotated[
 ]
 
 
+FAULTS = {
+    "too_fast": "the speech is much too short for its text (too_fast), words may be missing; listen to it, or say it in shorter sentences",
+    "too_slow": "the speech is much too long for its text (too_slow); listen to it, or say it in shorter sentences",
+}
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this area."""
     app.command("promote")(promote)
@@ -202,7 +208,7 @@ def say(
     cut = "" if said.stopped else ", cut at the limit: it did not stop by itself"
     screen.say(f"{said.path}: {said.who}, {said.duration_s:.2f} s at {said.sample_rate_hz:,} Hz{cut}")
     if said.problem:
-        screen.say(f"Warning: the speech is {said.problem}.")
+        screen.say(f"Warning: {FAULTS.get(said.problem, f'the speech is {said.problem}')}.")
 
 
 def archive(url: Url, recipes: Recipes = None, check: Check = False) -> None:

@@ -69,12 +69,17 @@ def best_take(piece: str, seed: int, attempts: int, speak: Speak) -> tuple[Sampl
 
 def join(wavs: list[bytes], about: str) -> bytes:
     """One WAV of several of the same rate, with pauses between and the tag at its end."""
+    return tagged(untagged(wavs), about)
+
+
+def untagged(wavs: list[bytes]) -> bytes:
+    """The same without the tag."""
     frames, rate_hz = [], 0
     for content in wavs:
         sound, rate_hz = frames_of(content)
         frames.append(sound)
     pause = b"\0\0" * round(PAUSE_S * rate_hz)
-    return tagged(wav_of(pause.join(frames), rate_hz), about)
+    return wav_of(pause.join(frames), rate_hz)
 
 
 def wav_of(frames: bytes, rate_hz: int) -> bytes:
