@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from voicelathe.errors import DiskFull, RequestError
+from voicelathe.errors import DamagedJson, DiskFull, RequestError
 
 BLOCK_BYTES = 1 << 20
 
@@ -117,7 +117,13 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The value of a JSON file. Raises DamagedJson for one that is cut off or no JSON at all."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as problem:
+        raise DamagedJson(
+            f"{path} is not JSON ({problem}).", "Restore it, or delete it and run its stage again."
+        ) from None
 
 
 def sync_directory(directory: Path) -> None:

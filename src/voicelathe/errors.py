@@ -52,6 +52,10 @@ class RecordError(VoiceLatheError):
         self.problem = problem
 
 
+class DamagedJson(RecordError, ValueError):
+    """A JSON file that ends early or was edited. Also a ValueError: whoever reads a file that people write says a remedy of their own."""
+
+
 class LinesError(VoiceLatheError):
     """A pack of lines must be corrected, proposed anew or restored."""
 

@@ -88,6 +88,13 @@ def test_a_veto_ends_it_at_once() -> None:
     assert (drop.candidate, drop.code, drop.text) == ("step-2", "veto", "silent: line-00")
 
 
+def test_who_is_vetoed_leads_nobody_and_is_no_rival() -> None:
+    like = {"step-0": 0.3, "step-1": 0.1, "step-2": 0.0788}  # of step-1 and step-2 p = 0.01 on 8 lines
+    found, vetoed = constant({LIKENESS: like}), {"step-0": "silent: line-00"}
+    out = racing.drops(sorted(like), against(found), LEVEL, vetoed)
+    assert [(drop.candidate, drop.code) for drop in out] == [("step-0", "veto"), ("step-2", "dominated")]
+
+
 def test_the_order_of_candidates_and_lines_does_not_matter() -> None:
     found = table(8, words={"step-5": 0.3}, likeness={"step-0": 0.5})
     turned = Scores(
@@ -209,6 +216,7 @@ def test_probabilities_that_one_is_better_are_calibrated() -> None:
 def test_blocks_keep_the_order_and_leave_no_crumb() -> None:
     lines = [f"l{n}" for n in range(19)]
     assert [len(block) for block in racing.blocks(lines, 8)] == [8, 11]
+    assert [len(block) for block in racing.blocks(lines + ["l19"], 8)] == [8, 8, 4], "half a block is one"
     assert [line for block in racing.blocks(lines, 8) for line in block] == lines
     assert racing.blocks(lines, 40) == [lines]
 
@@ -219,6 +227,9 @@ def test_a_budget_that_does_not_hold_the_first_block_is_refused_with_its_number(
     ):
         racing.require_first("mini", 64, 20)
     racing.require_first("mini", 64, 64)
+    lines, two = ["line-00", "line-01"], replace(HOW, block_lines=2, max_samples=7)
+    with pytest.raises(SelectionError, match="takes 8 samples"):
+        racing.run(Rehearsed(table(2)), "mini", ["base"], ["step-0"], lines, 2, two)
 
 
 class Rehearsed:

@@ -93,8 +93,8 @@ def load(speaker_id: str, directory: Path = layout.CONSENT) -> Consent:
         )
     try:
         consent = records.from_json(Consent, _with_paths(digest.read_json(path)), str(path))
-    except (RecordError, ValueError) as problem:
-        said = PERSONAL_VALUE.sub(r"\1: expected", str(problem).removesuffix(" Run its stage again."))
+    except RecordError as problem:
+        said = PERSONAL_VALUE.sub(r"\1: expected", problem.problem)
         raise ConsentError(
             f"{path} is not a consent record: {said} Correct it; see {directory}/README.md."
         ) from None

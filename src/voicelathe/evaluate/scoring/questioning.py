@@ -4,6 +4,7 @@ A plug-in that crashes, hangs or answers nonsense loses the clips of that questi
 times, is not asked again.
 """
 
+import json
 import math
 import os
 import select
@@ -226,7 +227,7 @@ class _Process:
         except BrokenPipeError:
             return None
         self._await_line(time.monotonic() + timeout_s)
-        return digest.read_json(answer) if answer.is_file() else None
+        return json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else None
 
     def _await_line(self, until_s: float) -> None:
         """Wait until it says something or is gone. Raises _Hangs."""
