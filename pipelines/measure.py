@@ -9,7 +9,7 @@ from voicelathe.data import tables
 from voicelathe.data.measures import measure
 from voicelathe.data.measures.cache import MeasureCache
 
-REVISION = 3
+REVISION = 4
 READS = ["pipelines/measure.py", "data/raw/manifest.jsonl"]
 WRITES = ["data/measured/clips.parquet"]
 PARAMS = ["measure", "ingest.audio_root"]

@@ -151,3 +151,48 @@ def test_garbage_between_frames_of_an_mp3_is_passed_over(tmp_path: Path) -> None
 def test_the_header_of_a_file_of_unknown_length_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.flac").write_bytes(flac(tmp_path, 0))
     assert waveform.header(tmp_path, "a.flac") == decoding.Header(16000, 1, None)
+
+
+# --- tags of players -------------------------------------------------------------------------------------------------
+
+ID3 = b"ID3\x04\0\0\0\0\1\x00" + bytes(128)  # 7 bits a byte: 128 of them
+BEHIND = {
+    "ID3": ID3,
+    "ID3, old": b"TAG" + b"x" * 125,
+    "APE": b"APETAGEX" + (2000).to_bytes(4, "little") + (32).to_bytes(4, "little") + bytes(16),
+    "zeros": bytes(4000),
+    "APE, then ID3": b"APETAGEX" + (2000).to_bytes(4, "little") + (32).to_bytes(4, "little") + bytes(16) + b"TAG" + bytes(125),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg"])
+@pytest.mark.parametrize("what", ["nothing", *BEHIND])
+def test_tags_behind_the_audio_take_nothing_from_it(tmp_path: Path, suffix: str, what: str) -> None:
+    content = sounds.write(tmp_path / f"made.{suffix}", LOUD).read_bytes()
+    plain = length(tmp_path, f"plain.{suffix}", content)
+    assert length(tmp_path, f"a.{suffix}", content + BEHIND.get(what, b"")) == plain
+
+
+@pytest.mark.parametrize("suffix", ["flac", "mp3"])
+def test_a_tag_before_the_audio_does_not_make_it_another_kind(tmp_path: Path, suffix: str) -> None:
+    content = sounds.write(tmp_path / f"made.{suffix}", LOUD).read_bytes()
+    plain = length(tmp_path, f"plain.{suffix}", content)
+    assert length(tmp_path, f"a.{suffix}", ID3 + content) == plain
+    other = "mp3" if suffix == "flac" else "flac"
+    assert f"the content is {suffix}" in problem(tmp_path, f"a.{other}", ID3 + content).detail
+
+
+def test_a_flac_that_is_cut_off_is_truncated_with_a_tag_behind_it_too(tmp_path: Path) -> None:
+    content = sounds.write(tmp_path / "made.flac", LOUD).read_bytes()
+    for behind in (b"", *BEHIND.values()):
+        assert problem(tmp_path, "a.flac", content[: len(content) * 2 // 3] + behind).code == "truncated"
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_a_chunk_of_odd_length_without_padding_hides_no_audio(tmp_path: Path, subtype: str) -> None:
+    content = sounds.write(tmp_path / "made.wav", LOUD, subtype=subtype).read_bytes()
+    odd = b"LIST" + (9).to_bytes(4, "little") + b"INFOabcde"
+    at = content.index(b"data")
+    made = content[:at] + odd + content[at:]
+    made = made[:4] + (len(made) - 8).to_bytes(4, "little") + made[8:]
+    assert length(tmp_path, "a.wav", made) == len(LOUD)

@@ -451,3 +451,17 @@ def test_a_text_that_is_not_utf8_is_read_as_what_the_language_is_written_in_or_a
     with pytest.raises(SubtitleError, match="--encoding utf-16-le"):
         cues.read(path)
     assert told(cues.read(path, encoding="utf-16-le")) == HELLO
+
+
+def test_every_cue_inside_a_longer_one_overlaps_it(tmp_path: Path) -> None:
+    times = [(1, 10), (2, 3), (5, 6), (9.97, 12), (13, 14)]
+    found = read(tmp_path, "a.txt", "".join(f"{start}\t{end}\tText {start}.\n" for start, end in times))
+    assert found.overlapping == {1, 2, 3}  # 0.03 s at the end of the first are rounding
+
+
+@pytest.mark.parametrize(
+    "line", ["[10][40]Hello.", "00:00:01:Hello.", "{25}{75}Hello.", "00:00:01:12\t9420 9420 94ad"]
+)
+def test_subtitles_by_frames_or_lines_are_refused(tmp_path: Path, line: str) -> None:
+    with pytest.raises(SubtitleError, match="Save it as SRT"):
+        read(tmp_path, "a.txt", f"{line}\n{line}\n{line}\n")

@@ -59,6 +59,7 @@ def wav(file: int, num_bytes: int) -> tuple[Pcm16 | None, list[Stream]]:
 def _wav(file: int, start: int, num_bytes: int) -> tuple[Pcm16 | None, Stream]:
     """Layout of the WAV that begins there, and its bytes, with its length in the header where it was left open."""
     at, is_rf64, long_bytes, plain = start + 12, os.pread(file, 4, start) == b"RF64", None, None
+    layout, is_unpadded = b"", False
     for _ in range(MAX_CHUNKS):
         head = os.pread(file, 8, at)
         if len(head) < 8:
@@ -70,6 +71,7 @@ def _wav(file: int, start: int, num_bytes: int) -> tuple[Pcm16 | None, Stream]:
             long_bytes = struct.unpack("<Q", os.pread(file, 16, at + 8)[8:].ljust(8, b"\0"))[0]
         elif name == b"fmt ":
             plain = _format(os.pread(file, min(size, 40), at + 8))
+            layout = os.pread(file, 8 + min(size, MAX_HEAD_BYTES), at)
         elif name == b"data":
             claimed = long_bytes if is_rf64 and long_bytes is not None and size == UNKNOWN_BYTES else size
             end = _end(file, at + 8, claimed, num_bytes)
@@ -79,8 +81,15 @@ def _wav(file: int, start: int, num_bytes: int) -> tuple[Pcm16 | None, Stream]:
             if is_open and known < UNKNOWN_BYTES and at - start < MAX_HEAD_BYTES and not is_rf64:
                 head = os.pread(file, at + 4 - start, start) + struct.pack("<I", known)
                 stream = Stream(at + 8, end, head)
+            elif is_unpadded and not is_rf64:
+                sizes = (struct.pack("<I", num) for num in (12 + len(layout) + known, known))
+                stream = Stream(at + 8, end, b"RIFF%bWAVE%bdata%b" % (next(sizes), layout, next(sizes)))
             return _layout(plain, at + 8, known), stream
-        at += 8 + size + size % 2
+        at += 8 + size
+        if size % 2 and os.pread(file, 4, at) in (b"data", b"fmt "):  # some writers leave the padding out
+            is_unpadded = True
+        else:
+            at += size % 2
     raise AudioProblem("bad_header", f"no data chunk among the first {MAX_CHUNKS} chunks")
 
 
@@ -132,6 +141,8 @@ def _chunks_end(file: int, at: int, num_bytes: int) -> int | None:
         head = os.pread(file, 8, at)
         if head[:4] in (b"RIFF", b"RF64") and os.pread(file, 4, at + 8) == b"WAVE":
             return at
+        if head[:3] in (b"ID3", b"TAG") or head == b"APETAGEX":
+            return num_bytes
         if not head.strip(b"\0"):
             return num_bytes if num_bytes - at <= MAX_PADDING_BYTES else None
         if len(head) < 8 or not all(0x20 <= byte < 0x7F for byte in head[:4]):

@@ -26,6 +26,7 @@ RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000
 OFF_BY = 1  # some encoders count the Info frame itself
 MAX_GARBAGE_BYTES = 1 << 16  # between two frames
 FLAC_START = b"fLaC\x00\x00\x00\x22"  # the marker, and the head of STREAMINFO, which is always first
+TAG_BYTES = 128  # of ID3's first version, which is always last
 OGG_FIRST_PAGE, OGG_LAST_PAGE = 0x02, 0x04  # RFC 3533, header type flags
 
 
@@ -203,6 +204,35 @@ def _is_tag(start: bytes) -> bool:
     return start[:3] in (b"ID3", b"TAG") or start == b"APETAGEX"
 
 
+def behind_tags(file: int, num_bytes: int) -> int:
+    """Where the audio begins of a file that may begin with tags."""
+    return _behind_tags(Bytes(file, num_bytes), 0)
+
+
+def _before_tags(data: Bytes, end: int) -> int:
+    """Where the audio ends before tags or a run of zeros; a few zeros may be its own."""
+    while end > TAG_BYTES:
+        tail = data.get(end - TAG_BYTES, TAG_BYTES)
+        tagged = data.find(b"ID3\x04", max(0, end - BLOCK_BYTES), end)
+        if tail[:3] == b"TAG":
+            end -= TAG_BYTES
+        elif tail[-32:-24] == b"APETAGEX":
+            end -= int.from_bytes(tail[-20:-16], "little") + (32 if tail[-9] & 0x80 else 0)
+        elif tagged > 0 and _behind_tags(data, tagged) == end:
+            end = tagged
+        elif not tail.strip(b"\0"):
+            end = _before_zeros(data, end)
+        else:
+            break
+    return max(end, 0)
+
+
+def _before_zeros(data: Bytes, end: int) -> int:
+    while end > TAG_BYTES and not (block := data.get(end - TAG_BYTES, TAG_BYTES)).strip(b"\0"):
+        end -= TAG_BYTES
+    return end - (len(block) - len(block.rstrip(b"\0")) if end > TAG_BYTES else 0)
+
+
 def _behind_tags(data: Bytes, at: int) -> int:
     while True:
         head = data.get(at, 32)
@@ -252,11 +282,10 @@ def _flac(data: Bytes) -> list[Stream]:
         if data.get(at + 4, 4) in (FLAC_START[4:], b"\x80" + FLAC_START[5:]):
             starts.append(at)
         at += 4
-    if not starts or starts[0] != 0:
+    if not starts or starts[0] != _behind_tags(data, 0):
         return [Stream(0, data.num)]
-    return [
-        _flac_stream(data, start, end) for start, end in zip(starts, [*starts[1:], data.num], strict=True)
-    ]
+    ends = [_before_tags(data, end) for end in (*starts[1:], data.num)]
+    return [_flac_stream(data, start, end) for start, end in zip(starts, ends, strict=True)]
 
 
 def _flac_stream(data: Bytes, start: int, end: int) -> Stream:

@@ -277,13 +277,13 @@ def _checked(
     file: int, audio: str, max_file_s: float
 ) -> tuple[str, containers.Pcm16 | None, list[streams.Stream], Header]:
     """Container, layout of a plain WAV, streams and header, all within limits: headers can claim anything."""
-    container = containers.kind(os.pread(file, 16, 0))
+    num_bytes = os.fstat(file).st_size
+    container = containers.kind(os.pread(file, 16, streams.behind_tags(file, num_bytes)))
     if container is None or container != files.CONTAINERS[Path(audio).suffix.lower()]:
         raise AudioProblem(
             "unsupported_type",
             f"the content is {container or 'no audio that we read'}, the name says otherwise",
         )
-    num_bytes = os.fstat(file).st_size
     if container == "wav":
         plain, found = containers.wav(file, num_bytes)
     else:

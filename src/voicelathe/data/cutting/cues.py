@@ -135,12 +135,13 @@ def _in_order(found: Parsed, path: Path) -> None:
         found.notes.append(
             f"{path}: {num_rolled} cues repeat the line before them (rolling captions); it was kept once."
         )
-    overlapping = {
-        line
-        for one, other in itertools.pairwise(found.cues)
-        if (other.start_s or 0.0) < (one.end_s or 0.0) - OVERLAP_S
-        for line in (one.line, other.line)
-    }
+    overlapping: set[int] = set()
+    last: Cue | None = None  # that speaks longest of those before
+    for cue in found.cues:
+        if last is not None and (cue.start_s or 0.0) < (last.end_s or 0.0) - OVERLAP_S:
+            overlapping |= {last.line, cue.line}
+        if last is None or (cue.end_s or 0.0) > (last.end_s or 0.0):
+            last = cue
     found.overlapping = frozenset(overlapping)
     if overlapping:
         found.notes.append(f"{path}: {len(overlapping)} cues overlap another one in time.")

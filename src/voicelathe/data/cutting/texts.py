@@ -18,8 +18,10 @@ SUFFIXES = {
 }
 MARKUP = ("<?xml", "<!doctype", "<html", "{\\rtf")
 CLOCK = r"\d{1,3}:\d\d(?::\d\d)?(?:[.,]\d{1,3})?"
+COUNTED = re.compile(r"[\[{]\d+[\]}][\[{]\d*[\]}]")  # frames, or tenths of a second
 NOT_SAID = (
-    ("lines with the time of day or of the recording", re.compile(rf"[\[(<]?{CLOCK}(?:[\])>]|\s|$)|(?:\S+\s+){{1,4}}[\[(]?{CLOCK}[\])]?\s*$")),
+    ("lines with the time of day or of the recording", re.compile(rf"[\[(<]?{CLOCK}(?:[\])>:]|\s|$)|(?:\S+\s+){{1,4}}[\[(]?{CLOCK}[\])]?\s*$")),
+    ("lines with two numbers in brackets", COUNTED),
     ("lines with two numbers before the words", re.compile(r"(?:\S+[ \t]+){0,3}\d+[.,]\d+[ \t]*[;, \t][ \t]*\d+[.,]\d+[;, \t]\s*\S")),
 )  # fmt: skip
 LEAST_LINES, LEAST_SHARE = 2, 1 / 3  # of such lines; a story may say when something happened
@@ -87,7 +89,7 @@ def _told(text: str) -> str:
     head = text.lstrip()[:4000]
     if head.startswith("WEBVTT"):
         return "vtt"
-    if head.startswith(("{", "[{")) and not head.startswith(MARKUP):
+    if head.startswith(("{", "[{")) and not head.startswith(MARKUP) and not COUNTED.match(head):
         return "json"
     if head.startswith('File type = "ooTextFile'):
         return "textgrid"

@@ -17,14 +17,34 @@ QUOTES = "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb"  # what may fo
 MARKUP = (
     ("a token", re.compile(r"<\|[^|<>]{0,40}\|>")),
     ("a speaker label", re.compile(r"^\s*(?:Speaker|Spk|SPEAKER)[ _]?\d{1,3}\s*[:\uff1a]|\[S\d{1,2}\]")),
-    ("a tag", re.compile(r"</?[A-Za-z][A-Za-z0-9:-]{0,20}(?:\s[^<>]{0,80})?/?>")),
+    (
+        "a tag",
+        re.compile(r"</?[A-Za-z][A-Za-z0-9:-]{0,20}(?:\s[^<>]{0,80})?/?>|\{/?[A-Za-z][A-Za-z _-]{1,20}\}"),
+    ),
+    # Prosody of Chinese corpora (BZNSYP: "\u966a\u5916\u5b59#1\u73a9\u6ed1\u68af#4"); C#4 is a note.
+    ("a prosody mark", re.compile("[\u3400-\u9fff]#[1-4]|[^\\W\\d_]{2}#[1-4](?!\\d).*[^\\W\\d_]{2}#[1-4]")),
+    ("a piece of a tokeniser", re.compile("\u2581|[^\\W_]@@(?:\\s|$)")),
+    ("a time", re.compile(r"^\s*\d{1,2}:\d\d:\d\d(?:[.,]\d+)?\s|\s\d{1,2}:\d\d:\d\d[.,]\d+\s*$")),
+    ("a mark of captions", re.compile(r"^\s*>>")),
+    ("Markdown", re.compile(r"\*\*[^*\s][^*]*\*\*|^\s*#{1,6} [^\W\d_]")),
+    ("an escape", re.compile(r"\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}")),
+    ("the name of a file", re.compile(r"^\s*\S*\w\.(?:wav|flac|ogg|opus|mp3|m4a)\s*$", re.IGNORECASE)),
 )
+MAY_BE_MARKUP = (
+    r"[<\[:#{\\@>]|\*\*|\.(?i:wav|flac|ogg|opus|mp3|m4a)\s*$"  # of printable ASCII, for a whole column
+)
+# A letter that an encoding did not have often becomes a question mark: several in a word, or in several words.
+LOST = re.compile(r"[^\W\d_]\?{2,}[^\W\d_]|(?:(?<![^\W_])|[^\W\d_])\?+[^\W\d_A-Z].*?[^\W\d_]\?[^\W\d_A-Z]")
+MAY_BE_LOST = r"\?[A-Za-z]"
 IPA = frozenset(
     "\u02c8\u02cc\u02d0\u0283\u0292\u0279\u026a\u028a\u028c\u0251\u0252\u025c\u0261\u027e\u0294\u026b"
 )
 LEAST_IPA = 2  # different ones; single letters of them stand in the alphabets of some languages
 ARPABET = re.compile(r"(?<![^\W_])(?:AA|AE|AH|AO|AW|AY|EH|ER|EY|IH|IY|OW|OY|UH|UW)[012](?![^\W_])")
 LEAST_ARPABET = 2
+TONED = re.compile(r"(?<!\S)[a-z\u00fc:]{1,6}[1-6](?!\w)")  # a syllable and its tone in pinyin or jyutping
+LEAST_TONED = 4
+MAY_BE_PHONEMES = "[A-Za-z][0-6]"
 
 
 def encoded_twice(text: str) -> str | None:
@@ -70,4 +90,8 @@ def phonemes(text: str) -> str | None:
     if len(found) >= LEAST_IPA:
         return f"IPA: {' '.join(found[:8])}"
     tokens = ARPABET.findall(text)
-    return f"ARPAbet: {' '.join(tokens[:4])}" if len(tokens) >= LEAST_ARPABET else None
+    if len(tokens) >= LEAST_ARPABET:
+        return f"ARPAbet: {' '.join(tokens[:4])}"
+    toned = TONED.findall(text)
+    is_most = len(toned) >= max(LEAST_TONED, len(text.split()) / 2)
+    return f"syllables with the numbers of their tones: {' '.join(toned[:4])}" if is_most else None

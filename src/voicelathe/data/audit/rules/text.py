@@ -64,6 +64,8 @@ def _wrong_script(clip: Clip, limits: Limits) -> Seen | None:
 
 def _replacement_character(clip: Clip, _: Limits) -> Seen | None:
     num = (clip.row.text or "").count(markup.REPLACEMENT)
+    if not num and markup.LOST.search(clip.row.text or ""):
+        return f"question marks in the place of letters: {shown(clip.row.text)}", "none"
     return (f"{num} of them: {shown(clip.row.text)}", "none") if num else None
 
 
@@ -130,14 +132,14 @@ def _may_be_boilerplate(corpus: Corpus, limits: Limits) -> Mask:
 def _may_hold_markup(corpus: Corpus, _: Limits) -> Mask:
     import pyarrow.compute as pc
 
-    is_odd = pc.match_substring_regex(corpus.rows["text"], r"[<\[:]")
+    is_odd = pc.match_substring_regex(corpus.rows["text"], markup.MAY_BE_MARKUP)
     return np.asarray(_not_simple(corpus) | columns.mask(is_odd))
 
 
 def _may_be_phonemes(corpus: Corpus, _: Limits) -> Mask:
     import pyarrow.compute as pc
 
-    is_odd = pc.match_substring_regex(corpus.rows["text"], "[A-Z][012]")
+    is_odd = pc.match_substring_regex(corpus.rows["text"], markup.MAY_BE_PHONEMES)
     return np.asarray(_not_simple(corpus) | columns.mask(is_odd))
 
 
@@ -145,6 +147,13 @@ def _may_be_changed(corpus: Corpus, _: Limits) -> Mask:
     import pyarrow.compute as pc
 
     return np.asarray(columns.mask(pc.not_equal(corpus.written, corpus.rows["text"])))
+
+
+def _may_have_lost_letters(corpus: Corpus, _: Limits) -> Mask:
+    import pyarrow.compute as pc
+
+    is_odd = pc.match_substring_regex(corpus.rows["text"], markup.MAY_BE_LOST)
+    return np.asarray(_not_simple(corpus) | columns.mask(is_odd))
 
 
 def _not_ascii(corpus: Corpus, _: Limits) -> Mask:
@@ -191,9 +200,9 @@ RULES = (
     ),
     drop(
         "replacement_character",
-        "U+FFFD stands where a character was lost in a wrong decoding; nobody can say it.",
+        "U+FFFD, or a question mark inside words, stands where a character was lost in a wrong decoding; nobody can say it.",
         _replacement_character,
-        _not_ascii,
+        _may_have_lost_letters,
     ),
     drop(
         "double_encoding",
