@@ -223,7 +223,7 @@ def test_probabilities_that_one_is_better_are_calibrated() -> None:
 def test_blocks_keep_the_order_and_leave_no_crumb() -> None:
     lines = [f"l{n}" for n in range(19)]
     assert [len(block) for block in racing.blocks(lines, 8)] == [8, 11]
-    assert [len(block) for block in racing.blocks(lines + ["l19"], 8)] == [8, 8, 4], "half a block is one"
+    assert [len(block) for block in racing.blocks([*lines, "l19"], 8)] == [8, 8, 4], "half a block is one"
     assert [line for block in racing.blocks(lines, 8) for line in block] == lines
     assert racing.blocks(lines, 40) == [lines]
 
