@@ -72,6 +72,13 @@ def test_a_leader_that_lost_its_words_drops_nobody() -> None:
     assert dropped(found) == {"step-5": "worse_than_base"}
 
 
+def test_who_so_far_loses_more_than_the_margin_does_not_lead() -> None:
+    """Steps 0 and 1 keep 0.06 fewer words, which is not shown yet; the leader is step 2, which step 1 is nearly as alike as."""
+    words = {"step-0": -0.06, "step-1": -0.06, "step-2": 0.0}
+    like = {"step-0": 0.35, "step-1": 0.0, "step-2": 0.01}
+    assert dropped(constant({WORDS: words, LIKENESS: like}), sorted(words)) == {}
+
+
 def test_the_reason_names_the_measure_the_base_the_lines_and_the_chance() -> None:
     ruined = table(8, words={"step-5": 0.05})
     (drop,) = racing.drops(CANDIDATES, against(ruined), LEVEL, {})
