@@ -8,7 +8,7 @@ import pytest
 
 from tests.factories import evaluations as make
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import selection
+from voicelathe.evaluate import evidence, selection
 from voicelathe.records import CheckpointRecord, ClipLoss, EvaluationRecord, Race, SampleRecord, Selection
 
 KNOWN = make.candidates(10, 20)
@@ -133,3 +133,23 @@ def test_many_problems_are_counted_and_ten_are_shown() -> None:
     with pytest.raises(SelectionError, match=r"48 problems") as problem:
         decide(RECORDS, [nan(row) for row in ROWS], SPOKEN)
     assert "... and 38 more" in str(problem.value)
+
+
+def test_a_veto_says_what_was_measured_in_the_words_of_its_metric() -> None:
+    spoken = make.samples(KNOWN, make.MANY)
+    measures = make.measures(spoken, cer={"step_0000020@1": 0.75})
+    low = next(one for one in measures.figures if one.figure.name == "cer")
+    limited = replace(
+        measures,
+        figures=[replace(one, high=0.3) if one is low else one for one in measures.figures],
+        samples=[
+            replace(one, vetoes={"garbled": "cer 0.75, at most 0.3"})
+            if one.candidate == "step_0000020@1"
+            else one
+            for one in measures.samples
+        ],
+    )
+    found = evidence.measured_vetoes(limited, spoken, make.SELECT)
+    (text,) = found.vetoes["step_0000020@1"]
+    assert text.startswith("garbled: 24 of 24 samples, line line-00 (character errors: 0.7")
+    assert text.endswith(", at most 0.3)")

@@ -116,7 +116,7 @@ def test_a_code_of_a_metric_on_too_many_samples_excludes_and_less_is_noted() -> 
     found = decide(outside={(SECOND.name, line): codes for line in lines[:7]}, **NEAREST_IS_SECOND)
     assert found.selected == THIRD.name
     assert row(found, SECOND).vetoes == [
-        "wrong_speaker: 7 of 24 samples, line line-00, similarity 0.3, at least 0.5"
+        "wrong_speaker: 7 of 24 samples, line line-00 (similarity 0.3, at least 0.5)"
     ]
 
 

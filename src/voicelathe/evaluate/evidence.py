@@ -13,6 +13,7 @@ import numpy as np
 from voicelathe.config import schema
 from voicelathe.errors import SelectionError, listing
 from voicelathe.evaluate.listening import design
+from voicelathe.evaluate.scoring import judging
 from voicelathe.evaluate.statistics import Floats
 from voicelathe.records import (
     HARD_FAILURES,
@@ -173,12 +174,19 @@ def measured_vetoes(
     for name, codes in shown.items():
         for code, members in sorted(codes.items()):
             first = members[0]
-            text = (
-                f"{code}: {len(members)} of {total[name]} samples, line {first.line_id}, {first.vetoes[code]}"
-            )
+            text = f"{code}: {len(members)} of {total[name]} samples, line {first.line_id} ({_outside(first, code, measures)})"
             excludes = code in select.vetoes and len(members) > select.max_vetoed_share * total[name]
             (heard.vetoes if excludes else heard.notes).setdefault(name, []).append(text)
     return heard
+
+
+def _outside(one: MeasuredSample, code: str, measures: SpeechMeasures) -> str:
+    """What is outside its limits, as its metric says it; the short form of metrics.json where limits are not on record."""
+    for record in measures.figures:
+        problem = judging.outside(one.values.get(record.figure.name), record.low, record.high)
+        if record.figure.veto == code and problem:
+            return f"{record.figure.says}: {problem}"
+    return one.vetoes[code]
 
 
 def unheard(
