@@ -71,3 +71,17 @@ def test_what_somebody_may_say_is_no_markup(language: str, text: str) -> None:
 def test_what_a_table_writes_for_nothing_is_no_text_unless_it_takes_just_its_time(text: str) -> None:
     assert "boilerplate" in found_in(text, "en")
     assert "boilerplate" not in found_in(text, "en", duration_s=0.9)
+
+
+def test_a_long_row_of_signs_is_judged_at_once() -> None:
+    from voicelathe.data.text import markup
+
+    for text in (
+        "?" * 300_000 + "a?",
+        "a?" * 3 + "?" * 300_000,
+        "**" * 100_000,
+        "#1" * 100_000,
+        "[" * 200_000,
+    ):
+        markup.LOST.search(text)
+        markup.find(text)

@@ -196,3 +196,15 @@ def test_a_chunk_of_odd_length_without_padding_hides_no_audio(tmp_path: Path, su
     made = content[:at] + odd + content[at:]
     made = made[:4] + (len(made) - 8).to_bytes(4, "little") + made[8:]
     assert length(tmp_path, "a.wav", made) == len(LOUD)
+
+
+@pytest.mark.parametrize("claimed", [0, 1, 2**31, 2**32 - 1])
+def test_a_tag_that_lies_about_its_size_takes_no_audio_and_ends(tmp_path: Path, claimed: int) -> None:
+    content = sounds.write(tmp_path / "made.flac", LOUD).read_bytes()
+    lie = b"APETAGEX" + (2000).to_bytes(4, "little") + claimed.to_bytes(4, "little") + bytes(16)
+    (tmp_path / "a.flac").write_bytes(content + lie)
+    try:
+        with AudioFile(tmp_path, "a.flac", None, may_seek=False) as file:
+            assert len(file.clip(None, None)) == len(LOUD)
+    except AudioProblem as told:
+        assert told.code == "truncated"

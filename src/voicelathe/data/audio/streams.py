@@ -209,22 +209,25 @@ def behind_tags(file: int, num_bytes: int) -> int:
     return _behind_tags(Bytes(file, num_bytes), 0)
 
 
-def _before_tags(data: Bytes, end: int) -> int:
-    """Where the audio ends before tags or a run of zeros; a few zeros may be its own."""
-    while end > TAG_BYTES:
-        tail = data.get(end - TAG_BYTES, TAG_BYTES)
-        tagged = data.find(b"ID3\x04", max(0, end - BLOCK_BYTES), end)
-        if tail[:3] == b"TAG":
-            end -= TAG_BYTES
-        elif tail[-32:-24] == b"APETAGEX":
-            end -= int.from_bytes(tail[-20:-16], "little") + (32 if tail[-9] & 0x80 else 0)
-        elif tagged > 0 and _behind_tags(data, tagged) == end:
-            end = tagged
-        elif not tail.strip(b"\0"):
-            end = _before_zeros(data, end)
-        else:
-            break
-    return max(end, 0)
+def _before_tags(data: Bytes, start: int, end: int) -> int:
+    """Where audio that begins at `start` ends before tags or a run of zeros; a few zeros may be its own. Tags may lie about their size."""
+    while start < (before := _before_tag(data, end)) < end:
+        end = before
+    return end
+
+
+def _before_tag(data: Bytes, end: int) -> int:
+    if end <= TAG_BYTES:
+        return end
+    tail = data.get(end - TAG_BYTES, TAG_BYTES)
+    if tail[:3] == b"TAG":
+        return end - TAG_BYTES
+    if tail[-32:-24] == b"APETAGEX":
+        return end - int.from_bytes(tail[-20:-16], "little") - (32 if tail[-9] & 0x80 else 0)
+    tagged = data.find(b"ID3\x04", max(0, end - BLOCK_BYTES), end)
+    if tagged > 0 and _behind_tags(data, tagged) == end:
+        return tagged
+    return end if tail.strip(b"\0") else _before_zeros(data, end)
 
 
 def _before_zeros(data: Bytes, end: int) -> int:
@@ -284,7 +287,7 @@ def _flac(data: Bytes) -> list[Stream]:
         at += 4
     if not starts or starts[0] != _behind_tags(data, 0):
         return [Stream(0, data.num)]
-    ends = [_before_tags(data, end) for end in (*starts[1:], data.num)]
+    ends = [_before_tags(data, *bounds) for bounds in zip(starts, (*starts[1:], data.num), strict=True)]
     return [_flac_stream(data, start, end) for start, end in zip(starts, ends, strict=True)]
 
 

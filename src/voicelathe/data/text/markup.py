@@ -34,7 +34,9 @@ MAY_BE_MARKUP = (
     r"[<\[:#{\\@>]|\*\*|\.(?i:wav|flac|ogg|opus|mp3|m4a)\s*$"  # of printable ASCII, for a whole column
 )
 # A letter that an encoding did not have often becomes a question mark: several in a word, or in several words.
-LOST = re.compile(r"[^\W\d_]\?{2,}[^\W\d_]|(?:(?<![^\W_])|[^\W\d_])\?+[^\W\d_A-Z].*?[^\W\d_]\?[^\W\d_A-Z]")
+LOST = re.compile(
+    r"[^\W\d_]\?{2,}[^\W\d_]|(?:(?<![^\W_])(?<!\?)|[^\W\d_])\?+[^\W\d_A-Z].*?[^\W\d_]\?[^\W\d_A-Z]"
+)
 MAY_BE_LOST = r"\?[A-Za-z]"
 IPA = frozenset(
     "\u02c8\u02cc\u02d0\u0283\u0292\u0279\u026a\u028a\u028c\u0251\u0252\u025c\u0261\u027e\u0294\u026b"
