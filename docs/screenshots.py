@@ -2,7 +2,7 @@
 
 Usage:  python docs/screenshots.py [NAME ...]     writes docs/images/NAME.png, all of them without a name
 
-After `make repro` and a promotion of mini-lora; needs Debian's chromium. Pictures have 256 colours, so that each stays below 200 kB.
+After `make repro` and a promotion of mini-full; needs Debian's chromium. Pictures have 256 colours, so that each stays below 200 kB.
 """
 
 import contextlib
@@ -21,8 +21,9 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
 ]  # fmt: skip
+SAMPLE = "en-long-2-42.wav"
 OUT, PORT, RECIPE = Path("docs/images"), 5417, "mini-full"
-TUNED, STEP = "mini-lora", "step_0000050"  # the candidate that is looked at closely
+STEP = 20  # of the candidate that is looked at closely
 LIMIT_BYTES, WAIT_MS, SETTLE_MS = 200_000, 60_000, 4_000
 SEEN_BEFORE = (  # a first visitor's browser opens an assistant beside the charts, and the view for chat agents at every click
     "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');"
@@ -49,6 +50,7 @@ def pictures(links: dict[str, str]) -> dict[str, tuple[Callable[[Page], None], s
     """Name -> what is done on the page, its address, the size of the window."""
     report, sitting = (f"runs/{RECIPE}/{name}" for name in ("report.html", "listening.html"))
     return {
+        "decision": (settled, local(report), (1200, 1500)),
         "report": (settled, local(report), (1200, 1500)),
         "data-report": (settled, local("data/audit/report.html"), (1200, 1500)),
         "listening": (listening, local(sitting), (1000, 1150)),
@@ -94,7 +96,8 @@ def opened(browser: Any, link: str, size: tuple[int, int]) -> Page:
 
 
 def save(page: Page, name: str) -> None:
-    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    shot = page.locator(".picture").screenshot() if name == "decision" else page.screenshot()
+    picture = Image.open(io.BytesIO(shot)).convert("RGB")
     path = OUT / f"{name}.png"
     picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
         path, optimize=True
@@ -117,9 +120,8 @@ def listening(page: Page) -> None:
 
 
 def comparison(page: Page) -> None:
-    """The losses of all recipes, one chart each."""
-    page.get_by_placeholder("Search metric charts").fill("loss")
-    page.get_by_text("train/loss_total", exact=True).first.wait_for()
+    """What was heard of every checkpoint of all recipes, one chart each."""
+    page.get_by_text("speech/likeness", exact=True).first.wait_for()
     settled(page)
 
 
@@ -131,7 +133,7 @@ def checkpoints(page: Page) -> None:
 
 def checkpoint(page: Page) -> None:
     """One candidate: losses, speech and probes, on which data, from which weights."""
-    page.get_by_text(STEP, exact=True).last.click()  # the older recipe is listed last
+    page.get_by_text(f"{RECIPE} step {STEP}", exact=True).first.click()
     page.get_by_text("About this logged model").wait_for()
     settled(page)
 
@@ -140,10 +142,11 @@ def audio(page: Page) -> None:
     """A sample of a checkpoint, as MLflow plays it."""
     at_run(page)
     page.get_by_text("Artifacts").first.click()
-    for name in ("samples", STEP, "carrier-42.wav"):
+    for name in ("samples", f"step_{STEP:07d}", SAMPLE):
         page.get_by_text(name, exact=True).first.click()
     page.locator("audio").wait_for(state="attached")
     settled(page)
+    page.get_by_text("Path:").evaluate_all("all => all.forEach(one => one.remove())")  # of this machine
 
 
 def datasets(page: Page) -> None:
@@ -161,7 +164,7 @@ def registry(page: Page) -> None:
 
 
 def at_run(page: Page) -> None:
-    page.get_by_text(f"{TUNED}-").first.click()
+    page.get_by_text(f"{RECIPE}-").first.click()
     page.get_by_text("About this run").wait_for()
 
 
