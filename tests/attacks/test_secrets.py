@@ -104,7 +104,10 @@ def test_a_worker_inherits_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_key_that_does_not_belong_into_params_is_not_quoted(tmp_path: Path) -> None:
     with pytest.raises(errors.ParamsError) as caught:
         params.check(
-            {"tracking": {"token": "abc-0123", "experiment": "x", "upload": "https://a:pw-0123@h/"}},
+            {
+                "version": 2,
+                "tracking": {"token": "abc-0123", "experiment": "x", "upload": "https://a:pw-0123@h/"},
+            },
             "params.yaml",
         )
     assert "tracking.token" in str(caught.value)
