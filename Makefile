@@ -56,7 +56,7 @@ sbom: setup ## every installed package with version and licence, as CycloneDX: .
 AUDIT := .cache/audit
 audit: ## known vulnerabilities of every locked version; needs a network that reaches an advisory database
 	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r tools/audit.lock; }
-	for lock in requirements.lock requirements-cuda.lock deploy/mlflow.lock envs/*/requirements.lock; do $(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip -r $$lock || exit 1; done
+	for lock in requirements*.lock deploy/mlflow.lock tools/*.lock envs/*/requirements*.lock; do $(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip -r $$lock || exit 1; done
 
 ui: setup ## MLflow on this machine, with links
 	voicelathe ui

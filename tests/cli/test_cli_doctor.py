@@ -14,6 +14,7 @@ from tests.cli.conftest import ROOT, Outcome, Run
 from tests.factories import corpora
 from tests.factories import runs as factory
 from voicelathe import digest, layout, records
+from voicelathe.cli.machine import reaching
 from voicelathe.cli.recipes import leftovers
 from voicelathe.config import params
 from voicelathe.data.manifest import ingest
@@ -127,6 +128,22 @@ def test_a_dead_tracking_server_is_named_without_its_password(
     done = run("doctor")
     assert states(done)["tracking"] == "BAD" and f"http://127.0.0.1:{port}" in done.out
     assert "secret" not in done.told
+
+
+def test_a_certificate_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", "/nowhere/ca.pem")
+    found = reaching.problem("https://127.0.0.1:1")
+    assert found is not None and "ca.pem" in found[0] and "MLFLOW_TRACKING_SERVER_CERT_PATH" in found[1]
+
+
+def test_user_and_password_are_asked_with_before_a_token_as_mlflow_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t")
+    assert reaching._credentials() == {"headers": {"Authorization": "Bearer t"}}
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "u")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "p")
+    assert reaching._credentials() == {"auth": ("u", "p")}
 
 
 def test_a_run_that_is_being_trained_is_named(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tests.cli.conftest import ROOT, Run
 from tests.factories import evaluations
 from tests.factories import runs as factory
 from voicelathe import digest, layout, records
+from voicelathe.cli.recipes import aside
 from voicelathe.config import params
 from voicelathe.records import RunRecord
 from voicelathe.registry.history import journal
@@ -399,3 +400,10 @@ def test_a_recipe_that_nobody_knows_is_named_with_those_there_are(
     assert told.err.startswith(
         "ParamsError: recipes.nosuch: no such recipe in params.yaml. There are: mini-full"
     )
+
+
+def test_what_is_set_aside_last_has_the_highest_number(tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    for number in (2, 11):
+        place.with_name(f"run{aside.SET_ASIDE}{number}").mkdir()
+    assert aside.free(place).name == f"run{aside.SET_ASIDE}12", "1 was deleted, and 12 is newer than all"

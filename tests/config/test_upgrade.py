@@ -59,6 +59,20 @@ def test_what_somebody_chose_is_kept_and_said() -> None:
     assert any(note.startswith("measure.silence_dbfs = -50.0: removed; ") for note in made.notes)
 
 
+def test_a_value_in_a_section_that_is_new_already_was_chosen() -> None:
+    shipped = (ROOT / "params.yaml").read_text()
+    chosen = shipped.replace("max_pace_deviations: 3.8", "max_pace_deviations: 6.0", 1)
+    without = "".join(line for line in chosen.splitlines(keepends=True) if not line.startswith("version:"))
+    made = upgrade.upgrade(without)
+    assert made.notes == [] and "max_pace_deviations: 6.0" in made.text
+
+
+def test_a_merge_is_one_sentence_and_no_traceback() -> None:
+    text = FIRST.read_text().replace("listen: *listen", "listen:\n      <<: *listen\n      seeds: [7]", 1)
+    with pytest.raises(ParamsError, match=r"a merge \(`<<: \*name`\) cannot be upgraded"):
+        upgrade.upgrade(text)
+
+
 def test_every_comment_of_the_old_file_is_still_there() -> None:
     old, made = FIRST.read_text(), upgrade.upgrade(FIRST.read_text()).text
     gone = {"held_out_lines", "silence_dbfs"}

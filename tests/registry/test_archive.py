@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,9 @@ def test_what_lies_beside_the_weights_is_checked_and_sent_again(
     other = elsewhere(beside)
     with pytest.raises(CheckpointError, match=rf"holds damaged:\n .*{name} \({sha256}\)"):
         archive.restore(str(bucket), [RECIPE], other)
+    if name == identity.RESEARCH:  # no weights without it
+        assert not list(directory(other).rglob(checkpoints.MANIFEST))
+        return
     (directory(other) / name).unlink(missing_ok=True)
     with pytest.raises(CheckpointError, match=rf"here they are no better:\n .*{name}"):
         archive.check(str(bucket), [RECIPE], other)
@@ -289,3 +293,37 @@ def test_the_mark_arrives_before_the_weights(
     monkeypatch.setattr(place.Place, "fetch", lambda *words: arrived.append(words[1].name) or fetch(*words))
     archive.restore(str(tmp_path / "bucket"), [RECIPE], other)
     assert arrived[0] == identity.RESEARCH and arrived.count(checkpoints.MANIFEST) == 6
+
+
+@pytest.mark.parametrize("again", [archive.archive, archive.check])
+def test_who_has_no_mark_never_writes_a_damaged_list_anew(
+    beside: Path, tmp_path: Path, again: Callable[..., object]
+) -> None:
+    bucket, other = tmp_path / "bucket", Path(shutil.copytree(beside, beside.with_name("other")))
+    archive.archive(str(bucket), [RECIPE], beside)
+    HARMS["torn"](list_of(bucket))
+    torn = list_of(bucket).read_bytes()
+    (directory(other) / identity.RESEARCH).unlink()
+    with pytest.raises(
+        CheckpointError, match=r"damaged\. Whether the data were for research only is not known"
+    ):
+        again(str(bucket), [RECIPE], other)
+    assert list_of(bucket).read_bytes() == torn
+
+
+def test_where_the_mark_cannot_be_had_no_weights_are_brought(beside: Path, tmp_path: Path) -> None:
+    bucket = tmp_path / "bucket"
+    archive.archive(str(bucket), [RECIPE], beside)
+    mark = digest.of_file(directory(beside) / identity.RESEARCH)
+    (kept,) = [one for one in bucket.rglob("*") if one.is_file() and digest.of_file(one) == mark]
+    kept.unlink()
+    other = elsewhere(beside)
+    with pytest.raises(CheckpointError, match=identity.RESEARCH):
+        archive.restore(str(bucket), [RECIPE], other)
+    assert not list(directory(other).rglob(checkpoints.MANIFEST)), (
+        "weights without their mark could be promoted"
+    )
+    HARMS["torn"](list_of(bucket))
+    with pytest.raises(CheckpointError, match="no weights are sent or brought"):
+        archive.restore(str(bucket), [RECIPE], other)
+    assert not list(directory(other).rglob(checkpoints.MANIFEST))

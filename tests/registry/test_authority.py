@@ -13,7 +13,7 @@ from tests.factories import runs
 from tests.registry.test_say import NAME, RECIPE, _Scratch, _Silent, configuration, desk_of
 from voicelathe import digest
 from voicelathe.config import params
-from voicelathe.errors import ConsentError, PromotionError, RequestError
+from voicelathe.errors import ConsentError, PromotionError, RequestError, TrackingError
 from voicelathe.registry import promote, voice
 from voicelathe.registry.authority import MAX_AGE_S, Authority
 from voicelathe.registry.history import journal
@@ -140,6 +140,20 @@ def test_where_mlflow_has_lost_the_alias_nothing_speaks(promoted: Path) -> None:
         ask(running)
     with pytest.raises(PromotionError, match="has no alias production"):
         ask(running, version="1")
+
+
+def test_what_was_refused_is_not_believed_because_mlflow_is_silent_now(promoted: Path) -> None:
+    running = served(promoted)
+    with pytest.raises(RequestError, match="spoken"):
+        ask(running)
+    stores.client(promoted).delete_registered_model_alias(NAME, "production")
+    grow_old(running)
+    with pytest.raises(PromotionError, match="has no alias production"):
+        ask(running)
+    (promoted / "mlflow.db").write_bytes(base64.b64decode("bm8gZGF0YWJhc2U="))
+    grow_old(running)
+    with pytest.raises(TrackingError):
+        ask(running)
 
 
 def test_a_file_says_what_the_speaker_allows_when_it_is_made(promoted: Path) -> None:

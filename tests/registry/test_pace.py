@@ -102,6 +102,15 @@ def test_the_pace_is_that_of_the_training_clips_and_of_what_was_judged(
     assert found.piece_chars == max(longest, pace.LEAST_PIECE) < sentences.PIECE_CHARS
 
 
+def test_of_a_language_that_nothing_was_learned_from_no_pace_is_usual(tmp_path: Path) -> None:
+    english = pace.Pace(8.0, 25.0, 120, ("en",))
+    assert english.spoken_in("en-GB") == english and pace.Pace(8.0, 25.0).spoken_in("zh").slowest == 8.0
+    chinese = english.spoken_in("zh")
+    assert (chinese.slowest, chinese.fastest, chinese.piece_chars) == (None, None, 120)
+    speak, asked = speaker(tmp_path, lambda *_: 4.3)
+    assert pace.take(LONG, 5, 3, speak, chinese)[0].problem is None and len(asked) == 1
+
+
 def test_the_limits_are_half_again_beyond_the_training_clips_and_hold_every_judged_line(
     finished_project: Path, tmp_path: Path
 ) -> None:
@@ -123,6 +132,7 @@ def test_the_limits_are_half_again_beyond_the_training_clips_and_hold_every_judg
     assert (
         found.slowest == pytest.approx(12.0 / pace.MARGIN, abs=0.1) and found.piece_chars == pace.LEAST_PIECE
     )
+    assert found.languages == (first.language.split("-")[0],)
     judged = pace.of_recipe(files, paced(shown, 40.0))
     assert judged.fastest == pytest.approx(40.0, abs=0.01) and judged.slowest == found.slowest
 

@@ -50,15 +50,18 @@ class Remove:
 
 @dataclass(frozen=True)
 class Default:
-    """A setting whose default is another one now."""
+    """A setting whose default is another one now. A section that has `came_with` was written after that: its value was chosen."""
 
     place: str
     key: str
     before: object
     now: object
+    came_with: str
 
     def apply(self, tree: Any) -> Iterator[str]:
         for where, section in _sections(tree, self.place):
+            if self.came_with in section:
+                continue
             seen = section.get(self.key)
             if seen == self.before:
                 section[self.key] = self.now
@@ -117,9 +120,9 @@ CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead t
         Add("measure", "silence_dbfs", OVER),
         Remove("measure", "silence_dbfs", "silence is judged by each clip itself"),
         Add("", "measure", RECOGNISER),
-        Default("audit", "min_chars_per_s", 8.0, 4.0),
-        Default("audit", "max_chars_per_s", 28.0, 35.0),
-        Default("audit", "max_pace_deviations", 6.0, 3.8),
+        Default("audit", "min_chars_per_s", 8.0, 4.0, "correct"),
+        Default("audit", "max_chars_per_s", 28.0, 35.0, "correct"),
+        Default("audit", "max_pace_deviations", 6.0, 3.8, "correct"),
         Add("audit", "max_pace_deviations", CORRECT),
         Add("audit", "max_pace_deviations", HUM),
         Add("audit", "max_pace_deviations", OFFSET),
@@ -156,9 +159,14 @@ def upgrade(text: str, where: str = str(params.FILE)) -> Upgrade:
     if found == VERSION:
         params.check(tree, where)
         return Upgrade(text, [])
-    packs, notes = _packs(tree) if found < 2 else ({}, [])
-    for version in range(found + 1, VERSION + 1):
-        notes += [note for change in CHANGES[version] for note in change.apply(tree)]
+    try:
+        packs, notes = _packs(tree) if found < 2 else ({}, [])
+        for version in range(found + 1, VERSION + 1):
+            notes += [note for change in CHANGES[version] for note in change.apply(tree)]
+    except KeyError as problem:  # ruamel cannot take away what a merge brings
+        raise ParamsError(
+            f"{where}: a merge (`<<: *name`) cannot be upgraded ({problem}). Write these settings out, then upgrade again."
+        ) from None
     tree.pop(KEY, None)
     made = params.parse(f"{KEY}: {VERSION} # {REMARK}", "the version")
     _insert(tree, "", KEY, made, at=0)

@@ -29,6 +29,6 @@ def without(raw: object, where: str) -> object:
     if (found := of(raw, where)) < VERSION:
         raise ParamsError(
             f"{where} is of version {found}; version {VERSION} is read. To see what an upgrade changes: voicelathe params "
-            "upgrade; to do it: voicelathe params upgrade --write. What you chose is kept."
+            "upgrade; to do it: voicelathe params upgrade --write. It names all that it changes."
         )
     return {key: value for key, value in raw.items() if key != KEY}

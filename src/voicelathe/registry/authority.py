@@ -16,6 +16,7 @@ from voicelathe.data import consent
 from voicelathe.errors import BaseModelError, ConsentError, PromotionError, RequestError, TrackingError
 from voicelathe.records import Promotion
 from voicelathe.registry import based, gates, promoted
+from voicelathe.tracking import registered
 
 MAX_AGE_S = 60.0
 Key = tuple[
@@ -34,7 +35,9 @@ class Authority:
     _standing: promoted.Status | None = None
     _promotions: list[Promotion] = field(default_factory=list)
     _refusals: dict[Key, list[str]] = field(default_factory=dict)  # why a version must not speak
-    _defaults: dict[Key, Mapping[str, Any]] = field(default_factory=dict)  # of versions, which never change
+    _registrations: dict[Key, registered.Registration] = field(
+        default_factory=dict
+    )  # of versions, which never change
     _asked_at: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -89,15 +92,15 @@ class Authority:
         if refusals:
             raise ConsentError(f"Version {promotion.version} must not speak: {'; '.join(refusals)}")
 
-    def defaults(self, promotion: Promotion) -> Mapping[str, Any]:
-        """The options a version was registered with, and what each one is when nobody gives it.
+    def registration(self, promotion: Promotion) -> registered.Registration:
+        """What a version was registered with: its options, what each one is when nobody gives it, and its configuration.
 
         Asked once for every version. Raises PromotionError when MLflow has another version by its number, TrackingError without MLflow.
         """
         with self._lock:
-            if (key := _key(promotion)) not in self._defaults:
-                self._defaults[key] = promoted.defaults(self.root, promotion)
-            return self._defaults[key]
+            if (key := _key(promotion)) not in self._registrations:
+                self._registrations[key] = promoted.registration(self.root, promotion)
+            return self._registrations[key]
 
     def require_language(self, promotion: Promotion, language: str) -> None:
         """Raises ConsentError for a language that a speaker of this voice did not allow."""
@@ -119,8 +122,8 @@ class Authority:
             self.refusal = str(problem)
             raise
         except TrackingError as problem:
-            if self._asked_at is None:
-                raise
+            if self._asked_at is None or self.refusal:
+                raise  # what was refused is not believed because MLflow is silent now
             self.problem = str(problem)
         self._asked_at = time.monotonic()
 

@@ -120,8 +120,8 @@ def look(root: Path) -> tuple[Status, list[Promotion]]:
     return found, done
 
 
-def defaults(root: Path, promotion: Promotion) -> dict[str, Any]:
-    """The options a promoted version was registered with, and their values. Raises PromotionError unless MLflow has that very version."""
+def registration(root: Path, promotion: Promotion) -> registered.Registration:
+    """The options a promoted version was registered with, and its configuration. Raises PromotionError unless MLflow has that very version."""
     tracking = gates.load_params(root).tracking
     if wrong := differs(promotion, glance.look(tracking, root).tags.get(promotion.version)):
         raise PromotionError(
@@ -130,7 +130,7 @@ def defaults(root: Path, promotion: Promotion) -> dict[str, Any]:
         )
     store.settle(tracking, root)
     with store.usable(address := store.address(root)):
-        return registered.options(address, f"models:/{promotion.name}/{promotion.version}")
+        return registered.registration(address, f"models:/{promotion.name}/{promotion.version}")
 
 
 def _again(standing: Standing) -> str:

@@ -55,6 +55,7 @@ class Asked:
     chosen: dict[str, Any]  # every option
     weights: jobs.WeightsRef | None  # of another version; None: the voice's own
     about: Mapping[str, Any]  # the tag of its files
+    pace: pace.Pace  # of the version that speaks, in the language that is asked for
 
 
 @dataclass
@@ -116,17 +117,11 @@ class Voice:
         asked = self.understood(texts, options)
         with self.desk.admitted() as turn:
             return [
-                self._row(text, list(self.takes(turn, asked, self.pieces(text))), asked) for text in texts
+                self._row(
+                    text, list(self.takes(turn, asked, sentences.pieces(text, asked.pace.piece_chars))), asked
+                )
+                for text in texts
             ]
-
-    @property
-    def pace(self) -> pace.Pace:
-        """How fast this voice speaks, and how long a piece of a text may be."""
-        return pace.of_config(self.config)
-
-    def pieces(self, text: str) -> list[str]:
-        """A text in pieces no longer than what the voice learned from."""
-        return sentences.pieces(text, self.pace.piece_chars)
 
     def understood(self, texts: Sequence[str], options: Mapping[str, Any]) -> "Asked":
         """A request that was checked against everything that can be known before anything is spoken.
@@ -137,27 +132,27 @@ class Voice:
         check_options(options, own)
         version = str(options.get("version", ""))
         promotion = self.authority.find(version) if version else None
-        defaults = self.authority.defaults(promotion) if promotion else {}
-        chosen = _checked({**own, **defaults, **options})
+        registration = self.authority.registration(promotion) if promotion else None
+        chosen = _checked({**own, **(registration.options if registration else {}), **options})
         requests.check(texts, float(chosen["max_seconds"]), self.desk.limits)
         promotion = promotion or self.authority.promotion_of(self.config)
         weights = self._weights(promotion)
         self.authority.require(promotion)
         self.authority.require_language(promotion, str(chosen["language"]))
-        return Asked(chosen, weights, _about(self.root, promotion))
+        usual = pace.of_config(registration.config if registration else self.config)
+        return Asked(chosen, weights, _about(self.root, promotion), usual.spoken_in(str(chosen["language"])))
 
     def takes(
         self, turn: Turn, asked: "Asked", pieces: Sequence[str]
     ) -> Iterator[tuple[records.SampleRecord, bytes]]:
         """The pieces of a text, each as soon as it is there."""
-        usual = self.pace if asked.weights is None else pace.Pace()  # of another version it is not known
         for piece in pieces:
             yield pace.take(
                 piece,
                 int(asked.chosen["seed"]),
                 int(asked.chosen["attempts"]),
                 lambda words, seed: self._take(turn, words, seed, asked),
-                usual,
+                asked.pace,
             )
 
     def _row(

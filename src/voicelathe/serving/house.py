@@ -136,7 +136,7 @@ class House:
         """Raises PromotionError for what could not speak anyway, before the voice that can is put out."""
         if problems := served.problems(self.root, promotion):
             raise PromotionError(f"Version {promotion.version} must not speak: {'; '.join(problems)}")
-        self.authority.defaults(promotion)  # MLflow has this very version
+        self.authority.registration(promotion)  # MLflow has this very version
         if self._voice is not None:  # two bases may not fit into one card
             self._voice.close()
             self._voice = None

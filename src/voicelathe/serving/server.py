@@ -140,7 +140,7 @@ def _begun(house: House, body: Speech, gone: threading.Event) -> Answer:
         asked = voice.understood([body.input], {**chosen, **given})
         turn = held.enter_context(voice.desk.admitted())
         return Answer(
-            body, voice, asked, turn, sentences.first_soon(body.input, voice.pace.piece_chars), held.pop_all()
+            body, voice, asked, turn, sentences.first_soon(body.input, asked.pace.piece_chars), held.pop_all()
         )
 
 

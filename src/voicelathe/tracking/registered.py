@@ -148,10 +148,24 @@ def give_voice(store: Store, model: Any, code: Path, config: Mapping[str, Any], 
 
 def options(uri: str, model: str) -> dict[str, Any]:
     """The options of a registered model and their defaults, from its signature alone: nothing is loaded."""
+    return registration(uri, model).options
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What a version was registered with."""
+
+    options: dict[str, Any]  # name -> default
+    config: dict[str, Any]  # of the voice
+
+
+def registration(uri: str, model: str) -> Registration:
+    """From what MLflow keeps of a version; nothing is loaded."""
     with _current(uri), _quiet():
-        signature = mlflow("mlflow.models").get_model_info(model).signature
-    given = signature.params if signature and signature.params else ()
-    return {option.name: option.default for option in given}
+        info = mlflow("mlflow.models").get_model_info(model)
+    given = info.signature.params if info.signature and info.signature.params else ()
+    config = info.flavors.get("python_function", {}).get("config") or {}
+    return Registration({option.name: option.default for option in given}, dict(config))
 
 
 def load(uri: str, model: str) -> Any:

@@ -35,6 +35,8 @@ def problem(uri: str) -> tuple[str, str] | None:
         return f"no answer within {PATIENCE_S:.0f} s", START
     except requests.exceptions.RequestException as wrong:
         return _short(wrong), START
+    except OSError as wrong:  # a certificate that cannot be read
+        return _short(wrong), "See MLFLOW_TRACKING_SERVER_CERT_PATH and MLFLOW_TRACKING_CLIENT_CERT_PATH."
     return _refusal(answer.status_code)
 
 
@@ -62,16 +64,17 @@ def _short(wrong: Exception) -> str:
 
 
 def _credentials() -> dict[str, Any]:
-    """As MLflow takes them; those in the address are the client library's own business."""
-    if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
-        return {"headers": {"Authorization": f"Bearer {token}"}}
+    """As MLflow takes them, user and password before a token; those in the address are the client library's own business."""
     stored = configparser.ConfigParser(interpolation=None)
     stored.read(Path.home() / CREDENTIALS)
     names = ("mlflow_tracking_username", "mlflow_tracking_password")
     user, password = (
         os.environ.get(name.upper()) or str(stored.get("mlflow", name, fallback="")) for name in names
     )
-    return {"auth": (user, password)} if user and password else {}
+    if user and password:
+        return {"auth": (user, password)}
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    return {"headers": {"Authorization": f"Bearer {token}"}} if token else {}
 
 
 def _certificates() -> dict[str, Any]:

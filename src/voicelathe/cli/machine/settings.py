@@ -26,7 +26,7 @@ def _group() -> None:
 
 
 def bring_up_to_date(write: Write = False) -> None:
-    """Bring a params.yaml of an earlier version up to date: new settings with their comments and defaults, moved and removed ones. What you chose is kept."""
+    """Bring a params.yaml of an earlier version up to date: new settings with their comments and defaults, moved and removed ones. Every change is named."""
     from voicelathe.config import params, upgrade
 
     text = params.text_of(params.FILE)

@@ -106,11 +106,9 @@ def _number(aside: Path) -> int:
 
 
 def free(directory: Path) -> Path:
-    """Where this run can be set aside."""
-    number = 1
-    while (aside := directory.with_name(f"{directory.name}{SET_ASIDE}{number}")).exists():
-        number += 1
-    return aside
+    """Where this run can be set aside: the highest number is the newest, whatever was deleted between."""
+    every = directory.parent.glob(f"{directory.name}{SET_ASIDE}*")
+    return directory.with_name(f"{directory.name}{SET_ASIDE}{max(map(_number, every), default=0) + 1}")
 
 
 def keep_notes(aside: Path, directory: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from voicelathe import layout, records
+from voicelathe.data.text import languages
 from voicelathe.errors import WorkerError
 from voicelathe.records import CleanClip, SampleRecord
 from voicelathe.registry.speaking import sentences
@@ -30,6 +31,12 @@ class Pace:
     slowest: float | None = None  # letters a second
     fastest: float | None = None
     piece_chars: int = sentences.PIECE_CHARS
+    languages: tuple[str, ...] = ()  # primary tags of what it was learned from; none: any
+
+    def spoken_in(self, language: str) -> "Pace":
+        """What is usual in a language: nothing is known of one that the training clips do not have."""
+        known = not self.languages or languages.primary(language) in self.languages
+        return self if known else Pace(piece_chars=self.piece_chars)
 
     def fault(self, text: str, duration_s: float) -> str | None:
         """TOO_FAST, TOO_SLOW, or None."""
@@ -43,7 +50,8 @@ class Pace:
 
 def of_config(config: Mapping[str, Any]) -> Pace:
     """The pace of a registered version."""
-    return Pace(**config["pace"]) if "pace" in config else Pace()
+    kept = dict(config.get("pace") or {})
+    return Pace(**{**kept, "languages": tuple(kept.get("languages", ()))})
 
 
 def of_recipe(files: RunFiles, shown: Shown) -> Pace:
@@ -60,7 +68,8 @@ def of_recipe(files: RunFiles, shown: Shown) -> Pace:
     tail = int(len(rates) * TAIL)
     slowest = min([rates[tail] / MARGIN, *own])
     fastest = max([rates[-1 - tail] * MARGIN, *own])
-    return Pace(round(slowest, 3) - 0.001, round(fastest, 3) + 0.001, piece)
+    spoken = tuple(sorted({languages.primary(one.language) for one in clips}))
+    return Pace(round(slowest, 3) - 0.001, round(fastest, 3) + 0.001, piece, spoken)
 
 
 def letters(text: str) -> int:

@@ -70,7 +70,8 @@ def restore(url: str, recipes: Sequence[str], root: Path) -> Moved:
     """
     place, moved = open_(url), Moved()
     for recipe in recipes:
-        _bring_companions(place, recipe, root, moved)
+        if not _bring_companions(place, recipe, root, moved):
+            continue
         for path, sha256 in _wanted(recipe, root):
             if (root / path).is_file() and digest.of_file(root / path) == sha256:
                 moved.num_there += 1
@@ -115,8 +116,10 @@ def _send_companions(place: Place, run: RunRecord, root: Path, moved: Moved) -> 
     """Add what lies beside the weights here to what the place has; what only the place has, it keeps."""
     try:
         theirs = companions.listed(place, run) or {}
-    except CheckpointError:
-        theirs = {}  # the list is written anew
+    except CheckpointError as problem:
+        if not (root / run.directory / identity.RESEARCH).is_file():
+            raise CheckpointError(_unknown(problem, run)) from None
+        theirs = {}  # the mark is here, so the list can be written anew
     companions.take_notes(place, run, root, theirs)
     mine = companions.here(run, root)
     for path, sha256 in mine.items():
@@ -143,19 +146,29 @@ def _check_companions(place: Place, recipe: str, root: Path, moved: Moved) -> No
     _send_companions(place, run, root, moved)
 
 
-def _bring_companions(place: Place, recipe: str, root: Path, moved: Moved) -> None:
-    """Before the weights: nobody has them without the mark of data for research."""
+def _bring_companions(place: Place, recipe: str, root: Path, moved: Moved) -> bool:
+    """Before the weights, and whether these may follow: nobody has them without the mark of data for research."""
     run = _run(recipe, root)
     try:
         theirs = companions.listed(place, run)
     except CheckpointError as problem:
-        moved.lost.append(str(problem))
-        theirs = {}
+        moved.lost.append(_unknown(problem, run))
+        return False
     if theirs is None and not (root / run.directory / identity.IDENTITY).is_file():
         moved.lost.append(_listless(run, recipe))
     companions.take_notes(place, run, root, theirs or {})
     for path, sha256 in companions.wanting(run, root, theirs or {}):
         _bring(place, root, path, sha256, moved)
+    mark = f"{run.directory}/{identity.RESEARCH}"
+    return mark not in (theirs or {}) or (root / mark).is_file()
+
+
+def _unknown(problem: CheckpointError, run: RunRecord) -> str:
+    return (
+        f"{problem}. Whether the data were for research only is not known without it, so no weights are sent or brought. Where these were "
+        f"trained on such data: voicelathe archive --check, with the same URL. If they were not: delete {companions.name_of(run)} there and "
+        "archive again."
+    )
 
 
 def _listless(run: RunRecord, recipe: str) -> str:
