@@ -1,5 +1,7 @@
 """`voicelathe retrain`, `track` and `verdict import` on a real dvc, a real MLflow store and real files."""
 
+import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -220,6 +222,9 @@ def test_promoted_weights_that_come_out_differently_are_put_back(trained: Path, 
     assert run("summary").code == 0
 
 
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
 def killed_while_training(root: Path) -> None:
     """`voicelathe retrain`, ended with all of its processes by SIGKILL while its stage trains."""
     (root / "hang").touch()
@@ -233,8 +238,14 @@ def killed_while_training(root: Path) -> None:
     while not (root / "training").exists():
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.05)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans become ours, so that they can be buried
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(
+            -process.pid, 0
+        ):  # DVC takes the lock of a dead process that nobody buried for a living one's
+            pass
     (root / "hang").unlink()
     (root / "training").unlink()
 
