@@ -9,12 +9,14 @@ from tests.factories import audio as made
 from tests.factories import evaluations as make
 from tests.factories import training
 from voicelathe import digest, families
+from voicelathe.config import params
 from voicelathe.evaluate import ceilings, selection
 from voicelathe.evaluate.report import pictures
 from voicelathe.families.base import Copying
 from voicelathe.process import jobs, runner
 from voicelathe.records import Ceiling, ClipRef, Selection
 
+ROOT = Path(__file__).parents[2]
 KNOWN = make.candidates(10)
 MARGINS = {"words": 0.05, "endings": 0.1}
 
@@ -96,3 +98,21 @@ def test_the_worker_copies_each_clip_once_and_the_copy_is_as_long(
     assert runner.run(job, "test") == {"copied": 0}
     paths[0].unlink()
     assert runner.run(job, "test") == {"copied": 1} and [digest.of_file(path) for path in paths] == before
+
+
+def test_a_codec_that_draws_noise_gives_the_same_copy_in_every_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded base's decoder does; without its seed every ceiling, and all that reads it, would be another one."""
+    chosen = params.load(ROOT / "params.yaml")
+    base = chosen.bases["voxcpm2-mini"]
+    target = jobs.Target(base.family, str(ROOT / base.path), base.digest, chosen.machine)
+    monkeypatch.chdir(tmp_path)
+    path = made.write(tmp_path / "voice" / "0.wav", made.speech(1.0, 0))
+    clip = ClipRef("voice", path.name, None, None, digest.of_file(path), "the lamp is on", "en")
+    copies = []
+    for out in ("first", "second"):
+        job = jobs.CopyJob(target, [clip], out)
+        assert runner.run(job, "test") == {"copied": 1}
+        copies.append(digest.of_file(jobs.copied(job, clip)))
+    assert copies[0] == copies[1]

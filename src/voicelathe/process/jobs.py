@@ -61,7 +61,7 @@ class EncodeJob:
     out: str  # shards/ and index.parquet are written below it
 
 
-COPY_REVISION = 1  # of what a codec makes of a clip: a new one copies again
+COPY_REVISION = 2  # of what a codec makes of a clip: a new one copies again
 
 
 @dataclass(frozen=True)

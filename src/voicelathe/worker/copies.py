@@ -10,7 +10,10 @@ from voicelathe.data.audio import waveform
 from voicelathe.data.audio.files import AudioProblem
 from voicelathe.errors import ManifestError
 from voicelathe.families.base import Copying
+from voicelathe.families.shared import seeding
 from voicelathe.process import jobs
+
+SEED = 0  # a decoder may draw noise, and the same clip has to give the same copy
 
 
 def run(job: jobs.CopyJob, emit: Any) -> dict[str, Any]:
@@ -25,7 +28,9 @@ def run(job: jobs.CopyJob, emit: Any) -> dict[str, Any]:
     loaded = family.load(base, facts, job.target.machine, "encoder")
     for number, clip in enumerate(todo):
         emit(jobs.PHASE, {"name": "copy", "step": number, "micro": 0})
-        spoken = family.copy(loaded, _samples(clip, facts.encode_rate_hz))
+        heard = _samples(clip, facts.encode_rate_hz)
+        with seeding.of(SEED):
+            spoken = family.copy(loaded, heard)
         waveform.write_wav(jobs.copied(job, clip), np.nan_to_num(spoken.samples), spoken.rate_hz)
         emit(jobs.PROGRESS, {"done": number + 1, "total": len(todo), "unit": "clips"})
     return {"copied": len(todo)}
