@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from tests.factories import corpora
 from tests.factories import runs as factory
 from voicelathe import digest, layout, records
 from voicelathe.cli.machine import reaching
-from voicelathe.cli.recipes import leftovers
+from voicelathe.cli.recipes import leftovers, runs
 from voicelathe.config import params
 from voicelathe.data.manifest import ingest
+from voicelathe.errors import WorkerError
 
 
 @pytest.fixture
@@ -167,15 +169,34 @@ def test_dvc_notes_of_dead_processes_and_unfinished_directories_are_named(health
     (healthy / ".dvc/tmp").mkdir(parents=True)
     (healthy / ".dvc/tmp/rwlock").write_text(json.dumps(note))
     (healthy / "checkpoints/mini-lora/abc/.tmp-step_0000010-1").mkdir(parents=True)
-    assert list(leftovers.dead_dvc_owners(Path(".dvc/tmp/rwlock"))) == [gone]
+    assert leftovers.dead_dvc_owners() == [gone] and leftovers.unburied_dvc_owners() == []
     done = run("doctor")
     assert f"names process {gone}, which is gone" in done.out
     assert "1 unfinished directories" in done.out
     assert done.code == 0  # a nuisance, not an obstacle
 
 
+def test_a_dead_process_that_nobody_buried_stops_dvc_and_is_named_with_what_to_do(
+    healthy: Path, run: Run
+) -> None:
+    """As in a container without an init: a process that was killed stays as a zombie."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is not waited for
+    note = {str(healthy / "x"): {"write": {"pid": ended.pid, "cmd": "dvc repro"}}}
+    (healthy / ".dvc/tmp").mkdir(parents=True)
+    leftovers.RWLOCK.write_text(json.dumps(note))
+    assert leftovers.unburied_dvc_owners() == [ended.pid] and leftovers.dead_dvc_owners() == []
+    done = run("doctor")
+    assert done.code == 1 and f"names process {ended.pid}, which has ended" in done.out
+    assert f"rm {leftovers.RWLOCK}" in done.out
+    with pytest.raises(WorkerError, match=rf"rwlock is held by {ended.pid}, .* First: rm \.dvc/tmp/rwlock"):
+        runs.dvc("no-such-command", recover="")
+    ended.wait()
+    assert leftovers.unburied_dvc_owners() == []
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"a": {"read": 7}}'])
 def test_a_strange_lock_file_of_dvc_is_no_obstacle(tmp_path: Path, content: str) -> None:
     path = tmp_path / "rwlock"
     path.write_text(content)
-    assert list(leftovers.dead_dvc_owners(path)) == []
+    assert leftovers.dead_dvc_owners(path) == leftovers.unburied_dvc_owners(path) == []

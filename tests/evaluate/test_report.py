@@ -191,7 +191,7 @@ def test_words_that_are_worse_than_the_base_within_the_margin_are_said_before_al
     guard = next(one for one in reasons.of(found, "step_0000020@1").guards if one.measure == "words")
     assert guard.verdict == "passed" and guard.test is not None and guard.test.interval.high < 0
     text = words(html)
-    warning = "Listen to its words first: they are worse than the base's, by less than the settings forbid."
+    warning = "In words it is worse than the base, by less than the settings forbid: listen for that first."
     assert warning in text and text.index(warning) < text.index("It keeps words")
     assert warning not in words(make_report(root)[1])
 

@@ -25,13 +25,12 @@ class Add:
     after: str  # key that it stands behind
     text: str
 
-    def apply(self, tree: Any) -> Iterator[str]:
-        for where, section in _sections(tree, self.place):
-            made = params.parse(self.text, "an added setting")  # anew, or YAML would share one node
-            (key,) = made
-            if key not in section:
-                _insert(section, self.after, key, made)
-                yield f"{_joined(where, key)}: added"
+    def apply(self, where: str, section: Any) -> Iterator[str]:
+        made = params.parse(self.text, "an added setting")  # anew, or YAML would share one node
+        (key,) = made
+        if key not in section:
+            _insert(section, self.after, key, made)
+            yield f"{_joined(where, key)}: added"
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,9 @@ class Remove:
     key: str
     why: str
 
-    def apply(self, tree: Any) -> Iterator[str]:
-        for where, section in _sections(tree, self.place):
-            if self.key in section:
-                yield f"{_joined(where, self.key)} = {section.pop(self.key)!r}: removed; {self.why}"
+    def apply(self, where: str, section: Any) -> Iterator[str]:
+        if self.key in section:
+            yield f"{_joined(where, self.key)} = {section.pop(self.key)!r}: removed; {self.why}"
 
 
 @dataclass(frozen=True)
@@ -58,16 +56,15 @@ class Default:
     now: object
     came_with: str
 
-    def apply(self, tree: Any) -> Iterator[str]:
-        for where, section in _sections(tree, self.place):
-            if self.came_with in section:
-                continue
-            seen = section.get(self.key)
-            if seen == self.before:
-                section[self.key] = self.now
-                yield f"{_joined(where, self.key)}: {self.before} is {self.now}"
-            elif seen is not None and seen != self.now:
-                yield f"{_joined(where, self.key)} = {seen}: kept; the default was {self.before} and is {self.now}"
+    def apply(self, where: str, section: Any) -> Iterator[str]:
+        seen = section.get(self.key)
+        if self.came_with in section:
+            return
+        if seen == self.before:
+            section[self.key] = self.now
+            yield f"{_joined(where, self.key)}: {self.before} is {self.now}"
+        elif seen is not None and seen != self.now:
+            yield f"{_joined(where, self.key)} = {seen}: kept; the default was {self.before} and is {self.now}"
 
 
 @dataclass(frozen=True)
@@ -79,12 +76,11 @@ class Rename:
     before: str
     now: str
 
-    def apply(self, tree: Any) -> Iterator[str]:
-        for where, section in _sections(tree, self.place):
-            items = section.get(self.key) or []
-            if self.before in items and self.now not in items:
-                items[items.index(self.before)] = self.now
-                yield f"{_joined(where, self.key)}: {self.before} is {self.now}"
+    def apply(self, where: str, section: Any) -> Iterator[str]:
+        items = section.get(self.key) or []
+        if self.before in items and self.now not in items:
+            items[items.index(self.before)] = self.now
+            yield f"{_joined(where, self.key)}: {self.before} is {self.now}"
 
 
 Change = Add | Remove | Default | Rename
@@ -162,7 +158,9 @@ def upgrade(text: str, where: str = str(params.FILE)) -> Upgrade:
     try:
         packs, notes = _packs(tree) if found < 2 else ({}, [])
         for version in range(found + 1, VERSION + 1):
-            notes += [note for change in CHANGES[version] for note in change.apply(tree)]
+            for change in CHANGES[version]:
+                for place, section in _sections(tree, change.place):
+                    notes += change.apply(place, section)
     except KeyError as problem:  # ruamel cannot take away what a merge brings
         raise ParamsError(
             f"{where}: a merge (`<<: *name`) cannot be upgraded ({problem}). Write these settings out, then upgrade again."

@@ -239,7 +239,10 @@ def _locks() -> Iterator[Finding]:
             f"{directory} is being trained by process {owner}",
             f"Wait, or end it: kill {owner}",
         )
-    dead = list(leftovers.dead_dvc_owners(Path(".dvc/tmp/rwlock")))
+    for pid in (unburied := leftovers.unburied_dvc_owners()):
+        seen = f"{leftovers.RWLOCK} names process {pid}, which has ended and was never waited for: dvc refuses to run"
+        yield Finding("locks", BAD, seen, leftovers.UNBURIED)
+    dead = leftovers.dead_dvc_owners()
     for pid in dead:
         yield Finding(
             "locks",
@@ -251,7 +254,7 @@ def _locks() -> Iterator[Finding]:
     if drafts:
         fix = "Left by a killed worker; the next run of the recipe sweeps them."
         yield Finding("locks", NOTE, f"{len(drafts)} unfinished directories, first {drafts[0]}", fix)
-    if not (busy or dead or drafts):
+    if not (busy or unburied or dead or drafts):
         yield Finding("locks", OK, "none left over")
 
 

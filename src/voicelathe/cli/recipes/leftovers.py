@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+RWLOCK = Path(".dvc/tmp/rwlock")
+UNBURIED = f"rm {RWLOCK}; a container wants an init that buries its dead: docker run --init"
 DRAFT = ".tmp-"  # as train.checkpoints names what it has not committed yet
 
 
@@ -19,8 +21,17 @@ def busy_runs(checkpoints: Path) -> Iterator[tuple[Path, str]]:
                 yield path.parent, file.read().strip() or "unknown"
 
 
-def dead_dvc_owners(rwlock: Path) -> Iterator[int]:
-    """Processes that DVC's lock file names and that are gone."""
+def dead_dvc_owners(rwlock: Path = RWLOCK) -> list[int]:
+    """Processes that DVC's lock file names and that are gone: DVC clears them by itself."""
+    return sorted(pid for pid in set(_owners(rwlock)) if not _is_alive(pid))
+
+
+def unburied_dvc_owners(rwlock: Path = RWLOCK) -> list[int]:
+    """Those that have ended and that nobody waited for: DVC takes them for living ones and refuses to run."""
+    return sorted(pid for pid in set(_owners(rwlock)) if _is_zombie(pid))
+
+
+def _owners(rwlock: Path) -> Iterator[int]:
     if not rwlock.is_file():
         return
     try:
@@ -29,8 +40,8 @@ def dead_dvc_owners(rwlock: Path) -> Iterator[int]:
         return  # being written this moment
     if not isinstance(notes, dict):
         return
-    owners = {entry["pid"] for note in notes.values() for entry in _entries(note)}
-    yield from sorted(pid for pid in owners if not _is_alive(pid))
+    for note in notes.values():
+        yield from (entry["pid"] for entry in _entries(note))
 
 
 def drafts(checkpoints: Path) -> list[Path]:
@@ -56,3 +67,11 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] == "Z"

@@ -12,6 +12,7 @@ import typer
 
 from voicelathe.cli import screen
 from voicelathe.cli.names import Recipe
+from voicelathe.cli.recipes import leftovers
 from voicelathe.errors import WorkerError
 
 VerdictFile = Annotated[
@@ -59,7 +60,11 @@ def dvc(*arguments: str, recover: str) -> None:
     here = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": here + os.pathsep + os.environ.get("PATH", "")}
     code = subprocess.run([sys.executable, "-m", "dvc", *arguments], env=environment, check=False).returncode
-    if code != 0:
-        raise WorkerError(
-            f"dvc {' '.join(arguments)} ended with exit code {code}; its reason stands above. {recover}"
-        )
+    if code == 0:
+        return
+    if unburied := leftovers.unburied_dvc_owners():
+        held = f"{leftovers.RWLOCK} is held by {', '.join(map(str, unburied))}, which ended without being waited for. First: {leftovers.UNBURIED}. "
+        recover = held + recover
+    raise WorkerError(
+        f"dvc {' '.join(arguments)} ended with exit code {code}; its reason stands above. {recover}"
+    )

@@ -113,7 +113,7 @@ def _guards(selection: Selection, name: str) -> Iterator[str]:
     here, base = of(selection, name), wording.spoken(selection, selection.base)
     for one in here.guards:
         if one.verdict == guards.PASSED and one.test is not None and one.test.interval.high < 0.0:
-            yield f"Listen to its {KEPT[one.measure]} first: they are worse than {base}'s, by less than the settings forbid."
+            yield f"In {KEPT[one.measure]} it is worse than {base}, by less than the settings forbid: listen for that first."
     kept = [one for one in here.guards if one.verdict == guards.PASSED]
     if kept:
         yield f"It keeps {'; '.join(_guard(one) for one in kept)}, against {base}."
