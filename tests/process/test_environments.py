@@ -144,8 +144,8 @@ def test_a_package_without_a_wheel_is_built_with_the_locked_builder_and_sees_no_
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     interpreter = tmp_path / "venv/bin/python"
     (site,) = (tmp_path / "venv/lib").glob("*/site-packages")
-    (site / "sitecustomize.py").write_text(
-        f"import os\nwith open({str(tmp_path / 'seen')!r}, 'a') as file:\n    print(*os.environ, file=file)\n"
+    (site / "onlooker.pth").write_text(  # read by every interpreter of this environment as it starts
+        f"import os; print(*os.environ, file=open({str(tmp_path / 'seen')!r}, 'a'))\n"
     )
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnopqrst")
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")  # where a wheel of an earlier build may lie
