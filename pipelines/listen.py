@@ -11,13 +11,13 @@ from voicelathe.runs import identity, results
 from voicelathe.speech import recogniser_files
 from voicelathe.stages import listen
 
-REVISION = 8
+REVISION = 9
 OF_RUN = [f"runs/${{key}}/{name}" for name in ("run.json", "checkpoints.json", "evaluations.jsonl")]
 SPLITS = ["data/split/train.jsonl", "data/split/validation.jsonl"]
 READS = ["pipelines/listen.py", "lines", "data/latents/${item.base}/base.json", *SPLITS, *OF_RUN]
 LEFT = ("samples.jsonl", "race.json", "metrics.json", "listening.html")
 WRITES = [f"runs/${{key}}/{name}" for name in LEFT]
-PARTS = ("listen", "select.guards", "select.vetoes", "select.max_vetoed_share")
+PARTS = ("listen", "speak", "select.guards", "select.vetoes", "select.max_vetoed_share")
 OWN = [f"recipes.${{key}}.{name}" for name in PARTS]
 PARAMS = ["machine", "speech", "ingest.audio_root", "gate.max_text_overlap", *OWN]
 

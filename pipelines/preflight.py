@@ -10,11 +10,11 @@ from voicelathe.config import params
 from voicelathe.errors import PreflightError, listing
 from voicelathe.stages import ceiling, lora_first, preflight
 
-REVISION = 5
+REVISION = 6
 LATENTS = [f"data/latents/${{item.base}}/{name}" for name in ("index.parquet", "base.json", "ceiling.json")]
 READS = ["pipelines/preflight.py", "data/split/train.jsonl", *LATENTS, "${item.preflight.evidence}"]
 WRITES = ["runs/${key}/preflight.json"]
-_RECIPE = ("preflight", "train", "select.guards")
+_RECIPE = ("preflight", "train", "speak", "select.guards")
 PARAMS = ["seed", "machine", "bases.${item.base}", *(f"recipes.${{key}}.{part}" for part in _RECIPE)]
 
 

@@ -96,6 +96,7 @@ def _hear(
                 [ref],
                 said,
                 how.max_seconds,
+                params.recipe(chosen, record.recipe).speak,
                 place.parent / "speech",
                 candidates.reference(chosen),
             )

@@ -1,5 +1,6 @@
 """A params.yaml of the past is brought up to date by one command: what is new comes with its comment, what somebody chose stays."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -90,17 +91,28 @@ def test_a_section_that_recipes_share_is_upgraded_once_and_stays_shared() -> Non
     assert made.text.count("block_lines") == 1 and made.text.count("guards:") == 2
 
 
+def test_recipes_get_the_decoding_settings_that_their_base_was_heard_with() -> None:
+    shipped = (ROOT / "params.yaml").read_text()
+    old = re.sub(r"^    speak: .*\n", "", shipped, flags=re.M).replace(f"version: {VERSION}", "version: 2", 1)
+    made = upgrade.upgrade(old)
+    assert made.notes == ["recipes.mini-lora.speak: added", "recipes.mini-full.speak: added"]
+    assert made.text == shipped
+    chosen = shipped.replace("steps: 10, guidance: 2.0", "steps: 4, guidance: 1.5", 1)
+    again = upgrade.upgrade(chosen.replace(f"version: {VERSION}", "version: 2", 1))
+    assert again.notes == [] and "steps: 4, guidance: 1.5" in again.text
+
+
 def test_an_old_file_is_refused_with_the_command_that_upgrades_it(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(FIRST.read_text())
     with pytest.raises(
-        ParamsError, match=r"is of version 1.*version 2 is read.*voicelathe params upgrade --write"
+        ParamsError, match=rf"is of version 1.*version {VERSION} is read.*voicelathe params upgrade --write"
     ):
         params.load(tmp_path / "params.yaml")
 
 
 @pytest.mark.parametrize(
     ("version", "says"),
-    [("3", "update this one"), ("two", "leave the line"), ("true", "leave"), ("0", "leave")],
+    [(str(VERSION + 1), "update this one"), ("two", "leave the line"), ("true", "leave"), ("0", "leave")],
 )
 def test_a_version_that_there_is_not_is_refused(tmp_path: Path, version: str, says: str) -> None:
     text = (ROOT / "params.yaml").read_text().replace(f"version: {VERSION}", f"version: {version}", 1)

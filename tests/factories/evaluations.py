@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from voicelathe import records, rng
+from voicelathe import families, records, rng
 from voicelathe.config import schema
 from voicelathe.evaluate import losses, scores
 from voicelathe.evaluate.listening import design, verdicts
+from voicelathe.families import decoding
 from voicelathe.records import (
     BaseFacts,
     Candidate,
@@ -48,6 +49,7 @@ SELECT = schema.Select({"diff": 1.0, "stop": 1.0}, CODES + PROBE_CODES, 0.25, GU
 MANY = {f"line-{number:02d}": f"Sentence {number}." for number in range(24)}
 LINES = {"carrier": "Every small detail felt clear, steady, and close.", "short": "The lamp is on."}
 RATE_HZ = 16_000
+DECODING = decoding.defaults(families.spec("voxcpm2").decoding)
 
 
 def run(recipe: str = RECIPE, seed: int = 7, steps: int = 60) -> RunRecord:
@@ -161,7 +163,7 @@ def samples(
                 heard = None if problem == "empty" else path
                 rows.append(
                     SampleRecord(
-                        one.name, one.step, one.lora_scale, line, text, seed, heard, sha256 if heard else None,
+                        one.name, one.step, one.lora_scale, line, text, seed, DECODING, heard, sha256 if heard else None,
                         seconds if heard else 0.0, -6.0, -20.0, problem != "runaway", problem,
                     )
                 )  # fmt: skip

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.factories import voxcpm2_base
-from tests.factories.evaluations import ceiling
+from tests.factories.evaluations import DECODING, ceiling
 from voicelathe import checkpoints, digest, layout, records
 from voicelathe.config import params, schema
 from voicelathe.data import tables
@@ -316,6 +316,7 @@ def sample(root: Path, run: RunRecord, one: Candidate, line: str) -> SampleRecor
         line,
         LINES[line],
         42,
+        DECODING,
         path.as_posix(),
         sha256,
         1.0,
@@ -371,7 +372,7 @@ def select(root: Path, recipe: str, decision: str, candidate: str | None, heard:
         "nearest": records.to_json(gain), "evidence": [records.to_json(one) for one in judged], "real": {},
         "race": digest.read_json(folder / "race.json"),
         "best_against_base": {"candidate": best.candidate, "against": "base", "difference": -0.1, "by_recording": None, "by_clip": None},
-        "robustness": [], "identical": [], "accents": [], "prosody": [], "ceiling": None, "probes": [probed(one) for one in evaluations], "listening": records.to_json(HEARD) if heard else None,
+        "robustness": [], "identical": [], "accents": [], "decoding": DECODING, "prosody": [], "ceiling": None, "probes": [probed(one) for one in evaluations], "listening": records.to_json(HEARD) if heard else None,
         "base_trained": False, "inputs": inputs,
     }  # fmt: skip
     records.from_json(records.Selection, json.loads(json.dumps(value)), "factory")

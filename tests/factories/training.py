@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from tests.factories import voxcpm2_base
+from tests.factories.evaluations import DECODING as DECODING
 from voicelathe import families, records
 from voicelathe.config import schema
 from voicelathe.data.latents import cache

@@ -19,6 +19,7 @@ from voicelathe import checkpoints, digest, families, records, rng
 from voicelathe.config import params, schema
 from voicelathe.data.latents import cache
 from voicelathe.errors import FamilyUnavailable, ParamsError
+from voicelathe.families import decoding
 from voicelathe.families.base import Plannable, Promptable, Settling
 from voicelathe.process import jobs
 from voicelathe.train import adapters, loop, saving
@@ -212,6 +213,8 @@ def test_the_lines_of_a_model_card_open_an_export_and_speak_as_the_candidate_doe
     lab: Lab, form: str, tmp_path: Path
 ) -> None:
     usage = lab.family.spec.usage[form].replace("BASE", str(lab.base)).replace("HERE", str(tmp_path / "out"))
+    own = decoding.defaults(lab.family.spec.decoding)
+    usage = usage.replace("DECODING", decoding.as_arguments(lab.family.spec.decoding, own))
     ast.parse(usage)
     if not lab.is_here("speak"):
         return
@@ -222,7 +225,7 @@ def test_the_lines_of_a_model_card_open_an_export_and_speak_as_the_candidate_doe
     )
     export.run(export_job(lab, kept, 1.0, form == "full", tmp_path / "out"), lambda kind, values: None)
     audio, rate = heard(usage, 3)
-    ours = lab.family.synthesize(loaded, "Oh.", "auto", 3, FEW / lab.facts.positions_per_s)
+    ours = lab.family.synthesize(loaded, "Oh.", "auto", 3, FEW / lab.facts.positions_per_s, own)
     assert rate == ours.rate_hz and len(audio) == len(ours.samples)
     if form == "adapter":
         assert np.abs(audio - ours.samples).max() < 1e-3
@@ -253,7 +256,9 @@ def test_speech_is_capped_and_repeats_with_its_seed(lab: Lab) -> None:
     lab.family.prepare(loaded, lab.items())
 
     def say(seed: int) -> Any:
-        return lab.family.synthesize(loaded, "The lamp is on.", "en", seed, 0.64)
+        return lab.family.synthesize(
+            loaded, "The lamp is on.", "en", seed, 0.64, decoding.defaults(lab.family.spec.decoding)
+        )
 
     first = say(3)
     torch.manual_seed(99), np.random.seed(99), random.seed(99)  # what somebody else drew or set

@@ -154,7 +154,7 @@ def test_a_checkpoint_carries_the_reference_of_every_speaker(loaded: Any, tmp_pa
 
 def test_without_a_voice_nothing_is_spoken_and_the_reason_is_said(loaded: Any) -> None:
     with pytest.raises(RequestError, match="always speaks after a clip"):
-        synthesis.say(loaded, "Hello.", 1, 1.0)
+        synthesis.say(loaded, "Hello.", 1, 1.0, {})
 
 
 def test_a_full_checkpoint_carries_the_encoders_through_untouched(loaded: Any) -> None:

@@ -18,7 +18,7 @@ from tests.families import upstream_qwen3_tts as upstream
 from voicelathe import checkpoints, families
 from voicelathe.config import schema
 from voicelathe.errors import BaseModelError, FamilyUnavailable, ManifestError, RecordError, RequestError
-from voicelathe.families import bases
+from voicelathe.families import bases, decoding
 from voicelathe.families.qwen3_tts import files
 from voicelathe.process import jobs
 from voicelathe.records import Candidate
@@ -26,6 +26,7 @@ from voicelathe.train import adapters, saving
 from voicelathe.worker.weights import Swapper
 
 FAMILY = families.find("qwen3_tts")
+DECODING = decoding.defaults(FAMILY.spec.decoding)
 LORA = schema.Lora(rank=4, alpha=8.0, dropout=0.0, scope=["talker"])
 Load = Callable[..., Any]
 
@@ -143,7 +144,7 @@ def test_speech_is_capped_repeatable_and_in_the_voice_of_the_run(qwen: Load) -> 
     FAMILY.prepare(loaded, upstream.clips())
 
     def say(seed: int = 1, language: str = "en", seconds: float = 0.5) -> Any:
-        return FAMILY.synthesize(loaded, "The lamp is on.", language, seed, seconds)
+        return FAMILY.synthesize(loaded, "The lamp is on.", language, seed, seconds, DECODING)
 
     first = say()
     assert first.rate_hz == 24000 and len(first.samples) <= 0.5 * 24000 + 1920
@@ -166,7 +167,7 @@ def test_a_model_that_ends_by_itself_is_said_to_have_stopped(qwen: Load) -> None
     ends = torch.zeros(3072)
     ends[2150] = 1e4
     head.register_forward_hook(lambda _module, _given, logits: logits + ends)
-    said = FAMILY.synthesize(loaded, "The lamp is on.", "en", 1, 5.0)
+    said = FAMILY.synthesize(loaded, "The lamp is on.", "en", 1, 5.0, DECODING)
     assert said.stopped and len(said.samples) <= 3 * 1920  # upstream generates two tokens at least
 
 

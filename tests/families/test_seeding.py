@@ -30,7 +30,9 @@ def sweep(out: Path) -> dict[str, bytes]:
     base = jobs.WeightsRef(
         records.Candidate(0, None), "base", str(training.BASE), training.target().base_digest
     )
-    job = jobs.SpeakJob(training.target(), None, [base], LINES, 0.5, None, str(out), interactive=False)
+    job = jobs.SpeakJob(
+        training.target(), None, [base], LINES, 0.5, training.DECODING, None, str(out), interactive=False
+    )
     speak.run(job, lambda kind, values: None)
     return {path.name: path.read_bytes() for path in sorted(out.rglob("*.wav"))}
 

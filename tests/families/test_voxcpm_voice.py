@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.factories import training
+from tests.factories.training import DECODING
 from voicelathe import families
 from voicelathe.data.audio import waveform
 from voicelathe.errors import RequestError
@@ -44,19 +45,19 @@ def test_a_text_may_fill_the_base_to_its_last_position_and_no_further(
         )
         heard = int(np.ceil(seconds * loaded.facts.positions_per_s))
     most = loaded.core.config.max_length - synthesis.MARKS - synthesis.SHORTEST - heard
-    spoken = synthesis.speak(loaded, text_of(loaded, most), 1, 60.0, reference)
+    spoken = synthesis.speak(loaded, text_of(loaded, most), 1, 60.0, DECODING, reference)
     assert len(spoken.samples) > 0
     long = text_of(loaded, most + 1)
     with pytest.raises(
         RequestError,
         match=rf"takes {most + 1} positions, the reference {heard}, .* allows 512 .*begins \"go go",
     ):
-        synthesis.speak(loaded, long, 1, 60.0, reference)
+        synthesis.speak(loaded, long, 1, 60.0, DECODING, reference)
 
 
 def test_sound_is_cut_where_the_positions_end_and_says_so(loaded: Any) -> None:
     free = 12
     text = text_of(loaded, loaded.core.config.max_length - synthesis.MARKS - free)
-    spoken = synthesis.speak(loaded, text, 1, 60.0, None)
+    spoken = synthesis.speak(loaded, text, 1, 60.0, DECODING, None)
     assert len(spoken.samples) <= free / loaded.facts.positions_per_s * spoken.rate_hz * 1.01
     assert not spoken.stopped, "random weights do not end by themselves"

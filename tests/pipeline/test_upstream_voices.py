@@ -20,6 +20,7 @@ from tests.factories import audio, cosyvoice3_base, training
 from voicelathe import checkpoints, digest, families, layout, records
 from voicelathe.config import schema
 from voicelathe.errors import FamilyUnavailable
+from voicelathe.families import decoding
 from voicelathe.process import environments, jobs, runner
 from voicelathe.train import adapters, saving
 
@@ -57,6 +58,7 @@ def speak(base: Path, out: Path, refs: list[jobs.WeightsRef], seed: int, seconds
     job = jobs.SpeakJob(
         target=jobs.Target("cosyvoice3", str(base), facts.digest, CPU), lora=more.get("lora"), weights=refs,
         lines=[records.Line("one", "The lamp is on, and nobody speaks.", "en", seed)], max_seconds=seconds,
+        decoding=decoding.defaults(families.spec("cosyvoice3").decoding),
         reference=more.get("reference"), out=str(out), interactive=False,
     )  # fmt: skip
     runner.run(job, "upstream-test")

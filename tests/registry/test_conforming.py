@@ -144,6 +144,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 f"line-{at}",
                 clip.text,
                 42,
+                {},
                 str(path),
                 sha256,
                 seconds,
@@ -298,12 +299,20 @@ def test_a_key_is_sent_to_the_server_that_was_named_and_nowhere_else(
     assert stranger.keys == ["Bearer a-secret-key"] and "a-secret-key" not in repr(server)
 
 
+def about(wav: bytes) -> dict[str, Any]:
+    with soundfile.SoundFile(io.BytesIO(wav)) as file:
+        found: dict[str, Any] = json.loads(file.comment)
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_our_own_server_says_the_judged_lines_to_the_byte(
     tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Judged samples are spoken by the worker as the stage `listen` has them spoken."""
+    """Judged samples are spoken by the worker as the stage `listen` has them spoken, with other settings than upstream's own."""
+    settings = {"steps": 4.0, "guidance": 1.5, "max_length_ratio": 6.0}
+    monkeypatch.setattr(runs, "DECODING", settings)
     root = speakers.project(tmp_path / "project", empty_database.parent)
     params.edit(
         {
@@ -321,7 +330,7 @@ def test_our_own_server_says_the_judged_lines_to_the_byte(
     )
     base = jobs.WeightsRef(records.Candidate(0, None), "base", target.base, target.base_digest)
     lines = [records.Line(name, text, "en", 42) for name, text in runs.LINES.items()]
-    job = jobs.SpeakJob(target, None, [base], lines, 0.8, None, "spoken", interactive=False)
+    job = jobs.SpeakJob(target, None, [base], lines, 0.8, settings, None, "spoken", interactive=False)
     runner.run(job, "judged")
     kept = [digest.read_json(jobs.sample_record(job, base, line))["sample"] for line in lines]
     samples = [records.from_json(SampleRecord, one, "worker") for one in kept]
@@ -329,6 +338,21 @@ def test_our_own_server_says_the_judged_lines_to_the_byte(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with running(root) as served:
         done = CliRunner().invoke(app, ["conform", f"{served.url}/v1"])
+        asked = {
+            "model": "voicelathe",
+            "input": lines[0].text,
+            "max_seconds": 0.8,
+            "attempts": 1,
+            "response_format": "wav",
+        }
+        own, other = (
+            served.post(json={**asked, **more}).content for more in ({}, {"decoding": {"steps": 10}})
+        )
+        refused = served.post(json={**asked, "decoding": {"temperature": 1.0}})
+    assert about(own)["decoding"] == settings and about(own)["as_judged"] is True
+    assert about(other)["decoding"] == {**settings, "steps": 10.0} and about(other)["as_judged"] is False
+    assert own[-1000:] != other[-1000:]
+    assert refused.status_code == 400 and "temperature: no such setting; this voice has steps" in refused.text
     assert done.exit_code == 0 and "2 of 2 samples are the judged ones to the byte" in done.output, (
         done.output
     )

@@ -28,12 +28,14 @@ def job(out: Path) -> jobs.SpeakJob:
     base = jobs.WeightsRef(
         records.Candidate(0, None), "base", str(training.BASE), training.target().base_digest
     )
-    return jobs.SpeakJob(training.target(), None, [base], [], 1.0, None, str(out), interactive=True)
+    return jobs.SpeakJob(
+        training.target(), None, [base], [], 1.0, training.DECODING, None, str(out), interactive=True
+    )
 
 
 def request(folder: Path, words: str, number: int = 0, max_seconds: float = 0.4) -> jobs.SpeakRequest:
     path = folder / f"{number}-{threading.get_ident()}.wav"
-    return jobs.SpeakRequest(f"{words}/{number}", words, "en", 1, None, max_seconds, str(path), None)
+    return jobs.SpeakRequest(f"{words}/{number}", words, "en", 1, None, max_seconds, None, str(path), None)
 
 
 @pytest.fixture(scope="module")

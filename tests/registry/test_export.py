@@ -13,6 +13,7 @@ from tests.factories import runs
 from voicelathe import digest, families, layout, records
 from voicelathe.config import params
 from voicelathe.errors import PromotionError, RequestError
+from voicelathe.families import decoding
 from voicelathe.registry import card, export, promote
 from voicelathe.runs import identity
 from voicelathe.tracking import files as run_files
@@ -123,7 +124,12 @@ def test_a_hub_reads_the_front_matter(files: Path, tmp_path: Path) -> None:
     assert code is not None and "openbmb/VoxCPM2" in code[1]
     assert code[1].rstrip("\n") == families.spec("voxcpm2").usage["adapter"].replace(
         "BASE", "openbmb/VoxCPM2"
-    ).replace("HERE", ".")
+    ).replace("HERE", ".").replace(
+        "DECODING", "inference_timesteps=10, cfg_value=2.0, retry_badcase_ratio_threshold=6.0"
+    )
+    assert "judged with steps 10, guidance 2, max_length_ratio 6" in card_of(tmp_path / "out")
+    about = digest.read_json(tmp_path / "out" / export.PROVENANCE)
+    assert about["decoding"] == {"steps": 10.0, "guidance": 2.0, "max_length_ratio": 6.0}
 
 
 def test_nobody_is_named_and_no_place_of_this_machine(files: Path, tmp_path: Path) -> None:
@@ -236,7 +242,10 @@ def measure(root: Path, cer: dict[str, float]) -> None:
 def test_terms_of_a_licence_and_recordings_that_a_format_carries_are_said(files: Path) -> None:
     case = export.gates.examine(RECIPE, files, export.gates.load_params(files), None)
     identity = replace(case.files.run.identity, family="indextts2")
-    other = replace(case, files=replace(case.files, run=replace(case.files.run, identity=identity)))
+    settings = decoding.defaults(export.families.spec("indextts2").decoding)
+    selection = replace(case.files.selection, decoding=settings)
+    run = replace(case.files.run, identity=identity)
+    other = replace(case, files=replace(case.files, run=run, selection=selection))
     text = card.render(card.about(other, "adapter", None, None, None, []))
     spec = families.spec("indextts2")
     assert spec.terms and spec.terms in text and "It holds recordings" in text

@@ -34,7 +34,7 @@ def speaker(tmp_path: Path, rate: Callable[[str, int], float]) -> tuple[sentence
         seconds = pace.letters(text) / rate(text, seed)
         waveform.write_wav(tmp_path / "x.wav", np.full(round(seconds * 8000), 0.5, np.float32), 8000)
         sample = SampleRecord(
-            "base", 0, None, "request", text, seed, "x.wav", "0" * 64, seconds, -3.0, -6.0, True, None
+            "base", 0, None, "request", text, seed, {}, "x.wav", "0" * 64, seconds, -3.0, -6.0, True, None
         )
         return sample, (tmp_path / "x.wav").read_bytes()
 

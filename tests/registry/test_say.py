@@ -45,7 +45,7 @@ def test_an_unknown_option_is_an_error_and_nothing_is_started(project: Path) -> 
     (project / "consent/awb.json").unlink()  # a voice that started would refuse for this
     with pytest.raises(
         RequestError,
-        match=r"No such option: lora_scal\. .*attempts, language, lora_scale, max_seconds, seed, version",
+        match=r"No such option: lora_scal\. .*attempts, guidance, language, lora_scale, max_length_ratio, max_seconds, seed, steps, version",
     ):
         say.speak_production("Hello.", project / "out.wav", project, {"lora_scal": 0.5})
 

@@ -17,7 +17,20 @@ from voicelathe.registry.speaking import sentences
 
 def record(problem: str | None) -> SampleRecord:
     return SampleRecord(
-        "base", 0, None, "request", "x", 1, "x.wav", "0" * 64, 1.0, -3.0, -6.0, problem != "runaway", problem
+        "base",
+        0,
+        None,
+        "request",
+        "x",
+        1,
+        {},
+        "x.wav",
+        "0" * 64,
+        1.0,
+        -3.0,
+        -6.0,
+        problem != "runaway",
+        problem,
     )
 
 

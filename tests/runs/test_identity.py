@@ -26,7 +26,7 @@ def step(number: int, total: float) -> records.StepRecord:
 
 def sample(candidate: str, number: int, problem: str | None) -> records.SampleRecord:
     return records.SampleRecord(
-        candidate, number, 1.0, "x", "text", 1, None, None, 1.0, -3.0, -20.0, True, problem
+        candidate, number, 1.0, "x", "text", 1, {}, None, None, 1.0, -3.0, -20.0, True, problem
     )
 
 

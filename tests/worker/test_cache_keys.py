@@ -52,6 +52,19 @@ def test_zero_shot_losses_are_computed_again_when_another_clip_stands_in_front(t
     assert validated(root, BASE) == plain, "who hears nothing is not computed again"
 
 
+def test_a_line_is_spoken_again_with_other_settings() -> None:
+    def key(**other: float) -> str:
+        line = records.Line("one", "The lamp is on.", "en", 3)
+        settings = {**training.DECODING, **other}
+        job = jobs.SpeakJob(training.target(), None, [BASE], [line], 2.0, settings, None, "out", False)
+        return speak._key(job, BASE, line)
+
+    assert (
+        key() == key(steps=10.0)
+        and len({key(), key(steps=9.0), key(guidance=1.9), key(max_length_ratio=5.0)}) == 4
+    )
+
+
 def test_zero_shot_speaks_again_when_the_clip_it_hears_was_trimmed_otherwise() -> None:
     heard = training.clip(1, "validation")
 
@@ -59,7 +72,11 @@ def test_zero_shot_speaks_again_when_the_clip_it_hears_was_trimmed_otherwise() -
         line = records.Line("one", "The lamp is on.", "en", 3)
         reference = jobs.Reference([clip], "audio")
         return speak._key(
-            jobs.SpeakJob(training.target(), None, [ref], [line], 2.0, reference, "out", False), ref, line
+            jobs.SpeakJob(
+                training.target(), None, [ref], [line], 2.0, training.DECODING, reference, "out", False
+            ),
+            ref,
+            line,
         )
 
     trimmed = replace(heard, start_s=heard.start_s + 0.3)

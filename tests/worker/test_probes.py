@@ -239,6 +239,7 @@ def test_the_prompted_base_speaks_otherwise_than_the_base_and_the_same_each_time
             refs,
             lines,
             1.0,
+            training.DECODING,
             jobs.Reference([clip], str(tmp_path)),
             str(tmp_path / out),
             False,

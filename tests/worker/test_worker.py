@@ -82,7 +82,15 @@ def validate_job(root: Path, out: Path, refs: list[jobs.WeightsRef]) -> jobs.Val
 
 def speak_job(out: Path, refs: list[jobs.WeightsRef], interactive: bool = False) -> jobs.SpeakJob:
     return jobs.SpeakJob(
-        training.target(), training.LORA, refs, [] if interactive else LINES, 2.0, None, str(out), interactive
+        training.target(),
+        training.LORA,
+        refs,
+        [] if interactive else LINES,
+        2.0,
+        training.DECODING,
+        None,
+        str(out),
+        interactive,
     )
 
 
@@ -179,7 +187,9 @@ def test_the_same_line_and_seed_give_the_same_audio_and_another_seed_does_not(
 
         def say(seed: int, name: str, scale: float | None = None) -> str | None:
             return speaker.say(
-                jobs.SpeakRequest("r", "The lamp is on.", "en", seed, scale, 2.0, str(tmp_path / name), None)
+                jobs.SpeakRequest(
+                    "r", "The lamp is on.", "en", seed, scale, 2.0, None, str(tmp_path / name), None
+                )
             ).sha256
 
         first = say(1, "a.wav")
@@ -196,7 +206,9 @@ def test_an_adapter_is_swapped_for_another_without_loading_the_base_again(
     first, second = weights(trained)[1:3]
 
     def say(speaker: runner.Speaker, ref: jobs.WeightsRef | None) -> str | None:
-        asked = jobs.SpeakRequest("r", "The lamp is on.", "en", 1, None, 2.0, str(tmp_path / "a.wav"), ref)
+        asked = jobs.SpeakRequest(
+            "r", "The lamp is on.", "en", 1, None, 2.0, None, str(tmp_path / "a.wav"), ref
+        )
         return speaker.say(asked).sha256
 
     with runner.Speaker(speak_job(tmp_path / "x", [first], interactive=True)) as speaker:
@@ -209,9 +221,9 @@ def test_an_adapter_is_swapped_for_another_without_loading_the_base_again(
 def test_a_refused_request_does_not_end_the_speaker(trained: Path, tmp_path: Path) -> None:
     with runner.Speaker(speak_job(tmp_path / "x", weights(trained)[:1], interactive=True)) as speaker:
         with pytest.raises(WorkerError):
-            speaker.say(jobs.SpeakRequest("r", "x", "en", 1, None, 2.0, "/proc/nowhere/x.wav", None))
+            speaker.say(jobs.SpeakRequest("r", "x", "en", 1, None, 2.0, None, "/proc/nowhere/x.wav", None))
         assert speaker.say(
-            jobs.SpeakRequest("r", "The lamp.", "en", 1, None, 2.0, str(tmp_path / "x.wav"), None)
+            jobs.SpeakRequest("r", "The lamp.", "en", 1, None, 2.0, None, str(tmp_path / "x.wav"), None)
         ).sha256
 
 
@@ -224,7 +236,7 @@ def test_a_refused_request_leaves_the_strength_and_the_weights_as_they_were(
 
         def say(out: Path, scale: float | None = None, ref: jobs.WeightsRef | None = None) -> str | None:
             return speaker.say(
-                jobs.SpeakRequest("r", "The lamp is on.", "en", 1, scale, 2.0, str(out), ref)
+                jobs.SpeakRequest("r", "The lamp is on.", "en", 1, scale, 2.0, None, str(out), ref)
             ).sha256
 
         first = say(tmp_path / "a.wav")

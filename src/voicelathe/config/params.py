@@ -13,6 +13,7 @@ from voicelathe import families, layout
 from voicelathe.config import schema, version
 from voicelathe.digest import write_text
 from voicelathe.errors import ParamsError, listing
+from voicelathe.families import decoding
 from voicelathe.families.base import FamilySpec, Promptable
 
 FILE = Path("params.yaml")
@@ -275,6 +276,8 @@ def _family_contradictions(where: str, one: schema.Recipe, spec: FamilySpec) -> 
             f"{where}.train.cache_encoder = true: the encoder's output of {spec.id} stays the same only with mode: lora and a scope "
             f"of {known}"
         )
+    for name, problem in decoding.problems(spec.decoding, one.speak):
+        yield f"{where}.speak.{name} = {one.speak.get(name, '(missing)')}: {problem}"
     if set(one.select.loss_weights) != set(spec.loss_weights):
         seen, wanted = sorted(one.select.loss_weights), ", ".join(sorted(spec.loss_weights))
         yield f"{where}.select.loss_weights = {seen}: {spec.id} has the losses {wanted}"

@@ -274,6 +274,9 @@ class Recipe(Closed):
     preflight: Preflight
     train: Train
     evaluate: Evaluate
+    speak: dict[
+        str, float
+    ]  # how candidates speak, and production after them: settings of the base's family (docs/decoding.md)
     listen: Listen
     select: Select
 

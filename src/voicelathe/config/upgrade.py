@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from voicelathe import families
 from voicelathe.config import params
 from voicelathe.config.version import KEY, VERSION, of
 from voicelathe.errors import ParamsError
@@ -83,7 +84,27 @@ class Rename:
             yield f"{_joined(where, self.key)}: {self.before} is {self.now}"
 
 
-Change = Add | Remove | Default | Rename
+@dataclass(frozen=True)
+class AddDecoding:
+    """`speak:` of every recipe, with upstream's own values: those that everything was spoken with before a recipe said so."""
+
+    place: str = ""
+
+    def apply(self, where: str, section: Any) -> Iterator[str]:
+        for name, recipe in (section.get("recipes") or {}).items():
+            base = (section.get("bases") or {}).get(recipe.get("base")) or {}
+            if "speak" in recipe or base.get("family") not in families.TABLE:
+                continue
+            known = families.spec(base["family"]).decoding
+            values = ", ".join(f"{key}: {one.written(one.default)}" for key, one in known.items())
+            _insert(
+                recipe, "evaluate", "speak", params.parse(f"speak: {{{values}}} {SPEAK}", "an added setting")
+            )
+            yield f"recipes.{name}.speak: added"
+
+
+Change = Add | Remove | Default | Rename | AddDecoding
+SPEAK = "# decoding settings: upstream's own; production speaks as the candidates did (docs/decoding.md)"
 RACE = """\
 race: # everybody speaks the first block of lines; who is shown to be worse drops out, the rest go on (docs/choosing.md)
   block_lines: 8
@@ -132,6 +153,7 @@ CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead t
         Rename("recipes.*.listen", "metrics", "words", "recogniser"),
         Add("recipes.*.select", "vetoes", GUARDS),
     ),
+    3: (AddDecoding(),),
 }
 
 

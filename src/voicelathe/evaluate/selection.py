@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from voicelathe.config import schema
+from voicelathe.errors import SelectionError
 from voicelathe.evaluate import baseline, evidence, guards, nomination, robustness, scores
 from voicelathe.evaluate.evidence import BASES
 from voicelathe.evaluate.listening import design, preferences
 from voicelathe.evaluate.nomination import Losses
 from voicelathe.evaluate.report import reasons
 from voicelathe.evaluate.scoring import accents, probing, prosody
+from voicelathe.families import decoding
 from voicelathe.records import (
     HARD_FAILURES,
     Ceiling,
@@ -184,6 +186,7 @@ def _selection(
         evidence=list(case.judged.values()),
         real=scores.real_levels(case.measures),
         race=race,
+        decoding=_decoding(case.run.recipe, case.samples),
         prosody=list(case.delivered),
         ceiling=ceiling,
         accents=accents.shifts(case.measures, paired.names, base, case.run.identity.seed),
@@ -191,6 +194,18 @@ def _selection(
         base_trained=base_trained,
         inputs=dict(inputs),
     )
+
+
+def _decoding(recipe: str, samples: Sequence[SampleRecord]) -> dict[str, float]:
+    """What everybody spoke with. Raises SelectionError for samples that cannot be compared, because settings differ."""
+    first = samples[0]
+    for one in samples:
+        if one.decoding != first.decoding:
+            raise SelectionError(
+                f"{recipe}: {one.candidate}, line {one.line_id}, was spoken with {decoding.as_text(one.decoding)}, and {first.candidate}, line "
+                f"{first.line_id}, with {decoding.as_text(first.decoding)}: they cannot be compared. Speak again: dvc repro -f -s listen@{recipe}"
+            )
+    return dict(first.decoding)
 
 
 def _by_loss(case: _Case) -> str | None:

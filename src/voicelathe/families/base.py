@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from voicelathe.config import schema
+from voicelathe.families.decoding import Decoding, Setting
 from voicelathe.records import BaseFacts
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class FamilySpec:
     download: str  # the command that fetches a whole base
     usage: Mapping[
         str, str
-    ]  # adapter | full -> Python that opens an export with upstream's package; BASE and HERE are places
+    ]  # adapter | full -> Python that opens an export with upstream's package; BASE and HERE are places, DECODING the settings
+    decoding: Mapping[str, Setting]  # how it speaks; a recipe's `speak:` has a value for each
     pickled: Mapping[str, str] = field(
         default_factory=dict
     )  # a file that upstream reads as a pickle -> ours with the same tensors
@@ -185,8 +187,10 @@ class Family(Protocol):
     def load_full(self, loaded: Any, directory: Path) -> None:
         """Copy a directory's weights into the loaded model. Raises CheckpointError when names do not fit."""
 
-    def synthesize(self, loaded: Any, text: str, language: str, seed: int, max_seconds: float) -> Spoken:
-        """Speak with upstream's own generation."""
+    def synthesize(
+        self, loaded: Any, text: str, language: str, seed: int, max_seconds: float, decoding: Decoding
+    ) -> Spoken:
+        """Speak with upstream's own generation. `decoding` has every setting of `spec.decoding`."""
 
 
 @runtime_checkable
@@ -197,7 +201,15 @@ class Promptable(Protocol):
         """The clip with another one in front, for `collate`."""
 
     def synthesize_prompted(
-        self, loaded: Any, text: str, language: str, seed: int, max_seconds: float, reference: Path, said: str
+        self,
+        loaded: Any,
+        text: str,
+        language: str,
+        seed: int,
+        max_seconds: float,
+        decoding: Decoding,
+        reference: Path,
+        said: str,
     ) -> Spoken:
         """As `synthesize`, in the voice of a mono WAV at `facts.encode_rate_hz`; `said` are its words."""
 

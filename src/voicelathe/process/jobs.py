@@ -152,6 +152,7 @@ class SpeakJob:
     weights: list[WeightsRef]
     lines: list[records.Line]
     max_seconds: float
+    decoding: dict[str, float]  # every setting of the family
     reference: Reference | None  # for a prompted candidate
     out: str
     interactive: bool
@@ -209,6 +210,7 @@ class SpeakRequest:
     seed: int
     lora_scale: float | None  # None: the candidate's own LoRA scale
     max_seconds: float
+    decoding: dict[str, float] | None  # None: the job's own
     path: str  # WAV to write
     weights: (
         WeightsRef | None

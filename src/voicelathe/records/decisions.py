@@ -255,6 +255,7 @@ class Selection:
     evidence: list[Evidence]  # of every candidate, the bases among them, by step
     real: dict[str, Level]  # measure -> the speaker's own held-out recordings
     race: Race
+    decoding: dict[str, float]  # every setting that all of them spoke with
     prosody: list[Prosody]  # by step; empty where the metric `prosody` measured nothing
     ceiling: Ceiling | None  # what the base's codec leaves of real clips; None where no one asked
     accents: list[AccentShift]  # against the base to beat; empty where the metric `accent` measured nothing

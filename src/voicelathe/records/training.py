@@ -181,6 +181,7 @@ class SampleRecord:
     line_id: str
     text: str
     seed: int
+    decoding: dict[str, float]  # every setting of the family that it was spoken with
     path: str | None  # WAV, relative to the project
     sha256: str | None
     duration_s: float

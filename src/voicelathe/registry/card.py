@@ -11,6 +11,7 @@ from typing import Any
 
 from voicelathe import __version__, digest, families, layout, records
 from voicelathe.data import consent
+from voicelathe.families import decoding
 from voicelathe.families.base import Referenced
 from voicelathe.records import CleanClip, Interval, SpeechMeasures
 from voicelathe.registry.gates import Case
@@ -75,7 +76,7 @@ def render(card: About) -> str:
         _front_matter(card),
         f"# {run.recipe}, {shown.candidate.name}\n\nA text-to-speech voice, fine-tuned from `{card.base_model}`. {WHAT[card.form]}",
         *(["**The base has random weights: this is a demonstration of the format, not a voice.**"] if not card.case.base.trained else []),
-        f"## Use\n\n```python\n{usage(card)}\n```",
+        f"## Use\n\n```python\n{usage(card)}\n```\n\n{_judged_with(card)}",
         "## What nobody may do with it\n\n" + "\n".join(_scope(card)),
         "## Data\n\n" + "\n".join(_data(card)),
         "## Evaluation\n\n" + "\n".join(_evaluation(card)),
@@ -98,6 +99,7 @@ def provenance(card: About, files: Mapping[str, str]) -> dict[str, Any]:
         "run_digest": run.run_digest,
         "checkpoint_sha256": shown.checkpoint.sha256,
         "base_digest": run.identity.base_digest,
+        "decoding": card.case.files.selection.decoding,
         "inputs": _inputs(card),
         "consent": [digest.of_file(_record(card, name)) for name in sorted(card.case.speakers)],
         "overridden": list(card.waived),
@@ -109,6 +111,7 @@ def usage(card: About) -> str:
     """Python that opens the export with upstream's own package."""
     spec = families.spec(card.case.files.run.identity.family)
     text = spec.usage["adapter" if card.form == "adapter" else "full"]
+    text = text.replace("DECODING", decoding.as_arguments(spec.decoding, card.case.files.selection.decoding))
     return text.replace("BASE", card.base_model).replace("HERE", ".")
 
 
@@ -123,9 +126,20 @@ def serving(card: About) -> str | None:
     return (
         "# Serving this voice with other programs\n\nWritten from their documents; none of these programs was run with it here. `HERE` is this "
         "folder's whole path. Consent and licence (README.md) bind whoever serves it, and no other program asks for them.\n\n"
-        f"{text.replace('BASE', card.base_model)}\n## Does it say what was judged?\n\nIn the project this came from:\n\n```sh\n"
+        f"{text.replace('BASE', card.base_model)}\n## With which settings?\n\n{_judged_with(card)}\n\n## Does it say what was judged?\n\nIn the project this came from:\n\n```sh\n"
         f"voicelathe conform http://127.0.0.1:8091/v1 --recipe {recipe} --candidate {candidate}\n```\n\n"
         "It speaks the judged lines through that server and compares words, likeness and length; exit code 3 if they differ.\n"
+    )
+
+
+def _judged_with(card: About) -> str:
+    """In our words and in upstream's, because other programs have their own defaults."""
+    known = families.spec(card.case.files.run.identity.family).decoding
+    used = card.case.files.selection.decoding
+    theirs = decoding.as_arguments(known, used)
+    return (
+        f"Everything below was judged with {decoding.as_text(used)} (upstream's names: `{theirs}`), and without taking a bad take again. "
+        "With other settings it is another voice, which nobody has judged."
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from voicelathe import digest
 from voicelathe.errors import PromotionError
+from voicelathe.families import decoding
 from voicelathe.records import Promotion
 from voicelathe.redaction import redacted
 from voicelathe.registry import gates, last_look, promoted, served
@@ -239,6 +240,7 @@ def _audit_tags(case: Case) -> dict[str, str]:
         f"{TAG}base_digest": run.identity.base_digest,
         f"{TAG}licence": case.base.licence,
         f"{TAG}speakers": ", ".join(case.speakers),
+        f"{TAG}decoding": decoding.as_text(case.files.selection.decoding),
     }
 
 

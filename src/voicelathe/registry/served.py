@@ -6,6 +6,7 @@ from typing import Any
 
 from voicelathe import checkpoints, digest, families, lines, records
 from voicelathe.errors import VoiceLatheError
+from voicelathe.families import decoding
 from voicelathe.records import Promotion
 from voicelathe.registry import based, gates, promoted
 from voicelathe.registry.speaking import pace
@@ -45,6 +46,7 @@ def configuration(case: gates.Case) -> dict[str, Any]:
         "language": lines.commonest_language(lines.read(case.files.root / listen.lines)),
         "seed": listen.seeds[0],
         "max_seconds": listen.max_seconds,
+        "decoding": case.files.selection.decoding,
         "pace": records.to_json(pace.of_recipe(case.files, shown)),
         "attempts": 3
         if case.base.trained
@@ -64,9 +66,25 @@ def interface(config: Mapping[str, Any]) -> Interface:
         "max_seconds": ("double", config["max_seconds"]),
         "language": ("string", config["language"]),
         "attempts": ("long", config["attempts"]),
+        **_decoding_options(config),
         "version": ("string", ""),  # another promoted version of the same base and kind; empty: this one
     }
     return Interface({"text": "string"}, OUTPUTS, {**scale, **rest})
+
+
+def decoding_of(config: Mapping[str, Any]) -> dict[str, float]:
+    """What a version was judged with. One that was registered before recipes said it spoke with upstream's own values."""
+    known = families.spec(config["family"]).decoding
+    own: dict[str, float] = config.get("decoding", {})
+    return {**decoding.defaults(known), **own}
+
+
+def _decoding_options(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    known = families.spec(config["family"]).decoding
+    return {
+        name: ("long", int(value)) if known[name].whole else ("double", value)
+        for name, value in decoding_of(config).items()
+    }
 
 
 def problems(root: Path, promotion: Promotion) -> list[str]:

@@ -18,10 +18,11 @@ from voicelathe import digest, families, layout, records
 from voicelathe.config import schema
 from voicelathe.data import consent
 from voicelathe.errors import CheckpointError, RecordError, RequestError, WorkerError
+from voicelathe.families import decoding
 from voicelathe.process import jobs
 from voicelathe.process.runner import Speaker
 from voicelathe.records import Candidate, Promotion
-from voicelathe.registry import based, gates, promoted
+from voicelathe.registry import based, gates, promoted, served
 from voicelathe.registry.authority import Authority
 from voicelathe.registry.served import interface, verify_weights
 from voicelathe.registry.speaking import pace, requests, sentences
@@ -56,6 +57,7 @@ class Asked:
     weights: jobs.WeightsRef | None  # of another version; None: the voice's own
     about: Mapping[str, Any]  # the tag of its files
     pace: pace.Pace  # of the version that speaks, in the language that is asked for
+    decoding: dict[str, float]
 
 
 @dataclass
@@ -129,6 +131,7 @@ class Voice:
         What is not given is as it was registered with the version that is asked for.
         """
         own = {name: default for name, (_type, default) in interface(self.config).options.items()}
+        known = families.spec(self.config["family"]).decoding
         check_options(options, own)
         version = str(options.get("version", ""))
         promotion = self.authority.find(version) if version else None
@@ -139,8 +142,18 @@ class Voice:
         weights = self._weights(promotion)
         self.authority.require(promotion)
         self.authority.require_language(promotion, str(chosen["language"]))
-        usual = pace.of_config(registration.config if registration else self.config)
-        return Asked(chosen, weights, _about(self.root, promotion), usual.spoken_in(str(chosen["language"])))
+        config = registration.config if registration else self.config
+        judged = served.decoding_of(config)
+        spoken = decoding.chosen(
+            known, judged, {name: float(options[name]) for name in known if name in options}
+        )
+        about = {
+            **_about(self.root, promotion),
+            "decoding": spoken,
+            "as_judged": spoken == judged and chosen.get("lora_scale") == config["lora_scale"],
+        }
+        usual = pace.of_config(config).spoken_in(str(chosen["language"]))
+        return Asked(chosen, weights, about, usual, spoken)
 
     def takes(
         self, turn: Turn, asked: "Asked", pieces: Sequence[str]
@@ -180,7 +193,15 @@ class Voice:
         chosen = asked.chosen
         scale, limit_s = chosen.get("lora_scale"), float(chosen["max_seconds"])
         request = jobs.SpeakRequest(
-            request_id, words, chosen["language"], seed, scale, limit_s, str(path), asked.weights
+            request_id,
+            words,
+            chosen["language"],
+            seed,
+            scale,
+            limit_s,
+            asked.decoding,
+            str(path),
+            asked.weights,
         )
         try:
             sample = self.desk.take(turn, request)
@@ -294,4 +315,5 @@ def _job(root: Path, config: Mapping[str, Any], out: Path) -> jobs.SpeakJob:
     lora = schema.Lora(**config["lora"]) if config["lora"] else None
     candidate = Candidate(config["step"], config["lora_scale"])
     weights = jobs.WeightsRef(candidate, config["kind"], str(root / config["path"]), config["sha256"])
-    return jobs.SpeakJob(target, lora, [weights], [], config["max_seconds"], None, str(out), interactive=True)
+    limit_s, settings = config["max_seconds"], served.decoding_of(config)
+    return jobs.SpeakJob(target, lora, [weights], [], limit_s, settings, None, str(out), interactive=True)

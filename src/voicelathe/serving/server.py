@@ -15,10 +15,11 @@ from anyio import to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from voicelathe import digest, errors
+from voicelathe import digest, errors, families
+from voicelathe.families import decoding
 from voicelathe.registry.speaking import sentences
 from voicelathe.registry.speaking.desk import Turn
 from voicelathe.registry.voice import Asked, Voice
@@ -56,6 +57,9 @@ class Speech(BaseModel):
     lora_scale: float | None = None
     max_seconds: float | None = None
     attempts: int | None = None
+    decoding: dict[str, float] = Field(
+        default_factory=dict
+    )  # settings of the family, instead of the judged ones
 
 
 @dataclass
@@ -137,7 +141,8 @@ def _begun(house: House, body: Speech, gone: threading.Event) -> Answer:
     }
     with ExitStack() as held:
         voice, chosen = held.enter_context(house.lent(promotion, gone))
-        asked = voice.understood([body.input], {**chosen, **given})
+        decoding.check(families.spec(voice.config["family"]).decoding, body.decoding)
+        asked = voice.understood([body.input], {**chosen, **given, **body.decoding})
         turn = held.enter_context(voice.desk.admitted())
         return Answer(
             body, voice, asked, turn, sentences.first_soon(body.input, asked.pace.piece_chars), held.pop_all()

@@ -64,7 +64,7 @@ class _Track:
         self.params, self.recipe, self.pack = params, recipe, pack
         self.record, index = read(recipe)
         found = find_recipe(params, recipe)
-        self.how, self.select = found.listen, found.select
+        self.how, self.select, self.decoding = found.listen, found.select, found.speak
         self.recogniser = recogniser
         evaluated = records.read(layout.run(recipe, "evaluations.jsonl"), records.EvaluationRecord)
         self.totals = {one.candidate: one.total for one in evaluated}
@@ -143,6 +143,7 @@ class _Track:
             refs,
             said,
             max_seconds,
+            self.decoding,
             own,
             self.reference,
             self.how.race.workers,
@@ -162,7 +163,16 @@ class _Track:
         clip = [heard.audio_sha256, heard.start_s, heard.end_s, heard.text] if heard else None
         identity = self.record.identity
         return digest.of_value(
-            [identity.base_digest, max_seconds, machine.device, machine.threads, texts, long, clip]
+            [
+                identity.base_digest,
+                max_seconds,
+                self.decoding,
+                machine.device,
+                machine.threads,
+                texts,
+                long,
+                clip,
+            ]
         )[:16]
 
     def _long(self, race: Race) -> None:

@@ -35,7 +35,8 @@ def preflight(
     steps = records.read(Path(run.directory) / "steps.jsonl", records.StepRecord)
     heard = candidates([index_[0], *index_[-2:]], [FULL_SCALE])
     line = records.Line("preflight", one.preflight.line.text, one.preflight.line.language, params.seed)
-    samples = speak(params, run, heard, [line], one.preflight.max_seconds, Path(run.directory) / "speech")
+    out = Path(run.directory) / "speech"
+    samples = speak(params, run, heard, [line], one.preflight.max_seconds, one.speak, out)
     reasons = _failures(steps, samples)
     return records.PreflightRecord(
         "no_go" if reasons else "go", reasons, steps, index_, samples, rehearsal, waived, [], run.inputs

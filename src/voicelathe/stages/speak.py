@@ -16,6 +16,7 @@ def speak(
     refs: list[jobs.WeightsRef],
     lines: list[records.Line],
     max_seconds: float,
+    decoding: dict[str, float],
     out: Path,
     reference: jobs.Reference | None = None,
     workers: int = 1,
@@ -28,10 +29,10 @@ def speak(
     """
     if lacking := environments.lacking(run.identity.family, "speak"):
         print(f"{run.recipe}: nothing is spoken. {lacking}", file=sys.stderr)
-        return [_unspoken(ref.candidate, line) for ref in refs for line in lines]
+        return [_unspoken(ref.candidate, line, decoding) for ref in refs for line in lines]
     job = jobs.SpeakJob(
         target=target(params, run.identity.base), lora=run.identity.train.lora, weights=refs, lines=lines,
-        max_seconds=max_seconds, reference=reference, out=str(out), interactive=False, shared=str(shared) if shared else None,
+        max_seconds=max_seconds, decoding=decoding, reference=reference, out=str(out), interactive=False, shared=str(shared) if shared else None,
     )  # fmt: skip
     shares = [refs[number::workers] for number in range(min(workers, len(refs)))]
     runner.run_all([replace(job, weights=share) for share in shares], run.recipe, params.machine.device)
@@ -41,9 +42,11 @@ def speak(
     ]
 
 
-def _unspoken(candidate: records.Candidate, line: records.Line) -> records.SampleRecord:
+def _unspoken(
+    candidate: records.Candidate, line: records.Line, decoding: dict[str, float]
+) -> records.SampleRecord:
     return records.SampleRecord(
         candidate=candidate.name, step=candidate.step, lora_scale=candidate.lora_scale, line_id=line.line_id, text=line.text,
-        seed=line.seed, path=None, sha256=None, duration_s=0.0, peak_dbfs=None, rms_dbfs=None, stopped=False,
+        seed=line.seed, decoding=decoding, path=None, sha256=None, duration_s=0.0, peak_dbfs=None, rms_dbfs=None, stopped=False,
         problem=records.NOT_SPOKEN,
     )  # fmt: skip

@@ -43,7 +43,11 @@ def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
             emit(jobs.PHASE, {"name": "speak", "step": ref.candidate.step, "micro": position})
             spoken = _speak(job, ref, swapper, line)
             sample = _sample(
-                ref.candidate, line, spoken, jobs.sample_record(job, ref, line).with_suffix(".wav")
+                ref.candidate,
+                line,
+                spoken,
+                job.decoding,
+                jobs.sample_record(job, ref, line).with_suffix(".wav"),
             )
             record = {"key": _key(job, ref, line), "sample": records.to_json(sample)}
             digest.write_json(jobs.sample_record(job, ref, line), record)
@@ -57,14 +61,14 @@ def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
 def _speak(job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: records.Line) -> Spoken:
     family, loaded = swapper.family, swapper.loaded
     if not ref.candidate.prompted:
-        return family.synthesize(loaded, line.text, line.language, line.seed, job.max_seconds)
+        return family.synthesize(loaded, line.text, line.language, line.seed, job.max_seconds, job.decoding)
     assert isinstance(family, Promptable) and job.reference is not None, (
         "params refuse a recipe that asks for it"
     )
     with prompts.as_file(job.reference, loaded.facts.encode_rate_hz) as path:
         said = job.reference.clips[0].text
         return family.synthesize_prompted(
-            loaded, line.text, line.language, line.seed, job.max_seconds, path, said
+            loaded, line.text, line.language, line.seed, job.max_seconds, job.decoding, path, said
         )
 
 
@@ -86,34 +90,37 @@ def _answer(job: jobs.SpeakJob, swapper: Swapper, emit: Any) -> None:
                 held = None  # until all of them are in place
                 swapper.put(ref)
                 held = ref
-            sample = records.to_json(_requested(swapper, ref, request))
+            sample = records.to_json(_requested(swapper, ref, request, job.decoding))
             emit(jobs.SAMPLE, {"request_id": request_id, "sample": sample})
         except (VoiceLatheError, ValueError, OSError) as problem:
             failure = {"error": type(problem).__name__, "message": str(problem)}
             emit(jobs.FAILED, {**failure, "request_id": request_id})
 
 
-def _requested(swapper: Swapper, ref: jobs.WeightsRef, request: jobs.SpeakRequest) -> records.SampleRecord:
+def _requested(
+    swapper: Swapper, ref: jobs.WeightsRef, request: jobs.SpeakRequest, own: dict[str, float]
+) -> records.SampleRecord:
+    decoding = own if request.decoding is None else request.decoding
     scale = ref.candidate.lora_scale if request.lora_scale is None else request.lora_scale
     if ref.kind == "lora" and scale is not None:
         swapper.scale(scale)
     spoken = swapper.family.synthesize(
-        swapper.loaded, request.text, request.language, request.seed, request.max_seconds
+        swapper.loaded, request.text, request.language, request.seed, request.max_seconds, decoding
     )
     line = records.Line("request", request.text, request.language, request.seed)
     candidate = records.Candidate(ref.candidate.step, scale if ref.kind == "lora" else None)
-    return _sample(candidate, line, spoken, Path(request.path))
+    return _sample(candidate, line, spoken, decoding, Path(request.path))
 
 
 def _sample(
-    candidate: records.Candidate, line: records.Line, spoken: Spoken, path: Path
+    candidate: records.Candidate, line: records.Line, spoken: Spoken, decoding: dict[str, float], path: Path
 ) -> records.SampleRecord:
     problem = _problem(spoken)
     finite = np.nan_to_num(spoken.samples, nan=0.0, posinf=0.0, neginf=0.0)
     waveform.write_wav(path, finite, spoken.rate_hz)
     return records.SampleRecord(
         candidate=candidate.name, step=candidate.step, lora_scale=candidate.lora_scale, line_id=line.line_id, text=line.text,
-        seed=line.seed, path=path.as_posix(), sha256=digest.of_file(path), duration_s=round(len(finite) / spoken.rate_hz, 4),
+        seed=line.seed, decoding=decoding, path=path.as_posix(), sha256=digest.of_file(path), duration_s=round(len(finite) / spoken.rate_hz, 4),
         peak_dbfs=_dbfs(float(np.max(np.abs(finite), initial=0.0))),
         rms_dbfs=_dbfs(float(np.sqrt(np.mean(finite.astype(np.float64) ** 2))) if len(finite) else 0.0),
         stopped=spoken.stopped, problem=problem,
@@ -146,6 +153,7 @@ def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> str:
         job.target.base_digest,
         records.to_json(line),
         job.max_seconds,
+        job.decoding,
         machine.device,
         machine.threads,
     ]

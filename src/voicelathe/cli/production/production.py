@@ -70,6 +70,14 @@ Seed = Annotated[
 MaxSeconds = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Where generation is cut at the latest.")
 ]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A decoding setting of the family instead of the judged one, as steps=20; repeat it.",
+    ),
+]
 Port = Annotated[int, typer.Option(metavar="N", help="Port on 127.0.0.1.", min=1, max=65535)]
 Language = Annotated[str | None, typer.Option(metavar="CODE", help="Language of the text.")]
 
@@ -191,6 +199,7 @@ def say(
     seed: Seed = None,
     max_seconds: MaxSeconds = None,
     language: Language = None,
+    set_: Set = None,
 ) -> None:
     """Let the voice in production, or a base as it is, say a text into a WAV file."""
     from voicelathe.registry.speaking import say
@@ -200,7 +209,8 @@ def say(
         raise typer.BadParameter("give one text, with at most one base directory in front and then no --uri")
 
     given = {"lora_scale": lora_scale, "seed": seed, "max_seconds": max_seconds, "language": language}
-    options = {name: value for name, value in given.items() if value is not None}
+    options: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    options |= _settings(set_ or [])
     if base:
         said = say.speak_base(text, Path(base[0]), out, Path(), options)
     else:
@@ -209,6 +219,20 @@ def say(
     screen.say(f"{said.path}: {said.who}, {said.duration_s:.2f} s at {said.sample_rate_hz:,} Hz{cut}")
     if said.problem:
         screen.say(f"Warning: {FAULTS.get(said.problem, f'the speech is {said.problem}')}.")
+
+
+def _settings(given: list[str]) -> dict[str, float]:
+    """What `--set` names."""
+    found: dict[str, float] = {}
+    for one in given:
+        name, _, value = one.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise typer.BadParameter(
+                f"--set {one}: give it as NAME=NUMBER, for example --set steps=20"
+            ) from None
+    return found
 
 
 def archive(url: Url, recipes: Recipes = None, check: Check = False) -> None:

@@ -11,12 +11,15 @@ from typing import Any
 from voicelathe import digest
 from voicelathe.errors import BaseModelError, listing
 from voicelathe.families.base import FamilySpec
+from voicelathe.families.decoding import Setting
 from voicelathe.families.shared import conversion
 from voicelathe.families.shared.base_directory import file_problems, name_problems, read_config
 from voicelathe.families.shared.safetensors_header import TensorInfo, read_header
 from voicelathe.records import BaseFacts
 
-OPENED = """from cosyvoice.cli.cosyvoice import CosyVoice3  # upstream's checkout, with the packages of its requirements.txt
+OPENED = """from functools import partial
+
+from cosyvoice.cli.cosyvoice import CosyVoice3  # upstream's checkout, with the packages of its requirements.txt
 from safetensors.torch import load_file
 
 """
@@ -24,8 +27,13 @@ SPOKEN = """
 voice = next(iter(load_file("HERE/speaker_embedding.safetensors").values()))
 model.frontend.spk2info["voice"] = {"embedding": voice[None].to(model.frontend.device)}
 text = "You are a helpful assistant.<|endofprompt|>The lamp is on."
+model.model.llm.sampling = partial(model.model.llm.sampling, DECODING)
 audio = next(model.inference_sft(text, "voice", text_frontend=False))["tts_speech"]
 rate = model.sample_rate"""
+DECODING = {  # as cosyvoice3.yaml of the published model has them; its flow has 10 steps, which nobody can choose
+    "top_p": Setting(0.8, 0.01, 1, "top_p", "share of the probability that is drawn from"),
+    "top_k": Setting(25, 1, 6561, "top_k", "speech tokens that are drawn from", True),
+}
 USAGE = {  # of an export; see families.base.FamilySpec.
     "adapter": f"""{OPENED}from peft import PeftModel
 

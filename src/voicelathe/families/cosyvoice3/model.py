@@ -18,6 +18,7 @@ from voicelathe.families.cosyvoice3 import files as cosyvoice3_files
 from voicelathe.families.cosyvoice3 import text as cosyvoice3_text
 from voicelathe.families.cosyvoice3.files import CONFIG, PICKLE, WEIGHTS
 from voicelathe.families.cosyvoice3.text import BREAK, INSTRUCTION
+from voicelathe.families.decoding import Decoding
 from voicelathe.families.shared import conversion, parameter_groups, peft_files, speaker_means
 from voicelathe.families.shared.base_directory import PinnedDirectory
 from voicelathe.records import BaseFacts
@@ -81,6 +82,7 @@ class CosyVoice3(PinnedDirectory):
         stop_after=2,  # upstream speaks at least two tokens for each of the text
         download="huggingface-cli download FunAudioLLM/Fun-CosyVoice3-0.5B-2512 --local-dir DIR",
         usage=cosyvoice3_files.USAGE,
+        decoding=cosyvoice3_files.DECODING,
         elsewhere=frozenset({"speak"}),
         pickled={PICKLE: WEIGHTS},
     )
@@ -268,11 +270,13 @@ class CosyVoice3(PinnedDirectory):
 
         copy_weights(directory, loaded.core.state_dict(keep_vars=True), file_name=WEIGHTS)
 
-    def synthesize(self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float) -> Spoken:
+    def synthesize(
+        self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float, decoding: Decoding
+    ) -> Spoken:
         """Upstream's generation with the instruction in front, as in training; flow and vocoder get the main speaker's vector."""
         from voicelathe.families.cosyvoice3 import synthesis
 
-        return synthesis.say(loaded, f"{INSTRUCTION}{text.strip()}", seed, max_seconds)
+        return synthesis.say(loaded, f"{INSTRUCTION}{text.strip()}", seed, max_seconds, decoding)
 
     def synthesize_prompted(
         self,
@@ -281,6 +285,7 @@ class CosyVoice3(PinnedDirectory):
         language: str,
         seed: int,
         max_seconds: float,
+        decoding: Decoding,
         reference: Path,
         said: str,
     ) -> Spoken:
@@ -288,7 +293,7 @@ class CosyVoice3(PinnedDirectory):
         from voicelathe.families.cosyvoice3 import synthesis
 
         return synthesis.say_like(
-            loaded, text.strip(), seed, max_seconds, reference, f"{INSTRUCTION}{said.strip()}"
+            loaded, text.strip(), seed, max_seconds, decoding, reference, f"{INSTRUCTION}{said.strip()}"
         )
 
 

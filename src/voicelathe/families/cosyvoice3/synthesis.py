@@ -8,13 +8,15 @@ import os
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from voicelathe.errors import FamilyUnavailable
 from voicelathe.families.base import Spoken
-from voicelathe.families.cosyvoice3.files import SPEAK_HZ, TOKENS_PER_S
+from voicelathe.families.cosyvoice3.files import DECODING, SPEAK_HZ, TOKENS_PER_S
+from voicelathe.families.decoding import Decoding, keywords
 from voicelathe.families.shared import seeding, torchaudio_shim
 
 if TYPE_CHECKING:
@@ -62,14 +64,14 @@ def widen_mask(encoder: Any) -> None:
     encoder.forward_one_step = MethodType(wide, encoder)
 
 
-def say(loaded: "Loaded", text: str, seed: int, max_seconds: float) -> Spoken:
+def say(loaded: "Loaded", text: str, seed: int, max_seconds: float, decoding: Decoding) -> Spoken:
     """Text with the instruction in front, in the voice of the speaker with most training clips."""
     import torch
 
     voice = next(iter(loaded.voices.values()), torch.zeros(192))
     loaded.speaker.frontend.spk2info[NAME] = {"embedding": voice[None].to(loaded.device)}
     return _spoken(
-        loaded, seed, max_seconds,
+        loaded, seed, max_seconds, decoding,
         lambda upstream: upstream.inference_sft(
             text, NAME, stream=False, text_frontend=False, **seeding.given(seed, upstream.inference_sft)
         ),
@@ -77,11 +79,17 @@ def say(loaded: "Loaded", text: str, seed: int, max_seconds: float) -> Spoken:
 
 
 def say_like(
-    loaded: "Loaded", text: str, seed: int, max_seconds: float, reference: Path, said: str
+    loaded: "Loaded",
+    text: str,
+    seed: int,
+    max_seconds: float,
+    decoding: Decoding,
+    reference: Path,
+    said: str,
 ) -> Spoken:
     """Zero-shot: `said` are the words of the reference, with the instruction in front."""
     return _spoken(
-        loaded, seed, max_seconds,
+        loaded, seed, max_seconds, decoding,
         lambda upstream: upstream.inference_zero_shot(
             text, said, str(reference), stream=False, text_frontend=False,
             **seeding.given(seed, upstream.inference_zero_shot),
@@ -110,13 +118,22 @@ class _Course:
 
 
 def _spoken(
-    loaded: "Loaded", seed: int, max_seconds: float, speak: Callable[[Any], Iterator[dict[str, Any]]]
+    loaded: "Loaded",
+    seed: int,
+    max_seconds: float,
+    decoding: Decoding,
+    speak: Callable[[Any], Iterator[dict[str, Any]]],
 ) -> Spoken:
-    """Let upstream speak, at most so many tokens; what goes wrong in its thread is raised here."""
+    """Let upstream speak, at most so many tokens; what goes wrong in its thread is raised here.
+
+    How tokens are drawn is an attribute of its model, made of the base's settings file.
+    """
     import numpy as np
 
     course = _Course(max(1, round(max_seconds * TOKENS_PER_S)))
     loaded.core.inference = MethodType(_counted(type(loaded.core).inference, course), loaded.core)
+    drawn = loaded.core.sampling
+    loaded.core.sampling = partial(drawn, **keywords(DECODING, decoding))
     try:
         with seeding.of(seed):
             pieces = [one["tts_speech"].reshape(-1).float().cpu().numpy() for one in speak(loaded.speaker)]
@@ -125,6 +142,7 @@ def _spoken(
             raise
         pieces = []  # nothing to make sound of
     finally:
+        loaded.core.sampling = drawn
         del loaded.core.inference
     if course.problem is not None:
         raise course.problem

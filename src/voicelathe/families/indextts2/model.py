@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from voicelathe.config import schema
 from voicelathe.errors import ManifestError, RecordError, listing
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
+from voicelathe.families.decoding import Decoding
 from voicelathe.families.indextts2 import files as indextts2_files
 from voicelathe.families.indextts2 import speakers
 from voicelathe.families.indextts2 import text as indextts2_text
@@ -81,6 +82,7 @@ class IndexTTS2(PinnedDirectory):
         stop_after=1,
         download="huggingface-cli download IndexTeam/IndexTTS-2 --local-dir DIR",
         usage=indextts2_files.USAGE,
+        decoding=indextts2_files.DECODING,
         elsewhere=frozenset({"encode", "speak"}),
         pickled={PICKLE: WEIGHTS},
         terms=(
@@ -288,10 +290,12 @@ class IndexTTS2(PinnedDirectory):
         weights = {name: tensor for name, tensor in own.items() if name in trained}
         copy_weights(directory, weights, besides=FROZEN, file_name=WEIGHTS)
 
-    def synthesize(self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float) -> Spoken:
+    def synthesize(
+        self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float, decoding: Decoding
+    ) -> Spoken:
         from voicelathe.families.indextts2 import synthesis
 
-        return synthesis.say(loaded, text, seed, max_seconds)
+        return synthesis.say(loaded, text, seed, max_seconds, decoding)
 
 
 FAMILY = IndexTTS2()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from voicelathe import layout
 from voicelathe.errors import FamilyUnavailable, RequestError, listing
 from voicelathe.families.base import Spoken
-from voicelathe.families.indextts2.files import CACHE, CODES_PER_S, CONFIG, SPEAK_HZ
+from voicelathe.families.decoding import Decoding, keywords
+from voicelathe.families.indextts2.files import CACHE, CODES_PER_S, CONFIG, DECODING, SPEAK_HZ
 from voicelathe.families.shared import seeding, torchaudio_shim
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def features(upstream: Any, samples: "np.ndarray[Any, Any]") -> "dict[str, torch
     }
 
 
-def say(loaded: "Loaded", text: str, seed: int, max_seconds: float) -> Spoken:
+def say(loaded: "Loaded", text: str, seed: int, max_seconds: float, decoding: Decoding) -> Spoken:
     """Upstream's generation in the voice of the main speaker's reference clip. Raises RequestError when none is known."""
     import numpy as np
 
@@ -118,7 +119,14 @@ def say(loaded: "Loaded", text: str, seed: int, max_seconds: float) -> Spoken:
     with seeding.of(seed), tempfile.TemporaryDirectory() as folder:
         prompt, out = Path(folder) / "prompt.wav", Path(folder) / "out.wav"
         _write(prompt, voice["audio"].numpy())
-        loaded.upstream.infer(str(prompt), text.strip(), str(out), max_mel_tokens=limit, **chosen)
+        loaded.upstream.infer(
+            str(prompt),
+            text.strip(),
+            str(out),
+            max_mel_tokens=limit,
+            **keywords(DECODING, decoding),
+            **chosen,
+        )
         samples = _read(out) if out.is_file() else np.zeros(0, np.float32)
     return Spoken(samples, SPEAK_HZ, len(samples) / SPEAK_HZ * CODES_PER_S < limit)
 

@@ -13,6 +13,7 @@ from voicelathe import digest
 from voicelathe.config import schema
 from voicelathe.errors import ManifestError, RecordError, listing
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
+from voicelathe.families.decoding import Decoding, keywords
 from voicelathe.families.qwen3_tts import files as qwen3_tts_files
 from voicelathe.families.qwen3_tts import loading
 from voicelathe.families.qwen3_tts import names as qwen3_tts_names
@@ -60,6 +61,7 @@ class Qwen3TTS(PinnedDirectory):
         download="huggingface-cli download Qwen/Qwen3-TTS-12Hz-1.7B-Base --local-dir DIR",
         usage=qwen3_tts_names.USAGE,
         servers=qwen3_tts_names.SERVERS,
+        decoding=qwen3_tts_names.DECODING,
         reads_language=True,
     )
 
@@ -281,7 +283,9 @@ class Qwen3TTS(PinnedDirectory):
 
         copy_weights(directory, _weights(loaded), besides=qwen3_tts_files.SPEAKER_ENCODER)
 
-    def synthesize(self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float) -> Spoken:
+    def synthesize(
+        self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float, decoding: Decoding
+    ) -> Spoken:
         """Upstream's generation with the text in front, as in training, in the voice of the speaker with most training clips.
 
         About one generation in 200 of the real model does not end by itself; `stopped` says which. Its length is always capped.
@@ -304,6 +308,9 @@ class Qwen3TTS(PinnedDirectory):
         ids = loaded.tts._tokenize_texts([TEMPLATE.format(text.strip())])
         choices = {
             **loaded.tts._merge_generate_kwargs(),
+            **keywords(qwen3_tts_names.DECODING, decoding),
+            "do_sample": True,  # else temperatures would mean nothing
+            "subtalker_dosample": True,
             "max_new_tokens": limit + 1,
         }  # the last is never made sound
         with seeding.of(seed):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from voicelathe.errors import RequestError
+from voicelathe.families.decoding import Setting
 
 LANGUAGES = {
     "zh": "chinese", "en": "english", "ja": "japanese", "ko": "korean", "de": "german", "fr": "french", "ru": "russian",
@@ -24,13 +25,26 @@ model = Qwen3TTSModel.from_pretrained("BASE", dtype=torch.float32, attn_implemen
 PeftModel.from_pretrained(model.model, "HERE")  # puts the adapter into the model in place
 voice = next(iter(load_file("HERE/speaker_embedding.safetensors").values()))
 prompt = VoiceClonePromptItem(ref_code=None, ref_spk_embedding=voice, x_vector_only_mode=True, icl_mode=False)
-(audio,), rate = model.generate_voice_clone("The lamp is on.", voice_clone_prompt=[prompt], non_streaming_mode=True)""",
+(audio,), rate = model.generate_voice_clone("The lamp is on.", voice_clone_prompt=[prompt], non_streaming_mode=True, DECODING)""",
     "full": """import torch
 from qwen_tts import Qwen3TTSModel
 
 model = Qwen3TTSModel.from_pretrained("HERE", dtype=torch.float32, attn_implementation="sdpa")
 speaker = model.get_supported_speakers()[0]
-(audio,), rate = model.generate_custom_voice("The lamp is on.", speaker)""",
+(audio,), rate = model.generate_custom_voice("The lamp is on.", speaker, DECODING)""",
+}
+DECODING = {  # what upstream takes where neither the caller nor the base's generation_config.json says otherwise
+    "temperature": Setting(0.9, 0.05, 2, "temperature", "of the first codebook; higher is more varied"),
+    "top_k": Setting(50, 1, 3072, "top_k", "codes that are drawn from", True),
+    "top_p": Setting(1.0, 0.01, 1, "top_p", "share of the probability that is drawn from"),
+    "repetition_penalty": Setting(1.05, 1, 10, "repetition_penalty", "on codes that were drawn before"),
+    "predictor_temperature": Setting(
+        0.9, 0.05, 2, "subtalker_temperature", "of the other codebooks, which the code predictor draws"
+    ),
+    "predictor_top_k": Setting(50, 1, 3072, "subtalker_top_k", "codes that the predictor draws from", True),
+    "predictor_top_p": Setting(
+        1.0, 0.01, 1, "subtalker_top_p", "share of the probability that the predictor draws from"
+    ),
 }
 ANY_LANGUAGE = ("", "auto", "und")
 FIRST_SLOT = 3000  # of the codec embedding: where upstream's fine-tuning puts new speakers

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from voicelathe.config import schema
 from voicelathe.errors import BaseModelError, FamilyUnavailable
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
+from voicelathe.families.decoding import Decoding
 from voicelathe.families.shared import conversion, parameter_groups, torchaudio_shim
 from voicelathe.families.shared.base_directory import PinnedDirectory, peek_config
 from voicelathe.families.voxcpm import config as voxcpm_config
@@ -81,6 +82,7 @@ def describe_family(id: str, module: str, download: str) -> FamilySpec:
         download=download,
         usage={form: text.replace("MODULE", module) for form, text in published.USAGE.items()},
         servers=published.SERVERS,
+        decoding=synthesis.DECODING,
     )
 
 
@@ -298,8 +300,10 @@ class VoxCPM(PinnedDirectory):
         state = loaded.core.state_dict(keep_vars=True)
         return {name: tensor for name, tensor in state.items() if not name.startswith("audio_vae.")}
 
-    def synthesize(self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float) -> Spoken:
-        return synthesis.speak(loaded, text, seed, max_seconds, None)
+    def synthesize(
+        self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float, decoding: Decoding
+    ) -> Spoken:
+        return synthesis.speak(loaded, text, seed, max_seconds, decoding, None)
 
     def _upstream(self) -> Any:
         """Import voxcpm. Raises FamilyUnavailable with the command that installs it."""

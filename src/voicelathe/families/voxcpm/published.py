@@ -64,12 +64,12 @@ settings = json.loads((here / "lora_config.json").read_text())["lora_config"]
 model = VoxCPM.from_pretrained(
     "BASE", load_denoiser=False, optimize=False, lora_config=LoRAConfig(**settings), lora_weights_path=str(here)
 )
-audio = model.generate(text="The lamp is on.")
+audio = model.generate(text="The lamp is on.", retry_badcase=False, DECODING)
 rate = model.tts_model.sample_rate""",
     "full": """from voxcpm import VoxCPM
 
 model = VoxCPM.from_pretrained("HERE", load_denoiser=False, optimize=False)
-audio = model.generate(text="The lamp is on.")
+audio = model.generate(text="The lamp is on.", retry_badcase=False, DECODING)
 rate = model.tts_model.sample_rate""",
 }
 

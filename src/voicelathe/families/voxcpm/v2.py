@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from voicelathe.families.base import ClipItem, Spoken
+from voicelathe.families.decoding import Decoding
 from voicelathe.families.voxcpm import synthesis
 from voicelathe.families.voxcpm.model import Format, Loaded, VoxCPM, describe_family
 from voicelathe.families.voxcpm.published import VOXCPM2
@@ -22,11 +23,12 @@ class VoxCPM2(VoxCPM):
         language: str,
         seed: int,
         max_seconds: float,
+        decoding: Decoding,
         reference: Path,
         said: str,
     ) -> Spoken:
         """By the sound alone: upstream's reference has no words."""
-        return synthesis.speak(loaded, text, seed, max_seconds, reference)
+        return synthesis.speak(loaded, text, seed, max_seconds, decoding, reference)
 
 
 FAMILY = VoxCPM2(

@@ -14,7 +14,7 @@ from typing import Any
 
 from voicelathe import digest, families
 from voicelathe.errors import PromotionError, RequestError, WorkerError
-from voicelathe.families import bases
+from voicelathe.families import bases, decoding
 from voicelathe.process import jobs
 from voicelathe.process.runner import Speaker
 from voicelathe.records import Candidate
@@ -71,23 +71,34 @@ def speak_base(text: str, base: Path, out: Path, root: Path, options: Mapping[st
 
     Raises RequestError for options that only a fine-tuned voice has, BaseModelError for a directory that no family knows.
     """
+    family, machine = bases.recognise(base), gates.load_params(root).machine
+    known = families.spec(family).decoding
     chosen: dict[str, Any] = {"language": "en", "seed": BASE_SEED, "max_seconds": BASE_SECONDS}
-    voice.check_options(options, chosen)
+    voice.check_options(options, [*chosen, *known])
+    settings = {name: float(options[name]) for name in known if name in options}
+    settings = decoding.chosen(known, decoding.defaults(known), settings)
     chosen |= options
     requests.check_seconds(float(chosen["max_seconds"]))
     requests.check_language(str(chosen["language"]))
     requests.check_seed(int(chosen["seed"]))
     requests.check([text], float(chosen["max_seconds"]), Limits())
-    family, machine = bases.recognise(base), gates.load_params(root).machine
     facts = families.find(family).describe(base, "", True)
     target = jobs.Target(family, str(base), facts.digest, machine)
     weights = jobs.WeightsRef(Candidate(0, None), "base", "", "")
     with tempfile.TemporaryDirectory(prefix="voicelathe-") as scratch:
         path, limit = Path(scratch, "said.wav"), float(chosen["max_seconds"])
-        job = jobs.SpeakJob(target, None, [weights], [], limit, None, scratch, interactive=True)
+        job = jobs.SpeakJob(target, None, [weights], [], limit, settings, None, scratch, interactive=True)
         with Speaker(job) as speaker:
             said = jobs.SpeakRequest(
-                uuid.uuid4().hex, text, chosen["language"], int(chosen["seed"]), None, limit, str(path), None
+                uuid.uuid4().hex,
+                text,
+                chosen["language"],
+                int(chosen["seed"]),
+                None,
+                limit,
+                None,
+                str(path),
+                None,
             )
             sample = speaker.say(said)
         if sample.path is None:
