@@ -14,6 +14,7 @@ from voicelathe.evaluate.listening import design, preferences, sound
 from voicelathe.evaluate.nomination import FEW_RECORDINGS
 from voicelathe.evaluate.report import figures, panels, pictures, players, reasons, templates, wording
 from voicelathe.evaluate.scoring import prosody
+from voicelathe.families import decoding
 from voicelathe.records import (
     CheckpointRecord,
     Evidence,
@@ -129,7 +130,8 @@ def _tiles(selection: Selection) -> list[tuple[str, str, str]]:
             )
     lines = sum(len(part.lines) for part in selection.race.rounds)
     saved = f"{selection.race.num_samples} samples of {selection.race.exhaustive} possible"
-    return [*tiles, ("evidence", f"{lines} line" + ("s" if lines != 1 else ""), saved)]
+    explained = f"{saved}, spoken with {decoding.as_text(selection.decoding)}"
+    return [*tiles, ("evidence", f"{lines} line" + ("s" if lines != 1 else ""), explained)]
 
 
 @dataclass(frozen=True)
