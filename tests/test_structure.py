@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "voicelathe"
 LAYERS = [  # a module imports only from its own line or from lines above; the longest name that fits decides
     "errors redaction digest locks rng config config.schema config.data_schema records layout process process.jobs",
-    "families",  # each knows settings and records, nothing of the pipeline; config.params checks recipes against their specs
+    "families train.optimizers train.precision",  # each knows settings and records, nothing of the pipeline; config.params checks recipes against what they say of themselves
     "config.params parallel checkpoints runs runs.tombstones runs.experiments runs.locks",
     "speech",  # measures of one clip
     "data",
@@ -35,7 +35,7 @@ RANKS = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()
 DOORS = {  # heavy tool -> the only files that may import it, as patterns below src/voicelathe
     "mlflow": ["tracking/**", "registry/serving_model.py"],
     "great_expectations": ["data/gate/suite.py"],
-    "bitsandbytes": ["train/optimizers/adamw8bit.py"],
+    "bitsandbytes": ["train/optimizers/blockwise.py"],
     "peft": ["train/adapters.py"],
     "voxcpm": ["families/voxcpm/**"],
     "qwen_tts": ["families/qwen3_tts/**"],

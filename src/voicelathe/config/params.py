@@ -14,6 +14,7 @@ from voicelathe.config import schema, version
 from voicelathe.digest import write_text
 from voicelathe.errors import ParamsError, listing
 from voicelathe.families.base import FamilySpec, Promptable
+from voicelathe.train import optimizers
 
 FILE = Path("params.yaml")
 PACKS = "lines are a file below lines/ now, held-out ones among them (docs/lines.md); make one: voicelathe lines propose"
@@ -207,12 +208,11 @@ def _recipe_contradictions(where: str, one: schema.Recipe, params: schema.Params
         yield f"{where}.train.lora = {train.lora!r}: mode: lora needs the adapter's settings, mode: full needs null"
     if train.clips_per_step % train.clips_per_pass:
         yield f"{where}.train.clips_per_pass = {train.clips_per_pass}: must divide clips_per_step ({train.clips_per_step})"
-    if train.warmup_steps >= train.steps:
-        yield f"{where}.train.warmup_steps = {train.warmup_steps}: must be less than steps ({train.steps})"
     if train.checkpoint_every > train.steps:
         yield f"{where}.train.checkpoint_every = {train.checkpoint_every}: no checkpoint before steps ({train.steps}) is over"
     if train.autocast and params.machine.device == "cpu":
         yield f"{where}.train.autocast = true: upstream's autocast is for CUDA; set it to false with machine.device: cpu"
+    yield from _schedule_contradictions(f"{where}.train", train)
     yield from _share_contradictions(f"{where}.train", train, params.machine.processes)
     yield from _memory_contradictions(f"{where}.train", train)
     if train.mode == "lora" and not one.evaluate.lora_scales:
@@ -222,6 +222,21 @@ def _recipe_contradictions(where: str, one: schema.Recipe, params: schema.Params
         yield f"{where}.listen.lines = {one.listen.lines!r}: a pack is a file {layout.LINES}/NAME.jsonl, because the stages depend on that folder; make one: voicelathe lines propose"
     if len({line.id for line in one.listen.long_lines}) < len(one.listen.long_lines):
         yield f"{where}.listen.long_lines: every line needs its own id"
+
+
+def _schedule_contradictions(where: str, train: schema.Train) -> Iterator[str]:
+    """Parts of the schedule that do not fit into the steps, or that its shape does not have."""
+    if train.warmup_steps >= train.steps:
+        yield f"{where}.warmup_steps = {train.warmup_steps}: must be less than steps ({train.steps})"
+    decays = train.schedule == "warmup_stable_decay"
+    if decays != (train.decay_steps is not None):
+        wanted = "needs the number of its last steps" if decays else "has none; set null"
+        yield f"{where}.decay_steps = {train.decay_steps}: schedule: {train.schedule} {wanted}"
+    elif train.decay_steps is not None and train.warmup_steps + train.decay_steps > train.steps:
+        yield (
+            f"{where}.decay_steps = {train.decay_steps}: together with warmup_steps ({train.warmup_steps}) more than "
+            f"steps ({train.steps})"
+        )
 
 
 def _share_contradictions(where: str, train: schema.Train, processes: int) -> Iterator[str]:
@@ -238,7 +253,11 @@ def _share_contradictions(where: str, train: schema.Train, processes: int) -> It
 
 def _memory_contradictions(where: str, train: schema.Train) -> Iterator[str]:
     """Stacks that would train wrongly, or that say one thing twice."""
-    eight_bit = train.optimizer != "adamw"
+    if train.optimizer not in optimizers.TABLE:
+        known = ", ".join(sorted(optimizers.TABLE))
+        yield f"{where}.optimizer = {train.optimizer!r}: no such optimizer; there are {known}"
+        return
+    scales_itself = optimizers.find(train.optimizer).footprint.scales_itself
     if train.mode == "full" and train.weights == "bf16":
         yield (
             f"{where}.weights = 'bf16': with mode: full most updates would be lost, being smaller than half the distance between two "
@@ -246,8 +265,9 @@ def _memory_contradictions(where: str, train: schema.Train) -> Iterator[str]:
         )
     if train.mode == "lora" and train.weights not in ("fp32", "bf16"):
         yield f"{where}.weights = {train.weights!r}: the base of an adapter is frozen and needs no master; set bf16"
-    if train.mode == "full" and train.weights not in ("fp32", "bf16") and not eight_bit:
-        yield f"{where}.optimizer = {train.optimizer!r}: bf16 weights are updated by the 8-bit kernels; set adamw8bit or paged_adamw8bit"
+    if train.mode == "full" and train.weights not in ("fp32", "bf16") and not scales_itself:
+        known = " or ".join(optimizers.of_bf16())
+        yield f"{where}.optimizer = {train.optimizer!r}: bf16 weights are updated by the 8-bit kernels; set {known}"
     if train.autocast and train.weights != "fp32":
         yield f"{where}.autocast = true: bf16 weights compute in bf16 anyway; set it to false"
     if train.gradient_release:
@@ -256,7 +276,7 @@ def _memory_contradictions(where: str, train: schema.Train) -> Iterator[str]:
                 f"{where}.max_grad_norm = {train.max_grad_norm}: with gradient_release the global norm is known only after the update; "
                 "set it to null, or gradient_release to false"
             )
-        if train.mode == "lora" or not eight_bit:
+        if train.mode == "lora" or not scales_itself:
             yield f"{where}.gradient_release = true: for mode: full with an 8-bit optimizer; elsewhere gradients are small or stay"
         if train.clips_per_pass != train.clips_per_step:
             yield f"{where}.gradient_release = true: a step must be one pass; set clips_per_pass to clips_per_step ({train.clips_per_step})"

@@ -1,6 +1,6 @@
 """The sections of params.yaml as frozen dataclasses: one definition for the pipeline, which validates it, and the worker, which obeys it.
 
-Only train.seed has a default: params.yaml is the whole truth, so DVC sees every change. `params` turns the file into these.
+Only what was added to `train` later has a default: params.yaml is the whole truth, so DVC sees every change. `params` turns the file into these.
 A constraint stands beside its field (`annotated_types`); `params` enforces it and names the dotted path that broke it.
 """
 
@@ -55,6 +55,7 @@ __all__ = [
     "Tracking",
     "Train",
 ]
+Beta = Annotated[float, Ge(0), Lt(1)]
 ADDED_LATER = {"left_out": True}  # a field with this metadata is not written down while it has its default
 
 
@@ -132,8 +133,11 @@ class Lora(Closed):
 class Train(Closed):
     """One run. This whole section is part of the run digest. docs/memory.md has what each choice costs in bytes.
 
-    optimizer: `adamw` keeps two fp32 moments (8 bytes a trained parameter), `adamw8bit` two 8-bit ones (2 bytes, Dettmers et
-    al., 2022), `paged_adamw8bit` the same in memory that the driver moves to the host when the card is full.
+    optimizer: one of `train.optimizers.TABLE`. beta1, beta2: what its moments keep of themselves at each step; eps: added to the
+    root of the second moment. Their defaults are Adam's (Kingma and Ba, 2015).
+
+    schedule: what becomes of the learning rate after its warm-up: `constant`; `linear` or `cosine`, to zero at the last step;
+    `warmup_stable_decay` (Hu et al., 2024): constant, and linearly to zero in the last decay_steps.
 
     weights: how weights lie on the device.
     `fp32`: 4 bytes, gradients 4 bytes; with `autocast` the forward makes bf16 copies besides (upstream's way, the reference).
@@ -157,7 +161,7 @@ class Train(Closed):
     warmup_steps: Annotated[int, Ge(0)]
     weight_decay: Annotated[float, Ge(0)]  # of the weights of linear layers only
     max_grad_norm: PositiveFloat | None  # of all gradients together; null: recorded, not clipped
-    optimizer: Literal["adamw", "adamw8bit", "paged_adamw8bit"]
+    optimizer: Annotated[str, MinLen(1)]
     weights: Literal["fp32", "bf16", "bf16_split16", "bf16_split8", "bf16_stochastic"]
     gradient_release: bool
     activation_checkpointing: Literal["none", "decoder", "all"]  # which blocks are computed again in backward
@@ -166,6 +170,13 @@ class Train(Closed):
     probe_every: Positive  # steps between two looks at whether text and stop head still work
     lora: Lora | None  # null for mode: full
     seed: int | None = field(default=None, metadata=ADDED_LATER)  # of this training; null: the project's
+    schedule: Literal["constant", "linear", "cosine", "warmup_stable_decay"] = field(
+        default="cosine", metadata=ADDED_LATER
+    )
+    decay_steps: Positive | None = field(default=None, metadata=ADDED_LATER)  # of warmup_stable_decay only
+    beta1: Beta = field(default=0.9, metadata=ADDED_LATER)
+    beta2: Beta = field(default=0.999, metadata=ADDED_LATER)
+    eps: PositiveFloat = field(default=1e-8, metadata=ADDED_LATER)
 
 
 @dataclass(frozen=True)
