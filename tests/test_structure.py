@@ -14,16 +14,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "voicelathe"
 LAYERS = [  # a module imports only from its own line or from lines above; the longest name that fits decides
-    "errors redaction digest locks rng config config.schema config.data_schema records layout process process.jobs",
+    "errors redaction digest locks rng config config.schema config.data_schema config.train_schema records layout process process.jobs",
     "families train.optimizers train.precision",  # each knows settings and records, nothing of the pipeline; config.params checks recipes against what they say of themselves
-    "config.params parallel checkpoints runs runs.tombstones runs.experiments runs.locks",
+    "config.params config.checks parallel checkpoints runs runs.tombstones runs.experiments runs.locks",
     "speech",  # measures of one clip
     "data",
     "lines config.upgrade",  # lines that stood in params.yaml become a pack
     "train",
     "worker",
     "process.environments",
-    "process.runner process.progress process.triage plan runs.identity runs.results",
+    "process.runner process.child process.progress process.triage plan runs.identity runs.results",
     "evaluate",
     "stages",
     "tracking",
@@ -65,14 +65,23 @@ PARENT_ONLY = {"mlflow", "great_expectations", "pydantic", "typer", "rich", "dvc
 PARENT_MODULES = {
     f"voicelathe.{name}"
     for name in (
-        *("config.params", "process.environments", "process.runner", "plan", "runs.identity", "runs.results"),
+        *(
+            "config.params",
+            "config.checks",
+            "process.environments",
+            "process.runner",
+            "process.child",
+            "plan",
+            "runs.identity",
+            "runs.results",
+        ),
         *("stages", "evaluate", "tracking", "registry", "serving", "cli"),
     )
 }
 STDLIB_NAMES = {
     "evaluate/statistics.py"
 }  # named in docs/design.md; nothing is run out of that folder, so it shadows nothing
-MAX_LINES, MAX_SCRIPT_LINES, MAX_FUNCTION_LINES, MAX_FILES = 350, 43, 60, 15
+MAX_LINES, MAX_SCRIPT_LINES, MAX_FUNCTION_LINES, MAX_FILES = 300, 43, 60, 15
 
 
 def sources(root: Path = SRC) -> list[Path]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tests.factories import training
 from voicelathe import digest, records
-from voicelathe.config import params, schema
+from voicelathe.config import checks, params, schema
 from voicelathe.errors import ParamsError, RequestError
 from voicelathe.plan import forecast
 from voicelathe.stages import preflight
@@ -127,7 +127,7 @@ def test_a_change_that_the_plan_offers_is_no_other_rule_and_is_taken_by_params_y
     train = replace(whole.recipes["mini-full"].train, optimizer=name, weights=weights)
     for text, changed in forecast.changes(train):
         assert optimizers.find(changed.optimizer).rule == optimizers.find(name).rule, text
-        assert list(params._memory_contradictions("x", changed)) == []
+        assert list(checks.of_memory("x", changed)) == []
 
 
 def test_an_optimizer_that_there_is_not_is_refused_with_those_that_there_are() -> None:
@@ -213,7 +213,7 @@ def test_a_trial_of_a_few_steps_keeps_its_schedule_and_fits_in_them() -> None:
         replace(one, train=replace(one.train, schedule="warmup_stable_decay", decay_steps=20))
     )
     assert train.schedule == "warmup_stable_decay" and train.steps < 20
-    assert list(params._schedule_contradictions("x", train)) == []
+    assert list(checks.of_schedule("x", train)) == []
 
 
 def test_runs_of_before_keep_their_digest_and_other_choices_have_their_own() -> None:

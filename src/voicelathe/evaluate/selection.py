@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from voicelathe.config import schema
-from voicelathe.evaluate import baseline, evidence, guards, nomination, robustness, scores
+from voicelathe.evaluate import baseline, evidence, failures, guards, nomination, robustness, scores
 from voicelathe.evaluate.evidence import BASES
 from voicelathe.evaluate.listening import design, preferences
 from voicelathe.evaluate.nomination import Losses
@@ -115,15 +115,15 @@ def _case(
     probed: Sequence[Probed],
 ) -> _Case:
     """Vetoes of every kind, the base to beat, and the evidence of every candidate against it."""
-    measured = evidence.measured_vetoes(measures, samples, select)
+    measured = failures.measured_vetoes(measures, samples, select)
     names = losses.paired.names
     spoken, limits = scores.of(samples, measures), guards.margins(select.guards)
     base = baseline.choose([name for name in names if name in BASES], spoken, limits, losses.means)
     delivered = prosody.judge(names, base.name, measures, run.identity.seed)
     probe_vetoes, probe_notes = probing.findings([*probed, *delivered], select.vetoes)
-    failed = evidence.vetoes(samples, base_trained, select.max_vetoed_share)
-    vetoes = evidence.joined(failed, measured.vetoes, probe_vetoes)
-    notes = evidence.joined(evidence.remarks(samples, vetoes), measured.notes, probe_notes)
+    failed = failures.vetoes(samples, base_trained, select.max_vetoed_share)
+    vetoes = failures.joined(failed, measured.vetoes, probe_vetoes)
+    notes = failures.joined(failures.remarks(samples, vetoes), measured.notes, probe_notes)
     against = guards.bar(spoken, base.name, select.guards, scores.real(measures))
     dropped = {drop.candidate: drop.text for part in race.rounds for drop in part.drops}
     judged = guards.judge(names, against, race.strata, dropped)
@@ -215,9 +215,9 @@ def _choose(case: _Case, verdict: Verdict | None) -> _Choice:
         seed = case.run.identity.seed
         listening = preferences.summarise(verdict, losses.paired.names, best, base, seed)
     chosen = _preferred(listening, eligible) or best
-    unheard = evidence.unheard(chosen, case.samples, case.measures, listening)
+    unheard = failures.unheard(chosen, case.samples, case.measures, listening)
     if not unheard and judged[chosen].standing == guards.NOT_MEASURED:
-        unheard = evidence.NOT_MEASURED
+        unheard = failures.NOT_MEASURED
     decision, decided_by = _decision(losses, base, judged[chosen])
     if chosen != best:
         decided_by = LISTENING
