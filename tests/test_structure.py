@@ -14,16 +14,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "voicelathe"
 LAYERS = [  # a module imports only from its own line or from lines above; the longest name that fits decides
-    "errors redaction digest locks rng config config.schema config.data_schema records layout process process.jobs",
-    "families",  # each knows settings and records, nothing of the pipeline; config.params checks recipes against their specs
-    "config.params parallel checkpoints runs runs.tombstones runs.experiments runs.locks",
+    "errors redaction digest locks rng config config.schema config.data_schema config.train_schema records layout process process.jobs",
+    "families train.optimizers train.precision",  # each knows settings and records, nothing of the pipeline; config.params checks recipes against what they say of themselves
+    "config.params config.checks parallel checkpoints runs runs.tombstones runs.experiments runs.locks",
     "speech",  # measures of one clip
     "data",
     "lines config.upgrade",  # lines that stood in params.yaml become a pack
     "train",
     "worker",
     "process.environments",
-    "process.runner process.progress process.triage plan runs.identity runs.results",
+    "process.runner process.child process.progress process.triage plan runs.identity runs.results",
     "evaluate",
     "stages",
     "tracking",
@@ -35,7 +35,7 @@ RANKS = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()
 DOORS = {  # heavy tool -> the only files that may import it, as patterns below src/voicelathe
     "mlflow": ["tracking/**", "registry/serving_model.py"],
     "great_expectations": ["data/gate/suite.py"],
-    "bitsandbytes": ["train/optimizers/adamw8bit.py"],
+    "bitsandbytes": ["train/optimizers/blockwise.py"],
     "peft": ["train/adapters.py"],
     "voxcpm": ["families/voxcpm/**"],
     "qwen_tts": ["families/qwen3_tts/**"],
@@ -65,14 +65,23 @@ PARENT_ONLY = {"mlflow", "great_expectations", "pydantic", "typer", "rich", "dvc
 PARENT_MODULES = {
     f"voicelathe.{name}"
     for name in (
-        *("config.params", "process.environments", "process.runner", "plan", "runs.identity", "runs.results"),
+        *(
+            "config.params",
+            "config.checks",
+            "process.environments",
+            "process.runner",
+            "process.child",
+            "plan",
+            "runs.identity",
+            "runs.results",
+        ),
         *("stages", "evaluate", "tracking", "registry", "serving", "cli"),
     )
 }
 STDLIB_NAMES = {
     "evaluate/statistics.py"
 }  # named in docs/design.md; nothing is run out of that folder, so it shadows nothing
-MAX_LINES, MAX_SCRIPT_LINES, MAX_FUNCTION_LINES, MAX_FILES = 350, 43, 60, 15
+MAX_LINES, MAX_SCRIPT_LINES, MAX_FUNCTION_LINES, MAX_FILES = 300, 43, 60, 15
 
 
 def sources(root: Path = SRC) -> list[Path]:

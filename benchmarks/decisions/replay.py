@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from benchmarks.decisions.hearing import Heard
 from voicelathe.config import schema
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import evidence, guards, racing, scores, selection
+from voicelathe.evaluate import failures, guards, racing, scores, selection
 from voicelathe.evaluate.evidence import BASE, BASES
 from voicelathe.evaluate.scores import LIKENESS, WORDS, Scores
 from voicelathe.evaluate.scoring import probing
@@ -148,8 +148,8 @@ def two_lines(one: Trained, pack: Sequence[PackLine]) -> Decided:
     found.speak([row.candidate for row in one.evaluations], [line.id for line in pack])
     samples, share = found.samples, one.select.max_vetoed_share
     excluded = {
-        *evidence.vetoes(samples, one.base_trained, share),
-        *evidence.measured_vetoes(found.measures, samples, one.select).vetoes,
+        *failures.vetoes(samples, one.base_trained, share),
+        *failures.measured_vetoes(found.measures, samples, one.select).vetoes,
         *probing.findings(one.probed, one.select.vetoes)[0],
     }
     left = [row for row in one.tuned if row.candidate not in excluded and row.total < one.totals[BASE]]

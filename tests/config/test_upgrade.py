@@ -51,6 +51,14 @@ def test_what_is_added_is_what_the_shipped_file_has_with_its_comment() -> None:
                 assert all(section[change.key] == change.now for section in places(tree, change.place))
 
 
+def test_settings_of_a_later_version_come_into_an_older_file_and_nothing_else_changes() -> None:
+    shipped = (ROOT / "params.yaml").read_text()
+    before = "".join(line for line in shipped.splitlines(keepends=True) if "beta2:" not in line)
+    made = upgrade.upgrade(before.replace(f"version: {VERSION}", "version: 2", 1))
+    assert made.text == shipped
+    assert made.notes == [f"recipes.{name}.train.beta2: added" for name in ("mini-lora", "mini-full")]
+
+
 def test_what_somebody_chose_is_kept_and_said() -> None:
     chosen = FIRST.read_text().replace("min_chars_per_s: 8.0", "min_chars_per_s: 5.5")
     made = upgrade.upgrade(chosen)

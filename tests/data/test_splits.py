@@ -10,7 +10,7 @@ import pytest
 from tests.factories import rows
 from voicelathe import digest, layout
 from voicelathe.data.manifest import splits_named
-from voicelathe.data.split import assign, frozen, proof
+from voicelathe.data.split import assign, components, frozen, proof
 from voicelathe.errors import SplitError
 from voicelathe.records import CleanClip, Link
 
@@ -74,7 +74,7 @@ def test_recordings_that_share_audio_stay_together(link: str) -> None:
     for seed in range(6):
         held = places(joined, seed)
         assert held["rec_003"] == held["rec_017"] == held["rec_029"]
-    names = assign.components(joined)
+    names = components.of(joined)
     assert names["rec_017"] == names["rec_029"] == "rec_003" and names["rec_004"] == "rec_004"
 
 
@@ -85,7 +85,7 @@ def test_shared_audio_joins_through_a_chain() -> None:
         for clip in clips
         for recording, number in [(int(clip.clip_id[1:]) // 100, int(clip.clip_id[1:]) % 100)]
     ]
-    assert set(assign.components(chained).values()) == {"rec_000"}
+    assert set(components.of(chained).values()) == {"rec_000"}
 
 
 def test_few_recordings_are_dealt_out_close_to_their_shares() -> None:
@@ -159,7 +159,7 @@ def test_recordings_that_say_the_same_stay_together_only_when_asked_to() -> None
     clips[0] = replace(clips[0], text="A carrier phrase, said twice!")
     clips[-1] = replace(clips[-1], text="a carrier phrase said twice")
     together = replace(rows.SPLIT, same_text_together=True)
-    assert len(set(assign.components(clips).values())) == 9
+    assert len(set(components.of(clips).values())) == 9
     joined = {one.recording_id: one.component for one in assign.assign(clips, together, 1).assignments}
     assert joined["rec_000"] == joined["rec_008"] == "rec_000" and len(set(joined.values())) == 8
 

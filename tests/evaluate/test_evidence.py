@@ -8,7 +8,7 @@ import pytest
 
 from tests.factories import evaluations as make
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import evidence, selection
+from voicelathe.evaluate import failures, selection
 from voicelathe.records import CheckpointRecord, ClipLoss, EvaluationRecord, Race, SampleRecord, Selection
 
 KNOWN = make.candidates(10, 20)
@@ -149,7 +149,7 @@ def test_a_veto_says_what_was_measured_in_the_words_of_its_metric() -> None:
             for one in measures.samples
         ],
     )
-    found = evidence.measured_vetoes(limited, spoken, make.SELECT)
+    found = failures.measured_vetoes(limited, spoken, make.SELECT)
     (text,) = found.vetoes["step_0000020@1"]
     assert text.startswith("garbled: 24 of 24 samples, line line-00 (character errors: 0.7")
     assert text.endswith(", at most 0.3)")

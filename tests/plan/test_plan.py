@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.conftest import ROOT, Run, project, run  # noqa: F401
 from tests.plan.test_rehearsal import rehearsed, train_settings
-from voicelathe.config import params, schema
+from voicelathe.config import checks, params, schema
 from voicelathe.errors import RequestError
 from voicelathe.plan import cards, forecast, picture, text
 from voicelathe.stages import preflight
@@ -82,7 +82,7 @@ def test_the_changes_keep_every_rule_of_params_yaml() -> None:
             for what, changed in forecast.changes(train):
                 assert changed != train and what.startswith("train.")
                 one = replace(ONE, train=changed, evaluate=replace(ONE.evaluate, lora_scales=[1.0]))
-                assert list(params._recipe_contradictions("x", one, PARAMS)) == []
+                assert list(checks.of_recipe("x", one, PARAMS)) == []
 
 
 FAKE_SMI = "#!/bin/sh\necho 'NVIDIA GeForce RTX 3090, {mebibytes}, {reserved}'\n"

@@ -15,7 +15,7 @@ from voicelathe.config import schema
 from voicelathe.data.latents import index
 from voicelathe.families.shared.safetensors_header import read_header
 from voicelathe.process import jobs
-from voicelathe.train import adapters, batches, footprint, loop, memory, precision, rehearsal
+from voicelathe.train import adapters, batches, footprint, loop, memory, optimizers, precision, rehearsal
 from voicelathe.train.allocator import Allocator, Pool
 from voicelathe.worker import rehearse
 
@@ -124,7 +124,8 @@ def test_recomputation_leaves_a_fraction_of_the_activations_and_adds_arithmetic(
 
 
 @pytest.mark.parametrize("optimizer, weights", [
-    ("adamw", "fp32"), ("adamw8bit", "fp32"), ("paged_adamw8bit", "bf16_split16"), ("adamw8bit", "bf16_split8"), ("adamw8bit", "bf16_stochastic"),
+    *((name, "fp32") for name in optimizers.TABLE),
+    ("paged_adamw8bit", "bf16_split16"), ("adamw8bit", "bf16_split8"), ("adamw8bit", "bf16_stochastic"), ("lion8bit", "bf16_split8"),
 ])  # fmt: skip
 def test_optimizer_state_and_its_file_weigh_what_the_ledger_says(optimizer: str, weights: str) -> None:
     train = train_settings("full", optimizer=optimizer, weights=weights)

@@ -118,7 +118,8 @@ def test_the_order_of_the_manifest_does_not_matter_to_the_order_of_training() ->
 
 
 def test_the_learning_rate_warms_up_peaks_and_ends_at_zero() -> None:
-    rates = [schedule.learning_rate(number, 100, 10, 1.0) for number in range(1, 101)]
+    train = replace(training.train_settings(steps=100), learning_rate=1.0, warmup_steps=10)
+    rates = [schedule.learning_rate(number, train) for number in range(1, 101)]
     assert (
         rates[0] == pytest.approx(0.1)
         and max(rates) == rates[9] == 1.0

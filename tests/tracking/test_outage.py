@@ -19,7 +19,7 @@ import pytest
 from tests.factories import mlflow_stores as stores
 from tests.factories import runs, training
 from voicelathe import records
-from voicelathe.process import jobs, runner
+from voicelathe.process import child, jobs
 from voicelathe.records import RunRecord
 from voicelathe.tracking import store, ui
 from voicelathe.tracking.live import mirror as live
@@ -33,7 +33,7 @@ CLIPS = 96  # in a step, which then takes about a second
 class Working:
     """A worker that trains until it is told to stop, and what it said of itself: (step, seconds waited so far)."""
 
-    worker: runner.Worker
+    worker: child.Worker
     said: list[tuple[int, float]] = field(default_factory=list)
 
     @property
@@ -51,7 +51,7 @@ def working(root: Path, directory: Path) -> Iterator[Working]:
     train = replace(
         training.train_settings(steps=1_000_000, every=1_000_000), clips_per_step=CLIPS, clips_per_pass=8
     )
-    worker = runner.Worker(training.train_job(training.corpus(root / "corpus"), directory, train), "outage")
+    worker = child.Worker(training.train_job(training.corpus(root / "corpus"), directory, train), "outage")
     found = Working(worker)
     listener = threading.Thread(target=found.listen)
     listener.start()

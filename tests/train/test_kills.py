@@ -24,13 +24,11 @@ from tests.train import kill_lab
 from tests.train.test_loop import final_state
 from voicelathe import checkpoints, digest
 from voicelathe.process import jobs
-from voicelathe.train import resume, saving
+from voicelathe.train import optimizers, resume, saving
 
 KILLS = int(os.environ.get("VOICELATHE_KILLS", "30"))
 LOG = os.environ.get("VOICELATHE_KILLS_LOG")
-ALL = [
-    (mode, optimizer) for mode in ("lora", "full") for optimizer in ("adamw", "adamw8bit", "paged_adamw8bit")
-]
+ALL = [(mode, optimizer) for mode in ("lora", "full") for optimizer in optimizers.TABLE]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +47,7 @@ def job(
     corpus: Path, directory: Path, mode: str, optimizer: str, steps: int, every: int = 2
 ) -> jobs.TrainJob:
     """Two clips a step; full runs with 8-bit moments train exact bf16 weights, the others fp32."""
-    lean = mode == "full" and optimizer != "adamw"
+    lean = mode == "full" and optimizer in optimizers.of_bf16()
     train = training.train_settings(
         mode, steps=steps, every=every, optimizer=optimizer, weights="bf16_split16" if lean else "fp32"
     )

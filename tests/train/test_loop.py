@@ -22,7 +22,7 @@ from voicelathe.config import schema
 from voicelathe.errors import CheckpointError, WorkerError
 from voicelathe.families.voxcpm import losses
 from voicelathe.process import jobs
-from voicelathe.train import loop, memory, resume
+from voicelathe.train import loop, memory, optimizers, resume
 
 
 @pytest.fixture(scope="module")
@@ -141,28 +141,21 @@ def test_a_cached_encoder_changes_no_loss_and_runs_once_for_each_clip(
     assert len(seen) == 12, "twelve clips, four steps and two probes"
 
 
+QUICK = [("full", "paged_adamw8bit", "bf16_split8")]
+STACKS = [  # every optimizer of the table, with every kind of weights that it can update
+    *((mode, name, "fp32") for mode in ("lora", "full") for name in optimizers.TABLE),
+    ("lora", "adamw", "bf16"),
+    *(("full", name, weights) for name in optimizers.of_bf16() for weights in ("bf16_split16", "bf16_split8", "bf16_stochastic")),
+]  # fmt: skip
+
+
 class Killed(BaseException):
     """Ends a run from outside, as a signal would."""
 
 
 @pytest.mark.parametrize(
     "mode, optimizer, weights",
-    [
-        ("full", "paged_adamw8bit", "bf16_split8"),
-        *(
-            pytest.param(*stack, marks=pytest.mark.slow)
-            for stack in [
-                ("lora", "adamw", "fp32"),
-                ("lora", "paged_adamw8bit", "fp32"),
-                ("lora", "adamw", "bf16"),
-                ("full", "adamw", "fp32"),
-                ("full", "adamw8bit", "fp32"),
-                ("full", "paged_adamw8bit", "fp32"),
-                ("full", "adamw8bit", "bf16_split16"),
-                ("full", "adamw8bit", "bf16_stochastic"),
-            ]
-        ),
-    ],
+    [stack if stack in QUICK else pytest.param(*stack, marks=pytest.mark.slow) for stack in STACKS],
 )
 def test_a_run_that_was_interrupted_anywhere_ends_with_identical_bytes(
     corpus: Path, tmp_path: Path, mode: str, optimizer: str, weights: str

@@ -102,9 +102,9 @@ def test_small_updates_arrive_where_plain_bf16_would_lose_every_one(weights: str
 def test_the_exact_master_follows_fp32_bit_for_bit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from voicelathe.train.optimizers import adamw8bit
+    from voicelathe.train.optimizers import blockwise
 
-    monkeypatch.setattr(adamw8bit, "PIECE", 512)  # ten pieces: cutting changes nothing
+    monkeypatch.setattr(blockwise, "PIECE", 512)  # ten pieces: cutting changes nothing
     _made, exact = stepped("fp32", 10)
     made, layer = stepped("bf16_split16", 10)
     assert torch.equal(master_of(made, layer), exact.weight.data)
@@ -121,14 +121,14 @@ def test_moments_are_paged_again_after_a_resume_and_so_are_pieces_of_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of a card only what Python sees of paged memory: a tensor on the host with two attributes, which the kernels need."""
-    from voicelathe.train.optimizers import adamw8bit
+    from voicelathe.train.optimizers import blockwise
 
     def get_paged(*shape: int, dtype: torch.dtype, device: torch.device) -> Any:
         made: Any = torch.empty(shape, dtype=dtype)
         made.is_paged, made.page_deviceid = True, device.index
         return made
 
-    monkeypatch.setattr(adamw8bit.functional, "get_paged", get_paged)
+    monkeypatch.setattr(blockwise.functional, "get_paged", get_paged)
     made, _layer = stepped("bf16_split16", 1, paged=True)
     moment = torch.randint(0, 256, (400, 256), dtype=torch.uint8)
     on_card: Any = type("OnCard", (), {"device": torch.device("cuda", 0), "numel": moment.numel})()
@@ -136,7 +136,7 @@ def test_moments_are_paged_again_after_a_resume_and_so_are_pieces_of_them(
     state = made.state.pop(on_card)
     assert state["step"] == 3 and state["state1"].is_paged and torch.equal(state["state1"], moment)
     assert made.page_mng.paged_tensors.pop() is state["state1"]
-    piece: Any = adamw8bit._view(state["state1"], slice(256, 512))
+    piece: Any = blockwise._view(state["state1"], slice(256, 512))
     assert piece.is_paged and piece.page_deviceid == 0 and torch.equal(piece, moment[1])
     assert piece.data_ptr() == state["state1"].data_ptr() + 256, "the kernels write into the moment itself"
 

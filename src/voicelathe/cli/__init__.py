@@ -10,7 +10,7 @@ import typer
 
 from voicelathe.cli.data import consents, corpus, cutting, rows, spoken
 from voicelathe.cli.machine import bases, environments, health, memory, recognisers, settings
-from voicelathe.cli.production import conforming, exports, histories, production, retention, serving
+from voicelathe.cli.production import archives, conforming, exports, histories, production, retention, serving
 from voicelathe.cli.recipes import comparisons, replicates, retraining, runs, summary, why
 from voicelathe.errors import VoiceLatheError
 
@@ -42,6 +42,7 @@ for area in (
     replicates,
     memory,
     production,
+    archives,
     histories,
     serving,
     conforming,

@@ -1,7 +1,8 @@
 """How does an older params.yaml become one that this version reads?
 
 The file says its `version`; one without is of version 1. What came, moved and went since then stands in CHANGES, with the comments of the
-shipped file. What somebody chose is kept: a former default is replaced only where it was left as it was.
+shipped file. What somebody chose is kept: a former default is replaced only where it was left as it was. The changes of the newest version
+are looked through for a file of that version, too, because settings join them until it is released.
 """
 
 from collections.abc import Iterator, Mapping
@@ -131,6 +132,13 @@ UNDER = "silence_under_speech_db: 40.0 # or this much under its loudest tenth of
 OVERLAP = "max_text_overlap: 0.2 # of a spoken line that may stand in the training text: share of its runs of eight words (docs/lines.md)"
 DIGEST = "lines_digest: null # `voicelathe lines freeze` pins a pack that must stay what it is"
 GUARDS = "guards: {words: 0.05, endings: 0.2, quality: 0.2} # what may be lost against the better base and still count as nothing; null: not asked"
+SCHEDULE = (
+    "schedule: cosine # after the warm-up: constant, linear, cosine or warmup_stable_decay (docs/memory.md)"
+)
+DECAY = "decay_steps: null # of warmup_stable_decay: its last steps, in which the rate falls to zero"
+BETA1 = "beta1: 0.9 # share of the first moment that one step leaves; Lion's authors take 0.9 and 0.99"
+BETA2 = "beta2: 0.999"
+EPS = "eps: 1.0e-08 # added to the root of the second moment"
 CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead to
     2: (
         Add("measure", "silence_dbfs", UNDER),
@@ -153,7 +161,14 @@ CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead t
         Rename("recipes.*.listen", "metrics", "words", "recogniser"),
         Add("recipes.*.select", "vetoes", GUARDS),
     ),
-    3: (AddDecoding(),),
+    3: (
+        AddDecoding(),
+        Add("recipes.*.train", "learning_rate", SCHEDULE),
+        Add("recipes.*.train", "warmup_steps", DECAY),
+        Add("recipes.*.train", "optimizer", BETA1),
+        Add("recipes.*.train", "beta1", BETA2),
+        Add("recipes.*.train", "beta2", EPS),
+    ),
 }
 
 

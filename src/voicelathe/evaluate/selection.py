@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from voicelathe.config import schema
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import baseline, evidence, guards, nomination, robustness, scores
+from voicelathe.evaluate import baseline, evidence, failures, guards, nomination, robustness, scores
 from voicelathe.evaluate.evidence import BASES
 from voicelathe.evaluate.listening import design, preferences
 from voicelathe.evaluate.nomination import Losses
@@ -117,15 +117,15 @@ def _case(
     probed: Sequence[Probed],
 ) -> _Case:
     """Vetoes of every kind, the base to beat, and the evidence of every candidate against it."""
-    measured = evidence.measured_vetoes(measures, samples, select)
+    measured = failures.measured_vetoes(measures, samples, select)
     names = losses.paired.names
     spoken, limits = scores.of(samples, measures), guards.margins(select.guards)
     base = baseline.choose([name for name in names if name in BASES], spoken, limits, losses.means)
     delivered = prosody.judge(names, base.name, measures, run.identity.seed)
     probe_vetoes, probe_notes = probing.findings([*probed, *delivered], select.vetoes)
-    failed = evidence.vetoes(samples, base_trained, select.max_vetoed_share)
-    vetoes = evidence.joined(failed, measured.vetoes, probe_vetoes)
-    notes = evidence.joined(evidence.remarks(samples, vetoes), measured.notes, probe_notes)
+    failed = failures.vetoes(samples, base_trained, select.max_vetoed_share)
+    vetoes = failures.joined(failed, measured.vetoes, probe_vetoes)
+    notes = failures.joined(failures.remarks(samples, vetoes), measured.notes, probe_notes)
     against = guards.bar(spoken, base.name, select.guards, scores.real(measures))
     dropped = {drop.candidate: drop.text for part in race.rounds for drop in part.drops}
     judged = guards.judge(names, against, race.strata, dropped)
@@ -145,11 +145,10 @@ def _selection(
     """The record, still without its words."""
     losses, base = case.losses, case.base.name
     paired, tuned = losses.paired, losses.order_of_tuned()
-    may_ship = [name for name in tuned if name not in case.vetoes]
     shipped = choice.chosen if choice.decision == SHIP else None
     record = {one.candidate: one for one in paired.candidates}.get(shipped or "")
     by_loss = _by_loss(case)
-    runner_up = next((name for name in may_ship if name != choice.chosen), None) if choice.chosen else None
+    runner_up = _runner_up(case, choice.chosen)
     ahead = losses.compare(choice.chosen, runner_up) if choice.chosen and runner_up else None
     nearest = _nearest(list(case.judged.values()))
     winners = [one.candidate for one in losses.order() if one.candidate not in case.vetoes]
@@ -196,6 +195,12 @@ def _selection(
     )
 
 
+def _runner_up(case: _Case, chosen: str | None) -> str | None:
+    """The next by loss of those without a veto; None where nobody was chosen."""
+    others = (name for name in case.losses.order_of_tuned() if name not in case.vetoes and name != chosen)
+    return next(others, None) if chosen else None
+
+
 def _decoding(recipe: str, samples: Sequence[SampleRecord]) -> dict[str, float]:
     """What everybody spoke with. Raises SelectionError for samples that cannot be compared, because settings differ."""
     first = samples[0]
@@ -230,9 +235,9 @@ def _choose(case: _Case, verdict: Verdict | None) -> _Choice:
         seed = case.run.identity.seed
         listening = preferences.summarise(verdict, losses.paired.names, best, base, seed)
     chosen = _preferred(listening, eligible) or best
-    unheard = evidence.unheard(chosen, case.samples, case.measures, listening)
+    unheard = failures.unheard(chosen, case.samples, case.measures, listening)
     if not unheard and judged[chosen].standing == guards.NOT_MEASURED:
-        unheard = evidence.NOT_MEASURED
+        unheard = failures.NOT_MEASURED
     decision, decided_by = _decision(losses, base, judged[chosen])
     if chosen != best:
         decided_by = LISTENING

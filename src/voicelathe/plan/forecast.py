@@ -14,6 +14,7 @@ from voicelathe.config import schema
 from voicelathe.plan.cards import Card
 from voicelathe.process import jobs, runner
 from voicelathe.records import Plan, Rehearsal
+from voicelathe.train import optimizers
 
 REVISION = 2  # of what a rehearsal means: a new one rehearses again
 CACHE = layout.CACHE / "plans"
@@ -172,13 +173,14 @@ def changes(train: schema.Train) -> Iterator[tuple[str, schema.Train]]:
         yield "train.activation_checkpointing: all", replace(train, activation_checkpointing="all")
     if train.mode == "lora" and train.weights == "fp32":
         yield "train.weights: bf16 (autocast: false)", replace(train, weights="bf16", autocast=False)
-    eight_bit: Any = train.optimizer if train.optimizer != "adamw" else "paged_adamw8bit"
-    if train.mode == "full" and train.weights == "fp32":
-        dragged = "autocast: false" + (", optimizer: paged_adamw8bit" if train.optimizer == "adamw" else "")
-        lean = replace(train, weights="bf16_split16", autocast=False, optimizer=eight_bit)
+    leaner = optimizers.leaner(train.optimizer)
+    of_bf16 = train.optimizer if train.optimizer in optimizers.of_bf16() else leaner
+    if train.mode == "full" and train.weights == "fp32" and of_bf16 is not None:
+        dragged = "autocast: false" + (f", optimizer: {of_bf16}" if of_bf16 != train.optimizer else "")
+        lean = replace(train, weights="bf16_split16", autocast=False, optimizer=of_bf16)
         yield f"train.weights: bf16_split16 ({dragged})", lean
-    if train.optimizer != "paged_adamw8bit":
-        yield "train.optimizer: paged_adamw8bit", replace(train, optimizer="paged_adamw8bit")
+    if leaner is not None and leaner != train.optimizer:
+        yield f"train.optimizer: {leaner}", replace(train, optimizer=leaner)
     divisors = [n for n in range(1, train.clips_per_pass) if train.clips_per_step % n == 0]
     for clips in (
         sorted({divisors[len(divisors) // 2], 1}, reverse=True)
@@ -186,6 +188,6 @@ def changes(train: schema.Train) -> Iterator[tuple[str, schema.Train]]:
         else []
     ):
         yield f"train.clips_per_pass: {clips}", replace(train, clips_per_pass=clips)
-    if train.mode == "full":
-        stochastic = replace(train, weights="bf16_stochastic", autocast=False, optimizer=eight_bit)
+    if train.mode == "full" and of_bf16 is not None:
+        stochastic = replace(train, weights="bf16_stochastic", autocast=False, optimizer=of_bf16)
         yield "train.weights: bf16_stochastic", stochastic

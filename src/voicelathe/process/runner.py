@@ -1,7 +1,4 @@
-"""Start a worker, follow it, and say what killed it. Parent side: no torch here.
-
-One thread only drains the worker's events, so neither a slow terminal nor a slow server can stall it; its stderr goes to a log.
-"""
+"""Start a worker, follow it, and say what killed it. Parent side: no torch here."""
 
 import contextlib
 import ctypes
@@ -10,22 +7,17 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
-from voicelathe import digest, errors, families, layout, records
+from voicelathe import digest, errors, records
 from voicelathe.errors import WorkerLost
-from voicelathe.process import environments, jobs, progress, triage
-from voicelathe.redaction import harmless
+from voicelathe.process import child, jobs, progress, triage
 
-LOGS = layout.CACHE / "logs"
-TAIL_LINES = 15
 _NUMBERS = itertools.count(1)  # two speakers of one process have a log each
 
 
@@ -34,7 +26,7 @@ def run(job: jobs.Job, label: str) -> dict[str, Any]:
 
     Raises the worker's own VoiceLatheError, or WorkerError with a diagnosis when it died.
     """
-    with _started(job, label) as worker:
+    with child.started(job, label) as worker:
         return _follow(worker, label)
 
 
@@ -45,7 +37,7 @@ def run_all(shares: Sequence[jobs.Job], label: str, device: str) -> list[dict[st
     seen = _devices(len(shares)) if device == "cuda" else [None] * len(shares)
     with contextlib.ExitStack() as stack:
         workers = [
-            stack.enter_context(_started(job, f"{label}-{number}", only))
+            stack.enter_context(child.started(job, f"{label}-{number}", only))
             for number, (job, only) in enumerate(zip(shares, seen, strict=True), 1)
         ]
         return [
@@ -73,7 +65,7 @@ def _cards() -> list[str]:
     return []
 
 
-def _follow(worker: "Worker", label: str) -> dict[str, Any]:
+def _follow(worker: child.Worker, label: str) -> dict[str, Any]:
     with progress.Display(label) as display:
         phase: dict[str, Any] = {"name": "start", "step": 0, "micro": 0}
         for event in worker.events():
@@ -100,7 +92,7 @@ class Speaker:
     def __init__(self, job: jobs.SpeakJob, label: str = "speak") -> None:
         assert job.interactive
         self._turn = threading.Lock()
-        self._context = _started(job, f"{label}-{os.getpid()}-{next(_NUMBERS)}")
+        self._context = child.started(job, f"{label}-{os.getpid()}-{next(_NUMBERS)}")
         self._worker = self._context.__enter__()
         self._phase: dict[str, Any] = {"name": "start", "step": 0, "micro": 0}
         try:
@@ -195,79 +187,6 @@ class Speaker:
         )
 
 
-class Worker:
-    """A running worker process and the queue its events end up in."""
-
-    def __init__(self, job: jobs.Job, label: str, device: str | None = None) -> None:
-        verb, interpreter = jobs.verb_of(job), _interpreter(job)
-        LOGS.mkdir(parents=True, exist_ok=True)
-        self.log = LOGS / f"{label}-{verb}.log"
-        self._description = LOGS.parent / "jobs" / f"{label}-{verb}-{os.getpid()}.json"
-        digest.write_json(self._description, {"verb": verb, "job": records.to_json(job)})
-        command = [interpreter, "-P", "-m", "voicelathe.worker", str(self._description), str(os.getpid())]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=_environment(jobs.threads_of(job), device),
-            )
-        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        threading.Thread(target=self._drain, args=(self.process.stdout,), daemon=True).start()
-
-    def events(self) -> Iterator[jobs.Event]:
-        while (line := self._queue.get()) is not None:
-            yield jobs.decode(line)
-
-    def event(self, timeout_s: float | None) -> jobs.Event | None:
-        """The next event; None when the worker has ended. Raises queue.Empty when it says nothing for so long."""
-        line = self._queue.get(timeout=timeout_s)
-        if line is None:
-            self._queue.put(None)  # whoever asks again is told the same
-        return None if line is None else jobs.decode(line)
-
-    def wait(self) -> int:
-        return self.process.wait()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def tail(self) -> list[str]:
-        """The last lines the worker printed."""
-        return self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
-
-    def end(self) -> None:
-        """Close its stdin; if it does not leave by itself, ask it to, then make it."""
-        if self.process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self.process.stdin.close()
-        for signal_number, patience_s in ((None, 5), (signal.SIGTERM, jobs.STOP_S), (signal.SIGKILL, 10)):
-            if signal_number is not None:
-                self.process.send_signal(signal_number)
-            try:
-                self.process.wait(patience_s)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        self._description.unlink(missing_ok=True)
-
-    def _drain(self, stdout: IO[bytes]) -> None:
-        for line in stdout:
-            self._queue.put(line)
-        self._queue.put(None)
-
-
-@contextmanager
-def _started(job: jobs.Job, label: str, device: str | None = None) -> Iterator[Worker]:
-    worker = Worker(job, label, device)
-    try:
-        yield worker
-    finally:
-        worker.end()
-
-
 def _line(request: jobs.SpeakRequest) -> bytes:
     """Raises RequestError for a text that no pipe can hold."""
     written = digest.canonical_json(records.to_json(request))
@@ -276,39 +195,12 @@ def _line(request: jobs.SpeakRequest) -> bytes:
     return written.encode() + b"\n"
 
 
-def _interpreter(job: jobs.Job) -> str:
-    """Ours, or that of the family's upstream. Raises FamilyUnavailable when there is none yet."""
-    target = getattr(job, "target", None)
-    if target is None or jobs.verb_of(job) not in families.spec(target.family).elsewhere:
-        return sys.executable
-    return str(environments.python(target.family).absolute())
-
-
-def _environment(threads: int, device: str | None = None) -> dict[str, str]:
-    """What a worker inherits: no proxies to the outside, no hub downloads, one thread pool of the size params.yaml says.
-
-    `device`: the only CUDA device it may see.
-    """
-    fixed = {
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONWARNINGS": "ignore",
-        "OMP_NUM_THREADS": str(threads),
-    }
-    if device is not None:
-        fixed["CUDA_VISIBLE_DEVICES"] = device
-    return {**harmless(os.environ), **fixed}
-
-
 def die_with_parent() -> None:
     """For stages only, never for a user's own program that serves a voice: end this process when the process that started it dies, so that a killed `dvc` leaves no stage behind."""
     ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
 
 
-def _as_error(values: dict[str, Any], phase: dict[str, Any], worker: Worker) -> errors.VoiceLatheError:
+def _as_error(values: dict[str, Any], phase: dict[str, Any], worker: child.Worker) -> errors.VoiceLatheError:
     if values["error"] == "OutOfMemory":
         return _diagnosed(worker, triage.of_memory(phase, values["message"], worker.log))
     kind = getattr(errors, values["error"], errors.WorkerError)
@@ -316,7 +208,7 @@ def _as_error(values: dict[str, Any], phase: dict[str, Any], worker: Worker) -> 
     return made
 
 
-def _diagnosed(worker: Worker, diagnosis: str) -> errors.WorkerError:
+def _diagnosed(worker: child.Worker, diagnosis: str) -> errors.WorkerError:
     """The error, which the worker's log also keeps: the worker itself never knew its last phase was the last."""
     with worker.log.open("a", encoding="utf-8") as log:
         log.write(f"\n{diagnosis}\n")

@@ -4,7 +4,6 @@ Every number is read from the records that the decision rests on. Speakers are c
 is in it: the folder is made to be given away.
 """
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +12,9 @@ from voicelathe import __version__, digest, families, layout, records
 from voicelathe.data import consent
 from voicelathe.families import decoding
 from voicelathe.families.base import Referenced
-from voicelathe.records import CleanClip, Interval, SpeechMeasures
+from voicelathe.records import CleanClip, SpeechMeasures
+from voicelathe.registry import judged
 from voicelathe.registry.gates import Case
-from voicelathe.tracking.files import Shown
 
 HUB_LICENCES = {  # SPDX names that the hub knows; any other is `other` with its name beside it
     *("apache-2.0", "mit", "cc-by-4.0", "cc-by-3.0", "cc-by-sa-4.0", "cc0-1.0", "bsd-3-clause", "bsd-2-clause", "unlicense", "openrail")
@@ -79,7 +78,7 @@ def render(card: About) -> str:
         f"## Use\n\n```python\n{usage(card)}\n```\n\n{_judged_with(card)}",
         "## What nobody may do with it\n\n" + "\n".join(_scope(card)),
         "## Data\n\n" + "\n".join(_data(card)),
-        "## Evaluation\n\n" + "\n".join(_evaluation(card)),
+        "## Evaluation\n\n" + "\n".join(judged.evaluation(card.case, card.measures)),
         "## Decision\n\n" + "\n".join(_decision(card)),
         "## Limits\n\n" + "\n".join(_limits(card)),
         "## Provenance\n\n" + "\n".join(_provenance(card)),
@@ -207,62 +206,6 @@ def _data(card: About) -> Iterator[str]:
     yield from (f"| {name} | {value:g} |" for name, value in sorted(dropped.items()))
 
 
-def _evaluation(card: About) -> Iterator[str]:
-    """What was heard beside the base, then losses with their difference, and what metrics measured."""
-    yield from _heard(card)
-    rows = [one for one in card.case.files.candidates if one.candidate.step == 0] + [card.case.shown]
-    names = sorted({name for one in rows if one.evaluation for name in one.evaluation.losses})
-    yield "Losses on the validation split, which training never saw; lower is better.\n"
-    yield f"| | total | {' | '.join(names)} | clips |\n|---|{'---:|' * (len(names) + 2)}"
-    for one in rows:
-        found = one.evaluation
-        if found is not None:
-            losses = " | ".join(f"{found.losses[name]:.4f}" for name in names)
-            yield f"| {one.candidate.name} | {found.total:.4f} | {losses} | {found.num_clips} |"
-    compared = card.case.files.selection.against_base
-    if compared is not None and compared.candidate == card.case.shown.candidate.name:
-        yield f"\nAgainst {compared.against}: {compared.difference:+.4f}, 95 % interval {_interval(compared.by_recording)} over recordings, {_interval(compared.by_clip)} over clips."
-    else:
-        yield "\nIts difference from the base was not given an interval: another candidate was compared."
-    if card.measures is not None and card.measures.figures:
-        yield from _figures(card.measures, rows)
-
-
-def _heard(card: About) -> Iterator[str]:
-    """Words, endings, quality and likeness of the candidate against the base to beat, over the lines that both spoke."""
-    selection = card.case.files.selection
-    found = next((one for one in selection.evidence if one.candidate == card.case.shown.candidate.name), None)
-    tests = [*(guard.test for guard in found.guards), found.gain] if found else []
-    rows = [one for one in tests if one is not None]
-    if not rows:
-        yield "Nobody and nothing has heard whether it loses words or comes nearer to the speaker.\n"
-        return
-    yield f"Heard on {max(one.lines for one in rows)} lines that training never saw, against {rows[0].against}; higher is better.\n"
-    yield "| measure | this model | against the base | 90 % interval |\n|---|---:|---:|---:|"
-    for one in rows:
-        own = found.levels[one.measure].mean if found else 0.0
-        yield f"| {one.measure} | {own:.3f} | {one.difference:+.3f} | {one.interval.low:+.3f} to {one.interval.high:+.3f} |"
-    yield ""
-
-
-def _figures(measures: SpeechMeasures, rows: Sequence[Shown]) -> Iterator[str]:
-    """Means over the spoken samples, beside the middle of real recordings."""
-    spoken = {
-        one.candidate.name: [s.values for s in measures.samples if s.candidate == one.candidate.name]
-        for one in rows
-    }
-    yield f"\nMeans over spoken samples, and the middle of {measures.num_real} real recordings of the speaker.\n"
-    yield f"| figure | real | {' | '.join(f'{name} ({len(values)})' for name, values in spoken.items())} |\n|---|{'---:|' * (len(spoken) + 1)}"
-    for one in measures.figures:
-        name = one.figure.name
-        cells = [
-            _mean([value for row in values if (value := row.get(name)) is not None])
-            for values in spoken.values()
-        ]
-        real = "-" if one.real_median is None else f"{one.real_median:.4g}"
-        yield f"| {name} ({one.figure.unit}) | {real} | {' | '.join(cells)} |"
-
-
 def _decision(card: About) -> Iterator[str]:
     selection, shown = card.case.files.selection, card.case.shown
     yield f"The selection said `{selection.decision}`, by {selection.decided_by}; it chose {selection.selected or 'none'}."
@@ -311,11 +254,3 @@ def _inputs(card: About) -> dict[str, str]:
 
 def _record(card: About, speaker: str) -> Any:
     return consent.path_of(speaker, card.case.files.root / layout.CONSENT)
-
-
-def _interval(found: Interval | None) -> str:
-    return "(too few for one)" if found is None else f"{found.low:+.4f} to {found.high:+.4f}"
-
-
-def _mean(values: Sequence[float]) -> str:
-    return f"{statistics.fmean(values):.4g}" if values else "-"

@@ -31,8 +31,6 @@ from voicelathe.runs import identity as runs_identity
 from voicelathe.tracking.answers import Strict as Strict  # versions registered earlier import it from here
 
 ROOT = "VOICELATHE_ROOT"  # where the project is now, when it is not where the version was promoted
-MAX_LORA_SCALE = 2.0
-MAX_ATTEMPTS = 5
 
 
 @contextlib.contextmanager
@@ -132,11 +130,11 @@ class Voice:
         """
         own = {name: default for name, (_type, default) in interface(self.config).options.items()}
         known = families.spec(self.config["family"]).decoding
-        check_options(options, own)
+        requests.check_options(options, own)
         version = str(options.get("version", ""))
         promotion = self.authority.find(version) if version else None
         registration = self.authority.registration(promotion) if promotion else None
-        chosen = _checked({**own, **(registration.options if registration else {}), **options})
+        chosen = requests.checked({**own, **(registration.options if registration else {}), **options})
         requests.check(texts, float(chosen["max_seconds"]), self.desk.limits)
         promotion = promotion or self.authority.promotion_of(self.config)
         weights = self._weights(promotion)
@@ -257,29 +255,9 @@ class Voice:
         return records.to_json(run.train.lora)
 
 
-def _checked(chosen: dict[str, Any]) -> dict[str, Any]:
-    requests.check_seconds(chosen["max_seconds"])
-    requests.check_language(chosen["language"])
-    requests.check_seed(chosen["seed"])
-    if not 1 <= chosen["attempts"] <= MAX_ATTEMPTS:
-        raise RequestError(f"attempts = {chosen['attempts']}: must be from 1 to {MAX_ATTEMPTS}.")
-    scale = chosen.get("lora_scale")
-    if scale is not None and not 0 <= scale <= MAX_LORA_SCALE:
-        raise RequestError(f"lora_scale = {scale}: must be from 0 (the base) to {MAX_LORA_SCALE:g}.")
-    return chosen
-
-
 def _shape(lora: Mapping[str, Any]) -> dict[str, Any]:
     """What must be equal for one adapter to take the place of another."""
     return {name: lora[name] for name in ("rank", "alpha", "scope")}
-
-
-def check_options(options: Iterable[str], known: Iterable[str]) -> None:
-    """Raises RequestError for unknown names. MLflow itself drops them with a warning and speaks with the default."""
-    if unknown := sorted(set(options) - set(known)):
-        raise RequestError(
-            f"No such option: {', '.join(unknown)}. This voice takes: {', '.join(sorted(known))}."
-        )
 
 
 def _about(root: Path, promotion: Promotion) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def trial(one: schema.Recipe) -> schema.Train:
         steps=one.preflight.steps,
         checkpoint_every=every,
         warmup_steps=1,
+        decay_steps=None if one.train.decay_steps is None else 1,
         probe_every=min(every, one.train.probe_every),
     )
 

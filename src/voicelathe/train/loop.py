@@ -160,7 +160,7 @@ def _step(trainer: Trainer, step: int) -> records.StepRecord:
     train, seed, peers = trainer.job.train, trainer.job.seed, trainer.peers
     weights = trainer.family.spec.loss_weights
     clip_ids = batches.clips_of_step(list(trainer.clips), step, train.clips_per_step, seed)
-    rate = schedule.learning_rate(step, train.steps, train.warmup_steps, train.learning_rate)
+    rate = schedule.learning_rate(step, train)
     memory.prepare(trainer.optimizer, step, rate)
     torch.manual_seed(rng.key(seed, "dropout", step, *([] if peers.is_first else [peers.rank])))
     losses_LB = torch.zeros(len(weights), train.clips_per_step, dtype=torch.float64)  # L losses, B clips

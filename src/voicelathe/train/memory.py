@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from voicelathe.config import schema
 from voicelathe.errors import CheckpointError
-
-BETAS, EPSILON = (0.9, 0.999), 1e-8
+from voicelathe.train import optimizers
+from voicelathe.train.optimizers.base import Built, Piecewise
 
 
 def optimizer(
@@ -20,7 +20,7 @@ def optimizer(
     lows: Mapping[str, Tensor],
     seed: int,
 ) -> torch.optim.Optimizer:
-    """AdamW with fp32 or with 8-bit moments (paged: moved to the host under pressure, on CUDA). `lows` come from precision.narrow.
+    """The optimizer of `train.optimizer`. `lows` come from precision.narrow.
 
     Weight decay falls on the weights of linear layers. Biases and norms are left alone, and so are embeddings and tokens that are
     added to the input: decay would shrink the rows of words that the data does not contain.
@@ -33,23 +33,16 @@ def optimizer(
         for members, decay in ((decayed, train.weight_decay), (others, 0.0))
         if members
     ]
-    if train.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=train.learning_rate, betas=BETAS, eps=EPSILON)
-    from voicelathe.train.optimizers.adamw8bit import AdamW8bit
-
     weights = "fp32" if train.mode == "lora" else train.weights  # an adapter is fp32 over any base
-    made: torch.optim.Optimizer = AdamW8bit(
-        groups, {p: name for name, p in parameters.items()}, lows, weights=weights,
-        paged=train.optimizer == "paged_adamw8bit", lr=train.learning_rate, betas=BETAS, eps=EPSILON, seed=seed,
-    )  # fmt: skip
-    return made
+    names = {parameter: name for name, parameter in parameters.items()}
+    return optimizers.find(train.optimizer).build(Built(groups, names, lows, train, weights, seed))
 
 
 def prepare(optimizer: torch.optim.Optimizer, step: int, learning_rate: float) -> None:
     """Tell the optimizer which step comes; before backward, because released gradients are used there."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
-    if hasattr(optimizer, "number"):
+    if isinstance(optimizer, Piecewise):
         optimizer.number = step
 
 
@@ -72,19 +65,22 @@ def clip(
 ) -> None:
     """Scale all gradients so that their global norm is at most `limit`: in place, or inside the update for bf16 gradients."""
     scale = min(1.0, limit / (norm + 1e-6))  # torch's clip_grad_norm_
-    if _scales_itself(optimizer):
-        optimizer.gradient_scale = scale  # type: ignore[attr-defined]
+    if isinstance(optimizer, Piecewise) and optimizer.scales_itself:
+        optimizer.gradient_scale = scale
     elif scale < 1.0:
         for parameter in parameters.values():
             if parameter.grad is not None:
                 parameter.grad.mul_(scale)
 
 
-def release_gradients(optimizer: Any, parameters: Mapping[str, nn.Parameter]) -> dict[str, float]:
+def release_gradients(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]
+) -> dict[str, float]:
     """From now on backward updates each parameter and frees its gradient. Returns a dict that each backward fills with norms.
 
     A gradient that is not finite is not used; the others of that step are, in memory only: the caller stops, nothing is saved.
     """
+    assert isinstance(optimizer, Piecewise)
     norms: dict[str, float] = {}
 
     def hook(parameter: nn.Parameter, name: str) -> None:
@@ -128,19 +124,8 @@ def restore(
         }
 
 
-def _place(optimizer: Any, parameter: nn.Parameter, key: str, tensor: Tensor) -> Any:
-    eight_bit = hasattr(optimizer, "page_mng")
-    if key == "step":
-        return (
-            int(tensor) if eight_bit else tensor.clone()
-        )  # bitsandbytes counts in an int, torch in a CPU tensor
-    if eight_bit and optimizer.is_paged and parameter.device.type == "cuda" and key in ("state1", "state2"):
-        from voicelathe.train.optimizers import adamw8bit
-
-        if parameter.numel() >= adamw8bit.PAGED_FROM:
-            return adamw8bit.paged_copy(optimizer, parameter, tensor)
-    return tensor.to(parameter.device, copy=True)
-
-
-def _scales_itself(optimizer: torch.optim.Optimizer) -> bool:
-    return getattr(optimizer, "weights", "fp32") != "fp32"
+def _place(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, key: str, tensor: Tensor) -> Any:
+    if isinstance(optimizer, Piecewise):
+        return optimizer.restored(parameter, key, tensor)
+    # torch counts steps in a tensor on the host, wherever the parameter lies
+    return tensor.clone() if key == "step" else tensor.to(parameter.device, copy=True)

@@ -18,7 +18,7 @@ from voicelathe.data.latents import index
 from voicelathe.errors import FamilyUnavailable
 from voicelathe.families.base import Plannable
 from voicelathe.process import jobs
-from voicelathe.train import adapters, batches, footprint, precision, rehearsal
+from voicelathe.train import adapters, batches, footprint, optimizers, precision, rehearsal
 
 TEXT_TOKENS_PER_S = 3.9  # read English: 15 characters a second, 3.85 characters a token; an assumption
 
@@ -105,10 +105,10 @@ class _Rehearsed:
         train = self._train
         before = self.account.total
         self.account.begin()
-        footprint.update(train, trainable, "fp32" if train.mode == "lora" else train.weights)
+        taken = optimizers.find(train.optimizer).footprint
+        # moments that are made in the first step stay, and are counted as optimizer state
+        kept = taken.temporaries(trainable, "fp32" if train.mode == "lora" else train.weights)
         phase = self.account.phase("update")
-        # torch makes the moments in its first step: they stay, and are counted as optimizer state
-        kept = footprint.state(train, trainable).moments if train.optimizer == "adamw" else 0
         temporary = phase.total - phase.weights - phase.gradients - kept
         self.phases.append(replace(phase, casts=0, activations=max(0, temporary)))
         return max(0, phase.total - before - kept)

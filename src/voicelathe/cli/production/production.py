@@ -96,17 +96,6 @@ BaseModel = Annotated[
     typer.Option(metavar="ID", help="How the card names the base, for example openbmb/VoxCPM2."),
 ]
 
-Url = Annotated[
-    str, typer.Argument(metavar="URL", help="A folder, or what fsspec opens: s3://, gs://, sftp://, ...")
-]
-Check = Annotated[
-    bool,
-    typer.Option("--check", help="Hash what lies there, and send again what is damaged."),
-]
-Recipes = Annotated[
-    list[str] | None, typer.Argument(metavar="[RECIPE]...", help="Only these; default: every finished one.")
-]
-
 
 FAULTS = {
     "too_fast": "the speech is much too short for its text (too_fast), words may be missing; listen to it, or say it in shorter sentences",
@@ -121,9 +110,7 @@ def register(app: typer.Typer) -> None:
     app.command("status")(status)
     app.command("verify")(verify)
     app.command("say")(say)
-    app.command("archive")(archive)
     app.command("export")(export)
-    app.command("restore")(restore)
     app.command("ui")(ui)
 
 
@@ -235,24 +222,6 @@ def _settings(given: list[str]) -> dict[str, float]:
     return found
 
 
-def archive(url: Url, recipes: Recipes = None, check: Check = False) -> None:
-    """Send weights and speech of finished runs to a folder or bucket, each file once, by its sha256."""
-    from voicelathe.registry.weights import archive
-
-    if check:
-        held = archive.check(url, _finished(recipes), Path())
-        screen.say(
-            f"{held.num_there} files are what their records say; {held.num_files} ({screen.size(held.num_bytes)}) were damaged or missing and "
-            "were sent again."
-        )
-        return
-    moved = archive.archive(url, _finished(recipes), Path())
-    screen.say(
-        f"{moved.num_files} files ({screen.size(moved.num_bytes)}) sent, {moved.num_there} were there. "
-        "Elsewhere: clone, dvc pull or dvc repro, then voicelathe restore with the same URL."
-    )
-
-
 def export(
     what: Exported,
     to: To,
@@ -269,38 +238,6 @@ def export(
         f"{to}: {done.candidate} as {done.form}, {done.num_files} files ({screen.size(done.num_bytes)}). Read {to}/README.md before you "
         "give it away: it says what the speakers allowed."
     )
-
-
-def restore(url: Url, recipes: Recipes = None) -> None:
-    """Bring weights and speech back from where `archive` sent them; every file is hashed on arrival."""
-    from voicelathe.registry.weights import archive
-
-    moved = archive.restore(url, _finished(recipes), Path())
-    screen.say(
-        f"{moved.num_files} files ({screen.size(moved.num_bytes)}) brought, {moved.num_there} were here. "
-        "Check the whole chain: voicelathe verify RECIPE"
-    )
-
-
-def _finished(recipes: list[str] | None) -> list[str]:
-    """The recipes that were named, or all whose index of checkpoints is here."""
-    from voicelathe import layout
-    from voicelathe.config import params
-    from voicelathe.errors import RecordError
-
-    known = params.load()
-    for name in recipes or ():
-        params.recipe(known, name)
-    found = [one for one in recipes or known.recipes if layout.run(one, "checkpoints.json").is_file()]
-    if missing := set(recipes or ()) - set(found):
-        raise RecordError(
-            f"No runs/{min(missing)}/checkpoints.json here. Bring it: dvc pull, or train: dvc repro"
-        )
-    if not found:
-        raise RecordError(
-            "No recipe has a runs/RECIPE/checkpoints.json here. Bring it: dvc pull, or train: dvc repro"
-        )
-    return found
 
 
 def ui(port: Port = 5000) -> None:

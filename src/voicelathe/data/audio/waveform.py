@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe import digest
-from voicelathe.data.audio import containers, decoding, files, streams
+from voicelathe.data.audio import checking, decoding, files
 from voicelathe.data.audio.decoding import Header, Stored
 from voicelathe.data.audio.files import AudioProblem
 from voicelathe.data.audio.levels import FULL_SCALE
@@ -25,7 +25,6 @@ from voicelathe.records import CleanClip
 
 Samples = NDArray[np.float32]
 
-MIN_RATE_HZ, MAX_RATE_HZ, MAX_CHANNELS = 8_000, 192_000, 8
 MAX_CLIP_BYTES = 32 << 20  # of float32, 174 s at 48 kHz: a 1.4 MB FLAC can ask for 2.6 GB
 END_TOLERANCE_S = 0.01  # manifests give times with two decimals
 NUM_KEPT_OPEN = 2
@@ -67,7 +66,7 @@ def header(root: Path, audio: str) -> Header:
     """What a file's header says, checked for lies and limits; nothing is decoded. Raises AudioProblem."""
     file = files.open_file(root, audio)
     try:
-        return _checked(file, audio, math.inf)[3]
+        return checking.checked(file, audio, math.inf)[3]
     finally:
         os.close(file)
 
@@ -165,7 +164,7 @@ class AudioFile:
         try:
             if sha256 is not None:
                 files.verify(self._file, root / audio, sha256)
-            container, plain, found, head = _checked(self._file, audio, max_file_s)
+            container, plain, found, head = checking.checked(self._file, audio, max_file_s)
             self.rate_hz, self.num_channels = head.rate_hz, head.num_channels
             self._claimed = head.num_frames
             self._reader = decoding.reader(
@@ -271,32 +270,3 @@ class AudioFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _checked(
-    file: int, audio: str, max_file_s: float
-) -> tuple[str, containers.Pcm16 | None, list[streams.Stream], Header]:
-    """Container, layout of a plain WAV, streams and header, all within limits: headers can claim anything."""
-    num_bytes = os.fstat(file).st_size
-    container = containers.kind(os.pread(file, 16, streams.behind_tags(file, num_bytes)))
-    if container is None or container != files.CONTAINERS[Path(audio).suffix.lower()]:
-        raise AudioProblem(
-            "unsupported_type",
-            f"the content is {container or 'no audio that we read'}, the name says otherwise",
-        )
-    if container == "wav":
-        plain, found = containers.wav(file, num_bytes)
-    else:
-        plain, found = None, streams.split(file, container, num_bytes)
-    head = decoding.header(file, container, plain, found)
-    if not MIN_RATE_HZ <= head.rate_hz <= MAX_RATE_HZ:
-        raise AudioProblem(
-            "over_limit", f"{head.rate_hz} samples a second; {MIN_RATE_HZ} to {MAX_RATE_HZ} are read"
-        )
-    if not 1 <= head.num_channels <= MAX_CHANNELS:
-        raise AudioProblem("over_limit", f"{head.num_channels} channels; at most {MAX_CHANNELS} are read")
-    if head.num_frames is not None and head.num_frames > max_file_s * head.rate_hz:
-        raise AudioProblem(
-            "over_limit", f"{head.num_frames / head.rate_hz:.0f} s; measure.max_file_s is {max_file_s:g}"
-        )
-    return container, plain, found, head

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from voicelathe.data import columns
 from voicelathe.data.audit.rule import Rule
-from voicelathe.data.audit.rules import audio, level, outliers, repeats, text
+from voicelathe.data.audit.rules import audio, level, outliers, repeats, text, unusable
 from voicelathe.data.corpus import Corpus, Floats, Mask
 from voicelathe.data.text import beginnings, languages, scripts
 
@@ -39,7 +39,7 @@ class Coverage:
 def of(corpus: Corpus, distances: Floats) -> list[Coverage]:
     """One for each rule; `distances` are those of `outliers.pace_distances`."""
     known = _Excuses(corpus, distances)
-    rules = (*text.RULES, *audio.UNUSABLE, *audio.AUDIBLE, *level.RULES)
+    rules = (*text.RULES, *unusable.RULES, *audio.RULES, *level.RULES)
     return [
         _covered(rule, known.of(rule.code))
         for rule in (*rules, *beginnings.RULES, *outliers.RULES, *repeats.RULES)
@@ -98,7 +98,7 @@ class _Excuses:
         }
         if code in special:
             return special[code]()
-        needs_audio = {rule.code for rule in (*audio.AUDIBLE, *level.RULES)}
+        needs_audio = {rule.code for rule in (*audio.RULES, *level.RULES)}
         return [self._no_audio if code in needs_audio else ("", self._nobody)]
 
     def _null(self, table: str, name: str) -> Mask:

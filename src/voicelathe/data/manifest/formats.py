@@ -4,18 +4,17 @@ Nothing is judged or corrected here: an empty text is a row, and the audit will 
 RejectedLine, so rows and rejected lines always add up to the lines of the file.
 """
 
-import csv
 import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from voicelathe.config import schema
-from voicelathe.data.manifest import jsonl
+from voicelathe.data.manifest import fields, jsonl
 from voicelathe.data.manifest.jsonl import LineProblem
 from voicelathe.data.text import charsets, languages
 from voicelathe.digest import canonical_json
@@ -23,14 +22,11 @@ from voicelathe.errors import ManifestError
 from voicelathe.records import RejectedLine
 from voicelathe.redaction import labelled, scrub
 
-# Names under which other tools keep what we call audio and text (Hugging Face audiofolder).
-ALIASES = {"file_name": "audio", "transcription": "text"}
 KNOWN = (
     *("id", "audio", "start_s", "end_s", "text", "recording_id"),
     *("speaker_id", "language", "sample_rate_hz", "ref_audio", "channel"),
 )
 CHANNELS = {"left": 0, "l": 0, "right": 1, "r": 1}
-csv.field_size_limit(jsonl.MAX_LINE_BYTES)
 
 
 @dataclass(frozen=True)
@@ -61,153 +57,50 @@ def read(ingest: schema.Ingest) -> tuple[list[Read], list[str]]:
     Raises ManifestError when the file as a whole cannot be used, for example because no row says which recording it is from.
     """
     lines = jsonl.Lines(Path(ingest.manifest))
-    found = [_row(number, data, fields, ingest) for number, data, fields in _FIELDS[ingest.format](lines)]
+    found = [
+        _row(number, data, named, ingest) for number, data, named in fields.READERS[ingest.format](lines)
+    ]
     _require_rows(found, ingest)
     return found, lines.notes
 
 
-def fields(manifest: Path, format: str) -> Iterator["Fields"]:
-    """The lines of a manifest with their fields by our names, as they are written; nothing is required of them."""
-    return _FIELDS[format](jsonl.Lines(manifest))
-
-
-Fields = tuple[int, bytes, Mapping[str, Any] | LineProblem]
-
-
-def _json_lines(lines: jsonl.Lines) -> Iterator[Fields]:
-    """VoiceLathe, VoxCPM and Qwen3-TTS: one JSON object a line, the same names for the same things."""
-    for number, data, whole in lines:
-        yield number, data, _tried(_json_object, data, whole)
-
-
-def _json_object(data: bytes) -> dict[str, Any]:
-    fields = jsonl.parse(data)
-    for theirs, ours in ALIASES.items():
-        if theirs in fields and ours in fields:
-            raise LineProblem("duplicate_key", f"{theirs!r} and {ours!r} are two names of one field")
-        if theirs in fields:
-            fields[ours] = fields.pop(theirs)
-    return fields
-
-
-def _csv_rows(lines: jsonl.Lines) -> Iterator[Fields]:
-    """A header, then one row a line: a quoted field that goes on in the next line would swallow it, so it is refused."""
-    header: list[str] | None = None
-    for number, data, whole in lines:
-        cells = _tried(_cells, data, whole)
-        if header is None:
-            header = _header(cells, lines.path)
-        elif isinstance(cells, LineProblem):
-            yield number, data, cells
-        elif len(cells) != len(header):
-            yield (
-                number,
-                data,
-                LineProblem("wrong_columns", f"{len(cells)} fields, the header names {len(header)}"),
-            )
-        else:
-            yield (
-                number,
-                data,
-                {name: cell for name, cell in zip(header, cells, strict=True) if cell or name == "text"},
-            )
-
-
-def _ljspeech_rows(lines: jsonl.Lines) -> Iterator[Fields]:
-    """metadata.csv of LJSpeech: `id|text` or `id|text|normalised text`, no header, no quotes; audio is wavs/<id>.wav."""
-    for number, data, whole in lines:
-        text = _tried(jsonl.text_of, data, whole)
-        if isinstance(text, LineProblem):
-            yield number, data, text
-            continue
-        cells = text.split("|")
-        if len(cells) not in (2, 3):
-            yield number, data, LineProblem("wrong_columns", f"{len(cells)} fields between |, not 2 or 3")
-        else:
-            yield (
-                number,
-                data,
-                {"id": cells[0], "audio": f"wavs/{cells[0]}.wav", "text": cells[-1] or cells[1]},
-            )
-
-
-_FIELDS: dict[str, Callable[[jsonl.Lines], Iterator[Fields]]] = {
-    "voicelathe": _json_lines,
-    "voxcpm": _json_lines,
-    "qwen3-tts": _json_lines,
-    "csv": _csv_rows,
-    "ljspeech": _ljspeech_rows,
-}
-
-
-def _tried(parse: Callable[[bytes], Any], data: bytes, whole: bool) -> Any:
-    if not whole:
-        return LineProblem("too_long", f"more than {jsonl.MAX_LINE_BYTES} bytes on one line")
+def _row(line: int, data: bytes, named: Mapping[str, Any] | LineProblem, ingest: schema.Ingest) -> Read:
     try:
-        return parse(data)
-    except LineProblem as problem:
-        return problem
-
-
-def _cells(data: bytes) -> list[str]:
-    text = jsonl.text_of(data)
-    try:
-        (cells,) = csv.reader([text], strict=True)
-    except (csv.Error, ValueError) as problem:
-        raise LineProblem("not_csv", f"{problem}; a row must be on one line") from None
-    return cells
-
-
-def _header(cells: Any, path: Path) -> list[str]:
-    names = (
-        [] if isinstance(cells, LineProblem) else [ALIASES.get(name.strip(), name.strip()) for name in cells]
-    )
-    if "audio" not in names or len(set(names)) < len(names):
-        other = next((one for one in ";\t|" if len(names) == 1 and one in names[0]), None)
-        hint = f" It separates columns with {other!r}. Save it with commas." if other else ""
-        raise ManifestError(
-            f"{path}:1 must name each column once, among them audio and text; it holds {names}.{hint}"
-        )
-    return names
-
-
-def _row(line: int, data: bytes, fields: Mapping[str, Any] | LineProblem, ingest: schema.Ingest) -> Read:
-    try:
-        if isinstance(fields, LineProblem):
-            raise fields
-        return _typed(line, fields, ingest)
+        if isinstance(named, LineProblem):
+            raise named
+        return _typed(line, named, ingest)
     except LineProblem as problem:
         return RejectedLine(line, problem.code, scrub(problem.detail), jsonl.excerpt(data))
 
 
-def _typed(line: int, fields: Mapping[str, Any], ingest: schema.Ingest) -> RawRow:
-    audio = _text(fields, "audio")
+def _typed(line: int, named: Mapping[str, Any], ingest: schema.Ingest) -> RawRow:
+    audio = _text(named, "audio")
     if not audio:
         raise LineProblem("missing_field", "no audio")
-    if ingest.format == "qwen3-tts" and not fields.get("ref_audio"):
+    if ingest.format == "qwen3-tts" and not named.get("ref_audio"):
         raise LineProblem("missing_field", "no ref_audio, which every row of a Qwen3-TTS manifest has")
     return RawRow(
         line=line,
         audio=_path(audio),
-        start_s=_number(fields, "start_s"),
-        end_s=_number(fields, "end_s"),
-        text=_text(fields, "text"),
-        sample_rate_hz=_rate(fields),
-        ref_audio=_path(ref_audio) if (ref_audio := _text(fields, "ref_audio")) else ref_audio,
-        user_id=_name(fields, "id"),
+        start_s=_number(named, "start_s"),
+        end_s=_number(named, "end_s"),
+        text=_text(named, "text"),
+        sample_rate_hz=_rate(named),
+        ref_audio=_path(ref_audio) if (ref_audio := _text(named, "ref_audio")) else ref_audio,
+        user_id=_name(named, "id"),
         extra={
             name: labelled(name, _as_text(value))
-            for name, value in sorted(fields.items())
+            for name, value in sorted(named.items())
             if name not in KNOWN
         },
         recording_id=_required(
-            "recording_id", _name(fields, "recording_id") or _recording(audio, ingest.recording_from)
+            "recording_id", _name(named, "recording_id") or _recording(audio, ingest.recording_from)
         ),
-        speaker_id=_required("speaker_id", _name(fields, "speaker_id") or ingest.speaker_id),
+        speaker_id=_required("speaker_id", _name(named, "speaker_id") or ingest.speaker_id),
         language=_required(
-            "language", languages.canonical(_name(fields, "language") or ingest.language or "")
+            "language", languages.canonical(_name(named, "language") or ingest.language or "")
         ),
-        channel=_channel(fields),
+        channel=_channel(named),
     )
 
 
@@ -232,24 +125,24 @@ def _nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _text(fields: Mapping[str, Any], name: str) -> str | None:
-    value = fields.get(name)
+def _text(named: Mapping[str, Any], name: str) -> str | None:
+    value = named.get(name)
     if value is None or isinstance(value, str):
         return value
     raise LineProblem("wrong_type", f"{name} is {type(value).__name__}, not text")
 
 
-def _name(fields: Mapping[str, Any], name: str) -> str | None:
+def _name(named: Mapping[str, Any], name: str) -> str | None:
     """An identifier; many tools write it as a number."""
-    value = fields.get(name)
+    value = named.get(name)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return _text(fields, name)
+    return _text(named, name)
 
 
-def _number(fields: Mapping[str, Any], name: str) -> float | None:
+def _number(named: Mapping[str, Any], name: str) -> float | None:
     """A finite number, or the text of one as a CSV has it."""
-    value = fields.get(name)
+    value = named.get(name)
     if value is None:
         return None
     try:
@@ -263,8 +156,8 @@ def _number(fields: Mapping[str, Any], name: str) -> float | None:
     return number
 
 
-def _rate(fields: Mapping[str, Any]) -> int | None:
-    number = _number(fields, "sample_rate_hz")
+def _rate(named: Mapping[str, Any]) -> int | None:
+    number = _number(named, "sample_rate_hz")
     if number is not None and not (number.is_integer() and 0 < number < 2**31):
         raise LineProblem(
             "wrong_type", f"sample_rate_hz is {number:g}, not a whole number of samples a second"
@@ -272,12 +165,12 @@ def _rate(fields: Mapping[str, Any]) -> int | None:
     return None if number is None else int(number)
 
 
-def _channel(fields: Mapping[str, Any]) -> int | None:
+def _channel(named: Mapping[str, Any]) -> int | None:
     """Counted from 0, as NeMo, lhotse and diarisers do; the words that editors use are known, too."""
-    value = fields.get("channel")
+    value = named.get("channel")
     if isinstance(value, str) and value.strip().lower() in CHANNELS:
         return CHANNELS[value.strip().lower()]
-    number = _number(fields, "channel")
+    number = _number(named, "channel")
     if number is not None and not (number.is_integer() and 0 <= number < 2**15):
         raise LineProblem("wrong_type", f"channel is {number:g}; channels are counted from 0")
     return None if number is None else int(number)

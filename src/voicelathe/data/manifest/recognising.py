@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from voicelathe.data.manifest import formats, jsonl, kaldi, lists, splits_named
+from voicelathe.data.manifest import jsonl, kaldi, lists, splits_named
+from voicelathe.data.manifest.fields import ALIASES
 from voicelathe.data.manifest.names import SourceName
 from voicelathe.data.sources import delimited, lhotse, naming, nemo, texts
 from voicelathe.errors import ManifestError
@@ -134,7 +135,7 @@ def _line_format(
 def _json_format(
     manifest: Path, objects: list[dict[str, object]], reading: Mapping[str, str]
 ) -> tuple[SourceName, str]:
-    keys = [{formats.ALIASES.get(key, key) for key in value} for value in objects]
+    keys = [{ALIASES.get(key, key) for key in value} for value in objects]
     every = set.union(*keys)
     if any(lhotse.kind_of(value) for value in objects):
         return "lhotse", "recordings, supervisions or cuts of Lhotse"

@@ -12,7 +12,8 @@ from typing import get_args
 
 from voicelathe import digest
 from voicelathe.config.data_schema import ManifestFormat
-from voicelathe.data.manifest import formats, jsonl, kaldi, lists, recognising
+from voicelathe.data.manifest import fields as manifest_fields
+from voicelathe.data.manifest import jsonl, kaldi, lists, recognising
 from voicelathe.data.manifest.audio_paths import Paths
 from voicelathe.data.manifest.recognising import Found
 from voicelathe.data.sources import delimited, hugging_face, lhotse, naming, nemo, texts
@@ -87,7 +88,7 @@ def lines_of(found: Found, reading: Mapping[str, str]) -> Iterator[Line]:
 
 
 def _plain(found: Found) -> Iterator[Line]:
-    for _, data, fields in formats.fields(found.manifest, found.format):
+    for _, data, fields in manifest_fields.of(found.manifest, found.format):
         yield data if isinstance(fields, jsonl.LineProblem) else dict(fields)
 
 

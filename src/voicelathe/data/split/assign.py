@@ -17,9 +17,8 @@ from voicelathe import digest, layout, rng
 from voicelathe.config import schema
 from voicelathe.data import columns
 from voicelathe.data.columns import Rows, Table
+from voicelathe.data.split import components
 from voicelathe.data.split.frozen import Frozen, Proposed
-from voicelathe.data.text import characters
-from voicelathe.data.text import columns as text_columns
 from voicelathe.errors import SplitError, listing
 from voicelathe.layout import SPLITS
 from voicelathe.records import CleanClip, Link, SplitAssignment
@@ -27,7 +26,6 @@ from voicelathe.records import CleanClip, Link, SplitAssignment
 # With fewer, a draw by chance misses its shares by too much, so they are dealt out. A random share of 0.1 of 50
 # components has a standard deviation of 2.1 components around 5.
 NUM_FOR_CHANCE = 50
-LINKS = ("audio", "audio_sha256", "samples_sha256")  # what two recordings must not share across splits
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,8 @@ def assign(
     empty, when one component holds parts of two frozen splits, and when nothing that was tested on is known again.
     """
     table = columns.of(clips, CleanClip)
-    component_of, joined_by = _joined(
-        _telling(table, split.same_text_together), links, split.same_text_together
+    component_of, joined_by = components.joined(
+        components.telling(table, split.same_text_together), links, split.same_text_together
     )
     named, at_component = _of_each(table, component_of)
     parts = _components(table, named, at_component)
@@ -100,18 +98,6 @@ def assign(
     return Splits(placed, _assignments(table, component_of, split_of), method, joined_by)
 
 
-def _telling(table: Table, same_text: bool) -> list[CleanClip]:
-    """Clips enough to know what joins recordings: one of each recording and file, and those that share samples or words."""
-    named = [columns.codes(table[name]) for name in ("recording_id", "audio", "audio_sha256")]
-    chosen = np.zeros(len(table), bool)
-    chosen[np.unique(np.stack(named), axis=1, return_index=True)[1]] = True
-    shared = [table["samples_sha256"]] + ([text_columns.words(table["text"])] if same_text else [])
-    for column in shared:
-        code = columns.codes(column)
-        chosen |= np.bincount(code, minlength=1)[code] > 1
-    return columns.rows_of(table, CleanClip, np.flatnonzero(chosen))
-
-
 def _of_each(table: Table, component_of: Mapping[str, str]) -> tuple[list[str], Any]:
     """The names of the components in order, and for each clip its place among them."""
     names = sorted(set(component_of.values()))
@@ -134,47 +120,6 @@ def _by_group(group: Any, values: Any) -> Iterator[tuple[int, list[float]]]:
     ranked = values[order].tolist()
     for start, end in pairwise(bounds.tolist()):
         yield int(group[order[start]]), ranked[start:end]
-
-
-def components(clips: Iterable[CleanClip], links: Iterable[Link] = ()) -> dict[str, str]:
-    """The component of each recording, named by its smallest recording id: shared audio joins recordings."""
-    return _joined(clips, links, False)[0]
-
-
-def _joined(
-    clips: Iterable[CleanClip], links: Iterable[Link], same_text: bool
-) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """The component of each recording, and what joined those of more than one recording."""
-    parent: dict[str, str] = {}
-    joins: list[tuple[str, str]] = []
-
-    def root(name: str) -> str:
-        while parent.setdefault(name, name) != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    def join(one: str, other: str, why: str) -> None:
-        if one != other:
-            joins.append((one, f"{why}: {' and '.join(sorted((one, other)))}"))
-        here, there = root(one), root(other)
-        parent[max(here, there)] = min(here, there)
-
-    first_with: dict[tuple[str, str], str] = {}
-    for clip in sorted(clips, key=lambda clip: clip.recording_id):
-        root(clip.recording_id)
-        shared = [(link, getattr(clip, link)) for link in LINKS]
-        shared += [("text", characters.words(clip.text))] if same_text else []
-        for link in shared:
-            join(clip.recording_id, first_with.setdefault(link, clip.recording_id), f"same {link[0]}")
-    for pair in links:
-        if pair.one in parent and pair.other in parent:
-            join(pair.one, pair.other, pair.why)
-    why: dict[str, set[str]] = {}
-    for name, reason in joins:
-        why.setdefault(root(name), set()).add(reason)
-    joined_by = {name: sorted(reasons) for name, reasons in sorted(why.items())}
-    return {recording: root(recording) for recording in sorted(parent)}, joined_by
 
 
 def _components(table: Table, named: Sequence[str], at_component: Any) -> list[_Component]:

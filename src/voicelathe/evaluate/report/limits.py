@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from voicelathe.evaluate import ceilings, evidence, scores, statistics
+from voicelathe.evaluate import ceilings, failures, scores, statistics
 from voicelathe.evaluate.listening import preferences
 from voicelathe.evaluate.report import wording
 from voicelathe.records import Listening, Probed, Selection
@@ -78,7 +78,7 @@ def _reads(one: Probed) -> bool:
 
 def _runaways(selection: Selection) -> Iterator[str]:
     runaways = [
-        row for row in selection.ranking if any(note.startswith(evidence.RUNAWAY) for note in row.notes)
+        row for row in selection.ranking if any(note.startswith(failures.RUNAWAY) for note in row.notes)
     ]
     if runaways:
         yield f"{len(runaways)} of {len(selection.ranking)} candidates ran to the length limit on some lines without being excluded for it."

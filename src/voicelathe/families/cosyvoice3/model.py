@@ -15,6 +15,7 @@ from voicelathe.config import schema
 from voicelathe.errors import ManifestError, RecordError, listing
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.cosyvoice3 import files as cosyvoice3_files
+from voicelathe.families.cosyvoice3 import sketch
 from voicelathe.families.cosyvoice3 import text as cosyvoice3_text
 from voicelathe.families.cosyvoice3.files import CONFIG, PICKLE, WEIGHTS
 from voicelathe.families.cosyvoice3.text import BREAK, INSTRUCTION
@@ -40,12 +41,6 @@ PARTS = {  # for gradient norms
     "speech": ("speech_embedding.", "llm_decoder."),
 }
 ADAPTED = "llm.model."  # what upstream's users wrap with peft: the Qwen2 inside
-PUBLISHED: Mapping[str, Any] = {  # Qwen2.5-0.5B, the text model of Fun-CosyVoice3-0.5B-2512
-    "model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14,
-    "num_key_value_heads": 2, "vocab_size": 151936, "max_position_embeddings": 32768, "rope_theta": 1000000.0, "rms_norm_eps": 1e-6,
-    "tie_word_embeddings": True, "use_sliding_window": False,
-}  # fmt: skip
-PUBLISHED_TOKENS = 6561
 
 
 @dataclass
@@ -86,7 +81,7 @@ class CosyVoice3(PinnedDirectory):
         elsewhere=frozenset({"speak"}),
         pickled={PICKLE: WEIGHTS},
     )
-    published = PUBLISHED
+    published = sketch.PUBLISHED
 
     def recognises(self, base: Path) -> bool:
         return (base / cosyvoice3_files.MARK).is_file()
@@ -117,7 +112,7 @@ class CosyVoice3(PinnedDirectory):
             )
         from voicelathe.families.shared.weights import copy_weights
 
-        core = _built(digest.read_json(base / CONFIG), _num_speech(base))
+        core = sketch.built(digest.read_json(base / CONFIG), base)
         copy_weights(base, core.state_dict(keep_vars=True), file_name=WEIGHTS)
         return Loaded(core.to(device), cosyvoice3_text.tokenizer(base), None, None, facts, base, device)
 
@@ -127,7 +122,7 @@ class CosyVoice3(PinnedDirectory):
     def sketch(self, config: Mapping[str, Any], base: Path | None) -> Sketch:
         import torch
 
-        core = _built(config, PUBLISHED_TOKENS if base is None else _num_speech(base))
+        core = sketch.built(config, base)
         tokenizer = None if base is None else cosyvoice3_text.tokenizer(base)
         loaded = Loaded(core, tokenizer, None, None, None, base or Path(), torch.device("cpu"))  # type: ignore[arg-type]
         return Sketch(loaded, codec=0, caches=0)  # upstream's trainer, too, works on stored tokens
@@ -141,18 +136,7 @@ class CosyVoice3(PinnedDirectory):
     def example(
         self, loaded: Loaded, text_tokens: Sequence[int], positions: Sequence[int]
     ) -> "tuple[None, Pack]":
-        """Laid out with the words first; interleaving adds a position for each group of five."""
-        import torch
-
-        from voicelathe.families.cosyvoice3 import losses
-
-        nothing = torch.zeros(INSTRUCTION_TOKENS, dtype=torch.long)
-        clips = [
-            losses.Clip(nothing, torch.zeros(words, dtype=torch.long), torch.zeros(sounds, dtype=torch.long))
-            for words, sounds in zip(text_tokens, positions, strict=True)
-        ]
-        ids = losses.Ids.of(loaded.core)
-        return None, losses.pack(clips, [False] * len(clips), ids, torch.device("cpu"))
+        return None, sketch.example(loaded.core, text_tokens, positions)
 
     def encode(
         self, loaded: Loaded, samples: "Sequence[np.ndarray[Any, Any]]"
@@ -298,22 +282,6 @@ class CosyVoice3(PinnedDirectory):
 
 
 FAMILY = CosyVoice3()
-INSTRUCTION_TOKENS = 7  # of the published tokenizer
-
-
-def _built(config: Mapping[str, Any], num_speech: int) -> Any:
-    """The module with random weights, fp32; `sdpa` without a mask is causal."""
-    from transformers import Qwen2Config
-
-    from voicelathe.families.cosyvoice3.losses import SpeechLM
-
-    return SpeechLM(Qwen2Config(**{**config, "attn_implementation": "sdpa"}), num_speech)
-
-
-def _num_speech(base: Path) -> int:
-    from voicelathe.families.shared.safetensors_header import read_header
-
-    return read_header(base / WEIGHTS)["speech_embedding.weight"].shape[0] - cosyvoice3_files.SPECIALS
 
 
 def _fits(tokens_A: "torch.Tensor", most: int) -> bool:

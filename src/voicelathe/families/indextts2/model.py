@@ -19,7 +19,7 @@ from voicelathe.errors import ManifestError, RecordError, listing
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.decoding import Decoding
 from voicelathe.families.indextts2 import files as indextts2_files
-from voicelathe.families.indextts2 import speakers
+from voicelathe.families.indextts2 import sketch, speakers
 from voicelathe.families.indextts2 import text as indextts2_text
 from voicelathe.families.indextts2.files import CODES_PER_S, FROZEN, PICKLE, WEIGHTS
 from voicelathe.families.shared import conversion, parameter_groups, peft_files
@@ -39,11 +39,6 @@ PARTS = {  # for gradient norms
     "speech": ("mel_embedding.", "mel_pos_embedding.", "mel_head."),
 }
 STILL = "speed_emb."  # upstream's users set it; no clip says which speed it has
-PUBLISHED: Mapping[str, Any] = {  # config.yaml of IndexTeam/IndexTTS-2, its part `gpt`
-    "layers": 24, "model_dim": 1280, "heads": 20, "max_text_tokens": 600, "max_mel_tokens": 1815, "number_text_tokens": 12000,
-    "number_mel_codes": 8194, "start_mel_token": 8192, "stop_mel_token": 8193, "start_text_token": 0, "stop_text_token": 1,
-}  # fmt: skip
-LATENTS = 32  # of a voice
 
 
 @dataclass
@@ -91,7 +86,7 @@ class IndexTTS2(PinnedDirectory):
             "is not endorsed by bilibili; outside non-commercial use it may not be used to improve other AI models. Read the agreement."
         ),
     )
-    published = PUBLISHED
+    published = sketch.PUBLISHED
 
     def recognises(self, base: Path) -> bool:
         return indextts2_files.is_index(indextts2_files.read_settings(base))
@@ -117,7 +112,7 @@ class IndexTTS2(PinnedDirectory):
             upstream = synthesis.open_upstream(base, device)
             core = None if parts == "encoder" else upstream.gpt
             return Loaded(core, None, upstream, shape, facts, base, device)
-        core = _built(shape)
+        core = sketch.built(shape)
         copy_weights(base, core.state_dict(keep_vars=True), besides=FROZEN, file_name=WEIGHTS)
         return Loaded(core.to(device), indextts2_text.tokenizer(base), None, shape, facts, base, device)
 
@@ -128,7 +123,8 @@ class IndexTTS2(PinnedDirectory):
         import torch
 
         tokenizer = None if base is None else indextts2_text.tokenizer(base)
-        loaded = Loaded(_built(config), tokenizer, None, config, None, base or Path(), torch.device("cpu"))  # type: ignore[arg-type]
+        core = sketch.built(config)
+        loaded = Loaded(core, tokenizer, None, config, None, base or Path(), torch.device("cpu"))  # type: ignore[arg-type]
         return Sketch(loaded, codec=0, caches=0)  # the published trainer, too, works on stored features
 
     def positions_per_s(self, config: Mapping[str, Any]) -> float:
@@ -140,18 +136,7 @@ class IndexTTS2(PinnedDirectory):
     def example(
         self, loaded: Loaded, text_tokens: Sequence[int], positions: Sequence[int]
     ) -> "tuple[Pack, None]":
-        import torch
-
-        from voicelathe.families.indextts2 import losses
-
-        width = loaded.shape["model_dim"]
-        clips = [
-            losses.Clip(
-                torch.zeros(words, dtype=torch.long), torch.zeros(codes, dtype=torch.long), torch.zeros(LATENTS, width), torch.zeros(width)
-            )
-            for words, codes in zip(text_tokens, positions, strict=True)
-        ]  # fmt: skip
-        return losses.pack(clips, _ids(loaded.shape), torch.device("cpu")), None
+        return sketch.example(loaded.shape["model_dim"], text_tokens, positions, _ids(loaded.shape)), None
 
     def encode(
         self, loaded: Loaded, samples: "Sequence[np.ndarray[Any, Any]]"
@@ -299,12 +284,6 @@ class IndexTTS2(PinnedDirectory):
 
 
 FAMILY = IndexTTS2()
-
-
-def _built(shape: Mapping[str, Any]) -> Any:
-    from voicelathe.families.indextts2.losses import SpeechGPT
-
-    return SpeechGPT(shape)
 
 
 def _ids(shape: Mapping[str, Any]) -> "Ids":

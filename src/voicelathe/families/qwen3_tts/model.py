@@ -4,18 +4,15 @@ The only importer of upstream's `qwen_tts`, together with the modules beside it.
 A speaker is the fp32 mean of the speaker vectors of their training clips; every checkpoint carries it.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from voicelathe import digest
 from voicelathe.config import schema
-from voicelathe.errors import ManifestError, RecordError, listing
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.decoding import Decoding, keywords
+from voicelathe.families.qwen3_tts import codec, loading, speakers
 from voicelathe.families.qwen3_tts import files as qwen3_tts_files
-from voicelathe.families.qwen3_tts import loading
 from voicelathe.families.qwen3_tts import names as qwen3_tts_names
 from voicelathe.families.qwen3_tts.loading import Loaded
 from voicelathe.families.shared import base_directory, parameter_groups, peft_files, seeding
@@ -39,7 +36,6 @@ PARTS = {  # for gradient norms
     "code_predictor": ("talker.code_predictor.",),
 }
 FROZEN = ("talker.model.text_embedding.", qwen3_tts_files.SPEAKER_ENCODER)  # in full fine-tuning, too
-VOICES, SPEAKERS = "speaker_embedding.safetensors", "speakers.json"
 TEMPLATE = "<|im_start|>assistant\n{}<|im_end|>\n<|im_start|>assistant\n"  # of upstream's wrapper
 
 
@@ -78,25 +74,25 @@ class Qwen3TTS(PinnedDirectory):
 
         device = torch.device(machine.device)
         if parts == "encoder":
-            codec, speaker_encoder = loading.encoders(base)
-            codec.model.to(device)
-            codec.device = device
-            return Loaded(None, None, codec, speaker_encoder.to(device), facts, base, device)
+            tokenizer, speaker_encoder = loading.encoders(base)
+            tokenizer.model.to(device)
+            tokenizer.device = device
+            return Loaded(None, None, tokenizer, speaker_encoder.to(device), facts, base, device)
         half = parts == "all" and device.type == "cuda"
         dtype = torch.bfloat16 if half else torch.float32
         tts = upstream.Qwen3TTSModel.from_pretrained(str(base), dtype=dtype, attn_implementation="sdpa")
-        model, codec = tts.model, tts.model.speech_tokenizer
+        model, tokenizer = tts.model, tts.model.speech_tokenizer
         assert (
             model.talker.code_predictor.config._attn_implementation == "sdpa"
         )  # without a mask only this is causal
         model.speaker_encoder = None
         if parts == "core":
-            model.speech_tokenizer = codec = None
+            model.speech_tokenizer = tokenizer = None
         else:
-            codec.model.to(device)
-            codec.device = device
+            tokenizer.model.to(device)
+            tokenizer.device = device
         tts.device = device
-        return Loaded(model.to(device), tts, codec, None, facts, base, device)
+        return Loaded(model.to(device), tts, tokenizer, None, facts, base, device)
 
     @property
     def published(self) -> Mapping[str, Any]:
@@ -131,75 +127,21 @@ class Qwen3TTS(PinnedDirectory):
     def encode(
         self, loaded: Loaded, samples: "Sequence[np.ndarray[Any, Any]]"
     ) -> "Iterator[dict[str, torch.Tensor]]":
-        """Codes [F, 16] (int16) and the speaker vector [1, C] (fp32) of each clip.
-
-        One clip at a time: upstream's codec gives other codes for a clip that is padded to the length of a longer one.
-        """
-        import torch
-
-        for one in samples:
-            assert one.ndim == 1, "mono"
-            codes = loaded.codec.encode([one], sr=loaded.facts.encode_rate_hz).audio_codes[0].cpu()
-            yield {
-                "codes": codes.to(torch.int16).contiguous(),
-                "speaker": loading.speaker_vector(loaded, one)[None].cpu(),
-            }
+        return codec.encode(loaded, samples)
 
     def copy(self, loaded: Loaded, samples: "np.ndarray[Any, Any]") -> Spoken:
-        """Through upstream's speech tokenizer and back."""
-        import numpy as np
-
-        codes = loaded.codec.encode([samples], sr=loaded.facts.encode_rate_hz).audio_codes[0]
-        (decoded,), _ = loaded.codec.decode([{"audio_codes": codes}])
-        rate_hz = loaded.facts.speak_rate_hz
-        length = round(len(samples) * rate_hz / loaded.facts.encode_rate_hz)
-        return Spoken(np.asarray(decoded, np.float32).reshape(-1)[:length], rate_hz, True)
+        return codec.copy(loaded, samples)
 
     def prepare(self, loaded: Loaded, items: Sequence[ClipItem]) -> None:
         """Check codes, languages and names of the speakers; average the speaker vectors."""
-        import torch
-
         talker = loaded.core.config.talker_config
-        groups, codes = talker.num_code_groups, talker.code_predictor_config.vocab_size
-        if broken := [item.clip_id for item in items if not _fits(item.tensors["codes"], groups, codes)]:
-            raise RecordError(
-                f"The codes of {len(broken)} clips are not {groups} a frame from 0 to {codes - 1}, first {broken[0]}: "
-                "they are of another codec. Run: dvc repro -f -s encode"
-            )
-        problems = [
-            f"clip {item.clip_id}: {said}"
-            for item in items
-            if (said := qwen3_tts_names.refused(talker, item.language))
-        ]
-        problems += qwen3_tts_names.name_problems({item.speaker_id for item in items}, talker)
-        if problems:
-            raise ManifestError(
-                f"These clips cannot be trained on with {loaded.base}:\n{listing(problems)}\n"
-                "Correct the manifest and import it again."
-            )
-        clips = Counter(item.speaker_id.lower() for item in items)
-        vectors = {
-            name: torch.cat([i.tensors["speaker"] for i in items if i.speaker_id.lower() == name]).float()
-            for name, _ in sorted(clips.items(), key=lambda pair: (-pair[1], pair[0]))
-        }
-        loaded.voices = {name: found.mean(dim=0) for name, found in vectors.items()}
+        speakers.require_codes(items, talker.num_code_groups, talker.code_predictor_config.vocab_size)
+        speakers.require_names(items, talker, loaded.base)
+        loaded.voices = speakers.averaged(items)
 
     def recall(self, loaded: Loaded, directory: Path) -> None:
         """From the adapter's own file, or from the rows that a custom-voice directory keeps its speakers in."""
-        from safetensors import safe_open
-        from safetensors.torch import load_file
-
-        if (directory / SPEAKERS).is_file():
-            stored = load_file(directory / VOICES)
-            loaded.voices = {
-                name: stored[name]
-                for name in qwen3_tts_names.in_order(digest.read_json(directory / SPEAKERS))
-            }
-            return
-        slots = digest.read_json(directory / CONFIG)["talker_config"]["spk_id"]
-        with safe_open(directory / WEIGHTS, framework="pt") as file:
-            rows = file.get_slice("talker.model.codec_embedding.weight")
-            loaded.voices = {name: rows[slots[name]].float() for name in qwen3_tts_names.in_order(slots)}
+        loaded.voices = speakers.read(directory)
 
     def collate(self, loaded: Loaded, items: Sequence[ClipItem]) -> "Pack":
         """A speaker of whom no training clip is known is given by the clip's own vector."""
@@ -253,8 +195,7 @@ class Qwen3TTS(PinnedDirectory):
         targets = self.adapter_targets(loaded, lora.scope)
         return {
             **peft_files.pair(tensors, lora, targets, loaded.base.name),
-            VOICES: {name: voice.cpu().contiguous() for name, voice in loaded.voices.items()},
-            SPEAKERS: qwen3_tts_names.slots(loaded.voices, loaded.core.config.talker_config),
+            **speakers.files(loaded.voices, loaded.core.config.talker_config),
         }
 
     def load_adapter(self, directory: Path) -> "dict[str, torch.Tensor]":
@@ -339,11 +280,6 @@ def _tokens(loaded: Loaded, text: str) -> "torch.Tensor":
 
     ids = loaded.tts.processor.tokenizer(TEMPLATE.format(text.strip()))["input_ids"]
     return torch.tensor(ids[:-TAIL], dtype=torch.long)
-
-
-def _fits(codes_FG: "torch.Tensor", groups: int, codes: int) -> bool:
-    shape = codes_FG.ndim == 2 and codes_FG.shape[1] == groups and len(codes_FG) > 0
-    return shape and int(codes_FG.min()) >= 0 and int(codes_FG.max()) < codes
 
 
 def _weights(loaded: Loaded) -> "dict[str, torch.Tensor]":

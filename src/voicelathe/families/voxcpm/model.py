@@ -17,9 +17,9 @@ from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Ske
 from voicelathe.families.decoding import Decoding
 from voicelathe.families.shared import conversion, parameter_groups, torchaudio_shim
 from voicelathe.families.shared.base_directory import PinnedDirectory, peek_config
+from voicelathe.families.voxcpm import codec, published, synthesis
 from voicelathe.families.voxcpm import config as voxcpm_config
 from voicelathe.families.voxcpm import files as voxcpm_files
-from voicelathe.families.voxcpm import published, synthesis
 from voicelathe.records import BaseFacts
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ class VoxCPM(PinnedDirectory):
 
         device = torch.device(machine.device)
         if parts == "encoder":
-            codec = _codec(upstream, getattr(upstream, self.format.codec), base)
-            return Loaded(None, codec.to(device), facts, base, device)
+            vae = codec.opened(upstream, getattr(upstream, self.format.codec), base)
+            return Loaded(None, vae.to(device), facts, base, device)
         model = getattr(upstream, self.format.model).from_local(
             str(base), optimize=False, training=parts == "core", device=machine.device
         )
@@ -138,8 +138,8 @@ class VoxCPM(PinnedDirectory):
         from voicelathe.families.voxcpm import sketch
 
         upstream = self._upstream()
-        model, codec = getattr(upstream, self.format.model), getattr(upstream, self.format.codec)
-        return sketch.build(upstream.VoxCPMConfig, model, codec, config, base)
+        model, vae = getattr(upstream, self.format.model), getattr(upstream, self.format.codec)
+        return sketch.build(upstream.VoxCPMConfig, model, vae, config, base)
 
     def positions_per_s(self, config: Mapping[str, Any]) -> float:
         return voxcpm_config.positions_per_s(config)
@@ -157,38 +157,10 @@ class VoxCPM(PinnedDirectory):
     def encode(
         self, loaded: Loaded, samples: "Sequence[np.ndarray[Any, Any]]"
     ) -> "Iterator[dict[str, torch.Tensor]]":
-        """Latents [A, P, D] of each clip, its end padded with silence to a whole position, as upstream encodes prompts."""
-        import torch
-
-        stride = round(loaded.facts.encode_rate_hz / loaded.facts.positions_per_s)  # samples of one position
-        patch = stride // loaded.vae.chunk_size
-        lengths = [max(1, -(-len(one) // stride)) for one in samples]
-        batch = torch.zeros(len(samples), 1, max(lengths) * stride)
-        for row, one in enumerate(samples):
-            batch[row, 0, : len(one)] = torch.from_numpy(one)
-        with torch.inference_mode():
-            latents_BDF = loaded.vae.encode(batch.to(loaded.device), loaded.facts.encode_rate_hz).cpu()
-        for latents_DF, length in zip(latents_BDF, lengths, strict=True):
-            yield {
-                "latents": latents_DF[:, : length * patch]
-                .T.unflatten(0, (length, patch))
-                .contiguous()
-                .clone()
-            }
+        return codec.encode(loaded, samples)
 
     def copy(self, loaded: Loaded, samples: "np.ndarray[Any, Any]") -> Spoken:
-        """Through the codec and back, without the language model."""
-        import torch
-
-        (encoded,) = self.encode(loaded, [samples])
-        latents_DF = encoded["latents"].flatten(0, 1).T
-        with torch.inference_mode():
-            decoded = loaded.vae.decode(latents_DF[None].float().to(loaded.device))
-        rate_hz = loaded.facts.speak_rate_hz
-        length = round(
-            len(samples) * rate_hz / loaded.facts.encode_rate_hz
-        )  # without what filled the last position
-        return Spoken(decoded.reshape(-1)[:length].float().cpu().numpy(), rate_hz, True)
+        return codec.copy(loaded, samples)
 
     def prepare(self, loaded: Loaded, items: Sequence[ClipItem]) -> None:
         """Nothing beyond the weights is remembered of a speaker."""
@@ -316,22 +288,6 @@ class VoxCPM(PinnedDirectory):
                 f"The family {self.spec.id} needs the package voxcpm ({problem}). "
                 "Install it: pip install 'voicelathe[voxcpm]'"
             ) from None
-
-
-def _codec(upstream: Any, kind: Any, base: Path) -> Any:
-    """The audio codec alone, by upstream's own class and file order, without the language model's memory."""
-    import torch
-    from safetensors.torch import load_file
-
-    config = upstream.VoxCPMConfig.model_validate_json((base / "config.json").read_text(encoding="utf-8"))
-    vae = kind(config=config.audio_vae_config) if config.audio_vae_config else kind()
-    if (base / "audiovae.safetensors").is_file():
-        state = load_file(base / "audiovae.safetensors")
-    else:  # a base that was pinned before `base add` converted it
-        stored = torch.load(base / "audiovae.pth", map_location="cpu", weights_only=True)
-        state = stored.get("state_dict", stored)
-    vae.load_state_dict(state)
-    return vae.float().eval()
 
 
 def _supported(model: Any, base: Path) -> None:

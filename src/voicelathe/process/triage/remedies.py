@@ -8,6 +8,8 @@ Nothing new comes after that, so a later failure is a longer clip or a fragmente
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from voicelathe.train import optimizers
+
 WEIGHTS, ACTIVATIONS, GRADIENTS = "weights", "activations", "gradients and casts"
 STATE, GROWTH, HOST = "optimizer state", "growth or fragmentation", "host memory"
 OURS, VOXCPM, QWEN, UNKNOWN = "voicelathe", "VoxCPM's trainer", "Qwen3-TTS's sft_12hz.py", "unknown trainer"
@@ -21,6 +23,7 @@ class Remedy:
     cannot: tuple[str, ...]
 
 
+PAGING, RESIDENT = " or ".join(optimizers.paging()), " or ".join(optimizers.resident())
 EIGHT_BIT_TOO_EARLY = "an 8-bit or paged optimizer (its state does not exist yet)"
 STATE_IS_COMPLETE = "another optimizer (its state is complete after the first step)"
 OTHER_PROGRAMS = "end every other program on the card (nvidia-smi lists them)"
@@ -57,7 +60,7 @@ OF_OURS: Mapping[str, Remedy] = {
     ),
     STATE: Remedy(
         (
-            "train.optimizer: paged_adamw8bit (the moments move to the host when the card is full)",
+            f"train.optimizer: {PAGING} (the moments move to the host when the card is full)",
             "train.weights: bf16_split8 or bf16_stochastic (1 or 0 bytes of master instead of 2)",
             "train.mode: lora",
         ),
@@ -72,7 +75,7 @@ OF_OURS: Mapping[str, Remedy] = {
     HOST: Remedy(
         (
             "end other programs, or give the container more memory",
-            "train.optimizer: adamw8bit, if the card has room (paged_adamw8bit keeps its moments in host memory)",
+            f"train.optimizer: {RESIDENT}, if the card has room ({PAGING} keeps its moments in host memory)",
             "a smaller engine.workers, if it was a data stage",
         ),
         ("anything that saves memory of the card",),

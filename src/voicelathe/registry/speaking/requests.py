@@ -1,7 +1,8 @@
 """May a request be spoken at all? Asked before any of it is: a limit that is noticed afterwards has already cost the others their turn."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from voicelathe import digest
 from voicelathe.errors import RequestError, TooLong
@@ -10,6 +11,8 @@ from voicelathe.registry.speaking.desk import Limits
 
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # BCP 47, or a family's word for any
 SEEDS = 2**32  # as many as NumPy's generator takes
+MAX_LORA_SCALE = 2.0
+MAX_ATTEMPTS = 5
 MAX_SECONDS = 60.0  # of one piece of a text; see speech.pieces
 
 
@@ -63,3 +66,24 @@ def _checked(text: object) -> str:
     if not any(character.isalnum() for character in text):
         raise RequestError(f"text = {text[:60]!r} holds no letter and no digit: there is nothing to say.")
     return text
+
+
+def checked(chosen: dict[str, Any]) -> dict[str, Any]:
+    """The options, after each was looked at. Raises RequestError naming the first that does not fit."""
+    check_seconds(chosen["max_seconds"])
+    check_language(chosen["language"])
+    check_seed(chosen["seed"])
+    if not 1 <= chosen["attempts"] <= MAX_ATTEMPTS:
+        raise RequestError(f"attempts = {chosen['attempts']}: must be from 1 to {MAX_ATTEMPTS}.")
+    scale = chosen.get("lora_scale")
+    if scale is not None and not 0 <= scale <= MAX_LORA_SCALE:
+        raise RequestError(f"lora_scale = {scale}: must be from 0 (the base) to {MAX_LORA_SCALE:g}.")
+    return chosen
+
+
+def check_options(options: Iterable[str], known: Iterable[str]) -> None:
+    """Raises RequestError for unknown names. MLflow itself drops them with a warning and speaks with the default."""
+    if unknown := sorted(set(options) - set(known)):
+        raise RequestError(
+            f"No such option: {', '.join(unknown)}. This voice takes: {', '.join(sorted(known))}."
+        )

@@ -54,7 +54,7 @@ def speak_production(
     address = store.address(root)
     store.settle(chosen.tracking, root)
     with store.usable(address), voice.of_project(root):
-        voice.check_options(options, registered.options(address, f"models:/{name}/{version}"))
+        requests.check_options(options, registered.options(address, f"models:/{name}/{version}"))
         model = registered.load(address, f"models:/{name}/{version}")
     speaking: voice.Voice = model.unwrap_python_model().voice
     try:
@@ -74,7 +74,7 @@ def speak_base(text: str, base: Path, out: Path, root: Path, options: Mapping[st
     family, machine = bases.recognise(base), gates.load_params(root).machine
     known = families.spec(family).decoding
     chosen: dict[str, Any] = {"language": "en", "seed": BASE_SEED, "max_seconds": BASE_SECONDS}
-    voice.check_options(options, [*chosen, *known])
+    requests.check_options(options, [*chosen, *known])
     settings = {name: float(options[name]) for name in known if name in options}
     settings = decoding.chosen(known, decoding.defaults(known), settings)
     chosen |= options

@@ -1,10 +1,10 @@
-"""Rules over the audio of one row: can it be read, does somebody speak in it, and does it hold as much as its text says?"""
+"""Rules over the audio of one row that can be read: does somebody speak in it, and does it hold as much as its text says?"""
 
 import numpy as np
 
 from voicelathe.config import schema
 from voicelathe.data import columns
-from voicelathe.data.audit.rule import Judge, Limits, MayBreak, Seen, above, below, drop, over, trim, under
+from voicelathe.data.audit.rule import Limits, Seen, above, below, drop, over, trim, under
 from voicelathe.data.clip import Clip
 from voicelathe.data.corpus import Corpus, Mask
 
@@ -17,12 +17,6 @@ HEARD_SLACK_S = 0.1  # by which the edges of a voice activity detector differ
 SLACK = 1e-9  # what a share may differ in its last digits
 
 TELEPHONE_HZ = 11025  # and below: nothing above 5.5 kHz, so s and f sound alike
-
-
-def _has_problem(code: str) -> Judge:
-    return lambda clip, _: (
-        (clip.measure.detail or code, "audio that can be read") if clip.measure.problem == code else None
-    )
 
 
 def _too_short(clip: Clip, limits: Limits) -> Seen | None:
@@ -156,15 +150,6 @@ def _channels(clip: Clip, _: Limits) -> Seen | None:
 # --- which rows may break them ---------------------------------------------------------------------------------------
 
 
-def _may_have_problem(code: str) -> MayBreak:
-    def mask(corpus: Corpus, _: Limits) -> Mask:
-        import pyarrow.compute as pc
-
-        return np.asarray(columns.mask(pc.equal(corpus.measures["problem"], code)))
-
-    return mask
-
-
 def _may_be_silent(corpus: Corpus, limits: Limits) -> Mask:
     return np.asarray(corpus.inner_silence_share > limits.audit.max_silence_share - SLACK)
 
@@ -202,27 +187,7 @@ def _may_be_too_slow(corpus: Corpus, limits: Limits) -> Mask:
     return np.asarray(corpus.speech_s > FREE_S + corpus.num_letters[1] / limits.audit.min_chars_per_s - SLACK)
 
 
-UNUSABLE_AUDIO = {
-    "missing": "The file is not there, so there is nothing to train on.",
-    "outside_root": "The path leaves the audio root; what lies outside was never meant to be read.",
-    "absolute_path": "The path is absolute, so the manifest only works on one machine and could name any file.",
-    "invalid_path": "The path holds control characters or backslashes, or is too long to be a name.",
-    "symlink": "A link below the audio root can point anywhere, and its target can change unnoticed.",
-    "not_regular": "A directory, FIFO or device is not a recording.",
-    "unsupported_type": "Only WAV, FLAC, Ogg, Opus and MP3 are read, and the name must agree with the content.",
-    "unreadable": "The file cannot be opened or decoded.",
-    "truncated": "Less audio could be decoded than the file itself says it holds, so the words at the end are missing.",
-    "another_stream": "Behind the first stream lies another of another rate or number of channels, which nothing plays after it.",
-    "bad_header": "The header contradicts the file, so what is decoded is not what was recorded.",
-    "bad_slice": "Start and end do not lie inside the file, in this order.",
-    "over_limit": "Rate, channels or length are beyond what can be decoded safely.",
-    "no_samples": "There is no audio between start and end.",
-    "no_channel": "The file does not have the channel that the row names.",
-}
-UNUSABLE = tuple(
-    drop(code, reason, _has_problem(code), _may_have_problem(code)) for code, reason in UNUSABLE_AUDIO.items()
-)
-AUDIBLE = (
+RULES = (
     drop(
         "too_short",
         "A clip shorter than a syllable carries no speech and makes the losses of a step jump.",

@@ -1,0 +1,147 @@
+"""What no single setting can know: settings of params.yaml that contradict each other, or the family of a base, each with its dotted path."""
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from voicelathe import families, layout
+from voicelathe.config import schema
+from voicelathe.families import decoding
+from voicelathe.families.base import FamilySpec, Promptable
+from voicelathe.train import optimizers
+
+
+def contradictions(params: schema.Params) -> Iterator[str]:
+    """Every problem of settings that are valid one by one."""
+    for kind, names in (("bases", params.bases), ("recipes", params.recipes)):
+        for name in names:
+            if not re.match(schema.NAME, name):
+                yield f"{kind}.{name}: a name may hold lower-case letters, digits, '_' and '-' only"
+    if params.ingest.recording_from is not None:
+        yield from _regex("ingest.recording_from", params.ingest.recording_from, groups=1)
+    for number, pattern in enumerate(params.gate.boilerplate):
+        yield from _regex(f"gate.boilerplate.{number}", pattern, groups=0)
+    for name, base in params.bases.items():
+        if base.family not in families.TABLE:
+            known = ", ".join(sorted(families.TABLE))
+            yield f"bases.{name}.family = {base.family!r}: no such family; there are {known}"
+    for name, one in params.recipes.items():
+        yield from of_recipe(f"recipes.{name}", one, params)
+        if one.base in params.bases and params.bases[one.base].family in families.TABLE:
+            family = families.find(params.bases[one.base].family)
+            yield from of_family(f"recipes.{name}", one, family.spec)
+            if one.evaluate.zero_shot and not isinstance(family, Promptable):
+                yield f"recipes.{name}.evaluate.zero_shot = true: {family.spec.id} takes no reference clip; set it to false"
+
+
+def of_recipe(where: str, one: schema.Recipe, params: schema.Params) -> Iterator[str]:
+    """What the base, the machine and the other sections of a recipe must agree with."""
+    train = one.train
+    if one.base not in params.bases:
+        yield f"{where}.base = {one.base!r}: no such base; there are {sorted(params.bases)}. Add it: voicelathe base add DIR"
+    if (train.mode == "lora") != (train.lora is not None):
+        yield f"{where}.train.lora = {train.lora!r}: mode: lora needs the adapter's settings, mode: full needs null"
+    if train.clips_per_step % train.clips_per_pass:
+        yield f"{where}.train.clips_per_pass = {train.clips_per_pass}: must divide clips_per_step ({train.clips_per_step})"
+    if train.checkpoint_every > train.steps:
+        yield f"{where}.train.checkpoint_every = {train.checkpoint_every}: no checkpoint before steps ({train.steps}) is over"
+    if train.autocast and params.machine.device == "cpu":
+        yield f"{where}.train.autocast = true: upstream's autocast is for CUDA; set it to false with machine.device: cpu"
+    yield from of_schedule(f"{where}.train", train)
+    yield from of_shares(f"{where}.train", train, params.machine.processes)
+    yield from of_memory(f"{where}.train", train)
+    if train.mode == "lora" and not one.evaluate.lora_scales:
+        yield f"{where}.evaluate.lora_scales = []: an adapter needs at least one LoRA scale, for example [1.0]"
+    pack = PurePosixPath(one.listen.lines)
+    if pack.parts[:-1] != layout.LINES.parts or pack.suffix != ".jsonl":
+        yield f"{where}.listen.lines = {one.listen.lines!r}: a pack is a file {layout.LINES}/NAME.jsonl, because the stages depend on that folder; make one: voicelathe lines propose"
+    if len({line.id for line in one.listen.long_lines}) < len(one.listen.long_lines):
+        yield f"{where}.listen.long_lines: every line needs its own id"
+
+
+def of_schedule(where: str, train: schema.Train) -> Iterator[str]:
+    """Parts of the schedule that do not fit into the steps, or that its shape does not have."""
+    if train.warmup_steps >= train.steps:
+        yield f"{where}.warmup_steps = {train.warmup_steps}: must be less than steps ({train.steps})"
+    decays = train.schedule == "warmup_stable_decay"
+    if decays != (train.decay_steps is not None):
+        wanted = "needs the number of its last steps" if decays else "has none; set null"
+        yield f"{where}.decay_steps = {train.decay_steps}: schedule: {train.schedule} {wanted}"
+    elif train.decay_steps is not None and train.warmup_steps + train.decay_steps > train.steps:
+        yield (
+            f"{where}.decay_steps = {train.decay_steps}: together with warmup_steps ({train.warmup_steps}) more than "
+            f"steps ({train.steps})"
+        )
+
+
+def of_shares(where: str, train: schema.Train, processes: int) -> Iterator[str]:
+    """What several processes cannot share."""
+    passes = train.clips_per_step // train.clips_per_pass
+    if passes % processes:
+        yield (
+            f"{where}.clips_per_pass = {train.clips_per_pass}: {passes} passes a step cannot be shared evenly among machine.processes = "
+            f"{processes}; make clips_per_step ({train.clips_per_step}) a multiple of clips_per_pass times {processes}"
+        )
+    if processes > 1 and train.gradient_release:
+        yield f"{where}.gradient_release = true: gradients are used before machine.processes = {processes} could add theirs; set it to false"
+
+
+def of_memory(where: str, train: schema.Train) -> Iterator[str]:
+    """Stacks that would train wrongly, or that say one thing twice."""
+    if train.optimizer not in optimizers.TABLE:
+        known = ", ".join(sorted(optimizers.TABLE))
+        yield f"{where}.optimizer = {train.optimizer!r}: no such optimizer; there are {known}"
+        return
+    scales_itself = optimizers.find(train.optimizer).footprint.scales_itself
+    if train.mode == "full" and train.weights == "bf16":
+        yield (
+            f"{where}.weights = 'bf16': with mode: full most updates would be lost, being smaller than half the distance between two "
+            "bf16 numbers. Set bf16_split16 (exact), bf16_split8 or bf16_stochastic"
+        )
+    if train.mode == "lora" and train.weights not in ("fp32", "bf16"):
+        yield f"{where}.weights = {train.weights!r}: the base of an adapter is frozen and needs no master; set bf16"
+    if train.mode == "full" and train.weights not in ("fp32", "bf16") and not scales_itself:
+        known = " or ".join(optimizers.of_bf16())
+        yield f"{where}.optimizer = {train.optimizer!r}: bf16 weights are updated by the 8-bit kernels; set {known}"
+    if train.autocast and train.weights != "fp32":
+        yield f"{where}.autocast = true: bf16 weights compute in bf16 anyway; set it to false"
+    if train.gradient_release:
+        if train.max_grad_norm is not None:
+            yield (
+                f"{where}.max_grad_norm = {train.max_grad_norm}: with gradient_release the global norm is known only after the update; "
+                "set it to null, or gradient_release to false"
+            )
+        if train.mode == "lora" or not scales_itself:
+            yield f"{where}.gradient_release = true: for mode: full with an 8-bit optimizer; elsewhere gradients are small or stay"
+        if train.clips_per_pass != train.clips_per_step:
+            yield f"{where}.gradient_release = true: a step must be one pass; set clips_per_pass to clips_per_step ({train.clips_per_step})"
+
+
+def of_family(where: str, one: schema.Recipe, spec: FamilySpec) -> Iterator[str]:
+    """What the model family of the base knows and the recipe must agree with."""
+    if one.train.mode not in spec.modes:
+        yield f"{where}.train.mode = {one.train.mode}: {spec.id} knows {', '.join(sorted(spec.modes))}"
+    for scope in one.train.lora.scope if one.train.lora else []:
+        if scope not in spec.scopes:
+            yield f"{where}.train.lora.scope = {scope!r}: {spec.id} has {', '.join(sorted(spec.scopes))}"
+    if one.train.cache_encoder and not (one.train.lora and set(one.train.lora.scope) <= spec.cached_with):
+        known = ", ".join(sorted(spec.cached_with)) or "no scope"
+        yield (
+            f"{where}.train.cache_encoder = true: the encoder's output of {spec.id} stays the same only with mode: lora and a scope "
+            f"of {known}"
+        )
+    for name, problem in decoding.problems(spec.decoding, one.speak):
+        yield f"{where}.speak.{name} = {one.speak.get(name, '(missing)')}: {problem}"
+    if set(one.select.loss_weights) != set(spec.loss_weights):
+        seen, wanted = sorted(one.select.loss_weights), ", ".join(sorted(spec.loss_weights))
+        yield f"{where}.select.loss_weights = {seen}: {spec.id} has the losses {wanted}"
+
+
+def _regex(where: str, pattern: str, groups: int) -> Iterator[str]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as problem:
+        yield f"{where} = {pattern!r}: not a regular expression ({problem})"
+        return
+    if compiled.groups < groups:
+        yield f"{where} = {pattern!r}: needs a group that captures the recording, for example ([^/]+)_\\d+"

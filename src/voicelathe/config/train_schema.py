@@ -1,0 +1,73 @@
+"""The section `train` of a recipe, which decides a run's weights: all of it is part of the run's digest."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Lt, MinLen
+
+from voicelathe.config.data_schema import Closed, Positive, PositiveFloat
+
+Beta = Annotated[float, Ge(0), Lt(1)]
+
+
+ADDED_LATER = {"left_out": True}  # a field with this metadata is not written down while it has its default
+
+
+@dataclass(frozen=True)
+class Lora(Closed):
+    """Low-rank adapters (Hu et al., 2021): W + scale * alpha / rank * B A."""
+
+    rank: Positive
+    alpha: PositiveFloat
+    dropout: Annotated[float, Ge(0), Lt(1)]
+    scope: Annotated[list[str], MinLen(1)]  # groups of linears; which there are is the family's to say
+
+
+@dataclass(frozen=True)
+class Train(Closed):
+    """One run. This whole section is part of the run digest. docs/memory.md has what each choice costs in bytes.
+
+    optimizer: one of `train.optimizers.TABLE`. beta1, beta2: what its moments keep of themselves at each step; eps: added to the
+    root of the second moment. Their defaults are Adam's (Kingma and Ba, 2015).
+
+    schedule: what becomes of the learning rate after its warm-up: `constant`; `linear` or `cosine`, to zero at the last step;
+    `warmup_stable_decay` (Hu et al., 2024): constant, and linearly to zero in the last decay_steps.
+
+    weights: how weights lie on the device.
+    `fp32`: 4 bytes, gradients 4 bytes; with `autocast` the forward makes bf16 copies besides (upstream's way, the reference).
+    `bf16` (mode: lora): the frozen base in bf16, the adapter in fp32.
+    `bf16_split16`, `bf16_split8` (mode: full): bf16 weights and the 16 or 8 bits that are missing to an fp32 or 24-bit master,
+    on which the update is computed: exact, or with the last bit rounded stochastically. 4 or 3 bytes, gradients 2.
+    `bf16_stochastic` (mode: full): bf16 weights alone; each update is rounded up or down, right on average. 2 bytes, gradients 2.
+    Plain bf16 updates do not exist here: at a learning rate of 1e-5, 70 to 92 % of them are smaller than half the distance to
+    the next bf16 number, and nearest rounding drops those.
+
+    gradient_release: a gradient is used and freed as soon as backward has made it, so gradients never lie there together
+    (2 bytes a parameter less). The global norm is known only afterwards: it is recorded, and nothing is clipped.
+    """
+
+    mode: Literal["lora", "full"]
+    steps: Positive
+    clips_per_step: Positive
+    clips_per_pass: Positive  # packed into one forward; several passes accumulate one optimizer step
+    checkpoint_every: Positive
+    learning_rate: PositiveFloat
+    warmup_steps: Annotated[int, Ge(0)]
+    weight_decay: Annotated[float, Ge(0)]  # of the weights of linear layers only
+    max_grad_norm: PositiveFloat | None  # of all gradients together; null: recorded, not clipped
+    optimizer: Annotated[str, MinLen(1)]
+    weights: Literal["fp32", "bf16", "bf16_split16", "bf16_split8", "bf16_stochastic"]
+    gradient_release: bool
+    activation_checkpointing: Literal["none", "decoder", "all"]  # which blocks are computed again in backward
+    autocast: bool  # bf16 arithmetic over fp32 weights, upstream's way; only on cuda
+    cache_encoder: bool  # mode: lora without proj: what the frozen local encoder makes of a clip is computed once and kept
+    probe_every: Positive  # steps between two looks at whether text and stop head still work
+    lora: Lora | None  # null for mode: full
+    seed: int | None = field(default=None, metadata=ADDED_LATER)  # of this training; null: the project's
+    schedule: Literal["constant", "linear", "cosine", "warmup_stable_decay"] = field(
+        default="cosine", metadata=ADDED_LATER
+    )
+    decay_steps: Positive | None = field(default=None, metadata=ADDED_LATER)  # of warmup_stable_decay only
+    beta1: Beta = field(default=0.9, metadata=ADDED_LATER)
+    beta2: Beta = field(default=0.999, metadata=ADDED_LATER)
+    eps: PositiveFloat = field(default=1e-8, metadata=ADDED_LATER)

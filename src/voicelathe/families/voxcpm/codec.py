@@ -1,0 +1,62 @@
+"""VoxCPM's audio codec alone: opened without the language model, clips into latents, latents into sound.
+
+Shapes: B clips, A positions, P latent frames of a position, D latent width, F frames.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from voicelathe.families.base import Spoken
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+def opened(upstream: Any, kind: Any, base: Path) -> Any:
+    """The audio codec alone, by upstream's own class and file order, without the language model's memory."""
+    import torch
+    from safetensors.torch import load_file
+
+    config = upstream.VoxCPMConfig.model_validate_json((base / "config.json").read_text(encoding="utf-8"))
+    vae = kind(config=config.audio_vae_config) if config.audio_vae_config else kind()
+    if (base / "audiovae.safetensors").is_file():
+        state = load_file(base / "audiovae.safetensors")
+    else:  # a base that was pinned before `base add` converted it
+        stored = torch.load(base / "audiovae.pth", map_location="cpu", weights_only=True)
+        state = stored.get("state_dict", stored)
+    vae.load_state_dict(state)
+    return vae.float().eval()
+
+
+def encode(loaded: Any, samples: "Sequence[np.ndarray[Any, Any]]") -> "Iterator[dict[str, torch.Tensor]]":
+    """Latents [A, P, D] of each clip, its end padded with silence to a whole position, as upstream encodes prompts."""
+    import torch
+
+    stride = round(loaded.facts.encode_rate_hz / loaded.facts.positions_per_s)  # samples of one position
+    patch = stride // loaded.vae.chunk_size
+    lengths = [max(1, -(-len(one) // stride)) for one in samples]
+    batch = torch.zeros(len(samples), 1, max(lengths) * stride)
+    for row, one in enumerate(samples):
+        batch[row, 0, : len(one)] = torch.from_numpy(one)
+    with torch.inference_mode():
+        latents_BDF = loaded.vae.encode(batch.to(loaded.device), loaded.facts.encode_rate_hz).cpu()
+    for latents_DF, length in zip(latents_BDF, lengths, strict=True):
+        patches = latents_DF[:, : length * patch].T.unflatten(0, (length, patch))
+        yield {"latents": patches.contiguous().clone()}
+
+
+def copy(loaded: Any, samples: "np.ndarray[Any, Any]") -> Spoken:
+    """Through the codec and back, without the language model."""
+    import torch
+
+    (encoded,) = encode(loaded, [samples])
+    latents_DF = encoded["latents"].flatten(0, 1).T
+    with torch.inference_mode():
+        decoded = loaded.vae.decode(latents_DF[None].float().to(loaded.device))
+    rate_hz = loaded.facts.speak_rate_hz
+    length = round(
+        len(samples) * rate_hz / loaded.facts.encode_rate_hz
+    )  # without what filled the last position
+    return Spoken(decoded.reshape(-1)[:length].float().cpu().numpy(), rate_hz, True)
