@@ -12,6 +12,7 @@ import numpy as np
 
 from voicelathe.errors import SelectionError, listing
 from voicelathe.evaluate.statistics import Floats
+from voicelathe.families import decoding
 from voicelathe.records import (
     HARD_FAILURES,
     LONG,
@@ -220,3 +221,15 @@ def _sample_problems(
         spoke = {line for one, line, _ in counts if one == name and not line.startswith(LONG)}
         if strange := sorted(spoke - asked):
             yield f"candidate {name} spoke {', '.join(strange[:5])}, which the race did not ask of it"
+
+
+def decoding_of(recipe: str, samples: Sequence[SampleRecord]) -> dict[str, float]:
+    """What everybody spoke with. Raises SelectionError for samples that cannot be compared, because settings differ."""
+    first = samples[0]
+    for one in samples:
+        if one.decoding != first.decoding:
+            raise SelectionError(
+                f"{recipe}: {one.candidate}, line {one.line_id}, was spoken with {decoding.as_text(one.decoding)}, and {first.candidate}, line "
+                f"{first.line_id}, with {decoding.as_text(first.decoding)}: they cannot be compared. Speak again: dvc repro -f -s listen@{recipe}"
+            )
+    return dict(first.decoding)

@@ -11,14 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from voicelathe.config import schema
-from voicelathe.errors import SelectionError
 from voicelathe.evaluate import baseline, evidence, failures, guards, nomination, robustness, scores
 from voicelathe.evaluate.evidence import BASES
 from voicelathe.evaluate.listening import design, preferences
 from voicelathe.evaluate.nomination import Losses
 from voicelathe.evaluate.report import reasons
 from voicelathe.evaluate.scoring import accents, probing, prosody
-from voicelathe.families import decoding
 from voicelathe.records import (
     HARD_FAILURES,
     Ceiling,
@@ -185,7 +183,7 @@ def _selection(
         evidence=list(case.judged.values()),
         real=scores.real_levels(case.measures),
         race=race,
-        decoding=_decoding(case.run.recipe, case.samples),
+        decoding=evidence.decoding_of(case.run.recipe, case.samples),
         prosody=list(case.delivered),
         ceiling=ceiling,
         accents=accents.shifts(case.measures, paired.names, base, case.run.identity.seed),
@@ -199,18 +197,6 @@ def _runner_up(case: _Case, chosen: str | None) -> str | None:
     """The next by loss of those without a veto; None where nobody was chosen."""
     others = (name for name in case.losses.order_of_tuned() if name not in case.vetoes and name != chosen)
     return next(others, None) if chosen else None
-
-
-def _decoding(recipe: str, samples: Sequence[SampleRecord]) -> dict[str, float]:
-    """What everybody spoke with. Raises SelectionError for samples that cannot be compared, because settings differ."""
-    first = samples[0]
-    for one in samples:
-        if one.decoding != first.decoding:
-            raise SelectionError(
-                f"{recipe}: {one.candidate}, line {one.line_id}, was spoken with {decoding.as_text(one.decoding)}, and {first.candidate}, line "
-                f"{first.line_id}, with {decoding.as_text(first.decoding)}: they cannot be compared. Speak again: dvc repro -f -s listen@{recipe}"
-            )
-    return dict(first.decoding)
 
 
 def _by_loss(case: _Case) -> str | None:
