@@ -111,13 +111,13 @@ def facts(base: Path, licence: str, trained: bool, files: dict[str, str], spec: 
 
 
 def _require_version_2(base: Path, settings: Mapping[str, Any], files: Mapping[str, str]) -> None:
-    """Raises BaseModelError for a later layout: other conditions, other codes, and nobody has published how it is trained."""
+    """Raises BaseModelError for a later layout: other conditions and other codes, which nothing here packs yet."""
     seen = str(settings.get("version", "2.0"))
     if "codec.pth" in files or not seen.startswith("2.0"):
         what = "codec.pth" if "codec.pth" in files else f"version = {seen}"
         raise BaseModelError(
             f"{base} is IndexTTS 2.5 or later ({what}): one campplus vector instead of 32 latents, languages, codes at 25 a second. "
-            "There is no public training objective for it, so it is not supported. IndexTTS2: "
+            "It is not supported yet. IndexTTS2: "
             "huggingface-cli download IndexTeam/IndexTTS-2 --local-dir DIR"
         )
 
