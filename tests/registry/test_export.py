@@ -127,7 +127,7 @@ def test_a_hub_reads_the_front_matter(files: Path, tmp_path: Path) -> None:
     ).replace("HERE", ".").replace(
         "DECODING", "inference_timesteps=10, cfg_value=2.0, retry_badcase_ratio_threshold=6.0"
     )
-    assert "judged with steps 10, guidance 2, max_length_ratio 6" in card_of(tmp_path / "out")
+    assert "judged with guidance 2, max_length_ratio 6, steps 10" in card_of(tmp_path / "out")
     about = digest.read_json(tmp_path / "out" / export.PROVENANCE)
     assert about["decoding"] == {"steps": 10.0, "guidance": 2.0, "max_length_ratio": 6.0}
 

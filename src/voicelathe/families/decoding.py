@@ -85,5 +85,5 @@ def as_arguments(known: Mapping[str, Setting], decoding: Decoding) -> str:
 
 
 def as_text(decoding: Decoding) -> str:
-    """`steps 10, guidance 2`: for pages and cards."""
-    return ", ".join(f"{name} {value:g}" for name, value in decoding.items())
+    """`guidance 2, steps 10`: for pages and cards, in one order wherever it was read from."""
+    return ", ".join(f"{name} {value:g}" for name, value in sorted(decoding.items()))
