@@ -78,6 +78,12 @@ PARENT_MODULES = {
         *("stages", "evaluate", "tracking", "registry", "serving", "cli"),
     )
 }
+OF_EVERY_FAMILY = {  # the loop and the shared parts of families know them by these names, whichever family they are of
+    "Loaded",  # families.base.Loaded: the opened base
+    "Pack",  # several clips as one stream, what `collate` or `draw` makes
+    "ClipTokens",  # one clip of such a stream
+    "Ids",  # special rows of the family's tables
+}
 STDLIB_NAMES = {
     "evaluate/statistics.py"
 }  # named in docs/design.md; nothing is run out of that folder, so it shadows nothing
@@ -237,6 +243,25 @@ def test_modules_and_functions_fit_in_one_sitting() -> None:
     assert {name: length for name, length in found.items() if length > MAX_FUNCTION_LINES} == {}
 
 
+def named_twice(root: Path) -> dict[str, list[str]]:
+    """Class names that more than one module defines; what every family has under one name counts once for all of them."""
+    places: dict[str, list[str]] = {}
+    for path in sources(root):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(path.relative_to(root).as_posix())
+    return {
+        name: found
+        for name, found in places.items()
+        if len(found) > 1
+        and not (name in OF_EVERY_FAMILY and all(one.startswith("families/") for one in found))
+    }
+
+
+def test_a_class_name_means_one_thing() -> None:
+    assert named_twice(SRC) == {}
+
+
 def functions(path: Path) -> Iterator[tuple[str, int]]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno is not None:
@@ -318,6 +343,22 @@ def test_a_folder_with_too_many_modules_is_seen(tmp_path: Path) -> None:
     for number in range(MAX_FILES + 1):
         (tmp_path / "room" / f"m{number}.py").write_text("")
     assert crowded(tmp_path) == {"room": MAX_FILES + 1}
+
+
+def test_a_class_name_that_is_taken_is_seen_and_a_family_s_own_is_not(tmp_path: Path) -> None:
+    for room in ("families/a", "families/b", "data"):
+        (tmp_path / room).mkdir(parents=True)
+    for room, name in (
+        ("families/a", "Pack"),
+        ("families/b", "Pack"),
+        ("families/a", "Word"),
+        ("data", "Word"),
+    ):
+        with (tmp_path / room / "m.py").open("a") as file:
+            file.write(f"class {name}:\n    pass\n")
+    assert named_twice(tmp_path) == {"Word": ["data/m.py", "families/a/m.py"]}
+    (tmp_path / "data/m.py").write_text("class Pack:\n    pass\n")
+    assert set(named_twice(tmp_path)) == {"Pack"}, "outside the families the name is taken"
 
 
 def test_a_function_that_is_too_long_is_seen(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def _runaways(samples: Sequence[SampleRecord]) -> dict[str, tuple[int, int, str]
 
 
 @dataclass(frozen=True)
-class Heard:
+class MetricFailures:
     """What metrics say of each candidate: why it must not ship, and what is worth knowing."""
 
     vetoes: dict[str, list[str]]
@@ -67,14 +67,14 @@ class Heard:
 
 def measured_vetoes(
     measures: SpeechMeasures, samples: Sequence[SampleRecord], select: schema.Select
-) -> Heard:
+) -> MetricFailures:
     """A code excludes a candidate when more than `max_vetoed_share` of its samples show it, failed ones counted as samples."""
     total = Counter(one.candidate for one in samples)
     shown: dict[str, dict[str, list[MeasuredSample]]] = {}
     for one in sorted(measures.samples, key=lambda one: (one.line_id, one.seed)):
         for code in one.vetoes:
             shown.setdefault(one.candidate, {}).setdefault(code, []).append(one)
-    heard = Heard({}, {})
+    heard = MetricFailures({}, {})
     for name, codes in shown.items():
         for code, members in sorted(codes.items()):
             first = members[0]
