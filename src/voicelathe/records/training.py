@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from voicelathe import rng
 from voicelathe.config import schema
 from voicelathe.records.planning import Rehearsal
+from voicelathe.records.reasons import Reason
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class StepRecord:
     learning_rate: float
     clip_ids: list[str]
     probe: dict[str, float]  # text_gap and stop at every probe_every-th step, empty at others
-    signs: list[str]  # what stands out, in words
+    signs: list[Reason]  # what stands out
 
 
 @dataclass(frozen=True)
