@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_structure import nodes
 from voicelathe import digest, records
 from voicelathe.records import Reason
 
@@ -47,7 +48,7 @@ def reads_prose(source: str) -> list[str]:
     names = r"(reason|sign|note|veto|finding|remark|why|sentence)s?"
     return [
         ast.unparse(node)
-        for node in ast.walk(ast.parse(source))
+        for node in nodes(source)
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)

@@ -4,6 +4,7 @@ The lists below are the design as data. A new top-level module that is in no lay
 """
 
 import ast
+import functools
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -94,6 +95,12 @@ def sources(root: Path = SRC) -> list[Path]:
     return sorted(root.rglob("*.py"))
 
 
+@functools.cache
+def nodes(source: str) -> list[ast.AST]:
+    """Every node of a source; half a dozen tests look at all of them."""
+    return list(ast.walk(ast.parse(source)))
+
+
 def module_name(path: Path, root: Path = SRC) -> str:
     parts = path.relative_to(root).with_suffix("").parts
     return ".".join(["voicelathe", *(part for part in parts if part != "__init__")])
@@ -102,7 +109,7 @@ def module_name(path: Path, root: Path = SRC) -> str:
 def imports(source: str, where: str = "") -> set[str]:
     """Every imported name, `from a import b` as `a.b`; text given to import_module and __import__ counts, too."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -193,7 +200,7 @@ def renamed(source: str, modules: Iterable[str]) -> list[str]:
     known = set(modules)
     return [
         f"{node.module}.{alias.name} as {alias.asname}"
-        for node in ast.walk(ast.parse(source))
+        for node in nodes(source)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
         if alias.asname and f"{node.module}.{alias.name}" in known and alias.name not in alias.asname
@@ -247,7 +254,7 @@ def named_twice(root: Path) -> dict[str, list[str]]:
     """Class names that more than one module defines; what every family has under one name counts once for all of them."""
     places: dict[str, list[str]] = {}
     for path in sources(root):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path.read_text()):
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(path.relative_to(root).as_posix())
     return {
@@ -263,7 +270,7 @@ def test_a_class_name_means_one_thing() -> None:
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path.read_text()):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno is not None:
             yield node.name, node.end_lineno - node.lineno + 1
 

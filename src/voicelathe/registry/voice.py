@@ -210,7 +210,7 @@ class Voice:
                 f"version = {wanted.version!r}: its adapter has another rank, alpha or scope than this voice's. Serve that version itself."
             )
         path = str(self.root / wanted.path)
-        return jobs.WeightsRef(promoted.candidate_of(wanted), wanted.kind, path, wanted.checkpoint_sha256)
+        return jobs.WeightsRef(Candidate.named(wanted.candidate), wanted.kind, path, wanted.checkpoint_sha256)
 
     def _is(self, promotion: Promotion) -> bool:
         return promoted.promotion_of([promotion], self.config) is not None
