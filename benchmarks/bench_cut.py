@@ -35,7 +35,7 @@ import sentences  # noqa: E402
 from voicelathe import digest, records  # noqa: E402
 from voicelathe.config import params  # noqa: E402
 from voicelathe.data.cutting import cues  # noqa: E402
-from voicelathe.data.cutting.clips import Limits, Naming  # noqa: E402
+from voicelathe.data.cutting.clips import ClipLimits, Naming  # noqa: E402
 from voicelathe.records import Listened, Proposal  # noqa: E402
 from voicelathe.stages.cutting import proposals  # noqa: E402
 
@@ -249,7 +249,7 @@ def real(out: Path, num: int, num_wrong: int, seed: int) -> dict[str, object]:
         source = proposals.Source("real.flac", out / "real.txt")
         naming = Naming("bench", "en", "one")
         made = proposals.propose(
-            out, [source], params.load(ROOT / "params.yaml"), Limits(3.0, 15.0, 0.1, 1), naming
+            out, [source], params.load(ROOT / "params.yaml"), ClipLimits(3.0, 15.0, 0.1, 1), naming
         )
     finally:
         (out / "real.flac").unlink()
@@ -318,7 +318,7 @@ def main() -> None:
         f"{len(truth)} sentences, {total_s / 60:.1f} minutes, listened to in {time.monotonic() - began:.0f} s"
     )
     deaf = [replace(one, words=None) for one in heard]
-    usual, single = Limits(3.0, 15.0, 0.1, 1), Limits(0.5, 15.0, 0.0, 1)
+    usual, single = ClipLimits(3.0, 15.0, 0.1, 1), ClipLimits(0.5, 15.0, 0.0, 1)
     for name, kind, known, limits in (
         ("srt", "srt", heard, usual),
         ("srt, each sentence alone", "srt", heard, single),

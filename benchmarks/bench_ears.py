@@ -83,7 +83,8 @@ def _ears(model: str | None) -> records.RecogniserRef:
     if model:
         facts = recogniser_files.describe(model, "not asked", None)
         chosen = replace(
-            chosen, speech=schema.Speech(schema.Recogniser(model, facts.digest, facts.licence, None))
+            chosen,
+            speech=schema.SpeechModels(schema.PinnedRecogniser(model, facts.digest, facts.licence, None)),
         )
     ref = recogniser_files.reference(chosen.speech, chosen.machine)
     if ref is None:
@@ -272,10 +273,15 @@ def _cost(prompts: list[Prompt], ears: records.RecogniserRef) -> None:
             (
                 "words by PocketSphinx, 1 worker (as before)",
                 schema.Hear(True, True, False),
-                schema.Speech(None),
+                schema.SpeechModels(None),
                 1,
             ),
-            ("words by PocketSphinx, 2 workers", schema.Hear(True, True, False), schema.Speech(None), 2),
+            (
+                "words by PocketSphinx, 2 workers",
+                schema.Hear(True, True, False),
+                schema.SpeechModels(None),
+                2,
+            ),
             ("words by the recogniser, 1 worker", schema.Hear(True, True, False), base.speech, 1),
             ("words by the recogniser, 2 workers", schema.Hear(True, True, False), base.speech, 2),
         ):

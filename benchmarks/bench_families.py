@@ -128,7 +128,7 @@ def cosyvoice3(mode: str) -> str:
     parameters = _trained(family, loaded, mode, ["attention"])
     generator = torch.Generator().manual_seed(0)
     clips = [
-        losses.Clip(*(torch.randint(0, most, (n,), generator=generator) for most, n in ((20000, 7), (20000, 4 + frames // 4), (6561, 2 * frames))))
+        losses.ClipTokens(*(torch.randint(0, most, (n,), generator=generator) for most, n in ((20000, 7), (20000, 4 + frames // 4), (6561, 2 * frames))))
         for frames in FRAMES
     ]  # fmt: skip
     optimizer = torch.optim.AdamW(parameters, lr=1e-5)

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks import bench_families, table
 from voicelathe import families
-from voicelathe.families.indextts2.losses import SPEEDS, Clip, Ids, losses, pack
+from voicelathe.families.indextts2.losses import SPEEDS, ClipTokens, Ids, losses, pack
 
 REPEATS = 5
 SIZES = {"layers": 8, "model_dim": 320, "heads": 5, "number_text_tokens": 3000}
@@ -35,20 +35,20 @@ class NoPositions(nn.Module):
         return torch.zeros(1)
 
 
-def clips(width: int) -> list[Clip]:
+def clips(width: int) -> list[ClipTokens]:
     """1.6 to 8.8 s, the lengths of bench_step."""
     generator = torch.Generator().manual_seed(0)
 
-    def one(frames: int) -> Clip:
+    def one(frames: int) -> ClipTokens:
         text = torch.randint(2, SIZES["number_text_tokens"], (4 + frames // 4,), generator=generator)
         codes = torch.randint(0, IDS.mel_start, (4 * frames,), generator=generator)
         voice = torch.randn(32, width, generator=generator), torch.randn(width, generator=generator)
-        return Clip(text, codes, *voice)
+        return ClipTokens(text, codes, *voice)
 
     return [one(frames) for frames in bench_families.FRAMES]
 
 
-def plain(core: Any, batch: Sequence[Clip]) -> Tensor:
+def plain(core: Any, batch: Sequence[ClipTokens]) -> Tensor:
     """The same total, summed over the clips, by transformers' GPT-2 on rows padded with stops; logits of every position."""
 
     def padded(rows: list[Tensor], start: int, stop: int) -> tuple[Tensor, Tensor]:
@@ -85,7 +85,7 @@ def measure(mode: str) -> str:
     parameters = bench_families._trained(family, loaded, mode, ["attention", "mlp"])
     batch, optimizer = clips(SIZES["model_dim"]), torch.optim.AdamW(parameters, lr=1e-5)
 
-    def total(part: Sequence[Clip]) -> Tensor:
+    def total(part: Sequence[ClipTokens]) -> Tensor:
         found = losses(core, pack(part, IDS, loaded.device), loaded.recompute == "all")
         summed: Tensor = sum(weight * found[name] for name, weight in family.spec.loss_weights.items()).sum()
         return summed

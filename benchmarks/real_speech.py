@@ -95,7 +95,7 @@ def _as_wav(row: Row, to: Path) -> Path:
     return path.relative_to(to)
 
 
-def audit(rows: list[Row], below: Path, models: str) -> clean.Audit:
+def audit(rows: list[Row], below: Path, models: str) -> clean.AuditResult:
     """Ingest, measure, hear and audit as the pipeline does, with everything switched on."""
     manifest = below / "manifest.jsonl"
     lines = [
@@ -121,7 +121,7 @@ def _phrases(chosen: schema.Params) -> phrases.Phrases:
     return phrases.load(ROOT / chosen.audit.phrases)
 
 
-def tell(rows: list[Row], found: clean.Audit, out: Path) -> None:
+def tell(rows: list[Row], found: clean.AuditResult, out: Path) -> None:
     """The table, and every dropped row with its reasons in a file beside it."""
     known = {f"{row.language}/{row.name}": row for row in rows}
     ids = found.corpus.rows["user_id"].to_pylist()

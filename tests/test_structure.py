@@ -4,6 +4,7 @@ The lists below are the design as data. A new top-level module that is in no lay
 """
 
 import ast
+import functools
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -78,6 +79,12 @@ PARENT_MODULES = {
         *("stages", "evaluate", "tracking", "registry", "serving", "cli"),
     )
 }
+OF_EVERY_FAMILY = {  # the loop and the shared parts of families know them by these names, whichever family they are of
+    "Loaded",  # families.base.Loaded: the opened base
+    "Pack",  # several clips as one stream, what `collate` or `draw` makes
+    "ClipTokens",  # one clip of such a stream
+    "Ids",  # special rows of the family's tables
+}
 STDLIB_NAMES = {
     "evaluate/statistics.py"
 }  # named in docs/design.md; nothing is run out of that folder, so it shadows nothing
@@ -88,6 +95,12 @@ def sources(root: Path = SRC) -> list[Path]:
     return sorted(root.rglob("*.py"))
 
 
+@functools.cache
+def nodes(source: str) -> list[ast.AST]:
+    """Every node of a source; half a dozen tests look at all of them."""
+    return list(ast.walk(ast.parse(source)))
+
+
 def module_name(path: Path, root: Path = SRC) -> str:
     parts = path.relative_to(root).with_suffix("").parts
     return ".".join(["voicelathe", *(part for part in parts if part != "__init__")])
@@ -96,7 +109,7 @@ def module_name(path: Path, root: Path = SRC) -> str:
 def imports(source: str, where: str = "") -> set[str]:
     """Every imported name, `from a import b` as `a.b`; text given to import_module and __import__ counts, too."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -187,7 +200,7 @@ def renamed(source: str, modules: Iterable[str]) -> list[str]:
     known = set(modules)
     return [
         f"{node.module}.{alias.name} as {alias.asname}"
-        for node in ast.walk(ast.parse(source))
+        for node in nodes(source)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
         if alias.asname and f"{node.module}.{alias.name}" in known and alias.name not in alias.asname
@@ -237,8 +250,27 @@ def test_modules_and_functions_fit_in_one_sitting() -> None:
     assert {name: length for name, length in found.items() if length > MAX_FUNCTION_LINES} == {}
 
 
+def named_twice(root: Path) -> dict[str, list[str]]:
+    """Class names that more than one module defines; what every family has under one name counts once for all of them."""
+    places: dict[str, list[str]] = {}
+    for path in sources(root):
+        for node in nodes(path.read_text()):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(path.relative_to(root).as_posix())
+    return {
+        name: found
+        for name, found in places.items()
+        if len(found) > 1
+        and not (name in OF_EVERY_FAMILY and all(one.startswith("families/") for one in found))
+    }
+
+
+def test_a_class_name_means_one_thing() -> None:
+    assert named_twice(SRC) == {}
+
+
 def functions(path: Path) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path.read_text()):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno is not None:
             yield node.name, node.end_lineno - node.lineno + 1
 
@@ -318,6 +350,22 @@ def test_a_folder_with_too_many_modules_is_seen(tmp_path: Path) -> None:
     for number in range(MAX_FILES + 1):
         (tmp_path / "room" / f"m{number}.py").write_text("")
     assert crowded(tmp_path) == {"room": MAX_FILES + 1}
+
+
+def test_a_class_name_that_is_taken_is_seen_and_a_family_s_own_is_not(tmp_path: Path) -> None:
+    for room in ("families/a", "families/b", "data"):
+        (tmp_path / room).mkdir(parents=True)
+    for room, name in (
+        ("families/a", "Pack"),
+        ("families/b", "Pack"),
+        ("families/a", "Word"),
+        ("data", "Word"),
+    ):
+        with (tmp_path / room / "m.py").open("a") as file:
+            file.write(f"class {name}:\n    pass\n")
+    assert named_twice(tmp_path) == {"Word": ["data/m.py", "families/a/m.py"]}
+    (tmp_path / "data/m.py").write_text("class Pack:\n    pass\n")
+    assert set(named_twice(tmp_path)) == {"Pack"}, "outside the families the name is taken"
 
 
 def test_a_function_that_is_too_long_is_seen(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class Trained:
     checkpoints: Sequence[CheckpointRecord]
     probed: Sequence[Probed]
     select: schema.Select
-    how: schema.Race
+    how: schema.RaceSettings
     pack: Sequence[PackLine]
     heard: Heard
     base_trained: bool = True
@@ -66,7 +66,7 @@ class Replayed:
         self._trained, self._num_lines = trained, num_lines
         self._asked: set[tuple[str, str]] = set()
 
-    def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.Heard:
+    def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.BlockResult:
         self._asked |= {(name, line) for name in names for line in lines}
         one = self._trained
         return listen.heard(self.samples, self.measures, one.select, one.totals, self._num_lines)

@@ -6,13 +6,13 @@ import pytest
 
 from tests.factories import rows
 from voicelathe.data.audit import clean, report
-from voicelathe.data.audit.clean import Audit
+from voicelathe.data.audit.clean import AuditResult
 
 TURNING = [*map(chr, (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))]
 CONTROL = [chr(code) for code in (*range(0, 9), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0))]
 
 
-def audited(text: str) -> Audit:
+def audited(text: str) -> AuditResult:
     return clean.audit([rows.manifest_row(1, text=text)], [], [rows.measured(1)], rows.AUDIT, rows.PHRASES)
 
 

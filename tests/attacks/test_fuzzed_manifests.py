@@ -15,7 +15,7 @@ from voicelathe.data.manifest import formats
 from voicelathe.data.manifest.formats import RawRow
 from voicelathe.parallel import local
 
-LIMITS = local.Limits(memory_bytes=512 << 20, silent_s=10.0)
+LIMITS = local.ItemLimits(memory_bytes=512 << 20, silent_s=10.0)
 
 
 def complaints(seeds: range) -> Iterator[str]:

@@ -13,7 +13,7 @@ from tests.factories import rows
 from voicelathe.data.audit import clean, report
 from voicelathe.data.gate import line_leaks
 from voicelathe.data.gate import report as gate_report
-from voicelathe.data.gate.suite import Check, Verdict
+from voicelathe.data.gate.suite import Check, GateVerdict
 from voicelathe.records import RejectedLine
 
 SAVED = "data:application/x-ndjson;base64,"  # the quarantine, to be kept
@@ -124,7 +124,7 @@ def gate_page(payload: str) -> str:
         observed=payload,
         clip_ids=[payload, payload],
     )
-    verdict = Verdict(2, [check])
+    verdict = GateVerdict(2, [check])
     leak = line_leaks.Leak(payload, payload, 0.5, [payload])
     leaks = line_leaks.Leaks(None, None, [leak], [leak], 1, 1, 1)
     return gate_report.render(verdict, verdict, payload, [payload], [payload], leaks)

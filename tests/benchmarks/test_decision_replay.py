@@ -82,7 +82,7 @@ def test_a_replay_gives_out_only_what_was_asked_for() -> None:
         ("base", "line-03"),
         (FIRST.name, "line-03"),
     }
-    assert isinstance(heard, racing.Heard) and heard.num_samples == 2 == len(found.measures.samples)
+    assert isinstance(heard, racing.BlockResult) and heard.num_samples == 2 == len(found.measures.samples)
 
 
 def test_where_nobody_is_nearer_users_get_the_base() -> None:

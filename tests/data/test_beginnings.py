@@ -6,7 +6,7 @@ import pytest
 
 from tests.factories import rows
 from voicelathe.data.audit import clean
-from voicelathe.data.audit.clean import Audit
+from voicelathe.data.audit.clean import AuditResult
 from voicelathe.data.text import beginnings
 
 PROMPT = "You are a helpful assistant."
@@ -30,7 +30,7 @@ SAID = [
 ]
 
 
-def audited(texts: Sequence[str], seconds: Sequence[float]) -> Audit:
+def audited(texts: Sequence[str], seconds: Sequence[float]) -> AuditResult:
     known = [rows.manifest_row(number, text=text) for number, text in enumerate(texts, 1)]
     measures = [rows.measured(number, duration_s=length + 0.2) for number, length in enumerate(seconds, 1)]
     return clean.audit(known, [], measures, rows.AUDIT, rows.PHRASES)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.factories import rows
 from voicelathe.data.audit import clean, contamination, report
-from voicelathe.data.audit.clean import Audit
+from voicelathe.data.audit.clean import AuditResult
 from voicelathe.errors import RecordError
 from voicelathe.records import ClipMeasure, ManifestRow, RejectedLine
 
@@ -28,7 +28,7 @@ def corpus() -> tuple[list[ManifestRow], list[ClipMeasure]]:
     return known, [*measures, rows.measured(6, num_channels=2), rows.unmeasured(7, "missing")]
 
 
-def audited() -> Audit:
+def audited() -> AuditResult:
     known, measures = corpus()
     return clean.audit(known, REJECTED, measures, rows.AUDIT, rows.PHRASES)
 

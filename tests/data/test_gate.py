@@ -19,7 +19,7 @@ from voicelathe.data import columns
 from voicelathe.data.audit import clean
 from voicelathe.data.gate import line_leaks, report, suite
 from voicelathe.data.gate import table as gate_table
-from voicelathe.data.gate.suite import Check, Verdict
+from voicelathe.data.gate.suite import Check, GateVerdict
 from voicelathe.data.near_duplicates import leakage
 from voicelathe.errors import ConsentError, GateError, RecordError
 from voicelathe.records import CleanClip, ClipMeasure, ManifestRow
@@ -28,7 +28,7 @@ from voicelathe.stages import gate
 TODAY = date(2026, 11, 21)
 
 
-def judge(*changes: dict[str, Any]) -> Verdict:
+def judge(*changes: dict[str, Any]) -> GateVerdict:
     """The verdict on six good rows of which the first are changed."""
     made = [
         rows.gate_row(number, **(changes[number - 1] if number <= len(changes) else {}))
@@ -37,7 +37,7 @@ def judge(*changes: dict[str, Any]) -> Verdict:
     return suite.judge(gate_table.frame(made), rows.GATE)
 
 
-def failed(verdict: Verdict) -> dict[str, list[str]]:
+def failed(verdict: GateVerdict) -> dict[str, list[str]]:
     return {check.name: check.clip_ids for check in verdict.checks if not check.passed}
 
 
@@ -483,7 +483,7 @@ def test_nothing_in_the_data_becomes_part_of_the_page() -> None:
         check = Check("no_empty_text", "q", "critical", "e", text, False, 2, text, [text, text])
         leak = line_leaks.Leak(text, text, 1.0, [text])
         leaks = line_leaks.Leaks(None, None, [leak], [leak], 1, 1, 1)
-        return report.render(Verdict(9, [check]), Verdict(9, [check]), text, [text], [text], leaks)
+        return report.render(GateVerdict(9, [check]), GateVerdict(9, [check]), text, [text], [text], leaks)
 
     assert dom(page(attack)).active == [] and dom(page(attack)).tags == dom(page("harmless")).tags
 

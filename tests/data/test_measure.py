@@ -218,7 +218,7 @@ def test_many_small_runs_do_not_leave_many_files(tmp_path: Path, monkeypatch: py
 def test_a_clip_that_fills_its_worker_costs_that_clip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measure, "WORKER", local.Limits(memory_bytes=96 << 20, silent_s=60.0))
+    monkeypatch.setattr(measure, "WORKER", local.ItemLimits(memory_bytes=96 << 20, silent_s=60.0))
     sounds.write(tmp_path / "long.flac", sounds.noise(150.0, rate_hz=48000), 48000)
     sounds.write(tmp_path / "good.wav", sounds.speech(1.0))
     cuts = {"c0001": (1.0, 2.0), "c0002": (2.0, 140.0), "c0003": (3.0, 4.0), "c0004": (149.0, 150.0)}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tests.factories import audio, rows
 from voicelathe.data.audit import rules
-from voicelathe.data.audit.rules import Clip, repeats
+from voicelathe.data.audit.rules import MeasuredRow, repeats
 from voicelathe.data.measures import fingerprint, measure, spectrum
 from voicelathe.data.measures.fingerprint import Words
 from voicelathe.data.near_duplicates import performances
@@ -153,11 +153,11 @@ def test_a_fingerprint_is_the_same_text_every_time() -> None:
     )
 
 
-def judged(clips: list[Clip], dropped: Collection[str] = ()) -> list[Finding]:
+def judged(clips: list[MeasuredRow], dropped: Collection[str] = ()) -> list[Finding]:
     return repeats.judge(clips, dropped, rows.AUDIT, rows.alike(clips, dropped))
 
 
-def clip(number: int, samples: Samples, **row: object) -> Clip:
+def clip(number: int, samples: Samples, **row: object) -> MeasuredRow:
     text = fingerprint.of(samples.astype(np.float64), 16_000)
     return rows.clip(number, row={"text": f"Sentence {number} of this test."} | row, fingerprint=text)
 
@@ -177,7 +177,7 @@ def test_of_twins_the_first_in_the_manifest_stays_and_a_bad_row_pushes_out_none(
     assert {one.clip_id for one in judged(clips, {"c0001"})} == {"c0001", "c0004"}
 
 
-def heard_as(one: Clip, cer: float | None) -> Clip:
+def heard_as(one: MeasuredRow, cer: float | None) -> MeasuredRow:
     return replace(one, heard=Heard(one.row.clip_id, 3.0, cer, None, None, "x", None))
 
 

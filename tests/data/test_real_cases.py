@@ -11,7 +11,7 @@ from tests.factories import audio as sounds
 from tests.factories import rows
 from voicelathe.data.audio import waveform
 from voicelathe.data.audit import clean, report
-from voicelathe.data.audit.clean import Audit
+from voicelathe.data.audit.clean import AuditResult
 from voicelathe.data.measures import measure
 from voicelathe.data.text import languages, normaliser
 from voicelathe.records import ClipMeasure, Heard, ManifestRow
@@ -26,7 +26,7 @@ def measured(samples: sounds.Samples) -> ClipMeasure:
 
 def audited(
     known: list[ManifestRow], measures: list[ClipMeasure], heard: list[Heard] | tuple[()] = ()
-) -> Audit:
+) -> AuditResult:
     return clean.audit(known, [], measures, rows.AUDIT, rows.PHRASES, heard)
 
 
@@ -155,7 +155,7 @@ def reading(number: int, text: str, seconds: float, **row: Any) -> tuple[Manifes
     return rows.manifest_row(number, text=text, **row), made
 
 
-def corpus(*more: tuple[str, float]) -> Audit:
+def corpus(*more: tuple[str, float]) -> AuditResult:
     """A slow speaker: half a second for a word, and a letter every 90 ms; then some other rows."""
     texts = [("x" * (number % 9 + 3) + " ") * (1 + number % 7) for number in range(60)]
     spoken = [

@@ -23,7 +23,7 @@ PLAYED_S = "new Promise(done => document.activeElement.addEventListener('ended',
 EVIL = "</code><script>document.title='broken'</script>"
 
 
-def audited(root: Path, num: int = 25) -> clean.Audit:
+def audited(root: Path, num: int = 25) -> clean.AuditResult:
     """Clips without a text, of which the last lost its file and the one before has samples that are no numbers."""
     known: list[ManifestRow] = []
     measures: list[ClipMeasure] = []

@@ -11,11 +11,11 @@ import pytest
 from tests.factories import rows
 from voicelathe import records
 from voicelathe.data.audit import clean, rules
-from voicelathe.data.audit.rules import Clip, outliers, repeats
+from voicelathe.data.audit.rules import MeasuredRow, outliers, repeats
 from voicelathe.records import Finding
 
 
-def codes(clip: Clip, **limits: Any) -> list[str]:
+def codes(clip: MeasuredRow, **limits: Any) -> list[str]:
     """What the whole audit finds in a manifest of this one clip: a rule whose mask or place was forgotten is silent here."""
     heard = [clip.heard] if clip.heard is not None else []
     known = rows.limits(**limits)
@@ -131,7 +131,7 @@ def test_a_rule_is_silent_just_beside_its_fault(code: str) -> None:
 
 @pytest.mark.parametrize("code", rules.UNUSABLE_AUDIO)
 def test_audio_that_cannot_be_used_is_named_by_its_own_code_only(code: str) -> None:
-    assert codes(Clip(rows.manifest_row(), rows.unmeasured(1, code))) == [code]
+    assert codes(MeasuredRow(rows.manifest_row(), rows.unmeasured(1, code))) == [code]
 
 
 def test_every_rule_has_a_test_and_a_sentence() -> None:
@@ -278,7 +278,7 @@ def test_a_text_in_another_script_than_its_language_is_found(
 # --- outliers --------------------------------------------------------------------------------------------------------
 
 
-def paced(number: int, chars_per_s: float) -> Clip:
+def paced(number: int, chars_per_s: float) -> MeasuredRow:
     """A clip of the plain sentence, 59 characters, said at that pace."""
     return rows.clip(number, duration_s=0.2 + 59 / chars_per_s)
 
@@ -296,7 +296,7 @@ def test_too_few_rows_say_nothing_about_what_is_usual() -> None:
     assert rows.outlying(clips) == []
 
 
-def hearing(number: int, **heard: Any) -> Clip:
+def hearing(number: int, **heard: Any) -> MeasuredRow:
     known = records.Heard(
         f"c{number:04d}",
         **{
@@ -323,7 +323,7 @@ def test_sound_without_speech_is_found() -> None:
     )  # too short for the model to tell
 
 
-def spoken(number: int, cer: float, said: str | None = None) -> Clip:
+def spoken(number: int, cer: float, said: str | None = None) -> MeasuredRow:
     """A clip with a text of its own; it is heard as that text with some other words, unless it says something else."""
     own = " ".join(f"{word}{'aeiouy'[(number + at) % 6] * (number % 5 + 1)}" for at, word in enumerate(WORDS))
     clip = hearing(number, cer=cer, said=own.replace("lamp", "limb") if said is None else said)
@@ -372,7 +372,7 @@ def test_a_quarter_of_strangers_among_a_speakers_clips_is_found() -> None:
     draw = np.random.default_rng(2)
     own, other = draw.standard_normal(256), draw.standard_normal(256)
 
-    def voiced(number: int, voice: Any) -> Clip:
+    def voiced(number: int, voice: Any) -> MeasuredRow:
         made = voice / np.linalg.norm(voice) + 0.02 * draw.standard_normal(256)
         made = made / np.linalg.norm(made)
         return hearing(number, voice=base64.b64encode(made.astype("<f2").tobytes()).decode())
@@ -387,11 +387,11 @@ def test_a_quarter_of_strangers_among_a_speakers_clips_is_found() -> None:
 # --- repeats ---------------------------------------------------------------------------------------------------------
 
 
-def judged(clips: list[Clip], dropped: Collection[str] = ()) -> list[Finding]:
+def judged(clips: list[MeasuredRow], dropped: Collection[str] = ()) -> list[Finding]:
     return repeats.judge(clips, dropped, rows.AUDIT, rows.alike(clips, dropped))
 
 
-def repeated(clips: list[Clip], dropped: set[str] = frozenset()) -> dict[str, list[str]]:  # type: ignore[assignment]
+def repeated(clips: list[MeasuredRow], dropped: set[str] = frozenset()) -> dict[str, list[str]]:  # type: ignore[assignment]
     found: dict[str, list[str]] = {}
     for finding in judged(clips, dropped):
         assert isinstance(finding, Finding)
@@ -403,7 +403,7 @@ def repeated(clips: list[Clip], dropped: set[str] = frozenset()) -> dict[str, li
     return found
 
 
-def same_samples(number: int, **row: Any) -> Clip:
+def same_samples(number: int, **row: Any) -> MeasuredRow:
     return rows.clip(number, row=row, samples_sha256="a" * 64)
 
 
@@ -431,11 +431,11 @@ def test_the_same_audio_with_one_text_in_two_spellings_is_a_copy() -> None:
 
 
 def test_clips_that_could_not_be_measured_are_no_copies_of_each_other() -> None:
-    clips = [Clip(rows.manifest_row(n), rows.unmeasured(n, "missing")) for n in (1, 2)]
+    clips = [MeasuredRow(rows.manifest_row(n), rows.unmeasured(n, "missing")) for n in (1, 2)]
     assert repeated(clips) == {}
 
 
-def cut(number: int, start_s: float, duration_s: float = 3.0, file: str = "f") -> Clip:
+def cut(number: int, start_s: float, duration_s: float = 3.0, file: str = "f") -> MeasuredRow:
     row = {"start_s": start_s, "end_s": start_s + duration_s, "audio_sha256": file}
     return rows.clip(number, row=row, duration_s=duration_s)
 

@@ -83,7 +83,7 @@ def project(
         {one: {"diff": 0.8, "stop": 0.1} for one in KNOWN}, num_recordings=2, clips_each=2
     )
     folder = make.write_run(root, KNOWN, rows, spoken)
-    tone = sound.Sound(np.sin(np.arange(int(22_050 * seconds)) * 0.1).astype(np.float32), 22_050)
+    tone = sound.DecodedSample(np.sin(np.arange(int(22_050 * seconds)) * 0.1).astype(np.float32), 22_050)
     real = {line: tone for line, _ in design.recorded(spoken)}
     html = listening.render(make.RECIPE, make.run(), spoken, root, base_trained=True, real=real)
     digest.write_text(folder / "listening.html", html)

@@ -12,7 +12,7 @@ from voicelathe import digest, records
 from voicelathe.errors import RecordError
 from voicelathe.evaluate.compare import comparing
 from voicelathe.evaluate.compare import page as comparison_page
-from voicelathe.evaluate.report import reasons
+from voicelathe.evaluate.report import exclusions
 from voicelathe.records import Candidate, Figure, FigureRecord, RunRecord
 from voicelathe.stages import selection
 
@@ -145,7 +145,7 @@ def test_where_only_one_of_both_ships_the_losses_are_not_asked(
 
 def test_likeness_and_words_are_those_of_the_report_and_the_base_is_the_one_to_beat(root: Path) -> None:
     one = finished(root, "mini-lora", LORA, best=0.8, likeness=0.9)
-    levels = {name: reasons.of(one.selection, name).levels for name in (one.shown, one.selection.base)}
+    levels = {name: exclusions.of(one.selection, name).levels for name in (one.shown, one.selection.base)}
     row = dict(zip(comparison_page.COLUMNS, comparison_page.cells(one), strict=True))
     assert row["likeness"] == f"{levels[one.shown]['likeness'].mean:.3f}" == "0.900"
     assert row["likeness of the base"] == f"{levels[one.selection.base]['likeness'].mean:.3f}" == "0.500"

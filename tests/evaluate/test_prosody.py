@@ -14,7 +14,7 @@ from voicelathe import records
 from voicelathe.data.audio import waveform
 from voicelathe.evaluate import selection
 from voicelathe.evaluate.metrics.base import Clip, Values
-from voicelathe.evaluate.metrics.prosody import PACE, PAUSE_SHARE, PITCH_RANGE, Prosody
+from voicelathe.evaluate.metrics.prosody import PACE, PAUSE_SHARE, PITCH_RANGE, ProsodyFigures
 from voicelathe.evaluate.scoring import probing, prosody
 from voicelathe.records import FigureRecord, MeasuredSample, MetricRun, Selection, SpeechMeasures
 from voicelathe.speech import RATE_HZ
@@ -53,7 +53,7 @@ def clips() -> tuple[Clip, ...]:
 
 @cache
 def real() -> tuple[Values, ...]:
-    return tuple(Prosody().measure(clips()[NUM:], []))
+    return tuple(ProsodyFigures().measure(clips()[NUM:], []))
 
 
 @cache
@@ -64,7 +64,9 @@ def measured(kind: str) -> tuple[Values, ...]:
         "flat": flat.flattened,
         "paused": flat.with_pauses,
     }[kind]
-    return tuple(Prosody().measure([replace(one, samples=change(one.samples)) for one in clips()[:NUM]], []))
+    return tuple(
+        ProsodyFigures().measure([replace(one, samples=change(one.samples)) for one in clips()[:NUM]], [])
+    )
 
 
 def measures(
@@ -83,7 +85,7 @@ def measures(
             None,
             [v for row in theirs if (v := row[one.name]) is not None],
         )
-        for one in Prosody.figures
+        for one in ProsodyFigures.figures
     ]
     samples = [
         MeasuredSample(name, f"line-{number:02d}", 42, dict(row), {})
@@ -134,14 +136,16 @@ def test_pauses_do_not_change_the_pace_of_the_speech_between_them() -> None:
 
 def test_the_pace_counts_a_han_character_as_three_letters() -> None:
     (one,) = clips()[:1]
-    plain, han = Prosody().measure([replace(one, text="abcabc"), replace(one, text="\u4f60\u597d")], [])
+    plain, han = ProsodyFigures().measure(
+        [replace(one, text="abcabc"), replace(one, text="\u4f60\u597d")], []
+    )
     assert plain[PACE] == han[PACE] and plain[PACE] is not None
 
 
 def test_silence_has_no_delivery() -> None:
-    assert set(Prosody().measure([Clip(np.zeros(RATE_HZ, np.float32), "nothing", "en")], [])[0].values()) == {
-        None
-    }
+    assert set(
+        ProsodyFigures().measure([Clip(np.zeros(RATE_HZ, np.float32), "nothing", "en")], [])[0].values()
+    ) == {None}
 
 
 def test_a_few_lines_have_a_distance_and_no_interval_and_nobody_is_called_flat() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from voicelathe.config.schema import Guards, Race
+from voicelathe.config.schema import Guards, RaceSettings
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate import guards, racing, scores, selection
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS, Scores
@@ -245,7 +245,7 @@ class Rehearsed:
     def __init__(self, found: Scores) -> None:
         self.found, self.spoken = found, set[tuple[str, str]]()
 
-    def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.Heard:
+    def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.BlockResult:
         self.spoken |= {(name, line) for name in names for line in lines}
         known = {
             measure: {
@@ -254,16 +254,16 @@ class Rehearsed:
             }
             for measure, names_ in self.found.values.items()
         }
-        return racing.Heard(against(Scores(known)), {}, len(self.spoken), 2.0 * len(self.spoken))
+        return racing.BlockResult(against(Scores(known)), {}, len(self.spoken), 2.0 * len(self.spoken))
 
 
-def race(found: Scores, how: Race, names: Sequence[str] = CANDIDATES) -> tuple[list[Round], str, int]:
+def race(found: Scores, how: RaceSettings, names: Sequence[str] = CANDIDATES) -> tuple[list[Round], str, int]:
     track, lines = Rehearsed(found), [f"line-{line:02d}" for line in range(24)]
     rounds, ended = racing.run(track, "mini", ["base"], names, lines, 1, how)
     return rounds, ended, len(track.spoken)
 
 
-HOW = Race(block_lines=8, error_rate=0.05, max_samples=None, max_audio_s=None, workers=1)
+HOW = RaceSettings(block_lines=8, error_rate=0.05, max_samples=None, max_audio_s=None, workers=1)
 
 
 def test_the_rest_speak_the_next_block_and_the_base_speaks_every_line() -> None:

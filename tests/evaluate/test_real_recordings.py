@@ -26,7 +26,7 @@ NAMES = [one.name for one in KNOWN]
 SAID = HELD_OUT + "validation-000"
 LINES = {"carrier": "The lamp is on.", SAID: "Sentence 0."}
 SPOKEN = make.samples(KNOWN, LINES, seeds=(1, 2))
-REAL_SOUND = sound.Sound((0.9 * np.sin(np.arange(11_025) * 0.2)).astype(np.float32), 22_050)
+REAL_SOUND = sound.DecodedSample((0.9 * np.sin(np.arange(11_025) * 0.2)).astype(np.float32), 22_050)
 
 
 def first_trials(mode: str, samples: list[SampleRecord] = SPOKEN) -> list[design.Trial]:
@@ -135,7 +135,7 @@ def test_a_recording_that_is_gone_or_another_one_is_refused(
         page.recordings(SPOKEN, "audio")
 
 
-def rendered(root: Path, samples: list[SampleRecord], real: dict[str, sound.Sound]) -> str:
+def rendered(root: Path, samples: list[SampleRecord], real: dict[str, sound.DecodedSample]) -> str:
     return page.render(make.RECIPE, make.run(), samples, root, base_trained=True, real=real)
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.evaluate.test_listening import parsed
 from tests.factories import evaluations as make
 from voicelathe.evaluate import selection
-from voicelathe.evaluate.report import charts, reasons, scatter
+from voicelathe.evaluate.report import charts, exclusions, reasons, scatter
 from voicelathe.evaluate.report import page as report
 from voicelathe.evaluate.report.scatter import Dot
 from voicelathe.records import Candidate, Drop, Round, Selection
@@ -188,7 +188,7 @@ def test_words_that_are_worse_than_the_base_within_the_margin_are_said_before_al
     root: Path,
 ) -> None:
     found, html = make_report(root, cer={"step_0000020@1": 0.125})
-    guard = next(one for one in reasons.of(found, "step_0000020@1").guards if one.measure == "words")
+    guard = next(one for one in exclusions.of(found, "step_0000020@1").guards if one.measure == "words")
     assert guard.verdict == "passed" and guard.test is not None and guard.test.interval.high < 0
     text = words(html)
     warning = "In words it is worse than the base, by less than the settings forbid: listen for that first."

@@ -10,20 +10,20 @@ import soundfile
 from tests.factories import evaluations as make
 from voicelathe.errors import RecordError
 from voicelathe.evaluate.listening import sound
-from voicelathe.evaluate.listening.sound import Sound
+from voicelathe.evaluate.listening.sound import DecodedSample
 
 RATE_HZ = 16_000
 
 
-def tone(gain: float, seconds: float = 1.0, rate_hz: int = RATE_HZ) -> Sound:
+def tone(gain: float, seconds: float = 1.0, rate_hz: int = RATE_HZ) -> DecodedSample:
     time = np.arange(int(seconds * rate_hz)) / rate_hz
-    return Sound((gain * np.sin(2 * np.pi * 440 * time)).astype(np.float32), rate_hz)
+    return DecodedSample((gain * np.sin(2 * np.pi * 440 * time)).astype(np.float32), rate_hz)
 
 
-def noise(seconds: float, rate_hz: int = 48_000, seed: int = 1) -> Sound:
+def noise(seconds: float, rate_hz: int = 48_000, seed: int = 1) -> DecodedSample:
     """Dull noise: hard for a lossless codec, not for Opus."""
     white = np.random.default_rng(seed).normal(0, 0.5, int(seconds * rate_hz))
-    return Sound(np.convolve(white, np.full(16, 1 / 16), "same").astype(np.float32), rate_hz)
+    return DecodedSample(np.convolve(white, np.full(16, 1 / 16), "same").astype(np.float32), rate_hz)
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.39, 0.41, 2.0])
@@ -34,7 +34,7 @@ def test_equal_loudness_whatever_the_length(seconds: float) -> None:
 
 
 def test_no_sample_clips_and_the_others_follow() -> None:
-    peaky = Sound(np.where(np.arange(RATE_HZ) % 4000 == 0, 0.99, 0.001).astype(np.float32), RATE_HZ)
+    peaky = DecodedSample(np.where(np.arange(RATE_HZ) % 4000 == 0, 0.99, 0.001).astype(np.float32), RATE_HZ)
     plain = tone(0.1)
     gains = sound.matched_gains_db([peaky, plain])
     assert 0.99 * 10 ** (gains[0] / 20) <= 10 ** (sound.MAX_PEAK_DBFS / 20) * 1.012
@@ -44,7 +44,7 @@ def test_no_sample_clips_and_the_others_follow() -> None:
 
 
 def test_silence_gets_no_gain_and_a_whisper_not_more_than_thirty_decibels() -> None:
-    silence = Sound(np.zeros(RATE_HZ, np.float32), RATE_HZ)
+    silence = DecodedSample(np.zeros(RATE_HZ, np.float32), RATE_HZ)
     assert sound.matched_gains_db([silence, tone(0.0005), tone(0.1)])[:2] == [0.0, 30.0]
 
 

@@ -43,7 +43,7 @@ RECIPE = "mini-lora"
 CODES = ["garbled", "truncated", "wrong_speaker"]
 PROBE_LIMITS = schema.ProbeLimits(0.25, 0.25, 0.5, 0.25)
 PROBE_CODES = ["ignores_text", "stops_early", "runs_on"]
-RACE = schema.Race(block_lines=8, error_rate=0.05, max_samples=None, max_audio_s=None, workers=1)
+RACE = schema.RaceSettings(block_lines=8, error_rate=0.05, max_samples=None, max_audio_s=None, workers=1)
 GUARDS = schema.Guards(words=0.05, endings=0.1, quality=None)
 SELECT = schema.Select({"diff": 1.0, "stop": 1.0}, CODES + PROBE_CODES, 0.25, GUARDS, PROBE_LIMITS)
 MANY = {f"line-{number:02d}": f"Sentence {number}." for number in range(24)}

@@ -12,7 +12,7 @@ from voicelathe import digest
 from voicelathe.config import schema
 from voicelathe.data import corpus
 from voicelathe.data.audit import clean
-from voicelathe.data.audit.rules import Clip, Limits, outliers, repeats
+from voicelathe.data.audit.rules import Limits, MeasuredRow, outliers, repeats
 from voicelathe.data.audit.rules.repeats import Alike
 from voicelathe.data.gate.table import GateRow
 from voicelathe.data.text.phrases import Phrases
@@ -159,9 +159,9 @@ def unmeasured(number: int, problem: str) -> ClipMeasure:
     return replace(measured(number), problem=problem, detail="seen", **nothing)
 
 
-def clip(number: int = 1, row: dict[str, Any] | None = None, **measures: Any) -> Clip:
+def clip(number: int = 1, row: dict[str, Any] | None = None, **measures: Any) -> MeasuredRow:
     """A row with its measure; `row` changes the one, keywords the other."""
-    return Clip(manifest_row(number, **(row or {})), measured(number, **measures))
+    return MeasuredRow(manifest_row(number, **(row or {})), measured(number, **measures))
 
 
 def limits(phrases: Phrases = PHRASES, **changes: Any) -> Limits:
@@ -229,7 +229,7 @@ def gate_row(number: int = 1, **changes: Any) -> GateRow:
     return replace(row, **changes)
 
 
-def alike(clips: list[Clip], dropped: Collection[str]) -> list[Alike]:
+def alike(clips: list[MeasuredRow], dropped: Collection[str]) -> list[Alike]:
     """Pairs of the same performance among clips of which a rule drops some."""
     heard = [clip.heard for clip in clips if clip.heard is not None]
     known = corpus.of([clip.row for clip in clips], [clip.measure for clip in clips], heard)
@@ -237,7 +237,7 @@ def alike(clips: list[Clip], dropped: Collection[str]) -> list[Alike]:
     return repeats.alike(known, np.array(bad, bool), AUDIT)
 
 
-def outlying(clips: list[Clip]) -> list[Finding]:
+def outlying(clips: list[MeasuredRow]) -> list[Finding]:
     """What the whole audit finds unusual among clips."""
     known = [clip.row for clip in clips]
     measures = [replace(clip.measure, clip_id=clip.row.clip_id) for clip in clips]

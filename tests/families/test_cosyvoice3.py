@@ -21,7 +21,7 @@ from voicelathe.errors import BaseModelError, ManifestError, RecordError
 from voicelathe.families.base import ClipItem
 from voicelathe.families.cosyvoice3 import features, model, sketch, synthesis
 from voicelathe.families.cosyvoice3 import losses as cosyvoice3_core
-from voicelathe.families.cosyvoice3.losses import Clip, Ids
+from voicelathe.families.cosyvoice3.losses import ClipTokens, Ids
 from voicelathe.train import adapters
 
 CPU = schema.Machine("cpu", 1, 1)
@@ -37,12 +37,12 @@ def loaded(cosyvoice3_dir: Path) -> Any:
     return found
 
 
-def clips() -> list[Clip]:
-    return [Clip(*one) for one in official_cosyvoice3.clips()]
+def clips() -> list[ClipTokens]:
+    return [ClipTokens(*one) for one in official_cosyvoice3.clips()]
 
 
 @torch.no_grad()
-def losses(core: Any, given: list[Clip], interleave: bool) -> dict[str, list[float]]:
+def losses(core: Any, given: list[ClipTokens], interleave: bool) -> dict[str, list[float]]:
     packed = cosyvoice3_core.pack(given, [interleave] * len(given), Ids.of(core), torch.device("cpu"))
     return {name: one.tolist() for name, one in cosyvoice3_core.losses(core, packed, False).items()}
 
@@ -122,7 +122,7 @@ def test_a_perfect_prediction_scores_nothing(loaded: Any) -> None:
 
 def test_interleaving_feeds_five_words_then_fifteen_sounds_and_predicts_a_fill() -> None:
     ids = Ids(100, 101, 102, 103)
-    clip = Clip(torch.tensor([7]), torch.arange(6), torch.arange(30))
+    clip = ClipTokens(torch.tensor([7]), torch.arange(6), torch.arange(30))
     packed = cosyvoice3_core.pack([clip], [True], ids, torch.device("cpu"))
     fed: dict[int, Any] = dict(zip(packed.text_at_K.tolist(), packed.text_K.tolist(), strict=True))
     fed |= {at: (one,) for at, one in zip(packed.speech_at_M.tolist(), packed.speech_M.tolist(), strict=True)}

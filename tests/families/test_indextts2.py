@@ -22,7 +22,7 @@ from voicelathe.families.base import ClipItem
 from voicelathe.families.indextts2 import files as indextts2_files
 from voicelathe.families.indextts2 import losses, speakers, synthesis
 from voicelathe.families.indextts2 import text as indextts2_text
-from voicelathe.families.indextts2.losses import Clip, Ids
+from voicelathe.families.indextts2.losses import ClipTokens, Ids
 from voicelathe.train import adapters
 
 CPU = schema.Machine("cpu", 1, 1)
@@ -39,10 +39,10 @@ def loaded(indextts2_dir: Path) -> Any:
     return found
 
 
-def clips() -> list[Clip]:
+def clips() -> list[ClipTokens]:
     width = indextts2_base.WIDTH
     return [
-        Clip(one["text"], one["codes"], one["condition"].view(-1, width), one["emotion"].view(width))
+        ClipTokens(one["text"], one["codes"], one["condition"].view(-1, width), one["emotion"].view(width))
         for one in official_indextts2.clips()
     ]
 

@@ -67,14 +67,14 @@ def rich(**changes: str) -> list[CleanClip]:
 
 def corpus(
     validation: list[CleanClip], *trained: str, barred: str | None = None, max_seconds: float = 20.0
-) -> proposing.Corpus:
+) -> proposing.PackSources:
     train = pyarrow.table(
         {
             "clip_id": [f"t{at}" for at in range(len(trained))],
             "text": pyarrow.array(trained, pyarrow.string()),
         }
     )
-    return proposing.Corpus(validation, train, barred, max_seconds)
+    return proposing.PackSources(validation, train, barred, max_seconds)
 
 
 def kinds(some: list[records.PackLine]) -> Counter[str]:

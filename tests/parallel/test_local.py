@@ -15,10 +15,10 @@ import pytest
 from tests.factories import rows
 from voicelathe.errors import ManifestError
 from voicelathe.parallel import local
-from voicelathe.parallel.local import Limits
+from voicelathe.parallel.local import ItemLimits
 
-ROOMY = Limits(memory_bytes=512 << 20, silent_s=60.0)
-QUICK = Limits(memory_bytes=256 << 20, silent_s=1.5)
+ROOMY = ItemLimits(memory_bytes=512 << 20, silent_s=60.0)
+QUICK = ItemLimits(memory_bytes=256 << 20, silent_s=1.5)
 
 
 def twice(item: int) -> Iterator[int]:

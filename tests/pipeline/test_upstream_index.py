@@ -53,7 +53,7 @@ def trained(base: Path, out: Path, mode: str) -> tuple[Path, dict[str, list[floa
     train = replace(training.train_settings(mode), lora=LORA if mode == "lora" else None)
     kept = saving.put(out / "step_0000001", saving.weights(Family, loaded, train, base), {"step": 1})
     clips = [
-        losses.Clip(one["text"], one["codes"], one["condition"].view(32, -1), one["emotion"].view(-1))
+        losses.ClipTokens(one["text"], one["codes"], one["condition"].view(32, -1), one["emotion"].view(-1))
         for one in official_indextts2.clips()
     ]
     packed = losses.pack(clips, losses.Ids(0, 1, 8192, 8193), loaded.device)

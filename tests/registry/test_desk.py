@@ -19,7 +19,7 @@ from tests.factories import training
 from voicelathe import digest, records
 from voicelathe.errors import Abandoned, Busy, RequestError, WorkerError, WorkerLost
 from voicelathe.process import jobs, runner
-from voicelathe.registry.speaking.desk import Desk, Limits
+from voicelathe.registry.speaking.desk import Desk, VoiceLimits
 
 WORDS = ["The lamp is on.", "Nobody speaks.", "A quiet road.", "Some small town.", "It rains.", "Go home."]
 
@@ -51,7 +51,7 @@ def _at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def opened(home: Path) -> Iterator[Desk]:
-    made = Desk(lambda: runner.Speaker(job(home)), Limits(waiting=40))
+    made = Desk(lambda: runner.Speaker(job(home)), VoiceLimits(waiting=40))
     with contextlib.chdir(home):
         made.wake()
     yield made
@@ -151,7 +151,7 @@ def test_what_cannot_be_written_is_refused_at_once_and_the_worker_stays(
 
 
 def test_whoever_finds_no_place_is_told_when_to_ask_again(home: Path, opened: Desk) -> None:
-    small = Desk(lambda: pytest.fail("nothing is to be started"), Limits(waiting=2))
+    small = Desk(lambda: pytest.fail("nothing is to be started"), VoiceLimits(waiting=2))
     with small.admitted(), small.admitted():
         with pytest.raises(Busy, match=r"2 requests .* Ask again in about \d+ s") as caught, small.admitted():
             pytest.fail("a third place")
@@ -188,7 +188,7 @@ def test_what_was_given_up_is_not_spoken_and_frees_the_worker(
 
 
 def test_an_answer_that_takes_too_long_is_given_up(home: Path) -> None:
-    stuck = Desk(lambda: time.sleep(0.5) or pytest.fail("too late"), Limits(answer_s=0.1))  # type: ignore[func-returns-value,arg-type]
+    stuck = Desk(lambda: time.sleep(0.5) or pytest.fail("too late"), VoiceLimits(answer_s=0.1))  # type: ignore[func-returns-value,arg-type]
     with pytest.raises(Abandoned, match=r"not there after 0\.1 s"), stuck.admitted() as turn:
         stuck.take(turn, request(home, "x"))
     stuck.close()
@@ -201,7 +201,7 @@ def test_a_worker_that_cannot_start_is_named_and_not_tried_again_at_once(home: P
         tries.append(1)
         raise WorkerError("the base is gone")
 
-    broken = Desk(start, Limits())
+    broken = Desk(start, VoiceLimits())
     for _ in range(3):
         with pytest.raises(WorkerError, match="does not start: the base is gone"), broken.admitted() as turn:
             broken.take(turn, request(home, "x"))

@@ -16,7 +16,7 @@ from voicelathe.errors import BaseModelError, CheckpointError, ConsentError, Pro
 from voicelathe.registry import promote, served, verify, voice
 from voicelathe.registry import promoted as production
 from voicelathe.registry.speaking import say
-from voicelathe.registry.speaking.desk import Limits
+from voicelathe.registry.speaking.desk import VoiceLimits
 from voicelathe.registry.weights import archive, companions, forgotten
 from voicelathe.runs import identity
 from voicelathe.serving.house import House
@@ -40,7 +40,7 @@ def test_a_copy_asks_its_own_consent_and_not_that_of_the_folder_it_came_from(pro
     revoke(copy)
     with pytest.raises(ConsentError, match="revoked_at is 2026-01-01"):
         say.speak_production("Hello.", copy / "out.wav", copy, {})
-    house = House(copy, Limits())
+    house = House(copy, VoiceLimits())
     with pytest.raises(ConsentError, match=str(copy)), house.lent(house.wanted(NAME)):
         pass
     assert not served.problems(promoted, _promotion(promoted)), "the first folder is as it was"

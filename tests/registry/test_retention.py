@@ -55,11 +55,11 @@ def inside(promoted_run: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     yield promoted_run
 
 
-def plan(root: Path, because: str | None = None) -> retention.Plan:
+def plan(root: Path, because: str | None = None) -> retention.RetentionPlan:
     return retention.plan([RECIPE], root, because)
 
 
-def prune(root: Path) -> retention.Plan:
+def prune(root: Path) -> retention.RetentionPlan:
     return retention.apply([RECIPE], root, plan(root).digest)
 
 

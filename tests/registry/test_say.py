@@ -81,7 +81,7 @@ def test_a_request_that_makes_no_sense_is_refused(
 
 
 def desk_of(speaker: Any) -> desk.Desk:
-    return desk.Desk(lambda: speaker, desk.Limits())
+    return desk.Desk(lambda: speaker, desk.VoiceLimits())
 
 
 class _Silent:

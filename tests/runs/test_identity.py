@@ -198,3 +198,11 @@ def test_a_record_with_an_unknown_or_a_missing_field_is_still_refused() -> None:
     ):
         with pytest.raises(RecordError):
             records.from_json(schema.Train, broken, "run.json")
+
+
+@pytest.mark.parametrize("candidate", [
+    records.Candidate(0, None), records.Candidate(0, None, prompted=True), records.Candidate(2000, None),
+    records.Candidate(40, 0.35), records.Candidate(12_345_678, 1.0),
+])  # fmt: skip
+def test_a_candidate_is_found_by_its_name(candidate: records.Candidate) -> None:
+    assert records.Candidate.named(candidate.name) == candidate

@@ -18,7 +18,7 @@ from voicelathe import digest
 from voicelathe.errors import Abandoned, Busy, ConsentError, PromotionError, RequestError
 from voicelathe.registry import promote
 from voicelathe.registry.authority import MAX_AGE_S
-from voicelathe.registry.speaking.desk import Limits
+from voicelathe.registry.speaking.desk import VoiceLimits
 from voicelathe.registry.voice import Voice
 from voicelathe.serving.house import House
 
@@ -33,7 +33,7 @@ def revoke(root: Path, day: str | None) -> None:
 
 def test_a_name_means_what_the_alias_names_when_the_answer_is_old(project: Path) -> None:
     promote.promote(RECIPE, project)
-    now, lazy = House(project, Limits(), 0.0), House(project, Limits())
+    now, lazy = House(project, VoiceLimits(), 0.0), House(project, VoiceLimits())
     assert now.wanted("voicelathe").version == lazy.wanted("voicelathe").version == "1"
     promote.promote(RECIPE, project, "warmer", "step_0000020")
     assert (now.wanted("voicelathe").version, lazy.wanted("voicelathe").version) == ("2", "1")
@@ -58,7 +58,7 @@ def with_a_voice(root: Path) -> House:
     """Version 1 is loaded, as far as a house can tell; version 2 is the untouched base, which wants another worker."""
     promote.promote(RECIPE, root)
     promote.promote(RECIPE, root, "to hear it", "base")
-    house = House(root, Limits(), 0.0)
+    house = House(root, VoiceLimits(), 0.0)
     house._voice = Voice(configuration(root), root, desk_of(_Well()), _Scratch(root), house.authority)
     assert not house._fits(house.wanted("voicelathe"))
     return house
@@ -100,7 +100,7 @@ def test_a_version_that_mlflow_has_lost_puts_no_other_voice_out(project: Path) -
 
 
 def test_who_leaves_the_queue_is_not_waited_for(promoted: Path) -> None:
-    house, gone = House(promoted, Limits(answer_s=60.0)), threading.Event()
+    house, gone = House(promoted, VoiceLimits(answer_s=60.0)), threading.Event()
     first = object()
     house._queue.append(first)  # and it stays there
 
@@ -119,7 +119,7 @@ def test_who_leaves_the_queue_is_not_waited_for(promoted: Path) -> None:
 
 
 def test_what_was_seen_last_of_the_alias_can_be_told_without_asking(promoted: Path) -> None:
-    house = House(promoted, Limits(), 0.0)
+    house = House(promoted, VoiceLimits(), 0.0)
     assert house.authority.last_seen is None
     house.wanted("voicelathe")
     assert (house.authority.last_seen, house.authority.refusal) == ("1", "")
@@ -130,7 +130,7 @@ def test_what_was_seen_last_of_the_alias_can_be_told_without_asking(promoted: Pa
 
 
 def test_who_finds_too_many_waiting_for_another_base_is_told_to_come_again(promoted: Path) -> None:
-    house = House(promoted, Limits(waiting=2))
+    house = House(promoted, VoiceLimits(waiting=2))
     house._queue.extend([object(), object()])
     with (
         pytest.raises(Busy, match="2 requests wait for a voice to be loaded"),

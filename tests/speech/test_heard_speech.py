@@ -70,11 +70,11 @@ def test_a_clip_is_recognised_the_same_whatever_was_heard_before_it() -> None:
 
 
 def test_errors_count_against_the_text_and_hearing_nothing_is_an_error_of_one() -> None:
-    assert words.errors("The cat sat.", "the cat sat") == words.Errors(0.0, 0.0)
-    assert words.errors("The cat sat.", "the cat") == words.Errors(
+    assert words.errors("The cat sat.", "the cat sat") == words.WordErrors(0.0, 0.0)
+    assert words.errors("The cat sat.", "the cat") == words.WordErrors(
         pytest.approx(1 / 3), pytest.approx(4 / 11)
     )
-    assert words.errors("The cat sat.", "") == words.Errors(1.0, 1.0)
+    assert words.errors("The cat sat.", "") == words.WordErrors(1.0, 1.0)
     assert words.errors("…", "the cat") is None
     twice = words.errors("the cat", "the cat the cat")
     assert twice is not None and twice.wer == 1.0

@@ -82,7 +82,7 @@ def test_a_changed_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     folder = recognisers.sketch(tmp_path / "small")
     facts = files.describe(str(folder), "MIT", None)
-    chosen = schema.Recogniser(str(folder), facts.digest, "MIT", None)
+    chosen = schema.PinnedRecogniser(str(folder), facts.digest, "MIT", None)
     assert files.pinned(chosen) == facts
     digest.write_json(layout.RECOGNISER, records.to_json(facts))
     (folder / "config.json").write_text('{"suppress_ids": [1], "lang_ids": []}')
@@ -101,6 +101,6 @@ def test_a_changed_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_without_a_recogniser_there_is_nothing_to_refer_to() -> None:
     chosen = params.load(ROOT / "params.yaml")
-    assert files.reference(schema.Speech(None), chosen.machine) is None
+    assert files.reference(schema.SpeechModels(None), chosen.machine) is None
     ref = files.reference(chosen.speech, replace(chosen.machine, device="cuda"))
     assert ref is not None and ref.device == "cuda", "it follows machine.device"

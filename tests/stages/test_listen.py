@@ -14,7 +14,7 @@ PLANNED = 24  # samples of a candidate in the whole race; a quarter of them may 
 BLOCK = dict(list(make.MANY.items())[:8])
 
 
-def heard(code: str, num: int) -> racing.Heard:
+def heard(code: str, num: int) -> racing.BlockResult:
     """After the first block, in which step 10 showed a veto on so many lines."""
     spoken = make.samples(KNOWN, BLOCK)
     outside = {(FIRST, line): {code: "0.5, at most 0.4"} for line in list(BLOCK)[:num]}

@@ -81,7 +81,7 @@ def test_speech_under_a_lying_header_is_heard_at_the_speed_that_puts_it_right(
 
 @pytest.mark.parametrize("ears", ["whisper", pytest.param("pocketsphinx", marks=pytest.mark.slow)])
 def test_a_wrong_text_has_more_errors_than_the_right_one(project: schema.Params, ears: str) -> None:
-    chosen = project if ears == "whisper" else replace(project, speech=schema.Speech(None))
+    chosen = project if ears == "whisper" else replace(project, speech=schema.SpeechModels(None))
     found = listen(chosen, clips(), words=True, voice=ears != "whisper")
     right, wrong = found["c0001"], found["c0002"]
     assert right.cer is not None and wrong.cer is not None and right.cer < 0.4 < wrong.cer
@@ -124,8 +124,8 @@ def test_more_workers_hear_the_same(project: schema.Params) -> None:
 def test_another_recogniser_hears_everything_again(project: schema.Params) -> None:
     def whisper(folder: Path) -> schema.Params:
         facts = recogniser_files.describe(str(recognisers.copy(folder)), "MIT", None)
-        chosen = schema.Recogniser(str(folder), facts.digest, "MIT", None)
-        return replace(project, speech=schema.Speech(chosen))
+        chosen = schema.PinnedRecogniser(str(folder), facts.digest, "MIT", None)
+        return replace(project, speech=schema.SpeechModels(chosen))
 
     first = listen(whisper(Path("a")), clips()[:1], words=True)
     shutil.rmtree("audio")
@@ -133,13 +133,13 @@ def test_another_recogniser_hears_everything_again(project: schema.Params) -> No
     assert listen(whisper(Path("b")), clips()[:1], words=True) == first, "the same files, elsewhere"
     (Path("b") / "notes.txt").write_text("mine")
     with pytest.raises(RecogniserError, match="is not the recogniser that was pinned"):
-        chosen = schema.Recogniser(
+        chosen = schema.PinnedRecogniser(
             "b", params.load(ROOT / "params.yaml").speech.recogniser.digest, "MIT", None
         )  # type: ignore[union-attr]
-        listen(replace(project, speech=schema.Speech(chosen)), clips()[:1], words=True)
+        listen(replace(project, speech=schema.SpeechModels(chosen)), clips()[:1], words=True)
     facts = recogniser_files.describe("b", "MIT", None)
-    other = schema.Recogniser("b", facts.digest, "MIT", None)
-    assert listen(replace(project, speech=schema.Speech(other)), clips()[:1], words=True) == {}
+    other = schema.PinnedRecogniser("b", facts.digest, "MIT", None)
+    assert listen(replace(project, speech=schema.SpeechModels(other)), clips()[:1], words=True) == {}
 
 
 def test_clips_that_could_not_be_measured_are_not_listened_to(project: schema.Params) -> None:

@@ -31,7 +31,7 @@ __all__ = [
     "NAME",
     "Audit",
     "Base",
-    "Consent",
+    "ConsentPolicy",
     "Engine",
     "Evaluate",
     "Gate",
@@ -43,14 +43,14 @@ __all__ = [
     "Machine",
     "Measure",
     "Params",
+    "PinnedRecogniser",
     "Preflight",
     "PreflightLine",
     "ProbeLimits",
-    "Race",
+    "RaceSettings",
     "Recipe",
-    "Recogniser",
     "Select",
-    "Speech",
+    "SpeechModels",
     "Split",
     "SpokenLine",
     "Tracking",
@@ -84,14 +84,14 @@ class Tracking(Closed):
 
 
 @dataclass(frozen=True)
-class Consent(Closed):
+class ConsentPolicy(Closed):
     """Whether speakers need a record under consent/. `research` lets data through but nothing trained on it can be promoted."""
 
     policy: Literal["required", "research"]
 
 
 @dataclass(frozen=True)
-class Recogniser(Closed):
+class PinnedRecogniser(Closed):
     """A Whisper in CTranslate2's format, pinned by the digest of its files (`voicelathe recogniser add` writes this)."""
 
     model: Annotated[str, MinLen(1)]  # a directory, or package:NAME of an installed package that carries one
@@ -101,10 +101,10 @@ class Recogniser(Closed):
 
 
 @dataclass(frozen=True)
-class Speech(Closed):
+class SpeechModels(Closed):
     """Who hears words: in clips (hear.words) and in what candidates speak (metric `recogniser`). It runs on machine.device."""
 
-    recogniser: Recogniser | None  # None: PocketSphinx stands in, for English only and much less exact
+    recogniser: PinnedRecogniser | None  # None: PocketSphinx stands in, for English only and much less exact
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class SpokenLine(Closed):
 
 
 @dataclass(frozen=True)
-class Race(Closed):
+class RaceSettings(Closed):
     """All candidates speak the first block of lines; who is shown to be worse drops out, the others go on (docs/choosing.md)."""
 
     block_lines: Positive  # lines of one block; as many as there are lines: nobody drops out
@@ -178,7 +178,7 @@ class Listen(Closed):
     lines: Annotated[str, MinLen(1)]  # the pack, a file below lines/ (`voicelathe lines propose`)
     lines_digest: Sha256 | None  # of a pack that must not change (`voicelathe lines freeze`); null: it may
     seeds: Annotated[list[Annotated[int, Ge(0), Lt(2**32)]], MinLen(1)]
-    race: Race
+    race: RaceSettings
     max_seconds: PositiveFloat
     long_lines: list[SpokenLine]  # a minute and more, by the bases and the two nearest only, first seed
     long_max_seconds: PositiveFloat
@@ -239,11 +239,11 @@ class Params(Closed):
     machine: Machine
     engine: Engine
     tracking: Tracking
-    consent: Consent
+    consent: ConsentPolicy
     ingest: Ingest
     general: Ingest  # pinned clips of other speakers, never trained on: has a fine-tune forgotten what the base could?
     measure: Measure
-    speech: Speech
+    speech: SpeechModels
     hear: Hear
     audit: Audit
     split: Split

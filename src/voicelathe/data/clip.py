@@ -8,7 +8,7 @@ from voicelathe.records import ClipMeasure, Heard, ManifestRow
 
 
 @dataclass(frozen=True)
-class Clip:
+class MeasuredRow:
     """A row, its text normalised, and what its audio really is."""
 
     row: ManifestRow

@@ -33,7 +33,7 @@ EVIDENCE = ("signed_pdf", "audio_statement", "licence")
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ConsentEvidence:
     """A document or recording that shows the consent; `path` only where the file is in this repository."""
 
     type: str
@@ -57,7 +57,7 @@ class Consent:
     valid_until: str | None
     revocable: bool
     revoked_at: str | None
-    evidence: list[Evidence]
+    evidence: list[ConsentEvidence]
     statement_audio_sha256: str | None
     statement_text: str | None
     speaker_embedding_check: dict[str, Any] | None

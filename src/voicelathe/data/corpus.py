@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe.data import columns
-from voicelathe.data.clip import Clip
+from voicelathe.data.clip import MeasuredRow
 from voicelathe.data.columns import Column, Rows, Table
 from voicelathe.data.text import columns as text_columns
 from voicelathe.data.text import languages
@@ -32,7 +32,7 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def clips(self, at: Any = None) -> list[Clip]:
+    def clips(self, at: Any = None) -> list[MeasuredRow]:
         """The clips at some places, or all of them."""
         chosen = np.arange(len(self)) if at is None else at
         rows = columns.rows_of(self.rows, ManifestRow, chosen)
@@ -41,7 +41,7 @@ class Corpus:
             one if one.clip_id is not None else None for one in columns.rows_of(self.heard, Heard, chosen)
         ]
         written = self.written.take(chosen).to_pylist()
-        return [Clip(*one) for one in zip(rows, measures, heard, written, strict=True)]
+        return [MeasuredRow(*one) for one in zip(rows, measures, heard, written, strict=True)]
 
     def measured(self, name: str) -> Floats:
         """One measure of every row."""

@@ -13,28 +13,29 @@ from voicelathe.records import (
     NOT_SPOKEN,
     Listening,
     MeasuredSample,
+    Reason,
     SampleRecord,
     SpeechMeasures,
 )
 
 RUNAWAY = "runaway"
-
-
 NOT_MEASURED = "not_measured"  # spoken, and judged by nobody
 
 
-def vetoes(samples: Sequence[SampleRecord], base_trained: bool, max_share: float) -> dict[str, list[str]]:
+def vetoes(samples: Sequence[SampleRecord], base_trained: bool, max_share: float) -> dict[str, list[Reason]]:
     """Per candidate, why it must not ship: hard failures, and running away on more than `max_share` of the lines where the base stops.
 
     An untrained base stops by accident or not at all, so it cannot show that a line ends: running away is then no veto.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Reason]] = {}
     for one in samples:
         if one.problem in HARD_FAILURES:
-            found.setdefault(one.candidate, []).append(f"{one.problem}: line {one.line_id}, seed {one.seed}")
+            found.setdefault(one.candidate, []).append(
+                Reason(one.problem, f"line {one.line_id}, seed {one.seed}")
+            )
     for name, (ran, total, first) in _runaways(samples).items() if base_trained else ():
         if ran > max_share * total:
-            found.setdefault(name, []).append(f"{RUNAWAY}: {ran} of {total} samples, {first}")
+            found.setdefault(name, []).append(Reason(RUNAWAY, f"{ran} of {total} samples, {first}"))
     return found
 
 
@@ -58,29 +59,29 @@ def _runaways(samples: Sequence[SampleRecord]) -> dict[str, tuple[int, int, str]
 
 
 @dataclass(frozen=True)
-class Heard:
+class MetricFailures:
     """What metrics say of each candidate: why it must not ship, and what is worth knowing."""
 
-    vetoes: dict[str, list[str]]
-    notes: dict[str, list[str]]
+    vetoes: dict[str, list[Reason]]
+    notes: dict[str, list[Reason]]
 
 
 def measured_vetoes(
     measures: SpeechMeasures, samples: Sequence[SampleRecord], select: schema.Select
-) -> Heard:
+) -> MetricFailures:
     """A code excludes a candidate when more than `max_vetoed_share` of its samples show it, failed ones counted as samples."""
     total = Counter(one.candidate for one in samples)
     shown: dict[str, dict[str, list[MeasuredSample]]] = {}
     for one in sorted(measures.samples, key=lambda one: (one.line_id, one.seed)):
         for code in one.vetoes:
             shown.setdefault(one.candidate, {}).setdefault(code, []).append(one)
-    heard = Heard({}, {})
+    heard = MetricFailures({}, {})
     for name, codes in shown.items():
         for code, members in sorted(codes.items()):
             first = members[0]
-            text = f"{code}: {len(members)} of {total[name]} samples, line {first.line_id} ({_outside(first, code, measures)})"
+            text = f"{len(members)} of {total[name]} samples, line {first.line_id} ({_outside(first, code, measures)})"
             excludes = code in select.vetoes and len(members) > select.max_vetoed_share * total[name]
-            (heard.vetoes if excludes else heard.notes).setdefault(name, []).append(text)
+            (heard.vetoes if excludes else heard.notes).setdefault(name, []).append(Reason(code, text))
     return heard
 
 
@@ -110,17 +111,17 @@ def is_measured(candidate: str, measures: SpeechMeasures) -> bool:
     return any(value is not None for values in mine for value in values.values())
 
 
-def joined(*parts: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """The sentences of several tables, candidate by candidate."""
+def joined(*parts: Mapping[str, list[Reason]]) -> dict[str, list[Reason]]:
+    """The reasons of several tables, candidate by candidate."""
     return {name: [text for part in parts for text in part.get(name, [])] for part in parts for name in part}
 
 
-def remarks(samples: Sequence[SampleRecord], excluded: Mapping[str, list[str]]) -> dict[str, list[str]]:
+def remarks(samples: Sequence[SampleRecord], excluded: Mapping[str, list[Reason]]) -> dict[str, list[Reason]]:
     """Per candidate, what went wrong without excluding it: running away where the base gives no measure, lines nobody could speak."""
     lines = Counter(one.candidate for one in samples)
     counts = Counter((one.candidate, one.problem) for one in samples if one.problem in (RUNAWAY, NOT_SPOKEN))
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Reason]] = {}
     for (name, problem), count in counts.items():
-        if not any(veto.startswith(str(problem)) for veto in excluded.get(name, [])):
-            found.setdefault(name, []).append(f"{problem} on {count} of {lines[name]} lines")
+        if not any(veto.code == problem for veto in excluded.get(name, [])):
+            found.setdefault(name, []).append(Reason(str(problem), f"on {count} of {lines[name]} lines", " "))
     return found

@@ -12,7 +12,7 @@ from voicelathe import rng
 from voicelathe.evaluate import statistics
 from voicelathe.evaluate.evidence import BASES, Paired
 from voicelathe.evaluate.statistics import Floats, percentile_interval, rounded
-from voicelathe.records import Comparison, EvaluationRecord, Interval, Ranked
+from voicelathe.records import Comparison, EvaluationRecord, Interval, Ranked, Reason
 
 FEW_RECORDINGS = 8  # with fewer, the bootstrap over recordings is too narrow to be trusted alone
 
@@ -78,8 +78,8 @@ def resample(paired: Paired, seed: int) -> Losses:
 def rank(
     losses: Losses,
     reference: str | None,
-    vetoes: Mapping[str, list[str]],
-    remarks: Mapping[str, list[str]],
+    vetoes: Mapping[str, list[Reason]],
+    remarks: Mapping[str, list[Reason]],
 ) -> list[Ranked]:
     """Every candidate by its total, beside the reference (None: the lowest total)."""
     order = losses.order()

@@ -27,7 +27,7 @@ ALL_LINES, NOBODY_LEFT, BUDGET = "all_lines", "nobody_left", "budget"
 
 
 @dataclass(frozen=True)
-class Heard:
+class BlockResult:
     """What is known after a block."""
 
     against: Bar
@@ -39,7 +39,7 @@ class Heard:
 class Speaks(Protocol):
     """Whoever lets candidates speak: the stage `listen`, or a benchmark that has their samples already."""
 
-    def speak(self, names: Sequence[str], lines: Sequence[str]) -> Heard:
+    def speak(self, names: Sequence[str], lines: Sequence[str]) -> BlockResult:
         """These candidates speak these lines with every seed; everything that was heard so far."""
 
 
@@ -50,7 +50,7 @@ def run(
     candidates: Sequence[str],
     lines: Sequence[str],
     num_seeds: int,
-    how: schema.Race,
+    how: schema.RaceSettings,
 ) -> tuple[list[Round], str]:
     """The rounds of a race and how it ended. Bases speak every line. Raises SelectionError for a budget without room for one block."""
     cut = blocks(lines, how.block_lines)
@@ -130,7 +130,7 @@ def _leader(names: Sequence[str], against: Bar) -> str | None:
     return max(holds, key=lambda name: against.found.mean(LIKENESS, name) or 0.0, default=None)
 
 
-def affordable(more: int, heard: Heard, how: schema.Race) -> bool:
+def affordable(more: int, heard: BlockResult, how: schema.RaceSettings) -> bool:
     """Whether the budget holds so many more samples; their length is foretold by the mean of those that were made."""
     expected_s = heard.audio_s * (1 + more / heard.num_samples)
     enough_samples = how.max_samples is None or heard.num_samples + more <= how.max_samples

@@ -29,6 +29,7 @@ from voicelathe.records import (
     Probed,
     Prosody,
     Race,
+    Reason,
     RunRecord,
     SampleRecord,
     Selection,
@@ -49,8 +50,8 @@ class _Case:
     samples: Sequence[SampleRecord]
     measures: SpeechMeasures
     losses: Losses
-    vetoes: Mapping[str, list[str]]
-    notes: Mapping[str, list[str]]
+    vetoes: Mapping[str, list[Reason]]
+    notes: Mapping[str, list[Reason]]
     spoken: scores.Scores
     base: baseline.Baseline
     judged: Mapping[str, Evidence]  # candidate -> evidence, by step

@@ -26,7 +26,7 @@ MAX_HELD_OUT_S = 15.0  # of a real recording that a listener should compare
 
 
 @dataclass(frozen=True)
-class Corpus:
+class PackSources:
     """What the pack is for."""
 
     validation: Sequence[CleanClip]
@@ -36,16 +36,16 @@ class Corpus:
 
 
 @dataclass
-class Proposal:
+class ProposedPack:
     """The lines, and what could not be had."""
 
     lines: list[PackLine]
     notes: list[str] = field(default_factory=list)
 
 
-def propose(corpus: Corpus, num: int, seed: int, include: Sequence[str] = ()) -> Proposal:
+def propose(corpus: PackSources, num: int, seed: int, include: Sequence[str] = ()) -> ProposedPack:
     """A pack of `num` lines, half of them held out; `include` are ids of shipped lines that must be among the written ones."""
-    made = Proposal([])
+    made = ProposedPack([])
     own = _held_out(corpus, made.notes, seed)
     texts = _written(corpus, own or corpus.validation, made.notes, include)
     wanted = {name: num // len(STRATA) + (place < num % len(STRATA)) for place, name in enumerate(STRATA)}
@@ -59,7 +59,7 @@ def propose(corpus: Corpus, num: int, seed: int, include: Sequence[str] = ()) ->
     return made
 
 
-def _held_out(corpus: Corpus, notes: list[str], seed: int) -> list[PackLine]:
+def _held_out(corpus: PackSources, notes: list[str], seed: int) -> list[PackLine]:
     """Sentences of the main speakers' validation clips that may be lines; of a large split so many that there is a choice."""
     counts = Counter(clip.speaker_id for clip in corpus.validation)
     main = {name for name, count in counts.items() if count >= MAIN_SPEAKER * len(corpus.validation)}
@@ -103,7 +103,7 @@ def _some(fit: Iterable[PackLine], seed: int) -> list[PackLine]:
 
 
 def _written(
-    corpus: Corpus, said: Sequence[CleanClip | PackLine], notes: list[str], include: Sequence[str]
+    corpus: PackSources, said: Sequence[CleanClip | PackLine], notes: list[str], include: Sequence[str]
 ) -> list[PackLine]:
     """Shipped lines in the corpus's languages that are short enough to be spoken and not in the training text."""
     found: list[PackLine] = []
@@ -191,7 +191,7 @@ def _in_turn(held: Sequence[PackLine], written: Sequence[PackLine], seed: int) -
 
 
 def _told(
-    pack: Sequence[PackLine], held: Sequence[PackLine], own: Sequence[PackLine], corpus: Corpus, num: int
+    pack: Sequence[PackLine], held: Sequence[PackLine], own: Sequence[PackLine], corpus: PackSources, num: int
 ) -> Iterator[str]:
     """What the pack lacks, and why."""
     if len(pack) < num:

@@ -46,7 +46,7 @@ def cut(items: Sequence[Shard], size: int) -> list[Sequence[Shard]]:
 
 
 @dataclass(frozen=True)
-class Limits:
+class ItemLimits:
     """What a worker may use for one item."""
 
     memory_bytes: int  # of address space, on top of what the process needed to start
@@ -104,7 +104,7 @@ class Attempt(Generic[Result]):
 
 
 def try_each(
-    work: Callable[[Shard], Iterable[Result]], items: Sequence[Shard], how: schema.Engine, limits: Limits
+    work: Callable[[Shard], Iterable[Result]], items: Sequence[Shard], how: schema.Engine, limits: ItemLimits
 ) -> list[Attempt[Result]]:
     """What `work(item)` yields for each item, in order, every item in a process that can be lost without the others.
 
@@ -144,7 +144,7 @@ class _Worker:
     """A process, and what it has given for the item it works on."""
 
     work: Callable[[Any], Iterable[Any]]
-    limits: Limits
+    limits: ItemLimits
     number: int = -1
     results: list[Any] = field(default_factory=list)
     lost: Lost | None = None

@@ -65,6 +65,7 @@ from voicelathe.records.measures import (
 )
 from voicelathe.records.planning import Kernel, PassSize, Phase, Plan, Rehearsal
 from voicelathe.records.probes import AdapterProof, Ending, Interval, Probed, ProbeRecord
+from voicelathe.records.reasons import Reason
 from voicelathe.records.training import (
     HARD_FAILURES,
     NOT_SPOKEN,
@@ -149,6 +150,7 @@ __all__ = [
     "Quarantined",
     "Race",
     "Ranked",
+    "Reason",
     "RecogniserFacts",
     "RecogniserRef",
     "Rehearsal",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from voicelathe.records.heard import Ceiling, Level, LineTest, Prosody
 from voicelathe.records.probes import Interval, Probed
+from voicelathe.records.reasons import Reason
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ class Ranked:
         float | None
     )  # share of bootstrap resamples in which its total is the lowest; None with a single clip
     is_tied: bool  # cannot be told from the nominee
-    vetoes: list[str]
-    notes: list[str]
+    vetoes: list[Reason]
+    notes: list[Reason]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 from voicelathe import digest
 from voicelathe.errors import RecordError
+from voicelathe.records.reasons import Reason
 
 Record = TypeVar("Record")
 PLAIN = (str, int, float, bool)
@@ -32,6 +33,8 @@ def to_json(record: object) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if value is None or type(value) in PLAIN:
         return value
+    if isinstance(value, Reason):
+        return str(value)
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -146,6 +149,8 @@ def _taken(declared: Any) -> frozenset[type]:
 def _rebuild(declared: Any, value: Any, where: str) -> Any:
     if is_dataclass(declared):
         return from_json(cast(type, declared), value, where)
+    if declared is Reason:
+        return Reason.read(_expect(str, value, where))
     origin, arguments = typing.get_origin(declared), typing.get_args(declared)
     if origin in (typing.Union, types.UnionType):
         (inner,) = [part for part in arguments if part is not type(None)]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from voicelathe.records.measures import MetricRun
 from voicelathe.records.probes import Interval
+from voicelathe.records.reasons import Reason
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Prosody:
     against_base: (
         Interval | None
     )  # pitch range minus the base's on the same lines, semitones, 95 %; None for the base itself
-    findings: list[str]  # flat, with its numbers
+    findings: list[Reason]  # flat, with its numbers
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from voicelathe.records.reasons import Reason
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -69,4 +71,4 @@ class Probed:
         float | None
     )  # by what share the loss on other speakers rose since the base; None where there are none
     forgetting_interval: Interval | None
-    findings: list[str]  # `code: sentence` for what is outside select.probes
+    findings: list[Reason]  # what is outside select.probes

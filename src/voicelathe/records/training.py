@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from voicelathe import rng
 from voicelathe.config import schema
 from voicelathe.records.planning import Rehearsal
+from voicelathe.records.reasons import Reason
+
+STEP = "step_"  # names of candidates that are checkpoints begin so
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class StepRecord:
     learning_rate: float
     clip_ids: list[str]
     probe: dict[str, float]  # text_gap and stop at every probe_every-th step, empty at others
-    signs: list[str]  # what stands out, in words
+    signs: list[Reason]  # what stands out
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,15 @@ class Candidate:
         """`base`, `base_zero_shot`, `step_0002000` or `step_0002000@0.35`."""
         if self.step == 0:
             return "base_zero_shot" if self.prompted else "base"
-        return f"step_{self.step:07d}" + ("" if self.lora_scale is None else f"@{self.lora_scale:g}")
+        return f"{STEP}{self.step:07d}" + ("" if self.lora_scale is None else f"@{self.lora_scale:g}")
+
+    @classmethod
+    def named(cls, name: str) -> "Candidate":
+        """The candidate of a name; anything but a step is the base."""
+        step, _, scale = name.removeprefix(STEP).partition("@")
+        if not name.startswith(STEP) or not step.isdecimal():
+            return cls(0, None, prompted=name == cls(0, None, True).name)
+        return cls(int(step), float(scale) if scale else None)
 
 
 @dataclass(frozen=True)

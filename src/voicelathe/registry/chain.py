@@ -25,7 +25,7 @@ LOCK = "dvc.lock"
 
 
 @dataclass(frozen=True)
-class Link:
+class ChainLink:
     """One use of one file: who used it, what it was then and what it is now."""
 
     used_by: str
@@ -42,7 +42,7 @@ class Link:
         return f"{self.path}: {self.used_by} used {self.expected}, but {now}"
 
 
-def recipe_links(recipe: str, root: Path, weights: bool = True) -> Iterator[Link]:
+def recipe_links(recipe: str, root: Path, weights: bool = True) -> Iterator[ChainLink]:
     """Every link below a recipe's selection. Without `weights`: not those and not the base, which the caller has hashed."""
     files = run_files.read(recipe, root)
     selection = layout.run(recipe, "selection.json").as_posix()
@@ -55,7 +55,7 @@ def recipe_links(recipe: str, root: Path, weights: bool = True) -> Iterator[Link
     yield from _data(root, {"", recipe, files.run.identity.base})
 
 
-def _speech(files: RunFiles) -> Iterator[Link]:
+def _speech(files: RunFiles) -> Iterator[ChainLink]:
     used_by = layout.run(files.run.recipe, "samples.jsonl").as_posix()
     for shown in files.candidates:
         for sample in shown.samples:
@@ -63,7 +63,7 @@ def _speech(files: RunFiles) -> Iterator[Link]:
                 yield link(files.root, sample.path, sample.sha256, used_by)
 
 
-def _weights(files: RunFiles) -> Iterator[Link]:
+def _weights(files: RunFiles) -> Iterator[ChainLink]:
     """The manifest of every checkpoint, then every file it lists; files it does not list count as broken, too.
 
     What was pruned is not looked for, but for the selected checkpoint.
@@ -85,25 +85,25 @@ def _weights(files: RunFiles) -> Iterator[Link]:
             )
 
 
-def _run(files: RunFiles) -> Iterator[Link]:
+def _run(files: RunFiles) -> Iterator[ChainLink]:
     """What the run was trained on: inputs, identity, encodings, the record of the base."""
     run, root = files.run, files.root
     used_by = layout.run(run.recipe, "run.json").as_posix()
-    yield Link(
+    yield ChainLink(
         used_by, f"{used_by} (identity)", run.run_digest, digest.of_value(records.to_json(run.identity))
     )
     yield from (link(root, path, sha256, used_by) for path, sha256 in run.inputs.items())
     latents = layout.latents(run.identity.base)
     found = identity.trained_on(run.identity.base, run.identity.family, root)
-    yield Link(used_by, f"{latents} (train)", run.identity.latents_digest, found)
+    yield ChainLink(used_by, f"{latents} (train)", run.identity.latents_digest, found)
     facts = records.read_one(root / latents / "base.json", records.BaseFacts)
-    yield Link(used_by, f"{latents}/base.json", run.identity.base_digest, facts.digest)
-    yield Link(
+    yield ChainLink(used_by, f"{latents}/base.json", run.identity.base_digest, facts.digest)
+    yield ChainLink(
         f"{latents}/base.json", f"{latents}/base.json (files)", facts.digest, digest.of_value(facts.files)
     )
 
 
-def _base(files: RunFiles) -> Iterator[Link]:
+def _base(files: RunFiles) -> Iterator[ChainLink]:
     name = files.run.identity.base
     record = layout.latents(name) / "base.json"
     facts = records.read_one(files.root / record, records.BaseFacts)
@@ -111,7 +111,7 @@ def _base(files: RunFiles) -> Iterator[Link]:
     yield from _tree(files.root, Path(base.path), facts.files, record.as_posix(), set())
 
 
-def _data(root: Path, items: set[str]) -> Iterator[Link]:
+def _data(root: Path, items: set[str]) -> Iterator[ChainLink]:
     """The gate, the splits it passed, what dvc.lock knows of the stages of these items, and the raw manifest with its audio."""
     if (root / layout.GATE).is_file():
         passed = records.read_one(root / layout.GATE, records.Passed)
@@ -119,19 +119,19 @@ def _data(root: Path, items: set[str]) -> Iterator[Link]:
             link(root, path, sha256, layout.GATE.as_posix()) for path, sha256 in passed.inputs.items()
         )
     if not (root / LOCK).is_file():
-        yield Link("git", LOCK, "the md5 of every file of the data stages", None)
+        yield ChainLink("git", LOCK, "the md5 of every file of the data stages", None)
     yield from _stages(root, items)
     ingest = params.load(root / params.FILE).ingest
     yield link(root, ingest.manifest, ingest.sha256, "params.yaml (ingest.sha256)")
     yield from _audio(root, ingest)
 
 
-def _audio(root: Path, ingest: schema.Ingest) -> Iterator[Link]:
+def _audio(root: Path, ingest: schema.Ingest) -> Iterator[ChainLink]:
     """Every source recording, and the list of them against its pin."""
     listing = root / "data/raw/audio.sha256"
     lines = listing.read_text(encoding="utf-8", errors="replace").splitlines() if listing.is_file() else []
     listed = {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
-    yield Link(
+    yield ChainLink(
         "params.yaml (ingest.audio_digest)",
         "data/raw/audio.sha256",
         ingest.audio_digest,
@@ -141,7 +141,7 @@ def _audio(root: Path, ingest: schema.Ingest) -> Iterator[Link]:
         yield link(root, f"{ingest.audio_root}/{name}", sha256, "data/raw/audio.sha256")
 
 
-def _stages(root: Path, items: set[str]) -> Iterator[Link]:
+def _stages(root: Path, items: set[str]) -> Iterator[ChainLink]:
     """Files that DVC stages read and wrote, by the md5 in dvc.lock; those of the data only, the others have sha256.
 
     `items` are what may stand behind the @ of a stage: another recipe's stages may be behind, nothing of this one came from them.
@@ -160,7 +160,7 @@ def _stages(root: Path, items: set[str]) -> Iterator[Link]:
             ):
                 continue
             seen.add((path, md5))
-            yield Link(f"{LOCK} ({name})", path, md5, _md5(root / path))
+            yield ChainLink(f"{LOCK} ({name})", path, md5, _md5(root / path))
 
 
 def _lock(root: Path) -> dict[str, Any]:
@@ -179,29 +179,29 @@ def _lock(root: Path) -> dict[str, Any]:
 
 def _tree(
     root: Path, directory: Path, expected: dict[str, str], used_by: str, besides: set[str]
-) -> Iterator[Link]:
+) -> Iterator[ChainLink]:
     """Every expected file, hashed on all cores (hashlib lets go of the interpreter), and every file that is there besides."""
     paths = [(directory / name).as_posix() for name in sorted(expected)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = [pool.submit(_sha256, root / path) for path in paths]
         for name, path, one in zip(sorted(expected), paths, found, strict=True):
-            yield Link(used_by, path, expected[name], one.result())
+            yield ChainLink(used_by, path, expected[name], one.result())
     here = {
         path.relative_to(root / directory).as_posix()
         for path in (root / directory).rglob("*")
         if path.is_file()
     }
     for name in sorted(here - set(expected) - besides):
-        yield Link(
+        yield ChainLink(
             used_by, (directory / name).as_posix(), "no such file", digest.of_file(root / directory / name)
         )
 
 
-def link(root: Path, path: str, sha256: str, used_by: str) -> Link:
+def link(root: Path, path: str, sha256: str, used_by: str) -> ChainLink:
     place = root / path
     if place.is_dir():
-        return Link(used_by, path, sha256, digest.of_value(digest.of_tree(place)))
-    return Link(used_by, path, sha256, _sha256(place))
+        return ChainLink(used_by, path, sha256, digest.of_value(digest.of_tree(place)))
+    return ChainLink(used_by, path, sha256, _sha256(place))
 
 
 def _sha256(path: Path) -> str | None:

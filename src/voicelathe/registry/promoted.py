@@ -1,6 +1,5 @@
 """What is in production, whether MLflow and the journal agree on it, and which versions were in production before."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,11 +174,3 @@ def promotion_of(promotions: list[Promotion], config: Mapping[str, Any]) -> Prom
         p for p in promotions if (p.run_digest, p.candidate, p.checkpoint_sha256, p.base_digest) == wanted
     ]
     return same[-1] if same else None
-
-
-def candidate_of(promotion: Promotion) -> Candidate:
-    """`step_0000040@0.35` -> step 40 at LoRA scale 0.35."""
-    match = re.fullmatch(r"step_0*(\d+)(?:@(.+))?", promotion.candidate)
-    if match is None:
-        return Candidate(0, None)
-    return Candidate(int(match[1]), float(match[2]) if match[2] else None)

@@ -19,7 +19,7 @@ class Walk:
     """How far the chain holds."""
 
     num_links: int
-    broken: chain.Link | None
+    broken: chain.ChainLink | None
 
 
 def verify(what: str, root: Path) -> Walk:
@@ -27,7 +27,7 @@ def verify(what: str, root: Path) -> Walk:
     return _walk(_from_production(root) if what.startswith("models:/") else chain.recipe_links(what, root))
 
 
-def _walk(links: Iterator[chain.Link]) -> Walk:
+def _walk(links: Iterator[chain.ChainLink]) -> Walk:
     number = 0
     for number, link in enumerate(links, 1):
         if not link.holds:
@@ -35,27 +35,27 @@ def _walk(links: Iterator[chain.Link]) -> Walk:
     return Walk(number, None)
 
 
-def _from_production(root: Path) -> Iterator[chain.Link]:
+def _from_production(root: Path) -> Iterator[chain.ChainLink]:
     """From the alias through the journal to the files; chain of the journal included."""
     status = promoted.status(root)
     if status.promotion is None or status.alias is None:
         if status.problem:
-            yield chain.Link(
+            yield chain.ChainLink(
                 "the journal", f"alias production of {status.name}", "as promoted", status.problem
             )
             return
-        yield chain.Link(
+        yield chain.ChainLink(
             "the journal", f"alias production of {status.name}", "a promoted version", str(status.alias)
         )
         return
     promotion = status.promotion
     if status.state == "unfinished":  # its version has no tag of it yet
-        yield chain.Link(str(journal.FILE), "the last promotion", "done", str(status.problem))
+        yield chain.ChainLink(str(journal.FILE), "the last promotion", "done", str(status.problem))
         return
     yield from _version(root, promotion)
     entry = f"{journal.FILE} (version {promotion.version})"
     for problem in promoted.consent_problems(root, promotion):
-        yield chain.Link(entry, "consent", "valid", problem)
+        yield chain.ChainLink(entry, "consent", "valid", problem)
     if promotion.kind != "base":  # whatever was pruned: these are the weights that speak
         manifest = f"{promotion.path}/{checkpoints.MANIFEST}"
         yield chain.link(root, manifest, promotion.checkpoint_sha256, entry)
@@ -67,13 +67,13 @@ def _from_production(root: Path) -> Iterator[chain.Link]:
     yield from chain.recipe_links(promotion.recipe, root)
 
 
-def _version(root: Path, promotion: Promotion) -> Iterator[chain.Link]:
+def _version(root: Path, promotion: Promotion) -> Iterator[chain.ChainLink]:
     """Tags of the version in MLflow: an index that anybody may edit, so it is compared and never believed."""
     tags = glance.look(gates.load_params(root).tracking, root).tags.get(promotion.version, {})
     expected = promoted.identity_tags(promotion)
     begun = [one for one in journal.read(root) if one.event == journal.BEGUN and one.promotion == promotion]
     for key, value in {**expected, **promote.promotion_tag(promotion, begun[-1])}.items():
-        yield chain.Link(
+        yield chain.ChainLink(
             str(journal.FILE),
             f"tag {key} of {promotion.name} version {promotion.version}",
             value,

@@ -26,7 +26,7 @@ from voicelathe.registry import based, gates, promoted, served
 from voicelathe.registry.authority import Authority
 from voicelathe.registry.served import interface, verify_weights
 from voicelathe.registry.speaking import pace, requests, sentences
-from voicelathe.registry.speaking.desk import Desk, Limits, Turn
+from voicelathe.registry.speaking.desk import Desk, Turn, VoiceLimits
 from voicelathe.runs import identity as runs_identity
 from voicelathe.tracking.answers import Strict as Strict  # versions registered earlier import it from here
 
@@ -69,7 +69,7 @@ class Voice:
     authority: Authority
 
     @classmethod
-    def open(cls, config: Mapping[str, Any], limits: Limits | None = None) -> "Voice":
+    def open(cls, config: Mapping[str, Any], limits: VoiceLimits | None = None) -> "Voice":
         """Verify, then start the worker. Raises CheckpointError, BaseModelError, ConsentError or PromotionError instead of speaking wrongly."""
         root = Path(os.environ.get(ROOT) or config["root"])
         if not root.is_dir():
@@ -88,7 +88,7 @@ class Voice:
         authority.require(promotion)
         scratch = tempfile.TemporaryDirectory(prefix="voicelathe-")
         job = _job(root, config, Path(scratch.name))
-        desk = Desk(lambda: Speaker(job), limits or Limits())
+        desk = Desk(lambda: Speaker(job), limits or VoiceLimits())
         opened = cls(config, root, desk, scratch, authority)
         try:
             desk.wake()
@@ -229,7 +229,7 @@ class Voice:
                 f"version = {wanted.version!r}: its adapter has another rank, alpha or scope than this voice's. Serve that version itself."
             )
         path = str(self.root / wanted.path)
-        return jobs.WeightsRef(promoted.candidate_of(wanted), wanted.kind, path, wanted.checkpoint_sha256)
+        return jobs.WeightsRef(Candidate.named(wanted.candidate), wanted.kind, path, wanted.checkpoint_sha256)
 
     def _is(self, promotion: Promotion) -> bool:
         return promoted.promotion_of([promotion], self.config) is not None

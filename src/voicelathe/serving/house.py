@@ -16,7 +16,7 @@ from voicelathe.errors import Abandoned, Busy, PromotionError, RequestError, Voi
 from voicelathe.records import Promotion
 from voicelathe.registry import gates, served
 from voicelathe.registry.authority import MAX_AGE_S, Authority
-from voicelathe.registry.speaking.desk import Health, Limits
+from voicelathe.registry.speaking.desk import Health, VoiceLimits
 from voicelathe.registry.voice import Voice, of_project
 from voicelathe.tracking import registered, store
 
@@ -28,7 +28,7 @@ class House:
     """The voices of one project, of which one is loaded."""
 
     root: Path
-    limits: Limits
+    limits: VoiceLimits
     max_age_s: float = MAX_AGE_S  # then alias, consent and licence are asked again
     authority: Authority = field(init=False)
     _voice: Voice | None = field(default=None, repr=False)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from voicelathe.errors import MetricUnavailable, VoiceLatheError
-from voicelathe.registry.speaking.desk import Limits
+from voicelathe.registry.speaking.desk import VoiceLimits
 from voicelathe.serving import keys
 from voicelathe.serving.house import House
 
@@ -14,7 +14,7 @@ def serve(
     port: int,
     key_file: Path | None,
     hosts: list[str],
-    limits: Limits,
+    limits: VoiceLimits,
     max_age_s: float,
 ) -> None:
     """Until it is asked to stop. Raises what keeps the voice from speaking before the port is opened."""

@@ -17,7 +17,7 @@ OCTAVE_COST = 0.04  # per octave: of two equal peaks the shorter period is the v
 
 
 @dataclass(frozen=True)
-class Voice:
+class PitchTrack:
     """What every 10 ms frame shows; all empty for less than 50 ms."""
 
     track_hz: NDArray[np.float64]  # F0, NaN where unvoiced
@@ -30,7 +30,7 @@ def track_hz(samples: Samples) -> NDArray[np.float64]:
     return listen(samples).track_hz
 
 
-def harmonicity_db(voice: Voice) -> float | None:
+def harmonicity_db(voice: PitchTrack) -> float | None:
     """Power of the periodic part over the rest, in the clearest quarter of the audible frames (upper quartile).
 
     Independent noise, lost phase and averaged spectra lower it. None for less than 100 ms of sound.
@@ -41,11 +41,11 @@ def harmonicity_db(voice: Voice) -> float | None:
     return float(10.0 * np.log10(share / (1.0 - share)))
 
 
-def listen(samples: Samples) -> Voice:
+def listen(samples: Samples) -> PitchTrack:
     """Pitch and periodicity of a clip, frame by frame; 25 ms of CPU for 5 s."""
     size, step = round(FRAME_S * RATE_HZ), round(STEP_S * RATE_HZ)
     if len(samples) < size:
-        return Voice(np.zeros(0), np.zeros(0), np.zeros(0, bool))
+        return PitchTrack(np.zeros(0), np.zeros(0), np.zeros(0, bool))
     frames = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float64), size)[::step]
     frames = frames - frames.mean(axis=1, keepdims=True)
     power = (frames**2).mean(axis=1)
@@ -58,7 +58,7 @@ def listen(samples: Samples) -> Voice:
     best = strength.argmax(axis=1)
     height = candidates[np.arange(len(best)), best]
     audible = (power > 0) & (power > power.max() * 10 ** (QUIET_DB / 10))
-    return Voice(np.where((height >= VOICED) & audible, RATE_HZ / lags[best], np.nan), height, audible)
+    return PitchTrack(np.where((height >= VOICED) & audible, RATE_HZ / lags[best], np.nan), height, audible)
 
 
 def median_hz(track: NDArray[np.float64]) -> float | None:

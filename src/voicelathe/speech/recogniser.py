@@ -54,7 +54,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Transcript:
     """What was said in a clip; an empty text where nothing was."""
 
     text: str
@@ -127,15 +127,17 @@ class Recogniser:
             ) from None
         self._storage = ctranslate2.StorageView.from_array
 
-    def hear(self, samples: Samples, language: str, found: Sequence[activity.Segment] | None = None) -> Heard:
+    def hear(
+        self, samples: Samples, language: str, found: Sequence[activity.Segment] | None = None
+    ) -> Transcript:
         """The words in mono samples at RATE_HZ. `found` are the stretches of speech where they are known already."""
         found = activity.segments(samples) if found is None else found
         speech_s = activity.speech_s(list(found))
         if speech_s < MIN_SPEECH_S:
-            return Heard("", speech_s, None, None)
+            return Transcript("", speech_s, None, None)
         prompt = self._prompt(language)
         readings = [self._read(samples[start:end], prompt) for start, end in pieces(found, len(samples))]
-        return Heard(
+        return Transcript(
             " ".join(one.text for one in readings if one.text),
             speech_s,
             min(one.log_prob for one in readings),

@@ -77,7 +77,7 @@ def describe(model: str, licence: str, languages: list[str] | None) -> Recognise
     return RecogniserFacts(model, digest.of_value(files), licence, languages or known, len(known) > 1, files)
 
 
-def reference(speech: schema.Speech, machine: schema.Machine) -> RecogniserRef | None:
+def reference(speech: schema.SpeechModels, machine: schema.Machine) -> RecogniserRef | None:
     """The pinned recogniser as a process is told of it, every file hashed; None where PocketSphinx stands in. Raises RecogniserError."""
     chosen = speech.recogniser
     if chosen is None:
@@ -86,7 +86,7 @@ def reference(speech: schema.Speech, machine: schema.Machine) -> RecogniserRef |
     return RecogniserRef(str(directory(chosen.model)), chosen.digest, machine.device, facts.languages)
 
 
-def pinned(chosen: schema.Recogniser) -> RecogniserFacts:
+def pinned(chosen: schema.PinnedRecogniser) -> RecogniserFacts:
     """Facts of a recogniser whose files are those params.yaml pins. Raises RecogniserError that names what changed."""
     folder = directory(chosen.model)
     require(folder, chosen.digest)

@@ -32,7 +32,7 @@ MIN_TIMES = 3  # a word said less often may be bad luck
 
 
 @dataclass(frozen=True)
-class Errors:
+class TranscriptErrors:
     """How what was heard differs from the text. Shares are of the text; more than 1 where more is said than should be."""
 
     cer: float
@@ -55,7 +55,7 @@ def readings(text: str, language: str) -> list[str]:
     return list(dict.fromkeys(_words(one, language) for one in read))
 
 
-def errors(text: str, heard: str, language: str) -> Errors | None:
+def errors(text: str, heard: str, language: str) -> TranscriptErrors | None:
     """Errors of `heard` against `text`, in the reading that fits best. None when the text holds no word to compare."""
     expected = [one for one in readings(text, language) if one]
     if not expected:
@@ -98,11 +98,11 @@ def primary(language: str) -> str:
     return language.lower().replace("_", "-").partition("-")[0]
 
 
-def _compared(expected: str, said: str, spaced: bool, has_digits: bool) -> Errors:
+def _compared(expected: str, said: str, spaced: bool, has_digits: bool) -> TranscriptErrors:
     text, heard = expected.replace(" ", ""), said.replace(" ", "")
     edits = _levenshtein().editops(text, heard)
     words, other = expected.split(), said.split()
-    return Errors(
+    return TranscriptErrors(
         cer=len(edits) / len(text),
         wer=_levenshtein().distance(words, other) / len(words) if spaced else None,
         inserted=sum(one.tag == "insert" for one in edits) / len(text),

@@ -34,7 +34,7 @@ FAST = {
 
 
 @dataclass(frozen=True)
-class Errors:
+class WordErrors:
     """Word and character errors per word and character of the reference; more than 1 when more is said than should be."""
 
     wer: float
@@ -42,7 +42,7 @@ class Errors:
 
 
 @dataclass(frozen=True)
-class Word:
+class AlignedWord:
     """A word of the text and where it lies in the clip."""
 
     word: str
@@ -64,7 +64,7 @@ def recognise(samples: Samples, *, fast: bool = False) -> str:
     return normalise(heard) if heard else ""
 
 
-def errors(text: str, heard: str) -> Errors | None:
+def errors(text: str, heard: str) -> WordErrors | None:
     """Errors of what was heard against the text; nothing heard is an error of 1. None when the text has no word to compare."""
     try:
         import jiwer
@@ -74,8 +74,8 @@ def errors(text: str, heard: str) -> Errors | None:
     if not expected:
         return None
     if not heard:
-        return Errors(1.0, 1.0)
-    return Errors(float(jiwer.wer(expected, heard)), float(jiwer.cer(expected, heard)))
+        return WordErrors(1.0, 1.0)
+    return WordErrors(float(jiwer.wer(expected, heard)), float(jiwer.cer(expected, heard)))
 
 
 def share_that_fits(heard: str, text: str, others: Sequence[str]) -> float:
@@ -97,7 +97,7 @@ def unknown_words(text: str) -> list[str]:
     return [word for word in normalise(text).split() if _aligner().lookup_word(word) is None]
 
 
-def align(samples: Samples, text: str) -> list[Word] | None:
+def align(samples: Samples, text: str) -> list[AlignedWord] | None:
     """The words of the text with their places, or None when the audio does not hold all of the text.
 
     Call `unknown_words` first; a text that has some, or no word at all, is a ValueError.
@@ -112,7 +112,9 @@ def align(samples: Samples, text: str) -> list[Word] | None:
     except RuntimeError:  # "alignment failed": the final word was not reached
         return None
     return [
-        Word(re.sub(r"\(\d+\)$", "", one.word), one.start_frame * FRAME_S, (one.end_frame + 1) * FRAME_S)
+        AlignedWord(
+            re.sub(r"\(\d+\)$", "", one.word), one.start_frame * FRAME_S, (one.end_frame + 1) * FRAME_S
+        )
         for one in decoder.seg()
         if one.word not in FILLERS
     ]

@@ -9,7 +9,7 @@ from voicelathe.data.audit import clean
 from voicelathe.data.text import phrases
 
 
-def audit(rejected: Path, measures: Path, limits: schema.Audit) -> clean.Audit:
+def audit(rejected: Path, measures: Path, limits: schema.Audit) -> clean.AuditResult:
     """Every row, judged. Nobody else holds the columns meanwhile: the audit lets go of them, hundreds of bytes a row."""
     return clean.audit(
         columns.read(layout.MANIFEST, records.ManifestRow),

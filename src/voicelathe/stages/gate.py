@@ -14,7 +14,7 @@ from voicelathe.data import columns, consent
 from voicelathe.data.columns import Rows
 from voicelathe.data.gate import line_leaks, report, suite, table
 from voicelathe.data.gate.line_leaks import Leaks
-from voicelathe.data.gate.suite import Check, Verdict
+from voicelathe.data.gate.suite import Check, GateVerdict
 from voicelathe.data.near_duplicates import leakage
 from voicelathe.errors import ConsentError, GateError
 from voicelathe.records import CleanClip, ClipMeasure
@@ -68,7 +68,7 @@ def decide(data: Data, limits: schema.Gate, policy: str, on: date, out: Path) ->
     return passed
 
 
-def look(rows: Rows, measures: Rows, limits: schema.Gate, page: Path, packs: line_leaks.Packs) -> Verdict:
+def look(rows: Rows, measures: Rows, limits: schema.Gate, page: Path, packs: line_leaks.Packs) -> GateVerdict:
     """Judge the raw manifest alone, divided row by row, and write the page; nothing is stopped and nothing is passed."""
     same = _performances(measures, limits)
     verdict = suite.judge(table.of_manifest(rows, measures, same, packs), limits)
@@ -76,7 +76,7 @@ def look(rows: Rows, measures: Rows, limits: schema.Gate, page: Path, packs: lin
     return verdict
 
 
-def failures(verdict: Verdict) -> list[str]:
+def failures(verdict: GateVerdict) -> list[str]:
     """One line for each critical check that failed, with the first clips."""
     return [_failure(check, verdict.num_rows) for check in verdict.failures]
 
@@ -98,7 +98,7 @@ def _performances(measures: Rows, limits: schema.Gate) -> dict[str, list[str]]:
     return leakage.performances(known, limits.max_fingerprint_error, limits.min_twin_share)
 
 
-def _require(verdict: Verdict, leaks: Leaks, limits: schema.Gate, out: Path) -> None:
+def _require(verdict: GateVerdict, leaks: Leaks, limits: schema.Gate, out: Path) -> None:
     if not verdict.failures:
         return
     lines = "\n".join(f"  {line}" for line in failures(verdict))
@@ -109,7 +109,7 @@ def _require(verdict: Verdict, leaks: Leaks, limits: schema.Gate, out: Path) -> 
     )
 
 
-def _leaking(verdict: Verdict, leaks: Leaks, limits: schema.Gate) -> str:
+def _leaking(verdict: GateVerdict, leaks: Leaks, limits: schema.Gate) -> str:
     """The lines that were trained on, with their rows, and what to do; nothing when there are none."""
     if all(check.name != suite.LINE_IN_TRAINING for check in verdict.failures):
         return ""
@@ -126,8 +126,8 @@ def _failure(check: Check, num_rows: int) -> str:
 def _report(
     is_open: bool,
     policy: str,
-    verdict: Verdict,
-    before: Verdict,
+    verdict: GateVerdict,
+    before: GateVerdict,
     refused: Sequence[str],
     leaks: Leaks,
     inputs: Mapping[str, str],

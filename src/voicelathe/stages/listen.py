@@ -40,7 +40,7 @@ SHARED = "_bases"  # below checkpoints/: what untouched bases said; no recipe ca
 
 
 @dataclass(frozen=True)
-class Spoken:
+class ListenOutputs:
     """Everything the stage leaves."""
 
     samples: list[SampleRecord]
@@ -50,7 +50,7 @@ class Spoken:
 
 def run(
     params: schema.Params, recipe: str, pack: Sequence[PackLine], recogniser: RecogniserRef | None
-) -> Spoken:
+) -> ListenOutputs:
     """Speak and hear the pack. Raises SelectionError for a budget that does not hold the first block."""
     return _Track(params, recipe, pack, recogniser).run()
 
@@ -77,7 +77,7 @@ class _Track:
         self.samples: list[SampleRecord] = []
         self.told: list[tuple[int, list[judging.Told]]] = []
 
-    def run(self) -> Spoken:
+    def run(self) -> ListenOutputs:
         real = judging.real_clips(
             self.params.ingest.audio_root, self.record, {line.text for line in self.pack}
         )
@@ -98,7 +98,7 @@ class _Track:
                 one.seed,
             )
         )
-        return Spoken(self.samples, measures, race)
+        return ListenOutputs(self.samples, measures, race)
 
     def _by_step(self, name: str) -> tuple[int, float, str]:
         one = self.refs[name].candidate
@@ -122,7 +122,7 @@ class _Track:
             ended,
         )
 
-    def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.Heard:
+    def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.BlockResult:
         """One block: whoever is named speaks it, metrics hear it."""
         by_id = {line.id: line for line in self.pack}
         said = [
@@ -205,7 +205,7 @@ def heard(
     select: schema.Select,
     totals: Mapping[str, float],
     num_samples: int,
-) -> racing.Heard:
+) -> racing.BlockResult:
     """What a race knows. `totals`: validation totals of the bases; `num_samples`: that one candidate speaks in the whole race."""
     found = scores.of(samples, measures)
     bases = sorted({one.candidate for one in samples} & set(BASES))
@@ -213,7 +213,7 @@ def heard(
     against = guards.bar(found, base, select.guards, scores.real(measures))
     failed = _hopeless(samples, measures, select, num_samples)
     audio_s = math.fsum(one.duration_s for one in samples)
-    return racing.Heard(against, failed, len(samples), audio_s)
+    return racing.BlockResult(against, failed, len(samples), audio_s)
 
 
 def _hopeless(

@@ -102,7 +102,7 @@ def _failures(steps: list[records.StepRecord], samples: list[records.SampleRecor
             f"loss_exploded: {steps[0].total:.3f} at step 1, {steps[-1].total:.3f} at step {steps[-1].step}; lower the learning rate"
         )
     last = next((one for one in reversed(steps) if one.probe), steps[-1])
-    reasons += [sign for sign in last.signs if sign.startswith(PROBED)]
+    reasons += [sign for sign in last.signs if sign.code in PROBED]
     broken = [sample for sample in samples if sample.step > 0 and sample.problem in records.HARD_FAILURES]
     reasons += [f"{sample.problem}_speech: {sample.candidate} said nothing usable" for sample in broken]
     return reasons

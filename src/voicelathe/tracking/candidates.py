@@ -11,7 +11,7 @@ from typing import Any
 
 from voicelathe import checkpoints, digest, records
 from voicelathe.evaluate import scores
-from voicelathe.evaluate.report import reasons, wording
+from voicelathe.evaluate.report import exclusions, wording
 from voicelathe.runs import tombstones
 from voicelathe.tracking import artifacts, runs
 from voicelathe.tracking.artifacts import Contents
@@ -120,7 +120,7 @@ def _note(files: RunFiles, shown: Shown) -> str:
     if place is not None:
         lines.append(f"validation total {place.total:.4f}")
         lines += [f"veto: {one}" for one in place.vetoes]
-        why = reasons.exclusion(files.selection, name) if place.step and not place.vetoes else None
+        why = exclusions.why(files.selection, name) if place.step and not place.vetoes else None
         lines += [f"cannot ship: {why}"] if why else []
     lines.append(f"weights: `{kept.path}`, {kept.bytes / 1e6:,.1f} MB, sha256 `{kept.sha256}`")
     if shown.samples:

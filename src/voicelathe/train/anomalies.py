@@ -1,15 +1,20 @@
 """Early signs that a run goes wrong: steps that stand out, text that stops to matter, a stop head that forgets.
 
 Everything is compared with the run's own past, which the journal holds, so a resumed run says what an uninterrupted one would.
-A sign is a sentence in the step's record; nothing is stopped by it.
+A sign is a reason in the step's record; nothing is stopped by it.
 """
 
 import statistics
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 
-from voicelathe.records import StepRecord
+from voicelathe.records import Reason, StepRecord
 
+SPIKE, TEXT_IGNORED, STOP_HEAD_FORGETS = (
+    "_spike",
+    "text_ignored",
+    "stop_head_forgets",
+)  # codes; the first ends those of losses
 WINDOW, ENOUGH = 20, 10  # steps that are compared, and how many of them there must be
 TIMES, SIGMAS = 2.0, 8.0  # a spike is so many times the median and so many deviations above it,
 SHARE = 0.1  # and a loss rises by such a share of all losses together, as one near zero doubles for nothing
@@ -35,10 +40,10 @@ class Watch:
 
     def spikes(
         self, losses: Mapping[str, float], norm: float, clips: Mapping[str, Mapping[str, float]]
-    ) -> list[str]:
+    ) -> list[Reason]:
         """What stands out of a step, each loss for itself: a bad ending drowns in the total. `clips`: the losses of each clip; the worst are named."""
         usual = sum(statistics.median(self.past[name]) for name in losses if name in self.past)
-        told = []
+        told: list[Reason] = []
         for name, value in {**losses, NORM: norm}.items():
             past = self.past.get(name, ())
             if not _stands_out(value, past, 0.0 if name == NORM else SHARE * usual):
@@ -46,25 +51,33 @@ class Watch:
             of = {clip_id: parts.get(name, sum(parts.values())) for clip_id, parts in clips.items()}
             worst = sorted(of, key=lambda clip_id: (-of[clip_id], clip_id))[:3]
             told.append(
-                f"{name if name == NORM else f'{name}_loss'}_spike: {value:.3f}, the median of the last {len(past)} steps is "
-                f"{statistics.median(past):.3f}; clips with the highest loss: "
-                + ", ".join(f"{clip_id} ({of[clip_id]:.3f})" for clip_id in worst)
+                Reason(
+                    f"{name if name == NORM else f'{name}_loss'}{SPIKE}",
+                    f"{value:.3f}, the median of the last {len(past)} steps is {statistics.median(past):.3f}; clips with the highest loss: "
+                    + ", ".join(f"{clip_id} ({of[clip_id]:.3f})" for clip_id in worst),
+                )
             )
         return told
 
-    def probed(self, probe: Mapping[str, float]) -> list[str]:
+    def probed(self, probe: Mapping[str, float]) -> list[Reason]:
         """What a probe says, compared with the best that earlier probes found."""
-        signs = []
+        signs: list[Reason] = []
         gap, stop = probe.get("text_gap", self.widest_gap), probe.get("stop", 0.0)
         if self.widest_gap >= GAP and gap < GAP_SHARE * self.widest_gap:
             signs.append(
-                f"text_ignored: another clip's text raises the loss by {gap:.1%}, earlier by {self.widest_gap:.1%}; "
-                "stop earlier, lower the learning rate, or add data"
+                Reason(
+                    TEXT_IGNORED,
+                    f"another clip's text raises the loss by {gap:.1%}, earlier by {self.widest_gap:.1%}; "
+                    "stop earlier, lower the learning rate, or add data",
+                )
             )
         if stop > max(STOP_LOSS, STOP_TIMES * self.lowest_stop):
             signs.append(
-                f"stop_head_forgets: its loss is {stop:.3f}, earlier {self.lowest_stop:.3f}; speech may not end. "
-                "Trim silence at the ends of clips, or stop earlier"
+                Reason(
+                    STOP_HEAD_FORGETS,
+                    f"its loss is {stop:.3f}, earlier {self.lowest_stop:.3f}; speech may not end. "
+                    "Trim silence at the ends of clips, or stop earlier",
+                )
             )
         return signs
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from voicelathe.data.cutting import matching, proposing
-from voicelathe.data.cutting.clips import Limits, Naming
+from voicelathe.data.cutting.clips import ClipLimits, Naming
 from voicelathe.data.cutting.cues import Parsed
 from voicelathe.records import Cue, HeardWord, Listened, Stretch
 
-LIMITS, NAMING = Limits(3.0, 15.0, 0.0, 1), Naming("corpus", "en", "anna")
+LIMITS, NAMING = ClipLimits(3.0, 15.0, 0.0, 1), Naming("corpus", "en", "anna")
 WORD_S, PAUSE_S = 0.4, 0.6
 TEXT = (
     "The horse should stay across the quiet attic. How many white boxes did the author examine? Yes. "
@@ -48,7 +48,9 @@ def cues(texts: Sequence[str], found: Listened | None = None, late_s: float = 0.
     )
 
 
-def cut(found: Listened, parsed: Parsed, limits: Limits = LIMITS, naming: Naming = NAMING) -> proposing.Cut:
+def cut(
+    found: Listened, parsed: Parsed, limits: ClipLimits = LIMITS, naming: Naming = NAMING
+) -> proposing.Cut:
     levels = np.full(round(found.duration_s * 100) + 1, 20, np.uint8)
     return proposing.propose(0, "a", found, parsed, levels, limits, naming)
 
@@ -82,10 +84,10 @@ def test_edges_are_those_of_the_speech_with_some_of_the_silence() -> None:
 def test_a_share_of_short_sentences_stays_alone() -> None:
     texts = [f"{'Yes' if at % 2 else 'This is a longer sentence than the others here'}." for at in range(40)]
     found, parsed = spoken(texts), cues(texts)
-    short = [one for one in cut(found, parsed, Limits(3.0, 15.0, 0.1, 1)).clips if one.text == "Yes."]
+    short = [one for one in cut(found, parsed, ClipLimits(3.0, 15.0, 0.1, 1)).clips if one.text == "Yes."]
     assert len(short) == 4, "a tenth of 40 sentences"
     assert [one.text for one in cut(found, parsed).clips].count("Yes.") == 0
-    again = [one for one in cut(found, parsed, Limits(3.0, 15.0, 0.1, 2)).clips if one.text == "Yes."]
+    again = [one for one in cut(found, parsed, ClipLimits(3.0, 15.0, 0.1, 2)).clips if one.text == "Yes."]
     assert {one.start_s for one in short} != {one.start_s for one in again}, "another seed draws others"
 
 
@@ -205,7 +207,7 @@ def test_a_language_without_spaces() -> None:
     heard += [HeardWord(one, 5.0 + 0.5 * at, 5.5 + 0.5 * at) for at, one in enumerate("我们一起去公园散步吧")]
     found = Listened("a.wav", "0" * 64, 16_000, 12.0, [Stretch(1.0, 4.0), Stretch(5.0, 10.0)], heard, "")
     parsed = Parsed("text", [Cue(1, None, None, text, None)])
-    made = cut(found, parsed, Limits(2.0, 15.0, 0.0, 1), Naming("corpus", "zh", "li"))
+    made = cut(found, parsed, ClipLimits(2.0, 15.0, 0.0, 1), Naming("corpus", "zh", "li"))
     assert [one.text for one in made.clips] == [
         "今天天气很好。",
         "我们一起去公园散步吧。",

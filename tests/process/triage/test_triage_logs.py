@@ -18,7 +18,7 @@ KINDS = {
 }
 
 
-def find(name: str) -> logs.Finding:
+def find(name: str) -> logs.LogFinding:
     (path,) = FOLDER.glob(f"{name}.*.log")
     return logs.read(path.read_text())
 

@@ -102,14 +102,18 @@ def import_manifest(
         )
         with importing.unchanged_unless_done(to, to.with_suffix(".jsonl"), splits_named.path(to.parent.name)):
             _import(
-                current, found, gathering.Asked(audio_root, name, to, encoding is not None), reading, given
+                current,
+                found,
+                gathering.PlaceOptions(audio_root, name, to, encoding is not None),
+                reading,
+                given,
             )
 
 
 def _import(
     current: schema.Params,
     found: Sequence[Found],
-    asked: gathering.Asked,
+    asked: gathering.PlaceOptions,
     reading: Mapping[str, str],
     given: schema.Ingest,
 ) -> None:

@@ -12,7 +12,7 @@ from voicelathe.cli.names import manifest_folder
 from voicelathe.errors import SubtitleError
 
 if TYPE_CHECKING:
-    from voicelathe.data.cutting.clips import Limits
+    from voicelathe.data.cutting.clips import ClipLimits
     from voicelathe.records import CutDecisions, Proposal
 
 cuts = typer.Typer(no_args_is_help=True, help="Cut long recordings into clips at their pauses: docs/cut.md.")
@@ -105,14 +105,14 @@ def _require_free(name: str, replace: bool) -> None:
         raise SubtitleError(f"{path} exists. Choose another --name, or write over it: --replace")
 
 
-def _limits(min_s: float, max_s: float, short_share: float, seed: int) -> Limits:
-    from voicelathe.data.cutting.clips import Limits
+def _limits(min_s: float, max_s: float, short_share: float, seed: int) -> ClipLimits:
+    from voicelathe.data.cutting.clips import ClipLimits
 
     if min_s >= max_s:
         raise SubtitleError(
             f"--min-s {min_s:g} is not less than --max-s {max_s:g}. Give a range, as 3 to 15."
         )
-    return Limits(min_s, max_s, short_share, seed)
+    return ClipLimits(min_s, max_s, short_share, seed)
 
 
 def _known(language: str) -> str:

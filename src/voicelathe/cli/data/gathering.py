@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
+class PlaceOptions:
     """What the options say about places."""
 
     audio_root: Path | None
@@ -107,7 +107,9 @@ def copy_of(found: Sequence[Found], name: str | None, *, is_made: bool) -> Path:
     return Path("data") / folder / f"manifest{'.jsonl' if is_ours else first.manifest.suffix}"
 
 
-def joined(found: Sequence[Found], asked: Asked, reading: Mapping[str, str]) -> tuple[Found, str | None]:
+def joined(
+    found: Sequence[Found], asked: PlaceOptions, reading: Mapping[str, str]
+) -> tuple[Found, str | None]:
     """One manifest that the pipeline reads: the user's own, or one of ours that is made of it, with the name of its folder."""
     from voicelathe.data.sources import gather
 
@@ -124,7 +126,7 @@ def joined(found: Sequence[Found], asked: Asked, reading: Mapping[str, str]) -> 
     return replace(found[0], manifest=to, format="voicelathe", folder=inside or made.folder), name
 
 
-def _inside(found: Sequence[Found], asked: Asked, to: Path) -> Path | None:
+def _inside(found: Sequence[Found], asked: PlaceOptions, to: Path) -> Path | None:
     """The folder that audio inside the manifest is written to; None where there is none. Raises ManifestError for a mixture."""
     from voicelathe.data.sources import hugging_face
 

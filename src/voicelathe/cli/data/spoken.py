@@ -43,7 +43,7 @@ def propose(
     if out.exists() and not replace:
         raise LinesError(f"{out} exists. Choose another name, or write over it on purpose: --replace")
     heard = candidates.reference(settings)
-    corpus = proposing.Corpus(
+    corpus = proposing.PackSources(
         validation=records.read(layout.split("validation"), records.CleanClip),
         train=columns.read(layout.split("train"), records.CleanClip).select(["clip_id", "text"]),
         barred=heard.clips[0].recording_id if heard else None,

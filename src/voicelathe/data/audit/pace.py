@@ -23,7 +23,7 @@ MOST_FIXED_S, FASTEST, SLOWEST = 1.0, 40.0, 4.0  # letters a second: what a line
 
 
 @dataclass(frozen=True)
-class Usual:
+class UsualPace:
     """The time that a text of some letters usually takes, and the deviation of its logarithm by length."""
 
     fixed_s: float
@@ -40,7 +40,7 @@ class Usual:
         return np.asarray(np.log(seconds / self.expected_s(letters)) / np.array(self.deviations)[band])
 
 
-def usual(letters: Floats, seconds: Floats) -> Usual | None:
+def usual(letters: Floats, seconds: Floats) -> UsualPace | None:
     """What is usual among rows; None for too few."""
     if len(letters) < MIN_ROWS:
         return None
@@ -49,7 +49,7 @@ def usual(letters: Floats, seconds: Floats) -> Usual | None:
     fixed_s, each_s = _line(letters, seconds)
     logs = np.log(seconds / (fixed_s + each_s * letters))
     bands = np.array_split(np.arange(len(letters)), max(1, min(NUM_BANDS, len(letters) // MIN_IN_BAND)))
-    return Usual(
+    return UsualPace(
         fixed_s,
         each_s,
         tuple(float(letters[band[-1]]) for band in bands[:-1]),
@@ -74,9 +74,9 @@ def _line(letters: Floats, seconds: Floats) -> tuple[float, float]:
 
 def of_groups(
     speaker: Codes, language: Codes, letters: Floats, seconds: Floats
-) -> dict[tuple[int, int], Usual]:
+) -> dict[tuple[int, int], UsualPace]:
     """What is usual for each speaker of each language, for the language as a whole where the speaker has too few rows."""
-    found: dict[tuple[int, int], Usual] = {}
+    found: dict[tuple[int, int], UsualPace] = {}
     for tongue in np.unique(language):
         of_it = language == tongue
         whole = usual(letters[of_it], seconds[of_it])
@@ -89,7 +89,7 @@ def of_groups(
 
 
 def distances(
-    known: Mapping[tuple[int, int], Usual],
+    known: Mapping[tuple[int, int], UsualPace],
     speaker: Codes,
     language: Codes,
     letters: tuple[Floats, Floats],

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from voicelathe.data.audio import opus, waveform
 from voicelathe.data.audio.files import AudioProblem
-from voicelathe.data.audit.rules import Clip
+from voicelathe.data.audit.rules import MeasuredRow
 from voicelathe.errors import ManifestError
 
 MAX_S = 6.0  # of each clip: enough to hear what is wrong
 MAX_BYTES = 8 << 20  # of all of them, so that the page stays under 12 MB
 
 
-def sounds(clips: Iterable[Clip], root: Path) -> dict[str, bytes]:
+def sounds(clips: Iterable[MeasuredRow], root: Path) -> dict[str, bytes]:
     """Ogg Opus by clip id. A clip that cannot be read, or that would make the page too large, is left out."""
     found: dict[str, bytes] = {}
     total = 0
@@ -28,7 +28,7 @@ def sounds(clips: Iterable[Clip], root: Path) -> dict[str, bytes]:
     return found
 
 
-def _sound(clip: Clip, root: Path, number: int) -> bytes | None:
+def _sound(clip: MeasuredRow, root: Path, number: int) -> bytes | None:
     row, start_s = clip.row, clip.row.start_s or 0.0
     end_s = start_s + min(MAX_S, clip.measure.duration_s or 0.0)
     try:

@@ -9,9 +9,9 @@ import numpy as np
 from voicelathe import digest, records
 from voicelathe.data import columns
 from voicelathe.data.audit import clean, report_coverage, rules
-from voicelathe.data.audit.clean import Audit
+from voicelathe.data.audit.clean import AuditResult
 from voicelathe.data.audit.contamination import closed_form
-from voicelathe.data.audit.rules import Clip, Rule
+from voicelathe.data.audit.rules import MeasuredRow, Rule
 from voicelathe.data.corpus import Floats
 from voicelathe.data.page import bar, cards, counted, escape, histogram, page, percent, table
 from voicelathe.records import Finding, RejectedLine
@@ -27,7 +27,7 @@ SHARE_EDGES = [round(0.05 * at, 2) for at in range(21)]
 LEVEL_EDGES = [-50 + 2.5 * at for at in range(21)]
 
 
-def render(found: Audit, sounds: Mapping[str, bytes] | None = None) -> str:
+def render(found: AuditResult, sounds: Mapping[str, bytes] | None = None) -> str:
     """The page; `sounds` are the examples that can be played, by clip id (`players.sounds`). The same audit gives the same bytes."""
     parts = [
         _headline(found),
@@ -44,7 +44,7 @@ def render(found: Audit, sounds: Mapping[str, bytes] | None = None) -> str:
     return page("Data audit", "\n".join(parts))
 
 
-def _headline(found: Audit) -> str:
+def _headline(found: AuditResult) -> str:
     figures = clean.summary(found)
     lines, kept, dropped = int(figures["rows"]), len(found.kept), len(found.quarantine)
     recordings = found.kept["recording_id"].unique()
@@ -64,7 +64,7 @@ def _headline(found: Audit) -> str:
     )
 
 
-def _contamination(found: Audit) -> str:
+def _contamination(found: AuditResult) -> str:
     share = len(found.quarantine) / (len(found.corpus) + len(found.rejected))
     rows = [
         [str(size), percent(closed_form(share, size)), bar(closed_form(share, size), "lost")]
@@ -84,7 +84,7 @@ def _contamination(found: Audit) -> str:
     )
 
 
-def _rules(found: Audit) -> str:
+def _rules(found: AuditResult) -> str:
     hits = Counter(finding.rule for finding in found.findings)
     alone = _only_reason(found.findings)
     num_lines = len(found.corpus) + len(found.rejected)
@@ -125,7 +125,7 @@ def _only_reason(findings: Iterable[Finding]) -> Counter[str]:
     return Counter(codes[0] for codes in by_clip.values() if len(codes) == 1)
 
 
-def _charts(found: Audit) -> str:
+def _charts(found: AuditResult) -> str:
     values = {
         "duration_s": found.corpus.measured("duration_s"),
         "chars_per_s": found.corpus.chars_per_s,
@@ -159,7 +159,7 @@ def _wide_enough(edges: list[float], kept: Floats) -> list[float]:
     return [edge * factor for edge in edges]
 
 
-def _kept(found: Audit) -> str:
+def _kept(found: AuditResult) -> str:
     groups: dict[tuple[str, str], list[float]] = {}
     recordings: dict[tuple[str, str], set[str]] = {}
     names = ("speaker_id", "language", "duration_s", "recording_id")
@@ -182,7 +182,7 @@ def _kept(found: Audit) -> str:
     return "<h2>What is left</h2>" + table("Rows that may be trained on", headers, rows, numeric=[2, 3, 4])
 
 
-def _examples(found: Audit, sounds: Mapping[str, bytes]) -> str:
+def _examples(found: AuditResult, sounds: Mapping[str, bytes]) -> str:
     by_rule, clips = _by_rule(found), examples(found)
     parts = [_rejected(found.rejected)] if found.rejected else []
     for rule in clean.ALL_RULES:
@@ -207,14 +207,14 @@ def _examples(found: Audit, sounds: Mapping[str, bytes]) -> str:
     )
 
 
-def _by_rule(found: Audit) -> dict[str, list[Finding]]:
+def _by_rule(found: AuditResult) -> dict[str, list[Finding]]:
     by_rule: dict[str, list[Finding]] = {}
     for finding in found.findings:
         by_rule.setdefault(finding.rule, []).append(finding)
     return by_rule
 
 
-def examples(found: Audit) -> dict[str, Clip]:
+def examples(found: AuditResult) -> dict[str, MeasuredRow]:
     """The clips that the page shows, by id: the first of each rule."""
     import pyarrow.compute as pc
 
@@ -225,7 +225,7 @@ def examples(found: Audit) -> dict[str, Clip]:
     return dict(zip(wanted.to_pylist(), clips, strict=True))
 
 
-def _example(clip: Clip, finding: Finding, sound: bytes | None) -> list[str]:
+def _example(clip: MeasuredRow, finding: Finding, sound: bytes | None) -> list[str]:
     row = clip.row
     place = (
         row.audio
@@ -245,7 +245,7 @@ def _player(sound: bytes | None, name: str) -> str:
     return f'<audio controls preload="none" aria-label="{escape(name)}" src="data:audio/ogg;base64,{data}"></audio>'
 
 
-def _download(found: Audit) -> str:
+def _download(found: AuditResult) -> str:
     """The quarantine, byte by byte as in its file, while that is small enough for a page."""
     num = counted(len(found.quarantine), "line")
     content = bytearray()

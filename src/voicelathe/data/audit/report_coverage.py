@@ -3,7 +3,7 @@
 import unicodedata
 
 from voicelathe.data.audit import clean
-from voicelathe.data.audit.clean import Audit
+from voicelathe.data.audit.clean import AuditResult
 from voicelathe.data.audit.coverage import unknown_languages
 from voicelathe.data.page import counted, escape, table
 from voicelathe.data.text import alphabet
@@ -11,7 +11,7 @@ from voicelathe.data.text import alphabet
 MAX_LANGUAGES, MAX_CHARACTERS, MAX_RARE = 20, 120, 30
 
 
-def looked_at(found: Audit, num_lines: int) -> str:
+def looked_at(found: AuditResult, num_lines: int) -> str:
     """How much of the manifest was measured and judged, and where the page says what was not."""
     num_rows, num_measured = len(found.corpus), found.corpus.measures["problem"].null_count
     partly = sum(one.num_judged < one.num_rows for one in found.coverage)
@@ -29,7 +29,7 @@ def looked_at(found: Audit, num_lines: int) -> str:
     return f"{rows}, {audio}; {rules}."
 
 
-def coverage(found: Audit) -> str:
+def coverage(found: AuditResult) -> str:
     """What was not looked at, and why: a rule that could not judge a row has not found it good."""
     rows = [
         [
@@ -55,7 +55,7 @@ def coverage(found: Audit) -> str:
     return f"<h2>What could be judged</h2>{said}{listed}"
 
 
-def characters(found: Audit) -> str:
+def characters(found: AuditResult) -> str:
     """The alphabet of each language as it is trained on, and what is rare in it."""
     rows, num_digits = [], 0
     for one in alphabet.of(found.kept)[:MAX_LANGUAGES]:
@@ -87,7 +87,7 @@ def _character(char: str, num: int) -> str:
     return f"{char} ({unicodedata.name(char, f'U+{ord(char):04X}').capitalize()}, {num})"
 
 
-def silent_rules(found: Audit) -> str:
+def silent_rules(found: AuditResult) -> str:
     """The rules that no row broke, with how many rows each could judge."""
     broken = {finding.rule for finding in found.findings}
     sentences = {one.code: one.sentence for one in found.coverage}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from voicelathe.config import schema
-from voicelathe.data.clip import Clip
+from voicelathe.data.clip import MeasuredRow
 from voicelathe.data.corpus import Corpus, Mask
 from voicelathe.data.text.phrases import Phrases
 from voicelathe.records import Finding
@@ -27,7 +27,7 @@ class Limits:
 
 
 Seen = tuple[str, str]  # the value seen and the threshold, for people
-Judge = Callable[[Clip, Limits], Seen | None]
+Judge = Callable[[MeasuredRow, Limits], Seen | None]
 MayBreak = Callable[[Corpus, Limits], Mask]
 
 
@@ -73,7 +73,7 @@ def trim(code: str, reason: str, judge: Judge, may_break: MayBreak | None = None
     return Rule(code, "warning", "trim", reason, judge, may_break)
 
 
-def judge(rules: tuple[Rule, ...], clip: Clip, limits: Limits) -> Iterator[Finding]:
+def judge(rules: tuple[Rule, ...], clip: MeasuredRow, limits: Limits) -> Iterator[Finding]:
     """Every one of these rules that one row breaks, in their order."""
     for rule in rules:
         if rule.judge is not None and (seen := rule.judge(clip, limits)):

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from voicelathe.records import Finding, ManifestRow, StepRecord
+from voicelathe.records import Finding, ManifestRow, Reason, StepRecord
 
-MARK = "_spike:"  # how train.anomalies names a step that stands out
+MARK = "_spike"  # how train.anomalies names a step that stands out
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Spike:
     """A step that stands out, why, and its clips: those with findings first, then by line of the manifest."""
 
     step: int
-    signs: list[str]
+    signs: list[Reason]
     clips: list["Suspect"]
 
 
@@ -34,7 +34,7 @@ def find(
     steps: Sequence[StepRecord], findings: Iterable[Finding], rows: Iterable[ManifestRow]
 ) -> list[Spike]:
     """The steps that the trainer marked, in order."""
-    marked = [step for step in steps if any(MARK in sign for sign in step.signs)]
+    marked = [step for step in steps if any(sign.code.endswith(MARK) for sign in step.signs)]
     in_spikes = Counter(clip_id for step in marked for clip_id in set(step.clip_ids))
     in_steps = Counter(clip_id for step in steps for clip_id in set(step.clip_ids))
     known = {row.clip_id: row for row in rows}
@@ -56,7 +56,7 @@ def find(
     return [
         Spike(
             step=step.step,
-            signs=[sign for sign in step.signs if MARK in sign],
+            signs=[sign for sign in step.signs if sign.code.endswith(MARK)],
             clips=sorted(
                 map(suspect, sorted(set(step.clip_ids))),
                 key=lambda one: (not one.findings, -one.num_spikes, one.line or 0, one.clip_id),

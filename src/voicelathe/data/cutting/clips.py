@@ -14,7 +14,7 @@ EDGE_S = 0.15  # of silence that a clip keeps around its speech, at most half of
 
 
 @dataclass(frozen=True)
-class Limits:
+class ClipLimits:
     """What is asked of clips."""
 
     min_s: float
@@ -56,7 +56,7 @@ class Maker:
     words: Sequence[Word]
     wrong: frozenset[int]  # phrases in whose place something else was said
     heard_at: Sequence[placing.Place]
-    limits: Limits
+    limits: ClipLimits
     naming: Naming
 
     def clip(self, place: int, run: Sequence[Atom]) -> ProposedClip:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from voicelathe import rng
 from voicelathe.data.cutting import matching, placing
-from voicelathe.data.cutting.clips import Atom, Limits, Maker, Naming
+from voicelathe.data.cutting.clips import Atom, ClipLimits, Maker, Naming
 from voicelathe.data.cutting.cues import Parsed
 from voicelathe.data.cutting.matching import Matched, Word
 from voicelathe.records import Cue, Listened, ProposedClip, Stretch
@@ -57,7 +57,7 @@ class Cut:
 
 
 def propose(
-    number: int, name: str, found: Listened, parsed: Parsed, of: Levels, limits: Limits, naming: Naming
+    number: int, name: str, found: Listened, parsed: Parsed, of: Levels, limits: ClipLimits, naming: Naming
 ) -> Cut:
     """Clips of one recording."""
     language = naming.language
@@ -134,7 +134,7 @@ def _atoms(
 
 
 def _parted(
-    one: Atom, words: Sequence[Word], found: Listened, matched: Matched | None, of: Levels, limits: Limits
+    one: Atom, words: Sequence[Word], found: Listened, matched: Matched | None, of: Levels, limits: ClipLimits
 ) -> list[Atom]:
     """An atom over the limit, cut where a word ends; whole where nothing says when its words end."""
     length_s = one.end_s - one.start_s
@@ -183,7 +183,7 @@ def _best(
     chain: Sequence[Atom],
     words: Sequence[Word],
     cues: Sequence[Cue],
-    limits: Limits,
+    limits: ClipLimits,
     name: str,
     only_cues: bool,
 ) -> list[list[Atom]]:
@@ -213,7 +213,7 @@ def _best(
     return runs[::-1]
 
 
-def _length_cost(length_s: float, limits: Limits) -> float:
+def _length_cost(length_s: float, limits: ClipLimits) -> float:
     if length_s > limits.max_s:
         return TOO_LONG + length_s - limits.max_s
     return TOO_SHORT * (limits.min_s - length_s) if length_s < limits.min_s else 0.0
@@ -230,7 +230,7 @@ def _break_cost(one: Atom, other: Atom, words: Sequence[Word], cues: Sequence[Cu
     return cost + (IN_SENTENCE if last.cue != following.cue else IN_CUE)
 
 
-def _kept_alone(chain: Sequence[Atom], breaks: Sequence[float], limits: Limits, name: str) -> set[int]:
+def _kept_alone(chain: Sequence[Atom], breaks: Sequence[float], limits: ClipLimits, name: str) -> set[int]:
     """Short sentences between clear pauses that are drawn to stay alone: a share of all sentences, by their place in the text."""
     ends = [cost == 0.0 for cost in breaks]
     short = [

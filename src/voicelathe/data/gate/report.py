@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from voicelathe.data.gate.line_leaks import Leak, Leaks
-from voicelathe.data.gate.suite import Check, Verdict
+from voicelathe.data.gate.suite import Check, GateVerdict
 from voicelathe.data.page import cards, counted, escape, page, table
 
 SHOWN_IDS = 20
@@ -11,8 +11,8 @@ SHOWN_LEAKS, SHOWN_ROWS = 50, 5
 
 
 def render(
-    verdict: Verdict,
-    before: Verdict,
+    verdict: GateVerdict,
+    before: GateVerdict,
     policy: str,
     speakers: Sequence[str],
     refused: Sequence[str],
@@ -29,7 +29,7 @@ def render(
     return page("Data gate", "\n".join(parts))
 
 
-def render_raw(verdict: Verdict) -> str:
+def render_raw(verdict: GateVerdict) -> str:
     """The page of a look at the raw manifest alone."""
     rows = [
         [
@@ -57,7 +57,7 @@ def render_raw(verdict: Verdict) -> str:
     return page("Data gate: the raw manifest", "\n".join(parts))
 
 
-def _headline(verdict: Verdict, before: Verdict, policy: str, refused: Sequence[str]) -> str:
+def _headline(verdict: GateVerdict, before: GateVerdict, policy: str, refused: Sequence[str]) -> str:
     closed = bool(verdict.failures) or (bool(refused) and policy == "required")
     warnings = [check for check in verdict.checks if not check.passed and check.severity == "warning"]
     if closed:
@@ -85,7 +85,7 @@ def _headline(verdict: Verdict, before: Verdict, policy: str, refused: Sequence[
     )
 
 
-def _checks(verdict: Verdict, before: Verdict) -> str:
+def _checks(verdict: GateVerdict, before: GateVerdict) -> str:
     raw = {check.name: check for check in before.checks}
     rows = [
         [
@@ -117,7 +117,7 @@ def _outcome(check: Check) -> str:
     return f'<span class="tag {"bad" if check.severity == "critical" else "warn"}">failed</span> {escape(seen).replace(" ", "&nbsp;")}'
 
 
-def _failing(verdict: Verdict) -> str:
+def _failing(verdict: GateVerdict) -> str:
     failed = [check for check in verdict.checks if check.clip_ids]
     if not failed:
         return ""

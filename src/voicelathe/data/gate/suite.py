@@ -66,7 +66,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """All checks over one table."""
 
     num_rows: int
@@ -89,12 +89,14 @@ class _Plan:
     severity: str = "critical"
 
 
-def judge(table: Table, gate: schema.Gate) -> Verdict:
+def judge(table: Table, gate: schema.Gate) -> GateVerdict:
     """Run the suite. Raises RuntimeError when a check could not be run, which says nothing about the data."""
     plans = list(_plans(gate))
     results = _run(table, plans, "BASIC")
     first = _first(plans, {name: _num_unexpected(one) for name, one in results.items()}, table)
-    return Verdict(len(table), [_check(plan, results[plan.name], first.get(plan.name, [])) for plan in plans])
+    return GateVerdict(
+        len(table), [_check(plan, results[plan.name], first.get(plan.name, [])) for plan in plans]
+    )
 
 
 def _plans(gate: schema.Gate) -> Iterator[_Plan]:

@@ -25,7 +25,7 @@ PLAIN_ID = re.compile(r"[^A-Za-z0-9.]+")
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedClip:
     """One clip as it was written."""
 
     clip: CleanClip
@@ -36,7 +36,7 @@ class Exported:
 
 def export(
     splits: Mapping[str, Sequence[CleanClip]], audio_root: Path, form: ExportFormat, to: Path
-) -> dict[str, list[Exported]]:
+) -> dict[str, list[ExportedClip]]:
     """Write every split below an empty or new folder; gives what was written.
 
     Raises ManifestError when the folder holds something, when audio cannot be read any more, and when a text does not fit the format.
@@ -63,13 +63,15 @@ def _require_fit(splits: Mapping[str, Sequence[CleanClip]], form: ExportFormat) 
         )
 
 
-def _write_clips(clips: Sequence[CleanClip], root: Path, form: ExportFormat, folder: Path) -> list[Exported]:
-    found: list[Exported] = []
+def _write_clips(
+    clips: Sequence[CleanClip], root: Path, form: ExportFormat, folder: Path
+) -> list[ExportedClip]:
+    found: list[ExportedClip] = []
     wavs = folder if form == "audiofolder" else folder / "wavs"
     for clip in clips:
         name = "-".join((_plain(clip.speaker_id), _plain(clip.recording_id), clip.clip_id.replace("-", "x")))
         reference = _write_reference(clip, root, form, folder / "references") if clip.ref_audio else None
-        found.append(Exported(clip, name, wavs / f"{name}.wav", reference))
+        found.append(ExportedClip(clip, name, wavs / f"{name}.wav", reference))
         rate_hz = QWEN_RATE_HZ if form == "qwen3-tts" else _rate_hz(root, clip)
         waveform.write_wav(wavs / f"{name}.wav", waveform.read_mono(root, clip, rate_hz), rate_hz)
     return found
@@ -110,9 +112,9 @@ def _plain(name: str) -> str:
     return plain if plain == name else f"{plain}.{digest.of_value(name)[:6]}"
 
 
-def _references(train: Iterable[Exported]) -> dict[str, Path]:
+def _references(train: Iterable[ExportedClip]) -> dict[str, Path]:
     """For each speaker a clip of the training split of a usual length, the first by id."""
-    found: dict[str, Exported] = {}
+    found: dict[str, ExportedClip] = {}
     for one in sorted(train, key=lambda one: (not _serves(one.clip), one.clip.clip_id)):
         found.setdefault(one.clip.speaker_id, one)
     return {speaker: one.wav for speaker, one in found.items()}
@@ -127,11 +129,11 @@ def _serves(clip: CleanClip) -> bool:
 Manifests = dict[str, str]
 
 
-def _voxcpm(clips: Sequence[Exported], _: Mapping[str, Path]) -> Manifests:
+def _voxcpm(clips: Sequence[ExportedClip], _: Mapping[str, Path]) -> Manifests:
     return {"train.jsonl": _json_lines(_json_row(one, one.ref_wav) for one in clips)}
 
 
-def _qwen3_tts(clips: Sequence[Exported], references: Mapping[str, Path]) -> Manifests:
+def _qwen3_tts(clips: Sequence[ExportedClip], references: Mapping[str, Path]) -> Manifests:
     """Every row needs a reference; who has none gets a clip of the same speaker from the training split."""
     rows = [_json_row(one, one.ref_wav or references.get(one.clip.speaker_id)) for one in clips]
     if without := [row for row in rows if "ref_audio" not in row]:
@@ -142,7 +144,7 @@ def _qwen3_tts(clips: Sequence[Exported], references: Mapping[str, Path]) -> Man
     return {"train_raw.jsonl": _json_lines(rows)}
 
 
-def _cosyvoice(clips: Sequence[Exported], _: Mapping[str, Path]) -> Manifests:
+def _cosyvoice(clips: Sequence[ExportedClip], _: Mapping[str, Path]) -> Manifests:
     ordered = sorted(clips, key=lambda one: one.id)
     speakers: dict[str, list[str]] = {}
     for one in ordered:
@@ -155,11 +157,11 @@ def _cosyvoice(clips: Sequence[Exported], _: Mapping[str, Path]) -> Manifests:
     }
 
 
-def _ljspeech(clips: Sequence[Exported], _: Mapping[str, Path]) -> Manifests:
+def _ljspeech(clips: Sequence[ExportedClip], _: Mapping[str, Path]) -> Manifests:
     return {"metadata.csv": _lines(f"{one.id}|{_one_line(one)}|{_one_line(one)}" for one in clips)}
 
 
-def _audiofolder(clips: Sequence[Exported], _: Mapping[str, Path]) -> Manifests:
+def _audiofolder(clips: Sequence[ExportedClip], _: Mapping[str, Path]) -> Manifests:
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
     writer.writerow(["file_name", "transcription", "id", "recording_id", "speaker_id", "language"])
@@ -171,7 +173,7 @@ def _audiofolder(clips: Sequence[Exported], _: Mapping[str, Path]) -> Manifests:
     return {"metadata.csv": content.getvalue()}
 
 
-_MANIFESTS: dict[ExportFormat, Callable[[Sequence[Exported], Mapping[str, Path]], Manifests]] = {
+_MANIFESTS: dict[ExportFormat, Callable[[Sequence[ExportedClip], Mapping[str, Path]], Manifests]] = {
     "voxcpm": _voxcpm,
     "qwen3-tts": _qwen3_tts,
     "cosyvoice": _cosyvoice,
@@ -180,7 +182,7 @@ _MANIFESTS: dict[ExportFormat, Callable[[Sequence[Exported], Mapping[str, Path]]
 }
 
 
-def _json_row(one: Exported, reference: Path | None) -> dict[str, object]:
+def _json_row(one: ExportedClip, reference: Path | None) -> dict[str, object]:
     """Paths are absolute: upstream's trainers start them from wherever they are run."""
     row: dict[str, object] = {"audio": str(one.wav.absolute()), "text": one.clip.text}
     return row if reference is None else {**row, "ref_audio": str(reference.absolute())}
@@ -194,13 +196,13 @@ def _lines(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _one_line(one: Exported) -> str:
+def _one_line(one: ExportedClip) -> str:
     """The text with runs of white space as one space: these formats have a line for each clip."""
     return " ".join(one.clip.text.split())
 
 
 def provenance(
-    passed: records.Passed, form: ExportFormat, written: Mapping[str, Sequence[Exported]]
+    passed: records.Passed, form: ExportFormat, written: Mapping[str, Sequence[ExportedClip]]
 ) -> dict[str, object]:
     """What the export came from, without a word about who speaks: policy, digests of splits and consent records, counts."""
     return {

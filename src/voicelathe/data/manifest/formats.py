@@ -26,6 +26,7 @@ KNOWN = (
     *("id", "audio", "start_s", "end_s", "text", "recording_id"),
     *("speaker_id", "language", "sample_rate_hz", "ref_audio", "channel"),
 )
+MISSING = "no {}"  # detail of a line without a field that every row needs
 CHANNELS = {"left": 0, "l": 0, "right": 1, "r": 1}
 
 
@@ -111,7 +112,7 @@ def _path(text: str) -> str:
 
 def _required(name: str, value: str | None) -> str:
     if not value:
-        raise LineProblem("missing_field", f"no {name}")
+        raise LineProblem("missing_field", MISSING.format(name))
     return value
 
 
@@ -194,14 +195,14 @@ def _require_rows(found: list[Read], ingest: schema.Ingest) -> None:
             f"{other_encoding(ingest, strange[0], ingest.language)}"
         )
     ((commonest, _),) = Counter(one.detail for one in lines).most_common(1)
-    if commonest == "no recording_id":
+    if commonest == MISSING.format("recording_id"):
         raise ManifestError(
             f"{where}: no row says which source recording it is from, and one recording per file is not assumed.\n"
             f"Add a column recording_id, or set ingest.recording_from to a regex with one group that captures the recording\n"
             f"from the audio path. The first lines:\n{_shown(lines)}"
         )
     for name in ("speaker_id", "language"):
-        if commonest == f"no {name}":
+        if commonest == MISSING.format(name):
             raise ManifestError(
                 f"{where}: no row has a {name}. Add the column, or set ingest.{name} in params.yaml."
             )

@@ -32,7 +32,7 @@ EXTENSION = re.compile(r"\.(?:wav|flac|ogg|opus|mp3|m4a|aac|webm|oga)$", re.IGNO
 
 
 @dataclass(frozen=True)
-class Layout:
+class ListColumns:
     """Which column is what, from the left, and whether the first line is a header."""
 
     columns: tuple[str, ...]  # audio | id | text | speaker_id | language
@@ -48,7 +48,7 @@ class Layout:
         return f"{header}`{'|'.join(self.columns)}` on each line"
 
 
-def layout(lines: Sequence[str], reading: Mapping[str, str] | None = None) -> Layout | None:
+def layout(lines: Sequence[str], reading: Mapping[str, str] | None = None) -> ListColumns | None:
     """The columns of a list, None for what is no list; `reading` are names of columns that are read as ours.
 
     Raises ManifestError where two columns could be the text or the speaker.
@@ -63,10 +63,10 @@ def layout(lines: Sequence[str], reading: Mapping[str, str] | None = None) -> La
     if usual > MOST_UNNAMED - 1:
         return None
     kinds = _kinds(cells)
-    return Layout(tuple(kinds), False) if _is_plain(kinds) else _asked(cells[0])
+    return ListColumns(tuple(kinds), False) if _is_plain(kinds) else _asked(cells[0])
 
 
-def _by_header(cells: list[list[str]], reading: Mapping[str, str]) -> Layout | None:
+def _by_header(cells: list[list[str]], reading: Mapping[str, str]) -> ListColumns | None:
     """The columns as the first line names them; None where it is a row like the others.
 
     It is a header where it names audio (or id) and text, or where it has no path in a column of paths, in whatever language.
@@ -97,7 +97,7 @@ def _by_header(cells: list[list[str]], reading: Mapping[str, str]) -> Layout | N
     ):
         named[named.index("audio")] = "id"  # without a folder or an extension
     columns = tuple(name or first[at] for at, name in enumerate(named))
-    return Layout(columns, True) if "" not in columns and len(set(columns)) == len(columns) else None
+    return ListColumns(columns, True) if "" not in columns and len(set(columns)) == len(columns) else None
 
 
 def _kinds(cells: list[list[str]]) -> list[str]:
@@ -149,7 +149,7 @@ def _is_plain(kinds: list[str]) -> bool:
     return once and first and (texts == 1 or (texts == 2 and kinds == ["id", "text", "text"]))
 
 
-def _asked(cells: list[str]) -> Layout:
+def _asked(cells: list[str]) -> ListColumns:
     raise ManifestError(
         f"A list of {len(cells)} columns, and which is what cannot be told from it. Its first line: "
         f"{jsonl.excerpt('|'.join(cells).encode())}\nGive it a header, for example: "
@@ -157,7 +157,7 @@ def _asked(cells: list[str]) -> Layout:
     )
 
 
-def rows(manifest: Path, found: Layout) -> Iterator[Line]:
+def rows(manifest: Path, found: ListColumns) -> Iterator[Line]:
     """The rows of a list; what is no row stays a line that cannot be read, under its number."""
     for number, data, whole in jsonl.Lines(manifest):
         if number == 1 and found.has_header:

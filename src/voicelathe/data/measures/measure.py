@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 CLIPS_AT_ONCE = 5000  # measured before the cache is written
 # The longest that a clip may take: two hours of Opus up to its start, on a slow core. What is decoded is at most
 # audio.MAX_CLIP_BYTES, and with the float64 figures of it a worker stays under these 512 MiB.
-WORKER = local.Limits(memory_bytes=512 << 20, silent_s=300.0)
+WORKER = local.ItemLimits(memory_bytes=512 << 20, silent_s=300.0)
 MAX_LOSSES = 3  # in one file; the rest of its clips are then given up, too
 LOST = {"memory": "over_limit", "time": "over_limit", "crash": "unreadable"}
 FRAME_S, MIN_SPREAD_FRAMES = 0.02, 25

@@ -17,7 +17,7 @@ from voicelathe.evaluate.compare import replicates, replication
 from voicelathe.evaluate.compare.replicates import Training
 from voicelathe.evaluate.compare.replication import Spread
 from voicelathe.evaluate.evidence import BASES
-from voicelathe.evaluate.report import reasons, wording
+from voicelathe.evaluate.report import exclusions, reasons, wording
 from voicelathe.records import (
     Comparison,
     Probed,
@@ -265,5 +265,5 @@ def _forgets(lora: Outcome, full: Outcome) -> str:
 
 def _level(found: Selection, candidate: str, measure: str) -> float | None:
     """What the decision heard of a candidate; the report shows the same number."""
-    level = reasons.of(found, candidate).levels.get(measure)
+    level = exclusions.of(found, candidate).levels.get(measure)
     return None if level is None else level.mean

@@ -43,7 +43,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ReplicatedGain:
     """The gain over several trainings, of one candidate in all of them or of what each of them chose."""
 
     what: str
@@ -89,7 +89,7 @@ def grouped(runs: Sequence[RunRecord]) -> list[list[str]]:
     return sorted(found, key=lambda names: order[names[0]])
 
 
-def findings(trainings: Sequence[Training]) -> list[Finding]:
+def findings(trainings: Sequence[Training]) -> list[ReplicatedGain]:
     """Likeness and words: of the candidate that the first chose, in all trainings, and of what each chose for itself."""
     first = trainings[0]
     same = [one for one in trainings if one.has(first.chosen)]
@@ -99,7 +99,7 @@ def findings(trainings: Sequence[Training]) -> list[Finding]:
     return found
 
 
-def _findings(what: str, trainings: Sequence[Training], names: Sequence[str]) -> Iterator[Finding]:
+def _findings(what: str, trainings: Sequence[Training], names: Sequence[str]) -> Iterator[ReplicatedGain]:
     for measure in MEASURES:
         rows = [(one.spoken, name, one.selection.base) for one, name in zip(trainings, names, strict=True)]
         lines = replication.common_lines(measure, rows)
@@ -107,7 +107,7 @@ def _findings(what: str, trainings: Sequence[Training], names: Sequence[str]) ->
             continue
         spread = replication.of(measure, replication.gains(measure, rows, lines))
         if spread is not None:
-            yield Finding(what, spread)
+            yield ReplicatedGain(what, spread)
 
 
 def between(mine: Sequence[Training], theirs: Sequence[Training], measure: str = LIKENESS) -> Spread | None:

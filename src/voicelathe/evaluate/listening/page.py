@@ -52,7 +52,7 @@ class _Heard:
     stopped: bool
 
 
-def recordings(samples: Sequence[SampleRecord], audio_root: str) -> dict[str, sound.Sound]:
+def recordings(samples: Sequence[SampleRecord], audio_root: str) -> dict[str, sound.DecodedSample]:
     """Line -> what the speaker really said, for the lines of the sweep that are clips of the validation split.
 
     Raises RecordError or ManifestError when a recording cannot be read or is not the one that was split.
@@ -69,7 +69,7 @@ def render(
     root: Path,
     *,
     base_trained: bool,
-    real: Mapping[str, sound.Sound] | None = None,
+    real: Mapping[str, sound.DecodedSample] | None = None,
 ) -> str:
     """The page for all samples of a recipe; equal samples give equal bytes. Under 15 MB for twelve candidates and eight lines.
 
@@ -96,7 +96,7 @@ def render(
     )
 
 
-def _heard(samples: Sequence[SampleRecord], real: Mapping[str, sound.Sound]) -> list[_Heard]:
+def _heard(samples: Sequence[SampleRecord], real: Mapping[str, sound.DecodedSample]) -> list[_Heard]:
     spoken = [one for one in samples if design.is_hearable(one)]
     places = {line: len(spoken) + number for number, line in enumerate(real)}
     return [
@@ -148,7 +148,7 @@ def _page(
     }
 
 
-def _gains(heard: Sequence[_Heard], sounds: Sequence[sound.Sound]) -> list[float]:
+def _gains(heard: Sequence[_Heard], sounds: Sequence[sound.DecodedSample]) -> list[float]:
     """Loudness is matched within a line and seed, because only those are compared."""
     gains = [0.0] * len(heard)
     for place in sorted({(one.line_id, one.seed) for one in heard}):

@@ -33,7 +33,7 @@ GATED_S = 0.4  # shorter audio has no gated loudness block (BS.1770); its RMS st
 
 
 @dataclass(frozen=True)
-class Sound:
+class DecodedSample:
     """One sample, decoded: mono, full scale 1.0."""
 
     samples: Samples
@@ -52,7 +52,7 @@ class Encoded:
     data: bytes
 
 
-def load(sample: SampleRecord, root: Path) -> Sound:
+def load(sample: SampleRecord, root: Path) -> DecodedSample:
     """Decode a sample of samples.jsonl. Raises RecordError when its file is missing, torn or another one."""
     import soundfile
 
@@ -70,10 +70,10 @@ def load(sample: SampleRecord, root: Path) -> Sound:
     frames, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     if not len(frames) or not np.isfinite(frames).all():
         raise RecordError(f"{path} holds no finite audio, although samples.jsonl reports no problem. {again}")
-    return Sound(frames.mean(axis=1, dtype=np.float32), int(rate_hz))
+    return DecodedSample(frames.mean(axis=1, dtype=np.float32), int(rate_hz))
 
 
-def recording(clip: CleanClip, audio_root: str) -> Sound:
+def recording(clip: CleanClip, audio_root: str) -> DecodedSample:
     """A real clip at its own rate. Raises RecordError when it cannot be read any more, ManifestError when its file is another one."""
     try:
         sound, rate_hz = of_clip(Path(audio_root), clip)
@@ -82,10 +82,10 @@ def recording(clip: CleanClip, audio_root: str) -> Sound:
             f"{Path(audio_root, clip.audio)}: the recording of clip {clip.clip_id} cannot be read ({problem.code}: {problem.detail}). "
             "It is a held-out line of the pack (listen.lines). Restore the file, then: dvc repro"
         ) from None
-    return Sound(np.ascontiguousarray(sound, np.float32), rate_hz)
+    return DecodedSample(np.ascontiguousarray(sound, np.float32), rate_hz)
 
 
-def matched_gains_db(sounds: Sequence[Sound]) -> list[float]:
+def matched_gains_db(sounds: Sequence[DecodedSample]) -> list[float]:
     """Gains that make the sounds equally loud, at -23 LUFS or at the highest level that none of them clips at.
 
     Silence gets no gain, and nothing more than 30 dB.
@@ -100,7 +100,7 @@ def matched_gains_db(sounds: Sequence[Sound]) -> list[float]:
     return [0.0 if level is None else round(min(target - level, MAX_GAIN_DB), 1) for level in levels]
 
 
-def loudness_lufs(sound: Sound) -> float | None:
+def loudness_lufs(sound: DecodedSample) -> float | None:
     """Gated loudness (ITU-R BS.1770-4); the RMS level where there is none to gate; None for digital silence."""
     power = float(np.mean(np.square(sound.samples, dtype=np.float64))) if len(sound.samples) else 0.0
     if power <= 0.0:
@@ -114,7 +114,7 @@ def loudness_lufs(sound: Sound) -> float | None:
     return float(10.0 * np.log10(power))
 
 
-def encode(sounds: Sequence[Sound]) -> list[Encoded]:
+def encode(sounds: Sequence[DecodedSample]) -> list[Encoded]:
     """All sounds of a page in one format; the same sounds give the same bytes."""
     lossless: list[Encoded] = []
     for sound in sounds:
@@ -130,7 +130,7 @@ def encode(sounds: Sequence[Sound]) -> list[Encoded]:
     return [Encoded("audio/ogg", _opus(sound, bits_per_s, number)) for number, sound in enumerate(sounds)]
 
 
-def _opus(sound: Sound, bits_per_s: float, number: int) -> bytes:
+def _opus(sound: DecodedSample, bits_per_s: float, number: int) -> bytes:
     rate_hz = next((rate for rate in RATES_HZ if rate >= sound.rate_hz), RATES_HZ[-1])
     samples = resample(sound.samples, sound.rate_hz, rate_hz)
     level = 1.0 - (bits_per_s - 6_000) / 250_000  # libsndfile maps its level 0..1 to 256..6 kbit/s a channel

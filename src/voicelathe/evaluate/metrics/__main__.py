@@ -39,16 +39,16 @@ def main() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(sys.argv[1]):
         return
-    asked: Asked | None = None
+    asked: ReadyMetric | None = None
     for line in sys.stdin:
         path = Path(line.strip())
         job = records.from_json(MetricJob, json.loads(path.read_text(encoding="utf-8")), str(path))
-        asked = asked or Asked(job)
+        asked = asked or ReadyMetric(job)
         digest.write_json(path.with_name("answer.json"), asked.answer(job))
         events.write("answered\n")
 
 
-class Asked:
+class ReadyMetric:
     """A metric with the real clips that it has measured."""
 
     def __init__(self, job: MetricJob) -> None:

@@ -11,9 +11,9 @@ BUILT_IN = {
     "activity": f"{HERE}.activity:Activity",
     "recogniser": f"{HERE}.recogniser:HeardWords",
     "words": f"{HERE}.words:Words",
-    "speaker": f"{HERE}.speaker:Speaker",
+    "speaker": f"{HERE}.speaker:SpeakerLikeness",
     "accent": f"{HERE}.accent:Accent",
-    "prosody": f"{HERE}.prosody:Prosody",
+    "prosody": f"{HERE}.prosody:ProsodyFigures",
     "quality": f"{HERE}.quality:Quality",
 }
 

@@ -26,7 +26,7 @@ FRAME = RATE_HZ // 50
 INNER = (10, 90)  # percentiles: an octave error of the pitch tracker in one frame of ten changes nothing
 
 
-class Prosody:
+class ProsodyFigures:
     """Figures without a limit of their own: no single sentence is flat, a voice is."""
 
     name = "prosody"
@@ -54,7 +54,7 @@ def _measure(clip: Clip) -> Values:
     found = activity.segments(clip.samples)
     speech_s = activity.speech_s(found)
     if speech_s < MIN_SPEECH_S:
-        return {figure.name: None for figure in Prosody.figures}
+        return {figure.name: None for figure in ProsodyFigures.figures}
     pauses = [after.start_s - before.end_s for before, after in itertools.pairwise(found)]
     speech = activity.only_speech(clip.samples, found)
     letters = characters.usual_letters(clip.text)

@@ -14,7 +14,7 @@ MAX_COSINE = 0.999999
 MIN_SPREAD = 0.1  # of the transformed cosine; 0.01 of a cosine near 0.95
 
 
-class Speaker:
+class SpeakerLikeness:
     """Cosine to the mean embedding of the real clips; falls with noise, clipping and tempo too, so read it beside them."""
 
     name = "speaker"

@@ -78,5 +78,5 @@ def _measure(samples: Samples) -> Values:
         "f0_range_st": float(12.0 * np.log2(np.percentile(voiced, 95) / np.percentile(voiced, 5)))
         if len(voiced) >= MIN_FRAMES
         else None,
-        "loudness_lufs": sound.loudness_lufs(sound.Sound(samples, RATE_HZ)),
+        "loudness_lufs": sound.loudness_lufs(sound.DecodedSample(samples, RATE_HZ)),
     }

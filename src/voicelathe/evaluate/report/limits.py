@@ -77,9 +77,7 @@ def _reads(one: Probed) -> bool:
 
 
 def _runaways(selection: Selection) -> Iterator[str]:
-    runaways = [
-        row for row in selection.ranking if any(note.startswith(failures.RUNAWAY) for note in row.notes)
-    ]
+    runaways = [row for row in selection.ranking if any(note.code == failures.RUNAWAY for note in row.notes)]
     if runaways:
         yield f"{len(runaways)} of {len(selection.ranking)} candidates ran to the length limit on some lines without being excluded for it."
 

@@ -12,7 +12,16 @@ from voicelathe import records
 from voicelathe.evaluate import evidence, scores
 from voicelathe.evaluate.listening import design, preferences, sound
 from voicelathe.evaluate.nomination import FEW_RECORDINGS
-from voicelathe.evaluate.report import figures, panels, pictures, players, reasons, templates, wording
+from voicelathe.evaluate.report import (
+    exclusions,
+    figures,
+    panels,
+    pictures,
+    players,
+    reasons,
+    templates,
+    wording,
+)
 from voicelathe.evaluate.scoring import prosody
 from voicelathe.families import decoding
 from voicelathe.records import (
@@ -103,7 +112,7 @@ def _by_loss(selection: Selection) -> str | None:
     """What the loss alone would have done, where that is another checkpoint."""
     if selection.by_loss is None or selection.by_loss == selection.selected:
         return None
-    why = reasons.exclusion(selection, selection.by_loss)
+    why = exclusions.why(selection, selection.by_loss)
     return f"The loss would have shipped {wording.spoken(selection, selection.by_loss)}" + (
         f": {why}." if why else "."
     )
@@ -111,11 +120,11 @@ def _by_loss(selection: Selection) -> str | None:
 
 def _tiles(selection: Selection) -> list[tuple[str, str, str]]:
     """(caption, figure, explanation) of what a hurried reader needs."""
-    base = reasons.of(selection, selection.base)
+    base = exclusions.of(selection, selection.base)
     name = reasons.chosen(selection)
     tiles = []
     if name is not None:
-        here, label = reasons.of(selection, name), wording.spoken(selection, name)
+        here, label = exclusions.of(selection, name), wording.spoken(selection, name)
         for measure, caption in ((scores.LIKENESS, "likeness to the speaker"), (scores.WORDS, "words kept")):
             if measure in here.levels and measure in base.levels:
                 against = f"{wording.spoken(selection, selection.base)}: {base.levels[measure].mean:.3f}"
@@ -178,7 +187,7 @@ def _judged(selection: Selection, one: Evidence) -> _Judged:
         for guard in one.guards
     ]
     gain = ("\u2013", "") if one.gain is None else wording.short_difference(one.gain)
-    standing = reasons.exclusion(selection, one.candidate) or _STANDING[one.standing]
+    standing = exclusions.why(selection, one.candidate) or _STANDING[one.standing]
     if is_base and one.candidate != selection.base:
         standing = "the other base"
     return _Judged(

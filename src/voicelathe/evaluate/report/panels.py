@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from voicelathe.evaluate.report import charts, wording
-from voicelathe.records import Interval, Probed, Ranked, Selection
+from voicelathe.records import Interval, Probed, Ranked, Reason, Selection
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class ProbeRow:
 
     label: str
     cells: list[str]
-    findings: list[str]
+    findings: list[Reason]
 
 
 COLUMNS = [

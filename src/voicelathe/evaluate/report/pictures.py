@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from voicelathe.evaluate import evidence, scores
-from voicelathe.evaluate.report import charts, panels, reasons, scatter, templates, wording
+from voicelathe.evaluate.report import charts, exclusions, panels, scatter, templates, wording
 from voicelathe.records import Level, Ranked, Selection, SpeechMeasures, StepRecord
 
 
@@ -80,7 +80,7 @@ def _kind(selection: Selection, row: Ranked, chosen: str | None) -> str:
         return "chosen"
     if row.step == 0:
         return "base" if row.candidate in (evidence.BASE, selection.base) else "other"
-    return "out" if reasons.exclusion(selection, row.candidate) else "tuned"
+    return "out" if exclusions.why(selection, row.candidate) else "tuned"
 
 
 def _is_on_path(row: Ranked) -> bool:

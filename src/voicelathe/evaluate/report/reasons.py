@@ -8,17 +8,11 @@ from dataclasses import replace
 
 from voicelathe.evaluate import guards, scores
 from voicelathe.evaluate.listening import preferences
-from voicelathe.evaluate.report import limits, wording
+from voicelathe.evaluate.report import exclusions, limits, wording
 from voicelathe.evaluate.scoring import prosody
-from voicelathe.records import NOT_SPOKEN, Comparison, Evidence, Guard, Interval, Preference, Selection
+from voicelathe.records import NOT_SPOKEN, Comparison, Guard, Interval, Preference, Selection
 
 MOST_EXCLUDED = 12  # candidates whose exclusion is spelled out; the table has all of them
-LOST = {
-    scores.WORDS: "loses words",
-    scores.ENDINGS: "does not end its lines as the base does",
-    scores.QUALITY: "is worse to hear",
-    scores.LIKENESS: "is less like the speaker",
-}
 KEPT = {scores.WORDS: "words", scores.ENDINGS: "endings", scores.QUALITY: "quality"}
 
 
@@ -31,11 +25,6 @@ def explain(
         reasons=list(_reasons(selection, few_recordings)),
         notes=list(limits.notes(selection, powerless, has_foreign_verdict, few_recordings)),
     )
-
-
-def of(selection: Selection, name: str) -> Evidence:
-    """What was heard of a candidate."""
-    return next(one for one in selection.evidence if one.candidate == name)
 
 
 def chosen(selection: Selection) -> str | None:
@@ -57,7 +46,7 @@ def refusal(selection: Selection) -> str:
         guards.NOT_MEASURED: "no checkpoint is shown to be nearer to the speaker than the base",
         guards.DROPPED: "every checkpoint that is not excluded dropped out of the race",
     }.get(
-        of(selection, name).standing,
+        exclusions.of(selection, name).standing,
         "of the checkpoints that lose nothing, none is shown to be nearer to the speaker than the base",
     )
 
@@ -88,7 +77,7 @@ def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
 def _nominated(selection: Selection) -> str:
     """Why the nominee is the one that the decision is about."""
     assert selection.nominee is not None
-    here = of(selection, selection.nominee)
+    here = exclusions.of(selection, selection.nominee)
     equals = [
         one.candidate
         for one in selection.evidence
@@ -110,7 +99,7 @@ def _nominated(selection: Selection) -> str:
 
 def _guards(selection: Selection, name: str) -> Iterator[str]:
     """What it keeps, and what is not shown."""
-    here, base = of(selection, name), wording.spoken(selection, selection.base)
+    here, base = exclusions.of(selection, name), wording.spoken(selection, selection.base)
     for one in here.guards:
         if one.verdict == guards.PASSED and one.test is not None and one.test.interval.high < 0.0:
             yield f"In {KEPT[one.measure]} it is worse than {base}, by less than the settings forbid: listen for that first."
@@ -141,7 +130,7 @@ def _guard(one: Guard) -> str:
 
 
 def _gain(selection: Selection, name: str) -> Iterator[str]:
-    gain = of(selection, name).gain
+    gain = exclusions.of(selection, name).gain
     if gain is None:
         yield "Whether the voice came nearer to the speaker was not measured."
         return
@@ -199,26 +188,12 @@ def _excluded(selection: Selection) -> Iterator[str]:
     named = [
         (row.candidate, why)
         for row in selection.ranking
-        if row.step and (why := exclusion(selection, row.candidate))
+        if row.step and (why := exclusions.why(selection, row.candidate))
     ]
     for name, why in named[:MOST_EXCLUDED]:
         yield f"Excluded: {wording.spoken(selection, name)}: {why}."
     if len(named) > MOST_EXCLUDED:
         yield f"Excluded as well: {len(named) - MOST_EXCLUDED} more; the table of candidates says why."
-
-
-def exclusion(selection: Selection, name: str) -> str | None:
-    """Why a candidate cannot ship: a veto, a guard it fails, a stratum, or the race; None where nothing speaks against it."""
-    row = next(one for one in selection.ranking if one.candidate == name)
-    if row.vetoes:
-        return row.vetoes[0]
-    here = of(selection, name)
-    for one in here.guards:
-        if one.verdict == guards.FAILED and one.test is not None:
-            return f"{LOST[one.measure]} ({wording.difference(one.test)})"
-    for test in here.worse_in[:1]:
-        return f"{LOST[test.measure]} in {wording.stratum(test.stratum)} ({wording.difference(test)})"
-    return f"dropped out of the race: {here.dropped}" if here.dropped else None
 
 
 def _by_loss(selection: Selection) -> Iterator[str]:
@@ -229,14 +204,10 @@ def _by_loss(selection: Selection) -> Iterator[str]:
         or selection.decided_by == "validation"
     ):
         return
-    why = exclusion(selection, selection.by_loss)
+    which = exclusions.as_clause(selection, selection.by_loss)
     yield f"The loss would have shipped {wording.spoken(selection, selection.by_loss)}" + (
-        f", which {_as_clause(why)}." if why else "."
+        f", which {which}." if which else "."
     )
-
-
-def _as_clause(why: str) -> str:
-    return why if why.startswith(tuple(LOST.values())) else f"is excluded ({why})"
 
 
 def _last_checkpoint(selection: Selection, name: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from voicelathe import layout, records, rng
 from voicelathe.data.split import speakers
 from voicelathe.evaluate.listening import design
-from voicelathe.evaluate.scoring.questioning import Answer, Panel, Told, ask, joined
+from voicelathe.evaluate.scoring.questioning import MetricAnswer, Panel, Told, ask, joined
 from voicelathe.records import (
     CleanClip,
     ClipRef,
@@ -25,7 +25,7 @@ from voicelathe.records import (
 )
 
 __all__ = [
-    "Answer",
+    "MetricAnswer",
     "Panel",
     "Told",
     "ask",
@@ -115,7 +115,7 @@ def _shuffled(clips: Sequence[CleanClip], seed: int, recording: str) -> list[Cle
     return [by_id[name] for name in rng.shuffled(sorted(by_id), seed, "calibration", recording)]
 
 
-def _figure(answer: Answer, figure: Figure) -> FigureRecord:
+def _figure(answer: MetricAnswer, figure: Figure) -> FigureRecord:
     known = [value for row in answer.real if (value := row.get(figure.name)) is not None]
     low, high = answer.limits.get(figure.name, (None, None))
     middle, lowest, highest = (
@@ -133,7 +133,7 @@ def _figure(answer: Answer, figure: Figure) -> FigureRecord:
     )
 
 
-def _sample(one: SampleRecord, place: int, answers: Sequence[Answer]) -> MeasuredSample:
+def _sample(one: SampleRecord, place: int, answers: Sequence[MetricAnswer]) -> MeasuredSample:
     values, stopped = {}, {}
     for answer in answers:
         row = answer.values[place]
@@ -143,7 +143,7 @@ def _sample(one: SampleRecord, place: int, answers: Sequence[Answer]) -> Measure
     return MeasuredSample(one.candidate, one.line_id, one.seed, values, stopped, said)
 
 
-def vetoes(answer: Answer, row: Mapping[str, float | None]) -> dict[str, str]:
+def vetoes(answer: MetricAnswer, row: Mapping[str, float | None]) -> dict[str, str]:
     """Code -> the figure that is outside its limits, with both numbers."""
     stopped: dict[str, str] = {}
     for figure in answer.figures:

@@ -25,6 +25,7 @@ from voicelathe.records import (
     Probed,
     ProbeRecord,
     Prosody,
+    Reason,
     SpeechMeasures,
 )
 
@@ -112,13 +113,13 @@ def powerless(codes: Sequence[str], measures: SpeechMeasures) -> list[str]:
 
 def findings(
     probed: Sequence[Probed | Prosody], vetoes: Sequence[str]
-) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+) -> tuple[dict[str, list[Reason]], dict[str, list[Reason]]]:
     """What excludes a candidate, and what is only worth knowing of it."""
-    excluded: dict[str, list[str]] = {}
-    noted: dict[str, list[str]] = {}
+    excluded: dict[str, list[Reason]] = {}
+    noted: dict[str, list[Reason]] = {}
     for one in probed:
-        for text in one.findings:
-            (excluded if text.split(":")[0] in vetoes else noted).setdefault(one.candidate, []).append(text)
+        for reason in one.findings:
+            (excluded if reason.code in vetoes else noted).setdefault(one.candidate, []).append(reason)
     return excluded, noted
 
 
@@ -128,20 +129,22 @@ def _with_findings(one: Probed, base: Probed, limits: schema.ProbeLimits, base_t
     return replace(one, findings=list(_findings(one, base, limits, base_trained)))
 
 
-def _findings(one: Probed, base: Probed, limits: schema.ProbeLimits, base_trained: bool) -> Iterator[str]:
+def _findings(one: Probed, base: Probed, limits: schema.ProbeLimits, base_trained: bool) -> Iterator[Reason]:
     reads = base.text_gap_interval is not None and base.text_gap_interval.low > 0
     gap, own_gap = one.text_gap or 0.0, base.text_gap or 0.0
     if reads and gap < limits.min_text_share * own_gap:
-        yield f"ignores_text: another text raises the loss by {gap:.1%}, in the base by {own_gap:.1%}"
+        yield Reason(
+            "ignores_text", f"another text raises the loss by {gap:.1%}, in the base by {own_gap:.1%}"
+        )
     for code, share, own, limit in (
         ("stops_early", one.stops_early_share, base.stops_early_share, limits.max_stops_early_share),
         ("runs_on", one.runs_on_share, base.runs_on_share, limits.max_runs_on_share),
     ):
         if base_trained and share > max(limit, own):
-            yield f"{code}: {share:.0%} of the probed clips, in the base {own:.0%}"
+            yield Reason(code, f"{share:.0%} of the probed clips, in the base {own:.0%}")
     lost = one.forgetting_interval
     if one.forgetting is not None and lost is not None and lost.low > limits.max_forgetting:
-        yield f"forgets: the loss on other speakers rose by {one.forgetting:.1%}"
+        yield Reason("forgets", f"the loss on other speakers rose by {one.forgetting:.1%}")
 
 
 def _rise(

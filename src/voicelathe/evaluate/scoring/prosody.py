@@ -13,7 +13,7 @@ import numpy as np
 from voicelathe import rng
 from voicelathe.evaluate.metrics.prosody import ENERGY, LONGEST_PAUSE, PACE, PAUSE_SHARE, PITCH_RANGE
 from voicelathe.evaluate.statistics import RESAMPLES, Floats, percentile_interval, rounded
-from voicelathe.records import LONG, Delivery, Interval, Prosody, Selection, SpeechMeasures
+from voicelathe.records import LONG, Delivery, Interval, Prosody, Reason, Selection, SpeechMeasures
 
 FLAT = "flat"
 CODES = (FLAT,)
@@ -79,7 +79,7 @@ def sentence(selection: Selection, name: str) -> str | None:
     return f"Its delivery differs from the speaker's, in deviations of the real clips: {', '.join(sure)}."
 
 
-def table(selection: Selection) -> list[tuple[str, list[tuple[str, str]], list[str]]]:
+def table(selection: Selection) -> list[tuple[str, list[tuple[str, str]], list[Reason]]]:
     """Candidate, (distance, interval) of every figure, findings."""
     return [
         (
@@ -145,15 +145,18 @@ def _resampled(values: Floats, key: int) -> Floats:
     return np.asarray(np.median(values[generator.integers(num, size=(RESAMPLES, num))], axis=1), np.float64)
 
 
-def _flat(figures: Mapping[str, Delivery], against: Interval | None) -> list[str]:
+def _flat(figures: Mapping[str, Delivery], against: Interval | None) -> list[Reason]:
     here = figures.get(PITCH_RANGE)
     if here is None or here.interval is None or against is None:
         return []
     if here.interval.high >= 0.0 or against.high >= 0.0 or here.distance > FLAT_BELOW:
         return []
     return [
-        f"{FLAT}: pitch range {here.median:.1f} semitones, the speaker's {here.real:.1f} ({_plain(here.distance)} deviations); "
-        f"{_plain(against.low)} to {_plain(against.high)} against the base on the same lines"
+        Reason(
+            FLAT,
+            f"pitch range {here.median:.1f} semitones, the speaker's {here.real:.1f} ({_plain(here.distance)} deviations); "
+            f"{_plain(against.low)} to {_plain(against.high)} against the base on the same lines",
+        )
     ]
 
 

@@ -39,7 +39,7 @@ class _Hangs(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class MetricAnswer:
     """What one metric measured."""
 
     metric: str
@@ -55,7 +55,7 @@ class Told:
     """How one metric took a question, and its answer when it gave a valid one."""
 
     run: MetricRun
-    answer: Answer | None
+    answer: MetricAnswer | None
 
 
 class Panel:
@@ -146,7 +146,7 @@ def _joined(parts: Sequence[tuple[int, Told]]) -> Told:
     return Told(MetricRun(last.metric, "measured", detail, lost), whole)
 
 
-def ask(job: MetricJob, timeout_s: float) -> tuple[MetricRun, Answer | None]:
+def ask(job: MetricJob, timeout_s: float) -> tuple[MetricRun, MetricAnswer | None]:
     """One question to one metric, in a process that ends with it."""
     asked = _Asked(job.metric)
     try:
@@ -176,7 +176,7 @@ class _Asked:
                 self._given_up = replace(run, detail=f"{run.detail}; not asked again"[:TAIL_CHARS])
         return Told(run, answer)
 
-    def _ask(self, job: MetricJob, timeout_s: float) -> tuple[MetricRun, Answer | None]:
+    def _ask(self, job: MetricJob, timeout_s: float) -> tuple[MetricRun, MetricAnswer | None]:
         lost = len(job.clips)
         self._process = self._process or _Process()
         try:
@@ -270,7 +270,7 @@ def _environment() -> dict[str, str]:
     return {**harmless(os.environ), **fixed}
 
 
-def _check(job: MetricJob, told: dict[str, Any]) -> Answer:
+def _check(job: MetricJob, told: dict[str, Any]) -> MetricAnswer:
     """Numbers where numbers must be, one row a clip, no figure that was not announced."""
     figures = [records.from_json(Figure, one, job.metric) for one in told["figures"]]
     names = {one.name for one in figures}
@@ -291,7 +291,7 @@ def _check(job: MetricJob, told: dict[str, Any]) -> Answer:
     said = told["said"]
     if said and (len(said) != len(job.clips) or not all(one is None or isinstance(one, str) for one in said)):
         raise _Nonsense(f"{len(said)} texts for {len(job.clips)} clips")
-    return Answer(job.metric, figures, limits, told["real"], told["values"], said)
+    return MetricAnswer(job.metric, figures, limits, told["real"], told["values"], said)
 
 
 def _is_number(value: object) -> bool:

@@ -58,7 +58,7 @@ class Ids:
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipTokens:
     """Tokens of one clip; `heard` is speech in front that is not predicted, of a reference whose words are in `text`, too."""
 
     instruction: Tensor
@@ -83,10 +83,10 @@ class Pack:
     predicts_at_N: Tensor  # the position whose hidden state predicts each target
     ends_at_B: Tensor  # the ends among the N targets
     count_B: Tensor  # targets of each clip
-    at: packing.Layout
+    at: packing.PackLayout
 
 
-def pack(clips: Sequence[Clip], interleave: Sequence[bool], ids: Ids, device: torch.device) -> Pack:
+def pack(clips: Sequence[ClipTokens], interleave: Sequence[bool], ids: Ids, device: torch.device) -> Pack:
     """Lay clips one behind the other; `interleave` is granted where the clip is long enough for its text."""
     words: list[tuple[int, int]] = []  # (id, position)
     sounds: list[tuple[int, int]] = []
@@ -121,7 +121,7 @@ def pack(clips: Sequence[Clip], interleave: Sequence[bool], ids: Ids, device: to
 _Tokens = list[tuple[int, bool]]  # (id, whether it is of the speech table)
 
 
-def _laid_out(clip: Clip, ids: Ids) -> tuple[_Tokens, list[int | None]]:
+def _laid_out(clip: ClipTokens, ids: Ids) -> tuple[_Tokens, list[int | None]]:
     words = [*clip.instruction.tolist(), *clip.text.tolist()]
     heard, speech = [] if clip.heard is None else clip.heard.tolist(), clip.speech.tolist()
     tokens = [(ids.sos, True), *((one, False) for one in words), (ids.task, True)]
@@ -129,7 +129,7 @@ def _laid_out(clip: Clip, ids: Ids) -> tuple[_Tokens, list[int | None]]:
     return tokens, [*([None] * (1 + len(words) + len(heard))), *speech, ids.end]
 
 
-def _interleaved(clip: Clip, ids: Ids) -> tuple[_Tokens, list[int | None]]:
+def _interleaved(clip: ClipTokens, ids: Ids) -> tuple[_Tokens, list[int | None]]:
     text, speech = clip.text.tolist(), clip.speech.tolist()
     tokens: _Tokens = [(ids.sos, True), *((one, False) for one in clip.instruction.tolist())]
     wanted: list[int | None] = [None] * len(tokens)
@@ -181,13 +181,13 @@ def hidden(model: Any, pack: Pack, recompute: bool) -> Tensor:
     return normed
 
 
-def _layer(layer: Any, stream: Tensor, rope: tuple[Tensor, Tensor], at: packing.Layout) -> Tensor:
+def _layer(layer: Any, stream: Tensor, rope: tuple[Tensor, Tensor], at: packing.PackLayout) -> Tensor:
     stream = stream + _attention(layer.self_attn, layer.input_layernorm(stream), rope, at)
     out: Tensor = stream + layer.mlp(layer.post_attention_layernorm(stream))
     return out
 
 
-def _attention(attention: Any, stream: Tensor, rope: tuple[Tensor, Tensor], at: packing.Layout) -> Tensor:
+def _attention(attention: Any, stream: Tensor, rope: tuple[Tensor, Tensor], at: packing.PackLayout) -> Tensor:
     from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
     def heads(projection: nn.Module) -> Tensor:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from voicelathe.families.cosyvoice3.losses import Clip, Pack
+    from voicelathe.families.cosyvoice3.losses import ClipTokens, Pack
 
 LAYERS = r"llm\.model\.model\.layers\.\d+"
 SCOPES = {
@@ -170,12 +170,12 @@ class CosyVoice3(PinnedDirectory):
     def recall(self, loaded: Loaded, directory: Path) -> None:
         loaded.voices = speaker_means.read(directory)
 
-    def collate(self, loaded: Loaded, items: Sequence[ClipItem]) -> "list[Clip]":
-        from voicelathe.families.cosyvoice3.losses import Clip
+    def collate(self, loaded: Loaded, items: Sequence[ClipItem]) -> "list[ClipTokens]":
+        from voicelathe.families.cosyvoice3.losses import ClipTokens
 
         instruction = cosyvoice3_text.tokens(loaded.tokenizer, INSTRUCTION)
         return [
-            Clip(
+            ClipTokens(
                 instruction,
                 cosyvoice3_text.words(loaded.tokenizer, item),
                 item.tensors["tokens"].long(),
@@ -185,7 +185,11 @@ class CosyVoice3(PinnedDirectory):
         ]
 
     def draw(
-        self, loaded: Loaded, batch: "Sequence[Clip]", keys: Sequence[int], frozen: tuple[int, int] | None
+        self,
+        loaded: Loaded,
+        batch: "Sequence[ClipTokens]",
+        keys: Sequence[int],
+        frozen: tuple[int, int] | None,
     ) -> "Pack":
         """The layout is what is random: in training half of the clips are interleaved, as upstream does; in validation none."""
         import torch
@@ -198,12 +202,14 @@ class CosyVoice3(PinnedDirectory):
         ]
         return losses.pack(batch, mixed, losses.Ids.of(loaded.core), loaded.device)
 
-    def losses(self, loaded: Loaded, batch: "Sequence[Clip]", noise: "Pack") -> "dict[str, torch.Tensor]":
+    def losses(
+        self, loaded: Loaded, batch: "Sequence[ClipTokens]", noise: "Pack"
+    ) -> "dict[str, torch.Tensor]":
         from voicelathe.families.cosyvoice3 import losses
 
         return losses.losses(loaded.core, noise, loaded.recompute == "all")
 
-    def endings(self, loaded: Loaded, batch: "Sequence[Clip]") -> "list[torch.Tensor]":
+    def endings(self, loaded: Loaded, batch: "Sequence[ClipTokens]") -> "list[torch.Tensor]":
         from voicelathe.families.cosyvoice3 import losses
 
         ids = losses.Ids.of(loaded.core)

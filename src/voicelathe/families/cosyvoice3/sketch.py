@@ -42,7 +42,9 @@ def example(core: Any, text_tokens: Sequence[int], positions: Sequence[int]) -> 
 
     nothing = torch.zeros(INSTRUCTION_TOKENS, dtype=torch.long)
     clips = [
-        losses.Clip(nothing, torch.zeros(words, dtype=torch.long), torch.zeros(sounds, dtype=torch.long))
+        losses.ClipTokens(
+            nothing, torch.zeros(words, dtype=torch.long), torch.zeros(sounds, dtype=torch.long)
+        )
         for words, sounds in zip(text_tokens, positions, strict=True)
     ]
     return losses.pack(clips, [False] * len(clips), losses.Ids.of(core), torch.device("cpu"))

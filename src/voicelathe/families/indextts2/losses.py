@@ -66,7 +66,7 @@ class Ids:
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipTokens:
     """One clip: tokens, codes, and the voice and emotion it is heard with."""
 
     text: Tensor
@@ -93,10 +93,10 @@ class Pack:
     mel_target_M: Tensor  # every code position predicts the next code or the end
     text_count_B: Tensor
     mel_count_B: Tensor
-    at: packing.Layout
+    at: packing.PackLayout
 
 
-def pack(clips: Sequence[Clip], ids: Ids, device: torch.device) -> Pack:
+def pack(clips: Sequence[ClipTokens], ids: Ids, device: torch.device) -> Pack:
     """Lay clips one behind the other."""
     parts: dict[str, list[Tensor]] = {}
     lengths, start = [], 0
@@ -181,13 +181,13 @@ def hidden(model: Any, pack: Pack, recompute: bool) -> Tensor:
     return normed
 
 
-def _block(block: Any, stream: Tensor, at: packing.Layout) -> Tensor:
+def _block(block: Any, stream: Tensor, at: packing.PackLayout) -> Tensor:
     stream = stream + _attention(block.attn, block.ln_1(stream), at)
     out: Tensor = stream + block.mlp(block.ln_2(stream))
     return out
 
 
-def _attention(attention: Any, stream: Tensor, at: packing.Layout) -> Tensor:
+def _attention(attention: Any, stream: Tensor, at: packing.PackLayout) -> Tensor:
     def heads(part: Tensor) -> Tensor:
         return part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)  # type: ignore[no-untyped-call, no-any-return]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from voicelathe.families.indextts2.losses import Clip, Ids, Pack
+    from voicelathe.families.indextts2.losses import ClipTokens, Ids, Pack
 
 SCOPES = {"attention": r"gpt\.h\.\d+\.attn\.c_(attn|proj)", "mlp": r"gpt\.h\.\d+\.mlp\.c_(fc|proj)"}
 PARTS = {  # for gradient norms
@@ -200,12 +200,12 @@ class IndexTTS2(PinnedDirectory):
                 return loaded.partners[item.clip_id].tensors
             return loaded.voices.get(item.speaker_id, item.tensors)
 
-        clips: list[Clip] = []
+        clips: list[ClipTokens] = []
         for item in items:
             voice = heard(item)
             width = voice["emotion"].shape[-1]
             clips.append(
-                losses.Clip(
+                losses.ClipTokens(
                     indextts2_text.tokens(loaded.tokenizer, item.text), item.tensors["codes"], voice["condition"].view(-1, width),
                     voice["emotion"].view(width),
                 )

@@ -30,7 +30,7 @@ def example(width: int, text_tokens: Sequence[int], positions: Sequence[int], id
     from voicelathe.families.indextts2 import losses
 
     clips = [
-        losses.Clip(
+        losses.ClipTokens(
             torch.zeros(words, dtype=torch.long), torch.zeros(codes, dtype=torch.long), torch.zeros(LATENTS, width), torch.zeros(width)
         )
         for words, codes in zip(text_tokens, positions, strict=True)

@@ -49,7 +49,7 @@ class Pack:
     ends_at_B: Tensor  # the ends among the N targets
     frame_of_F: Tensor  # the frames among the N targets
     count_B: Tensor  # frames of each clip
-    at: packing.Layout
+    at: packing.PackLayout
 
 
 def pack(

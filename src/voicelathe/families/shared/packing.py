@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 @dataclass(frozen=True)
-class Layout:
+class PackLayout:
     """Where the positions of a stream lie."""
 
     position_T: Tensor  # inside the clip
@@ -27,15 +27,15 @@ class Layout:
     lengths: tuple[int, ...]
 
 
-def layout(lengths: Sequence[int], device: torch.device) -> Layout:
+def layout(lengths: Sequence[int], device: torch.device) -> PackLayout:
     """Clips of these lengths, one behind the other."""
     longest = max(lengths)
     position = torch.cat([torch.arange(length) for length in lengths])
     slot = torch.cat([torch.arange(length) + clip * longest for clip, length in enumerate(lengths)])
-    return Layout(position.to(device), slot.to(device), len(lengths), longest, tuple(lengths))
+    return PackLayout(position.to(device), slot.to(device), len(lengths), longest, tuple(lengths))
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, at: Layout) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, at: PackLayout) -> Tensor:
     """Causal attention inside each clip: [1, H, T, W] (fewer heads in key and value are shared) -> [T, H * W].
 
     It runs on a right-padded view; padding comes after every real position of its clip, so causality hides it.
@@ -53,7 +53,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, at: Layout) -> Tensor:
     return mixed.transpose(1, 2).flatten(0, 1).index_select(0, at.slot_T).flatten(1)
 
 
-def attend_apart(query: Tensor, key: Tensor, value: Tensor, at: Layout) -> Tensor:
+def attend_apart(query: Tensor, key: Tensor, value: Tensor, at: PackLayout) -> Tensor:
     """The same, clip after clip: more calls and no padding, for long clips of unequal length, where the padded view costs more."""
     rows = (list(one.split(at.lengths, dim=2)) for one in (query, key, value))  # type: ignore[no-untyped-call]
     mixed = [

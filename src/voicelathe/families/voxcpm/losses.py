@@ -41,7 +41,7 @@ class Pack:
     previous_APD: Tensor  # the latent before each target, zero for the first
     stop_A: Tensor  # 1 at the last position of each clip
     count_B: Tensor  # predicted positions of each clip
-    at: packing.Layout
+    at: packing.PackLayout
     patches_FC: Tensor | None = None  # what the local encoder makes of `fed_FPD`, where that is known
     settled: "Settled | None" = None  # what the language models make of the stream, where that is known
 

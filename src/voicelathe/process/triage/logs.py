@@ -19,7 +19,7 @@ MAX_EVIDENCE = 8
 
 
 @dataclass(frozen=True)
-class Finding:
+class LogFinding:
     """What a log shows. `kind` is None when nothing in it ran out of memory."""
 
     trainer: str
@@ -37,7 +37,7 @@ class Finding:
         return f"{body}\n{remedies.listing(self.remedy)}" if self.remedy else body
 
 
-def read(text: str) -> Finding:
+def read(text: str) -> LogFinding:
     """Classify a whole log; carriage returns of progress bars count as line ends."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     trainer = _trainer(text)
@@ -45,7 +45,7 @@ def read(text: str) -> Finding:
     failures = [number for number, line in enumerate(lines) if _fails(line)]
     deadly = [number for number in failures if not _recovered(lines, steps, number)]
     if not deadly:
-        return Finding(trainer, None, _nothing(lines, failures), None)
+        return LogFinding(trainer, None, _nothing(lines, failures), None)
     for number in deadly:  # what our own stage says of a worker's last words stands behind them
         if match := OUR_PHASE.search(lines[number]):
             return _ours(lines, number, match)
@@ -68,7 +68,7 @@ def _went_on(steps: Mapping[int, int], failure: int) -> bool:
     return bool(after) and (not before or max(after) > max(before) or len(after) > 2)
 
 
-def _of_card(trainer: str, lines: list[str], at: int, steps: list[int]) -> Finding:
+def _of_card(trainer: str, lines: list[str], at: int, steps: list[int]) -> LogFinding:
     """The card's memory ran out: phase from the traceback, step from what was logged before, amounts from the message."""
     begin = _traceback(lines, at)
     phase, where = _phase(lines, begin, at, steps)
@@ -176,16 +176,16 @@ REMINDER = {
 }
 
 
-def _ours(lines: list[str], at: int, phase: "re.Match[str]") -> Finding:
+def _ours(lines: list[str], at: int, phase: "re.Match[str]") -> LogFinding:
     name = phase["name"]
     of_host = "SIGKILL" in lines[at] or triage.PAGED.search(lines[at]) is not None
     kind = HOST if of_host else triage.memory_class(name, int(phase["step"]), int(phase["micro"]))
     remedy = remedies.OF_OURS[kind] if of_host else remedies.OF_STAGES.get(name, remedies.OF_OURS[kind])
-    return Finding(remedies.OURS, kind, [_shown(lines, at)], remedy)
+    return LogFinding(remedies.OURS, kind, [_shown(lines, at)], remedy)
 
 
-def _finding(trainer: str, kind: str, evidence: list[str]) -> Finding:
-    return Finding(trainer, kind, evidence[:MAX_EVIDENCE], remedies.REMEDIES[trainer][kind])
+def _finding(trainer: str, kind: str, evidence: list[str]) -> LogFinding:
+    return LogFinding(trainer, kind, evidence[:MAX_EVIDENCE], remedies.REMEDIES[trainer][kind])
 
 
 def _trainer(text: str) -> str:

@@ -24,7 +24,7 @@ RESTART_S = 5.0  # a worker that could not be started is not tried again before
 
 
 @dataclass(frozen=True)
-class Limits:
+class VoiceLimits:
     """What one voice takes on. Checked before anything is spoken."""
 
     characters: int = 4096  # of all texts of a request; about four minutes of speech
@@ -78,7 +78,7 @@ class Health:
 class Desk:
     """The queue in front of a worker that speaks, and the thread that owns it."""
 
-    def __init__(self, start: Callable[[], Speaker], limits: Limits) -> None:
+    def __init__(self, start: Callable[[], Speaker], limits: VoiceLimits) -> None:
         self.limits = limits
         self.restarts = 0
         self._start = start

@@ -7,7 +7,7 @@ from typing import Any
 from voicelathe import digest
 from voicelathe.errors import RequestError, TooLong
 from voicelathe.registry.speaking import sentences
-from voicelathe.registry.speaking.desk import Limits
+from voicelathe.registry.speaking.desk import VoiceLimits
 
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # BCP 47, or a family's word for any
 SEEDS = 2**32  # as many as NumPy's generator takes
@@ -16,7 +16,7 @@ MAX_ATTEMPTS = 5
 MAX_SECONDS = 60.0  # of one piece of a text; see speech.pieces
 
 
-def check(texts: Sequence[object], max_seconds: float, limits: Limits) -> None:
+def check(texts: Sequence[object], max_seconds: float, limits: VoiceLimits) -> None:
     """Raises RequestError for what is no text or holds nothing to say, TooLong for more than one request may ask."""
     if not texts:
         raise RequestError("There is no text: there is nothing to say.")

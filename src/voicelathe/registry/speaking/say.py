@@ -20,7 +20,7 @@ from voicelathe.process.runner import Speaker
 from voicelathe.records import Candidate
 from voicelathe.registry import gates, promote, promoted, voice
 from voicelathe.registry.speaking import requests, sentences
-from voicelathe.registry.speaking.desk import Limits
+from voicelathe.registry.speaking.desk import VoiceLimits
 from voicelathe.tracking import registered, store
 from voicelathe.tracking.registered import PRODUCTION
 
@@ -81,7 +81,7 @@ def speak_base(text: str, base: Path, out: Path, root: Path, options: Mapping[st
     requests.check_seconds(float(chosen["max_seconds"]))
     requests.check_language(str(chosen["language"]))
     requests.check_seed(int(chosen["seed"]))
-    requests.check([text], float(chosen["max_seconds"]), Limits())
+    requests.check([text], float(chosen["max_seconds"]), VoiceLimits())
     facts = families.find(family).describe(base, "", True)
     target = jobs.Target(family, str(base), facts.digest, machine)
     weights = jobs.WeightsRef(Candidate(0, None), "base", "", "")

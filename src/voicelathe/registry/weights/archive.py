@@ -17,7 +17,7 @@ from voicelathe.runs import identity, results, tombstones
 
 
 @dataclass
-class Moved:
+class Transfer:
     """What an archive or a restore did."""
 
     num_files: int = 0
@@ -30,9 +30,9 @@ class Moved:
         self.num_bytes += path.stat().st_size
 
 
-def archive(url: str, recipes: Sequence[str], root: Path) -> Moved:
+def archive(url: str, recipes: Sequence[str], root: Path) -> Transfer:
     """Send what the place lacks. Raises CheckpointError or RecordError when a local file is not what its record says."""
-    place, moved = open_(url), Moved()
+    place, moved = open_(url), Transfer()
     for recipe in recipes:
         for path, sha256 in _wanted(recipe, root):
             size = (root / path).stat().st_size if (root / path).is_file() else -1
@@ -46,12 +46,12 @@ def archive(url: str, recipes: Sequence[str], root: Path) -> Moved:
     return moved
 
 
-def check(url: str, recipes: Sequence[str], root: Path) -> Moved:
+def check(url: str, recipes: Sequence[str], root: Path) -> Transfer:
     """Hash everything that the place should hold of these recipes; what is damaged or missing is sent again where it is sound here.
 
     Cost: fetches every byte. Raises CheckpointError naming what is damaged there and not to be had here.
     """
-    place, moved = open_(url), Moved()
+    place, moved = open_(url), Transfer()
     for recipe in recipes:
         for path, sha256 in _wanted(recipe, root):
             if path.endswith(f"/{checkpoints.MANIFEST}") and not (root / path).is_file():
@@ -63,12 +63,12 @@ def check(url: str, recipes: Sequence[str], root: Path) -> Moved:
     return _whole(moved, f"{place.shown} does not hold, or holds damaged, and here they are no better")
 
 
-def restore(url: str, recipes: Sequence[str], root: Path) -> Moved:
+def restore(url: str, recipes: Sequence[str], root: Path) -> Transfer:
     """Bring back what is missing here. Whatever arrives is hashed before it gets its name.
 
     Raises CheckpointError naming what the place lacks or holds damaged; what came before stays.
     """
-    place, moved = open_(url), Moved()
+    place, moved = open_(url), Transfer()
     for recipe in recipes:
         if not _bring_companions(place, recipe, root, moved):
             continue
@@ -80,13 +80,13 @@ def restore(url: str, recipes: Sequence[str], root: Path) -> Moved:
     return _whole(moved, f"{place.shown} does not hold, or holds damaged")
 
 
-def _whole(moved: Moved, otherwise: str) -> Moved:
+def _whole(moved: Transfer, otherwise: str) -> Transfer:
     if moved.lost:
         raise CheckpointError(f"{otherwise}:\n{listing(moved.lost)}")
     return moved
 
 
-def _send(place: Place, path: Path, sha256: str, moved: Moved) -> None:
+def _send(place: Place, path: Path, sha256: str, moved: Transfer) -> None:
     if place.holds(sha256, path.stat().st_size):
         moved.num_there += 1
         return
@@ -94,7 +94,7 @@ def _send(place: Place, path: Path, sha256: str, moved: Moved) -> None:
     moved.add(path)
 
 
-def _cure(place: Place, path: Path, sha256: str, moved: Moved, name: str) -> None:
+def _cure(place: Place, path: Path, sha256: str, moved: Transfer, name: str) -> None:
     """Read a file of the place; send it again where it is damaged there and sound here."""
     if place.is_sound(sha256):
         moved.num_there += 1
@@ -105,14 +105,14 @@ def _cure(place: Place, path: Path, sha256: str, moved: Moved, name: str) -> Non
         moved.lost.append(f"{name} ({sha256})")
 
 
-def _bring(place: Place, root: Path, path: str, sha256: str, moved: Moved) -> None:
+def _bring(place: Place, root: Path, path: str, sha256: str, moved: Transfer) -> None:
     if place.fetch(root / path, sha256):
         moved.add(root / path)
     else:
         moved.lost.append(f"{path} ({sha256})")
 
 
-def _send_companions(place: Place, run: RunRecord, root: Path, moved: Moved) -> None:
+def _send_companions(place: Place, run: RunRecord, root: Path, moved: Transfer) -> None:
     """Add what lies beside the weights here to what the place has; what only the place has, it keeps."""
     try:
         theirs = companions.listed(place, run) or {}
@@ -128,7 +128,7 @@ def _send_companions(place: Place, run: RunRecord, root: Path, moved: Moved) -> 
         companions.write(place, run, merged)
 
 
-def _check_companions(place: Place, recipe: str, root: Path, moved: Moved) -> None:
+def _check_companions(place: Place, recipe: str, root: Path, moved: Transfer) -> None:
     run = _run(recipe, root)
     try:
         theirs = companions.listed(place, run)
@@ -146,7 +146,7 @@ def _check_companions(place: Place, recipe: str, root: Path, moved: Moved) -> No
     _send_companions(place, run, root, moved)
 
 
-def _bring_companions(place: Place, recipe: str, root: Path, moved: Moved) -> bool:
+def _bring_companions(place: Place, recipe: str, root: Path, moved: Transfer) -> bool:
     """Before the weights, and whether these may follow: nobody has them without the mark of data for research."""
     run = _run(recipe, root)
     try:

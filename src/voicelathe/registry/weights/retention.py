@@ -42,7 +42,7 @@ class Doomed:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RetentionPlan:
     """What would go and what stays."""
 
     doomed: list[Doomed]
@@ -63,7 +63,7 @@ class Plan:
 
 def plan(
     recipes: Sequence[str], root: Path, because: str | None = None, folders: Sequence[str] | None = None
-) -> Plan:
+) -> RetentionPlan:
     """Look at every recipe; changes nothing. `because`: why nobody needs to have listened, or the words of an earlier promotion.
 
     `folders`: recipes, known or not, whose runs that nothing names may go; those of `recipes` by default.
@@ -84,7 +84,7 @@ def plan(
         doomed += _doomed(files, kept)
     doomed += _forgotten(recipes if folders is None else folders, root, kept)
     refusals += _broken(root, kept)
-    return Plan(_with_bytes(root, doomed), kept, refusals, redacted(because) if because else None)
+    return RetentionPlan(_with_bytes(root, doomed), kept, refusals, redacted(because) if because else None)
 
 
 def apply(
@@ -93,7 +93,7 @@ def apply(
     confirmed: str,
     because: str | None = None,
     folders: Sequence[str] | None = None,
-) -> Plan:
+) -> RetentionPlan:
     """Remove what the plan with this digest names. A kill leaves what is recorded and gone, or whole, or for the next plan to name.
 
     Raises PromotionError when something speaks against it or the plan is another one by now, RunLocked while a run is being trained.

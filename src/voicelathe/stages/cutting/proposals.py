@@ -15,7 +15,7 @@ from voicelathe import layout, records
 from voicelathe.config import schema
 from voicelathe.data.audio import files
 from voicelathe.data.cutting import cues, proposing
-from voicelathe.data.cutting.clips import Limits, Naming
+from voicelathe.data.cutting.clips import ClipLimits, Naming
 from voicelathe.data.cutting.cues import Parsed
 from voicelathe.errors import SubtitleError, listing
 from voicelathe.process import jobs, runner
@@ -92,7 +92,7 @@ def propose(
     root: Path,
     found: Sequence[Source],
     chosen: schema.Params,
-    limits: Limits,
+    limits: ClipLimits,
     naming: Naming,
     tier: str | None = None,
     encoding: str | None = None,
@@ -139,7 +139,7 @@ def proposed(
     found: Sequence[Source],
     parsed: Sequence[Parsed],
     heard: Sequence[Listened],
-    limits: Limits,
+    limits: ClipLimits,
     naming: Naming,
 ) -> Proposal:
     """The proposal for recordings that were listened to."""

@@ -15,7 +15,7 @@ from voicelathe import layout, records
 from voicelathe.config import schema
 from voicelathe.data import tables
 from voicelathe.data.cutting import proposing, tiers
-from voicelathe.data.cutting.clips import Limits, Naming
+from voicelathe.data.cutting.clips import ClipLimits, Naming
 from voicelathe.data.cutting.cues import Parsed
 from voicelathe.errors import SubtitleError
 from voicelathe.records import Cue, CutRecording, Finding, Listened, ManifestRow, Proposal, Stretch
@@ -40,7 +40,7 @@ def too_long(language: str | None) -> list[ManifestRow]:
     return wanted
 
 
-def propose(rows: Sequence[ManifestRow], chosen: schema.Params, limits: Limits, name: str) -> Proposal:
+def propose(rows: Sequence[ManifestRow], chosen: schema.Params, limits: ClipLimits, name: str) -> Proposal:
     """Clips in the place of rows. Raises SubtitleError without a recogniser for their language."""
     naming = Naming(name, rows[0].language, rows[0].speaker_id)
     ref = proposals.recogniser(chosen, naming.language)
@@ -69,7 +69,7 @@ def propose(rows: Sequence[ManifestRow], chosen: schema.Params, limits: Limits, 
 
 
 def _of_row(
-    number: int, row: ManifestRow, heard: Listened, limits: Limits, naming: Naming
+    number: int, row: ManifestRow, heard: Listened, limits: ClipLimits, naming: Naming
 ) -> tuple[CutRecording, proposing.Cut]:
     inside = _between(heard, row.start_s or 0.0, row.end_s)
     raw, _ = tiers.plain(row.text or "")

@@ -14,7 +14,7 @@ from voicelathe.data.audit.rule import shown as shown
 from voicelathe.data.audit.rules import audio, level, text, unusable
 from voicelathe.data.audit.rules.audio import trimmed as trimmed
 from voicelathe.data.audit.rules.unusable import UNUSABLE_AUDIO as UNUSABLE_AUDIO
-from voicelathe.data.clip import Clip as Clip  # rules and clips are used together
+from voicelathe.data.clip import MeasuredRow as MeasuredRow  # rules and clips are used together
 from voicelathe.data.corpus import Corpus, Mask
 from voicelathe.records import Finding
 
@@ -26,7 +26,7 @@ OF_MEASURED = (
 )  # what a clip that was measured can break
 
 
-def judge(clip: Clip, limits: Limits) -> Iterator[Finding]:
+def judge(clip: MeasuredRow, limits: Limits) -> Iterator[Finding]:
     """Every rule that one row breaks, in the order of RULES."""
     return rule.judge(RULES if clip.measure.problem else OF_MEASURED, clip, limits)
 

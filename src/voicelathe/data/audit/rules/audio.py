@@ -5,7 +5,7 @@ import numpy as np
 from voicelathe.config import schema
 from voicelathe.data import columns
 from voicelathe.data.audit.rule import Limits, Seen, above, below, drop, over, trim, under
-from voicelathe.data.clip import Clip
+from voicelathe.data.clip import MeasuredRow
 from voicelathe.data.corpus import Corpus, Mask
 
 LEAST_HEARD_S = 1.0  # Silero VAD hears nothing in "heure" or a single letter (benchmarks/real_speech.py)
@@ -19,38 +19,38 @@ SLACK = 1e-9  # what a share may differ in its last digits
 TELEPHONE_HZ = 11025  # and below: nothing above 5.5 kHz, so s and f sound alike
 
 
-def _too_short(clip: Clip, limits: Limits) -> Seen | None:
+def _too_short(clip: MeasuredRow, limits: Limits) -> Seen | None:
     return below(clip.measure.duration_s, limits.audit.min_duration_s, "s", 3)
 
 
-def _too_long(clip: Clip, limits: Limits) -> Seen | None:
+def _too_long(clip: MeasuredRow, limits: Limits) -> Seen | None:
     return above(clip.measure.duration_s, limits.audit.max_duration_s, "s", 2)
 
 
-def _nonfinite(clip: Clip, _: Limits) -> Seen | None:
+def _nonfinite(clip: MeasuredRow, _: Limits) -> Seen | None:
     return above(clip.measure.num_nonfinite, 0, "samples", 0)
 
 
-def _clipped(clip: Clip, limits: Limits) -> Seen | None:
+def _clipped(clip: MeasuredRow, limits: Limits) -> Seen | None:
     return above(clip.measure.clipped_share, limits.audit.max_clipped_share, "of the samples", 4)
 
 
-def _silent(clip: Clip, limits: Limits) -> Seen | None:
+def _silent(clip: MeasuredRow, limits: Limits) -> Seen | None:
     return above(clip.inner_silence_share, limits.audit.max_silence_share, "of the clip", 2)
 
 
-def _no_speech(clip: Clip, limits: Limits) -> Seen | None:
+def _no_speech(clip: MeasuredRow, limits: Limits) -> Seen | None:
     return None if clip.heard is None or clip.heard.speed is not None else _little_speech(clip, limits)
 
 
-def _wrong_speed(clip: Clip, limits: Limits) -> Seen | None:
+def _wrong_speed(clip: MeasuredRow, limits: Limits) -> Seen | None:
     """Speech at another speed only: a melody or a noise has none at any."""
     if clip.heard is None or clip.heard.speed is None or not _little_speech(clip, limits):
         return None
     return f"speech at {clip.heard.speed:g} times the speed", "speech at the rate of the file"
 
 
-def _little_speech(clip: Clip, limits: Limits) -> Seen | None:
+def _little_speech(clip: MeasuredRow, limits: Limits) -> Seen | None:
     """Too little speech for the sound between the edge silences; a second is the least that is judged."""
     if clip.heard is None or clip.speech_s is None or clip.speech_s < LEAST_HEARD_S:
         return None
@@ -63,11 +63,11 @@ def _little_speech(clip: Clip, limits: Limits) -> Seen | None:
     )
 
 
-def _steady(clip: Clip, limits: Limits) -> Seen | None:
+def _steady(clip: MeasuredRow, limits: Limits) -> Seen | None:
     return below(clip.measure.level_spread_db, limits.audit.min_level_spread_db, "dB", 1)
 
 
-def _edge_silence(clip: Clip, limits: Limits) -> Seen | None:
+def _edge_silence(clip: MeasuredRow, limits: Limits) -> Seen | None:
     kept = trimmed(clip, limits.audit)
     if kept is None:
         return None
@@ -77,7 +77,7 @@ def _edge_silence(clip: Clip, limits: Limits) -> Seen | None:
     return seen, f"at most {limits.audit.max_edge_silence_s:g}"
 
 
-def trimmed(clip: Clip, audit: schema.Audit) -> tuple[float, float] | None:
+def trimmed(clip: MeasuredRow, audit: schema.Audit) -> tuple[float, float] | None:
     """Start and end without the edge silence that is too long; None where both edges are within the limit, or all is silent.
 
     None, too, where the voice activity detector heard more speech than would be left: speech is never cut off.
@@ -96,7 +96,7 @@ def trimmed(clip: Clip, audit: schema.Audit) -> tuple[float, float] | None:
     return first_s, round(start_s + measured.duration_s - cut_s, 3)
 
 
-def _band_limited(clip: Clip, limits: Limits) -> Seen | None:
+def _band_limited(clip: MeasuredRow, limits: Limits) -> Seen | None:
     """A cliff in the spectrum, far below half the sample rate."""
     cutoff_hz, rate_hz = clip.measure.cutoff_hz, clip.measure.file_rate_hz
     if cutoff_hz is None or rate_hz is None or (clip.speech_s or 0.0) < LEAST_BAND_S:
@@ -109,14 +109,14 @@ def _band_limited(clip: Clip, limits: Limits) -> Seen | None:
     return f"nothing above {cutoff_hz:.0f} Hz in a file of {rate_hz} Hz", f"content up to {limit_hz:.0f} Hz"
 
 
-def _declared_rate(clip: Clip, _: Limits) -> Seen | None:
+def _declared_rate(clip: MeasuredRow, _: Limits) -> Seen | None:
     declared, real = clip.row.sample_rate_hz, clip.measure.file_rate_hz
     if declared is None or real is None or declared == real:
         return None
     return f"{declared} Hz declared", f"{real} Hz in the file"
 
 
-def _file_rate(clip: Clip, limits: Limits) -> Seen | None:
+def _file_rate(clip: MeasuredRow, limits: Limits) -> Seen | None:
     real, allowed = clip.measure.file_rate_hz, limits.audit.sample_rates_hz
     if real is None or real in allowed:
         return None
@@ -128,14 +128,14 @@ def _file_rate(clip: Clip, limits: Limits) -> Seen | None:
     return f"{real} Hz", f"one of {', '.join(map(str, allowed))}{advice}"
 
 
-def _too_fast(clip: Clip, limits: Limits) -> Seen | None:
+def _too_fast(clip: MeasuredRow, limits: Limits) -> Seen | None:
     """The fewest letters that the text can be read with, faster than anybody speaks."""
     if not clip.speech_s or not clip.num_spoken_chars:
         return None
     return above(clip.num_letters[0] / clip.speech_s, limits.audit.max_chars_per_s, "characters/s", 1)
 
 
-def _too_slow(clip: Clip, limits: Limits) -> Seen | None:
+def _too_slow(clip: MeasuredRow, limits: Limits) -> Seen | None:
     """More time than the most letters need at the slowest, and FREE_S on top."""
     if not clip.speech_s or not clip.num_spoken_chars:
         return None
@@ -143,7 +143,7 @@ def _too_slow(clip: Clip, limits: Limits) -> Seen | None:
     return above(clip.speech_s, most_s, f"s for {clip.num_letters[1]:.0f} letters", 2)
 
 
-def _channels(clip: Clip, _: Limits) -> Seen | None:
+def _channels(clip: MeasuredRow, _: Limits) -> Seen | None:
     return None if clip.row.channel is not None else above(clip.measure.num_channels, 1, "channels", 0)
 
 

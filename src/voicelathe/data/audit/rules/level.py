@@ -3,7 +3,7 @@
 import numpy as np
 
 from voicelathe.data.audit.rule import Limits, Seen, above, below, drop, over, under, warn
-from voicelathe.data.clip import Clip
+from voicelathe.data.clip import MeasuredRow
 from voicelathe.data.corpus import Corpus, Mask
 
 MOST_LOSS_DB, MOST_SPREAD_DB = 6.0, 20.0  # of the mean of channels that cancel; of a channel that is empty
@@ -11,27 +11,27 @@ LEAST_LIKENESS = 0.3  # of the levels of two channels over time: one voice in tw
 HUM_DBFS = -65.0  # of the floor: less is heard by nobody
 
 
-def _channels(clip: Clip, _: Limits) -> Seen | None:
+def _channels(clip: MeasuredRow, _: Limits) -> Seen | None:
     return None if clip.row.channel is not None else above(clip.measure.num_channels, 1, "channels", 0)
 
 
-def _offset(clip: Clip, limits: Limits) -> Seen | None:
+def _offset(clip: MeasuredRow, limits: Limits) -> Seen | None:
     offset = clip.measure.offset
     return above(None if offset is None else abs(offset), limits.audit.max_offset, "of full scale", 4)
 
 
-def _low_level(clip: Clip, limits: Limits) -> Seen | None:
+def _low_level(clip: MeasuredRow, limits: Limits) -> Seen | None:
     return below(clip.measure.speech_dbfs, limits.audit.min_level_dbfs, "dBFS at its loudest", 1)
 
 
-def _hum(clip: Clip, limits: Limits) -> Seen | None:
+def _hum(clip: MeasuredRow, limits: Limits) -> Seen | None:
     """Mains hum or rumble that a listener can hear: most of the noise floor, and that above HUM_DBFS."""
     if (clip.measure.floor_dbfs or -200.0) < HUM_DBFS:
         return None
     return above(clip.measure.hum_share, limits.audit.max_hum_share, "of the noise lies under 130 Hz", 2)
 
 
-def _channels_cancel(clip: Clip, _: Limits) -> Seen | None:
+def _channels_cancel(clip: MeasuredRow, _: Limits) -> Seen | None:
     return (
         None
         if clip.row.channel is not None
@@ -39,14 +39,14 @@ def _channels_cancel(clip: Clip, _: Limits) -> Seen | None:
     )
 
 
-def _one_sided(clip: Clip, _: Limits) -> Seen | None:
+def _one_sided(clip: MeasuredRow, _: Limits) -> Seen | None:
     if clip.row.channel is not None or above(clip.measure.channel_spread_db, MOST_SPREAD_DB, "dB", 1) is None:
         return None
     seen = f"channel {clip.measure.loudest_channel} is {clip.measure.channel_spread_db:.0f} dB louder and is used"
     return seen, f"at most {MOST_SPREAD_DB:g}"
 
 
-def _channels_differ(clip: Clip, limits: Limits) -> Seen | None:
+def _channels_differ(clip: MeasuredRow, limits: Limits) -> Seen | None:
     if clip.row.channel is not None or _one_sided(clip, limits) is not None:
         return None
     return below(

@@ -18,7 +18,7 @@ from voicelathe.config import schema
 from voicelathe.data import columns
 from voicelathe.data.audit import pace
 from voicelathe.data.audit.rule import drop, warn
-from voicelathe.data.clip import Clip
+from voicelathe.data.clip import MeasuredRow
 from voicelathe.data.corpus import Corpus, Floats, Mask
 from voicelathe.data.text import characters, languages
 from voicelathe.records import Finding
@@ -56,7 +56,7 @@ RULES = (ODD_PACE, WRONG_TEXT, NOT_ALIGNED, WRONG_SPEAKER)
 
 
 @dataclass(frozen=True)
-class Usual:
+class UsualValue:
     """The middle of a measure, and its robust deviation."""
 
     middle: float
@@ -67,13 +67,13 @@ class Usual:
         return (value - self.middle) / self.deviation
 
 
-def usual(values: Sequence[float], least: float = 1e-9) -> Usual | None:
+def usual(values: Sequence[float], least: float = 1e-9) -> UsualValue | None:
     """The deviation is at least `least` and LEAST_SHARE of the middle. None for too few values."""
     if len(values) < MIN_CLIPS:
         return None
     middle = median(values)
     spread = AS_DEVIATION * median(abs(value - middle) for value in values)
-    return Usual(middle, max(spread, LEAST_SHARE * abs(middle), least))
+    return UsualValue(middle, max(spread, LEAST_SHARE * abs(middle), least))
 
 
 def pace_distances(corpus: Corpus, bad: Mask) -> Floats:
@@ -109,7 +109,7 @@ def suspects(corpus: Corpus, distances: Floats, audit: schema.Audit) -> Mask:
 
 
 def judge(
-    clips: Sequence[Clip], dropped: Collection[str], audit: schema.Audit, distances: Floats
+    clips: Sequence[MeasuredRow], dropped: Collection[str], audit: schema.Audit, distances: Floats
 ) -> list[Finding]:
     """Findings over clips with their `pace_distances`; what is usual is learned from the rows that no other rule drops."""
     return [
@@ -124,7 +124,7 @@ def judge(
     ]
 
 
-def _odd_pace(clips: Sequence[Clip], distances: Floats, limit: float) -> Iterator[Finding]:
+def _odd_pace(clips: Sequence[MeasuredRow], distances: Floats, limit: float) -> Iterator[Finding]:
     for clip, distance in zip(clips, distances.tolist(), strict=True):
         if abs(distance) > limit:
             how = "slower" if distance > 0 else "faster"
@@ -132,7 +132,7 @@ def _odd_pace(clips: Sequence[Clip], distances: Floats, limit: float) -> Iterato
             yield ODD_PACE.finding(clip.row.clip_id, (seen, f"at most {limit:g} deviations"))
 
 
-def is_comparable(clip: Clip) -> bool:
+def is_comparable(clip: MeasuredRow) -> bool:
     """Whether a text is long enough to be told from others by what was heard, and says in letters how it is read."""
     said = characters.words(clip.row.text)
     fewest, most = clip.num_letters
@@ -157,7 +157,9 @@ def comparable(corpus: Corpus) -> Mask:
     )
 
 
-def _wrong_text(clips: Sequence[Clip], dropped: Collection[str], audit: schema.Audit) -> Iterator[Finding]:
+def _wrong_text(
+    clips: Sequence[MeasuredRow], dropped: Collection[str], audit: schema.Audit
+) -> Iterator[Finding]:
     """How badly a text was heard depends on speaker and luck; whether it was the text, on which texts it could be as well.
 
     A permutation test (Fisher, 1935): under a wrong text every share of fitting others is as likely, so `max_fitting_share` of
@@ -184,11 +186,11 @@ def _wrong_text(clips: Sequence[Clip], dropped: Collection[str], audit: schema.A
                 yield WRONG_TEXT.finding(clip.row.clip_id, (seen, limit))
 
 
-def _cer(clip: Clip) -> float:
+def _cer(clip: MeasuredRow) -> float:
     return (clip.heard.cer if clip.heard else None) or 0.0
 
 
-def _fitting(clip: Clip, texts: Sequence[str]) -> float | None:
+def _fitting(clip: MeasuredRow, texts: Sequence[str]) -> float | None:
     """The share of texts that fit what was heard as well as the clip's own; None for too few."""
     own = transcripts.normalise(clip.row.text or "", clip.row.language)
     others = [text for text in texts if text != own]
@@ -197,7 +199,7 @@ def _fitting(clip: Clip, texts: Sequence[str]) -> float | None:
     return words.share_that_fits(clip.heard.said or "", own, others)
 
 
-def _texts(clips: Iterable[Clip]) -> dict[str, list[str]]:
+def _texts(clips: Iterable[MeasuredRow]) -> dict[str, list[str]]:
     """Normalised texts of each language, NUM_TEXTS at most: those with the smallest digests, so that other rows change few of them."""
     found: dict[str, set[str]] = {}
     for clip in clips:
@@ -210,7 +212,7 @@ def _texts(clips: Iterable[Clip]) -> dict[str, list[str]]:
     }
 
 
-def _wrong_speaker(clips: Sequence[Clip], dropped: Collection[str], limit: float) -> Iterator[Finding]:
+def _wrong_speaker(clips: Sequence[MeasuredRow], dropped: Collection[str], limit: float) -> Iterator[Finding]:
     """Likeness is the cosine to the mean voice of the half of the speaker's clips that are most alike."""
     for said in _by_speaker(clip for clip in clips if _has_voice(clip)):
         voices = np.stack([_voice(clip) for clip in said])
@@ -226,18 +228,18 @@ def _wrong_speaker(clips: Sequence[Clip], dropped: Collection[str], limit: float
                 yield WRONG_SPEAKER.finding(clip.row.clip_id, (seen, f"at most {limit:g} deviations"))
 
 
-def _has_voice(clip: Clip) -> bool:
+def _has_voice(clip: MeasuredRow) -> bool:
     return clip.heard is not None and clip.heard.voice is not None and clip.heard.speech_s >= LEAST_VOICE_S
 
 
-def _by_speaker(clips: Iterable[Clip]) -> list[list[Clip]]:
-    found: dict[str, list[Clip]] = {}
+def _by_speaker(clips: Iterable[MeasuredRow]) -> list[list[MeasuredRow]]:
+    found: dict[str, list[MeasuredRow]] = {}
     for clip in clips:
         found.setdefault(clip.row.speaker_id, []).append(clip)
     return [found[name] for name in sorted(found)]
 
 
-def _voice(clip: Clip) -> NDArray[np.float64]:
+def _voice(clip: MeasuredRow) -> NDArray[np.float64]:
     assert clip.heard is not None and clip.heard.voice is not None
     return np.frombuffer(base64.b64decode(clip.heard.voice), "<f2").astype(np.float64)
 

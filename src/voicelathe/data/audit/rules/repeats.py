@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from voicelathe.config import schema
 from voicelathe.data import columns
 from voicelathe.data.audit.rule import Rule, drop, shown, warn
-from voicelathe.data.clip import Clip
+from voicelathe.data.clip import MeasuredRow
 from voicelathe.data.corpus import Corpus, Mask
 from voicelathe.data.measures import fingerprint
 from voicelathe.data.near_duplicates import leakage, performances
@@ -58,8 +58,8 @@ RULES: tuple[Rule, ...] = (
 class Alike:
     """Two clips that are the same performance, the better ranked or earlier one first, and the share of bits that differ."""
 
-    first: Clip
-    second: Clip
+    first: MeasuredRow
+    second: MeasuredRow
     error: float
 
 
@@ -97,7 +97,7 @@ def _same(code: NDArray[np.int64]) -> Mask:
 
 
 def judge(
-    clips: Sequence[Clip], dropped: Collection[str], audit: schema.Audit, pairs: Sequence[Alike]
+    clips: Sequence[MeasuredRow], dropped: Collection[str], audit: schema.Audit, pairs: Sequence[Alike]
 ) -> list[Finding]:
     """Findings over all rows; `dropped` are the ids of the clips that another rule drops, `pairs` what `alike` found."""
     ranked = _ranked(clips, dropped)
@@ -112,18 +112,18 @@ def judge(
     ]
 
 
-def _ranked(clips: Iterable[Clip], dropped: Collection[str]) -> list[Clip]:
+def _ranked(clips: Iterable[MeasuredRow], dropped: Collection[str]) -> list[MeasuredRow]:
     return sorted(clips, key=lambda clip: (clip.row.clip_id in dropped, clip.row.line))
 
 
-def _without(ranked: Sequence[Clip], found: Iterable[Finding]) -> list[Clip]:
+def _without(ranked: Sequence[MeasuredRow], found: Iterable[Finding]) -> list[MeasuredRow]:
     repeated = {finding.clip_id for finding in found}
     return [clip for clip in ranked if clip.row.clip_id not in repeated]
 
 
-def _groups(ranked: Iterable[Clip], key: str) -> list[list[Clip]]:
+def _groups(ranked: Iterable[MeasuredRow], key: str) -> list[list[MeasuredRow]]:
     """Clips that agree in a field of their row or measure, in the order of their rank; None agrees with nothing."""
-    groups: dict[str, list[Clip]] = {}
+    groups: dict[str, list[MeasuredRow]] = {}
     for clip in ranked:
         value = getattr(clip.measure if hasattr(clip.measure, key) else clip.row, key)
         if value is not None:
@@ -131,7 +131,7 @@ def _groups(ranked: Iterable[Clip], key: str) -> list[list[Clip]]:
     return list(groups.values())
 
 
-def _same_audio(ranked: Sequence[Clip], dropped: Collection[str]) -> Iterator[Finding]:
+def _same_audio(ranked: Sequence[MeasuredRow], dropped: Collection[str]) -> Iterator[Finding]:
     groups = (members for members in _groups(ranked, "samples_sha256") if len(members) > 1)
     for first, *others in groups:
         sound = [clip for clip in (first, *others) if clip.row.clip_id not in dropped]
@@ -144,7 +144,7 @@ def _same_audio(ranked: Sequence[Clip], dropped: Collection[str]) -> Iterator[Fi
             yield EXACT_DUPLICATE.finding(clip.row.clip_id, (f"as line {first.row.line}", "once"))
 
 
-def _overlaps(ranked: Sequence[Clip], min_share: float) -> Iterator[Finding]:
+def _overlaps(ranked: Sequence[MeasuredRow], min_share: float) -> Iterator[Finding]:
     """Two people on two channels may speak at once; a row without a channel has all of them."""
     for members in _groups(ranked, "audio_sha256"):
         heard = [clip for clip in members if clip.measure.duration_s]
@@ -156,7 +156,7 @@ def _overlaps(ranked: Sequence[Clip], min_share: float) -> Iterator[Finding]:
             yield from _overlaps_in_file([clip for clip in heard if clip.row.channel == channel], min_share)
 
 
-def _overlaps_in_file(ranked: Sequence[Clip], min_share: float) -> Iterator[Finding]:
+def _overlaps_in_file(ranked: Sequence[MeasuredRow], min_share: float) -> Iterator[Finding]:
     """Take clips by rank; what shares enough of the shorter one's time with a clip already taken is an overlap."""
     taken: list[tuple[float, float, int]] = []
     longest_s = max((clip.measure.duration_s or 0.0 for clip in ranked), default=0.0)
@@ -180,7 +180,7 @@ def _overlaps_in_file(ranked: Sequence[Clip], min_share: float) -> Iterator[Find
 
 
 def _near_duplicates(
-    ranked: Sequence[Clip], dropped: Collection[str], pairs: Sequence[Alike], max_error: float
+    ranked: Sequence[MeasuredRow], dropped: Collection[str], pairs: Sequence[Alike], max_error: float
 ) -> Iterator[Finding]:
     """By rank: whoever is the twin of a clip that stays goes. Of twins with different texts the one whose text was heard ranks first."""
     place = {clip.row.clip_id: at for at, clip in enumerate(_by_evidence(ranked, dropped, pairs))}
@@ -194,13 +194,15 @@ def _near_duplicates(
             yield NEAR_DUPLICATE.finding(pair.second.row.clip_id, (seen, f"more than {100 * max_error:g} %"))
 
 
-def _by_evidence(ranked: Sequence[Clip], dropped: Collection[str], pairs: Sequence[Alike]) -> list[Clip]:
+def _by_evidence(
+    ranked: Sequence[MeasuredRow], dropped: Collection[str], pairs: Sequence[Alike]
+) -> list[MeasuredRow]:
     """As they are ranked, but whoever was misheard far more than a twin with another text comes after those that were not."""
     losers = {clip.row.clip_id for pair in pairs if (clip := _less_heard(pair)) is not None}
     return sorted(ranked, key=lambda clip: (clip.row.clip_id in dropped, clip.row.clip_id in losers))
 
 
-def _less_heard(pair: Alike) -> Clip | None:
+def _less_heard(pair: Alike) -> MeasuredRow | None:
     """Of twins with two texts the one whose text the recogniser misheard more, by CER_APART or more."""
     first, second = (clip.heard.cer if clip.heard is not None else None for clip in (pair.first, pair.second))
     if not _differ(pair) or first is None or second is None or abs(first - second) < CER_APART:
@@ -233,7 +235,7 @@ def _two_texts(pair: Alike) -> str:
     return f"{said}: {errors[0]:.0f} % against {errors[1]:.0f} % of the characters misheard"
 
 
-def _same_texts(ranked: Sequence[Clip]) -> Iterator[Finding]:
+def _same_texts(ranked: Sequence[MeasuredRow]) -> Iterator[Finding]:
     first_with: dict[tuple[str, str], int] = {}
     for clip in sorted(ranked, key=lambda clip: clip.row.line):
         said = (clip.row.language, characters.words(clip.row.text))
@@ -242,7 +244,7 @@ def _same_texts(ranked: Sequence[Clip]) -> Iterator[Finding]:
             yield REPEATED_TEXT.finding(clip.row.clip_id, (f"as line {line}", "once"))
 
 
-def _same_ids(ranked: Sequence[Clip]) -> Iterator[Finding]:
+def _same_ids(ranked: Sequence[MeasuredRow]) -> Iterator[Finding]:
     for members in _groups(ranked, "user_id"):
         first, *others = sorted(members, key=lambda clip: clip.row.line)
         for clip in others:

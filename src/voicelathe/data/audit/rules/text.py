@@ -6,7 +6,7 @@ import numpy as np
 
 from voicelathe.data import columns
 from voicelathe.data.audit.rule import SHOWN_CHARS, Limits, Seen, drop, shown, warn
-from voicelathe.data.clip import Clip
+from voicelathe.data.clip import MeasuredRow
 from voicelathe.data.corpus import Corpus, Mask
 from voicelathe.data.text import characters, charsets, markup, normaliser, scripts
 from voicelathe.data.text import columns as text_columns
@@ -16,24 +16,24 @@ SAID_FASTEST, SAID_SLOWEST, SAID_FIXED_S = 28.0, 8.0, 0.5
 SAID_UNHEARD_S = 1.0  # of less sound a voice activity detector says too little
 
 
-def _empty_text(clip: Clip, _: Limits) -> Seen | None:
+def _empty_text(clip: MeasuredRow, _: Limits) -> Seen | None:
     if clip.num_spoken_chars:
         return None
     return shown(clip.row.text), "1 letter or digit"
 
 
-def _boilerplate(clip: Clip, limits: Limits) -> Seen | None:
+def _boilerplate(clip: MeasuredRow, limits: Limits) -> Seen | None:
     """A phrase, unless everything speaks for it being said."""
     phrase = limits.phrases.find(clip.row.text) if clip.row.text else None
     return None if phrase is None or _is_said(clip, phrase) else _with_evidence(clip, phrase, limits)
 
 
-def _boilerplate_said(clip: Clip, limits: Limits) -> Seen | None:
+def _boilerplate_said(clip: MeasuredRow, limits: Limits) -> Seen | None:
     phrase = limits.phrases.find(clip.row.text) if clip.row.text else None
     return None if phrase is None or not _is_said(clip, phrase) else _with_evidence(clip, phrase, limits)
 
 
-def _is_said(clip: Clip, phrase: str) -> bool:
+def _is_said(clip: MeasuredRow, phrase: str) -> bool:
     """Whether it is a whole text that people say ("=thank you"), in the time that it takes, and speech was heard for that long."""
     if not phrase.startswith("=") or clip.speech_s is None:
         return False
@@ -43,7 +43,7 @@ def _is_said(clip: Clip, phrase: str) -> bool:
     return shortest_s <= clip.speech_s <= longest_s and is_heard
 
 
-def _with_evidence(clip: Clip, phrase: str, limits: Limits) -> Seen:
+def _with_evidence(clip: MeasuredRow, phrase: str, limits: Limits) -> Seen:
     """The phrase, with the evidence beside it: how long the clip is, and how fast the phrase would be said."""
     pace = (
         ""
@@ -53,7 +53,7 @@ def _with_evidence(clip: Clip, phrase: str, limits: Limits) -> Seen:
     return f"{phrase}{pace}", limits.audit.phrases
 
 
-def _wrong_script(clip: Clip, limits: Limits) -> Seen | None:
+def _wrong_script(clip: MeasuredRow, limits: Limits) -> Seen | None:
     wanted = scripts.expected(clip.row.language)
     share = scripts.share(clip.row.text or "", wanted) if wanted else None
     if wanted is None or share is None or share >= limits.audit.min_script_share:
@@ -62,14 +62,14 @@ def _wrong_script(clip: Clip, limits: Limits) -> Seen | None:
     return f"{found}: {shown(clip.row.text)}", f"{clip.row.language} in {' or '.join(wanted).lower()}"
 
 
-def _replacement_character(clip: Clip, _: Limits) -> Seen | None:
+def _replacement_character(clip: MeasuredRow, _: Limits) -> Seen | None:
     num = (clip.row.text or "").count(markup.REPLACEMENT)
     if not num and markup.LOST.search(clip.row.text or ""):
         return f"question marks in the place of letters: {shown(clip.row.text)}", "none"
     return (f"{num} of them: {shown(clip.row.text)}", "none") if num else None
 
 
-def _double_encoding(clip: Clip, _: Limits) -> Seen | None:
+def _double_encoding(clip: MeasuredRow, _: Limits) -> Seen | None:
     """Of the text as it was written: half a letter may look like a space, which the normaliser takes off."""
     text = clip.written or clip.row.text or ""
     found = None if text.isascii() else markup.encoded_twice(text)
@@ -78,29 +78,29 @@ def _double_encoding(clip: Clip, _: Limits) -> Seen | None:
     return (found, "UTF-8, read as UTF-8") if found else None
 
 
-def _markup(clip: Clip, _: Limits) -> Seen | None:
+def _markup(clip: MeasuredRow, _: Limits) -> Seen | None:
     found = markup.find(clip.row.text or "")
     return (found, "words only") if found else None
 
 
-def _phonemes(clip: Clip, _: Limits) -> Seen | None:
+def _phonemes(clip: MeasuredRow, _: Limits) -> Seen | None:
     found = markup.phonemes(clip.row.text or "")
     return (found, "letters of the language") if found else None
 
 
-def _normalised(clip: Clip, _: Limits) -> Seen | None:
+def _normalised(clip: MeasuredRow, _: Limits) -> Seen | None:
     if clip.written is None or clip.written == clip.row.text or not clip.num_spoken_chars:
         return None
     changed = normaliser.normalise(clip.written)[1]
     return (", ".join(changed), f"normaliser {normaliser.VERSION}") if changed != ["spaces"] else None
 
 
-def _control_characters(clip: Clip, _: Limits) -> Seen | None:
+def _control_characters(clip: MeasuredRow, _: Limits) -> Seen | None:
     found = characters.controls(clip.row.text or "")
     return (", ".join(found)[:SHOWN_CHARS], "none") if found else None
 
 
-def _long_text(clip: Clip, limits: Limits) -> Seen | None:
+def _long_text(clip: MeasuredRow, limits: Limits) -> Seen | None:
     length, limit = len(clip.row.text or ""), limits.audit.max_text_chars
     return (f"{length} characters", f"at most {limit}") if length > limit else None
 
