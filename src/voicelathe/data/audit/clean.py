@@ -16,7 +16,7 @@ from voicelathe.data import columns, corpus, tables
 from voicelathe.data.audit import coverage, rules
 from voicelathe.data.audit.contamination import closed_form
 from voicelathe.data.audit.coverage import Coverage
-from voicelathe.data.audit.rules import Clip, Limits, outliers, repeats
+from voicelathe.data.audit.rules import Clip, Limits, letters, outliers, repeats
 from voicelathe.data.audit.rules import level as level_rules
 from voicelathe.data.audit.rules.repeats import Alike
 from voicelathe.data.columns import Rows, Table
@@ -37,7 +37,7 @@ SELDOM_JUDGED = (
     "wrong_text",
     "wrong_speaker",
 )  # of all rows: they need a model, or many rows
-ALL_RULES = (*rules.RULES, *beginnings.RULES, *outliers.RULES, *repeats.RULES)
+ALL_RULES = (*rules.RULES, *letters.OF_LANGUAGES, *beginnings.RULES, *outliers.RULES, *repeats.RULES)
 DROPPING = [
     rule.code for rule in ALL_RULES if rule.action == "drop" and rule.code not in rules.UNUSABLE_AUDIO
 ]
@@ -74,6 +74,7 @@ def audit(
     found = corpus.of(rows, measures, heard)
     del rows, measures, heard  # hundreds of bytes a row, where nobody else holds them
     own = _alone(found, Limits(limits, phrases))
+    own += letters.judge(found)
     own += beginnings.judge(found)
     bad = _bad(found, own)
     distances = outliers.pace_distances(found, bad)
