@@ -112,7 +112,7 @@ def every_row(known: list[ManifestRow], measures: list[ClipMeasure], heard: list
     is_bad = np.array([clip.row.clip_id in bad for clip in clips])
     own += outliers.judge(clips, bad, rows.AUDIT, outliers.pace_distances(held, is_bad))
     bad = clean.dropped(own)
-    return {*own, *repeats.judge(clips, bad, rows.AUDIT, rows.alike(clips, bad))}
+    return set(clean.of_use([*own, *repeats.judge(clips, bad, rows.AUDIT, rows.alike(clips, bad))]))
 
 
 def test_suspects_are_all_who_break_a_rule() -> None:

@@ -86,7 +86,7 @@ def audit(
     findings = [*own, *repeats.judge(several, dropped(own), limits, alike)]
     links = _links(several, dropped(own), alike)
     bad = _bad(found, findings)
-    ordered = _in_order(found, findings)
+    ordered = _in_order(found, of_use(findings))
     return Audit(
         corpus=found,
         findings=ordered,
@@ -111,6 +111,12 @@ def _bad(found: Corpus, findings: Iterable[Finding]) -> Mask:
     import pyarrow.compute as pc
 
     return np.array(pc.is_in(found.rows["clip_id"], columns.strings(dropped(findings))).to_numpy())
+
+
+def of_use(findings: Sequence[Finding]) -> list[Finding]:
+    """Without what was trimmed of rows that are dropped: nothing was, and where a header lies, the seconds are none."""
+    bad = dropped(findings)
+    return [one for one in findings if one.action != "trim" or one.clip_id not in bad]
 
 
 def dropped(findings: Iterable[Finding]) -> set[str]:
