@@ -515,3 +515,12 @@ def test_the_same_words_in_other_audio_are_reported_once_and_nothing_is_dropped(
     ]
     assert judged(clips, {"c0001"}) == []
     assert judged([rows.clip(1, row={"text": "..."}), rows.clip(2, row={"text": ""})]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_found"), [("a.wav", True), ("a.flac", True), ("a.ogg", False), ("a.OGA", False)]
+)
+def test_what_a_codec_leaves_out_of_one_clip_is_no_lower_rate(name: str, is_found: bool) -> None:
+    for cutoff_hz, expected in ((6800.0, is_found), (3900.0, True)):
+        clip = rows.clip(row={"audio": name}, cutoff_hz=cutoff_hz, file_rate_hz=22_050)
+        assert ("band_limited" in codes(clip)) == expected
