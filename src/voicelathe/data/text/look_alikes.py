@@ -37,6 +37,9 @@ def find(text: str, language: str) -> str | None:
         return f"{_named(form[0], unicodedata.normalize('NFKC', form[0]))} in {_around(text, form.start())}"
     if languages.primary(language) == "de" and (sharp := SHARP_S.search(text)):
         return f"{_named('β', 'ß')} in {_around(text, sharp.start())}"
+    held = set(text)
+    if len({_script(one) for one in held if one.isalpha()}) < 2 and not held & set(PHONETIC):
+        return None
     is_latin = wanted == ("LATIN",) and (scripts.share(text, wanted) or 0.0) >= MOSTLY
     return next((found for word in WORD.findall(text) if (found := _in_word(word, wanted, is_latin))), None)
 
@@ -63,9 +66,13 @@ def _is_word(word: str) -> bool:
     return len(word) > 1 or word not in GREEK or word in "οόΙΑΟ"
 
 
-@cache
 def _is_latin(letter: str) -> bool:
-    return letter.isascii() or scripts.names(letter)[:1] == ["LATIN"]
+    return letter.isascii() or _script(letter) == "LATIN"
+
+
+@cache
+def _script(letter: str) -> str:
+    return next(iter(scripts.names(letter)), "")
 
 
 def _named(letter: str, other: str) -> str:
