@@ -1,27 +1,23 @@
-"""How many good rows does the audit lose, on speech that nobody here made? Prompts of five professional speakers.
+"""How many good rows does the audit lose, on speech that nobody here made?
 
-    python -m benchmarks.real_speech [OUT] [--languages en it] [--every 1] [--keep]
+    python -m benchmarks.real_speech [OUT] [--source asterisk|fillets|stamps] [--languages en it] [--every 1] [--keep]
 
-Debian's asterisk-core-sounds packages are downloaded with apt-get, measured and deleted again: nobody of these speakers agreed to
-be cloned, so nothing of them is committed or trained on. A text in brackets ("[this is a simple beep tone]", "<beep ascending>") and
-the files silence/N are dirt with a known truth; a remark in brackets beside words ("IAX (note: does not say "2")") is not said; every
-other row is good. Needs PyAV, because libsndfile does not read G.722.
+Recordings of real people are downloaded with apt-get, measured and deleted again (benchmarks/prompts.py). `asterisk`: prompts of five
+professional speakers; a text in brackets ("[this is a simple beep tone]", "<beep ascending>") and the files silence/N are dirt with a
+known truth, a remark in brackets beside words ("IAX (note: does not say "2")") is not said, and every other row is good; needs PyAV,
+because libsndfile does not read G.722. `fillets`: actors of a game in Czech and Dutch. `stamps`: words and sentences read at home in
+eleven languages, and noises under the texts of what makes them.
 """
 
 import argparse
-import gzip
 import json
 import os
-import re
 import shutil
-import subprocess
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from benchmarks.prompts import LANGUAGES, Row, fetch
 from pipelines import hear
 from voicelathe.config import params, schema
 from voicelathe.data.audit import clean
@@ -31,68 +27,6 @@ from voicelathe.data.text import phrases
 from voicelathe.stages import hear as hearing
 
 ROOT = Path(__file__).parents[1]
-LANGUAGES = ("en", "es", "fr", "it", "ru")
-RATE_HZ = 16_000
-PACKAGE = "asterisk-core-sounds"
-WHOLLY_BRACKETED = re.compile(r"\s*(?:\[[^\]]*\]|<[^>]*>|\([^)]*\))\s*")
-BRACKET = re.compile(r"[\[<(]")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One prompt: which file, what is said, and by whom."""
-
-    name: str
-    language: str
-    speaker: str
-    text: str
-    audio: Path
-
-    @property
-    def kind(self) -> str:
-        """dirt: beeps, tones and silences; remark: words beside a remark in brackets, which nobody says; good: all others."""
-        if WHOLLY_BRACKETED.fullmatch(self.text) or self.name.startswith("silence/"):
-            return "dirt"
-        return "remark" if BRACKET.search(self.text) else "good"
-
-
-def fetch(below: Path, languages: tuple[str, ...]) -> list[Row]:
-    """Download, unpack and convert; the packages are deleted at once."""
-    below.mkdir(parents=True, exist_ok=True)
-    for language in languages:
-        names = [f"{PACKAGE}-{language}", f"{PACKAGE}-{language}-g722"]
-        subprocess.run(["apt-get", "download", "-q", *names], cwd=below, check=True, capture_output=True)
-        for package in below.glob("*.deb"):
-            subprocess.run(["dpkg-deb", "-x", package.name, "unpacked"], cwd=below, check=True)
-            package.unlink()
-    rows = [row for language in languages for row in _rows(below / "unpacked", language)]
-    found = [replace(row, audio=_as_wav(row, below / "audio")) for row in rows]
-    shutil.rmtree(below / "unpacked")
-    return found
-
-
-def _rows(unpacked: Path, language: str) -> Iterator[Row]:
-    (folder,) = (unpacked / "usr/share/asterisk/sounds").glob(f"{language}_*")
-    listed = unpacked / f"usr/share/doc/{PACKAGE}-{language}/core-sounds-{language}.txt.gz"
-    with gzip.open(listed, "rt", encoding="utf-8", errors="replace") as file:
-        lines = [line.strip() for line in file]
-    for line in lines:
-        name, colon, text = line.partition(":")
-        audio = folder / f"{name.strip()}.g722"
-        if colon and not line.startswith(";") and text.strip() and audio.is_file():
-            yield Row(name.strip(), language, folder.name, text.strip(), audio)
-
-
-def _as_wav(row: Row, to: Path) -> Path:
-    import av
-    import soundfile
-
-    path = to / row.language / f"{row.name}.wav"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(row.audio), format="g722") as file:
-        parts = [frame.to_ndarray().reshape(-1) for frame in file.decode(audio=0)]
-    soundfile.write(path, np.concatenate(parts), RATE_HZ, subtype="PCM_16")
-    return path.relative_to(to)
 
 
 def audit(rows: list[Row], below: Path, models: str) -> clean.AuditResult:
@@ -109,7 +43,12 @@ def audit(rows: list[Row], below: Path, models: str) -> clean.AuditResult:
     chosen = replace(
         chosen,
         ingest=replace(source, format="voicelathe"),
-        hear=replace(chosen.hear, speech=models != "none", words=models == "all", voice=models != "none"),
+        hear=replace(
+            chosen.hear,
+            speech=models != "none",
+            words=models == "all",
+            voice=models in ("all", "but-words"),
+        ),
     )
     taken = ingest.read(chosen.ingest, chosen.engine)
     measures = measure.measure(taken.rows, below / "audio", chosen.measure, chosen.engine)
@@ -154,13 +93,14 @@ def tell(rows: list[Row], found: clean.AuditResult, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", nargs="?", type=Path, default=Path(".cache/real_speech"))
-    parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES)
+    parser.add_argument("--source", choices=LANGUAGES, default="asterisk")
+    parser.add_argument("--languages", nargs="+", help="those of the source, all by default")
     parser.add_argument("--every", type=int, default=1, help="take every Nth prompt only")
     parser.add_argument(
         "--models",
-        choices=("all", "but-words", "none"),
+        choices=("all", "but-words", "speech", "none"),
         default="all",
-        help="which small models listen; the recogniser takes most of the time",
+        help="which small models listen; the recogniser takes most of the time, and where readers are not told apart no voice can be judged",
     )
     parser.add_argument("--keep", action="store_true", help="leave the audio where it is, to measure again")
     chosen = parser.parse_args()
@@ -169,7 +109,9 @@ def main() -> None:
         held = json.loads(listing.read_text(encoding="utf-8"))
         rows = [Row(**{**one, "audio": Path(one["audio"])}) for one in held]
     else:
-        rows = fetch(chosen.out, tuple(chosen.languages))[:: chosen.every]
+        rows = fetch(chosen.source, chosen.out, tuple(chosen.languages or LANGUAGES[chosen.source]))[
+            :: chosen.every
+        ]
         listing.write_text(json.dumps([{**vars(row), "audio": str(row.audio)} for row in rows]))
     try:
         tell(rows, audit(rows, chosen.out, chosen.models), chosen.out / "dropped.txt")

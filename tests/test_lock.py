@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.factories import locks
+from tools import lock
 
 ROOT = Path(__file__).parents[1]
 LOCK, CUDA = ROOT / "requirements.lock", ROOT / "requirements-cuda.lock"
@@ -119,3 +120,17 @@ def test_what_the_server_runs_on_may_be_given_away() -> None:
     } == {}
     documented = (ROOT / "docs/serving.md").read_text()
     assert [name for name in seen if f"`{name}`" not in documented] == []
+
+
+def test_the_locks_are_made_with_the_uv_that_everything_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["tool"]["uv"]["required-version"] == f"=={lock.UV}" and re.fullmatch(
+        r"\d+\.\d+\.\d+", lock.UV
+    )
+    assert f"`pip install uv=={lock.UV}`" in (ROOT / "docs/environment.md").read_text()
+    for seen in (None, "0.0.1"):
+        monkeypatch.setattr(lock, "version_of_uv", lambda seen=seen: seen)
+        with pytest.raises(
+            SystemExit, match=f"uv: {seen or 'not installed'}, .*pip install uv=={re.escape(lock.UV)}"
+        ):
+            lock.main([])

@@ -4,17 +4,22 @@ One lock serves Python 3.11, 3.12 and 3.13 (markers say what only one of them ne
 its own: a machine without a card does not need its 3 GB. What builds the packages that have no wheel is copied into requirements-build.lock and installed
 first, because pip would otherwise fetch it by itself, newest and without a hash. Versions stay where the lock has them and pyproject.toml allows it.
 
-    python -m tools.lock [PACKAGE==VERSION ...]     needs uv; a package that is named gets that version
+    python -m tools.lock [PACKAGE==VERSION ...]     needs the uv of pyproject.toml (tool.uv.required-version); a package that is named gets that version
 """
 
+import importlib.metadata
 import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+UV = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["uv"][
+    "required-version"
+].removeprefix("==")
 LOCK, CUDA_LOCK, BUILD_LOCK = (
     ROOT / name for name in ("requirements.lock", "requirements-cuda.lock", "requirements-build.lock")
 )
@@ -47,7 +52,9 @@ REMAKE = "Made by `python -m tools.lock`; see docs/environment.md. Installed wit
 
 
 def main(changes: list[str]) -> None:
-    """Write both locks, those of what stands apart, and those of every environment."""
+    """Write both locks, those of what stands apart, and those of every environment. Exits where uv is another version, or is missing."""
+    if (seen := version_of_uv()) != UV:
+        sys.exit(f"uv: {seen or 'not installed'}, and the locks are made with {UV}. Do: pip install uv=={UV}")
     blocks = compiled(ROOT / "pyproject.toml", pins(LOCK, CUDA_LOCK), changes, "3.11", "--all-extras")
     write(LOCK, [with_cpu_builds(block) for block in blocks if not CUDA.match(block)])
     write(CUDA_LOCK, [block for block in blocks if CUDA.match(block)])
@@ -62,6 +69,14 @@ def main(changes: list[str]) -> None:
         write(folder / LOCK.name, [with_cpu_builds(block) for block in locked if not CUDA.match(block)])
         write(folder / CUDA_LOCK.name, [block for block in locked if CUDA.match(block)])
         write(folder / BUILD_LOCK.name, builders(locked))
+
+
+def version_of_uv() -> str | None:
+    """The one that this interpreter has."""
+    try:
+        return importlib.metadata.version("uv")
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def builders(blocks: list[str]) -> list[str]:

@@ -51,6 +51,8 @@ GOOD = [
     *((language, some[at]) for language, some in SAID.items() for at in (0, 2)),
     *(("uk", text) for text in ("Ті.", "Ні! Ці! Ті?", "Її", "В’їзд")),
     *(("zh", text) for text in ("联通", "联通公司")),
+    *(("ja", text) for text in ("おおきい", "うさぎ", "あかい かさ")),
+    *(("cs", text) for text in ("NEJSPÍŠ", "PŘÍŠERA", "VÝŠKA A ÚŽAS", "TÍŽE BLÍŽE", "VÝŽIVA")),
     *(("pt", text) for text in ("AMANH\u00c3 \u201cSIM\u201d, IRM\u00c3 !", "A\u00c7\u00c3O")),
     *(("sr", text) for text in ("Ђак", "Њух ђака", "Џеп")),
     ("no", "\u00c5 \u201cja\u201d, 20 \u00b0C, \u00a9 5 \u20ac"),

@@ -212,3 +212,12 @@ def test_twenty_examples_of_a_rule_are_shown_and_the_rest_counted() -> None:
     found = clean.audit(known, [], [rows.measured(n) for n in range(1, 31)], rows.AUDIT, rows.PHRASES)
     page = report.render(found)
     assert "the first 20 of 30 rows" in page and "rec_20.wav" in page and "rec_21.wav" not in page
+
+
+def test_what_is_dropped_was_not_trimmed() -> None:
+    quiet = {"trailing_silence_s": 0.9, "duration_s": 3.9}
+    known = [rows.manifest_row(1), rows.manifest_row(2, sample_rate_hz=24000)]
+    found = clean.audit(known, [], [rows.measured(n, **quiet) for n in (1, 2)], rows.AUDIT, rows.PHRASES)
+    named = {(one.clip_id, one.rule) for one in found.findings if one.action != "warn"}
+    assert named == {("c0001", "edge_silence"), ("c0002", "declared_rate")}
+    assert clean.summary(found)["trimmed_edge_silence"] == len(found.clean) == 1

@@ -65,6 +65,7 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"text": "\u00f0\u0259 l\u00e6mp b\u026a\u02c8sa\u026ad \u00f0\u0259 w\u026and\u0259\u028a"},
         {},
     ),
+    "look_alike_letters": ({"text": rows.SENTENCE.replace("a", "\u0430", 1)}, {}),
     "normalised": ({"text": rows.SENTENCE.replace(" ", " \u200b", 1)}, {}),
     "channels_differ": ({}, {"num_channels": 1, "channel_likeness": 0.29}),
     "channels_cancel": ({}, {"channel_loss_db": 6.1}),
@@ -105,6 +106,7 @@ BESIDE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "markup": ({"text": "The speaker said: 3 < 4, a | b, and the lamp is on."}, {}),
     "phonemes": ({"text": "Haus\u0259 \u0257an birni, \u0259l\u0259, the API 2 AND A1 B2."}, {}),
+    "look_alike_letters": ({"text": "The TNF\u03b1 at 10 k\u03a9 is \u0394x, as we all know by now."}, {}),
     "normalised": ({"text": f"  {rows.SENTENCE} "}, {}),  # spaces alone are not worth a word
     "channels_differ": ({}, {"channel_likeness": 0.31}),
     "channels_cancel": ({}, {"channel_loss_db": 5.9}),
@@ -513,3 +515,12 @@ def test_the_same_words_in_other_audio_are_reported_once_and_nothing_is_dropped(
     ]
     assert judged(clips, {"c0001"}) == []
     assert judged([rows.clip(1, row={"text": "..."}), rows.clip(2, row={"text": ""})]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_found"), [("a.wav", True), ("a.flac", True), ("a.ogg", False), ("a.OGA", False)]
+)
+def test_what_a_codec_leaves_out_of_one_clip_is_no_lower_rate(name: str, is_found: bool) -> None:
+    for cutoff_hz, expected in ((6800.0, is_found), (3900.0, True)):
+        clip = rows.clip(row={"audio": name}, cutoff_hz=cutoff_hz, file_rate_hz=22_050)
+        assert ("band_limited" in codes(clip)) == expected

@@ -10,7 +10,7 @@ import pytest
 from tests.factories import rows
 from voicelathe.data import corpus
 from voicelathe.data.audit import clean, rules
-from voicelathe.data.audit.rules import Limits, outliers, repeats
+from voicelathe.data.audit.rules import Limits, letters, outliers, repeats
 from voicelathe.data.text import beginnings
 from voicelathe.data.text.phrases import Phrases
 from voicelathe.records import ClipMeasure, Finding, Heard, ManifestRow
@@ -106,12 +106,13 @@ def every_row(known: list[ManifestRow], measures: list[ClipMeasure], heard: list
     clips = corpus.of(known, measures, heard).clips()
     own = [one for clip in clips for one in rules.judge(clip, Limits(rows.AUDIT, PHRASES))]
     held = corpus.of(known, measures, heard)
+    own += letters.judge(held)
     own += beginnings.judge(held)
     bad = clean.dropped(own)
     is_bad = np.array([clip.row.clip_id in bad for clip in clips])
     own += outliers.judge(clips, bad, rows.AUDIT, outliers.pace_distances(held, is_bad))
     bad = clean.dropped(own)
-    return {*own, *repeats.judge(clips, bad, rows.AUDIT, rows.alike(clips, bad))}
+    return set(clean.of_use([*own, *repeats.judge(clips, bad, rows.AUDIT, rows.alike(clips, bad))]))
 
 
 def test_suspects_are_all_who_break_a_rule() -> None:

@@ -60,6 +60,7 @@ def report(wanted: schema.Ingest, read: Ingested) -> None:
     _languages(Counter(row.language for row in read.rows))
     _beginnings([row.text for row in read.rows])
     _markup([row.text for row in read.rows])
+    _letters([(row.language, row.text) for row in read.rows if row.text and not row.text.isascii()])
     _unusable(read)
     _rejected(wanted, read)
     consents.print_missing(speakers)
@@ -99,6 +100,26 @@ def _markup(texts: Sequence[str | None]) -> None:
     for kind, num in kinds.most_common():
         screen.say(
             f"Warning: {num} texts hold {kind}, for example {first[kind]!r}, which nobody says. The audit drops such rows: take it out of the manifest."
+        )
+
+
+def _letters(texts: Sequence[tuple[str, str]]) -> None:
+    """Texts that were misread, with the option that reads them, and letters that only look right."""
+    from voicelathe.data.text import look_alikes, misread
+
+    for language in sorted({name for name, _ in texts}):
+        mine = [text for name, text in texts if name == language]
+        found = misread.judge(mine, language)
+        for (read_as, written_in), num in Counter(one.pair for one in found.values()).most_common():
+            at, one = next((at, one) for at, one in found.items() if one.pair == (read_as, written_in))
+            screen.say(
+                f"Warning: {num} texts in {language} are {written_in} that was read as {read_as}: {mine[at][:40]!r} is {one.meant[:40]!r}. The audit drops such "
+                f"rows. Convert the file that they came from again; its own encoding is {written_in} (--encoding {written_in}, where it is not yet UTF-8)."
+            )
+    alike = [seen for language, text in texts if (seen := look_alikes.find(text, language))]
+    if alike:
+        screen.say(
+            f"Warning: {len(alike)} texts hold letters that only look like those of their words, for example {alike[0]}. The audit drops such rows: type them anew."
         )
 
 

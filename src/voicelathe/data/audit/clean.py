@@ -16,7 +16,7 @@ from voicelathe.data import columns, corpus, tables
 from voicelathe.data.audit import coverage, rules
 from voicelathe.data.audit.contamination import closed_form
 from voicelathe.data.audit.coverage import Coverage
-from voicelathe.data.audit.rules import Limits, MeasuredRow, outliers, repeats
+from voicelathe.data.audit.rules import Limits, MeasuredRow, letters, outliers, repeats
 from voicelathe.data.audit.rules import level as level_rules
 from voicelathe.data.audit.rules.repeats import Alike
 from voicelathe.data.columns import Rows, Table
@@ -37,7 +37,7 @@ SELDOM_JUDGED = (
     "wrong_text",
     "wrong_speaker",
 )  # of all rows: they need a model, or many rows
-ALL_RULES = (*rules.RULES, *beginnings.RULES, *outliers.RULES, *repeats.RULES)
+ALL_RULES = (*rules.RULES, *letters.OF_LANGUAGES, *beginnings.RULES, *outliers.RULES, *repeats.RULES)
 DROPPING = [
     rule.code for rule in ALL_RULES if rule.action == "drop" and rule.code not in rules.UNUSABLE_AUDIO
 ]
@@ -74,6 +74,7 @@ def audit(
     found = corpus.of(rows, measures, heard)
     del rows, measures, heard  # hundreds of bytes a row, where nobody else holds them
     own = _alone(found, Limits(limits, phrases))
+    own += letters.judge(found)
     own += beginnings.judge(found)
     bad = _bad(found, own)
     distances = outliers.pace_distances(found, bad)
@@ -85,7 +86,7 @@ def audit(
     findings = [*own, *repeats.judge(several, dropped(own), limits, alike)]
     links = _links(several, dropped(own), alike)
     bad = _bad(found, findings)
-    ordered = _in_order(found, findings)
+    ordered = _in_order(found, of_use(findings))
     return AuditResult(
         corpus=found,
         findings=ordered,
@@ -110,6 +111,12 @@ def _bad(found: Corpus, findings: Iterable[Finding]) -> Mask:
     import pyarrow.compute as pc
 
     return np.array(pc.is_in(found.rows["clip_id"], columns.strings(dropped(findings))).to_numpy())
+
+
+def of_use(findings: Sequence[Finding]) -> list[Finding]:
+    """Without what was trimmed of rows that are dropped: nothing was, and where a header lies, the seconds are none."""
+    bad = dropped(findings)
+    return [one for one in findings if one.action != "trim" or one.clip_id not in bad]
 
 
 def dropped(findings: Iterable[Finding]) -> set[str]:

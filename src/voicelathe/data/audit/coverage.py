@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from voicelathe.data import columns
 from voicelathe.data.audit.rule import Rule
-from voicelathe.data.audit.rules import audio, level, outliers, repeats, text, unusable
+from voicelathe.data.audit.rules import audio, letters, level, outliers, repeats, text, unusable
 from voicelathe.data.corpus import Corpus, Floats, Mask
-from voicelathe.data.text import beginnings, languages, scripts
+from voicelathe.data.text import beginnings, languages, orthography, scripts
 
 Excuse = tuple[str, Mask]  # why rows cannot be judged, and which
 
@@ -39,7 +39,14 @@ class Coverage:
 def of(corpus: Corpus, distances: Floats) -> list[Coverage]:
     """One for each rule; `distances` are those of `outliers.pace_distances`."""
     known = _Excuses(corpus, distances)
-    rules = (*text.RULES, *unusable.RULES, *audio.RULES, *level.RULES)
+    rules = (
+        *text.RULES,
+        *letters.RULES,
+        *letters.OF_LANGUAGES,
+        *unusable.RULES,
+        *audio.RULES,
+        *level.RULES,
+    )
     return [
         _covered(rule, known.of(rule.code))
         for rule in (*rules, *beginnings.RULES, *outliers.RULES, *repeats.RULES)
@@ -76,6 +83,7 @@ class _Excuses:
         """Why some rows are not judged by a rule, the first reason first; at least one, which may be true of no row."""
         special: dict[str, Callable[[], list[Excuse]]] = {
             "wrong_script": self._of_script,
+            "wrong_encoding": self._of_encoding,
             "steady": lambda: [
                 self._no_audio,
                 ("under half a second", self._null("measures", "level_spread_db")),
@@ -115,6 +123,14 @@ class _Excuses:
         named = self._corpus.rows["language"]
         unlisted = [name for name in named.unique().to_pylist() if scripts.expected(name) is None]
         why = f"scripts of {', '.join(sorted(unlisted)[:3])} are not listed"
+        return [(why, columns.mask(pc.is_in(named, columns.strings(unlisted)))), self._no_text]
+
+    def _of_encoding(self) -> list[Excuse]:
+        import pyarrow.compute as pc
+
+        named = self._corpus.rows["language"]
+        unlisted = [name for name in named.unique().to_pylist() if not orthography.letters(name)]
+        why = f"letters of {', '.join(sorted(unlisted)[:3])} are not listed"
         return [(why, columns.mask(pc.is_in(named, columns.strings(unlisted)))), self._no_text]
 
     def _of_speech(self) -> list[Excuse]:

@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from voicelathe.data.cutting import captions, texts, tiers
+from voicelathe.data.cutting import captions, texts, tiers, units
 from voicelathe.data.cutting.raw import RawCue
 from voicelathe.errors import SubtitleError, listing
 from voicelathe.records import Cue
 
 MAX_S = 1_000_000.0  # eleven days: a time beyond it is a slip
+BARE = ("json", "labels")  # formats of numbers without a unit, which may be thousandths
+MAX_BARE = 1000 * MAX_S
 MAX_CHARS = 5_000  # of one cue
 OVERLAP_S = 0.05  # that rounding explains
 MAX_ROLLED = 40  # words of one line
@@ -39,6 +41,7 @@ class Parsed:
     problems: list[str] = field(default_factory=list)  # cues that were left out, each with its line
     notes: list[str] = field(default_factory=list)
     overlapping: frozenset[int] = frozenset()  # lines of cues that speak while another one does
+    raw: tuple[RawCue, ...] = ()  # of a format without a unit, as the file has them
 
     @property
     def is_timed(self) -> bool:
@@ -52,6 +55,30 @@ def read(path: Path, tier: str | None = None, *, language: str = "en", encoding:
     kind = texts.format_of(text, path, notes)
     raw, problems = _raw(kind, text, path, tier)
     found = Parsed(kind, [], [f"{path}:{problem}" for problem in problems], notes)
+    if kind in BARE:
+        found.raw = tuple(raw)
+    _fill(found, raw, path)
+    return found
+
+
+def in_seconds(found: Parsed, path: Path, duration_s: float) -> Parsed:
+    """The cues of a recording of that length, where the file gives their times in another unit. Raises SubtitleError."""
+    unit = units.of(found.cues, duration_s) if found.raw else None
+    if unit is None:
+        return found
+    raw = [
+        replace(one, start_s=one.start_s * unit.seconds, end_s=one.end_s * unit.seconds)
+        if one.start_s is not None and one.end_s is not None
+        else one
+        for one in found.raw
+    ]
+    made = Parsed(found.format, [], [], [f"{path}: the times are {unit.name}; they were taken as such."])
+    _fill(made, raw, path)
+    return made
+
+
+def _fill(found: Parsed, raw: Sequence[RawCue], path: Path) -> None:
+    kind = found.format
     _clean(found, raw, path)
     _in_order(found, path)
     if not found.cues:
@@ -65,7 +92,6 @@ def read(path: Path, tier: str | None = None, *, language: str = "en", encoding:
             f"{path}: {num_broken} of {num_broken + len(found.cues)} cues cannot be used (read as {kind}):\n"
             f"{listing(found.problems)}\nCorrect the file, or give another one: --subtitles FILE"
         )
-    return found
 
 
 def _raw(kind: str, text: str, path: Path, tier: str | None) -> tuple[list[RawCue], list[str]]:
@@ -86,7 +112,7 @@ def _clean(found: Parsed, raw: Sequence[RawCue], path: Path) -> None:
     """Markup off, times checked; what nobody speaks is left out and counted."""
     num_silent = 0
     for cue in raw:
-        if (problem := _problem(cue)) is not None:
+        if (problem := _problem(cue, MAX_BARE if found.raw else MAX_S)) is not None:
             found.problems.append(f"{path}:{cue.line}: {problem}")
             continue
         text = _spoken(cue.text)
@@ -100,7 +126,7 @@ def _clean(found: Parsed, raw: Sequence[RawCue], path: Path) -> None:
         )
 
 
-def _problem(cue: RawCue) -> str | None:
+def _problem(cue: RawCue, most_s: float) -> str | None:
     if cue.problem is not None:
         return cue.problem
     if len(cue.text) > MAX_CHARS and cue.start_s is not None:
@@ -111,7 +137,7 @@ def _problem(cue: RawCue) -> str | None:
         return None
     if not (math.isfinite(cue.start_s) and math.isfinite(cue.end_s)):
         return f"a time that is no number ({cue.start_s} to {cue.end_s})"
-    if cue.start_s < 0 or cue.end_s > MAX_S:
+    if cue.start_s < 0 or cue.end_s > most_s:
         return f"{cue.start_s:g} to {cue.end_s:g} s is no time in a recording"
     if cue.end_s <= cue.start_s:
         return f"ends at {cue.end_s:g} s, not after its start at {cue.start_s:g} s"

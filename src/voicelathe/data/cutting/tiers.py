@@ -16,6 +16,8 @@ LABEL = re.compile(
 TABLE = re.compile(r"\s*start\tend\ttext[ \t]*\n", re.IGNORECASE)
 FREQUENCIES = re.compile(r"^\\\t")  # Audacity's second line of a label with a range of frequencies
 TOKEN = re.compile(r'"((?:[^"]|"")*)"|(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?=\s|$)|(<exists>)')
+SEGMENTS = ("segments", "transcription", "chunks", "utterances")
+TIMES = (("start", "end"), ("t0", "t1"), ("start_time", "end_time"), ("start_s", "end_s"))  # of one segment
 MAX_TIERS = 1000
 SENTENCES = ("sentences", "utterances", "sentence", "utterance")  # tiers, of several
 SENTENCE = re.compile(r"[^\s].*?(?:[.!?…。！？]+[\"'”’)\]]*(?=\s|$)|[。！？]+|$)", re.DOTALL)  # fmt: skip
@@ -43,14 +45,19 @@ def labels(text: str) -> tuple[list[RawCue], list[str]]:
 
 
 def table(text: str) -> tuple[list[RawCue], list[str]]:
-    """Whisper's .tsv: start and end in thousandths of a second below a header; the same without one are labels."""
+    """Whisper's .tsv: start and end in thousandths of a second below a header, or in seconds with a fraction; the same without one are labels."""
     if not TABLE.match(text):
         return labels(text)
     cues, problems = labels(TABLE.sub("", text, count=1))
+    is_fine = any(time is not None and time % 1 for one in cues for time in (one.start_s, one.end_s))
+    read = _as_it_is if is_fine else _thousandth
     return [
-        replace(one, start_s=_thousandth(one.start_s), end_s=_thousandth(one.end_s), line=one.line + 1)
-        for one in cues
+        replace(one, start_s=read(one.start_s), end_s=read(one.end_s), line=one.line + 1) for one in cues
     ], [_next_line(problem) for problem in problems]
+
+
+def _as_it_is(value: Any) -> float | None:
+    return value if _is_number(value) else None
 
 
 def _next_line(problem: str) -> str:
@@ -135,7 +142,7 @@ def whisper(text: str, path: Path) -> tuple[list[RawCue], list[str]]:
     except (ValueError, RecursionError) as problem:
         raise SubtitleError(f"{path}: not JSON ({problem}). Let the tool write the file again.") from None
     if isinstance(value, dict):
-        value = value.get("segments", value.get("transcription", value.get("chunks")))
+        value = next((value[name] for name in SEGMENTS if isinstance(value.get(name), list)), None)
     if not isinstance(value, list):
         raise SubtitleError(
             f"{path}: JSON without a list of segments. Whisper's own files have `segments`, whisper.cpp's `transcription`."
@@ -146,7 +153,9 @@ def whisper(text: str, path: Path) -> tuple[list[RawCue], list[str]]:
 def _segment(number: int, one: Any) -> RawCue:
     if not isinstance(one, dict) or not isinstance(one.get("text"), str):
         return RawCue(number, None, None, "", problem=f"segment {number} has no text")
-    start, end = one.get("start"), one.get("end")
+    start, end = next(
+        ((one.get(first), one.get(last)) for first, last in TIMES if first in one), (None, None)
+    )
     if isinstance(offsets := one.get("offsets"), dict):
         start, end = (_thousandth(offsets.get(name)) for name in ("from", "to"))
     elif isinstance(pair := one.get("timestamp"), list) and len(pair) == 2:

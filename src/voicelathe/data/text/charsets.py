@@ -89,10 +89,14 @@ def meant(text: str, language: str) -> tuple[str, str] | None:
 
 
 def _again(text: str, encoding: str) -> str | None:
-    """The text as UTF-8, if its characters are bytes in that encoding."""
+    return read_again(text, encoding, "utf-8")
+
+
+def read_again(text: str, read_as: str, written_in: str) -> str | None:
+    """The text in its own encoding, if its characters are bytes in the one that it was read as."""
     _register()
     try:
-        return text.encode(encoding, "control-as-byte").decode("utf-8")
+        return text.encode(read_as, "control-as-byte").decode(written_in)
     except UnicodeError:
         return None
 
@@ -106,6 +110,10 @@ def _is_better(text: str, found: str, language: str) -> bool:
     wanted = scripts.expected(language)
     if wanted is None:
         return is_sure
+    if wanted[0] != "LATIN" and not all(
+        scripts.share(one, set(wanted) - {"LATIN"}) for one in made if one.isalpha()
+    ):
+        return False  # Japanese knows Latin letters, but none with accents
     before, after = scripts.share(text, wanted), scripts.share(found, wanted)
     if after is None or after < max(before or 0.0, 0.5):
         return False

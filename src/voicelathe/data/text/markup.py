@@ -13,6 +13,7 @@ TWICE = re.compile(
 TWICE_AT_END = re.compile(
     "[a-z\u00df-\u00ff]\u00c3(?!\\S)"
 )  # of "citt\u00e0", whose second half is a space, and was taken off
+LAST_LATIN = "\u024f"
 QUOTES = "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb"  # what may follow a capital letter with an accent by right
 MARKUP = (
     ("a token", re.compile(r"<\|[^|<>]{0,40}\|>")),
@@ -66,7 +67,10 @@ def _meant(piece: str) -> str | None:
             meant = data.decode("utf-8")
         except UnicodeError:
             continue
-        if len(meant) == 1 and meant.isprintable():
+        is_word = (
+            piece[:length].isupper() and piece[:length].isalpha()
+        )  # "P\u0158\u00cd\u0160ERA" in capitals
+        if len(meant) == 1 and meant.isprintable() and not (is_word and meant > LAST_LATIN):
             return meant
     return None
 

@@ -49,6 +49,15 @@ def share(text: str, scripts: Iterable[str]) -> float | None:
     return sum(_script(one) in wanted for one in letters) / len(letters) if letters else None
 
 
+def is_mixed(text: str, scripts: Iterable[str]) -> bool:
+    """Whether a text has words of these scripts, and all others are of plain Latin letters: a name, an address, a title."""
+    wanted = set(scripts)
+    has_own = any(
+        _script(one) in wanted for word in text.split() if len(word) > 1 for one in word if one.isalpha()
+    )
+    return has_own and all(one.isascii() or _script(one) in wanted for one in text if one.isalpha())
+
+
 def names(text: str) -> list[str]:
     """The scripts of a text's letters, most used first."""
     counts: dict[str, int] = {}

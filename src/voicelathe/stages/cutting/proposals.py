@@ -145,7 +145,8 @@ def proposed(
     """The proposal for recordings that were listened to."""
     clips, recordings = [], []
     ids = recording_ids(found)
-    for number, (source, text, listened) in enumerate(zip(found, parsed, heard, strict=True)):
+    for number, (source, read, listened) in enumerate(zip(found, parsed, heard, strict=True)):
+        text = cues.in_seconds(read, source.text, listened.duration_s)
         usable, notes = _within(text, listened)
         of = np.frombuffer(Path(listened.levels).read_bytes(), np.uint8)
         made = proposing.propose(number, ids[number], listened, usable, of, limits, naming)

@@ -11,16 +11,17 @@ from voicelathe.data.audit.rule import Limits as Limits
 from voicelathe.data.audit.rule import Rule as Rule
 from voicelathe.data.audit.rule import drop as drop
 from voicelathe.data.audit.rule import shown as shown
-from voicelathe.data.audit.rules import audio, level, text, unusable
+from voicelathe.data.audit.rules import audio, letters, level, text, unusable
 from voicelathe.data.audit.rules.audio import trimmed as trimmed
 from voicelathe.data.audit.rules.unusable import UNUSABLE_AUDIO as UNUSABLE_AUDIO
 from voicelathe.data.clip import MeasuredRow as MeasuredRow  # rules and clips are used together
 from voicelathe.data.corpus import Corpus, Mask
 from voicelathe.records import Finding
 
-RULES = (*text.RULES, *unusable.RULES, *audio.RULES, *level.RULES)
+RULES = (*text.RULES, *letters.RULES, *unusable.RULES, *audio.RULES, *level.RULES)
 OF_MEASURED = (
     *text.RULES,
+    *letters.RULES,
     *audio.RULES,
     *level.RULES,
 )  # what a clip that was measured can break

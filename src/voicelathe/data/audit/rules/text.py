@@ -13,6 +13,7 @@ from voicelathe.data.text import columns as text_columns
 
 # "Thank you." is said in 0.55 to 0.96 s by five professional speakers (benchmarks/real_speech.py), 8 to 15 letters a second.
 SAID_FASTEST, SAID_SLOWEST, SAID_FIXED_S = 28.0, 8.0, 0.5
+LEAST_OF_MIXED = 0.2  # of the letters, where the others are of names in Latin letters
 SAID_UNHEARD_S = 1.0  # of less sound a voice activity detector says too little
 
 
@@ -58,6 +59,8 @@ def _wrong_script(clip: MeasuredRow, limits: Limits) -> Seen | None:
     share = scripts.share(clip.row.text or "", wanted) if wanted else None
     if wanted is None or share is None or share >= limits.audit.min_script_share:
         return None
+    if share >= LEAST_OF_MIXED and scripts.is_mixed(clip.row.text or "", wanted):
+        return None  # a foreign name in a short sentence
     found = ", ".join(scripts.names(clip.row.text or "")[:3]).lower()
     return f"{found}: {shown(clip.row.text)}", f"{clip.row.language} in {' or '.join(wanted).lower()}"
 
