@@ -21,7 +21,7 @@ from voicelathe.errors import PromotionError, RecordError, RunLocked, VoiceLathe
 from voicelathe.records import NOT_SPOKEN
 from voicelathe.redaction import redacted
 from voicelathe.registry import promoted
-from voicelathe.registry.history import journal
+from voicelathe.registry.history import journal, reachable
 from voicelathe.registry.weights import forgotten
 from voicelathe.runs import identity, tombstones
 from voicelathe.tracking import files as run_files
@@ -125,13 +125,8 @@ def apply(
 
 
 def _promoted(root: Path) -> tuple[dict[str, str], list[str]]:
-    """Weights of every version that ever was, or is about to be, in production; and what is wrong with it."""
-    entries = journal.read(root)
-    kept = {
-        one.promotion.path: f"version {one.promotion.version} of {one.promotion.name}"
-        for one in entries
-        if one.event != journal.ABANDONED
-    }
+    """Weights of every version that ever was, or is about to be, in production, in this branch or another; and what is wrong with it."""
+    kept = {one.path: f"version {one.version} of {one.name}" for one in reachable.promotions(root)}
     status = promoted.status(root)
     return kept, [f"production: {status.problem}"] if status.problem else []
 

@@ -1,0 +1,44 @@
+"""What another branch promoted is protected in this one, whose journal does not know it: prune keeps it, git's history says where it is."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from voicelathe.registry.history import journal, reachable
+from voicelathe.registry.weights import retention
+
+RECIPE = "mini-lora"
+
+
+def git(root: Path, *words: str) -> None:
+    who = ("git", "-c", "user.name=anna", "-c", "user.email=anna@example.org")
+    subprocess.run([*who, *words], cwd=root, check=True, capture_output=True)
+
+
+@pytest.fixture
+def elsewhere(promoted: Path) -> Path:
+    """On a branch that was made before the promotion; its MLflow is its own, so nothing seems to be in production."""
+    git(promoted, "init", "-q", "-b", "main")
+    git(promoted, "add", "params.yaml")
+    git(promoted, "commit", "-qm", "base")
+    git(promoted, "branch", "other")
+    git(promoted, "add", "registry/journal.jsonl")
+    git(promoted, "commit", "-qm", "promoted")
+    git(promoted, "switch", "-q", "other")
+    (promoted / "mlflow.db").unlink()
+    shutil.rmtree(promoted / "mlruns")
+    return promoted
+
+
+def test_weights_that_another_branch_promoted_are_not_pruned(elsewhere: Path) -> None:
+    assert journal.read(elsewhere) == []
+    (promotion,) = {one.path: one for one in reachable.promotions(elsewhere)}.values()
+    found = retention.plan([RECIPE], elsewhere, "nobody needs to listen")
+    assert found.kept[promotion.path].startswith("version 1 of")
+    assert promotion.path not in {one.path for one in found.doomed} and found.doomed
+
+
+def test_without_git_the_journal_here_is_all_there_is(promoted: Path) -> None:
+    assert reachable.promotions(promoted) == [one.promotion for one in journal.read(promoted)]
