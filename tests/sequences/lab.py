@@ -53,7 +53,11 @@ def main() -> None:
         own.mkdir()
         problem = run(start, template, own, seed, length)
         failed += problem is not None
-        print(problem or f"seed {seed}: {length} operations, every invariant held", f"({time.monotonic() - began:.0f} s)", flush=True)
+        print(
+            problem or f"seed {seed}: {length} operations, every invariant held",
+            f"({time.monotonic() - began:.0f} s)",
+            flush=True,
+        )
         if problem is None:
             shutil.rmtree(own)
     sys.exit(failed)

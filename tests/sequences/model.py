@@ -32,7 +32,9 @@ class Model:
 
     ever: set[Weights] = field(default_factory=set)  # promoted at any time, in any branch
     lost: set[Weights] = field(default_factory=set)  # of these: deleted by hand, and not back yet
-    books: dict[str, list[tuple[str, Weights]]] = field(default_factory=lambda: {"main": []})  # branch -> (version, weights)
+    books: dict[str, list[tuple[str, Weights]]] = field(
+        default_factory=lambda: {"main": []}
+    )  # branch -> (version, weights)
     branch: str = "main"
     versions: dict[str, Weights] = field(default_factory=dict)  # in the MLflow there is now
     alias: str | None = None
@@ -71,7 +73,9 @@ class Model:
         """After a rollback that succeeded."""
         version = alias_of(root)
         if version is None or self.versions.get(version) != wanted:
-            raise Violation(f"the rollback led to version {version}, {self.versions.get(str(version))}, not to {wanted}")
+            raise Violation(
+                f"the rollback led to version {version}, {self.versions.get(str(version))}, not to {wanted}"
+            )
         self.alias = version
         known = [one for _, one in self.stack]
         if wanted in known:
@@ -109,7 +113,9 @@ def tree(directory: Path) -> str | None:
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     total = hashlib.sha256()
     for path in files:
-        total.update(f"{path.relative_to(directory)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        total.update(
+            f"{path.relative_to(directory)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
+        )
     return total.hexdigest() if files else None
 
 
@@ -127,8 +133,14 @@ def missing(root: Path, recipe: str) -> list[str]:
     index = root / f"runs/{recipe}/checkpoints.json"
     listed = json.loads(index.read_text())["checkpoints"] if index.is_file() else []
     notes = root / "registry/pruned.jsonl"
-    pruned = {json.loads(line)["path"] for line in notes.read_text().splitlines()} if notes.is_file() else set()
-    return [one["path"] for one in listed if one["step"] and not _is_whole(root / one["path"], one["sha256"], one["path"] in pruned)]
+    pruned = (
+        {json.loads(line)["path"] for line in notes.read_text().splitlines()} if notes.is_file() else set()
+    )
+    return [
+        one["path"]
+        for one in listed
+        if one["step"] and not _is_whole(root / one["path"], one["sha256"], one["path"] in pruned)
+    ]
 
 
 def _is_whole(directory: Path, sha256: str, is_pruned: bool) -> bool:
@@ -139,6 +151,7 @@ def _is_whole(directory: Path, sha256: str, is_pruned: bool) -> bool:
         return False
     files = json.loads(manifest.read_text())["files"]
     return all(
-        (directory / name).is_file() and hashlib.sha256((directory / name).read_bytes()).hexdigest() == one["sha256"]
+        (directory / name).is_file()
+        and hashlib.sha256((directory / name).read_bytes()).hexdigest() == one["sha256"]
         for name, one in files.items()
     )

@@ -73,7 +73,9 @@ class World:
         gone = {one: missing(self.root, one) for one in RECIPES}
         summary = self.shell.type("voicelathe summary")
         if (summary.code == 3) != any(gone.values()) or summary.code not in (0, 3):
-            raise Violation(f"summary ends with {summary.code}, and these are missing: {gone}\n{summary.text}")
+            raise Violation(
+                f"summary ends with {summary.code}, and these are missing: {gone}\n{summary.text}"
+            )
 
     def settle(self, command: str, recipe: str | None = None) -> Told:
         return advice.settle(self.shell, command, self.words(recipe))
@@ -99,7 +101,9 @@ def experiment(world: World, drawn: random.Random) -> None:
     """`dvc exp run`, here or in a copy; kept, applied, made a branch or thrown away."""
     recipe, rate, name = drawn.choice(RECIPES), drawn.choice(RATES), world.name("exp")
     copy = drawn.choice(("", "--temp "))
-    told = world.shell.type(f"dvc exp run -q {copy}-n {name} -S recipes.{recipe}.train.learning_rate={rate} select@{recipe}")
+    told = world.shell.type(
+        f"dvc exp run -q {copy}-n {name} -S recipes.{recipe}.train.learning_rate={rate} select@{recipe}"
+    )
     if told.code:
         raise Violation(f"the experiment failed:\n{told.text[-3000:]}")
     if name not in world.shell.type("dvc exp list --name-only").text:
@@ -162,7 +166,9 @@ def prune(world: World, drawn: random.Random) -> None:
 
 def archive(world: World, drawn: random.Random) -> None:
     world.settle(f"voicelathe archive file://{world.archive}")
-    world.model.archived |= {one for one in world.model.ever - world.model.lost if tree(world.root / one.path)}
+    world.model.archived |= {
+        one for one in world.model.ever - world.model.lost if tree(world.root / one.path)
+    }
 
 
 def delete(world: World, drawn: random.Random) -> None:
@@ -190,7 +196,11 @@ def restore(world: World, drawn: random.Random) -> None:
     """From the archive; and what a summary still misses is trained again, as it says."""
     if world.archive.is_dir():
         told = world.settle(f"voicelathe restore file://{world.archive}")
-        here = {one for one in world.model.lost & world.model.archived if tree(world.root / one.path) != one.sha256}
+        here = {
+            one
+            for one in world.model.lost & world.model.archived
+            if tree(world.root / one.path) != one.sha256
+        }
         if told.code == 0 and here:
             raise Violation(f"the archive has these promoted weights, and restore did not bring them: {here}")
     for recipe in RECIPES:
@@ -199,7 +209,9 @@ def restore(world: World, drawn: random.Random) -> None:
 
 
 def rename(world: World, drawn: random.Random) -> None:
-    new = world.root.with_name(f"{world.name('voice')} #2 (50%)" if drawn.random() < 0.3 else world.name("voice"))
+    new = world.root.with_name(
+        f"{world.name('voice')} #2 (50%)" if drawn.random() < 0.3 else world.name("voice")
+    )
     world.shell.note(f"rename the project to {new.name}")
     world.root.rename(new)
     world.shell.root = new
@@ -214,7 +226,9 @@ def say(world: World, drawn: random.Random) -> None:
     voice = world.model.voice
     may = voice is not None and voice not in world.model.lost
     if (told.code == 0) != may:
-        raise Violation(f"say ended with {told.code}, and {voice} is in production, lost: {world.model.lost}\n{told.text}")
+        raise Violation(
+            f"say ended with {told.code}, and {voice} is in production, lost: {world.model.lost}\n{told.text}"
+        )
     if told.code:
         if world.model.stack and drawn.random() < 0.7:
             world.settle(command)
@@ -235,13 +249,15 @@ def _compare(world: World, voice: Weights, out: Path) -> None:
 
 
 DRAWN: dict[Operation, int] = {
-    edit: 4, experiment: 4, branch: 4, retrain: 3, promote: 5, prune: 3, rollback: 3, archive: 2, delete: 3, restore: 3, rename: 2, say: 3,
+    edit: 3, experiment: 3, branch: 4, retrain: 3, promote: 6, prune: 3, rollback: 4, archive: 3, delete: 4, restore: 3, rename: 2, say: 3,
 }  # fmt: skip
 
 
 def drawn(seed: int, number: int) -> tuple[Operation, random.Random]:
-    """Which operation stands at a place of a sequence, and what it draws from."""
+    """Which operation stands at a place of a sequence, and what it draws from; the first one promotes, or nothing is at stake."""
     own = random.Random(f"{seed} {number}")
+    if number == 0:
+        return promote, own
     return own.choices(list(DRAWN), list(DRAWN.values()))[0], own
 
 

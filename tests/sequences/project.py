@@ -49,9 +49,7 @@ def make(folder: Path) -> tuple[Path, Path]:
     root = factory.project(folder / "voice")
     template = folder / "template.safetensors"
     _recipes(root)
-    template.write_bytes(
-        adapters.of_steps(voxcpm2_base.shared(), adapters.lora_of(RECIPES[0], root))(1)
-    )
+    template.write_bytes(adapters.of_steps(voxcpm2_base.shared(), adapters.lora_of(RECIPES[0], root))(1))
     digest.write_json(root / layout.ceiling(factory.BASE), records.to_json(ceiling()))
     (root / "dvc.yaml").write_text(_stages())
     (root / "pipelines").mkdir()
@@ -61,7 +59,14 @@ def make(folder: Path) -> tuple[Path, Path]:
         (root / name).write_text("\n".join(kept) + "\n")
     shutil.copy(mlflow_stores.empty_database(_made(folder / "store")), root / "mlflow.db")
     run = {"cwd": root, "check": True, "env": environment(root, template), "stdout": subprocess.DEVNULL}
-    for words in ("git init -q -b main", "dvc init -q", "dvc config core.autostage false", "dvc repro -q select@mini-lora select@mini-full", "git add -A", "git commit -qm start"):
+    for words in (
+        "git init -q -b main",
+        "dvc init -q",
+        "dvc config core.autostage false",
+        "dvc repro -q select@mini-lora select@mini-full",
+        "git add -A",
+        "git commit -qm start",
+    ):
         subprocess.run(words.split(), **run)  # type: ignore[call-overload]
     return root, template
 
@@ -91,13 +96,29 @@ def _stages() -> str:
     read: tuple[str, ...] = ()
     for name, outs in {"preflight": (), **OUTS, "track": ("tracked.json",)}.items():
         real = name == "track"
-        does = "python -c pass" if name == "preflight" else f"python -m {'pipelines.track' if real else f'tests.sequences.stages {name}'}"
-        lines += [f"  {name}:", "    foreach: ${recipes}", "    do:", f"      cmd: {does} ${{key}}", "      params:"]
+        does = (
+            "python -c pass"
+            if name == "preflight"
+            else f"python -m {'pipelines.track' if real else f'tests.sequences.stages {name}'}"
+        )
+        lines += [
+            f"  {name}:",
+            "    foreach: ${recipes}",
+            "    do:",
+            f"      cmd: {does} ${{key}}",
+            "      params:",
+        ]
         lines += ["        - tracking"] if real else ["        - seed", "        - recipes.${key}.train"]
         if read:
             lines += ["      deps:", *(f"        - runs/${{key}}/{file}" for file in read)]
         if outs:
-            lines += ["      outs:", *(f"        - runs/${{key}}/{file}" + (":\n            cache: false" if real else "") for file in outs)]
+            lines += [
+                "      outs:",
+                *(
+                    f"        - runs/${{key}}/{file}" + (":\n            cache: false" if real else "")
+                    for file in outs
+                ),
+            ]
         if name == "select":
             for kind, files in (METRICS, PLOTS):
                 lines += [f"      {kind}:", *(f"        - runs/${{key}}/{file}" for file in files)]

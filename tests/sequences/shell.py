@@ -69,7 +69,14 @@ class Shell:
         return told
 
     def _run(self, command: str, out: int) -> int:
-        return subprocess.run(["bash", "-c", command], cwd=self.root, env=dict(self.environment), stdout=out, stderr=out, stdin=subprocess.DEVNULL).returncode
+        return subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.root,
+            env=dict(self.environment),
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+        ).returncode
 
     def _forked(self, words: list[str], out: int) -> int:
         sys.stdout.flush()

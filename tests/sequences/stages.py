@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from pipelines import run as run_stage
 from tests.factories import runs as factory
 from voicelathe import digest, layout, records
 from voicelathe.config import params
 from voicelathe.evaluate.report import experiment
 from voicelathe.records import Candidate, CheckpointIndex, RunRecord
 from voicelathe.registry.weights import forgotten
-from voicelathe.runs import experiments, identity
+from voicelathe.runs import identity
 from voicelathe.stages.train import _claim
 from voicelathe.stages.train import train as index_of
 
@@ -86,7 +87,9 @@ def select(recipe: str) -> None:
     rows = records.read(layout.run(recipe, "evaluations.jsonl"), records.EvaluationRecord)
     best = min((one for one in rows if one.step), key=lambda one: one.total).candidate
     factory.select(Path(), recipe, "ship", best)
-    experiment.write(recipe, records.read_one(layout.run(recipe, "selection.json"), records.Selection), Path())
+    experiment.write(
+        recipe, records.read_one(layout.run(recipe, "selection.json"), records.Selection), Path()
+    )
     digest.write_text(layout.run(recipe, "report.html"), f"<!doctype html><title>report</title>{best}")
 
 
@@ -100,5 +103,5 @@ def _candidate(one: records.CheckpointRecord) -> Candidate:
 
 
 if __name__ == "__main__":
-    experiments.share(Path.cwd())
-    {"train": train, "evaluate": evaluate, "listen": listen, "select": select}[sys.argv[1]](sys.argv[2])
+    stages = {"train": train, "evaluate": evaluate, "listen": listen, "select": select}
+    run_stage(lambda: stages[sys.argv[1]](sys.argv[2]))
