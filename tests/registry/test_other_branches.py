@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.factories import runs as factory
+from voicelathe.registry import promote
 from voicelathe.registry.history import journal, reachable
 from voicelathe.registry.weights import retention
 
@@ -42,3 +44,16 @@ def test_weights_that_another_branch_promoted_are_not_pruned(elsewhere: Path) ->
 
 def test_without_git_the_journal_here_is_all_there_is(promoted: Path) -> None:
     assert reachable.promotions(promoted) == [one.promotion for one in journal.read(promoted)]
+
+
+def test_earlier_weights_that_are_not_here_keep_nobody_from_making_room(promoted: Path) -> None:
+    """Of another machine, or deleted by hand long ago: only what is in production, selected or nominated must be sound."""
+    before = journal.read(promoted)[-1].promotion.path
+    promote.promote(RECIPE, promoted, "better", "step_0000020")
+    factory.finished(promoted, RECIPE, seed=8)
+    shutil.rmtree(promoted / before)
+    found = retention.plan([RECIPE], promoted, "nobody needs to listen")
+    assert found.refusals == [] and found.doomed
+    now = journal.read(promoted)[-1].promotion.path
+    shutil.rmtree(promoted / now)
+    assert any(now in one for one in retention.plan([RECIPE], promoted, "no").refusals)

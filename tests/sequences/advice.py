@@ -11,13 +11,13 @@ from tests.sequences.shell import Shell, Told
 
 COMMAND = re.compile(
     r"(?<![\w/`-])((?:voicelathe (?:promote|rollback|restore|retrain|track|verify|archive|prune (?:plan|apply)|merge-history)|dvc (?:repro|checkout|pull)"
-    r"|git (?:checkout|switch|add|pull)|rm -rf)\b[^\n;()]*?)(?=, then|, with| brings| makes|;|\)|[.:](?:\s|$)|\n|$| or )"
+    r"|git (?:checkout|switch|pull)|rm -rf)\b[^\n;()]*?)(?=, then|, with| brings| makes|;|\)|[.:](?:\s|$)|\n|$| or )"
 )
 FINAL = (
     "There is no earlier version in production to go back to",
     "was never in production; there are:",
     "is in production already; nothing was changed",
-    "came out differently (another CPU, card or library?)",
+    "differently (another CPU, card or library?)",
     "does not hold, or holds damaged",  # the archive: what was never sent cannot be brought
     "Nothing was ever promoted here",
     "Nothing is in production",
@@ -53,7 +53,8 @@ def settle(shell: Shell, command: str, words: Mapping[str, str], depth: int = 0)
             raise Violation(f"advice after advice, and none helps: {command}\n{told.text[-2000:]}")
         for one in advised:
             settle(shell, one, words, depth + 1)
-        told = shell.type(command)
+            if (told := shell.type(command)).code == 0:
+                break
     if told.code and not any(one in told.text for one in FINAL):
         raise Violation(f"what it says was done, and it still refuses: {command}\n{told.text[-2000:]}")
     return told
