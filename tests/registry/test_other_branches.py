@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.factories import runs as factory
+from voicelathe.errors import PromotionError
 from voicelathe.registry import promote
+from voicelathe.registry import promoted as production
 from voicelathe.registry.history import journal, reachable
 from voicelathe.registry.weights import retention
 
@@ -57,3 +59,31 @@ def test_earlier_weights_that_are_not_here_keep_nobody_from_making_room(promoted
     now = journal.read(promoted)[-1].promotion.path
     shutil.rmtree(promoted / now)
     assert any(now in one for one in retention.plan([RECIPE], promoted, "no").refusals)
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_a_journal_that_an_applied_experiment_put_back_is_noticed_and_taken_back(
+    promoted: Path, is_committed: bool
+) -> None:
+    """As `dvc exp apply` leaves it: the lines are in the last commit, or where DVC put aside what was not committed."""
+    git(promoted, "init", "-q", "-b", "main")
+    git(promoted, "add", "params.yaml", "registry/journal.jsonl")
+    git(promoted, "commit", "-qm", "promoted")
+    then = (promoted / journal.FILE).read_bytes()
+    promote.promote(RECIPE, promoted, "better", "step_0000020")
+    now = (promoted / journal.FILE).read_bytes()
+    if is_committed:
+        git(promoted, "commit", "-qam", "promoted again")
+    else:
+        git(promoted, "stash", "-q")
+        git(promoted, "update-ref", reachable.APPLIED, "refs/stash")
+        git(promoted, "stash", "drop", "-q")
+    (promoted / journal.FILE).write_bytes(then)
+    told = production.status(promoted).problem
+    assert told is not None and "older than what git has: 2 lines are missing" in told
+    for act in (lambda: promote.rollback(promoted, "back"), lambda: promote.promote(RECIPE, promoted)):
+        with pytest.raises(PromotionError, match="Take them back, then do the same again: git checkout"):
+            act()
+    git(promoted, *told.rpartition(": git ")[2].split())
+    assert (promoted / journal.FILE).read_bytes() == now
+    assert production.status(promoted).state == "in production"

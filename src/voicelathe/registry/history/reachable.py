@@ -18,6 +18,8 @@ from voicelathe.registry.history import journal
 
 BY_DVC = "^dvc: commit experiment"  # message of the commit of an experiment: HEAD's log still has it when the experiment is removed
 
+APPLIED = "refs/exps/apply/stash"  # where `dvc exp apply` keeps changes that nobody had committed
+
 
 def promotions(root: Path) -> list[Promotion]:
     """Everything that is, was or is about to be in production: what only other branches know, then what the journal here says, in its order.
@@ -42,6 +44,42 @@ def _promotions(content: bytes) -> Iterator[Promotion]:
             if found.kind != "base":
                 records.require_inside(found.path, str(journal.FILE))
             yield found
+
+
+def behind(root: Path, file: Path = journal.FILE) -> str | None:
+    """Whether the journal (or another file of chained lines) here lacks what git has behind it, and how to take that back; None when it does not, or without git.
+
+    `dvc exp apply` puts registry/ back to what it was when the experiment began: committed lines are then in the last commit, and those
+    that nobody had committed are where DVC keeps the changes it put aside.
+    """
+    path = root / file
+    own = path.read_bytes() if path.is_file() else b""
+    known = {ref: _at(root, ref, file) for ref in ("HEAD", *_put_aside(root))}
+    longer = {ref: content for ref, content in known.items() if content.startswith(own) and content != own}
+    if not longer:
+        return None
+    newest = max(longer, key=lambda ref: len(longer[ref]))
+    num = len(longer[newest].splitlines()) - len(own.splitlines())
+    return (
+        f"{file} is older than what git has: {num} lines are missing at its end, as after dvc exp apply of an experiment that began "
+        f"before them. Take them back, then do the same again: git checkout {newest} -- {file.parent}"
+    )
+
+
+def _put_aside(root: Path) -> list[str]:
+    """What DVC put aside when an experiment was applied to this very commit."""
+    try:
+        made_on, head = _git(root, "rev-parse", f"{APPLIED}^", "HEAD").split()
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [APPLIED] if made_on == head else []
+
+
+def _at(root: Path, ref: str, file: Path) -> bytes:
+    try:
+        return _git(root, "show", f"{ref}:./{file.as_posix()}")
+    except (OSError, subprocess.CalledProcessError):
+        return b""
 
 
 def versions(root: Path, file: str) -> Iterator[bytes]:
