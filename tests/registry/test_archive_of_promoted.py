@@ -32,6 +32,13 @@ def test_what_was_promoted_is_archived_and_comes_back_though_no_record_of_now_na
     url = (tmp_path / "bucket").as_uri()
     before = trained_on(promoted)
     archive.archive(url, [RECIPE], promoted)
+    rotten = next(
+        path
+        for path in (tmp_path / "bucket").rglob("*")
+        if path.name == digest.of_file(promoted / before / "lora_weights.safetensors")
+    )
+    rotten.write_bytes(b"rotten")
+    assert archive.check(url, [RECIPE], promoted).num_files == 1, "read with the others, and sent again"
     sound = digest.of_tree(promoted / before)
     shutil.rmtree((promoted / before).parent)
     brought = archive.restore(url, [RECIPE], promoted)

@@ -30,10 +30,10 @@ def run(start: Path, template: Path, folder: Path, seed: int, length: int = LENG
             shell.note(f"[{number + 1}] {operation.__name__}, branch {world.model.branch}")
             operation(world, own)
             world.check()
+            if log := os.environ.get("SEQUENCE_LOG"):
+                Path(log, f"{seed}.txt").write_text("\n".join(shell.log))
     except Violation as problem:
         return f"seed {seed}, operation {number + 1}\n" + "\n".join(shell.log) + f"\nVIOLATION: {problem}"
-    if log := os.environ.get("SEQUENCE_LOG"):
-        Path(log, f"{seed}.txt").write_text("\n".join(shell.log))
     return None
 
 

@@ -28,7 +28,7 @@ class World:
     model: Model
     archive: Path
     num_names: int = 0
-    experiments: list[str] = field(default_factory=list)
+    experiments: list[tuple[str, str]] = field(default_factory=list)
     heard: dict[str, str] = field(default_factory=dict)  # weights -> sound
 
     @property
@@ -99,6 +99,10 @@ def _repro(world: World, recipe: str) -> None:
 
 def experiment(world: World, drawn: random.Random) -> None:
     """`dvc exp run`, here or in a copy; kept, applied, made a branch or thrown away."""
+    known = [name for name, branch in world.experiments if branch == world.model.branch]
+    if known and drawn.random() < 0.5:
+        _apply(world, drawn.choice(known))
+        return
     recipe, rate, name = drawn.choice(RECIPES), drawn.choice(RATES), world.name("exp")
     copy = drawn.choice(("", "--temp "))
     told = world.shell.type(
@@ -109,13 +113,21 @@ def experiment(world: World, drawn: random.Random) -> None:
     if name not in world.shell.type("dvc exp list --name-only").text:
         return  # nothing was changed, so DVC keeps none
     then = drawn.choice(("keep", "apply", "branch", "remove"))
-    if then == "apply":
-        world.shell.must(f"dvc exp apply -q {name}")
+    if then == "keep":
+        world.experiments.append((name, world.model.branch))
+    elif then == "apply":
+        _apply(world, name)
     elif then == "branch":
         world.shell.must(f"dvc exp branch -q {name} of-{name}")
         world.model.books[f"of-{name}"] = list(world.model.books[world.model.branch])
     elif then == "remove":
         world.shell.must(f"dvc exp remove -q {name}")
+
+
+def _apply(world: World, name: str) -> None:
+    """An experiment brings the registry/ of the day it began; whoever looks is told how to take the newest back."""
+    world.shell.must(f"dvc exp apply -q {name}")
+    world.settle("voicelathe status")
 
 
 def branch(world: World, drawn: random.Random) -> None:

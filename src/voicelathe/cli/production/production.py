@@ -216,11 +216,12 @@ def archive(url: Url, recipes: Recipes = None, check: Check = False) -> None:
     from voicelathe.registry.weights import archive
 
     if check:
-        held = archive.check(url, _finished(recipes), Path())
+        held = archive.check(url, _finished(recipes), Path(), every=not recipes)
         screen.say(
             f"{held.num_there} files are what their records say; {held.num_files} ({screen.size(held.num_bytes)}) were damaged or missing and "
             "were sent again."
         )
+        _nowhere(held.nowhere)
         return
     moved = archive.archive(url, _finished(recipes), Path(), every=not recipes)
     screen.say(

@@ -68,7 +68,7 @@ def archive(url: str, recipes: Sequence[str], root: Path, every: bool = False) -
     return moved
 
 
-def check(url: str, recipes: Sequence[str], root: Path) -> Moved:
+def check(url: str, recipes: Sequence[str], root: Path, every: bool = False) -> Moved:
     """Hash everything that the place should hold of these recipes; what is damaged or missing is sent again where it is sound here.
 
     Cost: fetches every byte. Raises CheckpointError naming what is damaged there and not to be had here.
@@ -82,6 +82,8 @@ def check(url: str, recipes: Sequence[str], root: Path) -> Moved:
                 )
             _cure(place, root / path, sha256, moved, path)
         _check_companions(place, recipe, root, moved)
+    for one in _earlier(recipes, root, every):
+        _check_earlier(place, one, root, moved)
     return _whole(moved, f"{place.shown} does not hold, or holds damaged, and here they are no better")
 
 
@@ -133,6 +135,15 @@ def _send_earlier(place: Place, one: Earlier, root: Path, moved: Moved) -> None:
     for name, entry in sorted(files.items()):
         _send(place, root / one.path / name, entry["sha256"], moved)
     _send_companions(place, one, root, moved)
+
+
+def _check_earlier(place: Place, one: Earlier, root: Path, moved: Moved) -> None:
+    for path, sha256 in _files(one.path, one.sha256, root):
+        is_here = (root / path).is_file() and digest.of_file(root / path) == sha256
+        if is_here or place.is_sound(sha256):
+            _cure(place, root / path, sha256, moved, path)
+        else:
+            moved.nowhere.append(path)
 
 
 def _bring_earlier(place: Place, one: Earlier, root: Path, moved: Moved) -> None:
