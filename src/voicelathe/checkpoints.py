@@ -169,32 +169,37 @@ def verify(directory: Path, sha256: str | None = None) -> dict[str, Any]:
     Raises CheckpointError naming the first file that is missing, extra or changed, or a manifest that is not the expected one.
     """
     if not (directory / MANIFEST).is_file():
-        raise CheckpointError(
-            f"{directory} is gone or was never finished. Restore it (voicelathe doctor), or retrain: voicelathe retrain RECIPE"
-        )
+        raise CheckpointError(f"{directory} is gone or was never finished. {_remedy(directory)}")
     if sha256 is not None and identity(directory) != sha256:
         raise CheckpointError(
-            f"{directory}/{MANIFEST}: sha256 is {identity(directory)}, expected {sha256}. These are other weights; restore the right ones."
+            f"{directory}/{MANIFEST}: sha256 is {identity(directory)}, expected {sha256}. These are other weights. {_remedy(directory)}"
         )
     try:
         manifest: dict[str, Any] = digest.read_json(directory / MANIFEST)
     except ValueError:
         raise CheckpointError(
-            f"{directory}/{MANIFEST} is damaged: it is no JSON. Restore the directory."
+            f"{directory}/{MANIFEST} is damaged: it is no JSON. {_remedy(directory)}"
         ) from None
     here = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()} - {
         MANIFEST
     }
-    if wrong := sorted(here ^ set(manifest["files"])):
-        raise CheckpointError(
-            f"{directory}: {wrong[0]} is {'not in the manifest' if wrong[0] in here else 'missing'}. Restore the directory."
-        )
+    if wrong := sorted(here - set(manifest["files"])):
+        raise CheckpointError(f"{directory}: {wrong[0]} is not in the manifest. Move it elsewhere")
+    if wrong := sorted(set(manifest["files"]) - here):
+        raise CheckpointError(f"{directory}: {wrong[0]} is missing. {_remedy(directory)}")
     for name, expected in sorted(manifest["files"].items()):
         if (found := digest.of_file(directory / name)) != expected["sha256"]:
             raise CheckpointError(
-                f"{directory}/{name}: sha256 is {found}, expected {expected['sha256']}. The file was changed or damaged; restore it."
+                f"{directory}/{name}: sha256 is {found}, expected {expected['sha256']}. It was changed or damaged. {_remedy(directory)}"
             )
     return manifest
+
+
+def _remedy(directory: Path) -> str:
+    """What brings weights back; the recipe stands in their path: checkpoints/RECIPE/RUN/step_0000100."""
+    *_, folder, recipe, _run = ("", "", "", *directory.parts[:-1])
+    named = recipe if folder == "checkpoints" else "RECIPE"
+    return f"Bring it from an archive: voicelathe restore URL; or train it again: voicelathe retrain {named}"
 
 
 def size_bytes(directory: Path) -> int:

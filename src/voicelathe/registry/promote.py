@@ -18,7 +18,7 @@ from voicelathe.records import Promotion
 from voicelathe.redaction import redacted
 from voicelathe.registry import gates, last_look, promoted, served
 from voicelathe.registry.gates import Case
-from voicelathe.registry.history import earlier, journal, refusals
+from voicelathe.registry.history import earlier, journal, reachable, refusals
 from voicelathe.registry.history.journal import ABANDONED, BEGUN, DONE, Book, Entry, Standing
 from voicelathe.registry.promoted import differs, judge
 from voicelathe.tracking import mutex, registered
@@ -138,6 +138,8 @@ def _settled(
 
     Raises PromotionError when somebody promoted meanwhile, or the alias names what the journal does not know and it is not taken over.
     """
+    if behind := reachable.behind(book.root):
+        raise PromotionError(behind)
     if expect is UNCHANGED and len(book.entries) != len(before):
         last = book.entries[-1].promotion
         raise PromotionError(

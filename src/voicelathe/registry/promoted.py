@@ -1,14 +1,14 @@
 """What is in production, whether MLflow and the journal agree on it, and which versions were in production before."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from voicelathe.errors import PromotionError
 from voicelathe.records import Candidate, Promotion
 from voicelathe.registry import gates
-from voicelathe.registry.history import journal
+from voicelathe.registry.history import journal, reachable
 from voicelathe.registry.history.journal import Entry, Standing
 from voicelathe.tracking import glance, registered, store
 from voicelathe.tracking.registered import PRODUCTION
@@ -38,7 +38,10 @@ def status(root: Path) -> Status:
     name = registered.name_of(chosen.tracking)
     standing = journal.standing(journal.read(root), name)
     seen = glance.look(chosen.tracking, root)
-    return judge(name, seen.aliases.get(PRODUCTION), standing, seen.tags, store.shown(root))
+    found = judge(name, seen.aliases.get(PRODUCTION), standing, seen.tags, store.shown(root))
+    if found.state in REFUSED and (behind := reachable.behind(root)):
+        return replace(found, problem=behind)
+    return found
 
 
 def judge(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe import checkpoints, digest, families, lines, records
-from voicelathe.errors import VoiceLatheError
+from voicelathe.errors import CheckpointError, VoiceLatheError
 from voicelathe.families import decoding
 from voicelathe.records import Promotion
 from voicelathe.registry import based, gates, promoted
@@ -100,6 +100,19 @@ def problems(root: Path, promotion: Promotion) -> list[str]:
 
 
 def verify_weights(root: Path, kind: str, path: str, sha256: str) -> None:
-    """Raises CheckpointError unless every byte of a checkpoint is as it was; a base is verified by its family."""
-    if kind != "base":
+    """Raises CheckpointError unless every byte of a promoted checkpoint is as it was; a base is verified by its family."""
+    if kind == "base":
+        return
+    try:
         checkpoints.verify(root / path, sha256)
+    except CheckpointError as problem:
+        raise CheckpointError(f"{problem}. {_instead(path)}") from None
+
+
+def _instead(path: str) -> str:
+    """The next step where promoted weights cannot be had back: their settings may no longer be those of the recipe."""
+    return (
+        "If that does not bring back what was promoted, put the version before in its place: "
+        'voicelathe rollback --because "the weights are gone"; or what its recipe has now: '
+        f"voicelathe promote {Path(path).parts[1]}"
+    )

@@ -36,28 +36,36 @@ def archive(url: Url, recipes: Recipes = None, check: Check = False) -> None:
     from voicelathe.registry.weights import archive
 
     if check:
-        held = archive.check(url, _finished(recipes), Path())
+        held = archive.check(url, _finished(recipes), Path(), every=not recipes)
         screen.say(
             f"{held.num_there} files are what their records say; {held.num_files} ({screen.size(held.num_bytes)}) were damaged or missing and "
             "were sent again."
         )
+        _nowhere(held.nowhere)
         return
-    moved = archive.archive(url, _finished(recipes), Path())
+    moved = archive.archive(url, _finished(recipes), Path(), every=not recipes)
     screen.say(
         f"{moved.num_files} files ({screen.size(moved.num_bytes)}) sent, {moved.num_there} were there. "
         "Elsewhere: clone, dvc pull or dvc repro, then voicelathe restore with the same URL."
     )
+    _nowhere(moved.nowhere)
 
 
 def restore(url: Url, recipes: Recipes = None) -> None:
     """Bring weights and speech back from where `archive` sent them; every file is hashed on arrival."""
     from voicelathe.registry.weights import archive
 
-    moved = archive.restore(url, _finished(recipes), Path())
+    moved = archive.restore(url, _finished(recipes), Path(), every=not recipes)
     screen.say(
         f"{moved.num_files} files ({screen.size(moved.num_bytes)}) brought, {moved.num_there} were here. "
         "Check the whole chain: voicelathe verify RECIPE"
     )
+    _nowhere(moved.nowhere)
+
+
+def _nowhere(paths: list[str]) -> None:
+    for path in paths:
+        screen.say(f"{path} was promoted once, and is neither here nor in the archive.")
 
 
 def _finished(recipes: list[str] | None) -> list[str]:

@@ -193,11 +193,10 @@ def _unfinished(folder: Path) -> list[Path]:
 
 
 def _promoted(place: Path) -> dict[Path, Promotion]:
-    """Sound weights in this directory that are, or ever were, in production."""
-    from voicelathe.registry.history import journal
+    """Sound weights in this directory that are, or ever were, in production, in this branch or another."""
+    from voicelathe.registry.history import reachable
 
-    done = [one.promotion for one in journal.read(Path()) if one.event != journal.ABANDONED]
-    every = {Path(one.path): one for one in done if place in Path(one.path).parents}
+    every = {Path(one.path): one for one in reachable.promotions(Path()) if place in Path(one.path).parents}
     for path, promotion in every.items():
         if not _is_sound(path, promotion):
             screen.say(f"{path}, version {promotion.version} of {promotion.name}, is damaged or gone.")

@@ -48,7 +48,12 @@ def inspect(run: RunRecord, index: list[CheckpointRecord], deep: bool) -> Weight
 
 
 def remedy(recipe: str) -> str:
-    """What to do about missing weights."""
+    """What to do about missing weights; first, whether they were pruned and only the note of it is not here."""
+    from voicelathe.registry.history import reachable
+    from voicelathe.runs import tombstones
+
+    if behind := reachable.behind(Path(), tombstones.FILE):
+        return behind
     return f"Restore them, or train again: voicelathe retrain {recipe}, then dvc repro"
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from voicelathe import checkpoints, digest, layout, records
 from voicelathe.errors import CheckpointError, listing
 from voicelathe.records import RunRecord, SampleRecord
+from voicelathe.registry.history import journal, reachable
 from voicelathe.registry.weights import companions
+from voicelathe.registry.weights.companions import Run
 from voicelathe.registry.weights.place import Place, open_
 from voicelathe.runs import identity, results, tombstones
 
@@ -23,6 +25,7 @@ class Transfer:
     num_files: int = 0
     num_bytes: int = 0
     num_there: int = 0  # files that were in their place already
+    nowhere: list[str] = field(default_factory=list)  # promoted once, and neither here nor there
     lost: list[str] = field(default_factory=list)  # what could not be had
 
     def add(self, path: Path) -> None:
@@ -30,8 +33,25 @@ class Transfer:
         self.num_bytes += path.stat().st_size
 
 
-def archive(url: str, recipes: Sequence[str], root: Path) -> Transfer:
-    """Send what the place lacks. Raises CheckpointError or RecordError when a local file is not what its record says."""
+@dataclass(frozen=True)
+class Earlier:
+    """Weights that were promoted and that no record of now names: of earlier settings, of another branch."""
+
+    path: str
+    sha256: str  # of the manifest
+    run_digest: str
+    is_voice: bool  # in production now
+
+    @property
+    def directory(self) -> str:
+        return str(Path(self.path).parent)
+
+
+def archive(url: str, recipes: Sequence[str], root: Path, every: bool = False) -> Transfer:
+    """Send what the place lacks: what the records of now name, and what was promoted of these recipes (`every`: of all there were).
+
+    Raises CheckpointError or RecordError when a local file is not what its record says.
+    """
     place, moved = open_(url), Transfer()
     for recipe in recipes:
         for path, sha256 in _wanted(recipe, root):
@@ -43,10 +63,12 @@ def archive(url: str, recipes: Sequence[str], root: Path) -> Transfer:
                 )
             _send(place, root / path, sha256, moved)
         _send_companions(place, _run(recipe, root), root, moved)
+    for one in _earlier(recipes, root, every):
+        _send_earlier(place, one, root, moved)
     return moved
 
 
-def check(url: str, recipes: Sequence[str], root: Path) -> Transfer:
+def check(url: str, recipes: Sequence[str], root: Path, every: bool = False) -> Transfer:
     """Hash everything that the place should hold of these recipes; what is damaged or missing is sent again where it is sound here.
 
     Cost: fetches every byte. Raises CheckpointError naming what is damaged there and not to be had here.
@@ -60,11 +82,13 @@ def check(url: str, recipes: Sequence[str], root: Path) -> Transfer:
                 )
             _cure(place, root / path, sha256, moved, path)
         _check_companions(place, recipe, root, moved)
+    for one in _earlier(recipes, root, every):
+        _check_earlier(place, one, root, moved)
     return _whole(moved, f"{place.shown} does not hold, or holds damaged, and here they are no better")
 
 
-def restore(url: str, recipes: Sequence[str], root: Path) -> Transfer:
-    """Bring back what is missing here. Whatever arrives is hashed before it gets its name.
+def restore(url: str, recipes: Sequence[str], root: Path, every: bool = False) -> Transfer:
+    """Bring back what is missing here, of `archive`. Whatever arrives is hashed before it gets its name.
 
     Raises CheckpointError naming what the place lacks or holds damaged; what came before stays.
     """
@@ -77,7 +101,67 @@ def restore(url: str, recipes: Sequence[str], root: Path) -> Transfer:
                 moved.num_there += 1
             else:
                 _bring(place, root, path, sha256, moved)
+    for one in _earlier(recipes, root, every):
+        _bring_earlier(place, one, root, moved)
     return _whole(moved, f"{place.shown} does not hold, or holds damaged")
+
+
+def _earlier(recipes: Sequence[str], root: Path, every: bool) -> list[Earlier]:
+    """What was promoted and is not among what the records of now name, or was pruned there before it was promoted."""
+    now = {one.path: one.sha256 for recipe in recipes for one in results.index(recipe, root).checkpoints}
+    excuses = tombstones.excused(root)
+    voices = {one.promotion.path for one in journal.read(root)[-1:]}
+    found = {
+        one.path: Earlier(one.path, one.checkpoint_sha256, one.run_digest, one.path in voices)
+        for one in reachable.promotions(root)
+        if one.kind != "base" and (every or one.recipe in recipes)
+    }
+    return [
+        one
+        for path, one in found.items()
+        if path not in now or (now[path] == one.sha256 and tombstones.is_excused(path, one.sha256, excuses))
+    ]
+
+
+def _send_earlier(place: Place, one: Earlier, root: Path, moved: Transfer) -> None:
+    """Sound weights are sent; of those that are not here it is said whether the place has them."""
+    try:
+        files = checkpoints.verify(root / one.path, one.sha256)["files"]
+    except CheckpointError:
+        if not place.is_sound(one.sha256):
+            moved.nowhere.append(one.path)
+        return
+    _send(place, root / one.path / checkpoints.MANIFEST, one.sha256, moved)
+    for name, entry in sorted(files.items()):
+        _send(place, root / one.path / name, entry["sha256"], moved)
+    _send_companions(place, one, root, moved)
+
+
+def _check_earlier(place: Place, one: Earlier, root: Path, moved: Transfer) -> None:
+    for path, sha256 in _files(one.path, one.sha256, root):
+        is_here = (root / path).is_file() and digest.of_file(root / path) == sha256
+        if is_here or place.is_sound(sha256):
+            _cure(place, root / path, sha256, moved, path)
+        else:
+            moved.nowhere.append(path)
+
+
+def _bring_earlier(place: Place, one: Earlier, root: Path, moved: Transfer) -> None:
+    """Where nothing or the same lies in their place: other weights that are there may be somebody's, too."""
+    manifest = root / one.path / checkpoints.MANIFEST
+    if manifest.is_file() and digest.of_file(manifest) != one.sha256:
+        moved.nowhere.append(one.path)
+        return
+    if not manifest.is_file() and not place.is_sound(one.sha256):
+        (moved.lost if one.is_voice else moved.nowhere).append(one.path)
+        return
+    if not _bring_beside(place, one, root, moved, one.path):
+        return
+    for path, sha256 in _files(one.path, one.sha256, root):
+        if (root / path).is_file() and digest.of_file(root / path) == sha256:
+            moved.num_there += 1
+        else:
+            _bring(place, root, path, sha256, moved)
 
 
 def _whole(moved: Transfer, otherwise: str) -> Transfer:
@@ -112,7 +196,7 @@ def _bring(place: Place, root: Path, path: str, sha256: str, moved: Transfer) ->
         moved.lost.append(f"{path} ({sha256})")
 
 
-def _send_companions(place: Place, run: RunRecord, root: Path, moved: Transfer) -> None:
+def _send_companions(place: Place, run: Run, root: Path, moved: Transfer) -> None:
     """Add what lies beside the weights here to what the place has; what only the place has, it keeps."""
     try:
         theirs = companions.listed(place, run) or {}
@@ -147,15 +231,18 @@ def _check_companions(place: Place, recipe: str, root: Path, moved: Transfer) ->
 
 
 def _bring_companions(place: Place, recipe: str, root: Path, moved: Transfer) -> bool:
+    return _bring_beside(place, _run(recipe, root), root, moved, recipe)
+
+
+def _bring_beside(place: Place, run: Run, root: Path, moved: Transfer, what: str) -> bool:
     """Before the weights, and whether these may follow: nobody has them without the mark of data for research."""
-    run = _run(recipe, root)
     try:
         theirs = companions.listed(place, run)
     except CheckpointError as problem:
         moved.lost.append(_unknown(problem, run))
         return False
     if theirs is None and not (root / run.directory / identity.IDENTITY).is_file():
-        moved.lost.append(_listless(run, recipe))
+        moved.lost.append(_listless(run, what))
     companions.take_notes(place, run, root, theirs or {})
     for path, sha256 in companions.wanting(run, root, theirs or {}):
         _bring(place, root, path, sha256, moved)
@@ -163,7 +250,7 @@ def _bring_companions(place: Place, recipe: str, root: Path, moved: Transfer) ->
     return mark not in (theirs or {}) or (root / mark).is_file()
 
 
-def _unknown(problem: CheckpointError, run: RunRecord) -> str:
+def _unknown(problem: CheckpointError, run: Run) -> str:
     return (
         f"{problem}. Whether the data were for research only is not known without it, so no weights are sent or brought. Where these were "
         f"trained on such data: voicelathe archive --check, with the same URL. If they were not: delete {companions.name_of(run)} there and "
@@ -171,7 +258,7 @@ def _unknown(problem: CheckpointError, run: RunRecord) -> str:
     )
 
 
-def _listless(run: RunRecord, recipe: str) -> str:
+def _listless(run: Run, recipe: str) -> str:
     return (
         f"{companions.name_of(run)}: what lies beside the weights of {recipe}. Whether their data was for research only is not known without it. "
         "Where they were trained: voicelathe archive, with the same URL"
@@ -187,16 +274,20 @@ def _wanted(recipe: str, root: Path) -> Iterator[tuple[str, str]]:
     for one in results.index(recipe, root).checkpoints:
         if one.kind == "base" or tombstones.is_excused(one.path, one.sha256, excuses):
             continue
-        manifest = f"{one.path}/{checkpoints.MANIFEST}"
-        yield manifest, one.sha256
-        if (root / manifest).is_file() and digest.of_file(root / manifest) == one.sha256:
-            listed = digest.read_json(root / manifest)["files"]
-            for name, entry in sorted(listed.items()):
-                records.require_inside(name, manifest)
-                yield f"{one.path}/{name}", entry["sha256"]
+        yield from _files(one.path, one.sha256, root)
     for sample in records.read(root / layout.run(recipe, "samples.jsonl"), SampleRecord):
         if sample.path is not None and sample.sha256 is not None:
             yield sample.path, sample.sha256
+
+
+def _files(path: str, sha256: str, root: Path) -> Iterator[tuple[str, str]]:
+    """A checkpoint's manifest, then the files it lists."""
+    manifest = f"{path}/{checkpoints.MANIFEST}"
+    yield manifest, sha256
+    if (root / manifest).is_file() and digest.of_file(root / manifest) == sha256:
+        for name, entry in sorted(digest.read_json(root / manifest)["files"].items()):
+            records.require_inside(name, manifest)
+            yield f"{path}/{name}", entry["sha256"]
 
 
 def _run(recipe: str, root: Path) -> RunRecord:

@@ -7,11 +7,10 @@ and the mark of data that was for research only. So the list grows and never for
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from voicelathe import digest
 from voicelathe.errors import CheckpointError
-from voicelathe.records import RunRecord
 from voicelathe.registry.weights.place import Place
 from voicelathe.runs import identity
 
@@ -27,13 +26,23 @@ LISTS = "runs"  # folder of the place
 SEAL = "seal"  # beside the paths in a list: digest of all of them
 
 
-def here(run: RunRecord, root: Path) -> dict[str, str]:
+class Run(Protocol):
+    """What names a run: its record has it, and so has every promotion."""
+
+    @property
+    def directory(self) -> str: ...
+
+    @property
+    def run_digest(self) -> str: ...
+
+
+def here(run: Run, root: Path) -> dict[str, str]:
     """path -> sha256 of what lies beside these weights on this machine."""
     paths = [f"{run.directory}/{name}" for name in NAMES]
     return {path: digest.of_file(root / path) for path in paths if (root / path).is_file()}
 
 
-def listed(place: Place, run: RunRecord) -> dict[str, str] | None:
+def listed(place: Place, run: Run) -> dict[str, str] | None:
     """path -> sha256 as the place's list says; None where there is none. Raises CheckpointError for a list that is damaged."""
     content = place.read(name_of(run))
     if content is None:
@@ -57,17 +66,17 @@ def _parsed(content: bytes) -> dict[str, str] | None:
     return found if seal in (None, digest.of_value(found)) else None
 
 
-def name_of(run: RunRecord) -> str:
+def name_of(run: Run) -> str:
     """Where the place has a run's list."""
     return f"{LISTS}/{run.run_digest}.json"
 
 
-def is_current(place: Place, run: RunRecord, files: Mapping[str, str]) -> bool:
+def is_current(place: Place, run: Run, files: Mapping[str, str]) -> bool:
     """Whether the list says just this, under its seal."""
     return place.read(name_of(run)) == _content(files)
 
 
-def write(place: Place, run: RunRecord, files: Mapping[str, str]) -> None:
+def write(place: Place, run: Run, files: Mapping[str, str]) -> None:
     place.write(name_of(run), _content(files))
 
 
@@ -75,7 +84,7 @@ def _content(files: Mapping[str, str]) -> bytes:
     return digest.canonical_json({**files, SEAL: digest.of_value(dict(files))}).encode()
 
 
-def take_notes(place: Place, run: RunRecord, root: Path, theirs: Mapping[str, str]) -> None:
+def take_notes(place: Place, run: Run, root: Path, theirs: Mapping[str, str]) -> None:
     """Add the names by which git knows the run elsewhere to those known here; a file of them that the place holds damaged adds none."""
     path = f"{run.directory}/{identity.NOTED}"
     mine, beside = root / path, root / f"{path}.brought"
@@ -88,6 +97,6 @@ def take_notes(place: Place, run: RunRecord, root: Path, theirs: Mapping[str, st
     digest.write_json(mine, sorted(known))
 
 
-def wanting(run: RunRecord, root: Path, theirs: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def wanting(run: Run, root: Path, theirs: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """What the list names and is not here."""
     return ((path, sha256) for path, sha256 in theirs.items() if not (root / path).exists())

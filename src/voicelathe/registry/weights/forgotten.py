@@ -6,7 +6,6 @@ every run where git cannot answer, and every run in a folder that is a link (oth
 """
 
 import hashlib
-import io
 import os
 import re
 import subprocess
@@ -15,12 +14,12 @@ from pathlib import Path
 
 from voicelathe import digest, layout, records
 from voicelathe.records import RunRecord
+from voicelathe.registry.history import reachable
 from voicelathe.runs import experiments, identity
 
 RECORD = "run.json"
 LOCK = "dvc.lock"
 NOTED = identity.NOTED
-BY_DVC = "^dvc: commit experiment"  # message of the commit of an experiment: HEAD's log still has it when the experiment is removed
 NO_RECORDS = {".git", ".dvc", ".cache"}  # folders of a project that may be large and hold no run.json
 MD5 = re.compile(rb"\b[0-9a-f]{32}\b")
 
@@ -87,41 +86,10 @@ def _copied(root: Path) -> Iterator[Path]:
 
 
 def _locks(root: Path) -> Iterator[bytes]:
-    """Every dvc.lock there is: of the workspace, and of all commits that a branch, a tag, a stash, an experiment or git's log reaches.
-
-    What only the log reaches counts, unless it is the commit that DVC made for an experiment: removing the experiment meant it.
-    """
+    """Every dvc.lock there is: of the workspace, and of all commits that a branch, a tag, a stash, an experiment or git's log reaches."""
     if (root / LOCK).is_file():
         yield (root / LOCK).read_bytes()
-    others = ("--invert-grep", "--basic-regexp", f"--grep={BY_DVC}")
-    logged = _git(
-        root, "rev-list", "--stdin", "--reflog", "--no-walk", *others
-    )  # --stdin: or no log is an error
-    every = ("--stdin", "--all", "--full-history", "--objects")
-    listed = _git(root, "rev-list", *every, "--", LOCK, told=logged)
-    blobs = {line.split()[0] for line in listed.splitlines() if _is_lock(line)}
-    yield from _contents(
-        _git(root, "cat-file", "--batch", told=b"\n".join(sorted(blobs)) + b"\n") if blobs else b""
-    )
-
-
-def _is_lock(line: bytes) -> bool:
-    """Whether a line names an object and this path; git gives it from the top of its tree, and the project may lie below that."""
-    return line.rpartition(b" ")[2].rpartition(b"/")[2] == LOCK.encode()
-
-
-def _contents(batch: bytes) -> Iterator[bytes]:
-    """What `git cat-file --batch` gave out: a line with id, type and size before each object. Raises OSError where git lacks one."""
-    stream = io.BytesIO(batch)
-    while line := stream.readline():
-        if not line.split()[-1].isdigit():
-            raise OSError(f"git: {line.decode(errors='replace')}")
-        yield stream.read(int(line.split()[-1]))
-        stream.read(1)  # the line's end behind it
-
-
-def _git(root: Path, *words: str, told: bytes = b"") -> bytes:
-    return subprocess.run(["git", *words], cwd=root, check=True, capture_output=True, input=told).stdout
+    yield from reachable.versions(root, LOCK)
 
 
 def _md5s(lock: bytes) -> list[str]:

@@ -21,7 +21,7 @@ from voicelathe.errors import PromotionError, RecordError, RunLocked, VoiceLathe
 from voicelathe.records import NOT_SPOKEN
 from voicelathe.redaction import redacted
 from voicelathe.registry import promoted
-from voicelathe.registry.history import journal
+from voicelathe.registry.history import journal, reachable
 from voicelathe.registry.weights import forgotten
 from voicelathe.runs import identity, tombstones
 from voicelathe.tracking import files as run_files
@@ -72,6 +72,7 @@ def plan(
     """
     doomed: list[Doomed] = []
     kept, refusals = _promoted(root)
+    absent = _absent(root, kept)
     for recipe in recipes:
         try:
             files = run_files.read(recipe, root)
@@ -80,10 +81,11 @@ def plan(
             continue
         chosen = _chosen(files)
         kept = {**chosen, **kept}
+        absent -= chosen.keys()
         refusals += _refusals(files, because)
         doomed += _doomed(files, kept)
     doomed += _forgotten(recipes if folders is None else folders, root, kept)
-    refusals += _broken(root, kept)
+    refusals += _broken(root, {path: why for path, why in kept.items() if path not in absent})
     return RetentionPlan(_with_bytes(root, doomed), kept, refusals, redacted(because) if because else None)
 
 
@@ -125,15 +127,16 @@ def apply(
 
 
 def _promoted(root: Path) -> tuple[dict[str, str], list[str]]:
-    """Weights of every version that ever was, or is about to be, in production; and what is wrong with it."""
-    entries = journal.read(root)
-    kept = {
-        one.promotion.path: f"version {one.promotion.version} of {one.promotion.name}"
-        for one in entries
-        if one.event != journal.ABANDONED
-    }
+    """Weights of every version that ever was, or is about to be, in production, in this branch or another; and what is wrong with it."""
+    kept = {one.path: f"version {one.version} of {one.name}" for one in reachable.promotions(root)}
     status = promoted.status(root)
     return kept, [f"production: {status.problem}"] if status.problem else []
+
+
+def _absent(root: Path, kept: dict[str, str]) -> set[str]:
+    """Of what was promoted: what is not here and not in production. It may be on another machine, or nowhere; no plan makes that worse."""
+    voice = promoted.status(root).promotion
+    return {path for path in kept if not (root / path).exists() and not (voice and voice.path == path)}
 
 
 def _chosen(files: RunFiles) -> dict[str, str]:
