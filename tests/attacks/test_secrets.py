@@ -105,7 +105,7 @@ def test_a_key_that_does_not_belong_into_params_is_not_quoted(tmp_path: Path) ->
     with pytest.raises(errors.ParamsError) as caught:
         params.check(
             {
-                "version": 2,
+                "version": 3,
                 "tracking": {"token": "abc-0123", "experiment": "x", "upload": "https://a:pw-0123@h/"},
             },
             "params.yaml",

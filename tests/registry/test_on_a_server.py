@@ -93,6 +93,9 @@ def test_a_run_lives_on_a_server_from_its_first_step_to_production(
         "max_seconds",
         "seed",
         "version",
+        "steps",
+        "guidance",
+        "max_length_ratio",
     }
     assert say.resolve(f"models:/{NAME}@production", root) == "1"
 
