@@ -207,7 +207,7 @@ def test_the_stage_calibrates_on_the_speaker_with_most_validation_clips(
 
 def test_a_sample_outside_the_limits_is_vetoed_with_the_number_and_the_limit() -> None:
     figure = records.Figure("cer", "share", "lower", "garbled", "errors")
-    answer = judging.Answer("words", [figure], {"cer": (None, 0.4)}, [], [], [])
+    answer = judging.MetricAnswer("words", [figure], {"cer": (None, 0.4)}, [], [], [])
     assert judging.vetoes(answer, {"cer": 0.81}) == {"garbled": "cer 0.81, at most 0.4"}
     assert judging.vetoes(answer, {"cer": 0.4}) == {} == judging.vetoes(answer, {"cer": None})
     assert judging.outside(0.1, 0.5, None) == "0.1, at least 0.5"
