@@ -39,7 +39,7 @@ APART = (
 )  # what an image holds besides; tools in an environment of their own
 CUDA = re.compile(r"(?:nvidia|cuda)-|triton==")
 SUPPORTED = "python_full_version < '3.14'"  # environments in pyproject.toml: what holds for all of them is not said of each package
-EVERYWHERE = f"({SUPPORTED} and sys_platform == 'darwin') or ({SUPPORTED} and sys_platform == 'linux')"
+EVERYWHERE = f"{SUPPORTED} and (sys_platform == 'darwin' or sys_platform == 'linux')"  # as that uv writes it
 CPU_TORCH = {  # PyTorch's own CPU builds, which are not on the package index; the name is that of the file
     "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl": "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",
 }

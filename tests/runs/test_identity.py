@@ -77,7 +77,11 @@ def test_preflight_says_no_when_the_probes_of_its_last_checkpoint_miss_the_text_
     None
 ):
     def probed(number: int, *signs: str) -> records.StepRecord:
-        return replace(step(number, 1.9), probe={"text_gap": 0.1, "stop": 0.2}, signs=[records.Reason.read(one) for one in signs])
+        return replace(
+            step(number, 1.9),
+            probe={"text_gap": 0.1, "stop": 0.2},
+            signs=[records.Reason.read(one) for one in signs],
+        )
 
     ignored, forgotten = "text_ignored: by 0.1%, earlier by 11.0%", "stop_head_forgets: its loss is 0.9"
     assert preflight._failures([probed(1), step(2, 1.9), probed(4, ignored, forgotten)], []) == [
