@@ -76,7 +76,7 @@ def emptied(shell: Shell) -> None:
     end = time.monotonic() + 900
     while re.search("Queued|Running", told := shell.must("dvc queue status").text):
         assert time.monotonic() < end, told
-        time.sleep(1)
+        time.sleep(5)
     assert "Failed" not in told and shell.must("dvc queue logs longer").text
 
 
