@@ -154,7 +154,7 @@ SUSPENDED = """
 from tests.parallel import test_local
 from voicelathe.parallel import local
 if __name__ == "__main__":
-    (attempt,) = local.try_each(test_local.dozing, [7], test_local.rows.SERIAL, local.Limits(512 << 20, 3.0))
+    (attempt,) = local.try_each(test_local.dozing, [7], test_local.rows.SERIAL, local.ItemLimits(512 << 20, 3.0))
     print(attempt.results, attempt.lost)
 """
 
