@@ -16,7 +16,7 @@ SPLITS = {name: layout.split(name) for name in layout.SPLITS}
 READ = (layout.MANIFEST, MEASURES, *SPLITS.values())
 READS = ["pipelines/gate.py", *map(str, READ), "lines", "consent"]
 WRITES = ["data/gate/passed.json", "data/gate/report.json", "data/gate/report.html"]
-PARAMS = ["gate", "consent"]
+PARAMS = ["gate", "consent.policy"]
 
 
 def main() -> None:

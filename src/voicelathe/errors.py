@@ -150,6 +150,14 @@ class Abandoned(VoiceLatheError):
     """A request was given up: its time was over, or nobody waits for the answer any more."""
 
 
+class WatermarkError(VoiceLatheError):
+    """Speech must carry a watermark and does not: the plug-in must be installed or corrected. Nothing unmarked is given out."""
+
+
+class SigningError(VoiceLatheError):
+    """Speech must be signed and cannot be: the library, a certificate or its key is missing, out of date or wrong."""
+
+
 class ConsentError(VoiceLatheError):
     """A speaker has no valid consent record."""
 

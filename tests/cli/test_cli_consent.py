@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
-from tests.factories import corpora
+from tests.factories import corpora, watermarks
 from voicelathe import digest, layout, records
 from voicelathe.config import params
 from voicelathe.data.manifest import ingest
@@ -50,6 +50,19 @@ def test_an_incomplete_record_says_what_it_lacks(project: Path, run: Run) -> Non
     checked = run("consent", "check", "anna")
     assert checked.code == 1 and "anna     no     no" in checked.out
     assert checked.err.startswith("ConsentError:")
+
+
+def test_a_demanded_watermark_is_checked_against_the_plug_ins_that_are_installed(
+    project: Path, run: Run, evidence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("consent", "new", "anna", *GRANT, "--evidence", evidence, "--contact", "folder 7")
+    path = Path("consent/anna.json")
+    digest.write_json(path, {**digest.read_json(path), "watermark_required": True})
+    without = run("consent", "check", "anna").out
+    assert "anna     yes    no" in without and "consent.watermark in params.yaml names no plug-in" in without
+    watermarks.on_path(monkeypatch, watermarks.install(tmp_path / "site"))
+    params.edit({"consent/watermark": "bits"}, params.FILE)
+    assert "anna     yes    yes" in run("consent", "check", "anna").out
 
 
 def test_nothing_is_granted_by_default(project: Path, run: Run) -> None:

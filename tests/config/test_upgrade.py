@@ -59,6 +59,13 @@ def test_settings_of_a_later_version_come_into_an_older_file_and_nothing_else_ch
     assert made.notes == [f"recipes.{name}.train.beta2: added" for name in ("mini-lora", "mini-full")]
 
 
+def test_a_setting_that_is_last_in_its_section_stands_before_the_empty_line() -> None:
+    shipped = (ROOT / "params.yaml").read_text()
+    before = "".join(line for line in shipped.splitlines(keepends=True) if "watermark:" not in line)
+    made = upgrade.upgrade(before.replace(f"version: {VERSION}", "version: 2", 1))
+    assert made.notes == ["consent.watermark: added"] and made.text == shipped
+
+
 def test_what_somebody_chose_is_kept_and_said() -> None:
     chosen = FIRST.read_text().replace("min_chars_per_s: 8.0", "min_chars_per_s: 5.5")
     made = upgrade.upgrade(chosen)

@@ -88,6 +88,7 @@ class ConsentPolicy(Closed):
     """Whether speakers need a record under consent/. `research` lets data through but nothing trained on it can be promoted."""
 
     policy: Literal["required", "research"]
+    watermark: Annotated[str, MinLen(1)] | None  # plug-in that marks everything that is given out
 
 
 @dataclass(frozen=True)

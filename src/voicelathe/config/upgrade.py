@@ -139,6 +139,7 @@ DECAY = "decay_steps: null # of warmup_stable_decay: its last steps, in which th
 BETA1 = "beta1: 0.9 # share of the first moment that one step leaves; Lion's authors take 0.9 and 0.99"
 BETA2 = "beta2: 0.999"
 EPS = "eps: 1.0e-08 # added to the root of the second moment"
+WATERMARK = "watermark: null # plug-in (entry points voicelathe.watermarks) that marks all speech given out; a record with watermark_required needs one (docs/serving.md)"
 CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead to
     2: (
         Add("measure", "silence_dbfs", UNDER),
@@ -163,6 +164,7 @@ CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead t
     ),
     3: (
         AddDecoding(),
+        Add("consent", "policy", WATERMARK),
         Add("recipes.*.train", "learning_rate", SCHEDULE),
         Add("recipes.*.train", "warmup_steps", DECAY),
         Add("recipes.*.train", "optimizer", BETA1),
@@ -252,6 +254,15 @@ def _insert(section: Any, after: str, key: str, made: Any, at: int | None = None
     section.insert(at, key, made[key])
     if key in made.ca.items:
         section.ca.items[key] = made.ca.items[key]
+        if at == len(names) and names:
+            _pass_on(section.ca.items, names[-1], key)
+
+
+def _pass_on(comments: Any, before: str, key: str) -> None:
+    """The empty line behind a section, which hangs on its last setting's comment, goes behind the one that is last now."""
+    old, new = ((comments.get(name) or [None] * 3)[2] for name in (before, key))
+    if old is not None and new is not None and old.value.endswith("\n\n"):
+        old.value, new.value = old.value.rstrip("\n") + "\n", new.value.rstrip("\n") + "\n\n"
 
 
 def write(made: Upgrade, path: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe import digest, layout, records
+from voicelathe.data import watermark as watermarks
 from voicelathe.errors import ConsentError, RecordError
 
 SCHEMA = "voicelathe.consent/1"
@@ -29,6 +30,7 @@ PERSONAL = (
 PERSONAL_VALUE = re.compile(
     rf"({'|'.join(PERSONAL)}) = .*: expected", re.DOTALL
 )  # messages end in logs and on pages
+DEMANDED = "watermark_required cannot be honoured"
 EVIDENCE = ("signed_pdf", "audio_statement", "licence")
 
 
@@ -112,17 +114,19 @@ def problems(
     languages: Iterable[str] = (),
     directory: Path = layout.CONSENT,
     models: Iterable[str] = (),
+    watermark: str | None = None,
 ) -> list[str]:
     """Everything that keeps a speaker from being used for a purpose on a day; empty when nothing does.
 
-    `models`: every name that the model goes by (its base, its family); none where no model is known yet.
+    `models`: every name that the model goes by (its base, its family); none where no model is known yet. `watermark`: the
+    plug-in that marks what is given out (params.yaml: consent.watermark).
     """
     try:
         consent = load(speaker_id, directory)
         found = [
             *_problems(consent, purpose, on, languages),
             *_evidence(consent, directory.parent),
-            *_limits(consent, purpose, set(models)),
+            *_limits(consent, purpose, set(models), watermark),
         ]
         return [f"{path_of(speaker_id, directory)}: {text}" for text in found]
     except ConsentError as problem:
@@ -243,7 +247,7 @@ def _document(path: str, sha256: str, project: Path) -> Iterator[str]:
         yield f"evidence {path} has sha256 {found}, the record names {sha256}"
 
 
-def _limits(consent: Consent, purpose: str, models: set[str]) -> Iterator[str]:
+def _limits(consent: Consent, purpose: str, models: set[str], watermark: str | None) -> Iterator[str]:
     """What a record allows beyond purpose, language and time. What nothing here can keep is refused, not ignored."""
     for name, allowed in (("models_allowed", consent.models_allowed), ("territories", consent.territories)):
         if not allowed:
@@ -257,10 +261,25 @@ def _limits(consent: Consent, purpose: str, models: set[str]) -> Iterator[str]:
             f'territories {consent.territories} cannot be honoured: nothing here knows where speech is heard. Agree on "*" with the '
             "speaker, or do not put this voice into production"
         )
-    if consent.watermark_required:
-        yield "watermark_required cannot be honoured: no model family here writes a watermark into its sound"
+    if (unmarked := watermark_problem(consent, watermark)) is not None:
+        yield unmarked
     if consent.signature is not None:
         yield "signature cannot be honoured: no public key is on record to check it with. Keep the signed document as evidence, and null here"
+
+
+def watermark_problem(consent: Consent, watermark: str | None) -> str | None:
+    """Why speech of this voice could not carry the mark that the record or the settings demand; None when it can, or need not."""
+    if watermark is not None:
+        problem = watermarks.problem(watermark)
+        demanded = f"{DEMANDED}: " if consent.watermark_required else ""
+        return f"{demanded}{problem}" if problem else None
+    if not consent.watermark_required:
+        return None
+    return (
+        f"{DEMANDED}: no model family here writes a watermark into its sound, and consent.watermark in "
+        f"params.yaml names no plug-in that does. Install a package that offers one (entry points {watermarks.GROUP}) and name it there, "
+        "or do not put this voice into production"
+    )
 
 
 def _when(consent: Consent, on: date) -> Iterator[str]:

@@ -9,8 +9,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicelathe import checkpoints, digest, families
-from voicelathe.errors import PromotionError
+from voicelathe import checkpoints, digest, families, layout
+from voicelathe.data import consent
+from voicelathe.errors import ConsentError, PromotionError
 from voicelathe.families.shared import conversion
 from voicelathe.process import jobs, runner
 from voicelathe.registry import card, gates
@@ -55,6 +56,7 @@ def export(
         recipe, version, candidate, because = _promoted(what, root, candidate, because)
     case = gates.examine(recipe, root, chosen, candidate)
     _require_form(case, merged)
+    _require_no_mark(case)
     waived = gates.require(case, because, "be exported")
     form = "merged" if merged else "adapter" if case.shown.checkpoint.kind == "lora" else "full"
     draft = to.with_name(f".{to.name}.{os.getpid()}.partial")
@@ -109,6 +111,16 @@ def _require_form(case: Case, merged: bool) -> None:
         raise PromotionError(
             f"--merged: {case.shown.candidate.name} is a whole model already. Leave the option out."
         )
+
+
+def _require_no_mark(case: Case) -> None:
+    """Whatever opens an export speaks without this project. Raises ConsentError where a speaker demands a mark."""
+    for speaker in case.speakers:
+        if consent.load(speaker, case.files.root / layout.CONSENT).watermark_required:
+            raise ConsentError(
+                f"{consent.path_of(speaker)}: watermark_required cannot be honoured by an export: other programs speak with it and mark "
+                "nothing. Serve this voice from this project instead (docs/serving.md)."
+            )
 
 
 def _write(case: Case, out: Path, form: str) -> None:

@@ -217,6 +217,7 @@ def consent_problems(
 
     Today is no earlier than the journal's newest line: a clock that was set back makes no record valid again.
     """
+    watermark = load_params(root).consent.watermark
     today, place = datetime.datetime.now(datetime.UTC).date(), root / layout.CONSENT
     newest = max((entry.promotion.at[:10] for entry in journal.read(root)), default="")
     with contextlib.suppress(ValueError):
@@ -224,7 +225,7 @@ def consent_problems(
     return [
         text
         for one, used in speakers.items()
-        for text in consent.problems(one, "clone", today, used, place, models)
+        for text in consent.problems(one, "clone", today, used, place, models, watermark)
     ]
 
 

@@ -9,14 +9,13 @@ import contextlib
 import os
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest, families, layout, records
+from voicelathe import digest, families, records
 from voicelathe.config import schema
-from voicelathe.data import consent
 from voicelathe.errors import CheckpointError, RecordError, RequestError, WorkerError
 from voicelathe.families import decoding
 from voicelathe.process import jobs
@@ -25,7 +24,7 @@ from voicelathe.records import Candidate, Promotion
 from voicelathe.registry import based, gates, promoted, served
 from voicelathe.registry.authority import Authority
 from voicelathe.registry.served import interface, verify_weights
-from voicelathe.registry.speaking import pace, requests, sentences
+from voicelathe.registry.speaking import marking, pace, requests, sentences, signing, tag
 from voicelathe.registry.speaking.desk import Desk, Turn, VoiceLimits
 from voicelathe.runs import identity as runs_identity
 from voicelathe.tracking.answers import Strict as Strict  # versions registered earlier import it from here
@@ -34,17 +33,22 @@ ROOT = "VOICELATHE_ROOT"  # where the project is now, when it is not where the v
 
 
 @contextlib.contextmanager
-def of_project(root: Path) -> Iterator[None]:
-    """While a version is loaded inside: weights, base and consent of this project, whatever folder the version was promoted in."""
-    before = os.environ.get(ROOT)
-    os.environ[ROOT] = str(root.resolve())
+def of_project(root: Path, sign: Path | None = None) -> Iterator[None]:
+    """While a version is loaded inside: weights, base and consent of this project, whatever folder the version was promoted in.
+
+    `sign`: the folder whose key signs what the voice says.
+    """
+    wanted = {ROOT: str(root.resolve()), **({signing.SIGN: str(sign)} if sign is not None else {})}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[ROOT]
-        else:
-            os.environ[ROOT] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Asked:
     about: Mapping[str, Any]  # the tag of its files
     pace: pace.Pace  # of the version that speaks, in the language that is asked for
     decoding: dict[str, float]
+    mark: marking.SpokenMark | None  # that every piece carries
 
 
 @dataclass
@@ -67,10 +72,12 @@ class Voice:
     desk: Desk
     scratch: Any = field(repr=False)
     authority: Authority
+    signer: signing.Signer | None = None  # of every WAV that is given out whole
 
     @classmethod
     def open(cls, config: Mapping[str, Any], limits: VoiceLimits | None = None) -> "Voice":
         """Verify, then start the worker. Raises CheckpointError, BaseModelError, ConsentError or PromotionError instead of speaking wrongly."""
+        signer = signing.of_environment()
         root = Path(os.environ.get(ROOT) or config["root"])
         if not root.is_dir():
             raise CheckpointError(
@@ -89,7 +96,7 @@ class Voice:
         scratch = tempfile.TemporaryDirectory(prefix="voicelathe-")
         job = _job(root, config, Path(scratch.name))
         desk = Desk(lambda: Speaker(job), limits or VoiceLimits())
-        opened = cls(config, root, desk, scratch, authority)
+        opened = cls(config, root, desk, scratch, authority, signer)
         try:
             desk.wake()
         except BaseException:
@@ -115,6 +122,7 @@ class Voice:
                 if name == "version" or name not in filled or value != filled[name][1]
             }
         asked = self.understood(texts, options)
+        self.require_signature()
         with self.desk.admitted() as turn:
             return [
                 self._row(
@@ -145,31 +153,44 @@ class Voice:
         spoken = decoding.chosen(
             known, judged, {name: float(options[name]) for name in known if name in options}
         )
+        mark = marking.of_project(self.root, int(promotion.version), promotion.speakers)
         about = {
-            **_about(self.root, promotion),
+            **tag.of_version(self.root, promotion),
             "decoding": spoken,
             "as_judged": spoken == judged and chosen.get("lora_scale") == config["lora_scale"],
+            **({"watermark": mark.about} if mark else {}),
         }
         usual = pace.of_config(config).spoken_in(str(chosen["language"]))
-        return Asked(chosen, weights, about, usual, spoken)
+        return Asked(chosen, weights, about, usual, spoken, mark)
 
     def takes(
         self, turn: Turn, asked: "Asked", pieces: Sequence[str]
     ) -> Iterator[tuple[records.SampleRecord, bytes]]:
-        """The pieces of a text, each as soon as it is there."""
+        """The pieces of a text, each as soon as it is there and marked."""
         for piece in pieces:
-            yield pace.take(
+            sample, content = pace.take(
                 piece,
                 int(asked.chosen["seed"]),
                 int(asked.chosen["attempts"]),
                 lambda words, seed: self._take(turn, words, seed, asked),
                 asked.pace,
             )
+            yield sample, asked.mark.put(content) if asked.mark else content
+
+    def require_signature(self) -> None:
+        """Raises SigningError when a WAV could not be signed now that has to be: asked before anything is spoken."""
+        if self.signer is not None:
+            self.signer.require()
+
+    def sealed(self, content: bytes, about: Mapping[str, Any]) -> bytes:
+        """A whole WAV, signed where this voice signs."""
+        return self.signer.signed(content, about) if self.signer is not None else content
 
     def _row(
         self, text: str, takes: Sequence[tuple[records.SampleRecord, bytes]], asked: "Asked"
     ) -> dict[str, Any]:
-        audio = sentences.join([content for _sample, content in takes], digest.canonical_json(asked.about))
+        joined = sentences.join([content for _sample, content in takes], digest.canonical_json(asked.about))
+        audio = self.sealed(joined, asked.about)
         faults = [sample.problem for sample, _content in takes if sample.problem]
         return {
             "text": text,
@@ -258,33 +279,6 @@ class Voice:
 def _shape(lora: Mapping[str, Any]) -> dict[str, Any]:
     """What must be equal for one adapter to take the place of another."""
     return {name: lora[name] for name in ("rank", "alpha", "scope")}
-
-
-def _about(root: Path, promotion: Promotion) -> dict[str, Any]:
-    """What the tag of a file says: machine-made, by which version, and what the speakers allowed; no speaker is named."""
-    return {
-        "generated_by": "a text-to-speech model",
-        "version": promotion.version,
-        "recipe": promotion.recipe,
-        "run_digest": promotion.run_digest,
-        "candidate": promotion.candidate,
-        "checkpoint_sha256": promotion.checkpoint_sha256,
-        "base_digest": promotion.base_digest,
-        "consent": _scopes(root, promotion.speakers),
-    }
-
-
-def _scopes(root: Path, speakers: Iterable[str]) -> list[dict[str, Any]]:
-    """Purposes and languages of every speaker's consent, and the sha256 of the record; nothing personal."""
-    found = []
-    for speaker in speakers:
-        path = consent.path_of(speaker, root / layout.CONSENT)
-        record = consent.load(speaker, root / layout.CONSENT)
-        granted = sorted(name for name, given in records.to_json(record)["purposes"].items() if given)
-        found.append(
-            {"purposes": granted, "languages": list(record.languages), "sha256": digest.of_file(path)}
-        )
-    return found
 
 
 def _job(root: Path, config: Mapping[str, Any], out: Path) -> jobs.SpeakJob:

@@ -1,12 +1,12 @@
 """From pieces of speech to the bytes a client asked for, each piece as soon as it is there: wav, pcm, mp3, opus, flac.
 
 A WAV whose length is not known yet says so in its header, as players of streams expect; one of a single piece is whole and carries the tag
-at its end, as `say` writes it. FLAC cannot say that, so it is sent when it is whole.
+at its end, as `say` writes it. FLAC cannot say that, so it is sent when it is whole; so is a WAV that is signed, because the signature is over all of it.
 """
 
 import io
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,11 +35,20 @@ class Sound:
     rate_hz: int
 
 
-def encoded(pieces: Iterable[Sound], num_pieces: int, form: str, about: str) -> Iterator[bytes]:
-    """What is sent, with a pause between pieces. `about` is the tag of the file; pcm has no place for one."""
+def encoded(
+    pieces: Iterable[Sound],
+    num_pieces: int,
+    form: str,
+    about: str,
+    sealed: Callable[[bytes], bytes] | None = None,
+) -> Iterator[bytes]:
+    """What is sent, with a pause between pieces. `about` is the tag of the file; pcm has no place for one. `sealed` signs a whole WAV."""
     with_pauses = _with_pauses(pieces)
     if form == "pcm":
         yield from (sound.frames for sound in with_pauses)
+    elif form == "wav" and sealed is not None:
+        sounds = list(with_pauses)
+        yield sealed(_tagged(b"".join(sound.frames for sound in sounds), sounds[0].rate_hz, about))
     elif form == "wav":
         yield from _wav(with_pauses, num_pieces, about)
     else:
@@ -55,13 +64,17 @@ def _with_pauses(pieces: Iterable[Sound]) -> Iterator[Sound]:
 def _wav(sounds: Iterator[Sound], num_pieces: int, about: str) -> Iterator[bytes]:
     first = next(sounds)
     if num_pieces == 1:
-        yield sentences.tagged(sentences.wav_of(first.frames, first.rate_hz), about)
+        yield _tagged(first.frames, first.rate_hz, about)
         return
     info = sentences.info_chunk(about)
     shape = struct.pack("<HHIIHH", 1, 1, first.rate_hz, 2 * first.rate_hz, 2, 16)
     yield b"RIFF" + struct.pack("<I", UNKNOWN) + b"WAVE" + b"fmt " + struct.pack("<I", len(shape)) + shape
     yield info + b"data" + struct.pack("<I", UNKNOWN) + first.frames
     yield from (sound.frames for sound in sounds)
+
+
+def _tagged(frames: bytes, rate_hz: int, about: str) -> bytes:
+    return sentences.tagged(sentences.wav_of(frames, rate_hz), about)
 
 
 def _coded(sounds: Iterator[Sound], form: str, about: str) -> Iterator[bytes]:

@@ -30,6 +30,7 @@ class House:
     root: Path
     limits: VoiceLimits
     max_age_s: float = MAX_AGE_S  # then alias, consent and licence are asked again
+    sign: Path | None = None  # the folder whose key signs whole WAVs
     authority: Authority = field(init=False)
     _voice: Voice | None = field(default=None, repr=False)
     _users: int = 0  # answers that are being given with it
@@ -150,7 +151,7 @@ class House:
     def _load(self, version: str) -> Voice:
         address = store.address(self.root)
         store.settle(gates.load_params(self.root).tracking, self.root)
-        with store.usable(address), of_project(self.root):
+        with store.usable(address), of_project(self.root, self.sign):
             model = registered.load(address, f"models:/{self.name}/{version}")
         voice: Voice = model.unwrap_python_model().voice
         voice.authority, voice.desk.limits = self.authority, self.limits

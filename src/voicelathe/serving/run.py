@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from voicelathe.errors import MetricUnavailable, VoiceLatheError
+from voicelathe.registry.speaking import signing
 from voicelathe.registry.speaking.desk import VoiceLimits
 from voicelathe.serving import keys
 from voicelathe.serving.house import House
@@ -16,6 +17,7 @@ def serve(
     hosts: list[str],
     limits: VoiceLimits,
     max_age_s: float,
+    sign: Path | None = None,
 ) -> None:
     """Until it is asked to stop. Raises what keeps the voice from speaking before the port is opened."""
     try:
@@ -27,7 +29,9 @@ def serve(
             f"{problem.name} is not installed. Install the server: pip install 'voicelathe[serve]'"
         ) from None
     known = keys.read(key_file) if key_file is not None else None
-    house = House(root, limits, max_age_s)
+    if sign is not None:
+        signing.read(sign)
+    house = House(root, limits, max_age_s, sign)
     with house.lent(house.wanted(house.name)):
         pass
     try:

@@ -80,6 +80,13 @@ class Answer:
                 self.faults.append(sample.problem)
             yield formats.Sound(*sentences.frames_of(wav))
 
+    @property
+    def sealed(self) -> Callable[[bytes], bytes] | None:
+        """What signs a whole WAV; None where this server does not."""
+        if self.voice.signer is None:
+            return None
+        return lambda content: self.voice.sealed(content, self.asked.about)
+
     def close(self) -> None:
         self.turn.give_up()
         self.held.close()
@@ -111,7 +118,9 @@ def make(house: House, keys: Keys | None, hosts: list[str]) -> FastAPI:
             if gone.is_set():
                 raise errors.Abandoned("The request was given up by whoever asked.")
             about = digest.canonical_json(answer.asked.about)
-            sound = formats.encoded(answer.sounds(), len(answer.pieces), body.response_format, about)
+            sound = formats.encoded(
+                answer.sounds(), len(answer.pieces), body.response_format, about, answer.sealed
+            )
             first = await _unless_gone(request, answer.turn.give_up, lambda: next(sound, b""), True)
         except BaseException:
             answer.close()
@@ -143,6 +152,8 @@ def _begun(house: House, body: Speech, gone: threading.Event) -> Answer:
         voice, chosen = held.enter_context(house.lent(promotion, gone))
         decoding.check(families.spec(voice.config["family"]).decoding, body.decoding)
         asked = voice.understood([body.input], {**chosen, **given, **body.decoding})
+        if body.response_format == "wav":
+            voice.require_signature()
         turn = held.enter_context(voice.desk.admitted())
         return Answer(
             body, voice, asked, turn, sentences.first_soon(body.input, asked.pace.piece_chars), held.pop_all()

@@ -106,6 +106,7 @@ def new(
 
 def check(speakers: Speakers = None) -> None:
     """Say which speakers may be trained on today, and whose voice may be put into production."""
+    from voicelathe.config import params
     from voicelathe.data import consent
 
     wanted = {name: _languages_of(name) for name in speakers} if speakers else speakers_in_use()
@@ -113,10 +114,11 @@ def check(speakers: Speakers = None) -> None:
         raise ConsentError(
             f"No speakers to check: {layout.MANIFEST} does not exist yet. Name them, or: dvc repro ingest"
         )
+    watermark = params.load().consent.watermark if params.FILE.is_file() else None
     rows, missing = [], []
     for name, languages in sorted(wanted.items()):
         found = {
-            purpose: consent.problems(name, purpose, date.today(), languages)
+            purpose: consent.problems(name, purpose, date.today(), languages, watermark=watermark)
             for purpose in ("train", "clone")
         }
         rows.append((name, *("yes" if not found[purpose] else "no" for purpose in ("train", "clone"))))

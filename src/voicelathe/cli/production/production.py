@@ -9,6 +9,7 @@ import typer
 
 from voicelathe.cli import screen
 from voicelathe.cli.names import Candidate, Recipe, known_or_uri, sentence
+from voicelathe.cli.production.serving import Sign
 
 if TYPE_CHECKING:
     from voicelathe.records import Promotion
@@ -187,6 +188,7 @@ def say(
     max_seconds: MaxSeconds = None,
     language: Language = None,
     set_: Set = None,
+    sign: Sign = None,
 ) -> None:
     """Let the voice in production, or a base as it is, say a text into a WAV file."""
     from voicelathe.registry.speaking import say
@@ -199,9 +201,9 @@ def say(
     options: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     options |= _settings(set_ or [])
     if base:
-        said = say.speak_base(text, Path(base[0]), out, Path(), options)
+        said = say.speak_base(text, Path(base[0]), out, Path(), options, sign)
     else:
-        said = say.speak_production(text, out, Path(), options, uri)
+        said = say.speak_production(text, out, Path(), options, uri, sign)
     cut = "" if said.stopped else ", cut at the limit: it did not stop by itself"
     screen.say(f"{said.path}: {said.who}, {said.duration_s:.2f} s at {said.sample_rate_hz:,} Hz{cut}")
     if said.problem:

@@ -34,6 +34,14 @@ Recheck = Annotated[
         max=60,
     ),
 ]
+Sign = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        envvar="VOICELATHE_SIGN",
+        help="Sign every WAV (C2PA) with certificates.pem and key.pem of this folder.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +56,7 @@ def serve(
     allow_host: Allowed = None,
     waiting: Waiting = 32,
     recheck: Recheck = 60.0,
+    sign: Sign = None,
 ) -> None:
     """Speak with the version in production over HTTP, until Ctrl-C: /v1/audio/speech, /v1/models, /health, /metrics."""
     from voicelathe.errors import ParamsError
@@ -60,4 +69,4 @@ def serve(
         )
     screen.say(f"http://{host}:{port}/v1/audio/speech (Ctrl-C ends it)")
     hosts, limits = [*LOOPBACK, host, *(allow_host or [])], VoiceLimits(waiting=waiting)
-    run.serve(Path(), host, port, keys, hosts, limits, recheck)
+    run.serve(Path(), host, port, keys, hosts, limits, recheck, sign)

@@ -19,7 +19,7 @@ from voicelathe.process import jobs
 from voicelathe.process.runner import Speaker
 from voicelathe.records import Candidate
 from voicelathe.registry import gates, promote, promoted, voice
-from voicelathe.registry.speaking import requests, sentences
+from voicelathe.registry.speaking import marking, requests, sentences, signing, tag
 from voicelathe.registry.speaking.desk import VoiceLimits
 from voicelathe.tracking import registered, store
 from voicelathe.tracking.registered import PRODUCTION
@@ -41,19 +41,27 @@ class Said:
 
 
 def speak_production(
-    text: str, out: Path, root: Path, options: Mapping[str, Any], uri: str | None = None
+    text: str,
+    out: Path,
+    root: Path,
+    options: Mapping[str, Any],
+    uri: str | None = None,
+    sign: Path | None = None,
 ) -> Said:
     """Let the version in production (or `uri`: models:/NAME@production, models:/NAME/VERSION) say a text into a WAV file.
 
-    Raises RequestError for unknown options, PromotionError for an alias that was moved without the journal.
+    `sign`: the folder whose key signs the file. Raises RequestError for unknown options, PromotionError for an alias that was moved without
+    the journal, SigningError.
     """
+    if sign is not None:
+        signing.read(sign)
     chosen = gates.load_params(root)
     name = registered.name_of(chosen.tracking)
     uri = uri or f"models:/{name}@{PRODUCTION}"
     version = resolve(uri, root)
     address = store.address(root)
     store.settle(chosen.tracking, root)
-    with store.usable(address), voice.of_project(root):
+    with store.usable(address), voice.of_project(root, sign):
         requests.check_options(options, registered.options(address, f"models:/{name}/{version}"))
         model = registered.load(address, f"models:/{name}/{version}")
     speaking: voice.Voice = model.unwrap_python_model().voice
@@ -66,11 +74,17 @@ def speak_production(
     return Said(out, who, row["sample_rate_hz"], row["duration_s"], row["stopped"], row["problem"] or None)
 
 
-def speak_base(text: str, base: Path, out: Path, root: Path, options: Mapping[str, Any]) -> Said:
+def speak_base(
+    text: str, base: Path, out: Path, root: Path, options: Mapping[str, Any], sign: Path | None = None
+) -> Said:
     """Let a base directory say a text into a WAV file, in one take, on the machine that params.yaml names.
+
+    It is marked and signed as a voice is.
 
     Raises RequestError for options that only a fine-tuned voice has, BaseModelError for a directory that no family knows.
     """
+    signer = signing.read(sign) if sign is not None else signing.of_environment()
+    mark = marking.of_project(root, marking.BASE)
     family, machine = bases.recognise(base), gates.load_params(root).machine
     known = families.spec(family).decoding
     chosen: dict[str, Any] = {"language": "en", "seed": BASE_SEED, "max_seconds": BASE_SECONDS}
@@ -106,6 +120,11 @@ def speak_base(text: str, base: Path, out: Path, root: Path, options: Mapping[st
                 f"{base} said nothing that can be written: {sample.problem}. Try another --seed."
             )
         audio = path.read_bytes()
+    if mark is not None:
+        audio = mark.put(audio)
+    if signer is not None:
+        about = tag.of_base(family, facts.digest, settings) | ({"watermark": mark.about} if mark else {})
+        audio = signer.signed(audio, about)
     digest.deliver(out, audio)
     return Said(
         out, f"the base {base}", sentences.rate_hz(audio), sample.duration_s, sample.stopped, sample.problem
