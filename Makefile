@@ -16,6 +16,12 @@ setup: $(STAMP) ## install the pinned environment into .venv
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKED := $(PIP) --require-hashes --no-deps
+UV := .cache/uv/bin/uv
+# uv installs ten times faster than pip. Not torch: a CPU build, where pip's configuration has one, calls itself another version, and uv finds no hash for that.
+LOCK_OF_TORCH := awk '/^torch==/ {on = 1} on {print} on && !/\\$$/ {on = 0}'
+LOCK_WITHOUT_TORCH := awk '/^torch==/ {on = 1} !on {print} on && !/\\$$/ {on = 0}'
+BY_UV = $(UV) pip install --quiet --python $(BIN)/python --require-hashes --no-deps --no-build-isolation -r $(1)
+BY_PIP = { echo "uv could not do it; pip can, in minutes"; $(LOCKED) --no-build-isolation --use-pep517 -r $(1); }
 NO_CUDA := import importlib.metadata as m, sys; sys.exit(any(one.startswith(("nvidia", "cuda")) for torch in m.distributions(name="torch") for one in torch.requires or ()))
 
 $(STAMP): requirements-build.lock requirements.lock requirements-cuda.lock pyproject.toml
@@ -25,8 +31,11 @@ $(STAMP): requirements-build.lock requirements.lock requirements-cuda.lock pypro
 	@command -v git >/dev/null || { echo "make: git is not installed"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(LOCKED) --only-binary :all: -r requirements-build.lock
-	$(LOCKED) --no-build-isolation --use-pep517 -r requirements.lock
-	$(BIN)/python -c '$(NO_CUDA)' || $(LOCKED) --only-binary :all: -r requirements-cuda.lock
+	@$(LOCK_OF_TORCH) requirements.lock > $(VENV)/torch.lock && $(LOCK_WITHOUT_TORCH) requirements.lock > $(VENV)/others.lock
+	$(LOCKED) --only-binary :all: -r $(VENV)/torch.lock
+	@test -x $(UV) || { $(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r tools/uv.lock; } || true
+	$(call BY_UV,$(VENV)/others.lock) || $(call BY_PIP,requirements.lock)
+	$(BIN)/python -c '$(NO_CUDA)' || $(call BY_UV,requirements-cuda.lock) || $(call BY_PIP,requirements-cuda.lock)
 	$(PIP) --no-deps --no-build-isolation -e .
 	$(BIN)/python -m pip check
 	@touch $@

@@ -32,7 +32,9 @@ def pinned(lock: Path, python: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "lock", [LOCK, CUDA, ROOT / "tools/sbom.lock", ROOT / "tools/audit.lock"], ids=lambda path: path.name
+    "lock",
+    [LOCK, CUDA, ROOT / "tools/sbom.lock", ROOT / "tools/audit.lock", ROOT / "tools/uv.lock"],
+    ids=lambda path: path.name,
 )
 def test_every_package_has_the_sha256_of_its_files(lock: Path) -> None:
     locks.assert_hashed(lock)
@@ -72,7 +74,7 @@ def test_an_audit_that_got_no_answer_is_no_success() -> None:
     patterns = re.findall(r"\S+\.lock", command)
     named = {path for pattern in patterns for path in ROOT.glob(pattern)}
     everywhere = {*ROOT.glob("*.lock"), *ROOT.glob("*/*.lock"), *ROOT.glob("envs/*/*.lock")}
-    assert {path for path in everywhere if path.name not in ("dvc.lock", "uv.lock")} == named
+    assert everywhere - {ROOT / "dvc.lock", ROOT / "uv.lock"} == named
 
 
 def test_pip_refuses_a_file_that_is_not_the_locked_one(tmp_path: Path) -> None:
@@ -134,3 +136,18 @@ def test_the_locks_are_made_with_the_uv_that_everything_names(monkeypatch: pytes
             SystemExit, match=f"uv: {seen or 'not installed'}, .*pip install uv=={re.escape(lock.UV)}"
         ):
             lock.main([])
+
+
+def test_set_up_installs_the_whole_lock_in_two_parts() -> None:
+    """Torch by pip, the rest by uv: nothing twice, nothing left out."""
+
+    def part(name: str) -> list[str]:
+        rule = f"part: ; @$({name}) requirements.lock"
+        done = subprocess.run(
+            ["make", "-s", "--eval", rule, "part"], cwd=ROOT, check=True, capture_output=True, text=True
+        )
+        return done.stdout.splitlines()
+
+    torch, others = part("LOCK_OF_TORCH"), part("LOCK_WITHOUT_TORCH")
+    assert torch[0].startswith("torch==") and all("--hash=" in line for line in torch[1:]) and len(torch) > 2
+    assert sorted(torch + others) == sorted(LOCK.read_text().splitlines())

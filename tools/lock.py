@@ -36,6 +36,7 @@ APART = (
     ROOT / "deploy/mlflow.txt",
     ROOT / "tools/sbom.txt",
     ROOT / "tools/audit.txt",
+    ROOT / "tools/uv.txt",
 )  # what an image holds besides; tools in an environment of their own
 CUDA = re.compile(r"(?:nvidia|cuda)-|triton==")
 SUPPORTED = "python_full_version < '3.14'"  # environments in pyproject.toml: what holds for all of them is not said of each package

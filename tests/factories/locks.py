@@ -12,7 +12,7 @@ def blocks(lock: Path) -> list[str]:
 
 def assert_hashed(lock: Path) -> None:
     found = blocks(lock)
-    assert len(found) > 5
+    assert found
     for block in found:
         assert re.match(
             r"[\w.-]+(\[[\w,-]+\])?==[^\s;]+( ; [^\\]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+$", block
