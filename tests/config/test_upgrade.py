@@ -117,6 +117,37 @@ def test_recipes_get_the_decoding_settings_that_their_base_was_heard_with() -> N
     assert again.notes == [] and "steps: 4, guidance: 1.5" in again.text
 
 
+def test_a_file_of_this_version_that_lacks_settings_gets_them() -> None:
+    """As after a recipe was pasted from an older file."""
+    shipped = (ROOT / "params.yaml").read_text()
+    bare = re.sub(r"^    speak: .*\n", "", shipped, count=1, flags=re.M)
+    bare = re.sub(r"^  watermark: .*\n", "", bare, flags=re.M)
+    made = upgrade.upgrade(bare)
+    assert made.notes == ["recipes.mini-lora.speak: added", "consent.watermark: added"]
+    assert made.text == shipped and upgrade.upgrade(shipped) == upgrade.Upgrade(shipped, [])
+
+
+@pytest.mark.parametrize(
+    "broken", ["recipes: null", "recipes: [1]", "recipes: {x: null}", "recipes: {x: {base: null}}"]
+)
+def test_recipes_that_are_none_are_said_to_be_wrong_and_no_traceback(broken: str) -> None:
+    text = (
+        (ROOT / "params.yaml")
+        .read_text()
+        .split("\nrecipes:")[0]
+        .replace(f"version: {VERSION}", "version: 2", 1)
+    )
+    with pytest.raises(ParamsError, match="recipes"):
+        upgrade.upgrade(f"{text}\n{broken}\n")
+
+
+def test_a_base_of_no_family_is_named_and_not_the_settings_it_cannot_have() -> None:
+    text = (ROOT / "params.yaml").read_text().replace("family: voxcpm2", "family: voxcpm3", 1)
+    old = re.sub(r"^    speak: .*\n", "", text, flags=re.M).replace(f"version: {VERSION}", "version: 2", 1)
+    with pytest.raises(ParamsError, match=r"no such family"):
+        upgrade.upgrade(old)
+
+
 def test_an_old_file_is_refused_with_the_command_that_upgrades_it(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(FIRST.read_text())
     with pytest.raises(

@@ -92,11 +92,13 @@ class AddDecoding:
     place: str = ""
 
     def apply(self, where: str, section: Any) -> Iterator[str]:
-        for name, recipe in (section.get("recipes") or {}).items():
-            base = (section.get("bases") or {}).get(recipe.get("base")) or {}
-            if "speak" in recipe or base.get("family") not in families.TABLE:
+        recipes, bases = section.get("recipes"), section.get("bases")
+        for name, recipe in recipes.items() if isinstance(recipes, Mapping) else ():
+            if not isinstance(recipe, Mapping) or "speak" in recipe:
                 continue
-            known = families.spec(base["family"]).decoding
+            base = bases.get(recipe.get("base")) if isinstance(bases, Mapping) else None
+            family = base.get("family") if isinstance(base, Mapping) else None
+            known = families.spec(family).decoding if family in families.TABLE else {}
             values = ", ".join(f"{key}: {one.written(one.default)}" for key, one in known.items())
             _insert(
                 recipe, "evaluate", "speak", params.parse(f"speak: {{{values}}} {SPEAK}", "an added setting")
@@ -191,12 +193,9 @@ def upgrade(text: str, where: str = str(params.FILE)) -> Upgrade:
     if not isinstance(tree, dict):
         raise ParamsError(f"{where} holds no sections. Restore it: git checkout {where}")
     found = of(tree, where)
-    if found == VERSION:
-        params.check(tree, where)
-        return Upgrade(text, [])
     try:
         packs, notes = _packs(tree) if found < 2 else ({}, [])
-        for version in range(found + 1, VERSION + 1):
+        for version in range(min(found + 1, VERSION), VERSION + 1):
             for change in CHANGES[version]:
                 for place, section in _sections(tree, change.place):
                     notes += change.apply(place, section)
@@ -204,6 +203,9 @@ def upgrade(text: str, where: str = str(params.FILE)) -> Upgrade:
         raise ParamsError(
             f"{where}: a merge (`<<: *name`) cannot be upgraded ({problem}). Write these settings out, then upgrade again."
         ) from None
+    if found == VERSION and not notes:
+        params.check(tree, where)
+        return Upgrade(text, [])
     tree.pop(KEY, None)
     made = params.parse(f"{KEY}: {VERSION} # {REMARK}", "the version")
     _insert(tree, "", KEY, made, at=0)

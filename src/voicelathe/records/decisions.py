@@ -1,6 +1,6 @@
 """What people and statistics said of the candidates, what was chosen, and what went into production."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from voicelathe.records.heard import Ceiling, Level, LineTest, Prosody
 from voicelathe.records.probes import Interval, Probed
@@ -288,3 +288,6 @@ class Promotion:
     because: str | None
     waived: list[str]  # gates that said no and were overridden by `because`
     inputs: dict[str, str]
+    decoding: dict[str, float] | None = field(
+        default=None, metadata={"left_out": True}
+    )  # what it was judged and speaks with; None, in older journals: upstream's own values

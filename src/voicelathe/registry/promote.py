@@ -227,7 +227,7 @@ def _promotion(
         candidate=shown.candidate.name, kind=shown.checkpoint.kind, path=shown.checkpoint.path,
         checkpoint_sha256=shown.checkpoint.sha256, base=run.identity.base, base_path=case.base.path,
         base_digest=run.identity.base_digest, licence=case.base.licence, speakers=case.speakers, by=_who(), at=_now(),
-        because=because, waived=waived, inputs=case.inputs,
+        because=because, waived=waived, inputs=case.inputs, decoding=case.files.selection.decoding,
     )  # fmt: skip
 
 

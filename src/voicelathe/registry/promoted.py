@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from voicelathe import families
 from voicelathe.errors import PromotionError
+from voicelathe.families import decoding
 from voicelathe.records import Candidate, Promotion
 from voicelathe.registry import gates
 from voicelathe.registry.history import journal, reachable
@@ -87,7 +89,14 @@ def identity_tags(promotion: Promotion) -> dict[str, str]:
         "checkpoint_sha256": promotion.checkpoint_sha256,
         "base_digest": promotion.base_digest,
     }
+    if promotion.decoding is not None:
+        facts["decoding"] = decoding.as_text(promotion.decoding)
     return {f"{TAG}{key}": value for key, value in facts.items()}
+
+
+def decoding_of(family: str, kept: Mapping[str, float] | None) -> dict[str, float]:
+    """What a version speaks with, of what was kept of it: one from before recipes named settings speaks with upstream's own values."""
+    return {**decoding.defaults(families.spec(family).decoding), **(kept or {})}
 
 
 def differs(promotion: Promotion, tags: Mapping[str, str] | None) -> str | None:
@@ -101,10 +110,11 @@ def differs(promotion: Promotion, tags: Mapping[str, str] | None) -> str | None:
 
 
 def is_same(current: Promotion, case: gates.Case) -> bool:
-    """Whether a promoted version is the candidate that the gates were asked about."""
-    shown = case.shown
+    """Whether a promoted version is the candidate that the gates were asked about, and speaks as it was judged."""
+    shown, family = case.shown, case.files.run.identity.family
     asked = (case.files.run.run_digest, shown.candidate.name, shown.checkpoint.sha256)
-    return asked == (current.run_digest, current.candidate, current.checkpoint_sha256)
+    spoken = decoding_of(family, current.decoding) == case.files.selection.decoding
+    return spoken and asked == (current.run_digest, current.candidate, current.checkpoint_sha256)
 
 
 def look(root: Path) -> tuple[Status, list[Promotion]]:
@@ -173,7 +183,11 @@ def promotion_of(promotions: list[Promotion], config: Mapping[str, Any]) -> Prom
     """The newest promotion of what a served configuration speaks with; None when it never was in production."""
     name = Candidate(config["step"], config["lora_scale"]).name
     wanted = (config["run_digest"], name, config["sha256"], config["base_digest"])
+    family, spoken = config["family"], decoding_of(config["family"], config.get("decoding"))
     same = [
-        p for p in promotions if (p.run_digest, p.candidate, p.checkpoint_sha256, p.base_digest) == wanted
+        p
+        for p in promotions
+        if (p.run_digest, p.candidate, p.checkpoint_sha256, p.base_digest) == wanted
+        and decoding_of(family, p.decoding) == spoken
     ]
     return same[-1] if same else None

@@ -6,7 +6,6 @@ from typing import Any
 
 from voicelathe import checkpoints, digest, families, lines, records
 from voicelathe.errors import CheckpointError, VoiceLatheError
-from voicelathe.families import decoding
 from voicelathe.records import Promotion
 from voicelathe.registry import based, gates, promoted
 from voicelathe.registry.speaking import pace
@@ -73,10 +72,8 @@ def interface(config: Mapping[str, Any]) -> Interface:
 
 
 def decoding_of(config: Mapping[str, Any]) -> dict[str, float]:
-    """What a version was judged with. One that was registered before recipes said it spoke with upstream's own values."""
-    known = families.spec(config["family"]).decoding
-    own: dict[str, float] = config.get("decoding", {})
-    return {**decoding.defaults(known), **own}
+    """What a version was judged with."""
+    return promoted.decoding_of(config["family"], config.get("decoding"))
 
 
 def _decoding_options(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:

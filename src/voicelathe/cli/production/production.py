@@ -199,11 +199,10 @@ def say(
 
     given = {"lora_scale": lora_scale, "seed": seed, "max_seconds": max_seconds, "language": language}
     options: dict[str, object] = {name: value for name, value in given.items() if value is not None}
-    options |= _settings(set_ or [])
     if base:
-        said = say.speak_base(text, Path(base[0]), out, Path(), options, sign)
+        said = say.speak_base(text, Path(base[0]), out, Path(), options, sign, _settings(set_ or []))
     else:
-        said = say.speak_production(text, out, Path(), options, uri, sign)
+        said = say.speak_production(text, out, Path(), options, uri, sign, _settings(set_ or []))
     cut = "" if said.stopped else ", cut at the limit: it did not stop by itself"
     screen.say(f"{said.path}: {said.who}, {said.duration_s:.2f} s at {said.sample_rate_hz:,} Hz{cut}")
     if said.problem:

@@ -25,13 +25,13 @@ model = Qwen3TTSModel.from_pretrained("BASE", dtype=torch.float32, attn_implemen
 PeftModel.from_pretrained(model.model, "HERE")  # puts the adapter into the model in place
 voice = next(iter(load_file("HERE/speaker_embedding.safetensors").values()))
 prompt = VoiceClonePromptItem(ref_code=None, ref_spk_embedding=voice, x_vector_only_mode=True, icl_mode=False)
-(audio,), rate = model.generate_voice_clone("The lamp is on.", voice_clone_prompt=[prompt], non_streaming_mode=True, DECODING)""",
+(audio,), rate = model.generate_voice_clone("The lamp is on.", voice_clone_prompt=[prompt], non_streaming_mode=True, do_sample=True, subtalker_dosample=True, DECODING)""",
     "full": """import torch
 from qwen_tts import Qwen3TTSModel
 
 model = Qwen3TTSModel.from_pretrained("HERE", dtype=torch.float32, attn_implementation="sdpa")
 speaker = model.get_supported_speakers()[0]
-(audio,), rate = model.generate_custom_voice("The lamp is on.", speaker, DECODING)""",
+(audio,), rate = model.generate_custom_voice("The lamp is on.", speaker, do_sample=True, subtalker_dosample=True, DECODING)""",
 }
 DECODING = {  # what upstream takes where neither the caller nor the base's generation_config.json says otherwise
     "temperature": Setting(0.9, 0.05, 2, "temperature", "of the first codebook; higher is more varied"),

@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest, families
+from voicelathe import checkpoints, digest, families
 from voicelathe.errors import PromotionError, RequestError, WorkerError
 from voicelathe.families import bases, decoding
 from voicelathe.process import jobs
 from voicelathe.process.runner import Speaker
-from voicelathe.records import Candidate
-from voicelathe.registry import gates, promote, promoted, voice
+from voicelathe.records import Candidate, SampleRecord
+from voicelathe.registry import gates, promote, promoted, served, voice
 from voicelathe.registry.speaking import marking, requests, sentences, signing, tag
 from voicelathe.registry.speaking.desk import VoiceLimits
 from voicelathe.tracking import registered, store
 from voicelathe.tracking.registered import PRODUCTION
 
+PROVENANCE = "provenance.json"  # of an export
 BASE_SEED, BASE_SECONDS = 42, 12.0  # where nothing else is asked for
 URI = re.compile(r"^models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))$")
 
@@ -47,10 +48,11 @@ def speak_production(
     options: Mapping[str, Any],
     uri: str | None = None,
     sign: Path | None = None,
+    settings: Mapping[str, float] | None = None,
 ) -> Said:
     """Let the version in production (or `uri`: models:/NAME@production, models:/NAME/VERSION) say a text into a WAV file.
 
-    `sign`: the folder whose key signs the file. Raises RequestError for unknown options, PromotionError for an alias that was moved without
+    `sign`: the folder whose key signs the file; `settings`: of decoding, instead of the judged ones. Raises RequestError for unknown options, PromotionError for an alias that was moved without
     the journal, SigningError.
     """
     if sign is not None:
@@ -62,11 +64,13 @@ def speak_production(
     address = store.address(root)
     store.settle(chosen.tracking, root)
     with store.usable(address), voice.of_project(root, sign):
-        requests.check_options(options, registered.options(address, f"models:/{name}/{version}"))
+        config = registered.registration(address, f"models:/{name}/{version}").config
+        requests.check_options(options, served.interface(config).options)
+        decoding.check(families.spec(config["family"]).decoding, settings or {})
         model = registered.load(address, f"models:/{name}/{version}")
     speaking: voice.Voice = model.unwrap_python_model().voice
     try:
-        row = speaking.say(text, options)
+        row = speaking.say(text, {**options, **(settings or {})})
     finally:
         speaking.close()
     digest.deliver(out, base64.b64decode(row["wav_base64"]))
@@ -75,22 +79,32 @@ def speak_production(
 
 
 def speak_base(
-    text: str, base: Path, out: Path, root: Path, options: Mapping[str, Any], sign: Path | None = None
+    text: str,
+    base: Path,
+    out: Path,
+    root: Path,
+    options: Mapping[str, Any],
+    sign: Path | None = None,
+    settings: Mapping[str, float] | None = None,
 ) -> Said:
     """Let a base directory say a text into a WAV file, in one take, on the machine that params.yaml names.
 
-    It is marked and signed as a voice is.
+    It is tagged, marked and signed as a voice is. `settings`: of decoding, instead of upstream's own.
 
-    Raises RequestError for options that only a fine-tuned voice has, BaseModelError for a directory that no family knows.
+    Raises RequestError for options that only a fine-tuned voice has and for a checkpoint, BaseModelError for a directory that no family knows.
     """
+    if any((base / name).exists() for name in (checkpoints.MANIFEST, PROVENANCE)):
+        raise RequestError(
+            f"{base} is a fine-tuned voice and no base: its speaker's consent is asked only of what was promoted. Promote it (voicelathe promote "
+            "RECIPE), then: voicelathe say TEXT, or --uri models:/NAME/VERSION"
+        )
     signer = signing.read(sign) if sign is not None else signing.of_environment()
     mark = marking.of_project(root, marking.BASE)
     family, machine = bases.recognise(base), gates.load_params(root).machine
     known = families.spec(family).decoding
     chosen: dict[str, Any] = {"language": "en", "seed": BASE_SEED, "max_seconds": BASE_SECONDS}
-    requests.check_options(options, [*chosen, *known])
-    settings = {name: float(options[name]) for name in known if name in options}
-    settings = decoding.chosen(known, decoding.defaults(known), settings)
+    requests.check_options(options, chosen)
+    spoken = decoding.chosen(known, decoding.defaults(known), settings or {})
     chosen |= options
     requests.check_seconds(float(chosen["max_seconds"]))
     requests.check_language(str(chosen["language"]))
@@ -98,37 +112,45 @@ def speak_base(
     requests.check([text], float(chosen["max_seconds"]), VoiceLimits())
     facts = families.find(family).describe(base, "", True)
     target = jobs.Target(family, str(base), facts.digest, machine)
-    weights = jobs.WeightsRef(Candidate(0, None), "base", "", "")
-    with tempfile.TemporaryDirectory(prefix="voicelathe-") as scratch:
-        path, limit = Path(scratch, "said.wav"), float(chosen["max_seconds"])
-        job = jobs.SpeakJob(target, None, [weights], [], limit, settings, None, scratch, interactive=True)
-        with Speaker(job) as speaker:
-            said = jobs.SpeakRequest(
-                uuid.uuid4().hex,
-                text,
-                chosen["language"],
-                int(chosen["seed"]),
-                None,
-                limit,
-                None,
-                str(path),
-                None,
-            )
-            sample = speaker.say(said)
-        if sample.path is None:
-            raise WorkerError(
-                f"{base} said nothing that can be written: {sample.problem}. Try another --seed."
-            )
-        audio = path.read_bytes()
+    sample, audio = _take(target, text, chosen, spoken)
     if mark is not None:
         audio = mark.put(audio)
+    about = tag.of_base(family, facts.digest, spoken) | ({"watermark": mark.about} if mark else {})
+    audio = sentences.tagged(audio, digest.canonical_json(about))
     if signer is not None:
-        about = tag.of_base(family, facts.digest, settings) | ({"watermark": mark.about} if mark else {})
         audio = signer.signed(audio, about)
     digest.deliver(out, audio)
     return Said(
         out, f"the base {base}", sentences.rate_hz(audio), sample.duration_s, sample.stopped, sample.problem
     )
+
+
+def _take(
+    target: jobs.Target, text: str, chosen: Mapping[str, Any], settings: dict[str, float]
+) -> tuple[SampleRecord, bytes]:
+    """What a base says in a worker of its own. Raises WorkerError when nothing can be written."""
+    weights = jobs.WeightsRef(Candidate(0, None), "base", "", "")
+    with tempfile.TemporaryDirectory(prefix="voicelathe-") as scratch:
+        path, limit = Path(scratch, "said.wav"), float(chosen["max_seconds"])
+        job = jobs.SpeakJob(target, None, [weights], [], limit, settings, None, scratch, interactive=True)
+        asked = jobs.SpeakRequest(
+            request_id=uuid.uuid4().hex,
+            text=text,
+            language=chosen["language"],
+            seed=int(chosen["seed"]),
+            lora_scale=None,
+            max_seconds=limit,
+            decoding=None,
+            path=str(path),
+            weights=None,
+        )
+        with Speaker(job) as speaker:
+            sample = speaker.say(asked)
+        if sample.path is None:
+            raise WorkerError(
+                f"{target.base} said nothing that can be written: {sample.problem}. Try another --seed."
+            )
+        return sample, path.read_bytes()
 
 
 def resolve(uri: str, root: Path) -> str:

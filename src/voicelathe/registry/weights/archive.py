@@ -114,7 +114,7 @@ def _earlier(recipes: Sequence[str], root: Path, every: bool) -> list[Earlier]:
     found = {
         one.path: Earlier(one.path, one.checkpoint_sha256, one.run_digest, one.path in voices)
         for one in reachable.promotions(root)
-        if one.kind != "base" and (every or one.recipe in recipes)
+        if one.kind != "base" and reachable.is_of_weights(one.path) and (every or one.recipe in recipes)
     }
     return [
         one
@@ -158,10 +158,12 @@ def _bring_earlier(place: Place, one: Earlier, root: Path, moved: Transfer) -> N
     if not _bring_beside(place, one, root, moved, one.path):
         return
     for path, sha256 in _files(one.path, one.sha256, root):
-        if (root / path).is_file() and digest.of_file(root / path) == sha256:
+        if not (root / path).exists():
+            _bring(place, root, path, sha256, moved)
+        elif digest.of_file(root / path) == sha256:
             moved.num_there += 1
         else:
-            _bring(place, root, path, sha256, moved)
+            moved.nowhere.append(path)
 
 
 def _whole(moved: Transfer, otherwise: str) -> Transfer:
