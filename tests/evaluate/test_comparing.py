@@ -210,3 +210,16 @@ def test_the_table_of_decisions_is_the_documented_one() -> None:
         f"| {situation} | {start} | {further} |" in text
         for situation, start, further in comparison_page.DECISIONS
     )
+
+
+def test_recipes_that_were_heard_with_other_settings_are_not_compared_in_silence(root: Path) -> None:
+    lora, full = finished(root, "lora", LORA, 0.5), finished(root, "full", FULL, 0.6)
+    usual = comparing.conclusions([lora, full], root)
+    assert not any("other settings" in one for one in usual)
+    spoken = {**full.selection.decoding, "steps": 20.0}
+    other = replace(full, selection=replace(full.selection, decoding=spoken))
+    (told,) = [one for one in comparing.conclusions([lora, other], root) if "other settings" in one]
+    assert (
+        "lora: guidance 2, max_length_ratio 6, steps 10; full: guidance 2, max_length_ratio 6, steps 20"
+        in told
+    )

@@ -18,6 +18,7 @@ from voicelathe.evaluate.compare.replicates import Training
 from voicelathe.evaluate.compare.replication import Spread
 from voicelathe.evaluate.evidence import BASES
 from voicelathe.evaluate.report import exclusions, reasons, wording
+from voicelathe.families import decoding
 from voicelathe.records import (
     Comparison,
     Probed,
@@ -213,6 +214,12 @@ def _pair(lora: Outcome, full: Outcome, root: Path, dice: Spread | None) -> Iter
     """
     if dice is not None:
         yield f"{full.recipe} against {lora.recipe}, with {len(dice.trainings)} trainings: {replication.sentence(dice)}."
+    ours, theirs = lora.selection.decoding, full.selection.decoding
+    if ours != theirs:
+        yield (
+            f"They were heard with other settings ({lora.recipe}: {decoding.as_text(ours)}; {full.recipe}: {decoding.as_text(theirs)}), so what "
+            "follows is not of the training alone. Give both the same speak: and hear them again."
+        )
     loss = against(full, lora, root)
     if loss is None:
         yield (
