@@ -248,6 +248,7 @@ def killed_while_training(root: Path) -> None:
             -process.pid, 0
         ):  # DVC takes the lock of a dead process that nobody buried for a living one's
             pass
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0)  # or orphans of later tests would wait for us
     (root / "hang").unlink()
     (root / "training").unlink()
 

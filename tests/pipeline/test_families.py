@@ -13,9 +13,10 @@ import torch
 
 from tests.factories import cosyvoice3_base, indextts2_base, qwen_base, voxcpm15_base
 from tests.pipeline.conftest import HERE, command, make, write
-from voicelathe import digest, layout, records
+from voicelathe import digest, families, layout, records
 from voicelathe.config import params
 from voicelathe.data.latents import cache, general_set
+from voicelathe.families import decoding
 from voicelathe.process import environments
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -42,6 +43,7 @@ def project(root: Path, family: str, scope: list[str], weights: dict[str, float]
         {"rank": 4, "alpha": 8.0, "dropout": 0.0, "scope": scope} if mode == "lora" else None
     )
     tiny["evaluate"].update(passes=1, zero_shot=False, lora_scales=[0.35, 1.0] if mode == "lora" else [])
+    tiny["speak"] = decoding.defaults(families.spec(family).decoding)
     tiny["select"]["loss_weights"] = weights
     tiny["preflight"]["override"] = "the test has no LoRA run"
     write(root, raw)
