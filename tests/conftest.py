@@ -31,6 +31,11 @@ __all__ = [
     "root",
     "tracked_project",
 ]
+FIRST = "test_peers.py"  # forks, which torch refuses in a process where a test before had autograd start threads of devices
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name != FIRST)
 
 
 @pytest.fixture(autouse=True)

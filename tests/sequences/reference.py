@@ -7,8 +7,9 @@ import wave
 from pathlib import Path
 
 from tests.factories import runs as factory
-from voicelathe import checkpoints, records
+from voicelathe import checkpoints, families, records
 from voicelathe.config import params, schema
+from voicelathe.families import decoding
 from voicelathe.process import jobs
 from voicelathe.process.runner import Speaker
 from voicelathe.records import Candidate
@@ -30,8 +31,11 @@ def spoken(root: Path, path: str, text: str) -> str:
     weights = jobs.WeightsRef(Candidate(step, 1.0), "lora", str(directory), checkpoints.identity(directory))
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch, "said.wav")
-        job = jobs.SpeakJob(target, run.train.lora, [weights], [], 1.0, None, scratch, interactive=True)
+        settings = decoding.defaults(families.spec(base.family).decoding)
+        job = jobs.SpeakJob(
+            target, run.train.lora, [weights], [], 1.0, settings, None, scratch, interactive=True
+        )
         with Speaker(job) as speaker:
-            speaker.say(jobs.SpeakRequest(uuid.uuid4().hex, text, "en", 42, 1.0, 1.0, str(out), None))
+            speaker.say(jobs.SpeakRequest(uuid.uuid4().hex, text, "en", 42, 1.0, 1.0, None, str(out), None))
         with wave.open(str(out)) as file:
             return digest_of(file.readframes(file.getnframes()))
