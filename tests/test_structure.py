@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "voicelathe"
 LAYERS = [  # a module imports only from its own line or from lines above; the longest name that fits decides
-    "errors redaction digest locks rng config config.schema config.data_schema config.train_schema records layout process process.jobs",
+    "errors redaction plugins digest locks rng config config.schema config.data_schema config.train_schema records layout process process.jobs",
     "families train.optimizers train.precision",  # each knows settings and records, nothing of the pipeline; config.params checks recipes against what they say of themselves
     "config.params config.checks parallel checkpoints runs runs.tombstones runs.experiments runs.locks",
     "speech",  # measures of one clip

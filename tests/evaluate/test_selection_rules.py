@@ -6,6 +6,7 @@ import pytest
 
 from tests.factories import evaluations as make
 from voicelathe import digest, records
+from voicelathe.errors import SelectionError
 from voicelathe.evaluate import selection
 from voicelathe.records import Candidate, ClipLoss, Race, SampleRecord, Selection, Verdict
 
@@ -455,3 +456,15 @@ def test_too_few_judgements_are_said_to_be_too_few() -> None:
     verdict = make.verdict(make.sitting(spoken, lambda name, *_: name == FIRST.name))
     found = decide(spoken=spoken, verdict=verdict)
     assert any("cannot show any preference" in note for note in found.notes)
+
+
+def test_samples_that_were_spoken_with_other_settings_decide_nothing() -> None:
+    """Half of a sweep from before an edit of `speak:` must not be compared with the other half."""
+    spoken = make.samples(KNOWN, make.MANY)
+    assert decide(spoken=spoken).decoding == make.DECODING
+    other = replace(spoken[-1], decoding={**make.DECODING, "steps": 20.0})
+    with pytest.raises(
+        SelectionError,
+        match=r"line-23, was spoken with .*steps 20, and .* with .*steps 10: .*dvc repro -f -s listen@",
+    ):
+        decide(spoken=[*spoken[:-1], other])

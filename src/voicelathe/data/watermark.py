@@ -6,12 +6,13 @@ samples whose mark cannot be read back do not leave.
 
 import threading
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from voicelathe import plugins
 from voicelathe.errors import WatermarkError
 
 GROUP = "voicelathe.watermarks"
@@ -71,21 +72,9 @@ class Marker:
             ) from problem
 
 
-def installed() -> dict[str, EntryPoint]:
-    """Name -> entry point. Raises WatermarkError when two packages offer one name."""
-    found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUP):
-        if point.name in found and found[point.name].value != point.value:
-            raise WatermarkError(
-                f"Two watermarks are called {point.name!r}: {found[point.name].value} and {point.value}. Uninstall one of them."
-            )
-        found[point.name] = point
-    return found
-
-
 def find(name: str) -> EntryPoint:
-    """Raises WatermarkError that lists what there is."""
-    found = installed()
+    """Raises WatermarkError that lists what there is, and when two packages offer one name."""
+    found = plugins.offered(GROUP, "watermarks", WatermarkError)
     if name not in found:
         raise WatermarkError(
             f"{SETTING} = {name!r}: no installed package offers it. There are: {', '.join(sorted(found)) or 'none'}. "

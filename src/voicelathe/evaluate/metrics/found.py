@@ -1,7 +1,8 @@
 """Which metrics are there? The built-in ones and those that installed packages offer through entry points."""
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
+from voicelathe import plugins
 from voicelathe.errors import SelectionError
 
 GROUP = "voicelathe.metrics"
@@ -18,21 +19,9 @@ BUILT_IN = {
 }
 
 
-def all_metrics() -> dict[str, EntryPoint]:
-    """Name -> entry point of a class or factory without arguments. Raises SelectionError when two packages offer one name."""
-    found = {name: EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()}
-    for point in entry_points(group=GROUP):
-        if point.name in found and found[point.name].value != point.value:
-            raise SelectionError(
-                f"Two metrics are called {point.name!r}: {found[point.name].value} and {point.value}. Uninstall one of them."
-            )
-        found[point.name] = point
-    return found
-
-
 def find(name: str) -> EntryPoint:
-    """Raises SelectionError that lists what there is."""
-    found = all_metrics()
+    """Raises SelectionError that lists what there is, and when two packages offer one name."""
+    found = plugins.offered(GROUP, "metrics", SelectionError, BUILT_IN)
     if name not in found:
         raise SelectionError(
             f"recipes.*.listen.metrics names {name!r}, which no installed package offers. There are: {', '.join(sorted(found))}."

@@ -1,5 +1,6 @@
 """What is known of an optimizer before it is built, and what some can do that torch's own cannot. Imports no torch."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,7 @@ class Optimizer:
     build: Callable[[Built], "torch.optim.Optimizer"]
 
 
-class Piecewise:
+class Piecewise(ABC):
     """An optimizer that scales gradients itself, tosses coins for each step and can update one parameter alone.
 
     Torch's own do none of this: for them the gradients are scaled where they lie, and all parameters are updated together.
@@ -88,13 +89,14 @@ class Piecewise:
     """Multiplies every gradient inside the update; obeyed where `scales_itself`."""
 
     @property
+    @abstractmethod
     def scales_itself(self) -> bool:
-        raise NotImplementedError
+        """Whether `gradient_scale` is obeyed."""
 
+    @abstractmethod
     def take(self, parameter: "nn.Parameter") -> None:
         """Update one parameter now and free its gradient: a hook of backward."""
-        raise NotImplementedError
 
+    @abstractmethod
     def restored(self, parameter: "nn.Parameter", key: str, tensor: "Tensor") -> Any:
         """An entry of its state, read from a file, as it lay before."""
-        raise NotImplementedError
