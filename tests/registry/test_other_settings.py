@@ -11,7 +11,7 @@ from voicelathe import checkpoints, digest
 from voicelathe.errors import RequestError
 from voicelathe.registry import gates, promote, served, voice
 from voicelathe.registry.authority import Authority
-from voicelathe.registry.history import journal, reachable
+from voicelathe.registry.history import journal
 from voicelathe.registry.promoted import registration
 from voicelathe.registry.speaking import say
 from voicelathe.registry.weights import archive
@@ -97,28 +97,44 @@ def test_a_fine_tuned_directory_is_no_base(promoted: Path) -> None:
         place.rmdir()
 
 
-def test_what_a_strangers_branch_calls_weights_is_put_nowhere_else(promoted: Path, tmp_path: Path) -> None:
-    """Journals of other branches say which weights are brought back; a branch that was only fetched must not choose the place."""
+@pytest.mark.parametrize(
+    "place", [".git/hooks", "src", "checkpoints/a/../../.git/hooks", "checkpoints/a/.git/step_1"]
+)
+def test_a_strangers_branch_does_not_choose_where_files_are_put(
+    promoted: Path, tmp_path: Path, place: str
+) -> None:
+    """Journals of other branches say which weights are brought back. Its author may also write to the archive."""
+    bucket = tmp_path / "bucket"
 
     def git(*words: str) -> None:
         who = ("-c", "user.name=a", "-c", "user.email=a@b")
         subprocess.run(["git", *who, *words], cwd=promoted, check=True, capture_output=True)
 
-    archive.archive(str(tmp_path / "bucket"), [RECIPE], promoted, every=True)
+    def put(content: bytes) -> str:
+        sha256 = digest.of_bytes(content)
+        (bucket / sha256[:2]).mkdir(parents=True, exist_ok=True)
+        (bucket / sha256[:2] / sha256).write_bytes(content)
+        return sha256
+
+    archive.archive(str(bucket), [RECIPE], promoted, every=True)
+    hook = b"#!/bin/sh\n"
+    files = {"post-checkout": {"sha256": put(hook), "bytes": len(hook)}}
+    line = json.loads((promoted / journal.FILE).read_text().splitlines()[-1])
+    line["promotion"] |= {
+        "path": place,
+        "checkpoint_sha256": put(digest.canonical_json({"files": files}).encode()),
+        "run_digest": "f" * 64,
+    }
+    (bucket / f"runs/{'f' * 64}.json").write_text("{}")
     git("init", "-q", "-b", "main")
     git("add", "params.yaml", "registry")
     git("commit", "-qm", "ours")
-    line = json.loads((promoted / journal.FILE).read_text().splitlines()[-1])
     git("switch", "-qc", "theirs")
-    places = (".git", "src", "checkpoints", "checkpoints/../.git/a/step_1", "checkpoints/a/.git/step_1")
-    told = [{**line, "promotion": {**line["promotion"], "path": place}} for place in places]
-    (promoted / journal.FILE).write_text("".join(json.dumps(one) + "\n" for one in told))
+    (promoted / journal.FILE).write_text(json.dumps(line) + "\n")
     git("commit", "-qam", "theirs")
     git("switch", "-q", "main")
-    before = (promoted / ".git/config").read_bytes()
-    assert not {one.path for one in reachable.promotions(promoted)} & set(places)
-    archive.restore(str(tmp_path / "bucket"), [RECIPE], promoted, every=True)
-    assert (promoted / ".git/config").read_bytes() == before
+    archive.restore(str(bucket), [RECIPE], promoted, every=True)
+    assert not list(promoted.rglob("post-checkout")) and not list(promoted.rglob(".git/**/step_1"))
 
 
 def test_the_gates_are_asked_of_the_weights_and_settings_that_were_judged(promoted: Path) -> None:

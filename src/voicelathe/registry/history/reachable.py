@@ -7,7 +7,6 @@ something asks all of them.
 import contextlib
 import io
 import json
-import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ from voicelathe.errors import RecordError
 from voicelathe.records import Promotion
 from voicelathe.registry.history import journal
 
-WEIGHTS = re.compile(r"checkpoints/[\w-][\w.-]*/[\w-][\w.-]*/step_\d+")
 BY_DVC = "^dvc: commit experiment"  # message of the commit of an experiment: HEAD's log still has it when the experiment is removed
 
 APPLIED = "refs/exps/apply/stash"  # where `dvc exp apply` keeps changes that nobody had committed
@@ -43,13 +41,9 @@ def _promotions(content: bytes) -> Iterator[Promotion]:
             found = records.from_json(Promotion, entry["promotion"], str(journal.FILE))
             if entry["event"] == journal.ABANDONED:
                 continue
-            if found.kind == "base" or is_of_weights(found.path):
-                yield found
-
-
-def is_of_weights(path: str) -> bool:
-    """Whether a journal names a place where a run's weights lie: what others wrote there decides where files are put."""
-    return WEIGHTS.fullmatch(path) is not None
+            if found.kind != "base":
+                records.require_inside(found.path, str(journal.FILE))
+            yield found
 
 
 def behind(root: Path, file: Path = journal.FILE) -> str | None:

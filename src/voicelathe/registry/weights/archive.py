@@ -11,10 +11,10 @@ from pathlib import Path
 from voicelathe import checkpoints, digest, layout, records
 from voicelathe.errors import CheckpointError, listing
 from voicelathe.records import RunRecord, SampleRecord
-from voicelathe.registry.history import journal, reachable
-from voicelathe.registry.weights import companions
+from voicelathe.registry.weights import companions, promoted_once
 from voicelathe.registry.weights.companions import Run
 from voicelathe.registry.weights.place import Place, open_
+from voicelathe.registry.weights.promoted_once import PromotedOnce
 from voicelathe.runs import identity, results, tombstones
 
 
@@ -33,20 +33,6 @@ class Transfer:
         self.num_bytes += path.stat().st_size
 
 
-@dataclass(frozen=True)
-class Earlier:
-    """Weights that were promoted and that no record of now names: of earlier settings, of another branch."""
-
-    path: str
-    sha256: str  # of the manifest
-    run_digest: str
-    is_voice: bool  # in production now
-
-    @property
-    def directory(self) -> str:
-        return str(Path(self.path).parent)
-
-
 def archive(url: str, recipes: Sequence[str], root: Path, every: bool = False) -> Transfer:
     """Send what the place lacks: what the records of now name, and what was promoted of these recipes (`every`: of all there were).
 
@@ -63,7 +49,7 @@ def archive(url: str, recipes: Sequence[str], root: Path, every: bool = False) -
                 )
             _send(place, root / path, sha256, moved)
         _send_companions(place, _run(recipe, root), root, moved)
-    for one in _earlier(recipes, root, every):
+    for one in promoted_once.of(recipes, root, every):
         _send_earlier(place, one, root, moved)
     return moved
 
@@ -82,7 +68,7 @@ def check(url: str, recipes: Sequence[str], root: Path, every: bool = False) -> 
                 )
             _cure(place, root / path, sha256, moved, path)
         _check_companions(place, recipe, root, moved)
-    for one in _earlier(recipes, root, every):
+    for one in promoted_once.of(recipes, root, every):
         _check_earlier(place, one, root, moved)
     return _whole(moved, f"{place.shown} does not hold, or holds damaged, and here they are no better")
 
@@ -101,29 +87,12 @@ def restore(url: str, recipes: Sequence[str], root: Path, every: bool = False) -
                 moved.num_there += 1
             else:
                 _bring(place, root, path, sha256, moved)
-    for one in _earlier(recipes, root, every):
+    for one in promoted_once.of(recipes, root, every):
         _bring_earlier(place, one, root, moved)
     return _whole(moved, f"{place.shown} does not hold, or holds damaged")
 
 
-def _earlier(recipes: Sequence[str], root: Path, every: bool) -> list[Earlier]:
-    """What was promoted and is not among what the records of now name, or was pruned there before it was promoted."""
-    now = {one.path: one.sha256 for recipe in recipes for one in results.index(recipe, root).checkpoints}
-    excuses = tombstones.excused(root)
-    voices = {one.promotion.path for one in journal.read(root)[-1:]}
-    found = {
-        one.path: Earlier(one.path, one.checkpoint_sha256, one.run_digest, one.path in voices)
-        for one in reachable.promotions(root)
-        if one.kind != "base" and reachable.is_of_weights(one.path) and (every or one.recipe in recipes)
-    }
-    return [
-        one
-        for path, one in found.items()
-        if path not in now or (now[path] == one.sha256 and tombstones.is_excused(path, one.sha256, excuses))
-    ]
-
-
-def _send_earlier(place: Place, one: Earlier, root: Path, moved: Transfer) -> None:
+def _send_earlier(place: Place, one: PromotedOnce, root: Path, moved: Transfer) -> None:
     """Sound weights are sent; of those that are not here it is said whether the place has them."""
     try:
         files = checkpoints.verify(root / one.path, one.sha256)["files"]
@@ -137,7 +106,7 @@ def _send_earlier(place: Place, one: Earlier, root: Path, moved: Transfer) -> No
     _send_companions(place, one, root, moved)
 
 
-def _check_earlier(place: Place, one: Earlier, root: Path, moved: Transfer) -> None:
+def _check_earlier(place: Place, one: PromotedOnce, root: Path, moved: Transfer) -> None:
     for path, sha256 in _files(one.path, one.sha256, root):
         is_here = (root / path).is_file() and digest.of_file(root / path) == sha256
         if is_here or place.is_sound(sha256):
@@ -146,7 +115,7 @@ def _check_earlier(place: Place, one: Earlier, root: Path, moved: Transfer) -> N
             moved.nowhere.append(path)
 
 
-def _bring_earlier(place: Place, one: Earlier, root: Path, moved: Transfer) -> None:
+def _bring_earlier(place: Place, one: PromotedOnce, root: Path, moved: Transfer) -> None:
     """Where nothing or the same lies in their place: other weights that are there may be somebody's, too."""
     manifest = root / one.path / checkpoints.MANIFEST
     if manifest.is_file() and digest.of_file(manifest) != one.sha256:
