@@ -25,6 +25,7 @@ class Kept:
 
 @pytest.mark.parametrize("made, written", [
     (Reason("runs_on", "8% of the probed clips, in the base 0%"), "runs_on: 8% of the probed clips, in the base 0%"),
+    (Reason("my-code", "of a plug-in"), "my-code: of a plug-in"),
     (Reason("runaway", "on 3 of 12 lines", " "), "runaway on 3 of 12 lines"),
     (Reason("grad_norm_spike", "9: much"), "grad_norm_spike: 9: much"),
 ])  # fmt: skip

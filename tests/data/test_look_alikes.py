@@ -25,6 +25,8 @@ FOUND = {
     "beta for sharp s": ("de", "Die Stra\u03b2e ist lang", "greek small letter beta"),
     "full width": ("en", "\uff28\uff45llo there", "fullwidth latin capital letter h"),
     "mathematical": ("it", "\U0001d402iao a tutti", "mathematical bold capital c"),
+    "all of it in circles": ("en", "\u24d7\u24d4\u24db\u24db\u24de there", "circled latin small letter h"),
+    "the last in a circle": ("en", "hell\u24de there", "circled latin small letter o"),
     "in circles": ("en", "\u24bdello", "circled latin capital letter h"),
 }  # fmt: skip
 GOOD = [
@@ -32,6 +34,9 @@ GOOD = [
     ("en", "10 k\u03a9, 5 \u03bcm, TNF\u03b1 and the \u03c7\u00b2 test, \u0394x, \u03b3-ray, \u03bf\u1f36\u03ba\u03bf\u03c2"),
     ("en", "caf\u00e9 na\u00efve Dvo\u0159\u00e1k 2\u00b2 \u00bd \u2122 \u2116 \u2163"),
     ("ru", "PR\u043e\u043c, SIM-\u043a\u0430\u0440\u0442\u0430, iPhone, x \u0438 y, \u0432\u0438\u0442\u0430\u043c\u0438\u043d C, COVID, Wi-Fi"),
+    ("ru", "ATM\u044b, BMX\u0435\u0440, DVD\u0448\u043a\u0443"),
+    ("en", "\u24b8 2020, \u24c2"),
+    ("de", "k\u03b2 und A\u03b2"),
     ("ru", "\u0411\u0443\u043a\u0432\u0430 o \u0441 \u0443\u043c\u043b\u044f\u0443\u0442\u043e\u043c"),
     ("ru", "a cappella \u0438 \u0434\u0440\u0443\u0433\u043e\u0435"),
     ("ja", "\uff21\uff22\uff23\u3068\uff11\uff12\uff13"),

@@ -105,18 +105,19 @@ def test_speech_obeys_each_setting_and_a_sample_is_kept_by_all_of_them() -> None
     loaded = family.load(base, family.describe(base, "Apache-2.0", True), machine.machine, "all")
 
     def say(text: str = "The lamp is on.", seconds: float = 1.0, **other: float) -> Any:
-        return family.synthesize(loaded, text, "en", 3, seconds, {**DECODING, **other}).samples
+        return family.synthesize(loaded, text, "en", 3, seconds, {**DECODING, **other})
 
-    usual = say()
-    assert np.array_equal(usual, say())
+    usual = say().samples
+    assert np.array_equal(usual, say().samples)
     for other in ({"steps": 4}, {"guidance": 1.0}):
-        samples = say(**other)
+        samples = say(**other).samples
         assert len(samples) != len(usual) or not np.array_equal(samples, usual), other
     loaded.core.stop_head.weight.data.zero_()  # it never stops by itself
     tokens, rate_hz = len(loaded.core.text_tokenizer("Oh.")), loaded.facts.speak_rate_hz
     for ratio in (1, 2):
-        seconds = len(say("Oh.", 20.0, max_length_ratio=ratio)) / rate_hz
-        assert round(seconds * loaded.facts.positions_per_s) == tokens * ratio + 10
+        spoken = say("Oh.", 20.0, max_length_ratio=ratio)
+        positions = round(len(spoken.samples) / rate_hz * loaded.facts.positions_per_s)
+        assert positions == tokens * ratio + 10 and not spoken.stopped, "cut at the limit"
 
 
 def test_nothing_speaks_without_settings_that_a_record_keeps() -> None:

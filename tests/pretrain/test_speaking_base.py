@@ -1,5 +1,6 @@
 """The embedded base speaks: three fixed sentences, unseen in training, are understood and end in time. See docs/mini-base.md."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,9 @@ def test_whisper_writes_three_sentences_down_and_they_end_in_time(tmp_path: Path
     for text in SENTENCES:
         said = say.speak_base(text, BASE, tmp_path / "said.wav", HERE, {"seed": 1})
         samples, rate_hz = soundfile.read(said.path, dtype="float32")
+        with soundfile.SoundFile(said.path) as file:
+            about = json.loads(file.comment)
+        assert about["decoding"]["steps"] == 10.0 and about["generated_by"] == "a text-to-speech model"
         assert rate_hz == 16_000 and said.stopped and said.problem is None
         assert 8 < len(text) / (len(samples) / rate_hz) < 25, "characters a second"
         rates[text] = ears.cer(text, samples)

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-CODE = re.compile(r"\w*")
+CODE = re.compile(r"[\w-]*")  # a plug-in's, too
 
 
 class Reason(str):

@@ -19,10 +19,14 @@ OTHERS_FOR = {  # Latin letters in a word of these scripts
     "CYRILLIC": {latin: own for own, latin in CYRILLIC.items() if own not in "јѕЈЅк"},
     "GREEK": {latin: own for own, latin in GREEK.items()} | {"v": "ν"},
 }
-SHARP_S = re.compile("(?<=[a-zäöü])β")  # "Straβe"
-OTHER_FORMS = re.compile(
-    "[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff\u24b6-\u24e9\U0001f110-\U0001f189]"
+SHARP_S = re.compile("(?<=[a-zäöü]{2})β")  # "Straβe", and not kβ
+CIRCLED = "\u24b6-\u24e9\U0001f110-\U0001f189"
+LETTERS = rf"(?:[^\W\d_]|[{CIRCLED}])"
+OTHER_FORMS = re.compile(  # a letter in a circle by itself is a sign: Ⓒ 2020
+    "[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff]"
+    rf"|[{CIRCLED}](?={LETTERS})|(?<={LETTERS})[{CIRCLED}]"
 )
+ABBREVIATION = re.compile("[A-Z]{2,}[\u0430-\u045f\u0491]+")  # with an ending: "ATMы", "BMXер"
 EAST_ASIAN = frozenset(("CJK", "HIRAGANA", "HANGUL"))  # which use letters of full width
 MOSTLY = 0.5  # of the letters; else the text is in another language
 WORD = re.compile(r"[^\W\d_]+")
@@ -46,7 +50,7 @@ def find(text: str, language: str) -> str | None:
 
 def _in_word(word: str, wanted: tuple[str, ...], is_latin: bool) -> str | None:
     """The first odd letter of a word; in a Latin text, words of look-alikes alone count."""
-    if word.isascii():
+    if word.isascii() or ABBREVIATION.fullmatch(word):
         return None
     latin = [one for one in word if _is_latin(one) and one not in PHONETIC]
     others = [one for one in word if one.isalpha() and (not _is_latin(one) or one in PHONETIC)]
