@@ -1,20 +1,22 @@
 """What do candidates say? 64 lines that decisions hear, and 60 of the oracle that no decision ever sees.
 
-The decision's lines are the shipped English list, every kind in turn, and sentences of the demo's grammar; the oracle's are written
-here, with sentences of the grammar from another seed. `strangers` names those that a training or validation text holds.
+Both ask the same question, or the oracle would not judge the decision but the choice of its lines: a quarter are plain sentences that
+the grammar of the embedded base does not write (the decision's from the shipped English list, the oracle's written here), the rest is
+of that grammar, from two seeds. `stranger` names those that a training or validation text holds.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, zip_longest
+from itertools import islice
 
 from pretrain import texts
 from voicelathe import lines
 from voicelathe.data.text import characters
 from voicelathe.lines import shipped, strata
-from voicelathe.records import STRATA, PackLine
+from voicelathe.records import PackLine
 
 NUM_DECISION, NUM_ORACLE = 64, 60
 DECISION_SEED, ORACLE_SEED = 40_301, 40_302
+PLAIN = ("sentence", "question")  # kinds of the shipped list that the oracle's written lines are of, too
 WRITTEN = """
 The old man opened the window after dinner.
 A cold wind came over the hill and the children ran home.
@@ -36,8 +38,10 @@ Please tell your sister that the bridge is open again.
 
 
 def decision() -> list[PackLine]:
-    """In the order of a race: whoever hears the first eight has heard every kind."""
-    return [*_in_turn(lines.read(shipped.FOLDER / "en.jsonl")), *_grammar("decision", 16, DECISION_SEED)]
+    """In the order of a race: two plain sentences in every block of eight."""
+    plain = [line for line in lines.read(shipped.FOLDER / "en.jsonl") if line.stratum in PLAIN]
+    written = iter(_grammar("decision", NUM_DECISION - len(plain), DECISION_SEED))
+    return [line for one in plain for line in (one, *islice(written, 3))]
 
 
 def oracle(num: int = NUM_ORACLE) -> list[PackLine]:
@@ -56,11 +60,6 @@ def parts(pack: Sequence[PackLine], size: int) -> Iterator[Sequence[PackLine]]:
     """Disjoint decisions of `size` lines each, in order; what is left over is not used."""
     for start in range(0, len(pack) - size + 1, size):
         yield pack[start : start + size]
-
-
-def _in_turn(pack: Sequence[PackLine]) -> list[PackLine]:
-    kinds = [[line for line in pack if line.stratum == kind] for kind in STRATA]
-    return [line for line in chain.from_iterable(zip_longest(*kinds)) if line is not None]
 
 
 def _grammar(name: str, num: int, seed: int) -> list[PackLine]:

@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -260,9 +260,19 @@ def test_no_decision_hears_a_line_of_the_oracle() -> None:
     assert packs.oracle(16) == judge[:16]
 
 
-def test_the_first_block_of_a_decision_holds_every_kind() -> None:
-    assert {line.stratum for line in packs.decision()[:8]} == set(STRATA)
-    assert [len(part) for part in packs.parts(packs.decision(), 24)] == [24, 24]
+def test_decision_and_oracle_ask_of_the_same_kinds_of_lines() -> None:
+    """Else the oracle would judge which lines a decision heard, and not the decision."""
+
+    def written(pack: Sequence[PackLine]) -> float:
+        return sum("grammar" in line.id for line in pack) / len(pack)
+
+    decision = packs.decision()
+    assert abs(written(decision) - written(packs.oracle())) < 0.05
+    for size in (8, 24):
+        assert {written(part) for part in packs.parts(decision, size)} == {0.75}, (
+            "every decision, however short"
+        )
+    assert {line.stratum for line in decision if "grammar" not in line.id} <= set(packs.PLAIN)
 
 
 def test_a_line_of_the_corpus_is_a_stranger_however_it_is_written() -> None:

@@ -212,7 +212,7 @@ class Select(Closed):
 
     loss_weights: dict[str, Annotated[float, Ge(0)]]  # total = sum(weight * loss)
     vetoes: list[str]  # codes of metrics and probes that exclude a candidate; the others are noted
-    max_vetoed_share: Share  # of a candidate's samples that may show one such code before it is excluded
+    max_vetoed_share: Share  # of samples that may show one such code before it excludes: docs/metrics.md, "Vetoes and scores are apart"
     guards: Guards
     probes: ProbeLimits
 

@@ -1,12 +1,14 @@
 """What speaks against a candidate by itself, whatever the others do: outright failures, codes of metrics, and that nobody heard it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from voicelathe.config import schema
+from voicelathe.evaluate import guards
 from voicelathe.evaluate.evidence import BASE
 from voicelathe.evaluate.listening import design
+from voicelathe.evaluate.scores import ENDINGS, LATE, QUALITY, WORDS
 from voicelathe.evaluate.scoring import judging
 from voicelathe.records import (
     HARD_FAILURES,
@@ -20,6 +22,10 @@ from voicelathe.records import (
 
 RUNAWAY = "runaway"
 NOT_MEASURED = "not_measured"  # spoken, and judged by nobody
+# Codes whose question a guard asks of the base, too.
+COMPARED = {"garbled": WORDS, "truncated": ENDINGS, LATE: ENDINGS, "artefacts": QUALITY}
+MAJORITY = 0.5  # what fails more often than not is no voice
+Place = tuple[str, int]  # line and seed
 
 
 def vetoes(samples: Sequence[SampleRecord], base_trained: bool, max_share: float) -> dict[str, list[Reason]]:
@@ -69,20 +75,64 @@ class MetricFailures:
 def measured_vetoes(
     measures: SpeechMeasures, samples: Sequence[SampleRecord], select: schema.Select
 ) -> MetricFailures:
-    """A code excludes a candidate when more than `max_vetoed_share` of its samples show it, failed ones counted as samples."""
-    total = Counter(one.candidate for one in samples)
-    shown: dict[str, dict[str, list[MeasuredSample]]] = {}
-    for one in sorted(measures.samples, key=lambda one: (one.line_id, one.seed)):
-        for code in one.vetoes:
-            shown.setdefault(one.candidate, {}).setdefault(code, []).append(one)
+    """Codes that a candidate shows: a reason against it where it shows one too often (`is_too_often`), else a note."""
+    spoke: dict[str, set[Place]] = {}
+    for each in samples:
+        spoke.setdefault(each.candidate, set()).add((each.line_id, each.seed))
+    shown = codes(measures)
     heard = MetricFailures({}, {})
-    for name, codes in shown.items():
-        for code, members in sorted(codes.items()):
-            first = members[0]
-            text = f"{len(members)} of {total[name]} samples, line {first.line_id} ({_outside(first, code, measures)})"
-            excludes = code in select.vetoes and len(members) > select.max_vetoed_share * total[name]
+    for name, found in shown.items():
+        for code, mine in sorted(found.items()):
+            base, num = shown.get(BASE, {}).get(code, {}).keys() & spoke[name], len(spoke[name])
+            beside, first = _beside(name, code, base, select), _example(code, mine, base, measures)
+            text = f"{len(mine)} of {num} samples{beside}, {first}"
+            excludes = is_too_often(code, mine.keys(), base, num, select)
             (heard.vetoes if excludes else heard.notes).setdefault(name, []).append(Reason(code, text))
     return heard
+
+
+def codes(measures: SpeechMeasures) -> dict[str, dict[str, dict[Place, MeasuredSample]]]:
+    """Candidate -> code -> its samples that show it, by line and seed."""
+    shown: dict[str, dict[str, dict[Place, MeasuredSample]]] = {}
+    for each in sorted(measures.samples, key=lambda each: (each.line_id, each.seed)):
+        for code in each.vetoes:
+            shown.setdefault(each.candidate, {}).setdefault(code, {})[each.line_id, each.seed] = each
+    return shown
+
+
+def is_too_often(
+    code: str, mine: Collection[Place], base: Collection[Place], num_samples: int, select: schema.Select
+) -> bool:
+    """Whether a code that a candidate shows in the samples `mine` excludes it; `base`: the same lines where the base shows it.
+
+    It does on more than `max_vetoed_share` of all samples. What a guard compares with the base (words, endings, quality) counts only
+    where the base is free of it: no fine-tune is excluded for what the base does as often. On more than half of all samples it
+    excludes whatever the base does.
+    """
+    if code not in select.vetoes:
+        return False
+    if not _has_example(code, select):
+        return len(mine) > select.max_vetoed_share * num_samples
+    own = set(mine) - set(base)
+    return len(own) > select.max_vetoed_share * (num_samples - len(base)) or len(mine) > num_samples * max(
+        MAJORITY, select.max_vetoed_share
+    )
+
+
+def _has_example(code: str, select: schema.Select) -> bool:
+    return COMPARED.get(code) in guards.margins(select.guards)
+
+
+def _beside(name: str, code: str, base: Collection[Place], select: schema.Select) -> str:
+    return f" (the base in {len(base)})" if name != BASE and base and _has_example(code, select) else ""
+
+
+def _example(
+    code: str, mine: Mapping[Place, MeasuredSample], base: Collection[Place], measures: SpeechMeasures
+) -> str:
+    """The first sample that shows the code, if possible one where the base does not."""
+    first = next((found for place, found in mine.items() if place not in base), next(iter(mine.values())))
+    return f"line {first.line_id} ({_outside(first, code, measures)})"
 
 
 def _outside(one: MeasuredSample, code: str, measures: SpeechMeasures) -> str:

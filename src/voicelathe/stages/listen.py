@@ -5,7 +5,6 @@ samples are shared by all recipes on one base. What comes out depends on the sam
 """
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,8 @@ from voicelathe.config.params import recipe as find_recipe
 from voicelathe.data import columns
 from voicelathe.data.gate import line_leaks
 from voicelathe.errors import LinesError
-from voicelathe.evaluate import baseline, guards, racing, scores
-from voicelathe.evaluate.evidence import BASES
+from voicelathe.evaluate import baseline, failures, guards, racing, scores
+from voicelathe.evaluate.evidence import BASE, BASES
 from voicelathe.evaluate.listening import design
 from voicelathe.evaluate.scoring import judging
 from voicelathe.records import (
@@ -224,10 +223,12 @@ def _hopeless(
     for one in sorted(samples, key=lambda one: (one.candidate, one.line_id, one.seed)):
         if one.problem in HARD_FAILURES:
             out.setdefault(one.candidate, f"{one.problem}: line {one.line_id}, seed {one.seed}")
-    shown = Counter((one.candidate, code) for one in measures.samples for code in one.vetoes)
-    for (name, code), num in sorted(shown.items()):
-        if code in select.vetoes and num > select.max_vetoed_share * num_samples:
-            out.setdefault(name, f"{code} on {num} lines, too many of {num_samples} already")
+    shown = failures.codes(measures)
+    for name, found in sorted(shown.items()):
+        for code, mine in sorted(found.items()):
+            base = shown.get(BASE, {}).get(code, {}).keys()
+            if failures.is_too_often(code, mine.keys(), base, num_samples, select):
+                out.setdefault(name, f"{code} on {len(mine)} lines, too many of {num_samples} already")
     return out
 
 
