@@ -1,8 +1,8 @@
 """What did each candidate say, and what was heard? One file a candidate and pack, so that a killed benchmark loses one candidate's hearing.
 
 Works in the current folder, a project whose run is trained and evaluated. Everybody speaks every line; nobody drops out. Samples are
-kept one by one by what made them. What decisions hear is judged against validation clips, as in the stage `listen`; what the oracle
-hears against clips of the test split.
+kept one by one by what made them, and heard twice: against validation clips, as in the stage `listen`, and for the oracle's likeness
+against clips of the test split.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +33,7 @@ from voicelathe.stages import candidates, speak
 BASES = "_bases"  # folder of what untouched bases said: the same for all recipes of a project
 METRICS = ("waveform", "activity", "recogniser", "speaker", "quality")  # those of the demo
 ORACLE_METRICS = ("recogniser", "speaker")
+LIKENESS_ALONE = ("speaker",)
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _hear(
                 said,
                 how.max_seconds,
                 params.recipe(chosen, record.recipe).speak,
-                place.parent / "speech",
+                place.parent.parent / "speech",
                 candidates.reference(chosen),
             )
             hearable = [one for one in samples if design.is_hearable(one)]
@@ -121,6 +122,15 @@ def read(path: Path) -> Heard:
     stored: dict[str, Any] = digest.read_json(path)
     samples = [records.from_json(SampleRecord, one, str(path)) for one in stored["samples"]]
     return Heard(samples, records.from_json(SpeechMeasures, stored["measures"], str(path)))
+
+
+def of_lines(whole: Heard, pack: Sequence[PackLine]) -> Heard:
+    """What was said and heard of these lines."""
+    ids = {line.id for line in pack}
+    rows = [row for row in whole.measures.samples if row.line_id in ids]
+    return Heard(
+        [each for each in whole.samples if each.line_id in ids], replace(whole.measures, samples=rows)
+    )
 
 
 def joined(record: RunRecord, parts: Sequence[Heard]) -> Heard:

@@ -69,11 +69,12 @@ def make(place: Place, case: Case, cases: Iterable[Case]) -> None:
 
 
 def heard(project: Path, recipe: str) -> tuple[hearing.Heard, hearing.Heard]:
-    """What the decision hears and what the oracle hears; spoken where it is not there yet."""
+    """The whole pool as decisions hear it, and for the oracle's likeness; spoken where it is not there yet."""
     with inside(project):
-        decision = hearing.everybody(recipe, "decision", packs.decision(), "validation", hearing.METRICS, OUT)
-        oracle = hearing.everybody(recipe, "oracle", packs.oracle(), "test", hearing.ORACLE_METRICS, OUT)
-    return decision, oracle
+        pool = packs.pool()
+        whole = hearing.everybody(recipe, "pool", pool, "validation", hearing.METRICS, OUT)
+        likeness = hearing.everybody(recipe, "likeness", pool, "test", hearing.LIKENESS_ALONE, OUT)
+    return whole, likeness
 
 
 def is_heard(place: Place, case: Case) -> bool:
@@ -118,7 +119,7 @@ def _build(place: Place, project: Path, voice: str, cases: Iterable[Case]) -> No
     shutil.copy(ROOT / "data/recogniser.json", project / "data")
     shutil.copytree(_spoken(place, voice), project / "data/demo", dirs_exist_ok=True)
     shutil.copy(ROOT / "params.yaml", project)
-    lines.write(project / PACK, packs.decision())
+    lines.write(project / PACK, packs.pool())
     params.edit(_changes(voice, cases), project / "params.yaml")
     _pin(project)
 
@@ -158,9 +159,9 @@ def _pin(project: Path) -> None:
 
 
 def _require_unseen(project: Path) -> None:
-    """No line of either pack is a text of training, validation or test."""
+    """No line of the pool is a text of training, validation or test."""
     known = [
         one.text for name in layout.SPLITS for one in records.read(project / layout.split(name), CleanClip)
     ]
-    if told := packs.strangers([*packs.decision(), *packs.oracle()], known):
+    if told := packs.strangers(packs.pool(), known):
         raise SystemExit(f"{project}: {', '.join(told)} are in the corpus; a decision must not know them")

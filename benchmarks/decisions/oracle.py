@@ -71,8 +71,13 @@ class Oracle:
         return [name for name in self.tuned if self.ahead(name, self.base, level).is_better]
 
 
-def of(heard: Heard) -> Oracle:
-    return judge(scores.of(heard.samples, heard.measures))
+def of(heard: Heard, likeness: Heard | None = None) -> Oracle:
+    """`likeness`: where it comes from, if not from `heard`."""
+    found = scores.of(heard.samples, heard.measures)
+    if likeness is None:
+        return judge(found)
+    own = scores.of(likeness.samples, likeness.measures)
+    return judge(Scores({**found.values, LIKENESS: own.values[LIKENESS]}))
 
 
 def judge(found: Scores) -> Oracle:

@@ -1,22 +1,23 @@
-"""What do candidates say? 64 lines that decisions hear, and 60 of the oracle that no decision ever sees.
+"""What do candidates say? A pool of 124 lines; of each fine-tune 64 of them, drawn at random, are for decisions and 60 for the oracle.
 
-Both ask the same question, or the oracle would not judge the decision but the choice of its lines: a quarter are plain sentences that
-the grammar of the embedded base does not write (the decision's from the shipped English list, the oracle's written here), the rest is
-of that grammar, from two seeds. `stranger` names those that a training or validation text holds.
+Decision and oracle ask of the same kinds of lines, or the oracle would judge the choice of lines: in both a quarter are plain sentences
+that the grammar of the embedded base does not write (shipped ones and some written here), the rest is of that grammar. Every fine-tune
+draws anew, because all have the same base: what it happens to say well on one draw would count in every one of them.
+`stranger` names lines that a training or validation text holds.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from pretrain import texts
-from voicelathe import lines
+from voicelathe import lines, rng
 from voicelathe.data.text import characters
 from voicelathe.lines import shipped, strata
 from voicelathe.records import PackLine
 
 NUM_DECISION, NUM_ORACLE = 64, 60
-DECISION_SEED, ORACLE_SEED = 40_301, 40_302
-PLAIN = ("sentence", "question")  # kinds of the shipped list that the oracle's written lines are of, too
+DECISION_SEED, ORACLE_SEED, DRAW_SEED = 40_301, 40_302, 40_303
+PLAIN = ("sentence", "question")  # kinds of the shipped list that those written here are of, too
 WRITTEN = """
 The old man opened the window after dinner.
 A cold wind came over the hill and the children ran home.
@@ -37,15 +38,37 @@ Please tell your sister that the bridge is open again.
 """.strip().splitlines()
 
 
-def decision() -> list[PackLine]:
-    """In the order of a race: two plain sentences in every block of eight."""
-    plain = [line for line in lines.read(shipped.FOLDER / "en.jsonl") if line.stratum in PLAIN]
-    written = iter(_grammar("decision", NUM_DECISION - len(plain), DECISION_SEED))
-    return [line for one in plain for line in (one, *islice(written, 3))]
+def pool() -> list[PackLine]:
+    """Everything that candidates say."""
+    shown = [line for line in lines.read(shipped.FOLDER / "en.jsonl") if line.stratum in PLAIN]
+    return [*shown, *_grammar("decision", NUM_DECISION - len(shown), DECISION_SEED), *oracle()]
+
+
+def drawn(case: str, number: int = 0) -> tuple[list[PackLine], list[PackLine]]:
+    """The decision's lines of a fine-tune, in the order of a race with two plain sentences in every block of eight, and the oracle's.
+
+    `number`: which of many draws.
+    """
+    everything = {line.id: line for line in pool()}
+    plain, written = (
+        [everything[name] for name in rng.shuffled(kind, DRAW_SEED, "draw", case, number)]
+        for kind in (
+            [name for name in everything if not is_grammar(name)],
+            [name for name in everything if is_grammar(name)],
+        )
+    )
+    size = NUM_DECISION // 4
+    block = iter(written[: 3 * size])
+    decision = [line for each in plain[:size] for line in (each, *islice(block, 3))]
+    return decision, [*plain[size:], *written[3 * size :]]
+
+
+def is_grammar(line_id: str) -> bool:
+    return "-grammar-" in line_id
 
 
 def oracle(num: int = NUM_ORACLE) -> list[PackLine]:
-    """The first `num` of the oracle's lines."""
+    """Lines for the oracle of a finished project, which trained on other texts: the first `num`."""
     written = [_line(f"oracle-written-{at:02d}", said) for at, said in enumerate(WRITTEN, 1)]
     return [*written, *_grammar("oracle", NUM_ORACLE - len(written), ORACLE_SEED)][:num]
 

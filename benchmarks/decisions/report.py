@@ -4,7 +4,7 @@ Regret is in the oracle's utility; the best candidate, the bases among them, has
 decisions its lines allow. `worse` and `better`: paired 95 % intervals over the oracle's lines without zero, against the better base.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,24 +79,74 @@ def row(one: Judged, rule: str, decisions: Sequence[Decided]) -> Row:
 
 
 def rules_table(known: Sequence[Judged]) -> str:
-    """Rules over all cases; where somebody helps, how often one that does is shipped."""
-    found = [each for one in known for each in rows(one)]
-    helped = {one.trained.name for one in known if one.oracle.helpers()}
+    """Rules over all cases; where somebody helps, how often one that does is shipped. A case with many draws counts once."""
+    found = [(bool(one.oracle.helpers()), each) for one in known for each in rows(one)]
+    helped = [one.trained.name for one in known if one.oracle.helpers()]
     told = [
-        f"{len(known)} fine-tunes, in {len(helped)} of them some checkpoint is significantly better than the better base.\n",
+        f"{len({one.trained.name for one in known})} fine-tunes, {len(known)} draws of lines; in {len(helped)} draws, of {len(set(helped))} "
+        "fine-tunes, some checkpoint is significantly better than the better base.\n",
         "| rule | regret | highest of a case | words behind the best | likeness behind | ships worse than the base | ships better where one is | samples |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for rule in dict.fromkeys(each.rule for each in found):
-        own = [each for each in found if each.rule == rule]
-        better = [each.better for each in own if each.case in helped]
-        share = f"{_mean(better):.2f}" if better else "no such case"
+    for rule in dict.fromkeys(each.rule for _, each in found):
+        own = [(helps, each) for helps, each in found if each.rule == rule]
         told.append(
-            f"| {rule} | {_mean(each.regret for each in own):.3f} | {max(each.regret for each in own):.3f} "
-            f"| {_mean(each.words_behind for each in own):.3f} | {_mean(each.likeness_behind for each in own):.3f} "
-            f"| {_mean(each.worse for each in own):.2f} | {share} | {_mean(each.samples for each in own):.0f} |"
+            f"| {rule} | {' | '.join(_columns([each for _, each in own], [each.better for helps, each in own if helps]))} |"
         )
     return "\n".join(told)
+
+
+def _columns(own: Sequence[Row], better: Sequence[float]) -> list[str]:
+    """`better`: of the draws in which somebody helps."""
+
+    def mean(value: Callable[[Row], float]) -> float:
+        return _mean(_by_case(own, value))
+
+    return [
+        f"{mean(lambda row: row.regret):.3f}",
+        f"{max(_by_case(own, lambda row: row.regret)):.3f}",
+        f"{mean(lambda row: row.words_behind):.3f}",
+        f"{mean(lambda row: row.likeness_behind):.3f}",
+        f"{mean(lambda row: row.worse):.2f}",
+        f"{_mean(better):.2f}" if better else "no such case",
+        f"{mean(lambda row: row.samples):.0f}",
+    ]
+
+
+def _by_case(own: Iterable[Row], value: Callable[[Row], float]) -> list[float]:
+    """The mean of each case."""
+    found: dict[str, list[float]] = {}
+    for row in own:
+        found.setdefault(row.case, []).append(value(row))
+    return [_mean(values) for values in found.values()]
+
+
+def cases_table(known: Sequence[Judged]) -> str:
+    """What is the truth in each case, and what would each rule ship? One draw each, with all its lines."""
+    told = [
+        "| fine-tune | better base | best | better than that base | the last one | lowest loss | ours ships |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in known:
+        truth = one.oracle
+        best = max(truth.names, key=lambda name: truth.utility[name])
+        ours = replay.ours(one.trained, one.trained.pack, BLOCK).gets
+        shown = [replay.by_number(one.trained, rule).gets for rule in (replay.LAST, replay.LOSS)]
+        cells = [_against(truth, name) for name in (best, *shown, ours)]
+        helpers = ", ".join(truth.helpers()) or "none"
+        told.append(
+            f"| {one.trained.name} | {truth.base} {truth.utility[truth.base]:.3f} | {cells[0]} | {helpers} | {' | '.join(cells[1:])} |"
+        )
+    return "\n".join(told)
+
+
+def _against(truth: Oracle, name: str) -> str:
+    """A candidate, and its utility less that of the better base."""
+    if name == truth.base:
+        return name
+    ahead = truth.ahead(name, truth.base)
+    text = f"{name} {ahead.difference:+.3f} ({ahead.interval.low:+.3f} .. {ahead.interval.high:+.3f})"
+    return f"**{text}**" if ahead.is_worse else text
 
 
 def ties_table(known: Sequence[Judged]) -> str:

@@ -172,10 +172,32 @@ def test_shipping_nothing_is_never_worse_than_the_base() -> None:
 
 def test_tables_hold_every_rule_and_every_column() -> None:
     known = [report.Judged(trained(likeness=NEAR, cer=LOST), TRUTH)]
-    for told in (report.rules_table(known), report.ties_table(known), report.calibration_table(known)):
+    for told in (
+        report.cases_table(known), report.rules_table(known), report.ties_table(known), report.calibration_table(known)
+    ):  # fmt: skip
         widths = {line.count("|") for line in told.splitlines() if line.startswith("|")}
         assert len(widths) == 1, told
     assert all(f"| {rule} |" in report.ties_table(known) for rule in replay.TIES)
+
+
+def test_a_case_counts_once_however_often_its_lines_are_drawn() -> None:
+    many = report.Judged(trained(likeness=NEAR, cer=LOST), TRUTH)
+    once = report.Judged(replace(trained(likeness=NEAR), name="other"), TRUTH)
+
+    def rules(*known: report.Judged) -> list[list[str]]:
+        rows = [line.split("|") for line in report.rules_table(known).splitlines()[4:]]
+        return [[*row[:7], row[8]] for row in rows]  # all but the share of draws in which somebody helps
+
+    assert rules(many, once) == rules(many, many, many, once)
+
+
+def test_the_oracle_takes_likeness_from_where_it_is_told_to() -> None:
+    near, far = (trained(likeness=dict.fromkeys(NEAR, value)).heard for value in (0.9, 0.5))
+    lines = PACK[:12]
+    mixed = oracle.of(hearing.of_lines(near, lines), hearing.of_lines(far, lines))
+    assert mixed.scores.mean(LIKENESS, FIRST.name) == pytest.approx(0.5, abs=0.05)
+    assert mixed.scores.values[WORDS] == oracle.of(hearing.of_lines(near, lines)).scores.values[WORDS]
+    assert sorted(mixed.scores.values[WORDS][FIRST.name]) == sorted(line.id for line in lines)
 
 
 def test_statements_go_into_ten_bins_and_certainty_into_the_last() -> None:
@@ -253,30 +275,38 @@ def test_every_case_is_a_recipe_that_params_accept(tmp_path: Path) -> None:
 
 
 def test_no_decision_hears_a_line_of_the_oracle() -> None:
-    decision, judge = packs.decision(), packs.oracle()
-    assert (len(decision), len(judge)) == (packs.NUM_DECISION, packs.NUM_ORACLE)
-    assert packs.strangers(judge, [line.text for line in decision]) == []
-    assert len({line.id for line in [*decision, *judge]}) == len(decision) + len(judge)
-    assert packs.oracle(16) == judge[:16]
+    pool = packs.pool()
+    assert len({line.id for line in pool}) == len(pool) == packs.NUM_DECISION + packs.NUM_ORACLE
+    for number in range(3):
+        decision, judge = packs.drawn("case", number)
+        assert (len(decision), len(judge)) == (packs.NUM_DECISION, packs.NUM_ORACLE)
+        assert packs.strangers(judge, [line.text for line in decision]) == []
+        assert sorted(line.id for line in [*decision, *judge]) == sorted(line.id for line in pool)
+    assert packs.oracle(16) == packs.oracle()[:16]
+
+
+def test_every_fine_tune_and_every_draw_has_lines_of_its_own() -> None:
+    """All have the same base: what it happens to say well on one draw would count in each of them."""
+    drawn = [frozenset(line.id for line in packs.drawn(case, at)[0]) for case in ("a", "b") for at in (0, 1)]
+    assert len(set(drawn)) == 4 and packs.drawn("a") == packs.drawn("a")
 
 
 def test_decision_and_oracle_ask_of_the_same_kinds_of_lines() -> None:
     """Else the oracle would judge which lines a decision heard, and not the decision."""
 
-    def written(pack: Sequence[PackLine]) -> float:
-        return sum("grammar" in line.id for line in pack) / len(pack)
+    def grammar(pack: Sequence[PackLine]) -> float:
+        return sum(packs.is_grammar(line.id) for line in pack) / len(pack)
 
-    decision = packs.decision()
-    assert abs(written(decision) - written(packs.oracle())) < 0.05
+    decision, judge = packs.drawn("case")
+    assert abs(grammar(decision) - grammar(judge)) < 0.05
     for size in (8, 24):
-        assert {written(part) for part in packs.parts(decision, size)} == {0.75}, (
+        assert {grammar(part) for part in packs.parts(decision, size)} == {0.75}, (
             "every decision, however short"
         )
-    assert {line.stratum for line in decision if "grammar" not in line.id} <= set(packs.PLAIN)
 
 
 def test_a_line_of_the_corpus_is_a_stranger_however_it_is_written() -> None:
-    line = packs.oracle()[0]
+    line = packs.pool()[0]
     assert packs.strangers([line], [f"  {line.text.upper()} "]) == [line.id]
 
 

@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Run
 from tests.factories import corpora
+from voicelathe import lines
 from voicelathe.config import params
 from voicelathe.data.audio import files
 from voicelathe.data.manifest import importing, ingest, recognising, recording_rules
@@ -56,6 +58,22 @@ def test_a_cosyvoice_or_hugging_face_folder_is_recognised_and_pinned(
     if name == "cosyvoice":
         assert (written.manifest, written.audio_root) == ("data/corpus/manifest.jsonl", "corpus")
         assert [row.user_id for row in read.rows] == [f"u{at}" for at in range(12)]
+
+
+def test_held_out_lines_of_another_corpus_are_named_before_the_gate_stops(project: Path, run: Run) -> None:
+    path, done = corpora.voxcpm(project / "corpus"), []
+    (pack,) = dict(lines.packs(params.load()))
+    own = lines.read(Path(pack))
+    held_out = [
+        replace(own[0], id=f"held-{at}", clip_id=f"c{at}", speaker="anna", recording_id="r") for at in (0, 1)
+    ]
+    for texts in (("Of somebody else.", corpora.text(0)), (corpora.text(1), corpora.text(0))):
+        lines.write(
+            Path(pack), [replace(line, text=said) for line, said in zip(held_out, texts, strict=True)]
+        )
+        done.append(run("import", path, "--recording-from", RULE, *FILLED))
+    hint = f"{pack}: 1 of 2 held-out lines are of another corpus"
+    assert [one.code for one in done] == [0, 0] and [hint in one.out for one in done] == [True, False]
 
 
 def test_the_formats_we_recognise_are_those_of_the_settings() -> None:

@@ -139,6 +139,7 @@ def _import(
         undo.pop_all()
     import_report.report(wanted, read)
     screen.say(f"Written: ingest in {params.FILE}. Commit it, then: dvc repro")
+    import_report.lines_of_others(current, read)
 
 
 def _mapped(

@@ -66,6 +66,25 @@ def report(wanted: schema.Ingest, read: Ingested) -> None:
     consents.print_missing(speakers)
 
 
+def lines_of_others(current: schema.Params, read: Ingested) -> None:
+    """Which packs hold sentences that this corpus does not: the gate would stop there."""
+    from voicelathe import lines
+    from voicelathe.errors import LinesError
+
+    said = {row.text for row in read.rows}
+    try:
+        packs = list(lines.packs(current))
+    except LinesError:
+        return  # the gate says what is wrong with a pack
+    for path, pack in packs:
+        held_out = [line for line in pack if line.clip_id]
+        if others := [line for line in held_out if line.text not in said]:
+            screen.say(
+                f"{path}: {len(others)} of {len(held_out)} held-out lines are of another corpus, and the gate will stop there. Once there is a "
+                f"split (dvc repro split): voicelathe lines propose --out {path} --replace"
+            )
+
+
 def _languages(rows: Counter[str]) -> None:
     """Names that are no language: no recogniser, script or pace of others is found under them."""
     from voicelathe.data.text import languages
