@@ -13,6 +13,7 @@ REVISION = 13
 READS = [
     "pipelines/selection.py",
     "verdicts",
+    "data/split/validation.jsonl",
     "data/latents/${item.base}/base.json",
     "data/latents/${item.base}/ceiling.json",
     "runs/${key}/run.json",
@@ -26,12 +27,14 @@ READS = [
     "runs/${key}/race.json",
 ]
 WRITES = [f"runs/${{key}}/{name}" for name in ("selection.json", "report.html", *experiment.FILES)]
-PARAMS = ["recipes.${key}.select"]
+PARAMS = ["ingest.audio_root", "recipes.${key}.select"]
 
 
 def main() -> None:
     recipe = sys.argv[1]
-    chosen, page = selection.select(recipe, params.recipe(params.load(), recipe).select, Path())
+    settings = params.load()
+    how = params.recipe(settings, recipe).select
+    chosen, page = selection.select(recipe, how, Path(), settings.ingest.audio_root)
     digest.write_json(layout.run(recipe, "selection.json"), records.to_json(chosen))
     digest.write_text(layout.run(recipe, "report.html"), page)
     experiment.write(recipe, chosen, Path())

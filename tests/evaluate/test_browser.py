@@ -453,7 +453,7 @@ def test_the_report_plays_its_samples_without_a_network(page: Any, tmp_path: Pat
         make.race(spoken),
     )
     (tmp_path / "report.html").write_text(
-        report.render(make.run(), found, make.steps(60), known, spoken, make.measures(spoken), tmp_path)
+        report.render(make.run(), found, make.steps(60), known, spoken, make.measures(spoken), tmp_path, {})
     )
     page.goto((tmp_path / "report.html").as_uri())
     assert page.locator("h1").inner_text() == "Ship step 20" and "Untrained base." in visible(page)

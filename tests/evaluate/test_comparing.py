@@ -66,7 +66,7 @@ def finished(
     digest.write_json(root / "data/latents/voxcpm2-mini/ceiling.json", records.to_json(make.ceiling()))
     (root / "runs").mkdir(exist_ok=True)
     folder.rename(root / "runs" / recipe)
-    chosen, _ = selection.select(recipe, replace(make.SELECT, vetoes=[]), root)
+    chosen, _ = selection.select(recipe, replace(make.SELECT, vetoes=[]), root, "")
     digest.write_json(root / "runs" / recipe / "selection.json", records.to_json(chosen))
     return comparing.read(recipe, root)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.evaluate.test_listening import page_of
-from tests.evaluate.test_report import words
+from tests.evaluate.test_report import make_report, words
 from tests.factories import evaluations as make
 from tests.factories import runs
 from voicelathe import digest, layout, records
@@ -137,6 +137,25 @@ def test_a_recording_that_is_gone_or_another_one_is_refused(
 
 def rendered(root: Path, samples: list[SampleRecord], real: dict[str, sound.DecodedSample]) -> str:
     return page.render(make.RECIPE, make.run(), samples, root, base_trained=True, real=real)
+
+
+def test_the_report_plays_it_beside_the_base_and_the_checkpoint(tmp_path: Path) -> None:
+    lines = {HELD_OUT + str(at): said for at, said in enumerate(make.MANY.values())}
+    real = {line: REAL_SOUND for line in list(lines)[:12]}
+    top, rest = shown_first(make_report(tmp_path, lines=lines, real=real)[1])
+    told = re.findall(r'data-audio="(\d+)"[^>]*aria-label="Play ([^,]*), line ([^,]*),', top)
+    spoken = {line for _, who, line in told if who == "the speaker"}
+    assert spoken == {line for _, who, line in told if who == "the base"} & set(real) != set()
+    assert all(f'id="audio-{place}"' in rest for place, _, _ in told)
+    assert "could not be read" not in top
+    gone, _ = shown_first(make_report(tmp_path, lines=lines)[1])
+    assert "the speaker," not in gone and "could not be read where this page was made" in words(gone)
+
+
+def shown_first(html: str) -> tuple[str, str]:
+    """What the report plays at its top, and the rest."""
+    start, end = html.index('aria-labelledby="first"'), html.index('aria-labelledby="decided"')
+    return html[start:end], html[end:]
 
 
 def test_the_page_embeds_it_once_equally_loud_and_without_a_readable_name(tmp_path: Path) -> None:
@@ -328,7 +347,7 @@ def test_the_report_names_its_mean_beside_the_candidates(tmp_path: Path) -> None
         found = decide(samples, verdict)
         known = make.checkpoints(KNOWN)
         return report.render(
-            make.run(), found, make.steps(60), known, samples, make.measures(samples), tmp_path
+            make.run(), found, make.steps(60), known, samples, make.measures(samples), tmp_path, {}
         )
 
     lines = {SAID: "Sentence 0.", "carrier": "The lamp is on."}

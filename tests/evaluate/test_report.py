@@ -30,7 +30,7 @@ def make_report(
 ) -> tuple[Selection, str]:
     known = known or KNOWN
     totals, trained, taste = how.pop("totals", TOTALS), how.pop("base_trained", True), how.pop("taste", None)
-    select = how.pop("select", make.SELECT)
+    select, real = how.pop("select", make.SELECT), how.pop("real", {})
     heard = {name: how.pop(name) for name in ("outside", "cer", "likeness") if name in how}
     how = {"lines": make.MANY, "seconds": 0.05, **how}
     means = {one: {"diff": 0.9 * totals[one.name], "stop": 0.1 * totals[one.name]} for one in known}
@@ -59,6 +59,7 @@ def make_report(
         spoken,
         make.measures(spoken, **heard),
         root,
+        real,
     )
     return found, page
 
@@ -302,6 +303,6 @@ def test_a_long_line_that_only_the_best_speak_is_no_hole(root: Path) -> None:
         make.run(), make.evaluations(rows, KNOWN), rows, spoken, None, make.SELECT, True, {}, make.checkpoints(KNOWN), make.measures(spoken), make.race(spoken)
     )  # fmt: skip
     page = report.render(
-        make.run(), found, make.steps(60), make.checkpoints(KNOWN), spoken, make.measures(spoken), root
+        make.run(), found, make.steps(60), make.checkpoints(KNOWN), spoken, make.measures(spoken), root, {}
     )
     assert words(page).count("not asked") == 2 and "long-morning" in words(page)

@@ -24,7 +24,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("made")
     rows = make.paired_losses({one: {"diff": 0.9 - 0.01 * one.step, "stop": 0.1} for one in KNOWN})
     make.write_run(root, KNOWN, rows, make.samples(KNOWN, make.LINES, root=root, seconds=0.1))
-    chosen, _ = selection.select(make.RECIPE, make.SELECT, root)
+    chosen, _ = selection.select(make.RECIPE, make.SELECT, root, "")
     digest.write_json(root / INDEX.with_name("selection.json"), records.to_json(chosen))
     return root
 
@@ -39,7 +39,7 @@ def finished(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 READERS: dict[str, Callable[[Path], object]] = {
     "results": lambda _: results.read(make.RECIPE),
-    "select": lambda root: selection.select(make.RECIPE, make.SELECT, root),
+    "select": lambda root: selection.select(make.RECIPE, make.SELECT, root, ""),
     "compare": lambda root: comparing.read(make.RECIPE, root),
     "track": lambda root: files.read(make.RECIPE, root),
 }

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from voicelathe import digest, layout, records
 from voicelathe.config import schema
+from voicelathe.errors import ManifestError, RecordError
 from voicelathe.evaluate import losses, selection
+from voicelathe.evaluate.listening import page as listening
 from voicelathe.evaluate.listening import verdicts
 from voicelathe.evaluate.report import page
 from voicelathe.evaluate.scoring import probing
@@ -35,8 +37,8 @@ FILES = (
 )
 
 
-def select(recipe: str, how: schema.Select, root: Path) -> tuple[Selection, str]:
-    """The selection and its report page. Raises RecordError for files that are missing or damaged, SelectionError for what they hold."""
+def select(recipe: str, how: schema.Select, root: Path, audio_root: str) -> tuple[Selection, str]:
+    """The selection and its report page. `audio_root`: where the speaker's recordings lie; the page does without those that are gone. Raises RecordError for files that are missing or damaged, SelectionError for what they hold."""
     files = {name: layout.run(recipe, name) for name in FILES}
     run = records.read_one(root / files["run.json"], RunRecord)
     base = layout.latents(run.identity.base) / "base.json"
@@ -70,4 +72,8 @@ def select(recipe: str, how: schema.Select, root: Path) -> tuple[Selection, str]
         records.read_one(root / ceiling, Ceiling),
     )
     steps = records.read(root / files["steps.jsonl"], StepRecord)
-    return chosen, page.render(run, chosen, steps, checkpoints, samples, measures, root)
+    try:
+        real = listening.recordings(samples, audio_root, root)
+    except (RecordError, ManifestError):
+        real = {}
+    return chosen, page.render(run, chosen, steps, checkpoints, samples, measures, root, real)

@@ -52,14 +52,22 @@ class _Heard:
     stopped: bool
 
 
-def recordings(samples: Sequence[SampleRecord], audio_root: str) -> dict[str, sound.DecodedSample]:
-    """Line -> what the speaker really said, for the lines of the sweep that are clips of the validation split.
+def recordings(
+    samples: Sequence[SampleRecord], audio_root: str, root: Path = Path()
+) -> dict[str, sound.DecodedSample]:
+    """Line -> what the speaker really said, for the lines of the sweep that are clips of the validation split of the project `root`.
 
     Raises RecordError or ManifestError when a recording cannot be read or is not the one that was split.
     """
     lines = sorted({line for line, _ in design.recorded(samples)})
-    clips = {one.clip_id: one for one in records.read(layout.split("validation"), CleanClip)} if lines else {}
-    return {line: sound.recording(clips[line.removeprefix(HELD_OUT)], audio_root) for line in lines}
+    clips = (
+        {one.clip_id: one for one in records.read(root / layout.split("validation"), CleanClip)}
+        if lines
+        else {}
+    )
+    return {
+        line: sound.recording(clips[line.removeprefix(HELD_OUT)], str(root / audio_root)) for line in lines
+    }
 
 
 def render(

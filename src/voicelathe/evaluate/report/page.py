@@ -4,7 +4,7 @@ It shows what the selection record holds and decides nothing itself. Pictures ar
 give equal bytes: no date, no machine, no measured time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,10 +48,12 @@ def render(
     samples: Sequence[SampleRecord],
     measures: SpeechMeasures,
     root: Path,
+    real: Mapping[str, sound.DecodedSample],
 ) -> str:
-    """The page. Raises RecordError when the file of a sample is missing or is not the one that was spoken."""
+    """The page. `real`: line -> what the speaker really said. Raises RecordError when the file of a sample is missing or is not the one that was spoken."""
     heard = [one for one in samples if design.is_hearable(one)]
-    audio = sound.encode([sound.load(one, root) for one in heard])
+    audio = sound.encode([*(sound.load(one, root) for one in heard), *real.values()])
+    recorded = {line: (len(heard) + at, real[line].duration_s) for at, line in enumerate(real)}
     places = {(one.candidate, one.line_id, one.seed): number for number, one in enumerate(heard)}
     return templates.build(
         "report.html",
@@ -77,9 +79,10 @@ def render(
         robustness=pictures.weights(selection),
         training=pictures.training(steps),
         num_steps=len(steps),
-        first=players.first(selection, samples, places),
+        first=players.first(selection, samples, places, recorded),
         table=[(_row(selection, row), cells) for row, cells in players.table(selection, samples, places)],
         lines=players.lines(samples),
+        lacks_recordings=not real and bool(design.recorded(samples)),
         measured=figures.table(measures, selection),
         delivered=prosody.table(selection),
         prosody_names=list(prosody.NAMES.values()),

@@ -14,7 +14,9 @@ PROBLEMS = {
     "not_spoken": "not spoken: upstream's code is not installed",
 }
 MOST_FIRST = 4  # lines at the top
+REAL = "the speaker"
 Places = Mapping[tuple[str, str, int], int]  # candidate, line, seed -> place of the sound in the page
+Recordings = Mapping[str, tuple[int, float]]  # line -> place of what the speaker really said, and its seconds
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,10 @@ def table(
 
 
 def first(
-    selection: Selection, samples: Sequence[SampleRecord], places: Places
+    selection: Selection, samples: Sequence[SampleRecord], places: Places, real: Recordings
 ) -> list[tuple[str, list[Cell]]]:
-    """Texts from the shortest to the longest, each said by the base to beat and by the checkpoint that the decision is about."""
+    """Texts from the shortest to the longest, each said by the base to beat, by the checkpoint that the decision is about, and by the speaker
+    where the line is a recording."""
     name = reasons.chosen(selection)
     if name is None:
         return []
@@ -65,7 +68,11 @@ def first(
     num = min(MOST_FIRST, len(by_length))
     picked = [by_length[at * (len(by_length) - 1) // max(1, num - 1)] for at in range(num)]
     return [
-        (text, [_cell(selection, who, line, seed, known, places) for who in (selection.base, name)])
+        (
+            text,
+            [_cell(selection, who, line, seed, known, places) for who in (selection.base, name)]
+            + ([Cell(REAL, line, seed, *real[line], None)] if line in real else []),
+        )
         for line, seed, text in picked
     ]
 
