@@ -7,7 +7,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: audit sbom help setup repro test test-all check upstream ui bench campaign clean-runs
+.PHONY: audit sbom site help setup repro test test-all check upstream ui bench campaign clean-runs
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -56,6 +56,11 @@ check: setup ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+SITE := .cache/mkdocs
+site: ## the manual as a site: .cache/site/index.html; every link is checked
+	test -x $(SITE)/bin/mkdocs || { $(PYTHON) -m venv $(SITE) && $(SITE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r tools/site.lock; }
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build
 
 SBOM := .cache/sbom
 sbom: setup ## every installed package with version and licence, as CycloneDX: .cache/sbom.cdx.json

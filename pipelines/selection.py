@@ -31,8 +31,7 @@ PARAMS = ["ingest.audio_root", "recipes.${key}.select"]
 
 
 def main() -> None:
-    recipe = sys.argv[1]
-    settings = params.load()
+    recipe, settings = sys.argv[1], params.load()
     how = params.recipe(settings, recipe).select
     chosen, page = selection.select(recipe, how, Path(), settings.ingest.audio_root)
     digest.write_json(layout.run(recipe, "selection.json"), records.to_json(chosen))

@@ -33,7 +33,14 @@ def pinned(lock: Path, python: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "lock",
-    [LOCK, CUDA, ROOT / "tools/sbom.lock", ROOT / "tools/audit.lock", ROOT / "tools/uv.lock"],
+    [
+        LOCK,
+        CUDA,
+        ROOT / "tools/sbom.lock",
+        ROOT / "tools/audit.lock",
+        ROOT / "tools/uv.lock",
+        ROOT / "tools/site.lock",
+    ],
     ids=lambda path: path.name,
 )
 def test_every_package_has_the_sha256_of_its_files(lock: Path) -> None:

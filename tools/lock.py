@@ -37,6 +37,7 @@ APART = (
     ROOT / "tools/sbom.txt",
     ROOT / "tools/audit.txt",
     ROOT / "tools/uv.txt",
+    ROOT / "tools/site.txt",
 )  # what an image holds besides; tools in an environment of their own
 CUDA = re.compile(r"(?:nvidia|cuda)-|triton==")
 SUPPORTED = "python_full_version < '3.14'"  # environments in pyproject.toml: what holds for all of them is not said of each package

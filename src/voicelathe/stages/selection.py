@@ -6,7 +6,7 @@ from voicelathe import digest, layout, records
 from voicelathe.config import schema
 from voicelathe.errors import ManifestError, RecordError
 from voicelathe.evaluate import losses, selection
-from voicelathe.evaluate.listening import page as listening
+from voicelathe.evaluate.listening import page as listening_page
 from voicelathe.evaluate.listening import verdicts
 from voicelathe.evaluate.report import page
 from voicelathe.evaluate.scoring import probing
@@ -73,7 +73,7 @@ def select(recipe: str, how: schema.Select, root: Path, audio_root: str) -> tupl
     )
     steps = records.read(root / files["steps.jsonl"], StepRecord)
     try:
-        real = listening.recordings(samples, audio_root, root)
+        real = listening_page.recordings(samples, audio_root, root)
     except (RecordError, ManifestError):
         real = {}
     return chosen, page.render(run, chosen, steps, checkpoints, samples, measures, root, real)

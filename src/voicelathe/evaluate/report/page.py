@@ -53,7 +53,6 @@ def render(
     """The page. `real`: line -> what the speaker really said. Raises RecordError when the file of a sample is missing or is not the one that was spoken."""
     heard = [one for one in samples if design.is_hearable(one)]
     audio = sound.encode([*(sound.load(one, root) for one in heard), *real.values()])
-    recorded = {line: (len(heard) + at, real[line].duration_s) for at, line in enumerate(real)}
     places = {(one.candidate, one.line_id, one.seed): number for number, one in enumerate(heard)}
     return templates.build(
         "report.html",
@@ -79,7 +78,7 @@ def render(
         robustness=pictures.weights(selection),
         training=pictures.training(steps),
         num_steps=len(steps),
-        first=players.first(selection, samples, places, recorded),
+        first=players.first(selection, samples, places, _recordings(real, len(heard))),
         table=[(_row(selection, row), cells) for row, cells in players.table(selection, samples, places)],
         lines=players.lines(samples),
         lacks_recordings=not real and bool(design.recorded(samples)),
@@ -101,6 +100,11 @@ def render(
         disk_total=_size(sum(one.bytes for one in checkpoints if one.step)),
         audio=[(one.mime, templates.base64_text(one.data)) for one in audio],
     )
+
+
+def _recordings(real: Mapping[str, sound.DecodedSample], first: int) -> players.Recordings:
+    """`first`: the place of the first of them in the page."""
+    return {line: (place, real[line].duration_s) for place, line in enumerate(real, first)}
 
 
 def _headline(selection: Selection) -> str:
