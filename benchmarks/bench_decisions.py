@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.decisions import cases, finished, loading, making, report
 
 OUT = Path(".cache/decisions")
-DRAWS = 20  # of lines for decision and oracle, in the second table of rules and the two after it; the first has one draw a fine-tune
+DRAWS = 5  # of lines for decision and oracle, in the second table of rules and the two after it; the first has one draw a fine-tune
 
 
 def make(out: Path, wanted: list[str]) -> None:

@@ -279,7 +279,7 @@ def test_a_worn_base_holds_noise_in_every_matrix_and_is_pinned_as_what_it_is(tmp
     shutil.copytree(root / "data/bases", clean / "data/bases")
     shutil.copy(root / "params.yaml", clean)
     for name in ("one", "two"):
-        making._wear(clean, tmp_path / name, cases.DEMO, [one for one in cases.CASES if one.worn])
+        making._wear(clean, tmp_path / name, "rms", [one for one in cases.CASES if one.worn])
     one, two, before = (
         safetensors.torch.load_file(folder / "data/bases/voxcpm2-mini/model.safetensors")
         for folder in (tmp_path / "one", tmp_path / "two", clean)
@@ -289,7 +289,7 @@ def test_a_worn_base_holds_noise_in_every_matrix_and_is_pinned_as_what_it_is(tmp
     assert changed == {name for name, value in before.items() if value.dim() > 1} != set()
     found = params.load(tmp_path / "one/params.yaml")
     facts = families.find("voxcpm2").describe(tmp_path / "one/data/bases/voxcpm2-mini", "Apache-2.0", True)
-    assert found.bases["voxcpm2-mini"].digest == facts.digest and "demo-full-worn" in found.recipes
+    assert found.bases["voxcpm2-mini"].digest == facts.digest and "rms-full-worn" in found.recipes
 
 
 # --- the lines and the table of fine-tunes ----------------------------------------------------------------------------
@@ -334,8 +334,7 @@ def test_a_line_of_the_corpus_is_a_stranger_however_it_is_written() -> None:
 def test_the_table_has_what_a_benchmark_of_decisions_needs() -> None:
     known = cases.CASES
     assert len(known) >= 12 and len({one.name for one in known}) == len(known)
-    for expected in (cases.HELPS, cases.NONE):
-        assert sum(one.expected == expected for one in known) * 3 >= len(known)
+    assert any(one.worn for one in known)
     assert len({one.voice for one in known}) >= 3 and {one.start for one in known} == {cases.LORA, cases.FULL}
     assert {one.dirty for one in known} == {True, False}
 
