@@ -1,7 +1,7 @@
 """What a run keeps on the device for each trained parameter: weights, gradients, moments; built, clipped, saved and restored bit by bit."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,8 +19,9 @@ def optimizer(
     parameters: Mapping[str, nn.Parameter],
     lows: Mapping[str, Tensor],
     seed: int,
+    on_card: bool | None = None,
 ) -> torch.optim.Optimizer:
-    """The optimizer of `train.optimizer`. `lows` come from precision.narrow.
+    """The optimizer of `train.optimizer`. `lows` come from precision.narrow; `on_card` None: where the parameters lie.
 
     Weight decay falls on the weights of linear layers. Biases and norms are left alone, and so are embeddings and tokens that are
     added to the input: decay would shrink the rows of words that the data does not contain.
@@ -35,7 +36,9 @@ def optimizer(
     ]
     weights = "fp32" if train.mode == "lora" else train.weights  # an adapter is fp32 over any base
     names = {parameter: name for name, parameter in parameters.items()}
-    return optimizers.find(train.optimizer).build(Built(groups, names, lows, train, weights, seed))
+    if on_card is None:
+        on_card = all(parameter.device.type == "cuda" for parameter in names)
+    return optimizers.find(train.optimizer).build(Built(groups, names, lows, train, weights, seed, on_card))
 
 
 def prepare(optimizer: torch.optim.Optimizer, step: int, learning_rate: float) -> None:
@@ -51,8 +54,12 @@ def gradient_norms(parameters: Mapping[str, nn.Parameter]) -> dict[str, float]:
     graded = {name: p.grad for name, p in parameters.items() if p.grad is not None}
     if not graded:
         return {}
-    found = torch.stack([torch.linalg.vector_norm(grad, dtype=torch.float32) for grad in graded.values()])
-    return dict(zip(graded, found.double().tolist(), strict=True))
+    return dict(zip(graded, norms_of(list(graded.values())).double().tolist(), strict=True))
+
+
+def norms_of(gradients: Sequence[Tensor]) -> Tensor:
+    """The norms where the gradients lie; nothing waits for them yet."""
+    return torch.stack([torch.linalg.vector_norm(grad, dtype=torch.float32) for grad in gradients])
 
 
 def global_norm(norms: Mapping[str, float]) -> float:

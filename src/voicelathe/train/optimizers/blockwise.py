@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 from voicelathe.train import precision
 from voicelathe.train.optimizers.base import BLOCK, PAGED_FROM, Built, Piecewise
-from voicelathe.train.optimizers.pieces import PIECE
+
+PIECE = (
+    1 << 24
+)  # values whose master exists at a time: 64 MB of it and 64 MB of gradient; a multiple of the kernels' block
 
 
 class _InPieces(Piecewise):
