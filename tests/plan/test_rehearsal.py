@@ -138,10 +138,10 @@ def test_flash_backward_takes_128_rows_for_11_tokens() -> None:
 
 @pytest.mark.slow
 def test_moments_that_torch_makes_in_its_first_step_are_counted_once() -> None:
-    """Beside them torch's foreach form needs the square root of every second moment: 4 bytes a parameter, not 12."""
+    """Its fused form, which the trainer takes on a card, needs nothing beside them."""
     found = rehearsed(train_settings("full", clips_per_step=4))
     (update,) = [phase for phase in found.phases if phase.name == "update"]
-    assert update.activations == pytest.approx(found.moments / 2, rel=0.02)
+    assert update.activations < 0.02 * found.moments
 
 
 @pytest.mark.slow

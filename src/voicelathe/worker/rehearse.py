@@ -38,6 +38,7 @@ def run(job: jobs.RehearseJob, emit: Any) -> dict[str, Any]:
     loaded = sketch.loaded
     if train.lora is not None:
         adapters.inject(loaded.core, train.lora, family.adapter_targets(loaded, train.lora.scope), seed=0)
+        adapters.leave_casts_to_autocast(loaded.core, train)
     family.checkpoint_blocks(loaded, train.activation_checkpointing)
     precision.narrow(
         loaded.core, _without_master(train.weights), family.trainable(loaded, train.mode).trainable
@@ -162,8 +163,9 @@ def _largest(job: jobs.RehearseJob, family: Plannable, loaded: Any) -> records.P
         )
     )
     names, train, best = list(texts), job.train, (0, 0, [""])
+    order = batches.Order(names, train.clips_per_step, job.seed)
     for step in range(1, train.steps + 1):
-        clips = batches.clips_of_step(names, step, train.clips_per_step, job.seed)
+        clips = order.of_step(step)
         for start in range(0, len(clips), train.clips_per_pass):
             part = clips[start : start + train.clips_per_pass]
             best = max(best, (sum(texts[one] + known[one] for one in part), -step, part))
