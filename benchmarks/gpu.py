@@ -103,7 +103,8 @@ def begun(asked: argparse.Namespace) -> dict[str, Any]:
 def apart(name: str, work: Path, seconds: float) -> dict[str, Any] | None:
     """Run a part in a process of its own, its messages in a log under `work`; None where the time was not enough."""
     command = [sys.executable, "-m", "benchmarks.gpu", "--part", name, *sys.argv[1:]]
-    environment = {**os.environ, "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+    settings = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True", "TORCH_CUDNN_SDPA_DEPRIORITIZED": "1"}
+    environment = {**os.environ, **settings}  # those of the project's workers
     log = runs_of(work, name).with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     try:

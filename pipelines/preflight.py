@@ -10,7 +10,7 @@ from voicelathe.config import params
 from voicelathe.errors import PreflightError, listing
 from voicelathe.stages import ceiling, lora_first, preflight
 
-REVISION = 6
+REVISION = 7
 LATENTS = [f"data/latents/${{item.base}}/{name}" for name in ("index.parquet", "base.json", "ceiling.json")]
 READS = ["pipelines/preflight.py", "data/split/train.jsonl", *LATENTS, "${item.preflight.evidence}"]
 WRITES = ["runs/${key}/preflight.json"]

@@ -85,6 +85,27 @@ def test_the_changes_keep_every_rule_of_params_yaml() -> None:
                 assert list(checks.of_recipe("x", one, PARAMS)) == []
 
 
+def test_a_step_takes_the_longer_of_the_cards_work_and_the_time_to_ask_for_it() -> None:
+    found, one = rehearsed(train_settings("full")), replace(ONE, train=train_settings("full"))
+    card = cards.NAMED["h100"]
+    asked = forecast.LAUNCH_S * (found.passes * sum(k.count for k in found.kernels) + found.update_kernels)
+    tiny = forecast.forecast(PARAMS, "x", one, found, card, "")
+    assert tiny.step_s == pytest.approx(asked, abs=1e-4), "a small model gives a large card nothing to do"
+    slow = replace(card, bandwidth=1e6)
+    assert forecast.forecast(PARAMS, "x", one, found, slow, "").step_s > 100 * asked
+    on_cpu = forecast.forecast(PARAMS, "x", one, found, replace(card, is_host=True), "")
+    assert on_cpu.step_s < tiny.step_s
+
+
+def test_the_workspace_of_cudas_kernels_is_not_taken_from_a_cpu() -> None:
+    one = replace(ONE, train=train_settings("full", weights="bf16_split16", optimizer="adamw8bit"))
+    found, card = rehearsed(one.train), cards.NAMED["h100"]
+    on_card, on_cpu = (
+        forecast.forecast(PARAMS, "x", one, found, c, "") for c in (card, replace(card, is_host=True))
+    )
+    assert found.peak.workspace == on_card.memory["workspace"] > 0 == on_cpu.memory["workspace"]
+
+
 FAKE_SMI = "#!/bin/sh\necho 'NVIDIA GeForce RTX 3090, {mebibytes}, {reserved}'\n"
 
 

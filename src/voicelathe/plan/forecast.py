@@ -16,8 +16,9 @@ from voicelathe.process import jobs, runner
 from voicelathe.records import Plan, Rehearsal
 from voicelathe.train import optimizers
 
-REVISION = 2  # of what a rehearsal means: a new one rehearses again
+REVISION = 3  # of what a rehearsal means: a new one rehearses again
 CACHE = layout.CACHE / "plans"
+LAUNCH_S = 18e-6  # the host's time for one operation: Python, autograd and dispatch, measured on one busy server core (benchmarks/RESULTS.md)
 Report = Callable[[str], None]
 
 
@@ -100,7 +101,7 @@ def forecast(
         * found.size.num_positions
         / sum(found.size.positions)
     )
-    spare = card.bytes - total + memory["activations"]
+    spare = card.bytes - total + memory["activations"] + memory["workspace"]
     step_s = _step_s(found, card, paged if total + paged > card.bytes else 0)
     return Plan(
         recipe=recipe, architecture=found.architecture, card=card.name, card_bytes=card.bytes, memory=memory, worst=worst,
@@ -121,6 +122,7 @@ def _memory(found: Rehearsal, card: Card) -> tuple[dict[str, int], str]:
         "casts": peak.casts,
         "optimizer": found.moments - (0 if card.is_host else found.paged),
         "activations": peak.activations,
+        "workspace": 0 if card.is_host else peak.workspace,
         "fragmentation": found.fragmentation,
     }, peak.name
 
@@ -140,14 +142,18 @@ def _disk(params: schema.Params, train: schema.Train, found: Rehearsal) -> dict[
 def _step_s(found: Rehearsal, card: Card, moved: int) -> float:
     """Every operation takes its arithmetic or its memory traffic at the card's full speed, whichever is longer (roofline).
 
-    Small tensors that stay in the card's cache make it faster, gaps between operations slower. `moved`: bytes of state that do
-    not fit on the card and cross the bus twice a step.
+    The host asks for one operation after the other while the card works; where it needs longer to ask, its time counts: once for
+    the passes, once for the update, between which it waits for the norm. `moved`: bytes of state that do not fit on the card and
+    cross the bus twice a step.
     """
     seconds = 0.0
     for kernel in found.kernels:
         speed = card.half_flops if kernel.in_half else card.single_flops
         seconds += kernel.count * max(kernel.flops / speed, kernel.bytes / card.bandwidth)
-    return found.passes * seconds + found.update_traffic / card.bandwidth + 2 * moved / card.host_bandwidth
+    asked_s = 0.0 if card.is_host else LAUNCH_S
+    passes = found.passes * max(seconds, asked_s * sum(kernel.count for kernel in found.kernels))
+    update = max(found.update_traffic / card.bandwidth, asked_s * found.update_kernels)
+    return passes + update + 2 * moved / card.host_bandwidth
 
 
 def remedy(

@@ -13,6 +13,7 @@ COLOURS = {
     "casts": "#f2c14e",
     "optimizer": "#7a4fa3",
     "activations": "#3d9970",
+    "workspace": "#8fce9f",
     "fragmentation": "#c8ced3",
 }
 LEFT, RIGHT, TOP, BAR, GAP, WIDTH = 190, 40, 54, 34, 26, 960

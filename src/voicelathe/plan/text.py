@@ -8,8 +8,8 @@ from voicelathe.records import Plan
 GIGA = 1e9
 NOTE = (
     "All numbers are computed: counted on tensors without memory and set against the card's figures; nothing was run on a card.\n"
-    "Time: every operation at the card's full speed, one after the other. For the settings of a published run on an RTX 3090 Ti\n"
-    "(recipes/voxcpm2-full-reference.yaml), which took 2.0 s a step, it gives 2.5 s."
+    "Time: the card's work at its full speed, or the host's time to ask for every operation (18 us each), whichever is longer. For the\n"
+    "settings of a published run on an RTX 3090 Ti (recipes/voxcpm2-full-reference.yaml), which took 2.0 s a step, it gives 2.2 s."
 )
 
 

@@ -116,6 +116,7 @@ def _environment(threads: int, device: str | None = None) -> dict[str, str]:
         "TRANSFORMERS_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+        "TORCH_CUDNN_SDPA_DEPRIORITIZED": "1",  # on Hopper and later cuDNN's attention would build a plan for every new length of clip
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "ignore",
         "OMP_NUM_THREADS": str(threads),

@@ -25,10 +25,11 @@ class Phase:
     gradients: int
     casts: int  # bf16 copies of fp32 weights, made by autocast
     activations: int  # everything else that lives at that moment
+    workspace: int = 0  # what a CUDA kernel takes for itself at that moment; not on a CPU
 
     @property
     def total(self) -> int:
-        return self.weights + self.gradients + self.casts + self.activations
+        return self.weights + self.gradients + self.casts + self.activations + self.workspace
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,17 @@ class Rehearsal:
     moments: int  # the optimizer's state
     paged: int  # of the moments: memory that may move to the host
     update: int  # temporaries of the update
-    update_traffic: int  # bytes the update reads and writes on the device
+    update_traffic: int  # bytes that norm, clipping and update read and write on the device
     kernels: list[Kernel]  # of one pass, forward and backward
     checkpoint: int  # weights file of one numbered checkpoint
     state: int  # files of one resume state
     codec: int  # upstream's trainer keeps these two on the card as well; ours does not
     caches: int
-    activations_per_position: float  # bytes; activations grow in proportion to the positions of a pass
+    activations_per_position: (
+        float  # bytes, workspaces included; they grow in proportion to the positions of a pass
+    )
     positions_per_s: float  # of audio
+    update_kernels: int = 0  # operations of norm, clipping and update
 
     @property
     def peak(self) -> Phase:
@@ -89,7 +93,7 @@ class Plan:
     fits: bool
     longest_pass_s: float  # seconds of audio in one pass that would still fit; 0 when nothing would
     disk: dict[str, int]  # what the run writes, by what it is
-    step_s: float  # one optimizer step, every operation at the card's full speed
+    step_s: float  # one optimizer step: the card's work at its full speed, or the host's time to ask for it, whichever is longer
     hours: float  # the same for all steps
     speed_of: str  # the card whose speed that is
     assumptions: list[str]

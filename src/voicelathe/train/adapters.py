@@ -49,6 +49,16 @@ def inject(core: nn.Module, lora: schema.Lora, targets: str, seed: int) -> list[
     return adapted
 
 
+def leave_casts_to_autocast(core: nn.Module, train: schema.Train) -> None:
+    """For training only: peft makes bf16 inputs fp32 and autocast makes them bf16 again, two kernels a layer for the same bits.
+
+    Where nothing is autocast, or dropout rounds what it keeps in the precision it is given, everything stays as it is.
+    """
+    in_bf16 = train.autocast or train.weights != "fp32"
+    for _, layer in _layers(core) if in_bf16 and train.lora is not None and not train.lora.dropout else ():
+        layer.cast_input_dtype_enabled = False
+
+
 def tensors(core: nn.Module) -> dict[str, Tensor]:
     """The adapter's weights by name, `X.lora_A.weight` and `X.lora_B.weight`, as fp32 on the CPU."""
     return {

@@ -26,12 +26,6 @@ def state(train: schema.Train, trainable: Mapping[str, nn.Parameter]) -> State:
     return State(masters, sum(map(taken.kept, sizes)), sum(map(taken.paged, sizes)))
 
 
-def update_traffic(trainable: Mapping[str, nn.Parameter], kept: State) -> int:
-    """Bytes that norm and update read and write: weights, masters and moments twice, gradients twice."""
-    weights = sum(p.numel() * p.element_size() for p in trainable.values())
-    return 2 * weights + 2 * weights + 2 * (kept.masters + kept.moments)
-
-
 def checkpoint_bytes(train: schema.Train, core: nn.Module, trainable: Mapping[str, nn.Parameter]) -> int:
     """Weights of one numbered checkpoint: the adapter in fp32, or the whole model in bf16; other files are links."""
     if train.mode == "lora":

@@ -60,9 +60,10 @@ class Trainer:
     optimizer: torch.optim.Optimizer
     clips: dict[str, ClipItem]
     emit: Telling
-    released: dict[str, float] | None  # norms of gradients that backward used; None where gradients stay
+    released: dict[str, Tensor] | None  # norms of gradients that backward used; None where gradients stay
     watch: anomalies.Watch
     peers: Peers
+    order: batches.Order
     encoded: set[str] = field(default_factory=set)  # clips that carry what is frozen of them
 
     @property
@@ -133,6 +134,7 @@ def _prepare(job: jobs.TrainJob, emit: Telling, peers: Peers) -> Trainer:
     loaded = family.load(Path(target.base), facts, replace(target.machine, device="cpu"), "core")
     if train.lora is not None:
         adapters.inject(loaded.core, train.lora, family.adapter_targets(loaded, train.lora.scope), job.seed)
+        adapters.leave_casts_to_autocast(loaded.core, train)
     family.checkpoint_blocks(loaded, train.activation_checkpointing)
     plan = family.trainable(loaded, train.mode)
     lows = precision.narrow(loaded.core, train.weights, plan.trainable)
@@ -144,7 +146,10 @@ def _prepare(job: jobs.TrainJob, emit: Telling, peers: Peers) -> Trainer:
     family.prepare(loaded, list(clips.values()))
     if isinstance(family, Referenced):
         _keep_references(family, loaded, job)
-    return Trainer(job, family, loaded, plan, optimizer, clips, emit, released, anomalies.Watch([]), peers)
+    order = batches.Order(list(clips), train.clips_per_step, job.seed)
+    return Trainer(
+        job, family, loaded, plan, optimizer, clips, emit, released, anomalies.Watch([]), peers, order
+    )
 
 
 def _keep_references(family: Referenced, loaded: Any, job: jobs.TrainJob) -> None:
@@ -159,7 +164,7 @@ def _step(trainer: Trainer, step: int) -> records.StepRecord:
     """One update. Raises WorkerError with the clip ids when a loss or gradient is not finite; nothing is saved then."""
     train, seed, peers = trainer.job.train, trainer.job.seed, trainer.peers
     weights = trainer.family.spec.loss_weights
-    clip_ids = batches.clips_of_step(list(trainer.clips), step, train.clips_per_step, seed)
+    clip_ids = trainer.order.of_step(step)
     rate = schedule.learning_rate(step, train)
     memory.prepare(trainer.optimizer, step, rate)
     torch.manual_seed(rng.key(seed, "dropout", step, *([] if peers.is_first else [peers.rank])))
@@ -245,9 +250,10 @@ def _require_finite(total_B: Tensor, clip_ids: list[str], step: int) -> None:
 
 def _update(trainer: Trainer, clip_ids: list[str], step: int) -> tuple[float, dict[str, float]]:
     """Clip exactly and update; returns the gradient norm before clipping, of everything and of each part."""
-    norms = trainer.released
-    if norms is None:
+    if trainer.released is None:
         norms = memory.gradient_norms(trainer.plan.trainable)
+    else:
+        norms = memory.released_norms(trainer.released)
     norm, limit = memory.global_norm(norms), trainer.job.train.max_grad_norm
     if not math.isfinite(norm):
         raise WorkerError(

@@ -19,8 +19,9 @@ def optimizer(
     parameters: Mapping[str, nn.Parameter],
     lows: Mapping[str, Tensor],
     seed: int,
+    on_card: bool | None = None,
 ) -> torch.optim.Optimizer:
-    """The optimizer of `train.optimizer`. `lows` come from precision.narrow.
+    """The optimizer of `train.optimizer`. `lows` come from precision.narrow; `on_card` None: where the parameters lie.
 
     Weight decay falls on the weights of linear layers. Biases and norms are left alone, and so are embeddings and tokens that are
     added to the input: decay would shrink the rows of words that the data does not contain.
@@ -35,7 +36,9 @@ def optimizer(
     ]
     weights = "fp32" if train.mode == "lora" else train.weights  # an adapter is fp32 over any base
     names = {parameter: name for name, parameter in parameters.items()}
-    return optimizers.find(train.optimizer).build(Built(groups, names, lows, train, weights, seed))
+    if on_card is None:
+        on_card = all(parameter.device.type == "cuda" for parameter in names)
+    return optimizers.find(train.optimizer).build(Built(groups, names, lows, train, weights, seed, on_card))
 
 
 def prepare(optimizer: torch.optim.Optimizer, step: int, learning_rate: float) -> None:
@@ -51,8 +54,17 @@ def gradient_norms(parameters: Mapping[str, nn.Parameter]) -> dict[str, float]:
     graded = {name: p.grad for name, p in parameters.items() if p.grad is not None}
     if not graded:
         return {}
-    found = torch.stack([torch.linalg.vector_norm(grad, dtype=torch.float32) for grad in graded.values()])
-    return dict(zip(graded, found.double().tolist(), strict=True))
+    return dict(zip(graded, norms_of(list(graded.values())).double().tolist(), strict=True))
+
+
+def norms_of(gradients: list[Tensor]) -> Tensor:
+    """The norms where the gradients lie; nothing waits for them yet."""
+    return torch.stack(torch._foreach_norm(gradients, 2, dtype=torch.float32))
+
+
+def released_norms(norms: Mapping[str, Tensor]) -> dict[str, float]:
+    """What `release_gradients` collected, in one transfer from the device."""
+    return dict(zip(norms, torch.cat(list(norms.values())).double().tolist(), strict=True)) if norms else {}
 
 
 def global_norm(norms: Mapping[str, float]) -> float:
@@ -68,26 +80,25 @@ def clip(
     if isinstance(optimizer, Piecewise) and optimizer.scales_itself:
         optimizer.gradient_scale = scale
     elif scale < 1.0:
-        for parameter in parameters.values():
-            if parameter.grad is not None:
-                parameter.grad.mul_(scale)
+        graded = [parameter.grad for parameter in parameters.values() if parameter.grad is not None]
+        torch._foreach_mul_(graded, scale)
 
 
 def release_gradients(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]
-) -> dict[str, float]:
+) -> dict[str, Tensor]:
     """From now on backward updates each parameter and frees its gradient. Returns a dict that each backward fills with norms.
 
-    A gradient that is not finite is not used; the others of that step are, in memory only: the caller stops, nothing is saved.
+    They stay where the gradients were: to look at one would make the host wait inside backward. So a gradient that is not finite
+    is used, in memory only: the caller sees it in the norm and stops, and nothing is saved.
     """
     assert isinstance(optimizer, Piecewise)
-    norms: dict[str, float] = {}
+    norms: dict[str, Tensor] = {}
 
     def hook(parameter: nn.Parameter, name: str) -> None:
-        norms.update(gradient_norms({name: parameter}))
-        if math.isfinite(norms[name]):
-            optimizer.take(parameter)
-        parameter.grad = None
+        assert parameter.grad is not None
+        norms[name] = norms_of([parameter.grad])
+        optimizer.take(parameter)
 
     for name, parameter in parameters.items():
         parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]

@@ -44,26 +44,37 @@ def split(
 
     With `coins` that rounding is stochastic: a norm's weight near 1 would otherwise lose every update below 1.5e-5.
     """
+    weight, low = torch.empty_like(master, dtype=torch.bfloat16), torch.empty_like(master, dtype=low_dtype)
+    split_into(master.reshape(-1), weight.view(-1), low.view(-1), coins)
+    return weight, low
+
+
+def split_into(master: Tensor, weight: Tensor, low: Tensor, coins: torch.Generator | None) -> None:
+    """The same into memory that is there. The halves of a number are read where they lie (little-endian), without arithmetic."""
     bits = master.view(torch.int32)
-    dropped = 0 if low_dtype == torch.int16 else 8
-    if dropped:
-        bits = (bits + (0x80 if coins is None else _tosses(bits, dropped, coins))) >> 8 << 8
-    high = (bits + 0x8000) >> 16
-    low = (bits - (high << 16)) >> dropped
-    return high.to(torch.int16).view(torch.bfloat16), low.to(low_dtype)
+    if low.dtype == torch.int8:
+        bits = bits + (0x80 if coins is None else _tosses(bits, 8, coins))
+        low.copy_(bits.view(torch.int8)[1::4])
+    else:
+        low.copy_(bits.view(torch.int16)[0::2])
+    weight.copy_(_upper_half(bits + 0x8000))
 
 
 def join(weight: Tensor, low: Tensor) -> Tensor:
     """(bf16 weight, low bits) -> fp32 master: undoes `split`."""
-    kept = 0 if low.dtype == torch.int16 else 8
-    high = weight.view(torch.int16).to(torch.int32) << 16
-    return (high + (low.to(torch.int32) << kept)).view(torch.float32)
+    bits = weight.float().view(torch.int32)
+    return bits.add_(low, alpha=1 if low.dtype == torch.int16 else 256).view(torch.float32)
 
 
 def round_stochastically(master: Tensor, coins: torch.Generator) -> Tensor:
     """fp32 -> bf16, up or down with probabilities that make the expectation the master itself."""
     bits = master.view(torch.int32)
-    return ((bits + _tosses(bits, 16, coins)) >> 16).to(torch.int16).view(torch.bfloat16)
+    return _upper_half(bits + _tosses(bits, 16, coins))
+
+
+def _upper_half(bits: Tensor) -> Tensor:
+    """The bf16 numbers in the upper halves of 32 bits, as a view of them; one dimension."""
+    return bits.view(torch.int16)[1::2].view(torch.bfloat16)
 
 
 def _tosses(bits: Tensor, num_bits: int, coins: torch.Generator) -> Tensor:

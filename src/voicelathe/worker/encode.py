@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from voicelathe import families, records
 from voicelathe.data.audio import waveform
 from voicelathe.data.latents import cache
@@ -37,6 +39,9 @@ def _encode(
     facts = family.describe(base, licence="", trained=True)
     _require_fitting(todo, facts)
     loaded = family.load(base, facts, machine, "encoder")
+    torch.backends.cudnn.allow_tf32 = (
+        False  # on a card, convolutions would keep 10 bits, and a neighbour in the batch would show
+    )
     size = CLIPS_PER_BATCH[machine.device]
     for start in range(0, len(todo), size):
         batch = todo[start : start + size]

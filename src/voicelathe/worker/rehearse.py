@@ -18,7 +18,8 @@ from voicelathe.data.latents import index
 from voicelathe.errors import FamilyUnavailable
 from voicelathe.families.base import Plannable
 from voicelathe.process import jobs
-from voicelathe.train import adapters, batches, footprint, optimizers, precision, rehearsal
+from voicelathe.train import adapters, batches, footprint, memory, precision, rehearsal
+from voicelathe.train.optimizers.base import Piecewise
 
 TEXT_TOKENS_PER_S = 3.9  # read English: 15 characters a second, 3.85 characters a token; an assumption
 
@@ -37,6 +38,7 @@ def run(job: jobs.RehearseJob, emit: Any) -> dict[str, Any]:
     loaded = sketch.loaded
     if train.lora is not None:
         adapters.inject(loaded.core, train.lora, family.adapter_targets(loaded, train.lora.scope), seed=0)
+        adapters.leave_casts_to_autocast(loaded.core, train)
     family.checkpoint_blocks(loaded, train.activation_checkpointing)
     precision.narrow(
         loaded.core, _without_master(train.weights), family.trainable(loaded, train.mode).trainable
@@ -52,7 +54,7 @@ def run(job: jobs.RehearseJob, emit: Any) -> dict[str, Any]:
         architecture=str(job.config.get("architecture", job.config.get("model_type"))), num_parameters=sum(p.numel() for p in loaded.core.parameters()),
         num_trainable=sum(p.numel() for p in trainable.values()), passes=train.clips_per_step // train.clips_per_pass, size=size,
         phases=measured.phases, fragmentation=measured.fragmentation, masters=kept.masters, moments=kept.moments, paged=kept.paged,
-        update=measured.update, update_traffic=footprint.update_traffic(trainable, kept), kernels=measured.kernels,
+        update=measured.update, update_traffic=measured.update_traffic, update_kernels=measured.update_kernels, kernels=measured.kernels,
         checkpoint=footprint.checkpoint_bytes(train, loaded.core, trainable), state=footprint.state_files(trainable, kept),
         codec=sketch.codec, caches=sketch.caches,
         activations_per_position=measured.activations / size.num_positions, positions_per_s=family.positions_per_s(job.config),
@@ -75,17 +77,21 @@ class _Rehearsed:
             rehearsal.faked(mode, one) for one in family.example(loaded, size.text_tokens, size.positions)
         )
         self.phases: list[records.Phase] = []
+        made = memory.optimizer(train, loaded.core, trainable, {}, seed=0, on_card=True)
         with mode, self.account:
             self._pass(batch, noise, "")
             self.kernels = [records.Kernel(*key[:2], count, key[2]) for key, count in sorted(self.account.kernels.items())]  # fmt: skip
             if train.clips_per_step > train.clips_per_pass:
                 self._pass(batch, noise, " again")
             self.fragmentation = self.account.allocator.reserved - max(one.total for one in self.phases)
-            self.update = self._update(trainable)
+            self._step(
+                made, trainable
+            )  # the first step makes the moments, which are counted as optimizer state
+            self.update, self.update_kernels, self.update_traffic = self._update(made, trainable)
 
     @property
     def activations(self) -> int:
-        return max(phase.activations for phase in self.phases[:2])
+        return max(phase.activations + phase.workspace for phase in self.phases[:2])
 
     def _pass(self, batch: Any, noise: Any, which: str) -> None:
         """Forward and backward as train.loop does them."""
@@ -100,18 +106,32 @@ class _Rehearsed:
         (total.sum() / train.clips_per_step).backward()  # type: ignore[no-untyped-call]
         self.phases.append(self.account.phase(f"backward{which}"))
 
-    def _update(self, trainable: Mapping[str, Any]) -> int:
-        """Temporaries of the optimizer step; the phase stands beside the others."""
-        train = self._train
-        before = self.account.total
-        self.account.begin()
-        taken = optimizers.find(train.optimizer).footprint
-        # moments that are made in the first step stay, and are counted as optimizer state
-        kept = taken.temporaries(trainable, "fp32" if train.mode == "lora" else train.weights)
-        phase = self.account.phase("update")
-        temporary = phase.total - phase.weights - phase.gradients - kept
-        self.phases.append(replace(phase, casts=0, activations=max(0, temporary)))
-        return max(0, phase.total - before - kept)
+    def _update(self, made: torch.optim.Optimizer, trainable: Mapping[str, Any]) -> tuple[int, int, int]:
+        """Bytes of temporaries, operations and traffic of norm, clipping and update; the phase stands beside the others."""
+        account, before = self.account, self.account.total
+        account.begin()
+        account.kernels.clear()
+        self._step(made, trainable)
+        phase, temporary = account.phase("update"), account.peak - before
+        self.phases.append(replace(phase, casts=0, activations=temporary))
+        traffic = sum(moved * count for (_, moved, _), count in account.kernels.items())
+        return temporary, account.kernels.total(), traffic
+
+    def _step(self, made: torch.optim.Optimizer, trainable: Mapping[str, Any]) -> None:
+        """What train.loop does after backward; gradients that are released come one by one, as backward makes them."""
+        memory.prepare(made, 1, self._train.learning_rate)
+        if self._train.gradient_release:
+            assert isinstance(made, Piecewise)
+            for parameter in trainable.values():
+                parameter.grad = torch.empty_like(parameter)
+                self.account.name(parameter.grad, rehearsal.GRADIENTS)
+                memory.norms_of([parameter.grad])
+                made.take(parameter)
+            return
+        memory.norms_of([parameter.grad for parameter in trainable.values()])
+        if self._train.max_grad_norm is not None:
+            memory.clip(made, trainable, norm=2.0, limit=1.0)  # a step that is clipped
+        made.step()
 
 
 def _without_master(weights: precision.Weights) -> precision.Weights:
@@ -143,8 +163,9 @@ def _largest(job: jobs.RehearseJob, family: Plannable, loaded: Any) -> records.P
         )
     )
     names, train, best = list(texts), job.train, (0, 0, [""])
+    order = batches.Order(names, train.clips_per_step, job.seed)
     for step in range(1, train.steps + 1):
-        clips = batches.clips_of_step(names, step, train.clips_per_step, job.seed)
+        clips = order.of_step(step)
         for start in range(0, len(clips), train.clips_per_pass):
             part = clips[start : start + train.clips_per_pass]
             best = max(best, (sum(texts[one] + known[one] for one in part), -step, part))

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from voicelathe.train.optimizers import pieces
 from voicelathe.train.optimizers.base import Built, Footprint, Optimizer
 
 if TYPE_CHECKING:
@@ -18,5 +17,5 @@ def build(given: Built) -> "torch.optim.Optimizer":
     return blockwise.of_two_moments(KERNEL, given, paged=False)
 
 
-FOOTPRINT = Footprint(moments=2, bits=8, pages=False, scales_itself=True, temporaries=pieces.temporaries)
+FOOTPRINT = Footprint(moments=2, bits=8, pages=False, scales_itself=True)
 OPTIMIZER = Optimizer("AdamW", "two 8-bit moments", FOOTPRINT, build)

@@ -28,8 +28,6 @@ class Footprint:
     """Whether the driver may move the moments to the host when the card is full."""
     scales_itself: bool
     """It updates bf16 weights, with or without a master, scales gradients inside the update, and can take one parameter alone."""
-    temporaries: Callable[[Mapping[str, "nn.Parameter"], str], int]
-    """Makes what one update of these parameters needs beside all that, for whoever counts; returns the bytes of it that are moments."""
 
     @property
     def bytes_a_value(self) -> float:
@@ -59,6 +57,8 @@ class Built:
     weights: str
     """Of what is trained: an adapter is fp32 over any base."""
     seed: int
+    on_card: bool
+    """Whether the parameters lie on a CUDA device, or are to be counted as if they did."""
 
     @property
     def betas(self) -> tuple[float, float]:

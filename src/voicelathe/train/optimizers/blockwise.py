@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 from voicelathe.train import precision
 from voicelathe.train.optimizers.base import BLOCK, PAGED_FROM, Built, Piecewise
-from voicelathe.train.optimizers.pieces import PIECE
+
+PIECE = (
+    1 << 24
+)  # values whose master exists at a time: 64 MB of it and 64 MB of gradient; a multiple of the kernels' block
 
 
 class _InPieces(Piecewise):
@@ -40,6 +43,7 @@ class _InPieces(Piecewise):
             given.seed,
         )
         self.gradient_scale, self.number = 1.0, 0
+        self._scale = 1.0, torch.ones(1)
         self.places = {
             parameter: (group, place)
             for group, members in enumerate(self.param_groups)
@@ -70,16 +74,32 @@ class _InPieces(Piecewise):
         state["step"] += 1
         assert parameter.is_contiguous() and parameter.grad is not None
         weight, gradient = parameter.data.view(-1), parameter.grad.reshape(-1)
-        coins = precision.rounding_generator(parameter.device, self.seed, self.number, self.names[parameter])
+        coins = None
+        if (
+            self.weights != "bf16_split16"
+        ):  # nothing is rounded there, and a generator on the card costs a kernel
+            name = self.names[parameter]
+            coins = precision.rounding_generator(parameter.device, self.seed, self.number, name)
         for start in range(0, len(weight), PIECE):
             piece = slice(start, start + PIECE)
             low = state["low"].view(-1)[piece] if "low" in state else None
             master = weight[piece].float() if low is None else precision.join(weight[piece], low)
-            self._update(master, gradient[piece].float().mul_(self.gradient_scale), state, config, piece)
+            self._update(master, self._scaled(gradient[piece]), state, config, piece)
             if low is None:
+                assert coins is not None
                 weight[piece] = precision.round_stochastically(master, coins)
             else:
-                weight[piece], low[:] = precision.split(master, low.dtype, coins)
+                precision.split_into(master, weight[piece], low, coins)
+
+    def _scaled(self, gradient: Tensor) -> Tensor:
+        """In fp32, cast and scaled by one kernel: a tensor of a higher precision decides what the product is made in."""
+        if self.gradient_scale == 1.0:
+            return gradient.float()
+        value, scale = self._scale
+        if value != self.gradient_scale or scale.device != gradient.device:
+            scale = torch.full((1,), self.gradient_scale, device=gradient.device)
+            self._scale = self.gradient_scale, scale
+        return gradient * scale
 
     def _update(
         self, master: Tensor, gradient: Tensor, state: dict[str, Any], config: dict[str, Any], piece: slice
@@ -101,14 +121,30 @@ class _InPieces(Piecewise):
         )  # fmt: skip
 
     @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """Every parameter that has a gradient. Upstream's waits for the device after each; on one stream nothing has to.
+
+        Paged moments may be read by the host as soon as this returns, so for them it waits once.
+        """
+        assert closure is None
+        for parameter in self.places:
+            if parameter.grad is not None:
+                self._updated(parameter)
+        if self.is_paged and next(iter(self.places)).device.type == "cuda":
+            torch.cuda.synchronize()
+
+    @torch.no_grad()
     def take(self, parameter: nn.Parameter) -> None:
+        self._updated(parameter)
+        parameter.grad = None
+
+    def _updated(self, parameter: nn.Parameter) -> None:
         group_index, place = self.places[parameter]
         group = self.param_groups[group_index]
         if not self.state[parameter]:
             self.init_state(group, parameter, group_index, place)
         self.prefetch_state(parameter)
         self.update_step(group, parameter, group_index, place)
-        parameter.grad = None
 
     def restored(self, parameter: nn.Parameter, key: str, tensor: Tensor) -> Any:
         """Moments that bitsandbytes pages are paged again: its own `load_state_dict` would leave them resident on the card."""

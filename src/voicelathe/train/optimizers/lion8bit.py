@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from voicelathe.train.optimizers import pieces
 from voicelathe.train.optimizers.base import Built, Footprint, Optimizer
 
 if TYPE_CHECKING:
@@ -16,5 +15,5 @@ def build(given: Built) -> "torch.optim.Optimizer":
     return blockwise.of_one_moment("lion", given, paged=False)
 
 
-FOOTPRINT = Footprint(moments=1, bits=8, pages=False, scales_itself=True, temporaries=pieces.temporaries)
+FOOTPRINT = Footprint(moments=1, bits=8, pages=False, scales_itself=True)
 OPTIMIZER = Optimizer("Lion", "one 8-bit moment", FOOTPRINT, build)

@@ -1,0 +1,104 @@
+"""What a step costs the host when the card needs no time: VoxCPM 2's layers and settings, widths so small that arithmetic is free.
+
+Usage:  python -m benchmarks.bench_launches [recipe ...]
+Process CPU time of one thread for forward, backward and update of the shipped recipes, beside the operations that the plan counts. An
+operation on a CPU is dispatched as on CUDA and then also computed, so the time for one is an upper bound of what this core would need.
+"""
+
+import os
+
+os.environ.update(OMP_NUM_THREADS="1")
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import bench_plan
+from tests.factories import voxcpm2_base
+from voicelathe import families
+from voicelathe.config import schema
+from voicelathe.families.voxcpm.published import VOXCPM2
+from voicelathe.train import adapters, memory, precision, rehearsal
+
+RECIPES = ("voxcpm2-full", "voxcpm2-full-reference", "voxcpm2-lora")
+TEXT_TOKENS, POSITIONS, ROUNDS = 3, 2, 5  # of a clip; after one round to warm up
+
+
+def overrides() -> dict[str, Any]:
+    """The real number of layers, heads of 16, widths of 32."""
+    language = {
+        **VOXCPM2["lm_config"], "hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1, "kv_channels": 16,
+        "vocab_size": voxcpm2_base.VOCABULARY, "max_position_embeddings": 1024,
+        "rope_scaling": {"type": "longrope", "long_factor": [1.0] * 8, "short_factor": [1.0] * 8, "original_max_position_embeddings": 1024},
+    }  # fmt: skip
+    narrow = {"hidden_dim": 32, "ffn_dim": 32, "num_heads": 2, "kv_channels": 16}
+    local = {**VOXCPM2["encoder_config"], **narrow}
+    return {
+        "lm_config": language, "residual_lm_num_layers": VOXCPM2["residual_lm_num_layers"], "encoder_config": local,
+        "dit_config": {**VOXCPM2["dit_config"], **narrow}, "scalar_quantization_latent_dim": 32,
+    }  # fmt: skip
+
+
+def measured(base: Path, name: str) -> str:
+    """One row of the table."""
+    train = bench_plan.settings_of(name).recipes[name].train
+    family, machine = families.find("voxcpm2"), schema.Machine("cpu", 1, 1)
+    loaded = family.load(base, family.describe(base, "", False), machine, "core")
+    if train.lora is not None:
+        adapters.inject(loaded.core, train.lora, family.adapter_targets(loaded, train.lora.scope), 0)
+    family.checkpoint_blocks(loaded, train.activation_checkpointing)
+    trainable = dict(family.trainable(loaded, train.mode).trainable)
+    lows = precision.narrow(loaded.core, train.weights, trainable)
+    loaded.core.train()
+    made = memory.optimizer(train, loaded.core, trainable, lows, 1)
+    clips = train.clips_per_pass
+    batch, noise = family.example(loaded, [TEXT_TOKENS] * clips, [POSITIONS] * clips)
+
+    def passes() -> None:
+        for _ in range(train.clips_per_step // clips):
+            with torch.autocast("cpu", torch.bfloat16, enabled=train.autocast or train.weights != "fp32"):
+                losses = family.losses(loaded, batch, noise)
+            (torch.stack(list(losses.values())).sum() / train.clips_per_step).backward()
+
+    def update() -> None:
+        norm = memory.global_norm(memory.gradient_norms(trainable))
+        if train.max_grad_norm is not None:
+            memory.clip(made, trainable, norm, train.max_grad_norm * 1e-9)  # a step that is clipped
+        made.step()
+        made.zero_grad(set_to_none=True)
+
+    taken = [(seconds_of(passes), seconds_of(update)) for _ in range(ROUNDS + 1)][1:]
+    account = rehearsal.Account()
+    with account:
+        passes()
+        update()
+    found = [statistics.median(column) for column in zip(*taken, strict=True)]
+    count = account.kernels.total()
+    milliseconds = (f"{1000 * one:.0f}" for one in (*found, sum(found)))
+    return f"| {' | '.join([name, f'{count:,}', *milliseconds, f'{1e6 * sum(found) / count:.1f}'])} |"
+
+
+def seconds_of(work: Callable[[], None]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    print(
+        "| recipe | operations a step | passes, ms | update, ms | step, ms | us an operation |\n|---|--:|--:|--:|--:|--:|"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        voxcpm2_base.write(Path(folder), overrides())
+        for name in sys.argv[1:] or RECIPES:
+            print(measured(Path(folder), name), flush=True)
+
+
+if __name__ == "__main__":
+    main()
