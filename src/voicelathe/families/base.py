@@ -49,6 +49,7 @@ class FamilySpec:
     reads_language: bool = (
         False  # a clip's language changes its losses, so it is part of what a run was trained on
     )
+    trains_with_references: bool = False  # upstream trains clips with another recording in front; `Promptable.prompted` then is its training, too
     servers: Mapping[str, str] = field(
         default_factory=dict
     )  # adapter | full -> how other programs serve an export, in Markdown; BASE and HERE are places
@@ -198,7 +199,7 @@ class Promptable(Protocol):
     """A family whose base can take over a voice from a clip, without training."""
 
     def prompted(self, item: ClipItem, reference: ClipItem) -> ClipItem:
-        """The clip with another one in front, for `collate`."""
+        """The clip with another one in front, for `collate`. What `frozen` gave of both stays true."""
 
     def synthesize_prompted(
         self,
@@ -262,4 +263,7 @@ class Plannable(Protocol):
         """Tokens of each text. Needs a sketch with a base."""
 
     def example(self, loaded: Any, text_tokens: Sequence[int], positions: Sequence[int]) -> tuple[Any, Any]:
-        """Batch and noise of these sizes, as `collate` and `draw` make them; the numbers mean nothing."""
+        """Batch and noise of these sizes, as `collate` and `draw` make them; the numbers mean nothing.
+
+        A family that trains with references takes a third sequence: the positions of each clip's reference, 0 for none.
+        """

@@ -14,6 +14,7 @@ from voicelathe.config import schema
 from voicelathe.plan.cards import Card
 from voicelathe.process import jobs, runner
 from voicelathe.records import Plan, Rehearsal
+from voicelathe.runs import references
 from voicelathe.train import optimizers
 
 REVISION = 2  # of what a rehearsal means: a new one rehearses again
@@ -50,9 +51,11 @@ def rehearse(
     if clip_s is None and not has_data:
         clip_s = DEFAULT_CLIP_S
     from_data = clip_s is None
+    paired = references.written(params, base, train) if from_data else None
     job = jobs.RehearseJob(
         family=one.family, config=dict(config), base=str(path) if present else None, train=train, seed=rng.training_seed(train, params.seed), clip_s=clip_s,
         clips=str(clips) if from_data else None, latents=str(index.parent) if from_data else None, threads=params.machine.threads,
+        references=None if paired is None else str(paired),
     )  # fmt: skip
     found = _recalled(job, [index, clips] if from_data else [], label)
     return found, [*assumptions, f"lengths: {found.size.source}"]

@@ -1,8 +1,18 @@
-"""Which clips an optimizer step sees: a function of the seed and the step alone, so a resume has nothing to remember."""
+"""Which clips does an optimizer step see, and what of them? A function of the seed and the step alone, so a resume has nothing to remember.
+
+Of a clip it sees its encoding, with what is frozen of it, and, with train.reference_share, another recording in front.
+"""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-from voicelathe import rng
+from voicelathe import records, rng
+from voicelathe.data.latents import cache
+from voicelathe.data.references import pairs
+from voicelathe.families.base import ClipItem, Family, Promptable
+from voicelathe.process import jobs
 
 
 def clips_of_step(clip_ids: Sequence[str], step: int, clips_per_step: int, seed: int) -> list[str]:
@@ -29,3 +39,63 @@ def every_step(clip_ids: Sequence[str], steps: int, clips_per_step: int, seed: i
             epoch += 1
         yield waiting[:clips_per_step]
         waiting = waiting[clips_per_step:]
+
+
+@dataclass
+class TrainingClips:
+    """All clips of the train split, by id, and the recordings that can only stand in front of them."""
+
+    family: Family
+    loaded: Any
+    cache_encoder: bool
+    items: dict[str, ClipItem]
+    references: dict[str, ClipItem] = field(default_factory=dict)
+    paired: pairs.Pairs | None = None
+    encoded: set[str] = field(default_factory=set)  # clips that carry what is frozen of them
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def in_front(self, clip_ids: list[str], step: int) -> dict[str, str] | None:
+        """Clip -> the one that stands in front of it at a step; None in a training without references."""
+        return None if self.paired is None else self.paired.of_step(clip_ids, step)
+
+    def of_step(self, clip_ids: list[str], step: int) -> list[ClipItem]:
+        """The clips as a step is trained on them."""
+        bare = self.bare(clip_ids)
+        before = self.in_front(clip_ids, step)
+        if not before:
+            return bare
+        heard = {one.clip_id: one for one in self.bare(sorted(set(before.values())))}
+        assert isinstance(self.family, Promptable), "params refuse references of a family that takes none"
+        return [
+            self.family.prompted(item, heard[before[item.clip_id]]) if item.clip_id in before else item
+            for item in bare
+        ]
+
+    def bare(self, clip_ids: Sequence[str]) -> list[ClipItem]:
+        """Clips alone; with cache_encoder each gets what is frozen of it when it is first used, on its own: packing changes last digits."""
+        found = []
+        for clip_id in clip_ids:
+            place = self.items if clip_id in self.items else self.references
+            if self.cache_encoder and clip_id not in self.encoded:
+                known = self.family.frozen(self.loaded, place[clip_id])
+                place[clip_id] = replace(place[clip_id], tensors={**place[clip_id].tensors, **known})
+                self.encoded.add(clip_id)
+            found.append(place[clip_id])
+        return found
+
+
+def opened(job: jobs.TrainJob, family: Family, loaded: Any) -> TrainingClips:
+    """Read the encodings of the train split, and of what its rows name as references."""
+    items = cache.items(Path(job.clips), Path(job.latents))
+    made = TrainingClips(family, loaded, job.train.cache_encoder, items)
+    if job.references is None:
+        return made
+    folder = Path(job.references)
+    plan = records.read_one(folder / pairs.PLAN, records.ReferencePlan)
+    named = cache.items(folder / pairs.ROWS, folder) if plan.named else {}
+    return replace(made, references=named, paired=pairs.Pairs(plan, job.train.reference_share, job.seed))
