@@ -16,7 +16,7 @@ class Pairs:
     """
 
     def __init__(self, plan: ReferencePlan, share: float, seed: int) -> None:
-        self._plan, self._share, self._seed = plan, share, seed
+        self._plan, self.share, self._seed = plan, share, seed
         self._clips: dict[str, list[str]] = {}  # speaker -> usable clips, those of a component side by side
         for clip_id in sorted(plan.usable, key=lambda one: (plan.components[one], one)):
             self._clips.setdefault(plan.speakers[clip_id], []).append(clip_id)
@@ -26,7 +26,7 @@ class Pairs:
 
     def of(self, clip_id: str, step: int) -> str | None:
         """The reference of a clip at a step; None where it has none there."""
-        if rng.unit(self._seed, "reference", clip_id, step) >= self._share:
+        if rng.unit(self._seed, "reference", clip_id, step) >= self.share:
             return None
         if (own := self._plan.own.get(clip_id)) is not None:
             return own

@@ -13,7 +13,7 @@ from voicelathe.data.references import named
 from voicelathe.data.references.named import Named
 from voicelathe.data.references.pairs import Pairs
 from voicelathe.errors import SplitError, listing
-from voicelathe.records import CleanClip, ReferencePlan, SplitAssignment
+from voicelathe.records import CleanClip, ManifestRow, ReferencePlan, SplitAssignment
 
 SHOWN = 3
 
@@ -39,7 +39,7 @@ def plan(
     component_of = {one.recording_id: one.component for one in assignments}
     files = named.looked_at(root, {clip.ref_audio for clip in train if clip.ref_audio})
     _require_not_held_out(train, files, splits)
-    known = _Known.of(train, component_of)
+    known = _Recordings.of(train, component_of)
     own: dict[str, str] = {}
     rows: dict[str, CleanClip] = {}
     refused: dict[str, list[str]] = defaultdict(list)
@@ -62,8 +62,20 @@ def plan(
     return Planned(made, _notices(made, refused))
 
 
+def of_raw(rows: Iterable[ManifestRow]) -> ReferencePlan:
+    """As if every row of the raw manifest were trained on: nothing is measured yet, and recordings are components."""
+    known = list(rows)
+    return ReferencePlan(
+        speakers={row.clip_id: row.speaker_id for row in known},
+        components={row.clip_id: row.recording_id for row in known},
+        usable=sorted(row.clip_id for row in known),
+        own={row.clip_id: row.ref_audio for row in known if row.ref_audio},
+        named=[],
+    )
+
+
 @dataclass(frozen=True)
-class _Known:
+class _Recordings:
     """Recordings of train, by path and by content."""
 
     speakers: dict[str, set[str]]
@@ -71,7 +83,7 @@ class _Known:
     component_of: Mapping[str, str]
 
     @classmethod
-    def of(cls, train: Iterable[CleanClip], component_of: Mapping[str, str]) -> "_Known":
+    def of(cls, train: Iterable[CleanClip], component_of: Mapping[str, str]) -> "_Recordings":
         speakers: dict[str, set[str]] = defaultdict(set)
         components: dict[str, set[str]] = defaultdict(set)
         for clip in train:
