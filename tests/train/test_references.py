@@ -12,6 +12,7 @@ from tests.factories import training
 from tests.train.test_loop import final_state, quiet
 from voicelathe import families, records
 from voicelathe.data.references.pairs import Pairs
+from voicelathe.errors import ManifestError
 from voicelathe.process import jobs
 from voicelathe.train import batches, loop
 
@@ -86,6 +87,26 @@ def test_a_cached_encoder_gives_the_losses_of_one_that_is_not(
         assert ours.references == theirs.references and ours.total == pytest.approx(theirs.total, rel=1e-5)
     named = {heard for one in steps(tmp_path / "plain") for heard in (one.references or {}).values()}
     assert "reference-a" in named and len(named) > 1, "the recording of a row, and other clips"
+
+
+def test_a_clip_that_does_not_fit_behind_the_longest_reference_is_named(corpus: Path, tmp_path: Path) -> None:
+    family: Any = families.find("voxcpm2")
+    facts = family.describe(training.BASE, "Apache-2.0", False)
+    loaded = family.load(training.BASE, facts, training.target().machine, "core")
+    asked = job(corpus, tmp_path / "run")
+    held = batches.opened(asked, family, loaded)
+    (text,) = family.text_lengths(loaded, [held.items["train0000"].text])
+    clip, reference = held.items["train0000"], max(len(one.tensors["latents"]) for one in held.items.values())
+    exact = (len(clip.tensors["latents"]) + text + reference + 3) / facts.positions_per_s
+    others = {"train0000": clip}
+    known = list(held.items.values())
+    loaded.facts = replace(facts, max_clip_s=exact)
+    batches._require_room(family, loaded, others, known)
+    loaded.facts = replace(facts, max_clip_s=exact - 1 / facts.positions_per_s)
+    with pytest.raises(
+        ManifestError, match=r"(?s)the longest reference, train\d+, takes .*clip train0000: \d+ positions"
+    ):
+        batches._require_room(family, loaded, others, known)
 
 
 def test_without_references_nothing_that_is_written_knows_of_them(corpus: Path, tmp_path: Path) -> None:

@@ -194,3 +194,5 @@ def changes(train: schema.Train) -> Iterator[tuple[str, schema.Train]]:
     if train.mode == "full" and of_bf16 is not None:
         stochastic = replace(train, weights="bf16_stochastic", autocast=False, optimizer=of_bf16)
         yield "train.weights: bf16_stochastic", stochastic
+    if train.reference_share:
+        yield "train.reference_share: 0.0", replace(train, reference_share=0.0)

@@ -11,6 +11,7 @@ from typing import Any
 from voicelathe import records, rng
 from voicelathe.data.latents import cache
 from voicelathe.data.references import pairs
+from voicelathe.errors import ManifestError, listing
 from voicelathe.families.base import ClipItem, Family, Promptable
 from voicelathe.process import jobs
 
@@ -98,4 +99,29 @@ def opened(job: jobs.TrainJob, family: Family, loaded: Any) -> TrainingClips:
     folder = Path(job.references)
     plan = records.read_one(folder / pairs.PLAN, records.ReferencePlan)
     named = cache.items(folder / pairs.ROWS, folder) if plan.named else {}
+    _require_room(family, loaded, items, [*(items[one] for one in plan.usable), *named.values()])
     return replace(made, references=named, paired=pairs.Pairs(plan, job.train.reference_share, job.seed))
+
+
+def _require_room(
+    family: Any, loaded: Any, items: dict[str, ClipItem], references: Sequence[ClipItem]
+) -> None:
+    """Every clip must fit behind the longest reference. Raises ManifestError: upstream would cut its end off without a word."""
+    most = round(loaded.facts.max_clip_s * loaded.facts.positions_per_s)
+    longest = max(references, key=_positions)
+    taken = _positions(longest) + records.REFERENCE_MARKS + 1  # and the mark before the speech
+    texts = family.text_lengths(loaded, [item.text for item in items.values()])
+    long = [
+        f"clip {item.clip_id}: {text + _positions(item)} positions"
+        for item, text in zip(items.values(), texts, strict=True)
+        if taken + text + _positions(item) > most
+    ]
+    if long:
+        raise ManifestError(
+            f"{loaded.base} has {most} positions, and the longest reference, {longest.clip_id}, takes {taken} of them. Too long behind it:\n"
+            f"{listing(long)}\nLower audit.max_duration_s, or set train.reference_share to 0.0."
+        )
+
+
+def _positions(item: ClipItem) -> int:
+    return max(tensor.shape[0] for tensor in item.tensors.values())

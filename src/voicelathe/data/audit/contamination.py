@@ -48,4 +48,4 @@ def _in_front(paired: Pairs | None, clips: list[str], step: int) -> Iterable[str
 
 def closed_form(bad_share: float, step_clips: float) -> float:
     """The share of training steps that meet at least one bad row when clips are drawn at random: 1 - (1 - p)^N."""
-    return 1.0 - (1.0 - bad_share) ** step_clips
+    return float(1.0 - (1.0 - bad_share) ** step_clips)
