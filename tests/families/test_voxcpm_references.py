@@ -12,7 +12,7 @@ from tests.factories import audio, training
 from tests.families import upstream_voxcpm
 from voicelathe import families
 from voicelathe.config import checks, params, schema
-from voicelathe.families.base import ClipItem
+from voicelathe.families.base import ClipItem, TrainedWithReferences
 from voicelathe.families.voxcpm import losses
 
 FAMILY: Any = families.find("voxcpm2")
@@ -144,6 +144,7 @@ def test_a_loss_does_not_see_what_the_prefix_would_have_been(core: Any, encoder:
 def test_families_whose_upstream_does_not_train_so_refuse_it_by_name() -> None:
     able = [name for name in families.TABLE if families.spec(name).trains_with_references]
     assert able == ["voxcpm2"]
+    assert able == [name for name in families.TABLE if isinstance(families.find(name), TrainedWithReferences)]
     known = params.load()
     one = known.recipes["mini-lora"]
     asked = replace(one, train=replace(one.train, reference_share=0.4))

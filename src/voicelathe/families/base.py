@@ -216,6 +216,14 @@ class Promptable(Protocol):
 
 
 @runtime_checkable
+class TrainedWithReferences(Promptable, Protocol):
+    """A family whose upstream trains clips with another one in front; its spec says so, too."""
+
+    def frozen_in_front(self, loaded: Any, item: ClipItem) -> "dict[str, torch.Tensor]":
+        """What is frozen of a clip that stands in front of others, beyond what `frozen` gives: added to its tensors."""
+
+
+@runtime_checkable
 class Copying(Protocol):
     """A family whose codec can be heard by itself: what it makes of a real clip, no voice on that base can sound better than."""
 

@@ -12,7 +12,7 @@ from voicelathe import records, rng
 from voicelathe.data.latents import cache
 from voicelathe.data.references import pairs
 from voicelathe.errors import ManifestError, listing
-from voicelathe.families.base import ClipItem, Family, Promptable
+from voicelathe.families.base import ClipItem, Family, TrainedWithReferences
 from voicelathe.process import jobs
 
 
@@ -53,6 +53,7 @@ class TrainingClips:
     references: dict[str, ClipItem] = field(default_factory=dict)
     paired: pairs.Pairs | None = None
     encoded: set[str] = field(default_factory=set)  # clips that carry what is frozen of them
+    heard: dict[str, dict[str, Any]] = field(default_factory=dict)  # and what is frozen of references besides
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.items)
@@ -70,12 +71,21 @@ class TrainingClips:
         before = self.in_front(clip_ids, step)
         if not before:
             return bare
-        heard = {one.clip_id: one for one in self.bare(sorted(set(before.values())))}
-        assert isinstance(self.family, Promptable), "params refuse references of a family that takes none"
+        family: Any = self.family
+        assert isinstance(family, TrainedWithReferences), "params refuse references of any other"
+        heard = {one.clip_id: self._in_front(family, one) for one in self.bare(sorted(set(before.values())))}
         return [
-            self.family.prompted(item, heard[before[item.clip_id]]) if item.clip_id in before else item
+            family.prompted(item, heard[before[item.clip_id]]) if item.clip_id in before else item
             for item in bare
         ]
+
+    def _in_front(self, family: TrainedWithReferences, item: ClipItem) -> ClipItem:
+        """A clip with what is frozen of it as a reference; computed when it is first one."""
+        if not self.cache_encoder:
+            return item
+        if item.clip_id not in self.heard:
+            self.heard[item.clip_id] = family.frozen_in_front(self.loaded, item)
+        return replace(item, tensors={**item.tensors, **self.heard[item.clip_id]})
 
     def bare(self, clip_ids: Sequence[str]) -> list[ClipItem]:
         """Clips alone; with cache_encoder each gets what is frozen of it when it is first used, on its own: packing changes last digits."""

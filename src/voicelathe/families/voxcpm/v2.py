@@ -30,15 +30,15 @@ class VoxCPM2(VoxCPM):
             tensors["patches"] = torch.cat([*heard, item.tensors["patches"]])
         return replace(item, tensors=tensors)
 
-    def frozen(self, loaded: Loaded, item: ClipItem) -> "dict[str, torch.Tensor]":
-        """Also of the last position [1, C], for the clips that this one stands in front of."""
+    def frozen_in_front(self, loaded: Loaded, item: ClipItem) -> "dict[str, torch.Tensor]":
+        """The last position [1, C]: a clip is never fed its own, so `frozen` leaves it out."""
         import torch
 
         from voicelathe.families.voxcpm import losses
 
         with torch.no_grad():
             last_1PD = item.tensors["latents"][-1:].to(loaded.device)
-            return {**super().frozen(loaded, item), "last_patch": losses.encoded(loaded.core, last_1PD).cpu()}
+            return {"last_patch": losses.encoded(loaded.core, last_1PD).cpu()}
 
     def example(
         self,
