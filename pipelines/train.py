@@ -13,9 +13,10 @@ from voicelathe.stages import train
 from voicelathe.tracking.live.mirror import Mirror
 
 REVISION = 5
+SPLIT = [*map(str, map(layout.split, layout.SPLITS)), "data/split/assignments.parquet"]
 READS = [
     "pipelines/train.py",
-    "data/split/train.jsonl",
+    *SPLIT,
     "data/latents/${item.base}/index.parquet",
     "data/latents/${item.base}/base.json",
     "runs/${key}/preflight.json",

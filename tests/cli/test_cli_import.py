@@ -192,6 +192,26 @@ def test_a_speaker_who_cannot_name_a_record_is_imported_and_told_so(
     assert done.out.endswith("Commit it, then: dvc repro\n")
 
 
+def test_columns_that_nothing_trains_with_are_said_with_what_to_do(project: Path, run: Run) -> None:
+    path = corpora.voxcpm(project / "corpus")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    named = [{**line, "ref_audio": line["audio"]} if at < 5 else line for at, line in enumerate(lines)]
+    named[0]["control"] = "slowly"
+    corpora.json_lines(path, named)
+    options = ("--recording-from", RULE, *FILLED)
+    said = run("import", path, *options).out
+    assert (
+        "ref_audio: 5 rows name a reference, and no recipe trains with it. To train with it, set train.reference_share in a recipe "
+        "(voxcpm2 only, docs/voxcpm2.md)"
+    ) in said
+    assert "control: 1 rows have one, and nothing is trained with it. Upstream's way is to write it" in said
+    params.edit({"recipes/mini-lora/train/reference_share": 0.5})
+    assert "ref_audio: 5 rows" not in run("import", path, *options).out
+    corpora.json_lines(path, lines)
+    plain = run("import", path, *options).out
+    assert "ref_audio:" not in plain and "control:" not in plain
+
+
 def test_a_manifest_without_any_text_is_imported_with_a_warning(project: Path, run: Run) -> None:
     told = "Warning: no row has a text. The column or key with the transcript must be called text."
     names = corpora.audio(project / "corpus")

@@ -1,5 +1,6 @@
 """Commands on rows, as a user runs them in a project."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from voicelathe import layout, records
 from voicelathe.cli import app
 from voicelathe.config import params
 from voicelathe.data import tables
+from voicelathe.data.references import pairs, planning
 from voicelathe.data.split import assign, frozen
 from voicelathe.errors import GateError, ParamsError, SplitError
 from voicelathe.train import batches
@@ -113,6 +115,30 @@ def test_every_step_that_would_hold_a_bad_row_is_named(project: Path) -> None:
     assert said[2].split() == [str(number) for number in expected]
     assert f"mini-lora: {len(expected)} of {recipe.steps} steps of 8 clips" in said[1]
     assert "by 1 - (1 - p)^N 56.95%" in said[1]  # 1 - 0.9^8
+
+
+def test_a_bad_row_is_met_as_a_reference_too(project: Path) -> None:
+    known = [replace(rows.manifest_row(n), recording_id=f"r{n % 9}") for n in range(1, 241)]
+    records.write(layout.MANIFEST, known)
+    bad = {f"c{n:04d}" for n in range(1, 25)}
+    quarantined = [records.Quarantined(1, one, None, None, None, ["empty_text"], [""]) for one in sorted(bad)]
+    records.write(layout.QUARANTINE, quarantined)
+    without = run("contamination", "--steps").splitlines()
+    edited = Path("params.yaml").read_text().replace("reference_share: 0.0", "reference_share: 0.5", 1)
+    Path("params.yaml").write_text(edited)
+    said = run("contamination", "--steps").splitlines()
+    settings = params.load()
+    train, ids = settings.recipes["mini-lora"].train, [row.clip_id for row in known]
+    paired = pairs.Pairs(planning.of_raw(known), 0.5, settings.seed)
+    expected = []
+    for number in range(1, train.steps + 1):
+        clips = batches.clips_of_step(ids, number, train.clips_per_step, settings.seed)
+        if bad & {*clips, *paired.of_step(clips, number).values()}:
+            expected.append(str(number))
+    assert said[2].split() == expected and set(without[2].split()) < set(expected)
+    assert "steps of 8 clips and references of 50% of them hold a bad row" in said[1]
+    assert "by 1 - (1 - p)^N 71.76%" in said[1]  # 1 - 0.9^12
+    assert said[3] == without[3], "the other recipe trains without"
 
 
 def test_all_steps_in_one_go_are_those_of_the_trainer() -> None:

@@ -1,15 +1,17 @@
 """A tiny corpus of cached encodings for the small random base, and jobs that train on it."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from tests.factories import voxcpm2_base
 from tests.factories.evaluations import DECODING as DECODING
-from voicelathe import families, records
+from voicelathe import digest, families, records
 from voicelathe.config import schema
 from voicelathe.data.latents import cache
+from voicelathe.data.references import pairs
 from voicelathe.process import jobs
 
 BASE = voxcpm2_base.shared()
@@ -83,3 +85,29 @@ def train_job(root: Path, directory: Path, train: schema.Train) -> jobs.TrainJob
         target=target(), train=train, seed=1, clips=str(root / "train.jsonl"), latents=str(root / "latents"),
         audio_root=str(root), run_digest="0" * 64, directory=str(directory),
     )  # fmt: skip
+
+
+def reference_plan(root: Path, own: dict[str, str] | None = None) -> records.ReferencePlan:
+    """All clips of the corpus are of one speaker; recordings are components. `own`: clip -> one of `named_reference`."""
+    clips = records.read(root / "train.jsonl", records.CleanClip)
+    return records.ReferencePlan(
+        speakers={one.clip_id: one.speaker_id for one in clips},
+        components={one.clip_id: one.recording_id for one in clips},
+        usable=[one.clip_id for one in clips],
+        own=own or {},
+        named=[replace(clip(900), clip_id=name, text="") for name in sorted(set((own or {}).values()))],
+    )
+
+
+def references(root: Path, folder: Path, own: dict[str, str] | None = None) -> str:
+    """What the parent writes for a run that trains with references; recordings that rows name have random encodings."""
+    plan = reference_plan(root, own)
+    digest.write_json(folder / pairs.PLAN, records.to_json(plan))
+    records.write(folder / pairs.ROWS, plan.named)
+    cached = {one.clip_id: folder / "cache" / f"{one.clip_id}.safetensors" for one in plan.named}
+    for number, path in enumerate(cached.values()):
+        generator = torch.Generator().manual_seed(1000 + number)
+        cache.store(path, {"latents": torch.randn((7, 4, 32), generator=generator) * 0.3})
+    if plan.named:
+        cache.bundle({"references": plan.named}, cached, folder)
+    return str(folder)

@@ -130,6 +130,12 @@ def of_family(where: str, one: schema.Recipe, spec: FamilySpec) -> Iterator[str]
             f"{where}.train.cache_encoder = true: the encoder's output of {spec.id} stays the same only with mode: lora and a scope "
             f"of {known}"
         )
+    if one.train.reference_share and not spec.trains_with_references:
+        able = ", ".join(name for name in families.TABLE if families.spec(name).trains_with_references)
+        yield (
+            f"{where}.train.reference_share = {one.train.reference_share}: upstream does not train {spec.id} with references, only {able}; "
+            "set it to 0.0"
+        )
     for name, problem in decoding.problems(spec.decoding, one.speak):
         yield f"{where}.speak.{name} = {one.speak.get(name, '(missing)')}: {problem}"
     if set(one.select.loss_weights) != set(spec.loss_weights):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Lt, MinLen
 
-from voicelathe.config.data_schema import Closed, Positive, PositiveFloat
+from voicelathe.config.data_schema import Closed, Positive, PositiveFloat, Share
 
 Beta = Annotated[float, Ge(0), Lt(1)]
 
@@ -42,6 +42,9 @@ class Train(Closed):
     Plain bf16 updates do not exist here: at a learning rate of 1e-5, 70 to 92 % of them are smaller than half the distance to
     the next bf16 number, and nearest rounding drops those.
 
+    reference_share: how often a clip has a reference in front while it is trained on, another recording of its speaker that the model
+    hears and is not asked to say. 0: never. Only for a family whose upstream trains so (`FamilySpec.trains_with_references`).
+
     gradient_release: a gradient is used and freed as soon as backward has made it, so gradients never lie there together
     (2 bytes a parameter less). The global norm is known only afterwards: it is recorded, and nothing is clipped.
     """
@@ -71,3 +74,4 @@ class Train(Closed):
     beta1: Beta = field(default=0.9, metadata=ADDED_LATER)
     beta2: Beta = field(default=0.999, metadata=ADDED_LATER)
     eps: PositiveFloat = field(default=1e-8, metadata=ADDED_LATER)
+    reference_share: Share = field(default=0.0, metadata=ADDED_LATER)

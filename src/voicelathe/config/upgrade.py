@@ -141,6 +141,7 @@ DECAY = "decay_steps: null # of warmup_stable_decay: its last steps, in which th
 BETA1 = "beta1: 0.9 # share of the first moment that one step leaves; Lion's authors take 0.9 and 0.99"
 BETA2 = "beta2: 0.999"
 EPS = "eps: 1.0e-08 # added to the root of the second moment"
+REFERENCES = "reference_share: 0.0 # how often a clip is trained with another recording of its speaker in front (docs/voxcpm2.md)"
 WATERMARK = "watermark: null # plug-in (entry points voicelathe.watermarks) that marks all speech given out; a record with watermark_required needs one (docs/serving.md)"
 CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead to
     2: (
@@ -172,6 +173,7 @@ CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead t
         Add("recipes.*.train", "optimizer", BETA1),
         Add("recipes.*.train", "beta1", BETA2),
         Add("recipes.*.train", "beta2", EPS),
+        Add("recipes.*.train", "clips_per_pass", REFERENCES),
     ),
 }
 

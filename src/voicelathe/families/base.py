@@ -49,6 +49,7 @@ class FamilySpec:
     reads_language: bool = (
         False  # a clip's language changes its losses, so it is part of what a run was trained on
     )
+    trains_with_references: bool = False  # upstream trains clips with another recording in front; `Promptable.prompted` then is its training, too
     servers: Mapping[str, str] = field(
         default_factory=dict
     )  # adapter | full -> how other programs serve an export, in Markdown; BASE and HERE are places
@@ -198,7 +199,7 @@ class Promptable(Protocol):
     """A family whose base can take over a voice from a clip, without training."""
 
     def prompted(self, item: ClipItem, reference: ClipItem) -> ClipItem:
-        """The clip with another one in front, for `collate`."""
+        """The clip with another one in front, for `collate`. What `frozen` gave of both stays true."""
 
     def synthesize_prompted(
         self,
@@ -212,6 +213,14 @@ class Promptable(Protocol):
         said: str,
     ) -> Spoken:
         """As `synthesize`, in the voice of a mono WAV at `facts.encode_rate_hz`; `said` are its words."""
+
+
+@runtime_checkable
+class TrainedWithReferences(Promptable, Protocol):
+    """A family whose upstream trains clips with another one in front; its spec says so, too."""
+
+    def frozen_in_front(self, loaded: Any, item: ClipItem) -> "dict[str, torch.Tensor]":
+        """What is frozen of a clip that stands in front of others, beyond what `frozen` gives: added to its tensors."""
 
 
 @runtime_checkable
@@ -262,4 +271,7 @@ class Plannable(Protocol):
         """Tokens of each text. Needs a sketch with a base."""
 
     def example(self, loaded: Any, text_tokens: Sequence[int], positions: Sequence[int]) -> tuple[Any, Any]:
-        """Batch and noise of these sizes, as `collate` and `draw` make them; the numbers mean nothing."""
+        """Batch and noise of these sizes, as `collate` and `draw` make them; the numbers mean nothing.
+
+        A family that trains with references takes a third sequence: the positions of each clip's reference, 0 for none.
+        """

@@ -14,6 +14,7 @@ from voicelathe.config import schema
 from voicelathe.plan.cards import Card
 from voicelathe.process import jobs, runner
 from voicelathe.records import Plan, Rehearsal
+from voicelathe.runs import references
 from voicelathe.train import optimizers
 
 REVISION = 3  # of what a rehearsal means: a new one rehearses again
@@ -51,9 +52,11 @@ def rehearse(
     if clip_s is None and not has_data:
         clip_s = DEFAULT_CLIP_S
     from_data = clip_s is None
+    paired = references.written(params, base, train) if from_data else None
     job = jobs.RehearseJob(
         family=one.family, config=dict(config), base=str(path) if present else None, train=train, seed=rng.training_seed(train, params.seed), clip_s=clip_s,
         clips=str(clips) if from_data else None, latents=str(index.parent) if from_data else None, threads=params.machine.threads,
+        references=None if paired is None else str(paired),
     )  # fmt: skip
     found = _recalled(job, [index, clips] if from_data else [], label)
     return found, [*assumptions, f"lengths: {found.size.source}"]
@@ -197,3 +200,5 @@ def changes(train: schema.Train) -> Iterator[tuple[str, schema.Train]]:
     if train.mode == "full" and of_bf16 is not None:
         stochastic = replace(train, weights="bf16_stochastic", autocast=False, optimizer=of_bf16)
         yield "train.weights: bf16_stochastic", stochastic
+    if train.reference_share:
+        yield "train.reference_share: 0.0", replace(train, reference_share=0.0)

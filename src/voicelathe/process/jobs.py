@@ -4,7 +4,7 @@ A job is one JSON file; events come back as JSON lines. Nothing here imports tor
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,7 @@ class TrainJob:
     audio_root: str  # for families whose checkpoints carry a clip of each speaker
     run_digest: str
     directory: str  # of the weights
+    references: str | None = None  # directory with who may stand in front of whom (train.reference_share)
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,11 @@ class RehearseJob:
     clips: str | None  # JSONL of CleanClip
     latents: str | None  # directory with index.parquet
     threads: int
+    references: str | None = (
+        field(  # directory with the ReferencePlan; None: trained without, or `clip_s` is given
+            default=None, metadata=schema.ADDED_LATER
+        )
+    )
 
 
 @dataclass(frozen=True)

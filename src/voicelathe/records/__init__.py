@@ -63,7 +63,7 @@ from voicelathe.records.measures import (
     RecogniserRef,
     SpeechMeasures,
 )
-from voicelathe.records.planning import Kernel, PassSize, Phase, Plan, Rehearsal
+from voicelathe.records.planning import REFERENCE_MARKS, Kernel, PassSize, Phase, Plan, Rehearsal
 from voicelathe.records.probes import AdapterProof, Ending, Interval, Probed, ProbeRecord
 from voicelathe.records.reasons import Reason
 from voicelathe.records.training import (
@@ -77,6 +77,7 @@ from voicelathe.records.training import (
     EvaluationRecord,
     Line,
     PreflightRecord,
+    ReferencePlan,
     RunIdentity,
     RunRecord,
     SampleRecord,
@@ -90,6 +91,7 @@ __all__ = [
     "LONG",
     "NOT_SPOKEN",
     "REAL",
+    "REFERENCE_MARKS",
     "STRATA",
     "AccentShift",
     "AdapterProof",
@@ -153,6 +155,7 @@ __all__ = [
     "Reason",
     "RecogniserFacts",
     "RecogniserRef",
+    "ReferencePlan",
     "Rehearsal",
     "RejectedLine",
     "Round",

@@ -1,6 +1,8 @@
 """What a run will need before it starts: measured on tensors without memory, in bytes; nothing in it depends on a machine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+REFERENCE_MARKS = 2  # positions around a reference
 
 
 @dataclass(frozen=True)
@@ -10,10 +12,17 @@ class PassSize:
     text_tokens: list[int]
     positions: list[int]  # of audio
     source: str  # where the lengths come from, for people
+    references: list[int] | None = (
+        field(  # positions of each clip's reference, 0 for none; None: trained without
+            default=None, metadata={"left_out": True}
+        )
+    )
 
     @property
     def num_positions(self) -> int:
-        return sum(self.text_tokens) + sum(self.positions)
+        """Of text and audio; a reference stands between two marks."""
+        marked = sum(positions + REFERENCE_MARKS for positions in self.references or [] if positions)
+        return sum(self.text_tokens) + sum(self.positions) + marked
 
 
 @dataclass(frozen=True)

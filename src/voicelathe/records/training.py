@@ -1,9 +1,11 @@
 """What a run leaves: its identity, steps, checkpoints, losses and spoken samples."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 from voicelathe import rng
 from voicelathe.config import schema
+from voicelathe.records.corpus import CleanClip
 from voicelathe.records.planning import Rehearsal
 from voicelathe.records.reasons import Reason
 
@@ -43,11 +45,29 @@ class RunIdentity:
     threads: int
     processes: int  # that shared the clips of a step
     torch: str  # public version, without the build tag
+    references_digest: str | None = field(  # of the ReferencePlan; None: trained without references
+        default=None, metadata=schema.ADDED_LATER
+    )
 
     @property
     def training_seed(self) -> int:
         """Of this training; `seed` is the project's, by which lines, limits and validation noise are drawn for all recipes alike."""
         return rng.training_seed(self.train, self.seed)
+
+
+@dataclass(frozen=True)
+class ReferencePlan:
+    """Who may stand in front of whom while a run trains with references; with the seed it decides every pair."""
+
+    speakers: dict[str, str]  # of every training clip
+    components: dict[str, str]  # of the split, of every training clip: nobody hears its own
+    usable: list[str]  # training clips that can be a reference
+    own: dict[str, str]  # clip -> id of the recording that its row names as ref_audio, where that can be used
+    named: list[CleanClip]  # those recordings
+
+    def num_positions(self, positions_per_s: float) -> dict[str, int]:
+        """Audio positions of the recordings that rows name, before they are encoded."""
+        return {one.clip_id: math.ceil(one.duration_s * positions_per_s) for one in self.named}
 
 
 @dataclass(frozen=True)
@@ -72,6 +92,11 @@ class StepRecord:
     clip_ids: list[str]
     probe: dict[str, float]  # text_gap and stop at every probe_every-th step, empty at others
     signs: list[Reason]  # what stands out
+    references: dict[str, str] | None = (
+        field(  # clip -> the one that stood in front of it; None: trained without
+            default=None, metadata=schema.ADDED_LATER
+        )
+    )
 
 
 @dataclass(frozen=True)

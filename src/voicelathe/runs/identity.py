@@ -13,6 +13,7 @@ from voicelathe.config.params import recipe as find_recipe
 from voicelathe.data.latents import index
 from voicelathe.errors import BaseModelError
 from voicelathe.process import jobs
+from voicelathe.runs import references
 
 FINISHED = "finished.json"
 IDENTITY = "identity.json"
@@ -42,6 +43,7 @@ def of_training(
         train=train, base=base, family=facts.family, base_digest=facts.digest, latents_digest=trained_on(base, facts.family),
         seed=params.seed, revision=revision, device=params.machine.device, threads=params.machine.threads,
         processes=params.machine.processes, torch=version("torch").split("+")[0],
+        references_digest=references.digest_of(params, train),
     )  # fmt: skip
     run_digest = digest.of_value(records.to_json(identity))
     clips = layout.split("train")

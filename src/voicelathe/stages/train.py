@@ -8,7 +8,7 @@ from voicelathe import checkpoints, digest, layout, records
 from voicelathe.config import schema
 from voicelathe.errors import CheckpointError
 from voicelathe.process import jobs, runner
-from voicelathe.runs import tombstones
+from voicelathe.runs import references, tombstones
 from voicelathe.runs.identity import FINISHED, IDENTITY, RESEARCH, base_facts, target
 
 
@@ -23,10 +23,12 @@ def train(
     _claim(directory, run)
     _stamp(directory)
     if not (directory / FINISHED).is_file():
+        paired = references.encoded(params, run.identity.base, run.identity.train)
         job = jobs.TrainJob(
             target=target(params, run.identity.base), train=run.identity.train, seed=run.identity.training_seed,
             clips=str(layout.split("train")), latents=str(layout.latents(run.identity.base)),
             audio_root=params.ingest.audio_root, run_digest=run.run_digest, directory=run.directory,
+            references=None if paired is None else str(paired),
         )  # fmt: skip
         counts = runner.run(job, run.recipe)
         digest.write_json(directory / FINISHED, counts)

@@ -1,8 +1,19 @@
-"""Which clips an optimizer step sees: a function of the seed and the step alone, so a resume has nothing to remember."""
+"""Which clips does an optimizer step see, and what of them? A function of the seed and the step alone, so a resume has nothing to remember.
+
+Of a clip it sees its encoding, with what is frozen of it, and, with train.reference_share, another recording in front.
+"""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-from voicelathe import rng
+from voicelathe import records, rng
+from voicelathe.data.latents import cache
+from voicelathe.data.references import pairs
+from voicelathe.errors import ManifestError, listing
+from voicelathe.families.base import ClipItem, Family, TrainedWithReferences
+from voicelathe.process import jobs
 
 
 class Order:
@@ -44,3 +55,98 @@ def every_step(clip_ids: Sequence[str], steps: int, clips_per_step: int, seed: i
             epoch += 1
         yield waiting[:clips_per_step]
         waiting = waiting[clips_per_step:]
+
+
+@dataclass
+class TrainingClips:
+    """All clips of the train split, by id, and the recordings that can only stand in front of them."""
+
+    family: Family
+    loaded: Any
+    cache_encoder: bool
+    items: dict[str, ClipItem]
+    references: dict[str, ClipItem] = field(default_factory=dict)
+    paired: pairs.Pairs | None = None
+    encoded: set[str] = field(default_factory=set)  # clips that carry what is frozen of them
+    heard: dict[str, dict[str, Any]] = field(default_factory=dict)  # and what is frozen of references besides
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def in_front(self, clip_ids: list[str], step: int) -> dict[str, str] | None:
+        """Clip -> the one that stands in front of it at a step; None in a training without references."""
+        return None if self.paired is None else self.paired.of_step(clip_ids, step)
+
+    def of_step(self, clip_ids: list[str], step: int) -> list[ClipItem]:
+        """The clips as a step is trained on them."""
+        bare = self.bare(clip_ids)
+        before = self.in_front(clip_ids, step)
+        if not before:
+            return bare
+        family: Any = self.family
+        assert isinstance(family, TrainedWithReferences), "params refuse references of any other"
+        heard = {one.clip_id: self._in_front(family, one) for one in self.bare(sorted(set(before.values())))}
+        return [
+            family.prompted(item, heard[before[item.clip_id]]) if item.clip_id in before else item
+            for item in bare
+        ]
+
+    def _in_front(self, family: TrainedWithReferences, item: ClipItem) -> ClipItem:
+        """A clip with what is frozen of it as a reference; computed when it is first one."""
+        if not self.cache_encoder:
+            return item
+        if item.clip_id not in self.heard:
+            self.heard[item.clip_id] = family.frozen_in_front(self.loaded, item)
+        return replace(item, tensors={**item.tensors, **self.heard[item.clip_id]})
+
+    def bare(self, clip_ids: Sequence[str]) -> list[ClipItem]:
+        """Clips alone; with cache_encoder each gets what is frozen of it when it is first used, on its own: packing changes last digits."""
+        found = []
+        for clip_id in clip_ids:
+            place = self.items if clip_id in self.items else self.references
+            if self.cache_encoder and clip_id not in self.encoded:
+                known = self.family.frozen(self.loaded, place[clip_id])
+                place[clip_id] = replace(place[clip_id], tensors={**place[clip_id].tensors, **known})
+                self.encoded.add(clip_id)
+            found.append(place[clip_id])
+        return found
+
+
+def opened(job: jobs.TrainJob, family: Family, loaded: Any) -> TrainingClips:
+    """Read the encodings of the train split, and of what its rows name as references."""
+    items = cache.items(Path(job.clips), Path(job.latents))
+    made = TrainingClips(family, loaded, job.train.cache_encoder, items)
+    if job.references is None:
+        return made
+    folder = Path(job.references)
+    plan = records.read_one(folder / pairs.PLAN, records.ReferencePlan)
+    named = cache.items(folder / pairs.ROWS, folder) if plan.named else {}
+    _require_room(family, loaded, items, [*(items[one] for one in plan.usable), *named.values()])
+    return replace(made, references=named, paired=pairs.Pairs(plan, job.train.reference_share, job.seed))
+
+
+def _require_room(
+    family: Any, loaded: Any, items: dict[str, ClipItem], references: Sequence[ClipItem]
+) -> None:
+    """Every clip must fit behind the longest reference. Raises ManifestError: upstream would cut its end off without a word."""
+    most = round(loaded.facts.max_clip_s * loaded.facts.positions_per_s)
+    longest = max(references, key=_positions)
+    taken = _positions(longest) + records.REFERENCE_MARKS + 1  # and the mark before the speech
+    texts = family.text_lengths(loaded, [item.text for item in items.values()])
+    long = [
+        f"clip {item.clip_id}: {text + _positions(item)} positions"
+        for item, text in zip(items.values(), texts, strict=True)
+        if taken + text + _positions(item) > most
+    ]
+    if long:
+        raise ManifestError(
+            f"{loaded.base} has {most} positions, and the longest reference, {longest.clip_id}, takes {taken} of them. Too long behind it:\n"
+            f"{listing(long)}\nLower audit.max_duration_s, or set train.reference_share to 0.0."
+        )
+
+
+def _positions(item: ClipItem) -> int:
+    return max(tensor.shape[0] for tensor in item.tensors.values())

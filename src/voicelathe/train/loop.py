@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,8 @@ from torch import Tensor
 
 from voicelathe import families, records, rng
 from voicelathe.data.audio import waveform
-from voicelathe.data.latents import cache
 from voicelathe.errors import WorkerError
-from voicelathe.families.base import ClipItem, Family, Referenced, TrainPlan
+from voicelathe.families.base import Family, Referenced, TrainPlan
 from voicelathe.process import jobs
 from voicelathe.train import adapters, anomalies, batches, memory, precision, probe, resume, saving, schedule
 from voicelathe.train.distributed import ALONE, Peers
@@ -58,13 +57,12 @@ class Trainer:
     loaded: Any
     plan: TrainPlan
     optimizer: torch.optim.Optimizer
-    clips: dict[str, ClipItem]
+    clips: batches.TrainingClips
     emit: Telling
     released: dict[str, Tensor] | None  # norms of gradients that backward used; None where gradients stay
     watch: anomalies.Watch
     peers: Peers
     order: batches.Order
-    encoded: set[str] = field(default_factory=set)  # clips that carry what is frozen of them
 
     @property
     def directory(self) -> Path:
@@ -142,11 +140,11 @@ def _prepare(job: jobs.TrainJob, emit: Telling, peers: Peers) -> Trainer:
     loaded.core.to(loaded.device)
     optimizer = memory.optimizer(train, loaded.core, plan.trainable, lows, job.seed)
     released = memory.release_gradients(optimizer, plan.trainable) if train.gradient_release else None
-    clips = cache.items(Path(job.clips), Path(job.latents))
-    family.prepare(loaded, list(clips.values()))
+    clips = batches.opened(job, family, loaded)
+    family.prepare(loaded, list(clips.items.values()))
     if isinstance(family, Referenced):
         _keep_references(family, loaded, job)
-    order = batches.Order(list(clips), train.clips_per_step, job.seed)
+    order = batches.Order(list(clips.items), train.clips_per_step, job.seed)
     return Trainer(
         job, family, loaded, plan, optimizer, clips, emit, released, anomalies.Watch([]), peers, order
     )
@@ -186,7 +184,8 @@ def _step(trainer: Trainer, step: int) -> records.StepRecord:
     if peers.is_first and (step == 1 or step % train.probe_every == 0):
         seen = _probe(trainer, step)
         found += trainer.watch.probed(seen)
-    record = records.StepRecord(step, means, weighted, norm, parts, rate, clip_ids, seen, found)
+    before = trainer.clips.in_front(clip_ids, step)
+    record = records.StepRecord(step, means, weighted, norm, parts, rate, clip_ids, seen, found, before)
     trainer.watch.remember(record)
     for text in found:
         trainer.emit(jobs.NOTICE, {"text": f"step {step}: {text}"})
@@ -207,7 +206,7 @@ def _pass(trainer: Trainer, clip_ids: list[str], step: int, micro: int) -> Tenso
 
 def _forward(trainer: Trainer, clip_ids: list[str], step: int) -> dict[str, Tensor]:
     with _precision(trainer):
-        batch = trainer.family.collate(trainer.loaded, _items(trainer, clip_ids))
+        batch = trainer.family.collate(trainer.loaded, trainer.clips.of_step(clip_ids, step))
         keys = [rng.key(trainer.job.seed, "noise", clip_id, step) for clip_id in clip_ids]
         noise = trainer.family.draw(trainer.loaded, batch, keys, None)
         return trainer.family.losses(trainer.loaded, batch, noise)
@@ -217,18 +216,7 @@ def _probe(trainer: Trainer, step: int) -> dict[str, float]:
     trainer.emit(jobs.PHASE, {"name": "probe", "step": step, "micro": 0})
     chosen = probe.clips(list(trainer.clips), trainer.job.seed)
     with _precision(trainer):
-        return probe.look(trainer.family, trainer.loaded, _items(trainer, chosen), trainer.job.seed)
-
-
-def _items(trainer: Trainer, clip_ids: list[str]) -> list[ClipItem]:
-    """The clips; with cache_encoder each gets what is frozen of it when it is first used, on its own: packing changes last digits."""
-    for clip_id in clip_ids if trainer.job.train.cache_encoder else []:
-        item = trainer.clips[clip_id]
-        if clip_id not in trainer.encoded:
-            known = trainer.family.frozen(trainer.loaded, item)
-            trainer.clips[clip_id] = replace(item, tensors={**item.tensors, **known})
-            trainer.encoded.add(clip_id)
-    return [trainer.clips[clip_id] for clip_id in clip_ids]
+        return probe.look(trainer.family, trainer.loaded, trainer.clips.bare(chosen), trainer.job.seed)
 
 
 def _precision(trainer: Trainer) -> torch.autocast:

@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from voicelathe import families, records
 from voicelathe.config import schema
 from voicelathe.data.latents import index
+from voicelathe.data.references import pairs
 from voicelathe.errors import FamilyUnavailable
 from voicelathe.families.base import Plannable
 from voicelathe.process import jobs
@@ -73,8 +74,10 @@ class _Rehearsed:
             self.account.name(tensor, rehearsal.WEIGHTS)
         rehearsal.watch_gradients(self.account, list(trainable.values()), train.gradient_release)
         self._family, self._loaded, self._train = family, loaded, train
+        heard = [] if size.references is None else [size.references]
         batch, noise = (
-            rehearsal.faked(mode, one) for one in family.example(loaded, size.text_tokens, size.positions)
+            rehearsal.faked(mode, one)
+            for one in family.example(*[loaded, size.text_tokens, size.positions, *heard])
         )
         self.phases: list[records.Phase] = []
         made = memory.optimizer(train, loaded.core, trainable, {}, seed=0, on_card=True)
@@ -147,7 +150,10 @@ def _alike(job: jobs.RehearseJob, family: Plannable, clip_s: float) -> records.P
     )
     clips = job.train.clips_per_pass
     source = f"{clips} clip{'s' if clips > 1 else ''} of {clip_s:g} s, {text} text tokens each: an assumption"
-    return records.PassSize([max(1, text)] * clips, [max(2, positions)] * clips, source)
+    sizes = [max(1, text)] * clips, [max(2, positions)] * clips
+    if not job.train.reference_share:
+        return records.PassSize(*sizes, source)
+    return records.PassSize(*sizes, f"{source}, as is a reference of the same length before each", sizes[1])
 
 
 def _largest(job: jobs.RehearseJob, family: Plannable, loaded: Any) -> records.PassSize:
@@ -164,11 +170,22 @@ def _largest(job: jobs.RehearseJob, family: Plannable, loaded: Any) -> records.P
     )
     names, train, best = list(texts), job.train, (0, 0, [""])
     order = batches.Order(names, train.clips_per_step, job.seed)
+    paired = None
+    if job.references is not None:
+        plan = records.read_one(Path(job.references) / pairs.PLAN, records.ReferencePlan)
+        known |= plan.num_positions(family.positions_per_s(job.config))
+        paired = pairs.Pairs(plan, train.reference_share, job.seed)
     for step in range(1, train.steps + 1):
         clips = order.of_step(step)
+        before = paired.of_step(clips, step) if paired else {}
         for start in range(0, len(clips), train.clips_per_pass):
             part = clips[start : start + train.clips_per_pass]
-            best = max(best, (sum(texts[one] + known[one] for one in part), -step, part))
+            heard = sum(known[before[one]] + records.REFERENCE_MARKS for one in part if one in before)
+            best = max(best, (heard + sum(texts[one] + known[one] for one in part), -step, part))
     _, step, part = best
     source = f"the largest pass of the run, in step {-step}"
-    return records.PassSize([texts[one] for one in part], [known[one] for one in part], source)
+    size = records.PassSize([texts[one] for one in part], [known[one] for one in part], source)
+    if paired is None:
+        return size
+    before = paired.of_step(part, -step)
+    return replace(size, references=[known[before[one]] if one in before else 0 for one in part])

@@ -138,6 +138,7 @@ def _import(
         params.edit({**{f"ingest/{key}": value for key, value in vars(wanted).items()}, **frozen})
         undo.pop_all()
     import_report.report(wanted, read)
+    import_report.unused(read, current.recipes)
     screen.say(f"Written: ingest in {params.FILE}. Commit it, then: dvc repro")
     import_report.lines_of_others(current, read)
 

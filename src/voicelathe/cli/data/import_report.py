@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from voicelathe.cli import screen
@@ -30,6 +30,25 @@ def unread(probe: importing.Probe) -> None:
     if names := sorted({name for name, is_read in held if not is_read}):
         shown, known = jsonl.excerpt(", ".join(names).encode()), ", ".join(formats.KNOWN)
         screen.say(f"Columns that are kept but not read: {shown}. Those that are: {known}.")
+
+
+def unused(read: Ingested, recipes: Mapping[str, schema.Recipe]) -> None:
+    """Columns that other trainers use and that no recipe of this project does: one line each that says what to do."""
+    from voicelathe import families
+
+    named = sum(1 for row in read.rows if row.ref_audio)
+    if named and not any(one.train.reference_share for one in recipes.values()):
+        able = ", ".join(name for name in families.TABLE if families.spec(name).trains_with_references)
+        screen.say(
+            f"ref_audio: {named} rows name a reference, and no recipe trains with it. To train with it, set train.reference_share in a "
+            f"recipe ({able} only, docs/voxcpm2.md); otherwise nothing is to be done, and exports keep it."
+        )
+    controlled = sum(1 for row in read.rows if row.extra.get("control", "").strip())
+    if controlled:
+        screen.say(
+            f"control: {controlled} rows have one, and nothing is trained with it. Upstream's way is to write it into the text, as "
+            "(control)text; the audit then counts its letters as spoken, so look at what it drops."
+        )
 
 
 def report(wanted: schema.Ingest, read: Ingested) -> None:

@@ -76,20 +76,23 @@ def contamination(
     from voicelathe import layout, records, rng
     from voicelathe.config import params
     from voicelathe.data.audit import contamination
+    from voicelathe.data.references import pairs, planning
     from voicelathe.train import batches
 
     settings = params.load()
-    ids = [row.clip_id for row in records.read(layout.MANIFEST, records.ManifestRow)]
+    rows = records.read(layout.MANIFEST, records.ManifestRow)
+    ids = [row.clip_id for row in rows]
     bad = {one.clip_id for one in records.read(layout.QUARANTINE, records.Quarantined) if one.clip_id}
     screen.say(f"{len(bad)} of {len(ids)} rows of the raw manifest are bad. Had they all been trained on:")
     for name, recipe in settings.recipes.items():
         train = recipe.train
-        steps = batches.every_step(
-            ids, train.steps, train.clips_per_step, rng.training_seed(train, settings.seed)
-        )
-        found = contamination.of(name, ids, bad, steps)
+        seed, share = rng.training_seed(train, settings.seed), train.reference_share
+        steps = batches.every_step(ids, train.steps, train.clips_per_step, seed)
+        paired = pairs.Pairs(planning.of_raw(rows), share, seed) if share else None
+        found = contamination.of(name, ids, bad, steps, paired)
+        heard = f" and references of {share:.0%} of them" if share else ""
         screen.say(
-            f"{name}: {len(found.bad_steps)} of {found.steps} steps of {found.clips_per_step} clips hold a bad row "
+            f"{name}: {len(found.bad_steps)} of {found.steps} steps of {found.clips_per_step} clips{heard} hold a bad row "
             f"({found.exact:.2%}; by 1 - (1 - p)^N {found.closed_form:.2%})"
         )
         if all_steps:

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from voicelathe.data.references.pairs import Pairs
+
 
 @dataclass(frozen=True)
 class Exposure:
@@ -21,19 +23,29 @@ class Exposure:
 
 
 def of(
-    recipe: str, clip_ids: Sequence[str], bad: Collection[str], clips_of_steps: Iterable[Sequence[str]]
+    recipe: str,
+    clip_ids: Sequence[str],
+    bad: Collection[str],
+    clips_of_steps: Iterable[Sequence[str]],
+    paired: Pairs | None = None,
 ) -> Exposure:
     """Look for bad rows in every step; `clips_of_steps` is what the recipe's sampler makes of all rows of the raw manifest.
 
-    Accumulated passes and packing do not matter: a step holds the same clips however they are cut into passes.
+    Accumulated passes and packing do not matter: a step holds the same clips however they are cut into passes. What stands in front of
+    a clip (`paired`) is in the step as well.
     """
     share = len(set(bad) & set(clip_ids)) / len(clip_ids)
     steps = [list(clips) for clips in clips_of_steps]
-    met = [number for number, clips in enumerate(steps, 1) if not set(clips).isdisjoint(bad)]
-    size = len(steps[0])
-    return Exposure(recipe, len(steps), size, closed_form(share, size), met)
+    held = [{*clips, *_in_front(paired, clips, number)} for number, clips in enumerate(steps, 1)]
+    met = [number for number, clips in enumerate(held, 1) if not clips.isdisjoint(bad)]
+    size, seen = len(steps[0]), 1.0 + (paired.share if paired else 0.0)
+    return Exposure(recipe, len(steps), size, closed_form(share, size * seen), met)
 
 
-def closed_form(bad_share: float, step_clips: int) -> float:
+def _in_front(paired: Pairs | None, clips: list[str], step: int) -> Iterable[str]:
+    return paired.of_step(clips, step).values() if paired else ()
+
+
+def closed_form(bad_share: float, step_clips: float) -> float:
     """The share of training steps that meet at least one bad row when clips are drawn at random: 1 - (1 - p)^N."""
-    return 1.0 - (1.0 - bad_share) ** step_clips
+    return float(1.0 - (1.0 - bad_share) ** step_clips)

@@ -37,13 +37,14 @@ def build(
 
 
 def example(
-    model: Any, text_tokens: Sequence[int], positions: Sequence[int]
+    model: Any, text_tokens: Sequence[int], positions: Sequence[int], references: Sequence[int] = ()
 ) -> tuple[losses.Pack, losses.Noise]:
-    """A pack of clips of these sizes and its noise."""
+    """A pack of clips of these sizes and its noise; `references` are positions in front of each clip, 0 for none."""
     shape = (model.config.patch_size, model.config.feat_dim)
     texts = [torch.zeros(count, dtype=torch.long) for count in text_tokens]
     latents = [torch.zeros((count, *shape)) for count in positions]
-    pack = losses.pack(texts, latents, [None] * len(texts), torch.device("cpu"))
+    heard = [torch.zeros((count, *shape)) if count else None for count in references or [0] * len(texts)]
+    pack = losses.pack(texts, latents, heard, torch.device("cpu"))
     flow = model.feat_decoder
     noise = losses.draw(pack, list(range(len(texts))), flow.training_cfg_rate, flow.t_scheduler, None)
     return pack, noise

@@ -1,7 +1,9 @@
 """VoxCPM 2: 2.3 B parameters, 16 kHz in, 48 kHz out, the condition as two tokens; takes over a voice from a reference clip."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from voicelathe.families.base import ClipItem, Spoken
 from voicelathe.families.decoding import Decoding
@@ -9,12 +11,45 @@ from voicelathe.families.voxcpm import synthesis
 from voicelathe.families.voxcpm.model import Format, Loaded, VoxCPM, describe_family
 from voicelathe.families.voxcpm.published import VOXCPM2
 
+if TYPE_CHECKING:
+    import torch
+
+    from voicelathe.families.voxcpm.losses import Noise, Pack
+
 
 class VoxCPM2(VoxCPM):
     """VoxCPM with upstream's reference prefix: 103, the clip's latents, 104, in front of the text."""
 
     def prompted(self, item: ClipItem, reference: ClipItem) -> ClipItem:
-        return replace(item, tensors={**item.tensors, "reference": reference.tensors["latents"]})
+        """Every position of the reference is fed, its last one, too, which no clip of its own feeds."""
+        tensors = {**item.tensors, "reference": reference.tensors["latents"]}
+        if "patches" in item.tensors:
+            import torch
+
+            heard = [reference.tensors[name] for name in ("patches", "last_patch")]
+            tensors["patches"] = torch.cat([*heard, item.tensors["patches"]])
+        return replace(item, tensors=tensors)
+
+    def frozen_in_front(self, loaded: Loaded, item: ClipItem) -> "dict[str, torch.Tensor]":
+        """The last position [1, C]: a clip is never fed its own, so `frozen` leaves it out."""
+        import torch
+
+        from voicelathe.families.voxcpm import losses
+
+        with torch.no_grad():
+            last_1PD = item.tensors["latents"][-1:].to(loaded.device)
+            return {"last_patch": losses.encoded(loaded.core, last_1PD).cpu()}
+
+    def example(
+        self,
+        loaded: Any,
+        text_tokens: Sequence[int],
+        positions: Sequence[int],
+        references: Sequence[int] = (),
+    ) -> "tuple[Pack, Noise]":
+        from voicelathe.families.voxcpm import sketch
+
+        return sketch.example(loaded.core, text_tokens, positions, references)
 
     def synthesize_prompted(
         self,
@@ -32,7 +67,10 @@ class VoxCPM2(VoxCPM):
 
 
 FAMILY = VoxCPM2(
-    describe_family("voxcpm2", "voxcpm2", "huggingface-cli download openbmb/VoxCPM2 --local-dir DIR"),
+    replace(
+        describe_family("voxcpm2", "voxcpm2", "huggingface-cli download openbmb/VoxCPM2 --local-dir DIR"),
+        trains_with_references=True,
+    ),
     Format(
         architecture="voxcpm2", module="voxcpm2", model="VoxCPM2Model", codec="AudioVAEV2", published=VOXCPM2
     ),

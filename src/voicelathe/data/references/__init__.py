@@ -1,0 +1,1 @@
+"""References in training: which other recording of the speaker a clip hears in front of itself."""
