@@ -66,7 +66,8 @@ def test_held_out_lines_of_another_corpus_are_named_before_the_gate_stops(projec
     pack = settings.recipes[min(settings.recipes)].listen.lines
     own = lines.read(Path(__file__).parents[2] / "lines/demo.jsonl")
     held_out = [
-        replace(own[0], id=f"held-out-c{at}", clip_id=f"c{at}", speaker="anna", recording_id="r") for at in range(3)
+        replace(own[0], id=f"held-out-c{at}", clip_id=f"c{at}", speaker="anna", recording_id="r")
+        for at in range(3)
     ]
     known = [corpora.text(at) for at in range(3)]
     for texts in (["Of somebody else.", *known[1:]], known):
