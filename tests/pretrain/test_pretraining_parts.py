@@ -55,7 +55,9 @@ def test_the_built_decoder_gives_back_the_envelope_of_what_was_encoded(
     voiced_bands, noise_bands = slice(0, features.NUM_VOICED), slice(features.NUM_VOICED, None)
     heard = got[voiced.start + late : voiced.stop + late, voiced_bands]
     assert np.corrcoef(wanted[voiced, voiced_bands].ravel(), heard.ravel())[0, 1] > 0.9
-    assert heard.mean() == pytest.approx(wanted[voiced, voiced_bands].mean(), rel=0.12)  # 0.098 with one thread
+    assert heard.mean() == pytest.approx(
+        wanted[voiced, voiced_bands].mean(), rel=0.12
+    )  # 0.098 with one thread
     softer = (
         0.75 * vocoder.NOISE_GAIN
     ) ** 0.5  # numbers are roots of amplitudes; the filters keep three quarters
