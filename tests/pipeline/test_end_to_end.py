@@ -100,7 +100,7 @@ def test_a_run_killed_in_training_goes_on_and_ends_as_if_it_had_not_been(
         stderr=subprocess.DEVNULL, start_new_session=True, env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )  # fmt: skip
     steps = other / expected["checkpoints"][1]["path"] / ".." / "steps.jsonl"
-    end = time.monotonic() + 300
+    end = time.monotonic() + 900
     while not (steps.is_file() and len(steps.read_bytes().splitlines()) >= 1):
         assert time.monotonic() < end and dvc.poll() is None
         time.sleep(0.02)
