@@ -19,11 +19,9 @@ from typing import Any
 import torch
 
 from benchmarks import bench_plan
-from tests.factories import voxcpm2_base
-from voicelathe import families
-from voicelathe.config import schema
+from tests.factories import training, voxcpm2_base
 from voicelathe.families.voxcpm.published import VOXCPM2
-from voicelathe.train import adapters, memory, precision, rehearsal
+from voicelathe.train import memory, rehearsal
 
 RECIPES = ("voxcpm2-full", "voxcpm2-full-reference", "voxcpm2-lora")
 TEXT_TOKENS, POSITIONS, ROUNDS = 3, 2, 5  # of a clip; after one round to warm up
@@ -47,14 +45,7 @@ def overrides() -> dict[str, Any]:
 def measured(base: Path, name: str) -> str:
     """One row of the table."""
     train = bench_plan.settings_of(name).recipes[name].train
-    family, machine = families.find("voxcpm2"), schema.Machine("cpu", 1, 1)
-    loaded = family.load(base, family.describe(base, "", False), machine, "core")
-    if train.lora is not None:
-        adapters.inject(loaded.core, train.lora, family.adapter_targets(loaded, train.lora.scope), 0)
-    family.checkpoint_blocks(loaded, train.activation_checkpointing)
-    trainable = dict(family.trainable(loaded, train.mode).trainable)
-    lows = precision.narrow(loaded.core, train.weights, trainable)
-    loaded.core.train()
+    family, loaded, trainable, lows = training.real_model(base, train)
     made = memory.optimizer(train, loaded.core, trainable, lows, 1)
     clips = train.clips_per_pass
     batch, noise = family.example(loaded, [TEXT_TOKENS] * clips, [POSITIONS] * clips)

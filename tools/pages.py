@@ -9,8 +9,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mkdocs.structure.files import File
-
 OUTSIDE = {
     "README.md": "start.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -21,6 +19,8 @@ LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages from outside docs/."""
+    from mkdocs.structure.files import File
+
     root = Path(config.docs_dir).parent
     for path, name in OUTSIDE.items():
         files.append(File.generated(config, name, abs_src_path=str(root / path)))

@@ -33,7 +33,7 @@ def _rate(value: float) -> dict[str, object]:
     return {"train/learning_rate": value}
 
 
-# In the order in which they are made: the first four hold a voice that can be reached, one that cannot, and a ruined one.
+# In the order in which they are made.
 CASES = (
     Case("demo-lora", DEMO, LORA),
     Case("slt-lora", "slt", LORA),

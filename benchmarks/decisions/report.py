@@ -17,6 +17,7 @@ from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS
 
 SIZES, BLOCK, BINS = (8, 24, 64), 8, 10
 RANDOM = "random"
+MEASURED = (WORDS, ENDINGS, LIKENESS)
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,15 @@ class Judged:
 
     trained: Trained
     oracle: Oracle
+
+
+@dataclass(frozen=True)
+class Statement:
+    """That a candidate is better than the base with probability `p`; `truth`: 1 where the oracle says so, 0.5 where both are equal."""
+
+    measure: str
+    p: float
+    truth: float
 
 
 @dataclass(frozen=True)
@@ -170,42 +180,48 @@ def ties_table(known: Sequence[Judged]) -> str:
 
 
 def calibration_table(known: Sequence[Judged], size: int = 24) -> str:
-    """Of statements that a candidate is better with probability p, how many does the oracle confirm? A difference of 0 counts half."""
-    said = [pair for one in known for pair in statements(one, size)]
+    """Of statements that a candidate is better with probability p, how many does the oracle confirm? A difference of 0 counts half.
+
+    `off` is of all of them; beside it each measure alone: what is true, of how many.
+    """
+    said = [found for one in known for found in statements(one, size)]
     told = [
-        "| said | statements | mean of what was said | true by the oracle | off |",
-        "|---|--:|--:|--:|--:|",
+        f"| said | statements | mean of what was said | true by the oracle | off | {' | '.join(MEASURED)} |",
+        f"|---|--:|--:|--:|--:|{'--:|' * len(MEASURED)}",
     ]
     for number, members in enumerate(bins(said)):
         span = f"{number / BINS:.1f} .. {(number + 1) / BINS:.1f}"
-        if not members:
-            told.append(f"| {span} | 0 | | | |")
-            continue
-        claimed, true = _mean(p for p, _ in members), _mean(truth for _, truth in members)
-        told.append(f"| {span} | {len(members)} | {claimed:.3f} | {true:.3f} | {abs(claimed - true):.3f} |")
+        alone = [_confirmed([one for one in members if one.measure == measure]) for measure in MEASURED]
+        claimed, true = _mean(one.p for one in members), _mean(one.truth for one in members)
+        whole = [f"{claimed:.3f}", f"{true:.3f}", f"{abs(claimed - true):.3f}"] if members else [""] * 3
+        told.append(f"| {' | '.join([span, str(len(members)), *whole, *alone])} |")
     return "\n".join(told)
 
 
-def statements(one: Judged, size: int) -> Iterator[tuple[float, float]]:
-    """(probability that a candidate is better than the base, whether it is) for words, endings and likeness."""
+def _confirmed(members: Sequence[Statement]) -> str:
+    return f"{_mean(one.truth for one in members):.2f} of {len(members)}" if members else ""
+
+
+def statements(one: Judged, size: int) -> Iterator[Statement]:
+    """What decisions on `size` lines say of every candidate against the base, in words, endings and likeness."""
     trained, truth = one.trained, one.oracle
     for part in packs.parts(trained.pack, size):
         kept = replay.Replayed(trained, size)
         kept.speak([found.candidate for found in trained.evaluations], [line.id for line in part])
         heard = scores.of(kept.samples, kept.measures)
         for name in truth.tuned:
-            for measure in (WORDS, ENDINGS, LIKENESS):
+            for measure in MEASURED:
                 test = scores.test(heard, measure, name, truth.base)
                 ahead = scores.test(truth.scores, measure, name, truth.base)
                 if test is not None and ahead is not None:
-                    yield test.probability, float((np.sign(ahead.difference) + 1) / 2)
+                    yield Statement(measure, test.probability, float((np.sign(ahead.difference) + 1) / 2))
 
 
-def bins(said: Iterable[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+def bins(said: Iterable[Statement]) -> list[list[Statement]]:
     """Statements by their probability, BINS of equal width; 1 belongs to the last."""
-    found: list[list[tuple[float, float]]] = [[] for _ in range(BINS)]
-    for p, truth in said:
-        found[min(BINS - 1, int(p * BINS))].append((p, truth))
+    found: list[list[Statement]] = [[] for _ in range(BINS)]
+    for one in said:
+        found[min(BINS - 1, int(one.p * BINS))].append(one)
     return found
 
 
@@ -218,4 +234,4 @@ def _level(truth: Oracle, measure: str, name: str) -> float:
 
 
 def _mean(values: Iterable[float]) -> float:
-    return float(np.mean([float(one) for one in values]))
+    return float(np.mean([float(one) for one in values] or [np.nan]))

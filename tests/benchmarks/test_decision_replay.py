@@ -204,15 +204,27 @@ def test_the_oracle_takes_likeness_from_where_it_is_told_to() -> None:
 
 
 def test_statements_go_into_ten_bins_and_certainty_into_the_last() -> None:
-    found = report.bins([(0.0, 0.0), (0.05, 1.0), (0.99, 1.0), (1.0, 1.0)])
+    found = report.bins(report.Statement(WORDS, p, 1.0) for p in (0.0, 0.05, 0.99, 1.0))
     assert [len(one) for one in found] == [2, 0, 0, 0, 0, 0, 0, 0, 0, 2]
 
 
 def test_a_sure_statement_about_a_ruined_voice_is_confirmed_by_the_oracle() -> None:
     one = report.Judged(trained(likeness=NEAR, cer=LOST), TRUTH)
+    said = sorted((found.p, found.truth) for found in report.statements(one, 24))
+    assert said[0][0] < 0.01 and said[0][1] == 0.0
+    assert said[-1] > (0.99, 0.5)
+
+
+def test_the_table_of_statements_has_each_measure_alone() -> None:
+    one = report.Judged(trained(likeness=NEAR, cer=LOST), TRUTH)
+    lines = [row.split(" | ") for row in report.calibration_table([one]).splitlines()[2:]]
+    of = [
+        sum(int(row[at].strip(" |").split(" of ")[1]) for row in lines if " of " in row[at])
+        for at in (5, 6, 7)
+    ]
+    assert sum(of) == sum(int(row[1]) for row in lines) and min(of[0], of[2]) > 0
     said = list(report.statements(one, 24))
-    assert min(said)[0] < 0.01 and min(said)[1] == 0.0
-    assert (max(said)[0], max(said)[1]) > (0.99, 0.5)
+    assert of == [sum(found.measure == measure for found in said) for measure in report.MEASURED]
 
 
 def test_a_training_that_diverged_ships_nothing_and_other_refusals_are_errors() -> None:

@@ -20,6 +20,7 @@ from voicelathe.evaluate import selection
 from voicelathe.evaluate.listening import design, page, preferences, sound, verdicts
 from voicelathe.evaluate.report import page as report
 from voicelathe.records import HELD_OUT, REAL, Candidate, Judgement, SampleRecord, Selection, Sitting, Verdict
+from voicelathe.stages import selection as stage_selection
 
 KNOWN = make.candidates(10, 20, 30)
 NAMES = [one.name for one in KNOWN]
@@ -150,6 +151,20 @@ def test_the_report_plays_it_beside_the_base_and_the_checkpoint(tmp_path: Path) 
     assert "could not be read" not in top
     gone, _ = shown_first(make_report(tmp_path, lines=lines)[1])
     assert "the speaker," not in gone and "could not be read where this page was made" in words(gone)
+
+
+def test_a_decision_does_not_wait_for_recordings_that_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split(tmp_path, monkeypatch)
+    spoken = make.samples(KNOWN, {**make.MANY, SAID: "Sentence 0."}, root=tmp_path, seconds=0.05)
+    rows = make.paired_losses({one: {"diff": 0.9 - 0.01 * one.step, "stop": 0.1} for one in KNOWN})
+    make.write_run(tmp_path, KNOWN, rows, spoken)
+    with_it, page = stage_selection.select(make.RECIPE, make.SELECT, tmp_path, "audio")
+    assert "could not be read where this page was made" not in words(page)
+    (tmp_path / "audio/a.wav").unlink()
+    without, page = stage_selection.select(make.RECIPE, make.SELECT, tmp_path, "audio")
+    assert without == with_it and "could not be read where this page was made" in words(page)
 
 
 def shown_first(html: str) -> tuple[str, str]:

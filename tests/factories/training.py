@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,6 +14,7 @@ from voicelathe.config import schema
 from voicelathe.data.latents import cache
 from voicelathe.data.references import pairs
 from voicelathe.process import jobs
+from voicelathe.train import adapters, precision
 
 BASE = voxcpm2_base.shared()
 WORDS = [
@@ -34,6 +36,21 @@ WORDS = [
     "rain",
 ]
 LORA = schema.Lora(rank=4, alpha=4.0, dropout=0.1, scope=["lm", "dit"])
+
+
+def real_model(
+    base: Path, train: schema.Train
+) -> tuple[Any, Any, dict[str, torch.nn.Parameter], dict[str, torch.Tensor]]:
+    """Family, model, what is trained of it and the low halves of its weights, as training begins."""
+    family = families.find("voxcpm2")
+    loaded = family.load(base, family.describe(base, "", False), schema.Machine("cpu", 1, 1), "core")
+    if train.lora is not None:
+        adapters.inject(loaded.core, train.lora, family.adapter_targets(loaded, train.lora.scope), 0)
+    family.checkpoint_blocks(loaded, train.activation_checkpointing)
+    trainable = dict(family.trainable(loaded, train.mode).trainable)
+    lows = precision.narrow(loaded.core, train.weights, trainable)
+    loaded.core.train()
+    return family, loaded, trainable, lows
 
 
 def clip(number: int, split: str = "train") -> records.CleanClip:

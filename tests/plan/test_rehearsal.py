@@ -17,7 +17,7 @@ from voicelathe.config import schema
 from voicelathe.data.latents import index
 from voicelathe.families.shared.safetensors_header import read_header
 from voicelathe.process import jobs
-from voicelathe.train import adapters, batches, footprint, loop, memory, optimizers, precision, rehearsal
+from voicelathe.train import batches, footprint, loop, memory, optimizers, rehearsal
 from voicelathe.train.allocator import Allocator, Pool
 from voicelathe.worker import rehearse
 
@@ -42,18 +42,6 @@ def rehearsed(train: Train, clip_s: float = 2.0) -> records.Rehearsal:
     return _rehearsed(json.dumps(records.to_json(train)), clip_s)
 
 
-def real_model(train: Train) -> tuple[Any, Any, dict[str, Any], dict[str, Any]]:
-    family = families.find("voxcpm2")
-    loaded = family.load(training.BASE, family.describe(training.BASE, "", False), MACHINE, "core")
-    if train.lora is not None:
-        adapters.inject(loaded.core, train.lora, family.adapter_targets(loaded, train.lora.scope), 0)
-    family.checkpoint_blocks(loaded, train.activation_checkpointing)
-    trainable = dict(family.trainable(loaded, train.mode).trainable)
-    lows = precision.narrow(loaded.core, train.weights, trainable)
-    loaded.core.train()
-    return family, loaded, trainable, lows
-
-
 CASES = [
     train_settings("full", clips_per_step=4),
     train_settings("full", activation_checkpointing="all"),
@@ -71,7 +59,7 @@ CASES = [
 )
 def test_the_peak_without_memory_is_the_peak_with_memory(train: Train) -> None:
     planned = rehearsed(train)
-    family, loaded, trainable, _ = real_model(train)
+    family, loaded, trainable, _ = training.real_model(training.BASE, train)
     batch, noise = family.example(loaded, planned.size.text_tokens, planned.size.positions)
     account = rehearsal.Account()
     for tensor in (*loaded.core.parameters(), *loaded.core.buffers()):
@@ -122,7 +110,7 @@ def test_an_update_is_counted_on_the_real_optimizer_its_kernels_and_what_they_ov
     found, tuned = rehearsed(train), rehearsed(replace(train, max_grad_norm=None))
     a_value = found.update_traffic / found.num_trainable
     assert a_value > 14, "the least: weight, low bits and two moments twice, the gradient once"
-    assert found.update_kernels == tuned.update_kernels > len(real_model(train)[2])
+    assert found.update_kernels == tuned.update_kernels > len(training.real_model(training.BASE, train)[2])
 
 
 def test_flash_backward_takes_128_rows_for_11_tokens() -> None:
@@ -175,7 +163,7 @@ def test_recomputation_leaves_a_fraction_of_the_activations_and_adds_arithmetic(
 ])  # fmt: skip
 def test_optimizer_state_and_its_file_weigh_what_the_ledger_says(optimizer: str, weights: str) -> None:
     train = train_settings("full", optimizer=optimizer, weights=weights)
-    _, loaded, trainable, lows = real_model(train)
+    _, loaded, trainable, lows = training.real_model(training.BASE, train)
     made = memory.optimizer(train, loaded.core, trainable, lows, 1)
     for parameter in trainable.values():
         parameter.grad = torch.zeros_like(parameter)
