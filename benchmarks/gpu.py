@@ -107,9 +107,10 @@ def begun(asked: argparse.Namespace) -> dict[str, Any]:
 
 def apart(name: str, work: Path, seconds: float) -> dict[str, Any] | None:
     """Run a part in a process of its own, its messages in a log under `work`; None where the time was not enough."""
+    from voicelathe.process import child
+
     command = [sys.executable, "-m", "benchmarks.gpu", "--part", name, *sys.argv[1:]]
-    settings = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True", "TORCH_CUDNN_SDPA_DEPRIORITIZED": "1"}
-    environment = {**os.environ, **settings}  # those of the project's workers
+    environment = {**os.environ, **child.ON_CUDA}
     log = runs_of(work, name).with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -217,10 +217,10 @@ def test_the_largest_pass_is_found_as_the_trainer_will_draw_it(tmp_path: Path) -
     step = int(found.source.split()[-1])
     rows = {row.clip_id: row for row in records.read(root / "train.jsonl", records.CleanClip)}
     lengths = {entry.clip_id: entry.num_positions for entry in index.read(root / "latents")}
-    drawn = batches.clips_of_step(sorted(rows), step, train.clips_per_step, 1)
+    drawn = batches.Order(sorted(rows), train.clips_per_step, 1).of_step(step)
     assert sorted(found.positions) == sorted(lengths[one] for one in drawn)
     longest = max(
-        sum(len(rows[one].text) for one in batches.clips_of_step(sorted(rows), number, 2, 1))
+        sum(len(rows[one].text) for one in batches.Order(sorted(rows), 2, 1).of_step(number))
         for number in range(1, 10)
     )
     assert sum(len(rows[one].text) for one in drawn) > 0.9 * longest

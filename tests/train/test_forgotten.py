@@ -61,8 +61,8 @@ def schedule(patch: pytest.MonkeyPatch) -> None:
 
 
 def sampler(patch: pytest.MonkeyPatch) -> None:
-    chosen = batches.clips_of_step
-    patch.setattr(batches, "clips_of_step", lambda ids, step, *rest: chosen(ids, step - SAVED, *rest))
+    chosen = batches.Order.of_step
+    patch.setattr(batches.Order, "of_step", lambda order, step: chosen(order, step - SAVED))
 
 
 def drawn_again(kind: str) -> Callable[[pytest.MonkeyPatch], None]:

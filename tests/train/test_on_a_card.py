@@ -175,6 +175,17 @@ def test_six_steps_are_three_and_a_resume_and_three(
 
 
 @anywhere
+def test_an_adapter_with_torchs_adamw_resumes_to_the_same_bytes(
+    short: Path, tmp_path: Path, device: str
+) -> None:
+    """On a card its update is fused and counts steps there."""
+    train = training.train_settings("lora", steps=6, every=3)
+    assert train.optimizer == "adamw"
+    whole = trained(short, tmp_path / "whole", device, train)
+    assert stopped_and_resumed(short, tmp_path / "resumed", device, train, 3) == whole
+
+
+@anywhere
 def test_released_gradients_give_the_weights_of_stored_ones(short: Path, tmp_path: Path, device: str) -> None:
     train = replace(LEAN, steps=2, clips_per_pass=4, max_grad_norm=None)
     for release in (False, True):
@@ -230,7 +241,11 @@ def test_the_plan_is_the_allocators_peak_within_five_per_cent(
     clips = str(long / "train.jsonl"), str(long / "latents")
     job = jobs.RehearseJob("voxcpm2", dict(config), str(training.BASE), train, 1, None, *clips, 1)
     found = records.from_json(records.Rehearsal, rehearse.run(job, quiet), "rehearsal")
+    torch.ones((64, 64), device=device) @ torch.ones(
+        (64, 64), device=device
+    )  # cuBLAS takes its own workspace now
+    before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     trained(long, tmp_path / "run", device, train)
-    planned = found.peak.total + found.masters + found.moments
-    assert torch.cuda.max_memory_allocated() == pytest.approx(planned, rel=0.05)
+    planned = found.peak.total + found.masters + found.moments - found.paged
+    assert torch.cuda.max_memory_allocated() - before == pytest.approx(planned, rel=0.05)

@@ -106,6 +106,12 @@ def _interpreter(job: jobs.Job) -> str:
     return str(environments.python(target.family).absolute())
 
 
+ON_CUDA = {
+    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+    "TORCH_CUDNN_SDPA_DEPRIORITIZED": "1",  # on Hopper and later cuDNN's attention would build a plan for every new length of clip
+}
+
+
 def _environment(threads: int, device: str | None = None) -> dict[str, str]:
     """What a worker inherits: no proxies to the outside, no hub downloads, one thread pool of the size params.yaml says.
 
@@ -115,8 +121,7 @@ def _environment(threads: int, device: str | None = None) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
-        "TORCH_CUDNN_SDPA_DEPRIORITIZED": "1",  # on Hopper and later cuDNN's attention would build a plan for every new length of clip
+        **ON_CUDA,
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "ignore",
         "OMP_NUM_THREADS": str(threads),

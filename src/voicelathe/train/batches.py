@@ -41,20 +41,10 @@ class Order:
         return rng.shuffled(self._clip_ids, self._seed, "epoch", number)
 
 
-def clips_of_step(clip_ids: Sequence[str], step: int, clips_per_step: int, seed: int) -> list[str]:
-    """The clips of one step, for who needs no other."""
-    return Order(clip_ids, clips_per_step, seed).of_step(step)
-
-
 def every_step(clip_ids: Sequence[str], steps: int, clips_per_step: int, seed: int) -> Iterator[list[str]]:
-    """`clips_of_step` of the steps 1, 2, ... in one go, with one shuffle for each pass instead of one for each step."""
-    epoch, waiting = 0, list[str]()
-    for _ in range(steps):
-        while len(waiting) < clips_per_step:
-            waiting += rng.shuffled(list(clip_ids), seed, "epoch", epoch)
-            epoch += 1
-        yield waiting[:clips_per_step]
-        waiting = waiting[clips_per_step:]
+    """The clips of the steps 1, 2, ..."""
+    order = Order(clip_ids, clips_per_step, seed)
+    yield from map(order.of_step, range(1, steps + 1))
 
 
 @dataclass

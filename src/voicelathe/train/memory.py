@@ -138,5 +138,6 @@ def restore(
 def _place(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, key: str, tensor: Tensor) -> Any:
     if isinstance(optimizer, Piecewise):
         return optimizer.restored(parameter, key, tensor)
-    # torch counts steps in a tensor on the host, wherever the parameter lies
-    return tensor.clone() if key == "step" else tensor.to(parameter.device, copy=True)
+    # torch counts steps in a tensor on the host, wherever the parameter lies; a fused update reads them on the device
+    on_host = key == "step" and not optimizer.defaults.get("fused")
+    return tensor.clone() if on_host else tensor.to(parameter.device, copy=True)
