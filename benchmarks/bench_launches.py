@@ -46,7 +46,7 @@ def measured(base: Path, name: str) -> str:
     """One row of the table."""
     train = bench_plan.settings_of(name).recipes[name].train
     family, loaded, trainable, lows = training.real_model(base, train)
-    made = memory.optimizer(train, loaded.core, trainable, lows, 1)
+    made = memory.optimizer(train, loaded.core, trainable, lows, 1, on_card=True)
     clips = train.clips_per_pass
     batch, noise = family.example(loaded, [TEXT_TOKENS] * clips, [POSITIONS] * clips)
 
@@ -64,7 +64,7 @@ def measured(base: Path, name: str) -> str:
         made.zero_grad(set_to_none=True)
 
     taken = [(seconds_of(passes), seconds_of(update)) for _ in range(ROUNDS + 1)][1:]
-    account = rehearsal.Account()
+    account = rehearsal.Account(on_card=True)
     with account:
         passes()
         update()

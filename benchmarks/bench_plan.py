@@ -42,7 +42,7 @@ def rehearsed(name: str, **changes: object) -> tuple[records.Rehearsal, records.
     loaded = settings_of(name)
     recipe = loaded.recipes[name]
     one = replace(recipe, train=replace(recipe.train, **changes))  # type: ignore[arg-type]
-    found, _ = forecast.rehearse(loaded, one.base, one.train, name, clip_s=10.0)
+    found, _ = forecast.rehearse(loaded, one.base, one.train, name, on_card=True, clip_s=10.0)
     card = cards.NAMED["rtx3090ti"]
     return found, forecast.forecast(loaded, name, one, found, card, card.name)
 

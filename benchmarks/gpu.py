@@ -276,7 +276,7 @@ def useful_tflop(asked: argparse.Namespace) -> float:
 
     config = json.loads((asked.work / "base/config.json").read_text())
     train = replace(train_settings(asked.part), activation_checkpointing="none")
-    job = jobs.RehearseJob("voxcpm2", config, None, train, SEED, CLIP_S, None, None, 1)
+    job = jobs.RehearseJob("voxcpm2", config, None, train, SEED, CLIP_S, None, None, 1, True)
     found = records.from_json(records.Rehearsal, rehearse.run(job, lambda *_: None), "rehearsal")
     return found.flops / 1e12
 

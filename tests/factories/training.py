@@ -46,6 +46,7 @@ def real_model(
     loaded = family.load(base, family.describe(base, "", False), schema.Machine("cpu", 1, 1), "core")
     if train.lora is not None:
         adapters.inject(loaded.core, train.lora, family.adapter_targets(loaded, train.lora.scope), 0)
+        adapters.leave_casts_to_autocast(loaded.core, train)
     family.checkpoint_blocks(loaded, train.activation_checkpointing)
     trainable = dict(family.trainable(loaded, train.mode).trainable)
     lows = precision.narrow(loaded.core, train.weights, trainable)

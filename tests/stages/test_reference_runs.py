@@ -111,7 +111,7 @@ def test_a_reference_from_the_test_split_stops_preflight_by_name(project: Path) 
 
 def test_the_plan_knows_the_longer_passes(project: Path) -> None:
     bare, with_ref = (
-        forecast.rehearse(known, next(iter(known.bases)), known.recipes["mini-lora"].train, "x")[0]
+        forecast.rehearse(known, next(iter(known.bases)), known.recipes["mini-lora"].train, "x", False)[0]
         for known in (settings(project, 0.0), settings(project, 1.0))
     )
     assert bare.size.references is None and with_ref.size.references is not None
@@ -123,7 +123,12 @@ def test_the_plan_knows_the_longer_passes(project: Path) -> None:
     )
     assert with_ref.peak.activations > bare.peak.activations and with_ref.flops > bare.flops
     assumed = forecast.rehearse(
-        settings(project, 1.0), "voxcpm2-mini", settings(project, 1.0).recipes["mini-lora"].train, "x", 2.0
+        settings(project, 1.0),
+        "voxcpm2-mini",
+        settings(project, 1.0).recipes["mini-lora"].train,
+        "x",
+        False,
+        2.0,
     )[0]
     assert (
         assumed.size.references == assumed.size.positions

@@ -239,7 +239,7 @@ def test_the_plan_is_the_allocators_peak_within_five_per_cent(
     )
     config = families.find("voxcpm2").config(training.BASE)
     clips = str(long / "train.jsonl"), str(long / "latents")
-    job = jobs.RehearseJob("voxcpm2", dict(config), str(training.BASE), train, 1, None, *clips, 1)
+    job = jobs.RehearseJob("voxcpm2", dict(config), str(training.BASE), train, 1, None, *clips, 1, True)
     found = records.from_json(records.Rehearsal, rehearse.run(job, quiet), "rehearsal")
     torch.ones((64, 64), device=device) @ torch.ones(
         (64, 64), device=device

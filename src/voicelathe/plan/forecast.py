@@ -17,7 +17,7 @@ from voicelathe.records import Plan, Rehearsal
 from voicelathe.runs import references
 from voicelathe.train import optimizers
 
-REVISION = 3  # of what a rehearsal means: a new one rehearses again
+REVISION = 4  # of what a rehearsal means: a new one rehearses again
 CACHE = layout.CACHE / "plans"
 LAUNCH_S = 18e-6  # the host's time for one operation: Python, autograd and dispatch, measured on one busy server core (benchmarks/RESULTS.md)
 Report = Callable[[str], None]
@@ -34,11 +34,16 @@ def disk_bytes(params: schema.Params, train: schema.Train, found: Rehearsal) -> 
 
 
 def rehearse(
-    params: schema.Params, base: str, train: schema.Train, label: str, clip_s: float | None = None
+    params: schema.Params,
+    base: str,
+    train: schema.Train,
+    label: str,
+    on_card: bool,
+    clip_s: float | None = None,
 ) -> tuple[Rehearsal, list[str]]:
     """Measure a recipe's training without memory, or recall it. Returns also what had to be assumed.
 
-    `clip_s`: length of every clip; None takes the largest pass of the prepared data, or 10 s where there is none.
+    `on_card`: as on a CUDA device, else as on this CPU. `clip_s`: length of every clip; None takes the largest pass of the prepared data, or 10 s where there is none.
     """
     one, assumptions = params.bases[base], []
     path, index, clips = Path(one.path), layout.latents(base) / "index.parquet", layout.split("train")
@@ -56,7 +61,7 @@ def rehearse(
     job = jobs.RehearseJob(
         family=one.family, config=dict(config), base=str(path) if present else None, train=train, seed=rng.training_seed(train, params.seed), clip_s=clip_s,
         clips=str(clips) if from_data else None, latents=str(index.parent) if from_data else None, threads=params.machine.threads,
-        references=None if paired is None else str(paired),
+        on_card=on_card, references=None if paired is None else str(paired),
     )  # fmt: skip
     found = _recalled(job, [index, clips] if from_data else [], label)
     return found, [*assumptions, f"lengths: {found.size.source}"]
@@ -86,7 +91,7 @@ def plan(
 ) -> Plan:
     """A recipe against a card, with the one setting to change where it does not fit."""
     one = params.recipes[recipe]
-    found, assumptions = rehearse(params, one.base, one.train, recipe, clip_s)
+    found, assumptions = rehearse(params, one.base, one.train, recipe, not card.is_host, clip_s)
     made = forecast(params, recipe, one, found, card, speed_of)
     advice = None if made.fits else remedy(params, recipe, one, card, clip_s, report)
     return replace(made, assumptions=assumptions, remedy=advice)
@@ -125,7 +130,7 @@ def _memory(found: Rehearsal, card: Card) -> tuple[dict[str, int], str]:
         "casts": peak.casts,
         "optimizer": found.moments - (0 if card.is_host else found.paged),
         "activations": peak.activations,
-        "workspace": 0 if card.is_host else peak.workspace,
+        "workspace": peak.workspace,
         "fragmentation": found.fragmentation,
     }, peak.name
 
@@ -170,7 +175,7 @@ def remedy(
     """The first single change of a recipe that does not fit that makes it fit, tried in order; says so when there is none."""
     for text, changed in changes(one.train):
         report(f"{recipe}: does not fit; trying {text}")
-        found, _ = rehearse(params, one.base, changed, recipe, clip_s)
+        found, _ = rehearse(params, one.base, changed, recipe, not card.is_host, clip_s)
         if sum(_memory(found, card)[0].values()) <= card.bytes:
             return text
     return "no single setting is enough; a larger card, or mode: lora with weights: bf16, activation_checkpointing: all and clips_per_pass: 1"

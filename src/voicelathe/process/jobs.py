@@ -194,6 +194,7 @@ class RehearseJob:
     clips: str | None  # JSONL of CleanClip
     latents: str | None  # directory with index.parquet
     threads: int
+    on_card: bool  # as on CUDA, with its kernels' workspace and fused updates, or as on this CPU
     references: str | None = (
         field(  # directory with the ReferencePlan; None: trained without, or `clip_s` is given
             default=None, metadata=schema.ADDED_LATER

@@ -62,8 +62,8 @@ def _fits(
     """The rehearsal of a recipe, and why this machine cannot hold it: memory with the one setting to change, disk."""
     if not forecast.can_rehearse(params, one.base):
         return None, []
-    found, _ = forecast.rehearse(params, one.base, one.train, recipe)
     card = cards.present(params.machine)
+    found, _ = forecast.rehearse(params, one.base, one.train, recipe, card is None or not card.is_host)
     reasons = []
     if card is None:
         _say(

@@ -45,10 +45,14 @@ SECTOR = 32  # bytes: the least that a GPU reads or writes of its memory
 
 
 class Account(TorchDispatchMode):
-    """Counts storages while they live, by kind; arithmetic and traffic of every operation; the peak since `begin`."""
+    """Counts storages while they live, by kind; arithmetic and traffic of every operation; the peak since `begin`.
 
-    def __init__(self) -> None:
+    `on_card`: with what CUDA's kernels take for themselves.
+    """
+
+    def __init__(self, on_card: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._on_card = on_card
         self.allocator = Allocator()
         self.kernels: Counter[tuple[int, int, bool]] = Counter()
         self._live: dict[int, tuple[int, str]] = {}
@@ -87,7 +91,9 @@ class Account(TorchDispatchMode):
 
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = op(*args, **(kwargs or {}))
-        workspace = flash_workspace(*args[1:3]) if op.overloadpacket in FLASH_BACKWARD else 0
+        workspace = (
+            flash_workspace(*args[1:3]) if self._on_card and op.overloadpacket in FLASH_BACKWARD else 0
+        )
         given = [one for one in tree_iter((args, kwargs)) if isinstance(one, Tensor)]
         made = [one for one in tree_iter(result) if isinstance(one, Tensor)]
         for tensor in made:

@@ -49,7 +49,7 @@ def run(job: jobs.RehearseJob, emit: Any) -> dict[str, Any]:
     loaded.core.train()
     size = _alike(job, family, job.clip_s) if job.clip_s is not None else _largest(job, family, loaded)
     emit(jobs.PHASE, {"name": "rehearse", "step": 0, "micro": 0})
-    measured = _Rehearsed(family, loaded, train, trainable, mode, size)
+    measured = _Rehearsed(family, loaded, train, trainable, mode, size, job.on_card)
     kept = footprint.state(train, trainable)
     found = records.Rehearsal(
         architecture=str(job.config.get("architecture", job.config.get("model_type"))), num_parameters=sum(p.numel() for p in loaded.core.parameters()),
@@ -68,8 +68,9 @@ class _Rehearsed:
 
     def __init__(
         self, family: Any, loaded: Any, train: schema.Train, trainable: Mapping[str, Any], mode: FakeTensorMode, size: records.PassSize,
+        on_card: bool,
     ) -> None:  # fmt: skip
-        self.account = rehearsal.Account()
+        self.account = rehearsal.Account(on_card)
         for tensor in (*loaded.core.parameters(), *loaded.core.buffers()):
             self.account.name(tensor, rehearsal.WEIGHTS)
         rehearsal.watch_gradients(self.account, list(trainable.values()), train.gradient_release)
@@ -80,7 +81,7 @@ class _Rehearsed:
             for one in family.example(*[loaded, size.text_tokens, size.positions, *heard])
         )
         self.phases: list[records.Phase] = []
-        made = memory.optimizer(train, loaded.core, trainable, {}, seed=0, on_card=True)
+        made = memory.optimizer(train, loaded.core, trainable, {}, seed=0, on_card=on_card)
         with mode, self.account:
             self._pass(batch, noise, "")
             self.kernels = [records.Kernel(*key[:2], count, key[2]) for key, count in sorted(self.account.kernels.items())]  # fmt: skip
