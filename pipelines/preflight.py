@@ -12,7 +12,7 @@ from voicelathe.errors import PreflightError, listing
 from voicelathe.runs import references
 from voicelathe.stages import ceiling, lora_first, preflight
 
-REVISION = 7
+REVISION = 8
 LATENTS = [f"data/latents/${{item.base}}/{name}" for name in ("index.parquet", "base.json", "ceiling.json")]
 READS = ["pipelines/preflight.py", *SPLIT, *LATENTS, "${item.preflight.evidence}"]
 WRITES = ["runs/${key}/preflight.json"]

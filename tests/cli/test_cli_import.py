@@ -70,7 +70,7 @@ def test_held_out_lines_of_another_corpus_are_named_before_the_gate_stops(projec
         for at in range(3)
     ]
     known = [corpora.text(at) for at in range(3)]
-    for texts in (["Of somebody else.", *known[1:]], known):
+    for texts in (["Of somebody else.", *known[1:]], [known[0].upper(), *known[1:]]):
         lines.write(
             Path(pack), [replace(line, text=said) for line, said in zip(held_out, texts, strict=True)]
         )

@@ -88,16 +88,17 @@ def report(wanted: schema.Ingest, read: Ingested) -> None:
 def lines_of_others(current: schema.Params, read: Ingested) -> None:
     """Which packs hold sentences that this corpus does not: the gate would stop there."""
     from voicelathe import lines
+    from voicelathe.data.text import characters
     from voicelathe.errors import LinesError
 
-    said = {row.text for row in read.rows}
+    said = {characters.words(row.text or "") for row in read.rows}  # a pack has texts as the audit left them
     try:
         packs = list(lines.packs(current))
     except LinesError:
         return  # the gate says what is wrong with a pack
     for path, pack in packs:
         held_out = [line for line in pack if line.clip_id]
-        if others := [line for line in held_out if line.text not in said]:
+        if others := [line for line in held_out if characters.words(line.text) not in said]:
             screen.say(
                 f"{path}: {len(others)} of {len(held_out)} held-out lines are of another corpus, and the gate will stop there. Once there is a "
                 f"split (dvc repro split): voicelathe lines propose --out {path} --replace"
