@@ -91,7 +91,7 @@ def lines_of_others(current: schema.Params, read: Ingested) -> None:
     from voicelathe.data.text import characters
     from voicelathe.errors import LinesError
 
-    said = {characters.words(row.text or "") for row in read.rows}  # a pack has texts as the audit left them
+    said = {characters.words(row.text) for row in read.rows}  # a pack has texts as the audit left them
     try:
         packs = list(lines.packs(current))
     except LinesError:
