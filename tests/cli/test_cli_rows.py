@@ -110,7 +110,7 @@ def test_every_step_that_would_hold_a_bad_row_is_named(project: Path) -> None:
         number
         for number in range(1, recipe.steps + 1)
         if {f"c{n:04d}" for n in range(1, 25)}
-        & set(batches.clips_of_step(ids, number, recipe.clips_per_step, params.load().seed))
+        & set(batches.Order(ids, recipe.clips_per_step, params.load().seed).of_step(number))
     ]
     assert said[2].split() == [str(number) for number in expected]
     assert f"mini-lora: {len(expected)} of {recipe.steps} steps of 8 clips" in said[1]
@@ -132,7 +132,7 @@ def test_a_bad_row_is_met_as_a_reference_too(project: Path) -> None:
     paired = pairs.Pairs(planning.of_raw(known), 0.5, settings.seed)
     expected = []
     for number in range(1, train.steps + 1):
-        clips = batches.clips_of_step(ids, number, train.clips_per_step, settings.seed)
+        clips = batches.Order(ids, train.clips_per_step, settings.seed).of_step(number)
         if bad & {*clips, *paired.of_step(clips, number).values()}:
             expected.append(str(number))
     assert said[2].split() == expected and set(without[2].split()) < set(expected)
@@ -144,5 +144,5 @@ def test_a_bad_row_is_met_as_a_reference_too(project: Path) -> None:
 def test_all_steps_in_one_go_are_those_of_the_trainer() -> None:
     ids = [f"c{n}" for n in range(13)]
     for size in (1, 5, 13, 31):
-        one_by_one = [batches.clips_of_step(ids, number, size, 7) for number in range(1, 12)]
+        one_by_one = [batches.Order(ids, size, 7).of_step(number) for number in range(1, 12)]
         assert list(batches.every_step(ids, 11, size, 7)) == one_by_one

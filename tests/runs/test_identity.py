@@ -110,7 +110,7 @@ def test_preflight_says_no_when_the_disk_cannot_hold_every_checkpoint() -> None:
 def test_every_clip_is_seen_once_before_any_is_seen_twice(clips: int, per_step: int) -> None:
     names = [f"c{number}" for number in range(clips)]
     stream = [
-        name for number in range(1, 4 * clips) for name in batches.clips_of_step(names, number, per_step, 1)
+        name for number in range(1, 4 * clips) for name in batches.Order(names, per_step, 1).of_step(number)
     ]
     for start in range(0, 3 * clips, clips):
         assert sorted(stream[start : start + clips]) == sorted(names)
@@ -118,7 +118,7 @@ def test_every_clip_is_seen_once_before_any_is_seen_twice(clips: int, per_step: 
 
 def test_the_order_of_the_manifest_does_not_matter_to_the_order_of_training() -> None:
     names = [f"c{number}" for number in range(9)]
-    assert batches.clips_of_step(names, 3, 4, 1) == batches.clips_of_step(names[::-1], 3, 4, 1)
+    assert batches.Order(names, 4, 1).of_step(3) == batches.Order(names[::-1], 4, 1).of_step(3)
 
 
 def test_the_learning_rate_warms_up_peaks_and_ends_at_zero() -> None:
