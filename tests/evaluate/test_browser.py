@@ -226,6 +226,32 @@ def test_nothing_can_be_judged_before_it_was_heard(page: Any, tmp_path: Path) ->
     )
 
 
+def test_the_time_that_is_left_follows_the_listener(page: Any, tmp_path: Path) -> None:
+    def judge(minute: float) -> str:
+        """Hear and rate a screen until then; what the next one says."""
+        hear_all(page)
+        for slider in page.locator(".vote input").all():
+            slider.press("ArrowRight")
+        page.clock.set_fixed_time(60 * minute)
+        before = page.text_content("#trial-title")
+        page.click("#next")
+        until(page, lambda: page.text_content("#trial-title") != before)
+        return str(page.text_content("#left"))
+
+    html, _ = project(tmp_path, 0.2, {f"line-{number}": f"This is line {number}." for number in range(5)})
+    page.clock.set_fixed_time(0)
+    start(page, html)
+    screens = int(str(page.text_content("#trial-title")).split()[-1])
+    assert screens >= 5 and page.text_content("#left") == "at least 1 minute"
+    assert judge(2) == f"about {2 * (screens - 1)} minutes left", "two minutes for the first"
+    assert judge(182) == f"about {round(3.5 * (screens - 2))} minutes left", "a break is five minutes"
+    page.click("#back")
+    assert page.text_content("#left") == f"about {2 * (screens - 1)} minutes left", "it is open again"
+    page.reload()
+    page.click("#resume")
+    assert page.text_content("#left") == f"about {2 * (screens - 1)} minutes left", "and is remembered"
+
+
 def test_the_waveform_fills_its_height_and_nothing_is_cut_off(page: Any, tmp_path: Path) -> None:
     from voicelathe.data.audio import waveform
 

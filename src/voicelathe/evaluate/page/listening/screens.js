@@ -3,7 +3,7 @@ const QUESTIONS = { rate: "How good is each sample?", rank: "Which place does ea
 const picture = new Picture(at("picture"));
 const player = new Player(refresh);
 let session = null;
-let announced = "";
+let announced = "", shownAt = 0;
 
 function show(name) {
   for (const one of ["start", "trial", "finish"]) at(one).hidden = one !== name;
@@ -13,7 +13,7 @@ function show(name) {
 
 function showStart() {
   const counts = Object.entries(page.trials).map(([mode, trials]) => [mode, trials.length]);
-  for (const [mode, count] of counts) document.querySelector(`[data-count="${mode}"]`).textContent = `${count} ${count === 1 ? "screen" : "screens"}.`;
+  for (const [mode, count] of counts) document.querySelector(`[data-count="${mode}"]`).textContent = `${count} ${count === 1 ? "screen" : "screens"}, at least ${minutes(sound(page.trials[mode]))}.`;
   const kept = Session.kept();
   at("resume").hidden = !kept;
   at("begin").textContent = kept ? "Start over" : "Start";
@@ -44,7 +44,9 @@ function resume() {
 async function showTrial() {
   const trial = session.trial, clips = session.clips(trial), answer = session.answer(trial);
   announced = "";
+  shownAt = Date.now();
   at("trial-title").textContent = `Screen ${session.place + 1} of ${session.trials.length}`;
+  at("left").textContent = session.left();
   at("text").textContent = page.lines[trial.line];
   at("question").textContent = QUESTIONS[session.mode];
   at("scale").hidden = session.mode !== "rate";
@@ -90,6 +92,7 @@ function refresh() {
 function go(by) {
   session.answer(session.trial).note = at("note").value;
   player.pause();
+  session.spend(session.trial, (Date.now() - shownAt) / 1000);
   session.place += by;
   if (session.place >= session.trials.length && session.isComplete) { finish(); return; }
   session.place = Math.min(Math.max(0, session.place), session.trials.length - 1);

@@ -11,9 +11,17 @@ const storage = (() => {
   } catch { return null; }
 })();
 
+// Seconds of sound of some screens, each sample once.
+function sound(trials) { return trials.flatMap((trial) => trial.clips).reduce((total, clip) => total + page.clips[clip].seconds, 0); }
+
+function minutes(seconds) {
+  const count = Math.max(1, Math.round(seconds / 60));
+  return count === 1 ? "1 minute" : `${count} minutes`;
+}
+
 class Session {
   constructor(listener, mode) {
-    Object.assign(this, { listener, mode, place: 0, answers: {}, finished: false });
+    Object.assign(this, { listener, mode, place: 0, answers: {}, spent: {}, finished: false });
   }
 
   static kept() {
@@ -53,6 +61,18 @@ class Session {
   }
 
   get isComplete() { return this.trials.every((trial) => !this.missing(trial)); }
+
+  // Seconds that were spent on a screen; a break counts as five minutes at most.
+  spend(trial, seconds) { this.spent[trial.trial] = (this.spent[trial.trial] ?? 0) + Math.min(seconds, 300); }
+
+  // How long the open screens will take, in words: at this listener's own pace, or before there is one, the sound alone.
+  left() {
+    const done = this.trials.filter((trial) => trial !== this.trial && !this.missing(trial) && this.spent[trial.trial]);
+    const open = this.trials.filter((trial) => trial === this.trial || this.missing(trial));
+    if (!done.length) return `at least ${minutes(sound(open))}`;
+    const pace = done.reduce((total, trial) => total + this.spent[trial.trial], 0) / sound(done);
+    return `about ${minutes(pace * sound(open))} left`;
+  }
 
   // Higher is better in every mode; `values` are ratings, places (1 is best) or points.
   score(trial, clip) {
