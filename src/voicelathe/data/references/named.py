@@ -70,7 +70,10 @@ def _problem(sound: waveform.Samples, rate_hz: int, seconds: float) -> str | Non
 
 
 def as_clip(audio: str, one: Named, like: records.CleanClip) -> records.CleanClip:
-    """A row for the encoder: the whole recording, under an id that its content and speaker make."""
+    """A row for the encoder, under an id that its content and speaker make: the whole recording, the mean of its channels, as it is.
+
+    Channel, offset and gain of a row of the manifest are of that row's audio, never of the recording that it names.
+    """
     assert one.sha256 is not None, "a recording that can be used was read"
     name = digest.of_value([one.sha256, like.speaker_id])[:16]
     return records.CleanClip(
