@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import audio
+from tests.factories import audio, rows
 from voicelathe import digest, records
 from voicelathe.data.audio import files
 from voicelathe.data.references import planning
 from voicelathe.data.references.pairs import Pairs
 from voicelathe.errors import SplitError
-from voicelathe.records import CleanClip, ReferencePlan, SplitAssignment
+from voicelathe.records import CleanClip, ManifestRow, ReferencePlan, SplitAssignment
 
 
 def clip(
@@ -176,6 +176,28 @@ def test_a_reference_that_is_held_out_is_refused_by_name(tmp_path: Path, split: 
         for one in counts
     }
     assert held.clip_id not in partners
+
+
+def test_a_row_of_the_raw_manifest_that_names_other_rows_audio_hears_one_of_them_a_bad_one_first() -> None:
+    def row(name: str, recording: str, audio: str, ref: str | None = None, **values: str) -> ManifestRow:
+        made = replace(rows.manifest_row(), clip_id=name, recording_id=recording, audio=audio, ref_audio=ref)
+        return replace(made, audio_sha256=digest.of_value(audio.removeprefix("copy-")), **values)
+
+    known = [
+        *(row("a1", "a", "a.wav"), row("a2", "a", "a.wav"), row("a3", "a2", "copy-a.wav")),
+        *(row("b", "b", "b.wav", "a.wav"), row("c", "c", "c.wav", "elsewhere.wav")),
+        *(row("d", "d", "d.wav", "copy-a.wav"), row("e", "a2", "e.wav", "a.wav")),
+        row("w", "w", "w.wav", "a.wav", speaker_id="another"),
+    ]
+
+    def own(bad: set[str]) -> dict[str, str]:
+        return planning.of_raw(known, bad).own
+
+    assert own(set()) == {"b": "a1", "c": "elsewhere.wav", "d": "a1"}, (
+        "not e, whose recording has a copy of it"
+    )
+    assert own({"a2"}) == {"b": "a2", "c": "elsewhere.wav", "d": "a2"}
+    assert own({"a3"}) == {"b": "a3", "c": "elsewhere.wav", "d": "a3"}, "the same audio under another name"
 
 
 def test_clips_without_any_partner_are_counted_and_a_corpus_of_them_is_refused(tmp_path: Path) -> None:
