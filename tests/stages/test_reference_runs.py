@@ -12,7 +12,7 @@ from voicelathe import digest, families, layout, records
 from voicelathe.config import params, schema
 from voicelathe.data import tables
 from voicelathe.data.audio import files
-from voicelathe.data.references import planning
+from voicelathe.data.references import pairs, planning
 from voicelathe.errors import SplitError
 from voicelathe.plan import forecast
 from voicelathe.runs import identity, references
@@ -141,6 +141,16 @@ def test_a_plan_is_recalled_only_while_nothing_that_it_was_made_from_changes(
     monkeypatch.chdir(project / "other")
     records.write(layout.split("train"), records.read(layout.split("train"), records.CleanClip)[1:])
     assert len(references.planned(known).plan.speakers) == 5, "another project with the same audio"
+
+
+def test_two_bases_share_no_folder_of_encoded_references(project: Path) -> None:
+    known = settings(project, 0.7)
+    recipe = known.recipes["mini-lora"]
+    one = known.bases[recipe.base]
+    both = replace(known, bases={**known.bases, "another": replace(one, digest="1" * 64)})
+    first, second = (references.written(both, base, recipe.train) for base in (recipe.base, "another"))
+    assert first is not None and second is not None and first != second
+    assert (first / pairs.PLAN).read_bytes() == (second / pairs.PLAN).read_bytes()
 
 
 def test_a_reference_from_the_test_split_stops_preflight_by_name(project: Path) -> None:
