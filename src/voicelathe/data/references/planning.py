@@ -1,7 +1,8 @@
 """Who may stand in front of whom in training: another recording of the speaker, never one of the clip's own component or of a held-out split.
 
 Recordings that share audio or a performance are one component (data.split): a reference of the clip's own would be the answer beside
-the question, and one of validation or test would be trained on. Both are known by path and by content.
+the question, and one of validation or test would be trained on. Both are known by path and by content. What no clip of the splits has, as
+the audio of rows that the audit dropped, is a recording like any other: nothing here knows whose it is.
 """
 
 from collections import Counter, defaultdict
@@ -70,7 +71,7 @@ def of_raw(rows: Iterable[ManifestRow], bad: Collection[str]) -> ReferencePlan:
     known = list(rows)
     at: dict[str, list[ManifestRow]] = defaultdict(list)
     for row in known:
-        for name in {row.audio, row.audio_sha256} - {None}:
+        for name in {row.audio, row.audio_sha256 or row.audio}:
             at[name].append(row)
     own = {row.clip_id: one for row in known if (one := _heard_by(row, at, bad)) is not None}
     return ReferencePlan(
