@@ -12,7 +12,7 @@ REVISION = 4
 READS = ["pipelines/split.py", "data/audit/clean.jsonl", "data/audit/links.parquet", "splits"]
 WRITES = [
     *("data/split/train.jsonl", "data/split/validation.jsonl", "data/split/test.jsonl"),
-    *("data/split/assignments.parquet", "data/split/proof.json"),
+    *(str(layout.ASSIGNMENTS), "data/split/proof.json"),
 ]
 PARAMS = ["seed", "split"]
 

@@ -13,7 +13,7 @@ from voicelathe.stages import train
 from voicelathe.tracking.live.mirror import Mirror
 
 REVISION = 5
-SPLIT = [*map(str, map(layout.split, layout.SPLITS)), "data/split/assignments.parquet"]
+SPLIT = [*map(str, map(layout.split, layout.SPLITS)), str(layout.ASSIGNMENTS)]
 READS = [
     "pipelines/train.py",
     *SPLIT,

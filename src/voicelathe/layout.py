@@ -24,6 +24,7 @@ RAW_GATE_REPORT = CACHE / "raw-gate.html"  # of `voicelathe gate --report-only`;
 COMPARISON = Path("runs/comparison.html")  # of `voicelathe compare`
 RECOGNISER = Path("data/recogniser.json")  # of `voicelathe recogniser add`: sha256 of every file; in git
 SPLITS = ("train", "validation", "test")
+ASSIGNMENTS = Path("data/split/assignments.parquet")  # the split and the component of every recording
 
 
 def in_project(path: Path) -> str:

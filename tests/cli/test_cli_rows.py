@@ -129,7 +129,7 @@ def test_a_bad_row_is_met_as_a_reference_too(project: Path) -> None:
     said = run("contamination", "--steps").splitlines()
     settings = params.load()
     train, ids = settings.recipes["mini-lora"].train, [row.clip_id for row in known]
-    paired = pairs.Pairs(planning.of_raw(known), 0.5, settings.seed)
+    paired = pairs.Pairs(planning.of_raw(known, bad), 0.5, settings.seed)
     expected = []
     for number in range(1, train.steps + 1):
         clips = batches.Order(ids, train.clips_per_step, settings.seed).of_step(number)
@@ -139,6 +139,20 @@ def test_a_bad_row_is_met_as_a_reference_too(project: Path) -> None:
     assert "steps of 8 clips and references of 50% of them hold a bad row" in said[1]
     assert "by 1 - (1 - p)^N 71.76%" in said[1]  # 1 - 0.9^12
     assert said[3] == without[3], "the other recipe trains without"
+
+
+def test_a_bad_row_whose_audio_other_rows_name_as_their_reference_is_met_with_each_of_them(
+    project: Path,
+) -> None:
+    known = [replace(rows.manifest_row(n), ref_audio=rows.manifest_row(5).audio) for n in range(1, 241)]
+    records.write(layout.MANIFEST, known)
+    records.write(
+        layout.QUARANTINE, [records.Quarantined(5, "c0005", None, None, None, ["empty_text"], [""])]
+    )
+    edited = Path("params.yaml").read_text().replace("reference_share: 0.0", "reference_share: 1.0", 1)
+    Path("params.yaml").write_text(edited)
+    steps = params.load().recipes["mini-lora"].train.steps
+    assert f"mini-lora: {steps} of {steps} steps of 8 clips" in run("contamination")
 
 
 def test_all_steps_in_one_go_are_those_of_the_trainer() -> None:

@@ -4,15 +4,16 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.factories import audio
+from tests.factories import audio, rows
 from voicelathe import digest, records
 from voicelathe.data.audio import files
 from voicelathe.data.references import planning
 from voicelathe.data.references.pairs import Pairs
 from voicelathe.errors import SplitError
-from voicelathe.records import CleanClip, ReferencePlan, SplitAssignment
+from voicelathe.records import CleanClip, ManifestRow, ReferencePlan, SplitAssignment
 
 
 def clip(
@@ -73,6 +74,30 @@ def test_every_partner_has_the_same_chance_and_a_short_clip_is_none(tmp_path: Pa
     assert (
         len(counts) == 6 and min(counts.values()) > 0.8 * 4000 / 6 and max(counts.values()) < 1.2 * 4000 / 6
     )
+
+
+def test_a_clip_of_more_than_thirty_seconds_is_nobody_s_partner(tmp_path: Path) -> None:
+    train = [*corpus(), clip(30, "e", seconds=31.0), clip(31, "f", seconds=30.0)]
+    partners = {one for counts in draws(planned(tmp_path, train).plan, steps=200).values() for one in counts}
+    assert "c030" not in partners and "c031" in partners
+
+
+def test_whether_and_which_are_drawn_apart_and_for_each_clip(tmp_path: Path) -> None:
+    plan = planned(tmp_path, corpus()).plan
+    assert set(draws(plan, 0.5)["c000"]) == {None, "c004", "c005", "c006", "c007", "c008"}
+    names = [f"c{number:03d}" for number in range(100)]
+    wide = replace(
+        plan,
+        speakers=dict.fromkeys(names, "lark"),
+        components={one: str(number % 2) for number, one in enumerate(names)},
+        usable=names,
+        own={},
+    )
+    in_front = Pairs(wide, 0.5, 7).of_step(names, 3)
+    assert 30 < len(in_front) < 70, "of one step some have a reference and some have none"
+    for component in ("0", "1"):
+        heard = {one for name, one in in_front.items() if wide.components[name] == component}
+        assert len(heard) > 8, "clips that could have the same have different ones"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
@@ -157,6 +182,67 @@ def test_what_cannot_be_a_reference_is_said_with_its_reason_and_a_partner_stands
     assert "2 own_recording" in said and "clip c001, b.wav (own_recording" in said
 
 
+def test_a_copy_of_the_clip_s_own_recording_or_of_another_speaker_s_is_known_by_its_content(
+    tmp_path: Path,
+) -> None:
+    for number, name in enumerate(("a", "w")):
+        audio.write(tmp_path / f"{name}.wav", audio.speech(3.0, seed=number))
+        (tmp_path / f"copy-{name}.wav").write_bytes((tmp_path / f"{name}.wav").read_bytes())
+    real = {name: files.hash_file(tmp_path, f"{name}.wav") for name in ("a", "w")}
+    train = [replace(one, audio_sha256=real.get(one.recording_id, one.audio_sha256)) for one in corpus()]
+    train[0] = replace(train[0], ref_audio="copy-a.wav")
+    train[2] = replace(train[2], ref_audio="copy-a.wav")
+    train[4] = replace(train[4], ref_audio="copy-w.wav")
+    found = planned(tmp_path, train)
+    assert found.plan.own == {}
+    said = next(
+        one for one in found.notices if one.startswith("ref_audio_not_used: 2 own_recording, 1 other")
+    )
+    assert "clip c000, copy-a.wav (own_recording" in said
+    assert "clip c002, copy-a.wav (own_recording" in said, "of b, the same performance"
+    assert "clip c004, copy-w.wav (other_speaker: wren, the clip is of lark)" in said
+
+
+def test_a_recording_that_rows_of_two_speakers_name_is_a_row_for_each_of_them(tmp_path: Path) -> None:
+    audio.write(tmp_path / "calm.wav", audio.speech(4.0))
+    train = [
+        replace(one, ref_audio="calm.wav") if one.clip_id in ("c000", "c004", "c020") else one
+        for one in corpus()
+    ]
+    plan = planned(tmp_path, train).plan
+    of_row = {one.clip_id: one.speaker_id for one in plan.named}
+    assert {clip_id: of_row[plan.own[clip_id]] for clip_id in plan.own} == {
+        "c000": "lark",
+        "c004": "lark",
+        "c020": "wren",
+    }
+    assert len(plan.named) == 2 and plan.own["c000"] == plan.own["c004"]
+
+
+def test_a_recording_with_samples_that_are_no_numbers_is_refused(tmp_path: Path) -> None:
+    broken = audio.speech(3.0)
+    broken[100] = np.nan
+    audio.write(tmp_path / "nan.wav", broken, subtype="FLOAT")
+    found = planned(tmp_path, [replace(corpus()[0], ref_audio="nan.wav"), *corpus()[1:]])
+    assert found.plan.own == {}
+    assert any("clip c000, nan.wav (nonfinite_samples: " in one for one in found.notices)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("known_by", ["path", "content"])
+def test_a_held_out_recording_is_known_by_its_path_alone_and_by_its_content_alone(
+    tmp_path: Path, split: str, known_by: str
+) -> None:
+    audio.write(tmp_path / "ref.wav", audio.speech(3.0))
+    held = clip(50, "ref") if known_by == "path" else clip(50, "held")
+    if known_by == "content":
+        held = replace(held, audio_sha256=files.hash_file(tmp_path, "ref.wav"))
+    rows = [replace(corpus()[0], ref_audio="ref.wav"), *corpus()[1:]]
+    with pytest.raises(SplitError, match=f"clip c000 of train: ref.wav is a recording of {split}"):
+        planned(tmp_path, rows, **{split: [held]})
+    assert planned(tmp_path, rows).plan.own.keys() == {"c000"}, "where it is not held out it can be used"
+
+
 @pytest.mark.parametrize("split", ["validation", "test"])
 @pytest.mark.parametrize("copied", [False, True])
 def test_a_reference_that_is_held_out_is_refused_by_name(tmp_path: Path, split: str, copied: bool) -> None:
@@ -176,6 +262,28 @@ def test_a_reference_that_is_held_out_is_refused_by_name(tmp_path: Path, split: 
         for one in counts
     }
     assert held.clip_id not in partners
+
+
+def test_a_row_of_the_raw_manifest_that_names_other_rows_audio_hears_one_of_them_a_bad_one_first() -> None:
+    def row(name: str, recording: str, audio: str, ref: str | None = None, **values: str) -> ManifestRow:
+        made = replace(rows.manifest_row(), clip_id=name, recording_id=recording, audio=audio, ref_audio=ref)
+        return replace(made, audio_sha256=digest.of_value(audio.removeprefix("copy-")), **values)
+
+    known = [
+        *(row("a1", "a", "a.wav"), row("a2", "a", "a.wav"), row("a3", "a2", "copy-a.wav")),
+        *(row("b", "b", "b.wav", "a.wav"), row("c", "c", "c.wav", "elsewhere.wav")),
+        *(row("d", "d", "d.wav", "copy-a.wav"), row("e", "a2", "e.wav", "a.wav")),
+        row("w", "w", "w.wav", "a.wav", speaker_id="another"),
+    ]
+
+    def own(bad: set[str]) -> dict[str, str]:
+        return planning.of_raw(known, bad).own
+
+    assert own(set()) == {"b": "a1", "c": "elsewhere.wav", "d": "a1"}, (
+        "not e, whose recording has a copy of it"
+    )
+    assert own({"a2"}) == {"b": "a2", "c": "elsewhere.wav", "d": "a2"}
+    assert own({"a3"}) == {"b": "a3", "c": "elsewhere.wav", "d": "a3"}, "the same audio under another name"
 
 
 def test_clips_without_any_partner_are_counted_and_a_corpus_of_them_is_refused(tmp_path: Path) -> None:

@@ -117,15 +117,15 @@ def reference_plan(root: Path, own: dict[str, str] | None = None) -> records.Ref
     )
 
 
-def references(root: Path, folder: Path, own: dict[str, str] | None = None) -> str:
-    """What the parent writes for a run that trains with references; recordings that rows name have random encodings."""
+def references(root: Path, folder: Path, own: dict[str, str] | None = None, positions: int = 7) -> str:
+    """What the parent writes for a run that trains with references; recordings that rows name have random encodings of this length."""
     plan = reference_plan(root, own)
     digest.write_json(folder / pairs.PLAN, records.to_json(plan))
     records.write(folder / pairs.ROWS, plan.named)
     cached = {one.clip_id: folder / "cache" / f"{one.clip_id}.safetensors" for one in plan.named}
     for number, path in enumerate(cached.values()):
         generator = torch.Generator().manual_seed(1000 + number)
-        cache.store(path, {"latents": torch.randn((7, 4, 32), generator=generator) * 0.3})
+        cache.store(path, {"latents": torch.randn((positions, 4, 32), generator=generator) * 0.3})
     if plan.named:
         cache.bundle({"references": plan.named}, cached, folder)
     return str(folder)

@@ -1,7 +1,9 @@
 """Training with references from the parent's side: planned, encoded, trained by the real worker; its identity; and nothing of it without."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from voicelathe import digest, families, layout, records
 from voicelathe.config import params, schema
 from voicelathe.data import tables
 from voicelathe.data.audio import files
+from voicelathe.data.references import pairs, planning
 from voicelathe.errors import SplitError
 from voicelathe.plan import forecast
 from voicelathe.runs import identity, references
@@ -52,7 +55,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for split, members in (("train", clips[:6]), ("validation", clips[6:7]), ("test", clips[7:])):
         records.write(layout.split(split), members)
     assigned = [records.SplitAssignment(one.recording_id, one.recording_id, "train", 1, 1.0) for one in clips]
-    tables.write(references.ASSIGNMENTS, assigned)
+    tables.write(layout.ASSIGNMENTS, assigned)
     known = settings(tmp_path, 0.0)
     encode.encode(known, next(iter(known.bases)))
     return tmp_path
@@ -62,9 +65,29 @@ def planned(root: Path, share: float) -> records.RunRecord:
     return identity.identify(settings(root, share), "mini-lora", 1)
 
 
-def test_a_run_with_references_is_trained_by_the_worker_and_is_another_run(project: Path) -> None:
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[planning.Planned]:
+    """Every plan of references that is made while the test runs."""
+    found: list[planning.Planned] = []
+    real = planning.plan
+
+    def counted(*given: Any) -> planning.Planned:
+        found.append(real(*given))
+        return found[-1]
+
+    monkeypatch.setattr(planning, "plan", counted)
+    return found
+
+
+def test_a_run_with_references_is_trained_by_the_worker_and_is_another_run(
+    project: Path, made: list[planning.Planned]
+) -> None:
     with_ref = settings(project, 0.7)
+    assert references.notices(with_ref, "mini-lora")
+    recipe = with_ref.recipes["mini-lora"]
+    assert references.written(with_ref, recipe.base, recipe.train), "as the forecast asks for it"
     finished, index = train.train(with_ref, planned(project, 0.7))
+    assert len(made) == 1, "notices, forecast, identity and training share one"
     assert [one.step for one in index] == [0, 2, 4]
     steps = records.read(Path(finished.directory) / "steps.jsonl", records.StepRecord)
     plan = references.planned(with_ref).plan
@@ -84,7 +107,7 @@ def test_a_run_with_references_is_trained_by_the_worker_and_is_another_run(proje
 
 def test_without_references_the_split_s_other_files_are_not_even_read(project: Path) -> None:
     before = planned(project, 0.0)
-    references.ASSIGNMENTS.unlink()
+    layout.ASSIGNMENTS.unlink()
     layout.split("test").unlink()
     assert planned(project, 0.0) == before and references.notices(settings(project, 0.0), "mini-lora") == []
     assert before.run_digest == digest.of_value(records.to_json(before.identity))
@@ -95,10 +118,39 @@ def test_another_content_of_a_reference_or_another_component_is_another_run(proj
     assert first == planned(project, 0.7).run_digest != planned(project, 0.6).run_digest
     audio.write(project / "audio/calm.wav", audio.speech(1.5, 8))
     second = planned(project, 0.7).run_digest
-    assigned = tables.read(references.ASSIGNMENTS, records.SplitAssignment)
+    assigned = tables.read(layout.ASSIGNMENTS, records.SplitAssignment)
     joined = [replace(one, component="1.wav") if one.recording_id == "2.wav" else one for one in assigned]
-    tables.write(references.ASSIGNMENTS, joined)
+    tables.write(layout.ASSIGNMENTS, joined)
     assert len({first, second, planned(project, 0.7).run_digest}) == 3
+
+
+def test_a_plan_is_recalled_only_while_nothing_that_it_was_made_from_changes(
+    project: Path, made: list[planning.Planned], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = settings(project, 0.7)
+    assert references.planned(known) is references.planned(known) and len(made) == 1
+    for number, path in enumerate(
+        [*map(layout.split, layout.SPLITS), layout.ASSIGNMENTS, project / "audio/calm.wav"], 2
+    ):
+        digest.write_bytes(path, path.read_bytes())
+        assert references.planned(known) is references.planned(known)
+        assert len(made) == number, path
+    (project / "audio/calm.wav").unlink()
+    assert "missing" in references.planned(known).notices[1]
+    shutil.copytree(project / "data", project / "other/data")
+    monkeypatch.chdir(project / "other")
+    records.write(layout.split("train"), records.read(layout.split("train"), records.CleanClip)[1:])
+    assert len(references.planned(known).plan.speakers) == 5, "another project with the same audio"
+
+
+def test_two_bases_share_no_folder_of_encoded_references(project: Path) -> None:
+    known = settings(project, 0.7)
+    recipe = known.recipes["mini-lora"]
+    one = known.bases[recipe.base]
+    both = replace(known, bases={**known.bases, "another": replace(one, digest="1" * 64)})
+    first, second = (references.written(both, base, recipe.train) for base in (recipe.base, "another"))
+    assert first is not None and second is not None and first != second
+    assert (first / pairs.PLAN).read_bytes() == (second / pairs.PLAN).read_bytes()
 
 
 def test_a_reference_from_the_test_split_stops_preflight_by_name(project: Path) -> None:

@@ -109,6 +109,29 @@ def test_a_clip_that_does_not_fit_behind_the_longest_reference_is_named(corpus: 
         batches._require_room(family, loaded, others, known)
 
 
+def test_training_does_not_begin_where_a_clip_does_not_fit_behind_the_longest_recording_that_a_row_names(
+    corpus: Path, tmp_path: Path
+) -> None:
+    family: Any = families.find("voxcpm2")
+    facts = family.describe(training.BASE, "Apache-2.0", False)
+    loaded = family.load(training.BASE, facts, training.target().machine, "core")
+    bare = training.train_job(corpus, tmp_path / "run", training.train_settings())
+    items = batches.opened(bare, family, loaded).items
+    texts = family.text_lengths(loaded, [one.text for one in items.values()])
+    longest = max(text + len(one.tensors["latents"]) for one, text in zip(items.values(), texts, strict=True))
+    loaded.facts = replace(facts, max_clip_s=(longest + 3 + 20) / facts.positions_per_s)
+
+    def asked(positions: int) -> jobs.TrainJob:
+        made = job(corpus, tmp_path / "run")
+        return replace(
+            made, references=training.references(corpus, tmp_path / str(positions), OWN, positions)
+        )
+
+    batches.opened(asked(20), family, loaded)
+    with pytest.raises(ManifestError, match="the longest reference, reference-a, takes 24 of them"):
+        batches.opened(asked(21), family, loaded)
+
+
 def test_without_references_nothing_that_is_written_knows_of_them(corpus: Path, tmp_path: Path) -> None:
     bare = training.train_job(corpus, tmp_path / "bare", training.train_settings(steps=6, every=2))
     loop.run(bare, quiet)

@@ -3,13 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 
-from tests.factories import training
-from voicelathe import records
+import numpy as np
+import pytest
+import torch
+
+from tests.factories import audio, training
+from voicelathe import digest, records
 from voicelathe.config import schema
+from voicelathe.data.audio import files
 from voicelathe.data.latents import cache
+from voicelathe.data.references import named
 from voicelathe.process import jobs
 from voicelathe.records import CleanClip
-from voicelathe.worker import speak, validate
+from voicelathe.worker import encode, speak, validate
 
 BASE = jobs.WeightsRef(records.Candidate(0, None), "base", "base", "0" * 64)
 ZERO_SHOT = replace(BASE, candidate=records.Candidate(0, None, True))
@@ -79,6 +85,54 @@ def test_zero_shot_speaks_again_when_the_clip_it_hears_was_trimmed_otherwise() -
             line,
         )
 
-    trimmed = replace(heard, start_s=heard.start_s + 0.3)
-    assert key(trimmed, ZERO_SHOT) != key(heard, ZERO_SHOT)
-    assert key(trimmed, BASE) == key(heard, BASE)
+    changes: list[dict[str, float]] = [{"start_s": 1.3}, {"gain_db": 9.0}, {"offset": 0.01}, {"channel": 1}]
+    changed = [replace(heard, **change) for change in changes]  # type: ignore[arg-type]
+    assert len({key(one, ZERO_SHOT) for one in (heard, *changed)}) == 5
+    assert {key(one, BASE) for one in changed} == {key(heard, BASE)}
+
+
+def of_file(root: Path, name: str, **values: object) -> CleanClip:
+    """A clip that is a whole file of a second."""
+    whole = replace(
+        training.clip(1), audio=name, audio_sha256=files.hash_file(root, name), start_s=0.0, end_s=1.0
+    )
+    return replace(whole, clip_id=digest.of_value([name, values])[:16], **values)  # type: ignore[arg-type]
+
+
+def encoded(root: Path, folder: str, clips: list[CleanClip]) -> list[torch.Tensor]:
+    """The encodings that the worker writes for these clips, in their order; the cache is the folder's own."""
+    rows, cached, out = root / folder / "clips.jsonl", root / folder / "cache", root / folder / "out"
+    records.write(rows, clips)
+    job = jobs.EncodeJob(training.target(), {"train": str(rows)}, str(root), str(cached), str(out))
+    encode.run(job, lambda kind, values: None)
+    found = cache.items(rows, out)
+    return [found[one.clip_id].tensors["latents"] for one in clips]
+
+
+@pytest.mark.parametrize("case", ["gain", "offset", "channel"])
+def test_clips_of_the_same_seconds_and_other_samples_never_share_an_encoding(
+    tmp_path: Path, case: str
+) -> None:
+    """A quiet file whose clip is lifted, and the same file as another row's reference, as it is; likewise the other two."""
+    left, right = audio.speech(1.0) * 0.05, audio.speech(1.0, seed=3) * 0.05
+    audio.write(tmp_path / "quiet.wav", np.stack([left, right], axis=1))
+    changes: dict[str, dict[str, object]] = {
+        "gain": {"gain_db": 20.0},
+        "offset": {"offset": 0.1},
+        "channel": {"channel": 1},
+    }
+    clip = of_file(tmp_path, "quiet.wav", **changes[case])
+    other = named.as_clip("quiet.wav", named.Named(clip.audio_sha256, 1.0, None), clip)
+    if case == "channel":
+        other = of_file(tmp_path, "quiet.wav", channel=0)
+    together = encoded(tmp_path, "together", [clip, other])
+    assert not torch.equal(*together)
+    for number, one in enumerate((clip, other)):
+        assert torch.equal(together[number], encoded(tmp_path, f"alone{number}", [one])[0])
+
+
+def test_a_plain_clip_keeps_the_key_that_its_encoding_was_cached_under() -> None:
+    clip = training.clip(3)
+    assert cache.cache_key(clip, "base") == digest.of_value(
+        [1, "base", clip.audio_sha256, clip.start_s, clip.end_s]
+    )

@@ -142,6 +142,13 @@ class CleanClip:
     offset: float = 0.0  # that is taken off the samples, full scale 1.0
     gain_db: float = 0.0  # by which they are lifted
 
+    @property
+    def sound(self) -> list[str | float | None]:
+        """What its samples depend on. Channel, offset and gain are in it where one of them is not the default."""
+        plain = self.channel is None and not self.offset and not self.gain_db
+        corrections = () if plain else (self.channel, self.offset, self.gain_db)
+        return [self.audio_sha256, self.start_s, self.end_s, *corrections]
+
 
 @dataclass(frozen=True)
 class Link:

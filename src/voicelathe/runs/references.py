@@ -1,5 +1,7 @@
 """The references of a run from the parent's side: who may stand in front of whom, written down for the worker, and encoded."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from voicelathe import digest, layout, records
@@ -11,17 +13,51 @@ from voicelathe.data.references import pairs, planning
 from voicelathe.process import jobs, runner
 
 FOLDER = layout.CACHE / "references"
-ASSIGNMENTS = Path("data/split/assignments.parquet")
+_Stamp = tuple[int, int, int, int] | None
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A plan, and the files it was made from as they were then."""
+
+    of: dict[Path, _Stamp]
+    planned: planning.Planned
+
+
+_made: dict[Path, _Made] = {}  # audio root -> the last plan of this process
 
 
 def planned(params: schema.Params) -> planning.Planned:
     """Who may stand in front of whom in the present split. Raises SplitError for a reference that is held out.
 
-    Costs one read of the split and of every recording that a row names; what was measured of a recording is recalled.
+    Costs one read of the split and of every recording that a row names, once in a process while none of these files changes.
     """
+    root = Path(params.ingest.audio_root)
+    known = _made.get(root)
+    if known is None or known.of != _stamps(known.of):
+        known = _made[root] = _make(root)
+    return known.planned
+
+
+def _make(root: Path) -> _Made:
+    seen = _stamps([*map(layout.split, layout.SPLITS), layout.ASSIGNMENTS])  # before they are read
     splits = {name: records.read(layout.split(name), records.CleanClip) for name in layout.SPLITS}
-    assigned = tables.read(ASSIGNMENTS, records.SplitAssignment)
-    return planning.plan(Path(params.ingest.audio_root), splits, assigned)
+    assigned = tables.read(layout.ASSIGNMENTS, records.SplitAssignment)
+    seen |= _stamps(root / clip.ref_audio for clip in splits["train"] if clip.ref_audio)
+    return _Made(seen, planning.plan(root, splits, assigned))
+
+
+def _stamps(paths: Iterable[Path]) -> dict[Path, _Stamp]:
+    return {path: _stamp(path) for path in paths}
+
+
+def _stamp(path: Path) -> _Stamp:
+    """What changes when a file is written or replaced; None for one that is not there."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def digest_of(params: schema.Params, train: schema.Train) -> str | None:

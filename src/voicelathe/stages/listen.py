@@ -159,7 +159,7 @@ class _Track:
         heard, machine = self.reference.clips[0] if self.reference else None, self.params.machine
         texts = [[line.id, line.text, line.language] for line in self.pack]
         long = [[line.id, line.text, line.language] for line in self.how.long_lines]
-        clip = [heard.audio_sha256, heard.start_s, heard.end_s, heard.text] if heard else None
+        clip = [*heard.sound, heard.text] if heard else None
         identity = self.record.identity
         return digest.of_value(
             [

@@ -159,7 +159,7 @@ def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> str:
     ]
     if ref.candidate.prompted and job.reference is not None:
         heard = job.reference.clips[0]  # its id does not know how its silence was trimmed
-        parts.append([heard.audio_sha256, heard.start_s, heard.end_s, heard.text])
+        parts.append([*heard.sound, heard.text])
     return digest.of_value(parts)
 
 

@@ -88,7 +88,7 @@ def contamination(
         train = recipe.train
         seed, share = rng.training_seed(train, settings.seed), train.reference_share
         steps = batches.every_step(ids, train.steps, train.clips_per_step, seed)
-        paired = pairs.Pairs(planning.of_raw(rows), share, seed) if share else None
+        paired = pairs.Pairs(planning.of_raw(rows, bad), share, seed) if share else None
         found = contamination.of(name, ids, bad, steps, paired)
         heard = f" and references of {share:.0%} of them" if share else ""
         screen.say(

@@ -1,6 +1,6 @@
 """The cached encodings of a base: written once by the encode worker, read by training and validation. Worker side.
 
-A clip's encoding is a function of its audio bytes, its interval and the base, and is cached under that identity; shards only
+A clip's encoding is a function of its samples and the base, and is cached under what decides them (CleanClip.sound); shards only
 bundle what the splits need, so a clip added tomorrow is the only one encoded tomorrow.
 """
 
@@ -25,7 +25,7 @@ CLIPS_PER_SHARD = 1024
 
 def cache_key(clip: records.CleanClip, base_digest: str) -> str:
     """Identity of a clip's encoding."""
-    return digest.of_value([REVISION, base_digest, clip.audio_sha256, clip.start_s, clip.end_s])
+    return digest.of_value([REVISION, base_digest, *clip.sound])
 
 
 def store(path: Path, tensors: "Mapping[str, Tensor]") -> None:

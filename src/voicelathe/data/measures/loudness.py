@@ -60,6 +60,16 @@ def of(energies: Floats) -> Loudness:
     return Loudness(_db(float(loud)), _db(float(max(floor, SMALLEST))))
 
 
+def frame_energies(mono: Floats, rate_hz: int) -> tuple[Floats, float]:
+    """Mean square of each 20 ms frame, the last one perhaps shorter, and the exact length of a frame in seconds."""
+    frame = max(1, round(FRAME_S * rate_hz))
+    num_full = len(mono) // frame
+    energies = np.square(mono[: num_full * frame]).reshape(num_full, frame).mean(axis=1)
+    if len(mono) > num_full * frame:
+        energies = np.append(energies, np.square(mono[num_full * frame :]).mean())
+    return energies, frame / rate_hz
+
+
 def silence(
     energies: Floats, level: Loudness, frame_s: float, duration_s: float, limits: schema.Measure
 ) -> Silence:

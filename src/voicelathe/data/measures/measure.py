@@ -32,7 +32,7 @@ CLIPS_AT_ONCE = 5000  # measured before the cache is written
 WORKER = local.ItemLimits(memory_bytes=512 << 20, silent_s=300.0)
 MAX_LOSSES = 3  # in one file; the rest of its clips are then given up, too
 LOST = {"memory": "over_limit", "time": "over_limit", "crash": "unreadable"}
-FRAME_S, MIN_SPREAD_FRAMES = 0.02, 25
+MIN_SPREAD_FRAMES = 25
 SMALLEST = 1e-10  # -200 dBFS: less is digital silence
 
 
@@ -153,7 +153,7 @@ def of_samples(clip_id: str, samples: Stored, rate_hz: int, limits: schema.Measu
     mono = _mono(samples, level.num_nonfinite > 0)
     offset = float(mono.mean())
     mono = mono - offset
-    energies, frame_s = _frame_energies(mono, rate_hz)
+    energies, frame_s = loudness.frame_energies(mono, rate_hz)
     found = loudness.of(energies)
     silence = loudness.silence(energies, found, frame_s, len(mono) / rate_hz, limits)
     channels = loudness.channels(samples, rate_hz)
@@ -199,16 +199,6 @@ def _mono(samples: Stored, has_nonfinite: bool) -> Floats:
 
 def _dbfs(level: float) -> float | None:
     return round(20.0 * math.log10(level), 2) if level > SMALLEST else None
-
-
-def _frame_energies(mono: Floats, rate_hz: int) -> tuple[Floats, float]:
-    """Mean square of each 20 ms frame, the last one perhaps shorter, and the exact length of a frame in seconds."""
-    frame = max(1, round(FRAME_S * rate_hz))
-    num_full = len(mono) // frame
-    energies = np.square(mono[: num_full * frame]).reshape(num_full, frame).mean(axis=1)
-    if len(mono) > num_full * frame:
-        energies = np.append(energies, np.square(mono[num_full * frame :]).mean())
-    return energies, frame / rate_hz
 
 
 def _spread(energies: Floats) -> float | None:

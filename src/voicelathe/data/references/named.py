@@ -1,6 +1,5 @@
 """Can the recording that a row names as ref_audio be a reference? It is opened, decoded and measured once for each content."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ SHORTEST_S = (
 LONGEST_S = 30.0  # as the audit's usual limit of a clip: every position of a reference costs what one of the clip costs
 SILENT_DBFS = -60.0  # the loudest tenth of a second of a recording in which nobody speaks
 CACHE = layout.CACHE / "references" / "files"
-REVISION = 1  # of what is measured here
+REVISION = 2  # of what is measured here
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,8 @@ def _problem(sound: waveform.Samples, rate_hz: int, seconds: float) -> str | Non
         return f"too_short: {seconds:.2f} s, at least {SHORTEST_S:g}"
     if seconds > LONGEST_S:
         return f"too_long: {seconds:.1f} s, at most {LONGEST_S:g}; cut a few seconds out of it"
-    frame = max(1, math.floor(loudness.FRAME_S * rate_hz))
-    framed = sound[: len(sound) // frame * frame].astype(np.float64).reshape(-1, frame)
-    level = loudness.of(np.square(framed - framed.mean()).mean(axis=1)).speech_dbfs
+    exact = sound.astype(np.float64)
+    level = loudness.of(loudness.frame_energies(exact - exact.mean(), rate_hz)[0]).speech_dbfs
     if level is None or level < SILENT_DBFS:
         heard = "digital silence" if level is None else f"{level:.0f} dBFS at its loudest"
         return f"silent: {heard}"
@@ -70,7 +68,10 @@ def _problem(sound: waveform.Samples, rate_hz: int, seconds: float) -> str | Non
 
 
 def as_clip(audio: str, one: Named, like: records.CleanClip) -> records.CleanClip:
-    """A row for the encoder: the whole recording, under an id that its content and speaker make."""
+    """A row for the encoder, under an id that its content and speaker make: the whole recording, the mean of its channels, as it is.
+
+    Channel, offset and gain of a row of the manifest are of that row's audio, never of the recording that it names.
+    """
     assert one.sha256 is not None, "a recording that can be used was read"
     name = digest.of_value([one.sha256, like.speaker_id])[:16]
     return records.CleanClip(

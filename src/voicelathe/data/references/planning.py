@@ -1,11 +1,12 @@
 """Who may stand in front of whom in training: another recording of the speaker, never one of the clip's own component or of a held-out split.
 
 Recordings that share audio or a performance are one component (data.split): a reference of the clip's own would be the answer beside
-the question, and one of validation or test would be trained on. Both are known by path and by content.
+the question, and one of validation or test would be trained on. Both are known by path and by content. What no clip of the splits has, as
+the audio of rows that the audit dropped, is a recording like any other: nothing here knows whose it is.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,16 +63,37 @@ def plan(
     return Planned(made, _notices(made, refused))
 
 
-def of_raw(rows: Iterable[ManifestRow]) -> ReferencePlan:
-    """As if every row of the raw manifest were trained on: nothing is measured yet, and recordings are components."""
+def of_raw(rows: Iterable[ManifestRow], bad: Collection[str]) -> ReferencePlan:
+    """As if every row of the raw manifest were trained on: nothing is measured yet, and recordings are components.
+
+    A row that names the audio of other rows hears one of those, a bad one where there is one; what no row has is kept by its path.
+    """
     known = list(rows)
+    at: dict[str, list[ManifestRow]] = defaultdict(list)
+    for row in known:
+        for name in {row.audio, row.audio_sha256 or row.audio}:
+            at[name].append(row)
+    own = {row.clip_id: one for row in known if (one := _heard_by(row, at, bad)) is not None}
     return ReferencePlan(
         speakers={row.clip_id: row.speaker_id for row in known},
         components={row.clip_id: row.recording_id for row in known},
         usable=sorted(row.clip_id for row in known),
-        own={row.clip_id: row.ref_audio for row in known if row.ref_audio},
+        own=own,
         named=[],
     )
+
+
+def _heard_by(row: ManifestRow, at: Mapping[str, Sequence[ManifestRow]], bad: Collection[str]) -> str | None:
+    """What stands in front of a row of the raw manifest because the row names it; None: it names none that `plan` would take."""
+    if not row.ref_audio:
+        return None
+    there = at.get(row.ref_audio, ())
+    contents = {one.audio_sha256 for one in there if one.audio_sha256}
+    heard = [*there, *(one for content in contents for one in at[content])]
+    if any(one.speaker_id != row.speaker_id or one.recording_id == row.recording_id for one in heard):
+        return None
+    ids = sorted(one.clip_id for one in heard)
+    return next((one for one in ids if one in bad), ids[0] if ids else row.ref_audio)
 
 
 @dataclass(frozen=True)
