@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from voicelathe import digest
 from voicelathe.data.audio import decoding, files, waveform
 from voicelathe.data.audio.waveform import AudioFile, AudioProblem
 from voicelathe.errors import ManifestError
+from voicelathe.evaluate.metrics import __main__ as metric_worker
+from voicelathe.evaluate.scoring import judging
+from voicelathe.worker import copies
 
 
 def whole(root: Path, name: str) -> tuple[waveform.Samples, int]:
@@ -187,6 +191,24 @@ def test_read_mono_gives_one_channel_at_the_wanted_rate(tmp_path: Path) -> None:
     assert same.shape == (16000,) and same.dtype == other.dtype == np.float32 and other.shape == (48000,)
     assert abs(np.abs(same).max() - 0.25) < 0.01
     assert np.abs(other[3::3][100:-100] - same[1:][100:-100]).max() < 0.01
+
+
+@pytest.mark.parametrize("change", [{"channel": 1}, {"offset": 0.1}, {"gain_db": 12.0}])
+def test_a_real_clip_is_measured_and_copied_as_it_is_trained_on(
+    tmp_path: Path, change: dict[str, float]
+) -> None:
+    """Another channel is another person; a quiet one would be judged by its noise."""
+    both = np.stack([0.2 * sounds.speech(3.0), 0.2 * sounds.tone(3.0, 300)], axis=1)
+    path = sounds.write(tmp_path / "both.wav", both)
+    plain = rows.clean_clip(
+        audio="both.wav", start_s=0.5, end_s=2.5, audio_sha256=digest.of_file(path), speaker_id="anna"
+    )
+    clip = replace(plain, **change)  # type: ignore[arg-type]
+    trained_on = waveform.read_mono(tmp_path, clip, 16000)
+    (ref,) = judging.held_out([clip], str(tmp_path), 7)
+    assert np.array_equal(metric_worker._load(ref).samples, trained_on)
+    assert np.array_equal(copies._samples(ref, 16000), trained_on)
+    assert not np.array_equal(trained_on, waveform.read_mono(tmp_path, plain, 16000))
 
 
 def test_a_file_is_hashed_and_decoded_once_for_its_clips(

@@ -1,17 +1,21 @@
 """What real people's recordings look like: quiet microphones, noisy rooms, interviews on two channels, short words, numbers."""
 
+import io
 from dataclasses import replace
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from tests.factories import audio as sounds
 from tests.factories import rows
 from voicelathe.data.audio import waveform
-from voicelathe.data.audit import clean, report
+from voicelathe.data.audit import clean, players, report
 from voicelathe.data.audit.clean import AuditResult
+from voicelathe.data.audit.rules import MeasuredRow
 from voicelathe.data.measures import measure
 from voicelathe.data.text import languages, normaliser
 from voicelathe.records import ClipMeasure, Heard, ManifestRow
@@ -120,6 +124,17 @@ def test_a_row_that_names_its_channel_is_that_channel_from_measure_to_training(t
         start = round(clip.start_s * RATE_HZ)
         wanted = both[start : start + 16000, clip.channel]
         assert np.allclose(waveform.read_mono(tmp_path, clip, RATE_HZ)[:16000], wanted, atol=1e-3)
+
+
+def test_the_report_plays_the_channel_that_a_row_names(tmp_path: Path) -> None:
+    path = sounds.write(tmp_path / "rec_01.wav", interview())
+    sha256 = waveform.files.hash_file(tmp_path, path.name)
+    text = {"audio": path.name, "audio_sha256": sha256, "start_s": 0.0, "end_s": 2.0}
+    known = [rows.manifest_row(n, channel=n - 1, **text) for n in (1, 2)]
+    measures = measure.measure(known, tmp_path, rows.MEASURE, rows.SERIAL)
+    heard = players.sounds(starmap(MeasuredRow, zip(known, measures, strict=True)), tmp_path)
+    loud = [np.abs(soundfile.read(io.BytesIO(heard[row.clip_id]))[0]).max() for row in known]
+    assert loud[1] < 0.1 * loud[0], "the second speaker is silent for two seconds"
 
 
 def test_two_people_on_two_channels_are_dropped_where_nobody_says_which(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from voicelathe.records.corpus import CleanClip
+
 
 @dataclass(frozen=True)
 class ClipRef:
@@ -14,6 +16,25 @@ class ClipRef:
     sha256: str  # of the file
     text: str
     language: str
+    channel: int | None = None  # as in CleanClip, like the next two
+    offset: float = 0.0
+    gain_db: float = 0.0
+
+    @classmethod
+    def of(cls, root: str, clip: CleanClip) -> "ClipRef":
+        """A clip of the manifest below the audio root, as it is trained on."""
+        return cls(
+            root,
+            clip.audio,
+            clip.start_s,
+            clip.end_s,
+            clip.audio_sha256,
+            clip.text,
+            clip.language,
+            clip.channel,
+            clip.offset,
+            clip.gain_db,
+        )
 
 
 @dataclass(frozen=True)

@@ -38,12 +38,10 @@ def run(job: jobs.CopyJob, emit: Any) -> dict[str, Any]:
 
 def _samples(clip: records.ClipRef, rate_hz: int) -> waveform.Samples:
     try:
-        found, from_hz = waveform.read_clip(
-            Path(clip.root), clip.audio, clip.start_s, clip.end_s, clip.sha256
-        )
+        found, from_hz = waveform.of_ref(clip)
     except AudioProblem as problem:
         raise ManifestError(
             f"{clip.root}/{clip.audio}: it could be read when it was measured and cannot be now ({problem.code}: {problem.detail}). "
             "Restore the file, then: dvc repro"
         ) from None
-    return waveform.resample(waveform.mono(found), from_hz, rate_hz)
+    return waveform.resample(found, from_hz, rate_hz)

@@ -21,7 +21,7 @@ from voicelathe.data.audio.decoding import Header, Stored
 from voicelathe.data.audio.files import AudioProblem
 from voicelathe.data.audio.levels import FULL_SCALE
 from voicelathe.errors import ManifestError
-from voicelathe.records import CleanClip
+from voicelathe.records import CleanClip, ClipRef
 
 Samples = NDArray[np.float32]
 
@@ -40,9 +40,14 @@ def read_clip(
 
 def of_clip(root: Path, clip: CleanClip) -> tuple[Samples, int]:
     """A clip's audio [frames] as it is trained on, at its own rate. Raises AudioProblem, and ManifestError when the file changed."""
-    with AudioFile(root, clip.audio, clip.audio_sha256) as file:
-        sound = mono(as_float(one_channel(file.stored(clip.start_s, clip.end_s), clip.channel)))
-        return corrected(sound, clip), file.rate_hz
+    return of_ref(ClipRef.of(str(root), clip))
+
+
+def of_ref(ref: ClipRef) -> tuple[Samples, int]:
+    """The same for audio to measure."""
+    with AudioFile(Path(ref.root), ref.audio, ref.sha256) as file:
+        sound = mono(as_float(one_channel(file.stored(ref.start_s, ref.end_s), ref.channel)))
+        return corrected(sound, ref), file.rate_hz
 
 
 def read_mono(root: Path, clip: CleanClip, rate_hz: int) -> Samples:
@@ -87,7 +92,7 @@ def one_channel(stored: Stored, channel: int | None) -> Stored:
     return stored[:, channel : channel + 1]
 
 
-def corrected(samples: Samples, clip: CleanClip) -> Samples:
+def corrected(samples: Samples, clip: CleanClip | ClipRef) -> Samples:
     """Without the offset, and lifted by the gain that the audit recorded."""
     if not clip.offset and not clip.gain_db:
         return samples

@@ -115,12 +115,12 @@ def _speaks(metric: Metric, ref: ClipRef) -> bool:
 def _load(ref: ClipRef) -> Clip:
     """A file without a sample is a clip in which nothing was said."""
     try:
-        samples, rate_hz = waveform.read_clip(Path(ref.root), ref.audio, ref.start_s, ref.end_s, ref.sha256)
+        samples, rate_hz = waveform.of_ref(ref)
     except AudioProblem as problem:
         if problem.code != "no_samples":
             raise
         return Clip(np.zeros(0, np.float32), ref.text, ref.language)
-    mono = waveform.resample(waveform.mono(samples), rate_hz, RATE_HZ)
+    mono = waveform.resample(samples, rate_hz, RATE_HZ)
     return Clip(np.ascontiguousarray(mono, np.float32), ref.text, ref.language)
 
 

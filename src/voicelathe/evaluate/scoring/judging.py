@@ -104,10 +104,7 @@ def held_out(
         if place < len(queue)
     ]
     chosen.sort(key=lambda one: one.text not in spoken)
-    return [
-        ClipRef(audio_root, one.audio, one.start_s, one.end_s, one.audio_sha256, one.text, one.language)
-        for one in chosen[:MAX_REAL_CLIPS]
-    ]
+    return [ClipRef.of(audio_root, one) for one in chosen[:MAX_REAL_CLIPS]]
 
 
 def _shuffled(clips: Sequence[CleanClip], seed: int, recording: str) -> list[CleanClip]:
