@@ -33,6 +33,8 @@ def _sound(clip: MeasuredRow, root: Path, number: int) -> bytes | None:
     end_s = start_s + min(MAX_S, clip.measure.duration_s or 0.0)
     try:
         samples, rate_hz = waveform.read_clip(root, row.audio, start_s, end_s, row.audio_sha256)
-        return opus.encode(waveform.mono(waveform.one_channel(samples, row.channel)), rate_hz, number)
+        return opus.encode(
+            waveform.mono(waveform.as_float(waveform.one_channel(samples, row.channel))), rate_hz, number
+        )
     except (AudioProblem, ManifestError):
         return None
