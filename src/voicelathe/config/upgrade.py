@@ -284,18 +284,8 @@ def write(made: Upgrade, path: Path) -> list[Path]:
             f"{', '.join(there)}: there already, and nothing was written. Move it away, then upgrade again."
         )
     for name, said in made.packs.items():
-        pack = [
-            PackLine(
-                one["id"],
-                one["text"],
-                one["language"],
-                None,
-                strata.of(one["text"], one["language"]),
-                None,
-                None,
-            )
-            for one in said
-        ]
+        spoken = [(one["id"], one["text"], one["language"]) for one in said]
+        pack = [PackLine(*one, None, strata.of(*one[1:]), None, None) for one in spoken]
         lines.write(root / name, pack)
     write_text(path, made.text)
     return [*(root / name for name in made.packs), path]
