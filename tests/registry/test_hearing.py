@@ -23,7 +23,7 @@ from voicelathe.errors import RecogniserError
 from voicelathe.records import MeasuredSample, SpeechMeasures
 from voicelathe.registry import gates, promote, served, voice
 from voicelathe.registry.authority import Authority
-from voicelathe.registry.speaking import hearing, pace, sentences, takes
+from voicelathe.registry.speaking import hearing, pace, say, sentences, takes
 from voicelathe.registry.speaking.desk import VoiceLimits
 from voicelathe.serving import server
 from voicelathe.serving.house import House
@@ -236,6 +236,8 @@ def test_a_recogniser_that_is_missing_or_another_is_an_error_and_no_sound(place:
         speaking.say(HORSE, {})
     with pytest.raises(RecogniserError, match=r"speech\.recogniser is null"):
         voice.Voice.open(config)
+    with pytest.raises(RecogniserError, match=r"speech\.recogniser is null"):
+        say.speak_production(HORSE, place / "out.wav", place, {})
     assert reader.asked == [] and copied.is_dir()
     switch(place, False)
     assert speaking.say(HORSE, {"attempts": 1})["problem"] == ""

@@ -30,6 +30,7 @@ PERCENTILE = 90  # of the judged lines
 MARK_CHARS = 12
 OFF = "To speak without being heard, set serving.hear_words to false."
 _one_at_a_time = threading.Lock()  # the model that finds speech keeps a state, and hearing takes one core
+_loading = threading.Lock()  # so that two first requests load one model
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _reference(root: Path, chosen: schema.Params) -> RecogniserRef:
         pinned = replace(pinned, model=str(root / pinned.model))
     languages = None if pinned.languages is None else tuple(pinned.languages)
     try:
-        with _one_at_a_time:
+        with _loading:
             return _loaded(pinned.model, pinned.digest, pinned.licence, languages, chosen.machine)
     except VoiceLatheError as problem:
         raise RecogniserError(
