@@ -94,7 +94,7 @@ def wav(sound: np.ndarray) -> bytes:
 def cost() -> None:
     with tempfile.TemporaryDirectory() as place:
         root = speaking.project(Path(place, "project"), Path(place, "databases"), speaking.EMBEDDED)
-        promote.promote(speaking.RECIPE, root, "to hear it", "step_0000040", take_over="1")
+        promote.promote(speaking.RECIPE, root, "to hear it", "step_0000040")
         config = served.configuration(
             gates.examine(speaking.RECIPE, root, gates.load_params(root), "step_0000040")
         )

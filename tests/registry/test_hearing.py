@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.factories import read_aloud, recognisers, runs
+from tests.factories import audio, read_aloud, recognisers, runs
 from tests.factories.read_aloud import HORSE, ISLAND, NOBODY, SNOW, Reader, half_replaced, said
 from tests.registry.test_say import RECIPE, configuration, desk_of
 from voicelathe import digest, layout, records
@@ -139,11 +139,14 @@ def test_numbers_are_compared_as_they_are_spoken() -> None:
 
 
 def test_several_requests_are_heard_at_once_and_each_hears_its_own_words() -> None:
-    texts = [HORSE, ISLAND, SNOW, NOBODY] * 2
-    alone = {text: ears().heard(said(text)) for text in set(texts)}
+    """The model that finds speech crashes, or mixes them up, when two threads ask it: most of this is for that model."""
+    noise = read_aloud.wav(audio.noise(12.0, level=0.05, rate_hz=read_aloud.RATE_HZ))
+    sounds = [noise, said(HORSE), noise, said(ISLAND)] * 2
+    alone = {one: ears().heard(one) for one in set(sounds)}
+    assert alone[noise] == "" and "horse" in alone[said(HORSE)]
     with ThreadPoolExecutor(8) as pool:
-        told = list(pool.map(lambda text: ears().heard(said(text)), texts))
-    assert told == [alone[text] for text in texts]
+        told = list(pool.map(ears().heard, sounds))
+    assert told == [alone[one] for one in sounds]
 
 
 def test_what_is_usual_is_the_ninetieth_percentile_of_the_judged_lines(

@@ -17,7 +17,6 @@ from voicelathe import digest, layout, lines, records
 from voicelathe.config import schema
 from voicelathe.data.audio import waveform
 from voicelathe.errors import RecogniserError, VoiceLatheError
-from voicelathe.evaluate.listening import design
 from voicelathe.records import LONG, RecogniserRef, SpeechMeasures
 from voicelathe.registry import gates
 from voicelathe.registry.speaking import sentences
@@ -77,7 +76,7 @@ def _judged(case: gates.Case, measures: SpeechMeasures) -> Iterator[tuple[int, s
     }
     for one in case.shown.samples:
         language, heard = spoken_in.get(one.line_id), said.get((one.line_id, one.seed))
-        if language is None or heard is None or one.line_id.startswith(LONG) or not design.is_hearable(one):
+        if language is None or heard is None or one.line_id.startswith(LONG):
             continue
         missed = transcripts.missed(one.text, heard, language)
         if missed is not None and len(one.text) >= LEAST_CHARS:
