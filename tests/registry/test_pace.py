@@ -13,7 +13,7 @@ from voicelathe import layout, records
 from voicelathe.data.audio import waveform
 from voicelathe.records import CleanClip, SampleRecord
 from voicelathe.registry import gates, served
-from voicelathe.registry.speaking import pace, sentences
+from voicelathe.registry.speaking import pace, sentences, takes
 from voicelathe.tracking import files as local
 from voicelathe.tracking.files import Shown
 
@@ -43,20 +43,20 @@ def speaker(tmp_path: Path, rate: Callable[[str, int], float]) -> tuple[sentence
 
 def test_a_take_at_a_usual_pace_is_taken_as_it_is(tmp_path: Path) -> None:
     speak, asked = speaker(tmp_path, lambda *_: 15.0)
-    sample, audio = pace.take(LONG, 5, 3, speak, USUAL)
+    sample, audio = takes.take(LONG, 5, 3, speak, takes.TakeChecks(USUAL))
     assert sample.problem is None and asked == [(LONG, 5)] and audio == speak(LONG, 5)[1]
 
 
 @pytest.mark.parametrize("rate", [103.0, 2.0])
 def test_a_take_at_an_odd_pace_is_repeated_with_another_seed(tmp_path: Path, rate: float) -> None:
     speak, asked = speaker(tmp_path, lambda _text, seed: rate if seed == 5 else 15.0)
-    assert pace.take(LONG, 5, 3, speak, USUAL)[0].problem is None
+    assert takes.take(LONG, 5, 3, speak, takes.TakeChecks(USUAL))[0].problem is None
     assert asked == [(LONG, 5), (LONG, 5 + sentences.RETRY_SEED)]
 
 
 def test_a_text_that_never_comes_out_right_is_spoken_in_smaller_pieces(tmp_path: Path) -> None:
     speak, asked = speaker(tmp_path, lambda text, _seed: 42.0 if len(text) > 150 else 15.0)
-    sample, audio = pace.take(LONG, 5, 2, speak, USUAL)
+    sample, audio = takes.take(LONG, 5, 2, speak, takes.TakeChecks(USUAL))
     halves = [text for text, _seed in asked[2:]]
     assert (
         [text for text, _seed in asked[:2]] == [LONG, LONG] and " ".join(halves) == LONG and len(halves) == 2
@@ -72,7 +72,7 @@ def test_what_stays_wrong_is_given_out_with_its_fault_after_a_bounded_number_of_
     tmp_path: Path, rate: float, fault: str
 ) -> None:
     speak, asked = speaker(tmp_path, lambda *_: rate)
-    assert pace.take(LONG, 5, 2, speak, USUAL)[0].problem == fault
+    assert takes.take(LONG, 5, 2, speak, takes.TakeChecks(USUAL))[0].problem == fault
     assert len(asked) == 2 + 2 * 2
 
 
@@ -83,9 +83,9 @@ def test_short_texts_and_numbers_are_not_taken_for_odd(tmp_path: Path) -> None:
         USUAL.fault(number, pace.letters(number) / 15.0) is None and pace.letters(number) == len(number) + 60
     )
     speak, asked = speaker(tmp_path, lambda *_: 103.0)
-    assert pace.take(LONG, 5, 2, speak, pace.Pace())[0].problem is None and len(asked) == 1, (
-        "an earlier version"
-    )
+    assert (
+        takes.take(LONG, 5, 2, speak, takes.TakeChecks(pace.Pace()))[0].problem is None and len(asked) == 1
+    ), "an earlier version"
 
 
 def test_the_pace_is_that_of_the_training_clips_and_of_what_was_judged(
@@ -108,7 +108,7 @@ def test_of_a_language_that_nothing_was_learned_from_no_pace_is_usual(tmp_path: 
     chinese = english.spoken_in("zh")
     assert (chinese.slowest, chinese.fastest, chinese.piece_chars) == (None, None, 120)
     speak, asked = speaker(tmp_path, lambda *_: 4.3)
-    assert pace.take(LONG, 5, 3, speak, chinese)[0].problem is None and len(asked) == 1
+    assert takes.take(LONG, 5, 3, speak, takes.TakeChecks(chinese))[0].problem is None and len(asked) == 1
 
 
 def test_the_limits_are_half_again_beyond_the_training_clips_and_hold_every_judged_line(

@@ -122,3 +122,31 @@ def test_numbers_differ_where_they_are_different(language: str) -> None:
 def test_odd_numbers_break_nothing(written: str) -> None:
     for language in ("en", "de", "fr", "es", "it"):
         assert transcripts.readings(written, language)
+
+
+LONG_TEXT = "Henry walked to the harbour with his dog, and the island was seven miles from the simple church."
+
+
+@pytest.mark.parametrize(
+    ("text", "heard", "language", "missed"),
+    [
+        (LONG_TEXT, LONG_TEXT.upper(), "en", 0),
+        (LONG_TEXT, LONG_TEXT.replace("harbour", "harbor").replace("Henry", "Henri"), "en", 0),
+        (LONG_TEXT, LONG_TEXT.replace("with his dog", "withis dog"), "en", 0),
+        (LONG_TEXT, LONG_TEXT.replace("seven miles", "purple jokes"), "en", 2),
+        (LONG_TEXT, LONG_TEXT.replace("Henry", "Bob").replace("church", "wig"), "en", 1),  # far apart
+        (LONG_TEXT, LONG_TEXT.replace(", and the island was seven miles from", ""), "en", 7),
+        (LONG_TEXT, "", "en", 8),
+        (LONG_TEXT, f"{LONG_TEXT} Thanks for watching this.", "en", 0),  # more is said than is missed
+        ("Stop now, please.", "", "en", 3),
+        ("It is 42 miles.", "it is forty two miles", "en", 0),
+        ("Das sind 42 Meilen.", "das sind zweiundvierzig meilen", "de", 0),
+        ("今天天气很好我们去公园", "今天天气很好我们去公园", "zh", 0),
+        ("今天天气很好我们去公园", "今天天气不坏我们去公园", "zh", 2),
+        ("...", "anything", "en", None),
+    ],
+)
+def test_words_are_missed_by_the_stretch_in_which_most_of_them_are(
+    text: str, heard: str, language: str, missed: int | None
+) -> None:
+    assert transcripts.missed(text, heard, language) == missed

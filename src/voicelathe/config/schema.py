@@ -50,6 +50,7 @@ __all__ = [
     "RaceSettings",
     "Recipe",
     "Select",
+    "Serving",
     "SpeechModels",
     "Split",
     "SpokenLine",
@@ -106,6 +107,13 @@ class SpeechModels(Closed):
     """Who hears words: in clips (hear.words) and in what candidates speak (metric `recogniser`). It runs on machine.device."""
 
     recogniser: PinnedRecogniser | None  # None: PocketSphinx stands in, for English only and much less exact
+
+
+@dataclass(frozen=True)
+class Serving(Closed):
+    """What is asked of speech before it is given out. Read for every request; no stage depends on it."""
+
+    hear_words: bool  # the recogniser hears every take; one that misses too many words is repeated
 
 
 @dataclass(frozen=True)
@@ -245,6 +253,7 @@ class Params(Closed):
     general: Ingest  # pinned clips of other speakers, never trained on: has a fine-tune forgotten what the base could?
     measure: Measure
     speech: SpeechModels
+    serving: Serving
     hear: Hear
     audit: Audit
     split: Split

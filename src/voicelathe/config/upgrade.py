@@ -143,6 +143,7 @@ BETA2 = "beta2: 0.999"
 EPS = "eps: 1.0e-08 # added to the root of the second moment"
 REFERENCES = "reference_share: 0.0 # how often a clip is trained with another recording of its speaker in front (docs/voxcpm2.md)"
 WATERMARK = "watermark: null # plug-in (entry points voicelathe.watermarks) that marks all speech given out; a record with watermark_required needs one (docs/serving.md)"
+SERVING = "serving:\n  hear_words: false # speech.recogniser hears every take before it is given out; one that misses words is repeated (docs/serving.md)\n\n"
 CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead to
     2: (
         Add("measure", "silence_dbfs", UNDER),
@@ -168,6 +169,7 @@ CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead t
     3: (
         AddDecoding(),
         Add("consent", "policy", WATERMARK),
+        Add("", "speech", SERVING),
         Add("recipes.*.train", "learning_rate", SCHEDULE),
         Add("recipes.*.train", "warmup_steps", DECAY),
         Add("recipes.*.train", "optimizer", BETA1),
@@ -282,18 +284,8 @@ def write(made: Upgrade, path: Path) -> list[Path]:
             f"{', '.join(there)}: there already, and nothing was written. Move it away, then upgrade again."
         )
     for name, said in made.packs.items():
-        pack = [
-            PackLine(
-                one["id"],
-                one["text"],
-                one["language"],
-                None,
-                strata.of(one["text"], one["language"]),
-                None,
-                None,
-            )
-            for one in said
-        ]
+        spoken = [(one["id"], one["text"], one["language"]) for one in said]
+        pack = [PackLine(*one, None, strata.of(*one[1:]), None, None) for one in spoken]
         lines.write(root / name, pack)
     write_text(path, made.text)
     return [*(root / name for name in made.packs), path]

@@ -8,7 +8,7 @@ from voicelathe import checkpoints, digest, families, lines, records
 from voicelathe.errors import CheckpointError, VoiceLatheError
 from voicelathe.records import Promotion
 from voicelathe.registry import based, gates, promoted
-from voicelathe.registry.speaking import pace
+from voicelathe.registry.speaking import hearing, pace
 from voicelathe.tracking.registered import Interface
 
 CODE = Path(__file__).with_name("serving_model.py")
@@ -18,7 +18,7 @@ OUTPUTS = {
     "sample_rate_hz": "long",
     "duration_s": "double",
     "stopped": "boolean",  # False: cut at max_seconds, the model did not stop by itself
-    "problem": "string",  # empty when nothing is wrong; too_fast: words may be missing
+    "problem": "string",  # empty when nothing is wrong; too_fast, missed_words: words may be missing
 }
 
 
@@ -47,6 +47,7 @@ def configuration(case: gates.Case) -> dict[str, Any]:
         "max_seconds": listen.max_seconds,
         "decoding": case.files.selection.decoding,
         "pace": records.to_json(pace.of_recipe(case.files, shown)),
+        "words": records.to_json(hearing.of_case(case)),
         "attempts": 3
         if case.base.trained
         else 1,  # random weights never end a sentence, however often they try

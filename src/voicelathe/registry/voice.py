@@ -24,7 +24,7 @@ from voicelathe.records import Candidate, Promotion
 from voicelathe.registry import based, gates, promoted, served
 from voicelathe.registry.authority import Authority
 from voicelathe.registry.served import interface, verify_weights
-from voicelathe.registry.speaking import marking, pace, requests, sentences, signing, tag
+from voicelathe.registry.speaking import hearing, marking, pace, requests, sentences, signing, tag, takes
 from voicelathe.registry.speaking.desk import Desk, Turn, VoiceLimits
 from voicelathe.runs import identity as runs_identity
 from voicelathe.tracking.answers import Strict as Strict  # versions registered earlier import it from here
@@ -58,7 +58,7 @@ class Asked:
     chosen: dict[str, Any]  # every option
     weights: jobs.WeightsRef | None  # of another version; None: the voice's own
     about: Mapping[str, Any]  # the tag of its files
-    pace: pace.Pace  # of the version that speaks, in the language that is asked for
+    checks: takes.TakeChecks  # of the version that speaks, in the language that is asked for
     decoding: dict[str, float]
     mark: marking.SpokenMark | None  # that every piece carries
 
@@ -93,6 +93,7 @@ class Voice:
         }
         families.find(config["family"]).verify(root / config["base"], config["base_digest"])
         authority.require(promotion)
+        hearing.of_project(root, promotion.version, config, config["language"])
         scratch = tempfile.TemporaryDirectory(prefix="voicelathe-")
         job = _job(root, config, Path(scratch.name))
         desk = Desk(lambda: Speaker(job), limits or VoiceLimits())
@@ -126,7 +127,9 @@ class Voice:
         with self.desk.admitted() as turn:
             return [
                 self._row(
-                    text, list(self.takes(turn, asked, sentences.pieces(text, asked.pace.piece_chars))), asked
+                    text,
+                    list(self.takes(turn, asked, sentences.pieces(text, asked.checks.pace.piece_chars))),
+                    asked,
                 )
                 for text in texts
             ]
@@ -160,20 +163,23 @@ class Voice:
             "as_judged": spoken == judged and chosen.get("lora_scale") == config["lora_scale"],
             **({"watermark": mark.about} if mark else {}),
         }
-        usual = pace.of_config(config).spoken_in(str(chosen["language"]))
-        return Asked(chosen, weights, about, usual, spoken, mark)
+        checks = takes.TakeChecks(
+            pace.of_config(config).spoken_in(str(chosen["language"])),
+            hearing.of_project(self.root, promotion.version, config, str(chosen["language"])),
+        )
+        return Asked(chosen, weights, about, checks, spoken, mark)
 
     def takes(
         self, turn: Turn, asked: "Asked", pieces: Sequence[str]
     ) -> Iterator[tuple[records.SampleRecord, bytes]]:
         """The pieces of a text, each as soon as it is there and marked."""
         for piece in pieces:
-            sample, content = pace.take(
+            sample, content = takes.take(
                 piece,
                 int(asked.chosen["seed"]),
                 int(asked.chosen["attempts"]),
                 lambda words, seed: self._take(turn, words, seed, asked),
-                asked.pace,
+                asked.checks,
             )
             yield sample, asked.mark.put(content) if asked.mark else content
 

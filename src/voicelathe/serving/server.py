@@ -156,7 +156,12 @@ def _begun(house: House, body: Speech, gone: threading.Event) -> Answer:
             voice.require_signature()
         turn = held.enter_context(voice.desk.admitted())
         return Answer(
-            body, voice, asked, turn, sentences.first_soon(body.input, asked.pace.piece_chars), held.pop_all()
+            body,
+            voice,
+            asked,
+            turn,
+            sentences.first_soon(body.input, asked.checks.pace.piece_chars),
+            held.pop_all(),
         )
 
 

@@ -29,6 +29,8 @@ SPOKEN = {
 SIGNS = ("&", "%")
 APOSTROPHES = dict.fromkeys(map(ord, "'’‘ʼ＇´`"), None)
 MIN_TIMES = 3  # a word said less often may be bad luck
+STRETCH, UNSPACED_STRETCH = 8, 16  # words, or characters of a language without spaces: about a sentence
+HEARD_SHARE = 0.6  # of a word's letters; with fewer it was not heard
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,18 @@ def errors(text: str, heard: str, language: str) -> TranscriptErrors | None:
         (_compared(one, other, spaced, has_digits) for one in expected for other in said),
         key=lambda found: found.cer,
     )
+
+
+def missed(text: str, heard: str, language: str) -> int | None:
+    """Words of `text` that were not heard, in the worst stretch of STRETCH words, so that a lost half sentence is not thinned out by a long text.
+
+    Characters of UNSPACED_STRETCH where a language has no spaces. In the reading that fits best; None when the text holds no word.
+    """
+    spaced = primary(language) not in UNSPACED
+    expected = [units for one in readings(text, language) if (units := _units(one, spaced))]
+    said = [one.replace(" ", "") for one in readings(heard, language)]
+    length = STRETCH if spaced else UNSPACED_STRETCH
+    return min((_worst(_unheard(units, one), length) for units in expected for one in said), default=None)
 
 
 def edits(text: str, heard: str) -> list[tuple[str, int, int, int, int]]:
@@ -120,6 +134,25 @@ def _missing_end(units: Sequence[str], heard: str) -> int:
         if best is None or distance <= best:
             best, found = distance, number
     return len(units) - found
+
+
+def _unheard(units: Sequence[str], heard: str) -> list[bool]:
+    """For each unit whether fewer than HEARD_SHARE of its letters are in what was heard, aligned as a whole."""
+    text = "".join(units)
+    found = [False] * len(text)
+    for block in _levenshtein().opcodes(text, heard):
+        if block.tag == "equal":
+            found[block.src_start : block.src_end] = [True] * (block.src_end - block.src_start)
+    unheard, first = [], 0
+    for unit in units:
+        unheard.append(sum(found[first : first + len(unit)]) < HEARD_SHARE * len(unit))
+        first += len(unit)
+    return unheard
+
+
+def _worst(unheard: Sequence[bool], length: int) -> int:
+    """The most of them in any stretch of this length."""
+    return max(sum(unheard[first : first + length]) for first in range(max(1, len(unheard) - length + 1)))
 
 
 def _matched(words: Sequence[str], said: Sequence[str]) -> list[int]:

@@ -100,6 +100,7 @@ BaseModel = Annotated[
 
 FAULTS = {
     "too_fast": "the speech is much too short for its text (too_fast), words may be missing; listen to it, or say it in shorter sentences",
+    "missed_words": "the recogniser misses words of the text (missed_words); listen to it, or say it in other words or shorter sentences",
     "too_slow": "the speech is much too long for its text (too_slow); listen to it, or say it in shorter sentences",
 }
 

@@ -1,18 +1,17 @@
 """Is a take as long as its text wants? How fast a recipe speaks, and how long its texts are, is known from what it was trained on and judged by.
 
 Every family here loses words in texts that are longer than those it learned from, and says so nowhere: the take is merely too short
-(OpenBMB/VoxCPM#244, 2noise/ChatTTS#557). So a text is cut to the length of the longest training text, and a take that is much faster or
-slower than the recipe's own is repeated, then spoken in two halves, then given out with a warning.
+(OpenBMB/VoxCPM#244, 2noise/ChatTTS#557). So a text is cut to the length of the longest training text, and `takes` repeats a take that is
+much faster or slower than the recipe's own.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from voicelathe import layout, records
 from voicelathe.data.text import languages
-from voicelathe.errors import WorkerError
-from voicelathe.records import CleanClip, SampleRecord
+from voicelathe.records import CleanClip
 from voicelathe.registry.speaking import sentences
 from voicelathe.tracking.files import RunFiles, Shown
 
@@ -79,35 +78,3 @@ def letters(text: str) -> int:
 
 def _tells(text: str, duration_s: float) -> bool:
     return len(text) >= LEAST_CHARS and duration_s > 0
-
-
-def take(
-    piece: str, seed: int, attempts: int, speak: sentences.Speak, pace: Pace
-) -> tuple[SampleRecord, bytes]:
-    """A piece at a usual pace: repeated, then in two halves, then as it is, with its fault.
-
-    Raises WorkerError when every take is empty, silent or not finite.
-    """
-
-    def judged(words: str, number: int) -> tuple[SampleRecord, bytes]:
-        sample, audio = speak(words, number)
-        fault = pace.fault(words, sample.duration_s) if sample.problem is None else None
-        return (replace(sample, problem=fault) if fault else sample), audio
-
-    whole = sentences.best_take(piece, seed, attempts, judged)
-    halves = sentences.pieces(piece, len(piece) * 3 // 5)
-    if whole[0].problem not in (TOO_FAST, TOO_SLOW) or len(halves) < 2:
-        return whole
-    try:
-        parts = [sentences.best_take(half, seed, attempts, judged) for half in halves]
-    except WorkerError:
-        return whole
-    return _joined(whole[0], parts) if all(sample.problem is None for sample, _ in parts) else whole
-
-
-def _joined(whole: SampleRecord, parts: Sequence[tuple[SampleRecord, bytes]]) -> tuple[SampleRecord, bytes]:
-    """One take of several."""
-    sound = sentences.untagged([audio for _sample, audio in parts])
-    stopped = all(sample.stopped for sample, _audio in parts)
-    length_s = sentences.duration_s(sound)
-    return replace(whole, sha256=None, path=None, duration_s=length_s, stopped=stopped, problem=None), sound
