@@ -11,7 +11,7 @@ import pytest
 from tests.cli.conftest import ROOT, Run, project, run  # noqa: F401
 from tests.plan.test_rehearsal import rehearsed, train_settings
 from voicelathe.config import checks, params, schema
-from voicelathe.errors import RequestError
+from voicelathe.errors import ParamsError, RequestError
 from voicelathe.plan import cards, forecast, picture, text
 from voicelathe.stages import preflight
 
@@ -111,7 +111,62 @@ def test_the_workspace_of_cudas_kernels_is_not_taken_from_a_cpu() -> None:
     )
 
 
+def test_a_card_without_bf16_is_refused_by_name_for_what_needs_it() -> None:
+    t4 = cards.named("Tesla T4")
+    assert t4 is not None and t4.name == "T4"
+    refused = {
+        weights: cards.refusal(t4, train_settings("full", weights=weights, optimizer="adamw8bit"))
+        for weights in ("fp32", "bf16_split16")
+    }
+    assert refused["fp32"] is None and "weights: bf16_split16" in str(refused["bf16_split16"])
+    assert "autocast: true" in str(cards.refusal(t4, train_settings("lora", autocast=True)))
+    assert cards.refusal(cards.NAMED["rtx3060"], train_settings("lora", autocast=True)) is None
+    one = replace(ONE, train=train_settings("full", autocast=True))
+    settings = replace(PARAMS, recipes={"x": one})
+    made = forecast.plan(settings, "x", t4, t4.name, 3.0, report=print)
+    assert not made.fits and made.refused is not None and made.total < made.card_bytes
+    assert text.rows([made])[-5] == ["fits", "NO"]
+    assert any("no bf16" in line for line in text.notes([made]))
+
+
+def test_windows_does_not_page_what_does_not_fit(tmp_path: Path) -> None:
+    version = tmp_path / "version"
+    version.write_text("Linux version 5.15.167.4-microsoft-standard-WSL2 (root@f9c826d3017f)\n")
+    assert cards.in_wsl(version) and not cards.in_wsl(tmp_path / "none")
+    version.write_text("Linux version 6.1.0-28-amd64 (debian-kernel@lists.debian.org)\n")
+    assert not cards.in_wsl(version)
+    found = replace(rehearsed(train_settings("full")), paged=1000)
+    card = cards.NAMED["rtx3090"]
+    paging, fixed = (
+        forecast.forecast(PARAMS, "x", ONE, found, one, "") for one in (card, replace(card, can_page=False))
+    )
+    assert fixed.memory["optimizer"] == paging.memory["optimizer"] + 1000 and (paging.host, fixed.host) == (
+        1000,
+        0,
+    )
+
+
+@pytest.mark.parametrize("capability, is_there", [("7.5", False), ("8.6", True), ("[N/A]", True)])
+def test_the_driver_says_whether_a_card_has_bf16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capability: str, is_there: bool
+) -> None:
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text(FAKE_SMI.format(mebibytes=8192, reserved=0).replace("echo", OF_CAPABILITY % capability, 1))
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    found = cards.present(replace(PARAMS.machine, device="cuda"))
+    assert found is not None and found.has_bf16 == is_there and found.bytes == 2**33
+
+
+def test_apples_gpu_is_refused_by_name() -> None:
+    tree = params.read_yaml(ROOT / "params.yaml")
+    tree["machine"]["device"] = "mps"
+    with pytest.raises(ParamsError, match=r"mps.*Apple's GPUs are not supported.*NVIDIA"):
+        params.check(tree, "params.yaml")
+
+
 FAKE_SMI = "#!/bin/sh\necho 'NVIDIA GeForce RTX 3090, {mebibytes}, {reserved}'\n"
+OF_CAPABILITY = 'case "$*" in *compute_cap*) echo "%s"; exit;; esac; echo'
 
 
 @pytest.mark.parametrize(

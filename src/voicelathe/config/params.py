@@ -19,6 +19,7 @@ MOVED = {  # settings of earlier versions, as in a recipe pasted from one -> whe
     "listen.lines": PACKS,
     "listen.held_out_lines": PACKS,
 }
+MPS = "Apple's GPUs are not supported: bitsandbytes, CUDA's kernels and what is said of memory are for NVIDIA's. Take cpu here, and train on a machine with an NVIDIA card"
 NULL = "tag:yaml.org,2002:null"
 
 
@@ -169,6 +170,8 @@ def _structural(problem: Any, raw: object) -> Iterator[str]:
         seen = "(missing)" if error["type"] == "missing" else repr(error["input"])
         message = "unknown key" if error["type"] == "unexpected_keyword_argument" else _lower(error["msg"])
         moved = next((f"; {hint}" for name, hint in MOVED.items() if ".".join(location).endswith(name)), "")
+        if location == ["machine", "device"] and error["input"] == "mps":
+            moved = f"; {MPS}"
         yield f"{'.'.join(location)} = {_short(seen)}: {message}{moved}"
 
 

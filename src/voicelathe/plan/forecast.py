@@ -11,6 +11,7 @@ from typing import Any
 
 from voicelathe import digest, families, layout, records, rng
 from voicelathe.config import schema
+from voicelathe.plan import cards
 from voicelathe.plan.cards import Card
 from voicelathe.process import jobs, runner
 from voicelathe.records import Plan, Rehearsal
@@ -68,6 +69,7 @@ def rehearse(
 
 
 DEFAULT_CLIP_S = 10.0
+NO_PAGING = "WSL2 does not page: the optimizer's moments stay on the card"
 
 
 def _recalled(job: jobs.RehearseJob, data: list[Path], label: str) -> Rehearsal:
@@ -93,6 +95,9 @@ def plan(
     one = params.recipes[recipe]
     found, assumptions = rehearse(params, one.base, one.train, recipe, not card.is_host, clip_s)
     made = forecast(params, recipe, one, found, card, speed_of)
+    assumptions += [] if card.can_page or not found.paged else [NO_PAGING]
+    if (refused := cards.refusal(card, one.train)) is not None:
+        return replace(made, fits=False, assumptions=assumptions, refused=refused)
     advice = None if made.fits else remedy(params, recipe, one, card, clip_s, report)
     return replace(made, assumptions=assumptions, remedy=advice)
 
@@ -102,7 +107,7 @@ def forecast(
 ) -> Plan:
     """Everything but the remedy."""
     memory, worst = _memory(found, card)
-    total, paged = sum(memory.values()), 0 if card.is_host else found.paged
+    total, paged = sum(memory.values()), found.paged if _pages(card) else 0
     a_second = (
         found.activations_per_position
         * found.positions_per_s
@@ -128,11 +133,16 @@ def _memory(found: Rehearsal, card: Card) -> tuple[dict[str, int], str]:
         "masters": found.masters,
         "gradients": peak.gradients,
         "casts": peak.casts,
-        "optimizer": found.moments - (0 if card.is_host else found.paged),
+        "optimizer": found.moments - (found.paged if _pages(card) else 0),
         "activations": peak.activations,
         "workspace": peak.workspace,
         "fragmentation": found.fragmentation,
     }, peak.name
+
+
+def _pages(card: Card) -> bool:
+    """Whether moments of a paged optimizer may leave the card."""
+    return card.can_page and not card.is_host
 
 
 def _disk(params: schema.Params, train: schema.Train, found: Rehearsal) -> dict[str, int]:

@@ -45,5 +45,7 @@ def notes(plans: Sequence[Plan]) -> list[str]:
         if one.remedy:
             over = (one.total - one.card_bytes) / GIGA
             lines.append(f"{one.recipe}: {over:.1f} GB too much for {one.card}. Change: {one.remedy}")
+        if one.refused:
+            lines.append(f"{one.recipe}: {one.refused}.")
     first = plans[0]
     return [*lines, f"card: {first.card}, {first.card_bytes / GIB:.1f} GiB; speed of {first.speed_of}", NOTE]

@@ -107,6 +107,7 @@ class Plan:
     speed_of: str  # the card whose speed that is
     assumptions: list[str]
     remedy: str | None  # the one setting that would make it fit
+    refused: str | None = None  # why this kind of card cannot train it, whatever its memory
 
     @property
     def total(self) -> int:

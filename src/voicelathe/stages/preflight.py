@@ -71,6 +71,10 @@ def _fits(
         )
     else:
         planned = forecast.forecast(params, recipe, one, found, card, card.name)
+        if (refused := cards.refusal(card, one.train)) is not None:
+            reasons.append(f"precision: {refused}")
+        if found.paged and not card.can_page:
+            _say(f"{recipe}: {forecast.NO_PAGING}")
         if not planned.fits:
             change = forecast.remedy(params, recipe, one, card, None, _say)
             reasons.append(
