@@ -50,7 +50,7 @@ def test_the_view_draws_words_likeness_and_what_ships_and_runs_have_all_of_it(tr
     found = state(tags(tracked_project)[comparison.VIEW_TAG])
     assert drawn(found) == [
         *("speech/cer", "speech/likeness", "speech/selected"),
-        *("val/loss_total", "train_gradients/norm", "speech_selected/cer", "speech_selected/likeness"),
+        *("val/loss_total", "train_gradients/norm", "speech_selected/words", "speech_selected/likeness"),
     ]
     assert set(drawn(found)) <= run.data.metrics.keys()
     for column in found["selectedColumns"]:

@@ -22,7 +22,7 @@ VIEW_TAG, NOTE_TAG = f"mlflow.sharedViewState.{ID}", "mlflow.note.content"
 MACHINE_LEARNING = "workflowType=machine_learning"  # MLflow opens at pages for chat agents without it
 LIMIT_CHARS = 5000  # of a tag, in older servers; 20,000 in MLflow 3.17
 NUM_RUNS = 100  # the newest ones, whose metrics decide which curves are drawn
-HEADING = "Words, likeness and what ships"
+HEADING = "Low cer, high likeness; selected = 1 ships"  # longer ones are cut off
 SHIPS = "speech_selected"  # metrics of the selected candidate
 COLUMNS = {  # of the table of runs, with their widths in pixels
     f"tags.`{TAG}decision`": 150,
@@ -113,7 +113,7 @@ def _charts(keys: list[str]) -> list[State]:
         *(_line(_scales("speech", name, keys)) for name in ("cer", "likeness", "selected")),
         _line(_scales("val", "loss_total", keys)),
         {**_line([f"{GRADIENTS}/norm"]), "displayPoints": False},
-        _scatter(f"{SHIPS}/cer", f"{SHIPS}/likeness"),
+        _scatter(f"{SHIPS}/words", f"{SHIPS}/likeness"),
     ]
 
 
