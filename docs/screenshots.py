@@ -54,6 +54,8 @@ def pictures(links: dict[str, str]) -> dict[str, tuple[Callable[[Page], None], s
         "report": (settled, local(report), (1200, 1500)),
         "data-report": (settled, local("data/audit/report.html"), (1200, 1500)),
         "listening": (listening, local(sitting), (1000, 1150)),
+        "mlflow-view": (recipes, links["compare"], (1500, 1080)),
+        "mlflow-table": (table, links["compare"].removesuffix("&compareRunsMode=CHART"), (1500, 480)),
         "mlflow-compare": (comparison, links["curves"], (1500, 1000)),
         "mlflow-checkpoints": (checkpoints, links["candidates"], (1900, 850)),
         "mlflow-checkpoint": (checkpoint, links["candidates"], (1500, 900)),
@@ -117,6 +119,18 @@ def listening(page: Page) -> None:
     page.wait_for_timeout(1500)
     page.keyboard.press("3")
     page.wait_for_timeout(2500)
+
+
+def recipes(page: Page) -> None:
+    """The saved view: words, likeness and what ships."""
+    page.get_by_text("train_gradients/norm", exact=True).first.wait_for()
+    settled(page)
+
+
+def table(page: Page) -> None:
+    """The same view as a table of runs."""
+    page.get_by_text("speech_selected/cer").first.wait_for()
+    settled(page)
 
 
 def comparison(page: Page) -> None:

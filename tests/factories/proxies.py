@@ -1,4 +1,4 @@
-"""What stands between a client and a real MLflow server: a path, a password, and answers to uploads that come late."""
+"""What stands between a client and a real MLflow server: a path, a password, answers to uploads that come late, requests that are refused."""
 
 import base64
 import contextlib
@@ -15,13 +15,14 @@ HOP = ("host", "transfer-encoding", "connection", "authorization", "content-leng
 
 @dataclass
 class Proxy:
-    """A reverse proxy before `server`; `late`: uploads whose path ends so are acknowledged after `late_s`."""
+    """A reverse proxy before `server`; `late`: uploads whose path ends so are acknowledged after `late_s`; `refused`: what a request may not hold."""
 
     server: str
     prefix: str = ""
     user: str = ""
     late: str = "-"
     late_s: float = 0.0
+    refused: bytes = b""
     uploads: list[str] = field(default_factory=list)  # paths, in the order of their arrival
 
     @contextlib.contextmanager
@@ -45,6 +46,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._answer(401, b"", [("WWW-Authenticate", "Basic realm=mlflow")])
         if not self.path.startswith(f"{self.proxy.prefix}/"):
             return self._answer(404, b"<h1>nothing here</h1>", [])
+        if self.proxy.refused and self.proxy.refused in body:
+            return self._answer(403, b"not allowed", [])
         behind = http.client.HTTPConnection(urlsplit(self.proxy.server).netloc, timeout=300)
         kept = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
         behind.request(self.command, self.path.removeprefix(self.proxy.prefix), body, kept)

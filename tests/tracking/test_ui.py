@@ -15,7 +15,9 @@ import pytest
 
 from tests.factories import mlflow_stores as stores
 from tests.factories import runs
+from tests.factories.proxies import Proxy
 from voicelathe.tracking import replay, ui
+from voicelathe.tracking.pages import comparison
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -129,6 +131,61 @@ def test_curves_of_both_runs_share_their_charts(served: dict[str, str], browser:
     assert legends.count() == 2, "both recipes are drawn in one chart"
     headings = re.findall(r"^(\w+)\n\((\d+)\)$", opened.inner_text("body"), re.MULTILINE)
     assert headings[0][0] == "speech", "what was heard comes first"
+
+
+CARDS = (  # titles of the comparison's charts, and how many points they have for two recipes
+    *(("speech/cer", 14), ("speech/likeness", 14), ("speech/selected", 12), ("val/loss_total", 14)),
+    *(("train_gradients/norm", 0), ("speech_selected/words vs. speech_selected/likeness", 2)),  # a line alone
+)
+
+
+def card(opened: Any, title: str) -> Any:
+    """The chart of this title."""
+    found = opened.get_by_test_id("experiment-view-compare-runs-card")
+    return found.filter(has=opened.get_by_text(title, exact=True))
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_one_link_shows_what_decides_and_nothing_else(served: dict[str, str], browser: Any) -> None:
+    opened = page(browser, served["compare"])
+    for title, num_points in CARDS:
+        shown = card(opened, title)
+        shown.locator(".scatterlayer .trace").first.wait_for(timeout=60_000, state="attached")
+        assert shown.is_visible() and shown.locator("path.point").count() == num_points, title
+    lines = card(opened, "train_gradients/norm").locator("path.js-line")
+    assert [line.get_attribute("d").count("L") > 10 for line in lines.all()][:2] == [True, True]
+    assert opened.get_by_test_id("experiment-view-compare-runs-card").count() == len(CARDS), "noise"
+    opened.get_by_text("train_speed").first.click()  # a folded section
+    opened.get_by_text("train_speed/clips_per_s", exact=True).wait_for(timeout=30_000)
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_the_table_of_the_same_view_says_what_ships(served: dict[str, str], browser: Any) -> None:
+    opened = page(browser, served["compare"].replace("&compareRunsMode=CHART", ""))
+    opened.get_by_text("step_0000040").first.wait_for(timeout=30_000)
+    heads = [one.inner_text() for one in opened.locator(".ag-header-cell").all()]
+    wanted = [key.partition(".")[2].strip("`") for key in comparison.COLUMNS]
+    assert [head for head in heads if head in wanted] == wanted
+    assert not {"Source", "Models", "Dataset"} & set(heads)
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.parametrize("prefix", ["", "/mlflow"])
+def test_the_description_leads_there_under_any_path(
+    served: dict[str, str], browser: Any, prefix: str
+) -> None:
+    origin, _, place = served["runs"].partition("/#")
+    with Proxy(origin, prefix=prefix).running() as port:
+        opened = page(browser, f"http://127.0.0.1:{port}{prefix}/#{place}")
+        with opened.context.expect_page() as waiting:
+            opened.get_by_text("compare them").click(timeout=60_000)
+        opened = waiting.value
+        opened.get_by_text(comparison.HEADING).wait_for(timeout=60_000)
+        opened.get_by_text(comparison.NAME).first.wait_for(timeout=30_000)
+        assert opened.url.startswith(f"http://127.0.0.1:{port}{prefix}/#/experiments/")
 
 
 @pytest.mark.slow

@@ -16,8 +16,9 @@ from typing import Any
 
 from voicelathe import digest, layout
 from voicelathe.evaluate.report import pictures
-from voicelathe.tracking import runs, tables
+from voicelathe.tracking import runs
 from voicelathe.tracking.files import RunFiles, sample_files
+from voicelathe.tracking.pages import tables
 from voicelathe.tracking.store import PATIENCE, QUESTION_S, Store
 
 LISTING = "artifacts.json"

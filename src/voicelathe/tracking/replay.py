@@ -12,6 +12,7 @@ from voicelathe.tracking import files as run_files
 from voicelathe.tracking.curves import SPEED, Curves, Point
 from voicelathe.tracking.files import RunFiles
 from voicelathe.tracking.live import usage
+from voicelathe.tracking.pages import comparison
 from voicelathe.tracking.runs import TAG
 from voicelathe.tracking.store import Store, connect, usable
 
@@ -29,6 +30,7 @@ def mirror_all(recipe: str, tracking: schema.Tracking, root: Path) -> dict[str, 
         candidates.mirror(store, run, files, tracking.upload)
         _log_outcome(store, run, files)
         runs.log_plan(store, run, files.run, root)
+        comparison.ensure(store)
         listing = artifacts.mirror(store, run, files)
         if run.info.status != "FINISHED":
             store.client.set_terminated(

@@ -35,11 +35,6 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would print the password, too
     "GIT_PYTHON_REFRESH": "quiet",
 }
-DESCRIPTION = (
-    "One run for each training of a recipe. Start with its note: it says what ships and why. `report.html` and `listening.html` are among its "
-    "artifacts. Charts: `speech/` is what was heard of every checkpoint, `val/` its losses. Everything here is a mirror of local files: "
-    "`voicelathe track RECIPE` rebuilds it."
-)
 BATCH = 1000  # the most metrics MLflow takes in one call
 
 
@@ -219,7 +214,6 @@ def _experiment(client: Any, name: str, artifacts: str | None) -> str:
                 raise
             return _experiment(client, name, artifacts)  # another process was faster
         client.set_experiment_tag(made, "mlflow.experimentKind", "custom_model_development")
-        client.set_experiment_tag(made, "mlflow.note.content", DESCRIPTION)
         return made
     if found.lifecycle_stage != "active":
         raise TrackingError(

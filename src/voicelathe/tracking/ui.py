@@ -19,10 +19,11 @@ from voicelathe.errors import TrackingError
 from voicelathe.process import runner
 from voicelathe.redaction import public
 from voicelathe.tracking import registered
+from voicelathe.tracking.pages import comparison
 from voicelathe.tracking.store import ENVIRONMENT, address, client_of, connect, is_embedded, usable
 
 HOST = "127.0.0.1"
-VIEW = "workflowType=machine_learning"
+VIEW = comparison.MACHINE_LEARNING
 START_LIMIT_S = 120.0
 LOG = layout.CACHE / "logs" / "mlflow-server.log"
 SAFE = {
@@ -77,10 +78,13 @@ def environment() -> dict[str, str]:
 
 def links(origin: str, tracking: schema.Tracking, root: Path) -> dict[str, str]:
     """What there is to see, with its address."""
-    experiment = connect(tracking, root).experiment_id
-    place = f"{origin}/#/experiments/{experiment}"
+    store = connect(tracking, root)
+    with usable(store.uri):
+        comparison.ensure(store)
+    place = f"{origin}/#/experiments/{store.experiment_id}"
     return {
         "runs": f"{place}/runs?{VIEW}",
+        "compare": f"{origin}/{comparison.place(store.experiment_id)}",
         "curves": f"{place}/runs?{VIEW}&compareRunsMode=CHART",
         "candidates": f"{place}/models?{VIEW}",
         "registry": f"{origin}/#/models/{registered.name_of(tracking)}?{VIEW}",

@@ -22,6 +22,7 @@ from voicelathe.tracking import store as stores
 from voicelathe.tracking.curves import SECTION, Curves, Point
 from voicelathe.tracking.live import dead, processes, usage
 from voicelathe.tracking.live.tail import Tail
+from voicelathe.tracking.pages import comparison
 
 EVERY_S = 2.0
 PAUSE_LIMIT_S = 300.0
@@ -137,6 +138,7 @@ class _Connection:
             step for _key, step in runs.history(self.store, found, [f"{usage.SECTION}/worker_gb"])
         }
         dead.end_in(self.store)
+        comparison.ensure(self.store)
         self.store.client.set_tag(self.run_id, runs.PROCESS, processes.mark())
         if self.store.client.get_run(self.run_id).info.status != "RUNNING":
             self.store.client.update_run(self.run_id, status="RUNNING")
