@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from voicelathe import families, layout, records
 from voicelathe.config import params
 from voicelathe.data.audio import opus, waveform
+from voicelathe.families import decoding
 from voicelathe.process import jobs
 from voicelathe.records import CleanClip
 from voicelathe.runs import results
@@ -62,13 +63,18 @@ def spoken(name: str, recipe: str, step: int | None, first: bool) -> dict[str, S
     )
     made: dict[str, Samples] = {}
     if first:
-        made["base"] = family.synthesize(loaded, TEXT, "en", SEED, MAX_SECONDS).samples
+        made["base"] = family.synthesize(loaded, TEXT, "en", SEED, MAX_SECONDS, usual(family)).samples
         made["zero_shot"] = zero_shot(family, loaded, settings)
     ref, lora = checkpoint(recipe, step)
     Swapper(family, loaded, Path(base.path), lora, [ref]).put(ref)
-    made[name] = family.synthesize(loaded, TEXT, "en", SEED, MAX_SECONDS).samples
+    made[name] = family.synthesize(loaded, TEXT, "en", SEED, MAX_SECONDS, usual(family)).samples
     print(f"{name}: step {ref.candidate.step} of {recipe}")
     return made
+
+
+def usual(family: Any) -> dict[str, float]:
+    """Upstream's own decoding."""
+    return decoding.defaults(family.spec.decoding)
 
 
 def zero_shot(family: Any, loaded: Any, settings: Any) -> Samples:
@@ -77,7 +83,7 @@ def zero_shot(family: Any, loaded: Any, settings: Any) -> Samples:
         path = Path(folder, "reference.wav")
         waveform.write_wav(path, waveform.read_mono(Path(settings.ingest.audio_root), clip, RATE_HZ), RATE_HZ)
         said: Samples = family.synthesize_prompted(
-            loaded, TEXT, "en", SEED, MAX_SECONDS, path, clip.text
+            loaded, TEXT, "en", SEED, MAX_SECONDS, usual(family), path, clip.text
         ).samples
         return said
 

