@@ -67,8 +67,8 @@ class Session {
 
   // How long the open screens will take, in words: at this listener's own pace, or before there is one, the sound alone.
   left() {
-    const done = this.trials.filter((trial) => trial !== this.trial && !this.missing(trial) && this.spent[trial.trial]);
-    const open = this.trials.filter((trial) => trial === this.trial || this.missing(trial));
+    const done = this.trials.filter((trial) => trial !== this.trial && this.spent[trial.trial] && !this.missing(trial));
+    const open = this.trials.filter((trial) => !done.includes(trial));
     if (!done.length) return `at least ${minutes(sound(open))}`;
     const pace = done.reduce((total, trial) => total + this.spent[trial.trial], 0) / sound(done);
     return `about ${minutes(pace * sound(open))} left`;
