@@ -27,8 +27,9 @@ from pretrain import texts
 STATE = Path(".cache/pretrain")
 SEED = 20260511
 NUM_CLIPS = 2400  # in each volume
-VOLUMES = 6  # a language model from nothing needs all; one from an earlier base, and the encoder, do with two
-OWN_VOICE, OWN_SHARE = "rms", 0.6  # without a reference the base speaks as rms
+VOLUMES = 4  # the first WIDE_FROM in few voices, mostly rms; the others in many
+WIDE_FROM, NUM_WIDE = 2, 72  # volumes from this one on; their speakers
+OWN_VOICE, OWN_SHARE = "rms", 0.6
 RATE_HZ, LEAD_S, TAIL_S = 16_000, 0.08, 0.12  # silence kept at the edges
 
 
@@ -62,6 +63,30 @@ TOO_NEAR = (
 )  # to lark; drawn all the same, so that the other lines stay as they were, and left out
 
 
+# Of the virtual speakers of the wide volumes: share, and the ranges of both factors. No rms above 1.18, because lark is rms at 1.3.
+RANGES = {
+    "rms": (0.35, (0.92, 1.18), (1.0, 1.0)),
+    "slt": (0.42, (0.86, 1.12), (0.72, 1.25)),
+    "kal16": (0.15, (0.92, 1.24), (0.9, 1.25)),
+    "awb": (0.08, (0.95, 1.2), (1.0, 1.0)),
+}
+
+
+def wide(count: int = NUM_WIDE, seed: int = SEED) -> dict[str, Speaker]:
+    """Virtual speakers all over RANGES."""
+    rng = random.Random(f"{seed}/wide")
+    found: dict[str, Speaker] = {}
+    for voice, (share, formants, pitch) in RANGES.items():
+        for number in range(round(share * count)):
+            found[f"{voice}/{number}"] = Speaker(
+                voice, round(rng.uniform(*formants), 3), round(rng.uniform(*pitch), 3)
+            )
+    return found
+
+
+VOICES |= wide()
+
+
 @dataclass(frozen=True)
 class Line:
     text: str
@@ -71,8 +96,15 @@ class Line:
 
 
 def plan(num_clips: int, seed: int, prose_file: Path = texts.PROSE) -> list[Line]:
+    """A volume of few voices, or one of many."""
     rng = random.Random(f"{seed}/corpus")
-    others = [voice for voice in VOICES if voice != OWN_VOICE]
+    many = list(wide())
+    if seed >= SEED + WIDE_FROM:
+        return [
+            Line(text, rng.choice(many), round(rng.uniform(0.9, 1.12), 3), round(rng.uniform(-9.0, -3.0), 2))
+            for text in texts.training(num_clips, seed, prose_file)
+        ]
+    others = [voice for voice in VOICES if voice != OWN_VOICE and voice not in many]
     drawn = [
         Line(
             text,

@@ -6,10 +6,12 @@ directly; `codec` writes it as upstream's two convolutions. The decoder is built
 in common, and each can be improved alone.
 """
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,13 +21,14 @@ from pretrain.corpus import SEED
 
 FILE = "encoder.safetensors"
 # The rate goes down three times. In the first round every number of a latent counts alike; later, by what it does to the envelope.
-STEPS, ROUNDS = 12_500, (5_000, 9_000)
+STEPS, ROUNDS = 40_000, (5_000, 9_000, 12_500)
 BATCH, CROP = 4, 36 * 640  # clips and samples of a step
 PITCH = (
-    0.8,
-    1.3,
+    0.75,
+    1.4,
 )  # half of the crops are resampled by a factor in this range: more voices than the corpus has
 TILT, FLOOR_DBFS = (-0.5, 0.5), (-85.0, -55.0)  # of half of the crops
+OPUS, OPUS_LEVEL = 0.2, (0.8, 0.98)  # share of the crops that were Opus, and libsndfile's scale of it: 40 to 16 kb/s
 SKIP = 3  # latents at the start of a crop that have not seen enough
 EVEN = 0.5  # share of the weight that does not go by the envelope
 UNHEARD = 0.1  # weight of the pitch where nothing is voiced
@@ -175,7 +178,19 @@ class Crops:
         out = np.zeros(CROP, np.float32)
         out[: len(piece[:CROP])] = piece[:CROP]
         out *= np.float32(10 ** rng.uniform(-0.3, 0.1))
-        return room(out, rng) if rng.random() < 0.5 else out
+        out = room(out, rng) if rng.random() < 0.5 else out
+        return opus(out, rng.uniform(*OPUS_LEVEL)) if rng.random() < OPUS else out
+
+
+def opus(samples: features.Array, level: float) -> features.Array:
+    """What an Opus file gives back."""
+    file = io.BytesIO()
+    soundfile.write(
+        file, samples.clip(-1, 1), features.RATE_HZ, format="OGG", subtype="OPUS", compression_level=level
+    )
+    file.seek(0)
+    heard: features.Array = soundfile.read(file, dtype="float32")[0]
+    return np.pad(heard[: len(samples)], (0, max(0, len(samples) - len(heard))))
 
 
 def room(samples: features.Array, rng: np.random.Generator) -> features.Array:

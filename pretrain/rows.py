@@ -1,4 +1,4 @@
-"""The corpus as the language model sees it, and which rows a step gets: a curriculum from short to long, from one voice to three."""
+"""The corpus as the language model sees it, and which rows a step gets: a curriculum from short to long, from one voice to a few, to many."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,6 +19,8 @@ SHORT, LONGEST, GROWN = 14, 40, 0.3
 # Other voices: from when, their share; share of rms rows with a reference.
 OTHERS_FROM, OTHERS, REFERENCED = 0.4, 0.25, 0.15
 REFERENCE = (6, 12)  # positions
+# In the last round: share of rows of many voices, and of rows with a reference. Without one the base speaks in a voice of its own choice.
+MANY, MANY_REFERENCED = 0.8, 0.5
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,19 @@ def chosen(clips: list[Clip], step: int, steps: int) -> Iterator[Clip]:
         if other or (others and rng.random() < REFERENCED):
             clip = _referenced(clip, clips, rng)
         yield clip
+
+
+def of_many(clips: list[Clip], step: int) -> Iterator[Clip]:
+    """The clips of a step of the last round, from the seed and the step alone."""
+    rng = np.random.default_rng([SEED, step])
+    wide = {voice for voice in {clip.voice for clip in clips} if "/" in voice}
+    for _ in range(CLIPS_PER_STEP):
+        many = rng.random() < MANY
+        while True:
+            clip = clips[rng.integers(len(clips))]
+            if (clip.voice in wide) == many and len(clip.phones_AP) <= LONGEST:
+                break
+        yield _referenced(clip, clips, rng) if rng.random() < MANY_REFERENCED else clip
 
 
 def _referenced(clip: Clip, clips: list[Clip], rng: np.random.Generator) -> Clip:

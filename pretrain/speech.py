@@ -25,7 +25,7 @@ from voicelathe.config import schema
 # The rate goes down twice. From nothing: a curriculum over one volume of texts in the first round, all of them in the second. From an
 # earlier base there is no curriculum.
 STEPS, FIRST_ROUND = 13_000, 7_000
-WARM_STEPS, WARM_ROUND, WARM_RATE = 2_600, 1_200, 1e-3
+WARM_STEPS, WARM_ROUNDS, WARM_RATE = 16_600, (1_200, 2_600), 1e-3  # the last round is of many voices
 DISTURBANCE = 0.25  # deviation of the noise on latents that are fed back, at most
 GUIDED_LAYER, GUIDED_HEAD = 1, 0
 PLAN = {
@@ -57,9 +57,11 @@ def train(
         return clips[:NUM_CLIPS] if step <= first else clips
 
     def losses(step: int) -> dict[str, Tensor]:
-        return step_losses(family, loaded, watch, helpers, list(rows.chosen(known(step), step, first)), step)
+        many = bool(warm) and step > WARM_ROUNDS[-1]
+        chosen = rows.of_many(clips, step) if many else rows.chosen(known(step), step, first)
+        return step_losses(family, loaded, watch, helpers, list(chosen), step)
 
-    varied = {"rate": WARM_RATE, "ends": (WARM_ROUND,)} if warm else {"ends": (first,)}
+    varied = {"rate": WARM_RATE, "ends": WARM_ROUNDS} if warm else {"ends": (first,)}
     plan = loop.Plan(**{**PLAN, "steps": steps, "minutes": minutes, **varied})  # type: ignore[arg-type]
     return loop.train(state / "speech.safetensors", {"model": loaded.core, "helpers": helpers}, plan, losses)
 
