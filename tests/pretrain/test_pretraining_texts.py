@@ -69,7 +69,8 @@ def test_the_prose_that_is_measured_is_not_trained_on(prose: Path) -> None:
 
 
 def test_the_target_of_the_demo_and_what_is_too_near_to_it_are_never_training_voices(prose: Path) -> None:
-    planned = {line.voice for volume in range(3) for line in corpus.plan(300, volume, prose)}
+    seeds = range(corpus.SEED, corpus.SEED + corpus.VOLUMES)
+    planned = {line.voice for seed in seeds for line in corpus.plan(600, seed, prose)}
     assert planned == set(corpus.VOICES) - set(corpus.TOO_NEAR) and len(planned) > 20
     assert max(corpus.VOICES[voice].formants for voice in planned if voice.startswith("rms")) < 1.2
     for voice in ("lark", *corpus.TOO_NEAR):
@@ -82,6 +83,16 @@ def test_most_lines_are_the_own_voice_and_the_others_are_even(prose: Path) -> No
     share = voices.count(corpus.OWN_VOICE) / len(voices)
     others = [voices.count(voice) for voice in set(voices) - {corpus.OWN_VOICE}]
     assert 0.55 < share < 0.67 and min(others) > 4 and max(others) < 40
+
+
+def test_later_volumes_are_many_virtual_speakers_all_over_their_ranges(prose: Path) -> None:
+    voices = [line.voice for line in corpus.plan(2400, corpus.SEED + corpus.WIDE_FROM, prose)]
+    assert set(voices) == set(corpus.wide()) and min(map(voices.count, set(voices))) > 10
+    for voice, (share, formants, pitch) in corpus.RANGES.items():
+        known = [one for one in corpus.wide().values() if one.voice == voice]
+        assert len(known) == round(share * corpus.NUM_WIDE) and len({one.formants for one in known}) > 3
+        assert all(formants[0] <= one.formants <= formants[1] for one in known)
+        assert all(pitch[0] <= one.pitch <= pitch[1] for one in known)
 
 
 @pytest.mark.skipif(shutil.which("flite") is None, reason="needs the Debian package flite")
