@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from pretrain import design, encoder, features, latents, loop, vocoder, warm
+from pretrain import design, encoder, features, latents, loop, rows, vocoder, warm
+from tests.factories import audio
+from voicelathe.families.base import ClipItem
 
 
 def vowel(seconds: float = 1.0) -> features.Array:
@@ -166,3 +168,29 @@ def test_the_rate_goes_down_once_in_every_round() -> None:
     assert rates[71] > 0.6 and rates[99] == pytest.approx(2 / 3 * 0.02)
     alone = loop.Plan(10, 1.0, rate=1.0, warmup=1, weight_decay=0.0, weights={})
     assert [alone.rate_at(step) for step in (1, 5, 10)] == pytest.approx([0.9, 0.5, 0.02])
+
+
+def test_the_last_round_mixes_voices_and_half_of_it_has_no_reference() -> None:
+    def clip(number: int, voice: str) -> rows.Clip:
+        latents = torch.full((8, 4, 64), float(number))
+        item = ClipItem(str(number), "The lamp is on.", "en", voice, {"latents": latents})
+        return rows.Clip(item, voice, torch.zeros(8, 4), torch.zeros(8, 3))
+
+    clips = [clip(number, voice) for number, voice in enumerate(["rms", "slt/0", "slt/1", "awb/0"] * 3)]
+    drawn = [one for step in range(60) for one in rows.of_many(clips, step)]
+    many = [one for one in drawn if "/" in one.voice]
+    behind = [one for one in drawn if "reference" in one.item.tensors]
+    assert abs(len(many) / len(drawn) - rows.MANY) < 0.05
+    assert abs(len(behind) / len(drawn) - rows.MANY_REFERENCED) < 0.05
+    for one in behind:
+        other = clips[int(one.item.tensors["reference"][0, 0, 0])]
+        assert other.voice == one.voice and other.item.clip_id != one.item.clip_id
+    again = [one.item.clip_id for one in rows.of_many(clips, 7)]
+    assert again == [one.item.clip_id for one in rows.of_many(clips, 7)]
+
+
+def test_a_crop_that_was_opus_is_the_same_speech() -> None:
+    crop = audio.speech(1.44)[: encoder.CROP].astype(np.float32)
+    heard = encoder.opus(crop, 0.9)
+    assert heard.shape == crop.shape and not np.array_equal(heard, crop)
+    assert np.corrcoef(heard, crop)[0, 1] > 0.9
