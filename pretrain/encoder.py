@@ -28,7 +28,10 @@ PITCH = (
     1.4,
 )  # half of the crops are resampled by a factor in this range: more voices than the corpus has
 TILT, FLOOR_DBFS = (-0.5, 0.5), (-85.0, -55.0)  # of half of the crops
-OPUS, OPUS_LEVEL = 0.2, (0.8, 0.98)  # share of the crops that were Opus, and libsndfile's scale of it: 40 to 16 kb/s
+OPUS, OPUS_LEVEL = (
+    0.2,
+    (0.8, 0.98),
+)  # share of the crops that were Opus, and libsndfile's scale of it: 40 to 16 kb/s
 SKIP = 3  # latents at the start of a crop that have not seen enough
 EVEN = 0.5  # share of the weight that does not go by the envelope
 UNHEARD = 0.1  # weight of the pitch where nothing is voiced
