@@ -22,10 +22,10 @@ from pretrain.warm import translated
 from voicelathe import families
 from voicelathe.config import schema
 
-# The rate goes down twice. From nothing: a curriculum over one volume of texts in the first round, all of them in the second. From an
-# earlier base there is no curriculum.
-STEPS, FIRST_ROUND = 13_000, 7_000
-WARM_STEPS, WARM_ROUNDS, WARM_RATE = 16_600, (1_200, 2_600), 1e-3  # the last round is of many voices
+# The rate goes down three times. From nothing: a curriculum over one volume of texts in the first round, all of them in the second. From an
+# earlier base there is no curriculum. The last round is of many voices.
+STEPS, ROUNDS = 27_000, (7_000, 13_000)
+WARM_STEPS, WARM_ROUNDS, WARM_RATE = 16_600, (1_200, 2_600), 1e-3
 DISTURBANCE = 0.25  # deviation of the noise on latents that are fed back, at most
 GUIDED_LAYER, GUIDED_HEAD = 1, 0
 PLAN = {
@@ -51,18 +51,19 @@ def train(
     helpers, watch = Helpers(num_phones).to(device), Watch(loaded.core)
     loaded.core.train()
     steps = steps or (WARM_STEPS if warm else STEPS)
-    first = 1 if warm else min(FIRST_ROUND, steps)
+    rounds = WARM_ROUNDS if warm else ROUNDS
+    first = 1 if warm else min(rounds[0], steps)
 
     def known(step: int) -> list[rows.Clip]:
         return clips[:NUM_CLIPS] if step <= first else clips
 
     def losses(step: int) -> dict[str, Tensor]:
-        many = bool(warm) and step > WARM_ROUNDS[-1]
-        chosen = rows.of_many(clips, step) if many else rows.chosen(known(step), step, first)
+        is_last = step > rounds[-1]
+        chosen = rows.of_many(clips, step) if is_last else rows.chosen(known(step), step, first)
         return step_losses(family, loaded, watch, helpers, list(chosen), step)
 
-    varied = {"rate": WARM_RATE, "ends": WARM_ROUNDS} if warm else {"ends": (first,)}
-    plan = loop.Plan(**{**PLAN, "steps": steps, "minutes": minutes, **varied})  # type: ignore[arg-type]
+    rate = {"rate": WARM_RATE} if warm else {}
+    plan = loop.Plan(**{**PLAN, "steps": steps, "minutes": minutes, "ends": rounds, **rate})  # type: ignore[arg-type]
     return loop.train(state / "speech.safetensors", {"model": loaded.core, "helpers": helpers}, plan, losses)
 
 

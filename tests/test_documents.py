@@ -171,7 +171,8 @@ def messages(path: Path) -> str:
 def said_settings(text: str) -> list[str]:
     """Dotted names of a message that begin with a section, but for names of files and settings that are gone and said to be."""
     found = re.findall(rf"(?<![\w./`{{}}-])((?:{'|'.join(sorted(SECTIONS))})(?:\.[a-z0-9_]+)+)", text)
-    return [one for one in found if one not in params.MOVED and not one.endswith((".json", ".jsonl", ".tsv"))]
+    gone = {name for name, value, _hint in params.HINTS if value is None}
+    return [one for one in found if one not in gone and not one.endswith((".json", ".jsonl", ".tsv"))]
 
 
 def test_settings_that_messages_and_comments_of_recipes_name_exist() -> None:

@@ -100,6 +100,19 @@ def test_the_worker_copies_each_clip_once_and_the_copy_is_as_long(
     assert runner.run(job, "test") == {"copied": 1} and [digest.of_file(path) for path in paths] == before
 
 
+def test_clips_of_the_same_seconds_and_other_samples_never_share_a_copy() -> None:
+    plain = ClipRef("voice", "0.wav", 1.0, 2.0, "a" * 64, "the lamp is on", "en")
+    others = [
+        replace(plain, channel=0),
+        replace(plain, channel=1),
+        replace(plain, offset=0.1),
+        replace(plain, gain_db=9.0),
+    ]
+    job = jobs.CopyJob(training.target(), [plain, *others], "copies")
+    assert len({jobs.copied(job, clip) for clip in job.clips}) == 5
+    assert jobs.copied(job, replace(plain, text="another", audio="moved.wav")) == jobs.copied(job, plain)
+
+
 def test_a_codec_that_draws_noise_gives_the_same_copy_in_every_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

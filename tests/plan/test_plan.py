@@ -129,6 +129,13 @@ def test_a_card_without_bf16_is_refused_by_name_for_what_needs_it() -> None:
     assert any("no bf16" in line for line in text.notes([made]))
 
 
+def test_the_manual_names_every_card_that_is_known() -> None:
+    manual = (ROOT / "docs/plan.md").read_text(encoding="utf-8")
+    listed = manual[manual.index("`--card` knows") : manual.index(" by name, and any size")]
+    words = {card.name.removeprefix("RTX ").split(" 16 GB")[0] for card in cards.NAMED.values()}
+    assert all(word in listed for word in words), words
+
+
 def test_windows_does_not_page_what_does_not_fit(tmp_path: Path) -> None:
     version = tmp_path / "version"
     version.write_text("Linux version 5.15.167.4-microsoft-standard-WSL2 (root@f9c826d3017f)\n")

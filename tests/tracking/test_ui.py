@@ -81,8 +81,10 @@ def served(tmp_path_factory: pytest.TempPathFactory, tracked_project: Path) -> I
     yield links
     process.send_signal(signal.SIGTERM)
     process.wait(30)
-    time.sleep(0.2)
-    assert not ui.is_healthy(links["runs"].split("/#")[0]), "the server outlived the command"
+    end = time.monotonic() + 10
+    while ui.is_healthy(links["runs"].split("/#")[0]):
+        assert time.monotonic() < end, "the server outlived the command"
+        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +195,9 @@ def test_the_description_leads_there_under_any_path(
 def test_candidates_are_named_by_recipe_and_step(served: dict[str, str], browser: Any) -> None:
     opened = page(browser, served["candidates"])
     for name in ("mini-lora step 40", "mini-full step 40", "mini-lora base"):
-        opened.get_by_text(name, exact=True).first.wait_for(timeout=30_000)
+        shown = opened.get_by_text(name, exact=True).first
+        shown.wait_for(timeout=30_000)
+        assert shown.is_visible(), name
 
 
 @pytest.mark.slow

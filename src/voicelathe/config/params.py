@@ -15,11 +15,12 @@ from voicelathe.errors import ParamsError, listing
 
 FILE = Path("params.yaml")
 PACKS = "lines are a file below lines/ now, held-out ones among them (docs/lines.md); make one: voicelathe lines propose"
-MOVED = {  # settings of earlier versions, as in a recipe pasted from one -> where they went
-    "listen.lines": PACKS,
-    "listen.held_out_lines": PACKS,
-}
 MPS = "Apple's GPUs are not supported: bitsandbytes, CUDA's kernels and what is said of memory are for NVIDIA's. Take cpu here, and train on a machine with an NVIDIA card"
+HINTS = (  # end of a setting's name, its value or None for any, what to do: settings of earlier versions, as in a recipe pasted from one, and what people expect to be there
+    ("listen.lines", None, PACKS),
+    ("listen.held_out_lines", None, PACKS),
+    ("machine.device", "mps", MPS),
+)
 NULL = "tag:yaml.org,2002:null"
 
 
@@ -169,10 +170,11 @@ def _structural(problem: Any, raw: object) -> Iterator[str]:
         ]
         seen = "(missing)" if error["type"] == "missing" else repr(error["input"])
         message = "unknown key" if error["type"] == "unexpected_keyword_argument" else _lower(error["msg"])
-        moved = next((f"; {hint}" for name, hint in MOVED.items() if ".".join(location).endswith(name)), "")
-        if location == ["machine", "device"] and error["input"] == "mps":
-            moved = f"; {MPS}"
-        yield f"{'.'.join(location)} = {_short(seen)}: {message}{moved}"
+        name, value = ".".join(location), error["input"]
+        hint = next(
+            (f"; {hint}" for end, of, hint in HINTS if name.endswith(end) and of in (None, value)), ""
+        )
+        yield f"{name} = {_short(seen)}: {message}{hint}"
 
 
 def _report(where: str, problems: Iterator[str] | list[str]) -> str:

@@ -20,7 +20,7 @@ from voicelathe.train import optimizers
 
 REVISION = 4  # of what a rehearsal means: a new one rehearses again
 CACHE = layout.CACHE / "plans"
-LAUNCH_S = 18e-6  # the host's time for one operation: Python, autograd and dispatch, measured on one busy server core (benchmarks/RESULTS.md)
+LAUNCH_S = 18e-6  # the host's time for one operation: Python, autograd and dispatch, measured on server cores, 16 to 20 us by recipe (benchmarks/RESULTS.md)
 Report = Callable[[str], None]
 
 
@@ -95,7 +95,6 @@ def plan(
     one = params.recipes[recipe]
     found, assumptions = rehearse(params, one.base, one.train, recipe, not card.is_host, clip_s)
     made = forecast(params, recipe, one, found, card, speed_of)
-    assumptions += [] if card.can_page or not found.paged else [NO_PAGING]
     if (refused := cards.refusal(card, one.train)) is not None:
         return replace(made, fits=False, assumptions=assumptions, refused=refused)
     advice = None if made.fits else remedy(params, recipe, one, card, clip_s, report)

@@ -79,9 +79,7 @@ def copied(job: CopyJob, clip: records.ClipRef) -> Path:
     made_of = [
         COPY_REVISION,
         job.target.base_digest,
-        clip.sha256,
-        clip.start_s,
-        clip.end_s,
+        *clip.sound,
         machine.device,
         machine.threads,
     ]

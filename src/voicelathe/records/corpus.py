@@ -145,9 +145,18 @@ class CleanClip:
     @property
     def sound(self) -> list[str | float | None]:
         """What its samples depend on. Channel, offset and gain are in it where one of them is not the default."""
-        plain = self.channel is None and not self.offset and not self.gain_db
-        corrections = () if plain else (self.channel, self.offset, self.gain_db)
-        return [self.audio_sha256, self.start_s, self.end_s, *corrections]
+        return [
+            self.audio_sha256,
+            self.start_s,
+            self.end_s,
+            *corrections(self.channel, self.offset, self.gain_db),
+        ]
+
+
+def corrections(channel: int | None, offset: float, gain_db: float) -> tuple[int | float | None, ...]:
+    """What makes other samples of a file's seconds; nothing where all three are the defaults."""
+    is_plain = channel is None and not offset and not gain_db
+    return () if is_plain else (channel, offset, gain_db)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from voicelathe.records.corpus import CleanClip
+from voicelathe.records.corpus import CleanClip, corrections
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class ClipRef:
             clip.offset,
             clip.gain_db,
         )
+
+    @property
+    def sound(self) -> list[str | float | None]:
+        """What its samples depend on, as of CleanClip."""
+        return [self.sha256, self.start_s, self.end_s, *corrections(self.channel, self.offset, self.gain_db)]
 
 
 @dataclass(frozen=True)
