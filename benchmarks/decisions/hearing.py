@@ -29,6 +29,7 @@ from voicelathe.records import (
 from voicelathe.runs import results
 from voicelathe.speech import recogniser_files
 from voicelathe.stages import candidates, speak
+from voicelathe.stages.references.clips import reference
 
 BASES = "_bases"  # folder of what untouched bases said: the same for all recipes of a project
 METRICS = ("waveform", "activity", "recogniser", "speaker", "quality")  # those of the demo
@@ -99,11 +100,11 @@ def _hear(
                 how.max_seconds,
                 params.recipe(chosen, record.recipe).speak,
                 place.parent.parent / "speech",
-                candidates.reference(chosen),
+                reference(chosen, recipe),
             )
             hearable = [one for one in samples if design.is_hearable(one)]
             told = panel.ask(real, [judging.clip(one, languages) for one in hearable])
-            write(place, Heard(samples, judging.measures(record, hearable, told, len(real), {})))
+            write(place, Heard(samples, judging.measures(record.recipe, record.run_digest, hearable, told, len(real), {})))
 
 
 def _real(chosen: schema.Params, record: RunRecord, split: str, pack: Sequence[PackLine]) -> list[ClipRef]:

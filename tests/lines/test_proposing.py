@@ -74,7 +74,7 @@ def corpus(
             "text": pyarrow.array(trained, pyarrow.string()),
         }
     )
-    return proposing.PackSources(validation, train, barred, max_seconds)
+    return proposing.PackSources(validation, train, frozenset([barred] if barred else []), max_seconds)
 
 
 def kinds(some: list[records.PackLine]) -> Counter[str]:

@@ -121,9 +121,12 @@ def test_rollback_refuses_a_version_that_may_no_longer_speak(project: Path) -> N
     first = put(project)
     put(project, "step_0000020", "warmer")
     (project / first.path / "lora_weights.safetensors").write_bytes(b"damaged")
-    with pytest.raises(PromotionError, match=r"Version 1 .*lora_weights"):
+    with pytest.raises(PromotionError, match=r"Version 1 .*lora_weights") as refused:
         promote.rollback(project, "back")
     assert aliases(project)["production"] == "2"
+    said = str(refused.value)
+    assert "version 2 stays in production" in said and "voicelathe promote mini-lora" in said
+    assert "voicelathe rollback" not in said, "that is what was typed"
 
 
 def test_rollback_without_an_earlier_version_says_so(project: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 from tests.factories import runs
 from voicelathe import layout, records
 from voicelathe.config import params
-from voicelathe.errors import LinesError
+from voicelathe.errors import LinesError, ParamsError
 from voicelathe.process import jobs
-from voicelathe.stages import candidates, listen
+from voicelathe.stages import listen
+from voicelathe.stages.references import clips
 
 
 def reference(
@@ -18,7 +19,7 @@ def reference(
 ) -> jobs.Reference | None:
     """Validation clips as (speaker, recording, seconds)."""
     runs.project(root)
-    clips = [
+    made = [
         replace(
             runs.clip("validation", number, speaker),
             recording_id=recording,
@@ -28,9 +29,9 @@ def reference(
         )
         for number, (speaker, recording, seconds) in enumerate(lengths)
     ]
-    records.write(root / layout.split("validation"), clips)
+    records.write(root / layout.split("validation"), made)
     monkeypatch.chdir(root)
-    return candidates.reference(params.load())
+    return clips.reference(params.load(), "mini-lora")
 
 
 def test_the_base_hears_a_clip_of_about_five_seconds_and_one_of_another_recording(
@@ -54,11 +55,56 @@ def test_a_single_held_out_clip_gives_no_reference(tmp_path: Path, monkeypatch: 
     assert reference(tmp_path, monkeypatch, ("awb", "a", 5.0)) is None
 
 
+def test_a_chosen_clip_stands_in_front_and_the_usual_one_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert reference(tmp_path, monkeypatch, *MANY) is not None
+    params.edit({"recipes/mini-lora/evaluate/reference": "validation-003"})
+    found = clips.reference(params.load(), "mini-lora")
+    assert found is not None
+    assert [clip.clip_id for clip in found.clips] == ["validation-003", "validation-000"]
+    usual = clips.reference(params.load(), "mini-full")
+    assert usual is not None and usual.clips[0].clip_id == "validation-000", "every recipe has its own"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "why"),
+    [
+        ("train-000", "that is a clip of the train split"),
+        (
+            "test-001",
+            "that is a clip of the test split, and only a clip of the validation split may be heard",
+        ),
+        ("validation-007", "that is a clip of rms, not of awb"),
+        ("nobody", "no clip of the three splits has that id"),
+    ],
+)
+def test_a_clip_that_the_base_must_not_hear_is_refused_by_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str, why: str
+) -> None:
+    assert reference(tmp_path, monkeypatch, *MANY) is not None
+    params.edit({"recipes/mini-lora/evaluate/reference": chosen})
+    with pytest.raises(ParamsError, match=why) as refused:
+        clips.reference(params.load(), "mini-lora")
+    assert "voicelathe references mini-lora" in str(refused.value)
+
+
+def test_clips_of_the_chosen_recording_hear_the_second_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that is said by the recording in front is refused for the chosen clip, too."""
+    assert reference(tmp_path, monkeypatch, *MANY) is not None
+    params.edit({"recipes/mini-lora/evaluate/reference": "validation-003"})
+    records.write(layout.LINES / "demo.jsonl", [held_out(1), held_out(3)])
+    with pytest.raises(
+        LinesError, match="held-out-validation-003 are sentences of recording d, which the base"
+    ):
+        listen.spoken_lines(params.load(), "mini-lora")
+
+
 def test_a_family_without_references_refuses_to_be_asked_for_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from voicelathe.errors import ParamsError
-
     runs.project(tmp_path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(

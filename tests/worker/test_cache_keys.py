@@ -24,7 +24,9 @@ ZERO_SHOT = replace(BASE, candidate=records.Candidate(0, None, True))
 def validated(root: Path, ref: jobs.WeightsRef) -> str:
     """The key of one candidate's losses over the split as it is now."""
     clips = records.read(root / "validation.jsonl", CleanClip)
-    how = schema.Evaluate(passes=1, clips_per_pass=3, lora_scales=[], zero_shot=True, probe_clips=2)
+    how = schema.Evaluate(
+        passes=1, clips_per_pass=3, lora_scales=[], zero_shot=True, reference=None, probe_clips=2
+    )
     job = jobs.ValidateJob(
         training.target(), how, 9, str(root / "validation.jsonl"), str(root / "train.jsonl"), None,
         str(root / "latents"), None, [ref], jobs.Reference(clips[:2], "audio"), "out",

@@ -11,7 +11,7 @@ import typer
 from voicelathe.cli.data import consents, corpus, cutting, rows, spoken
 from voicelathe.cli.machine import bases, environments, health, memory, recognisers, settings
 from voicelathe.cli.production import archives, conforming, exports, histories, production, retention, serving
-from voicelathe.cli.recipes import comparisons, replicates, retraining, runs, summary, why
+from voicelathe.cli.recipes import comparisons, references, replicates, retraining, runs, summary, why
 from voicelathe.errors import VoiceLatheError
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ for area in (
     comparisons,
     retraining,
     runs,
+    references,
     replicates,
     memory,
     production,

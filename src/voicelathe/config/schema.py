@@ -155,6 +155,9 @@ class Evaluate(Closed):
     clips_per_pass: Positive
     lora_scales: list[Annotated[float, Gt(0), Le(2)]]  # of the best three steps, beside 1; mode: lora
     zero_shot: bool  # the base a second time, with a held-out clip of the speaker in front; the better one is to be beaten
+    reference: (
+        str | None
+    )  # clip_id of that clip, of the validation split; null: one of about five seconds (`voicelathe references` tries others)
     probe_clips: Annotated[int, Ge(2)]  # of each kind that the probes of text, ending and overfitting look at
 
 

@@ -31,7 +31,7 @@ class PackSources:
 
     validation: Sequence[CleanClip]
     train: columns.Table  # clip_id and text
-    barred: str | None  # recording that gives the base the speaker's voice
+    barred: frozenset[str]  # recordings that give the base the speaker's voice
     max_seconds: float  # of the shortest listen.max_seconds
 
 
@@ -68,8 +68,8 @@ def _held_out(corpus: PackSources, notes: list[str], seed: int) -> list[PackLine
         key = (strata.primary(clip.language), characters.words(clip.text))
         if clip.speaker_id not in main:
             refused["of a speaker with few clips"] += 1
-        elif clip.recording_id == corpus.barred:
-            refused[f"of {corpus.barred}, which gives the base the speaker's voice"] += 1
+        elif clip.recording_id in corpus.barred:
+            refused[f"of {clip.recording_id}, which gives the base the speaker's voice"] += 1
         elif clip.duration_s > MAX_HELD_OUT_S or clip.duration_s > SPEAKING_SHARE * corpus.max_seconds:
             refused["too long for a line"] += 1
         elif not characters.num_spoken_chars(clip.text) or key in fit:

@@ -103,6 +103,14 @@ class TrainJob:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """What the base hears before it speaks zero-shot: a held-out clip; the second for clips of the first one's recording."""
+
+    clips: list[records.CleanClip]  # one or two
+    audio_root: str
+
+
+@dataclass(frozen=True)
 class WeightsRef:
     """Weights to load: a candidate with the place and the identity of its files."""
 
@@ -110,14 +118,7 @@ class WeightsRef:
     kind: str  # base | lora | full
     path: str
     sha256: str
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What the base hears before it speaks zero-shot: a held-out clip; the second for clips of the first one's recording."""
-
-    clips: list[records.CleanClip]  # one or two
-    audio_root: str
+    reference: Reference | None = None  # of a prompted candidate, instead of the job's
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,8 @@ class SpeakJob:
 def sample_record(job: SpeakJob, ref: WeightsRef, line: records.Line) -> Path:
     """Where the record of a spoken sample lies; its WAV has the same name."""
     place = job.shared if job.shared is not None and ref.kind == "base" else job.out
-    return Path(place) / ref.candidate.name / f"{line.line_id}-{line.seed}.json"
+    name = ref.reference.clips[0].clip_id if ref.reference else ref.candidate.name
+    return Path(place) / name / f"{line.line_id}-{line.seed}.json"
 
 
 @dataclass(frozen=True)

@@ -100,10 +100,11 @@ def rollback(
         with usable(store.uri), journal.locked(root) as book, mutex.held(models):
             standing, taken_over = _settled(book, models, before, expect, take_over)
             target = earlier.target(book.entries, name, models.all_tags(), store.shown, to)
-            if problems := served.problems(root, target):
+            if problems := served.problems(root, target, in_production=False):
                 raise PromotionError(
                     f"Version {target.version} of {name} must not speak: {'; '.join(problems)}. "
-                    "To go to another one: --to VERSION (voicelathe history)"
+                    f"Nothing was changed: version {standing.version} stays in production. To go to another one: --to VERSION "
+                    f"(voicelathe history); or put in its place what its recipe has now: voicelathe promote {target.recipe}"
                 )
             promotion = replace(
                 target,

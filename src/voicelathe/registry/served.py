@@ -85,11 +85,11 @@ def _decoding_options(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     }
 
 
-def problems(root: Path, promotion: Promotion) -> list[str]:
-    """Why a promoted version must not speak now: weights, base or consent."""
+def problems(root: Path, promotion: Promotion, in_production: bool = True) -> list[str]:
+    """Why a promoted version must not speak now: weights, base or consent. One that is to come back is not `in_production`."""
     found = []
     try:
-        verify_weights(root, promotion.kind, promotion.path, promotion.checkpoint_sha256)
+        verify_weights(root, promotion.kind, promotion.path, promotion.checkpoint_sha256, in_production)
         base = based.find(gates.load_params(root), promotion.base, promotion.base_digest, root)
         families.find(base.family).verify(root / base.path, promotion.base_digest)
     except VoiceLatheError as problem:
@@ -97,14 +97,14 @@ def problems(root: Path, promotion: Promotion) -> list[str]:
     return found + promoted.consent_problems(root, promotion)
 
 
-def verify_weights(root: Path, kind: str, path: str, sha256: str) -> None:
+def verify_weights(root: Path, kind: str, path: str, sha256: str, in_production: bool = True) -> None:
     """Raises CheckpointError unless every byte of a promoted checkpoint is as it was; a base is verified by its family."""
     if kind == "base":
         return
     try:
         checkpoints.verify(root / path, sha256)
     except CheckpointError as problem:
-        raise CheckpointError(f"{problem}. {_instead(path)}") from None
+        raise CheckpointError(f"{problem}. {_instead(path)}" if in_production else str(problem)) from None
 
 
 def _instead(path: str) -> str:

@@ -10,7 +10,8 @@ from voicelathe.errors import RecordError
 from voicelathe.process import jobs, runner
 from voicelathe.runs.identity import target
 from voicelathe.runs.results import FULL_SCALE, candidates, read
-from voicelathe.stages.candidates import reference, zero_shot
+from voicelathe.stages.candidates import zero_shot
+from voicelathe.stages.references.clips import reference
 
 _Found = tuple[records.EvaluationRecord, list[records.ClipLoss], records.ProbeRecord | None]
 SWEPT_STEPS = 3  # best steps by validation whose adapters are tried at other LoRA scales
@@ -25,7 +26,7 @@ def evaluate(
     """
     (run, index_), how = read(recipe), find_recipe(params, recipe).evaluate
     refs = candidates(index_, [FULL_SCALE])
-    if how.zero_shot and (prompted := zero_shot(params, refs[0])):
+    if how.zero_shot and (prompted := zero_shot(params, recipe, refs[0])):
         refs.insert(1, prompted)
     found = _validate(params, run, how, refs)
     others = sorted(set(how.lora_scales) - {FULL_SCALE})
@@ -46,7 +47,7 @@ def _validate(
     job = jobs.ValidateJob(
         target=target(params, run.identity.base), how=how, seed=params.seed, clips=str(layout.split("validation")),
         train_clips=str(layout.split("train")), general=str(layout.general(run.identity.base)), latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs,
-        reference=reference(params), out=str(out),
+        reference=reference(params, run.recipe), out=str(out),
     )  # fmt: skip
     runner.run(job, run.recipe)
     clips = {clip.clip_id: clip for clip in records.read(layout.split("validation"), records.CleanClip)}

@@ -31,7 +31,7 @@ from voicelathe.records import (
 )
 from voicelathe.runs.results import read
 from voicelathe.stages import candidates
-from voicelathe.stages.candidates import reference
+from voicelathe.stages.references.clips import reference
 from voicelathe.stages.speak import speak
 
 NUM_LONG = 2  # candidates that speak long lines, which cost minutes
@@ -72,7 +72,7 @@ class _Track:
             key=lambda ref: (ref.candidate.step > 0, self.totals[ref.candidate.name], ref.candidate.step)
         )
         self.refs = {ref.candidate.name: ref for ref in refs}
-        self.reference = candidates.reference(params)
+        self.reference = reference(params, recipe)
         self.samples: list[SampleRecord] = []
         self.told: list[tuple[int, list[judging.Told]]] = []
 
@@ -187,7 +187,14 @@ class _Track:
         hearable = [one for one in self.samples if design.is_hearable(one)]
         path = layout.split("validation")
         inputs = digest.of_files({path.as_posix(): path})
-        return judging.measures(self.record, hearable, judging.joined(self.told), len(self.real), inputs)
+        return judging.measures(
+            self.record.recipe,
+            self.record.run_digest,
+            hearable,
+            judging.joined(self.told),
+            len(self.real),
+            inputs,
+        )
 
 
 def speak_long(names: Sequence[str], last: Round, found: scores.Scores) -> list[str]:
@@ -248,7 +255,7 @@ def spoken_lines(params: schema.Params, recipe: str) -> list[records.PackLine]:
     train = columns.read(layout.split("train"), records.CleanClip)
     line_leaks.require(pack, path, train, params.gate.max_text_overlap)
     lines.require_recordings(pack, records.read(layout.split("validation"), records.CleanClip), path)
-    heard = reference(params)
+    heard = reference(params, recipe)
     barred = heard.clips[0].recording_id if heard else None
     if told := [line.id for line in pack if line.recording_id is not None and line.recording_id == barred]:
         raise LinesError(

@@ -62,11 +62,10 @@ def _speak(job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: rec
     family, loaded = swapper.family, swapper.loaded
     if not ref.candidate.prompted:
         return family.synthesize(loaded, line.text, line.language, line.seed, job.max_seconds, job.decoding)
-    assert isinstance(family, Promptable) and job.reference is not None, (
-        "params refuse a recipe that asks for it"
-    )
-    with prompts.as_file(job.reference, loaded.facts.encode_rate_hz) as path:
-        said = job.reference.clips[0].text
+    heard = ref.reference or job.reference
+    assert isinstance(family, Promptable) and heard is not None, "params refuse a recipe that asks for it"
+    with prompts.as_file(heard, loaded.facts.encode_rate_hz) as path:
+        said = heard.clips[0].text
         return family.synthesize_prompted(
             loaded, line.text, line.language, line.seed, job.max_seconds, job.decoding, path, said
         )
@@ -157,8 +156,9 @@ def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> str:
         machine.device,
         machine.threads,
     ]
-    if ref.candidate.prompted and job.reference is not None:
-        heard = job.reference.clips[0]  # its id does not know how its silence was trimmed
+    reference = ref.reference or job.reference
+    if ref.candidate.prompted and reference is not None:
+        heard = reference.clips[0]  # its id does not know how its silence was trimmed
         parts.append([*heard.sound, heard.text])
     return digest.of_value(parts)
 

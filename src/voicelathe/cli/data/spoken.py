@@ -33,7 +33,7 @@ def propose(
     from voicelathe.config import params
     from voicelathe.data import columns
     from voicelathe.lines import proposing
-    from voicelathe.stages import candidates
+    from voicelathe.stages.references import clips
 
     settings = params.load()
     if out.parent != layout.LINES or out.suffix != ".jsonl":
@@ -42,11 +42,11 @@ def propose(
         )
     if out.exists() and not replace:
         raise LinesError(f"{out} exists. Choose another name, or write over it on purpose: --replace")
-    heard = candidates.reference(settings)
+    heard = [clips.reference(settings, name) for name in settings.recipes]
     corpus = proposing.PackSources(
         validation=records.read(layout.split("validation"), records.CleanClip),
         train=columns.read(layout.split("train"), records.CleanClip).select(["clip_id", "text"]),
-        barred=heard.clips[0].recording_id if heard else None,
+        barred=frozenset(one.clips[0].recording_id for one in heard if one),
         max_seconds=min(one.listen.max_seconds for one in settings.recipes.values()),
     )
     made = proposing.propose(corpus, num, settings.seed, include or [])

@@ -66,11 +66,12 @@ def judge(
     heard = [one for one in samples if design.is_hearable(one)]
     with Panel(metrics, timeout_s, recogniser, workers) as panel:
         told = panel.ask(real, [clip(one, languages) for one in heard])
-    return measures(run, heard, told, len(real), inputs)
+    return measures(run.recipe, run.run_digest, heard, told, len(real), inputs)
 
 
 def measures(
-    run: records.RunRecord,
+    recipe: str,
+    run_digest: str,
     heard: Sequence[SampleRecord],
     told: Sequence[Told],
     num_real: int,
@@ -79,8 +80,8 @@ def measures(
     """The record of what metrics told of these samples, in their order; of several questions, `joined` makes one."""
     answers = [one.answer for one in told if one.answer]
     return SpeechMeasures(
-        recipe=run.recipe,
-        run_digest=run.run_digest,
+        recipe=recipe,
+        run_digest=run_digest,
         num_real=num_real,
         metrics=[one.run for one in told],
         figures=[_figure(answer, figure) for answer in answers for figure in answer.figures],

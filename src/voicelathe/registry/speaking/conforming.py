@@ -175,7 +175,7 @@ def _heard(
     ]
     with judging.Panel(metrics, how.metric_timeout_s, ears, chosen.engine.workers) as panel:
         asked = panel.ask(real, clips)
-    told = judging.measures(run, spoken, asked, len(real), {})
+    told = judging.measures(run.recipe, run.run_digest, spoken, asked, len(real), {})
     if broken := [
         f"{one.metric} {one.status} ({one.detail})" for one in told.metrics if one.status != "measured"
     ]:

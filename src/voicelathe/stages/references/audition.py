@@ -1,0 +1,187 @@
+"""Which reference clip makes the base most like the speaker and keeps its words? Clips race as candidates do (`evaluate.racing`).
+
+The base speaks the recipe's lines after each clip, all with the same seeds. The clip in use today is the one to beat, and the bar is
+that of the guards. Likeness is to recordings of the train split, which no clip in the race is of, and which this base has not seen.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from voicelathe import digest, layout, lines, records
+from voicelathe.config import schema
+from voicelathe.config.params import recipe as find_recipe
+from voicelathe.data.split import speakers
+from voicelathe.errors import ParamsError, SelectionError
+from voicelathe.evaluate import guards, racing, scores, statistics
+from voicelathe.evaluate.listening import design
+from voicelathe.evaluate.scores import LIKENESS, WORDS
+from voicelathe.evaluate.scoring import judging
+from voicelathe.process import jobs, runner
+from voicelathe.records import CleanClip, Drop, LineTest, PackLine, SampleRecord
+from voicelathe.runs import identity
+from voicelathe.speech import recogniser_files
+from voicelathe.stages.references.clips import pair, reference, usable
+
+METRICS = ("recogniser", "speaker", "quality")
+PLACE = layout.CACHE / "references"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One clip, and how the base spoke after it."""
+
+    clip: CleanClip
+    levels: dict[str, records.Level]
+    gains: list[LineTest]  # words and likeness against the clip in use; none for that one itself
+    drop: Drop | None  # of the race
+
+
+@dataclass(frozen=True)
+class Audition:
+    """Everything that was tried, the clip in use first, and the better one if one was shown to be better."""
+
+    tried: list[Tried]
+    better: Tried | None
+    num_lines: int
+    place: Path  # of what was spoken, a folder for each clip
+    unheard: list[records.MetricRun]  # metrics that did not judge everything
+
+
+def hold(params: schema.Params, recipe: str, number: int) -> Audition:
+    """Raises ParamsError where the recipe lets no base hear a clip, SelectionError where there is nothing to choose from."""
+    one = find_recipe(params, recipe)
+    if not one.evaluate.zero_shot:
+        raise ParamsError(
+            f"recipes.{recipe}.evaluate.zero_shot is false, so its base hears no clip before it speaks and none has to be chosen."
+        )
+    pack = lines.of(params, recipe)
+    own = speakers.main_speaker(records.read(layout.split("validation"), CleanClip))
+    now = reference(params, recipe)
+    said = {line.recording_id for line in pack if line.recording_id is not None}
+    clips = usable(own, now.clips[0], said, number) if now else []
+    if len(clips) < 2:
+        raise SelectionError(
+            f"{layout.split('validation')} holds {len(clips)} clip of {own[0].speaker_id} that could stand in front: 2 to 15 s, of a recording "
+            f"that {one.listen.lines} says nothing of. Propose a pack of other recordings, or record more: docs/choosing.md"
+        )
+    return _Race(params, recipe, pack, own, clips).run()
+
+
+class _Race:
+    """One audition while it goes on."""
+
+    def __init__(
+        self,
+        params: schema.Params,
+        recipe: str,
+        pack: Sequence[PackLine],
+        own: Sequence[CleanClip],
+        clips: Sequence[CleanClip],
+    ) -> None:
+        self.params, self.recipe, self.pack = params, recipe, list(pack)
+        self.own, self.clips = own, {clip.clip_id: clip for clip in clips}
+        self.settings = find_recipe(params, recipe)
+        self.target = identity.target(params, self.settings.base)
+        self.place = PLACE / self.settings.base
+        self.samples: list[SampleRecord] = []
+        self.told: list[tuple[int, list[judging.Told]]] = []
+
+    def run(self) -> Audition:
+        """Race, then ask who was shown to be better than the clip in use."""
+        params, how = self.params, self.settings.listen
+        train = speakers.main_speaker(
+            [
+                one
+                for one in records.read(layout.split("train"), CleanClip)
+                if one.speaker_id == self.own[0].speaker_id
+            ]
+        )
+        self.real = judging.held_out(train, params.ingest.audio_root, params.seed)
+        ears = recogniser_files.reference(params.speech, params.machine)
+        used, *others = self.clips
+        with judging.Panel(METRICS, how.metric_timeout_s, ears, params.engine.workers) as self.panel:
+            rounds, _ = racing.run(
+                self, self.recipe, [used], others, [line.id for line in self.pack], len(how.seeds), how.race
+            )
+        drops = {drop.candidate: drop for each in rounds for drop in each.drops}
+        found = self._bar().found
+        tried = [self._tried(name, used, found, drops.get(name)) for name in self.clips]
+        unheard = [
+            one.run for one in judging.joined(self.told) if one.run.lost or one.run.status != "measured"
+        ]
+        return Audition(tried, better(tried, self._bar()), len(found.lines(used)), self.place, unheard)
+
+    def _tried(self, name: str, used: str, found: scores.Scores, drop: Drop | None) -> Tried:
+        gains = [scores.test(found, measure, name, used) for measure in (WORDS, LIKENESS) if name != used]
+        return Tried(self.clips[name], scores.levels(found, name), [one for one in gains if one], drop)
+
+    def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.BlockResult:
+        """One block: the base speaks it after each of these clips, metrics hear it."""
+        by_id = {line.id: line for line in self.pack}
+        wanted = [
+            records.Line(one, by_id[one].text, by_id[one].language, seed)
+            for one in lines
+            for seed in self.settings.listen.seeds
+        ]
+        new = self._spoken(names, wanted)
+        languages = {line.line_id: line.language for line in wanted}
+        clips = [judging.clip(one, languages) for one in new if design.is_hearable(one)]
+        self.told.append((len(clips), self.panel.ask(self.real, clips)))
+        self.samples += new
+        audio_s = math.fsum(one.duration_s for one in self.samples)
+        return racing.BlockResult(self._bar(), {}, len(self.samples), audio_s)
+
+    def _spoken(self, names: Sequence[str], wanted: list[records.Line]) -> list[SampleRecord]:
+        refs = {name: self._ref(name) for name in names}
+        job = jobs.SpeakJob(
+            target=self.target, lora=None, weights=list(refs.values()), lines=wanted, max_seconds=self.settings.listen.max_seconds,
+            decoding=self.settings.speak, reference=None, out=self.place.as_posix(), interactive=False,
+        )  # fmt: skip
+        runner.run(job, self.recipe)
+        paths = [(name, jobs.sample_record(job, ref, line)) for name, ref in refs.items() for line in wanted]
+        found = [
+            (name, records.from_json(SampleRecord, digest.read_json(path)["sample"], str(path)))
+            for name, path in paths
+        ]
+        return [replace(one, candidate=name) for name, one in found]
+
+    def _ref(self, name: str) -> jobs.WeightsRef:
+        """The base with this clip in front."""
+        heard = pair(self.own, self.clips[name], self.params.ingest.audio_root)
+        candidate = records.Candidate(0, None, True)
+        return jobs.WeightsRef(candidate, "base", self.target.base, self.target.base_digest, heard)
+
+    def _bar(self) -> guards.Bar:
+        hearable = [one for one in self.samples if design.is_hearable(one)]
+        joined = judging.joined(self.told)
+        measures = judging.measures(self.recipe, "", hearable, joined, len(self.real), {})
+        return guards.bar(
+            scores.of(self.samples, measures), next(iter(self.clips)), self.settings.select.guards, {}
+        )
+
+
+def better(tried: Sequence[Tried], against: guards.Bar) -> Tried | None:
+    """The clip that was shown to bring the base nearer to the speaker, or to keep more of its words, and loses no more than a guard allows.
+
+    The first of `tried` is the one in use. p values are corrected for the number of clips and of measures (Holm 1979); of several,
+    the one most like the speaker.
+    """
+    asked = [(one, test) for one in tried[1:] for test in one.gains if one.drop is None]
+    corrected = statistics.holm([test.p_better for _, test in asked])
+    shown = [
+        one
+        for (one, _), p in zip(asked, corrected, strict=True)
+        if p < guards.SIGNIFICANT and not _loses(one, against)
+    ]
+    return max(
+        shown, key=lambda one: one.levels[LIKENESS].mean if LIKENESS in one.levels else 0.0, default=None
+    )
+
+
+def _loses(one: Tried, against: guards.Bar) -> bool:
+    """Whether any measure fell by more than its margin, or likeness fell at all."""
+    tests = [against.test(measure, one.clip.clip_id) for measure in against.margins]
+    nearer = [test.difference >= 0.0 for test in one.gains if test.measure == LIKENESS]
+    return any(test is not None and against.is_below(test) for test in tests) or not all(nearer)
