@@ -66,6 +66,27 @@ def test_a_comment_in_a_stage_s_library_re_runs_nothing_and_an_edited_section_on
     assert would_run(project) == set()
 
 
+def test_clips_race_to_be_the_reference_and_another_one_is_heard_without_training_anew(project: Path) -> None:
+    said = command(project, "voicelathe", "references", "tiny", "--clips", "2")
+    place = project / layout.CACHE / "references/voxcpm2-mini"
+    tried = sorted(folder.name for folder in place.iterdir())
+    own = records.read(project / layout.split("validation"), records.CleanClip)
+    assert len(tried) == 2 and set(tried) <= {clip.clip_id for clip in own}
+    assert all(name in said.stdout for name in tried) and "in use" in said.stdout
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in place.rglob("*.wav")}
+    assert len(before) == 2, "one line, one seed"
+    command(project, "voicelathe", "references", "tiny", "--clips", "2")
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in place.rglob("*.wav")} == before
+    original = (project / "params.yaml").read_bytes()
+    raw = params.read_yaml(project / "params.yaml")
+    raw["recipes"]["tiny"]["evaluate"]["reference"] = tried[0]
+    write(project, raw)
+    again = would_run(project)
+    assert {"evaluate@tiny", "listen@tiny"} <= again and not again & {"encode@voxcpm2-mini", "train@tiny"}
+    (project / "params.yaml").write_bytes(original)
+    assert would_run(project) == set()
+
+
 def test_retraining_takes_real_steps_and_gives_the_same_weights_byte_for_byte(project: Path) -> None:
     before = json.loads((project / "runs/tiny/checkpoints.json").read_text())
     said = command(project, "voicelathe", "retrain", "tiny")

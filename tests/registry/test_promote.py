@@ -1,6 +1,7 @@
 """Promotion against a real store: what is registered, what moves, what is written down, and who is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,20 @@ def test_rollback_without_an_earlier_version_says_so(project: Path) -> None:
     put(project)
     with pytest.raises(PromotionError, match="no earlier version"):
         promote.rollback(project, "back")
+
+
+def test_another_recipe_with_the_same_weights_is_a_version_of_its_own(project: Path) -> None:
+    """Two recipes with equal settings have one digest and equal weights; each speaks from its own files."""
+    put(project)
+    twin = runs.planned(project, RECIPE, 60, 10, 7, 2)
+    folder = twin.directory.replace(RECIPE, "mini-twin")
+    params.copy_recipe(RECIPE, {"mini-twin": {}}, project / "params.yaml")
+    runs.finished(project, "mini-twin", run=replace(twin, recipe="mini-twin", directory=folder))
+    replay.mirror_all("mini-twin", runs.tracking(), project)
+    done = promote.promote("mini-twin", project, None, None)
+    assert (done.version, done.previous, done.recipe) == ("2", "1", "mini-twin")
+    assert done.path.startswith("checkpoints/mini-twin/")
+    assert promote.rollback(project, "back").recipe == RECIPE
 
 
 def test_promoting_what_is_in_production_changes_nothing(project: Path) -> None:

@@ -84,6 +84,7 @@ def judge(
 def identity_tags(promotion: Promotion) -> dict[str, str]:
     """What the version of a promotion must say of itself in MLflow."""
     facts = {
+        "recipe": promotion.recipe,  # two with the same settings have the same weights, but each its own files
         "run_digest": promotion.run_digest,
         "candidate": promotion.candidate,
         "checkpoint_sha256": promotion.checkpoint_sha256,
@@ -111,10 +112,11 @@ def differs(promotion: Promotion, tags: Mapping[str, str] | None) -> str | None:
 
 def is_same(current: Promotion, case: gates.Case) -> bool:
     """Whether a promoted version is the candidate that the gates were asked about, and speaks as it was judged."""
-    shown, family = case.shown, case.files.run.identity.family
-    asked = (case.files.run.run_digest, shown.candidate.name, shown.checkpoint.sha256)
-    spoken = decoding_of(family, current.decoding) == case.files.selection.decoding
-    return spoken and asked == (current.run_digest, current.candidate, current.checkpoint_sha256)
+    run, shown = case.files.run, case.shown
+    asked = (run.recipe, run.run_digest, shown.candidate.name, shown.checkpoint.sha256)
+    spoken = decoding_of(run.identity.family, current.decoding) == case.files.selection.decoding
+    now = (current.recipe, current.run_digest, current.candidate, current.checkpoint_sha256)
+    return spoken and asked == now
 
 
 def look(root: Path) -> tuple[Status, list[Promotion]]:
