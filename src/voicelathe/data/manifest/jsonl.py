@@ -16,6 +16,7 @@ from voicelathe.redaction import scrub
 MAX_LINE_BYTES = 1 << 20
 MAX_DEPTH = 32
 EXCERPT_CHARS = 160
+NO_OBJECT = "no object {...}; of a list or a table: a comment, a header once more, or other columns than the other lines have"
 UTF8_BOM = b"\xef\xbb\xbf"
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -90,7 +91,8 @@ def parse(data: bytes) -> dict[str, Any]:
     except RecursionError:
         raise LineProblem("too_deep", "brackets are nested too deeply to be read") from None
     except ValueError as problem:
-        raise LineProblem("not_json", str(problem)) from None
+        is_other = not text.lstrip().startswith(("{", "["))
+        raise LineProblem("not_json", NO_OBJECT if is_other else str(problem)) from None
     if not isinstance(value, dict):
         raise LineProblem("not_an_object", f"a row is {{...}}, this is {type(value).__name__}")
     if not encodable(_all_strings(value)):

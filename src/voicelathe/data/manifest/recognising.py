@@ -124,6 +124,8 @@ def _line_format(
     if held and (header := delimited.header(held[0], reading)) is not None:
         names = ", ".join(header[1])[:60]
         return ("common-voice" if delimited.is_common_voice(header[1]) else "table"), f"a header: {names}"
+    if (columns := lists.separated(held)) is not None:
+        return "list", columns.sentence
     raise ManifestError(
         f"{manifest} is neither JSON lines with the key audio, nor LJSpeech's id|text, nor a CSV with commas whose header "
         f"names audio. "

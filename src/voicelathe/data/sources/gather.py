@@ -71,10 +71,11 @@ def gather(found: Sequence[Found], reading: Mapping[str, str], root: Path | None
 def lines_of(found: Found, reading: Mapping[str, str]) -> Iterator[Line]:
     """The rows of one manifest, `reading` being names that are read as ours. Raises ManifestError for one that is not of its form."""
     if found.format == "list":
-        columns = lists.layout(recognising.first_texts(found.manifest, lists.LOOKED_AT), reading)
+        held = recognising.first_texts(found.manifest, lists.LOOKED_AT)
+        columns = lists.layout(held, reading) or lists.separated(held)
         if columns is None:
             raise ManifestError(
-                f"{found.manifest} is no list: its lines have not the same number of columns between |."
+                f"{found.manifest} is no list: its lines have not the same number of columns between |, tabs, semicolons or commas."
             )
         return lists.rows(found.manifest, columns)
     if found.format in recognising.OF_TEXTS:
