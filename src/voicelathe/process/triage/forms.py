@@ -8,6 +8,7 @@ a line.
 """
 
 import re
+from functools import lru_cache
 
 from voicelathe.process import triage
 
@@ -46,6 +47,10 @@ KILL = re.compile(
     rf"|^{triage.PAGED.pattern}",
     re.IGNORECASE,
 )
+# A word of every form above: most of a long log's lines have none.
+MAY_FAIL = re.compile(
+    rf"memory|kill|oom|alloc|mmap|exited|exhaust|out_of_me|cudnn|137|-9|1455|{KILLED}|已杀", re.IGNORECASE
+)
 STEP = re.compile(
     r"^\[train\] step (?P<voxcpm>\d+):|^Epoch (?P<epoch>\d+) \| Step (?P<qwen>\d+) \| Loss"
     r"|--> STEP: (?P<coqui>\d+)/\d+ -- GLOBAL_STEP"
@@ -80,6 +85,9 @@ LAST_WORDS = re.compile(
     r"^[\w.]+(?:Error|Exception|Interrupt)\b|\bSegmentation fault\b|\bBus error\b|^Terminated\b|^Aborted\b|\bcore dumped\b|^\^C|"
     r"\bWatchdog caught\b|^what\(\):|\bNVRM: Xid\b|\bslurmstepd: error:"
 )
+MAY_BE_LAST = re.compile(
+    r"rror|xception|Interrupt|fault|Terminated|Aborted|dumped|\^C|Watchdog|what\(|Xid|slurmstepd"
+)
 HEADER = "Traceback (most recent call last)"
 FRAME = re.compile(r"^\s*(?:│\s*)?(?:File \"|.*\.py:\d+ in \w+|❱? ?\d+ │)|\.step\(|\.backward\(|\bmodel\(")
 FIRST_STATE = re.compile(
@@ -109,6 +117,7 @@ AMOUNTS = {
 }
 
 
+@lru_cache(maxsize=8)  # each line is looked at for several things
 def bare(line: str) -> str:
     """A line without what launchers, runtimes and pastes put in front of it."""
     return PREFIX.sub("", line)
@@ -116,7 +125,7 @@ def bare(line: str) -> str:
 
 def fails_on_card(line: str) -> bool:
     """The words of an exception of the card's memory."""
-    return CUDA.search(bare(line)) is not None
+    return MAY_FAIL.search(line) is not None and CUDA.search(bare(line)) is not None
 
 
 def is_spared(line: str) -> bool:
@@ -125,7 +134,12 @@ def is_spared(line: str) -> bool:
 
 
 def fails_on_host(line: str) -> bool:
-    return KILL.search(bare(line)) is not None
+    return MAY_FAIL.search(line) is not None and KILL.search(bare(line)) is not None
+
+
+def is_last_word(line: str) -> bool:
+    """An exception, or what a program says when it ends."""
+    return MAY_BE_LAST.search(line) is not None and LAST_WORDS.search(bare(line)) is not None
 
 
 def progress(line: str) -> int | None:

@@ -45,7 +45,9 @@ def read(text: str) -> LogFinding:
     steps = {number: done for number, line in enumerate(lines) if (done := forms.progress(line)) is not None}
     failures = [number for number, line in enumerate(lines) if _fails(line)]
     recovered = {number for number in failures if _recovered(lines, steps, number)}
-    stopped = next((number for number, line in enumerate(lines) if forms.SCHEDULER.search(line)), len(lines))
+    stopped = next(
+        (number for number, line in enumerate(lines) if failures and forms.SCHEDULER.search(line)), len(lines)
+    )
     deadly = [
         number
         for number in failures
@@ -265,8 +267,8 @@ def _nothing(lines: list[str], recovered: list[int]) -> list[str]:
     evidence = [f"{_shown(lines, number)} (training went on after it)" for number in recovered[:3]]
     strange = [n for n, line in enumerate(lines) if forms.NO_NUMBER.search(line)][:1]
     evidence += [f"{_shown(lines, number)} (the loss is no number here)" for number in strange]
-    raised = [n for n, line in enumerate(lines) if forms.LAST_WORDS.search(forms.bare(line))]
-    last = [number for number in raised if number not in recovered][-1:]
+    unlike = set(recovered)
+    last = [n for n in reversed(range(len(lines))) if n not in unlike and forms.is_last_word(lines[n])][:1]
     return evidence + [f"{_said(lines, number)} (this is what it ended with)" for number in last]
 
 
