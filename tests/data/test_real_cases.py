@@ -270,14 +270,52 @@ def test_joiners_stay_where_a_script_needs_them() -> None:
     )
 
 
-@pytest.mark.parametrize("written", ["en", "EN", "English", "ENGLISH", "eng", "eng_Latn", "en ", "english"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "en",
+        "EN",
+        "English",
+        "ENGLISH",
+        "eng",
+        "eng_Latn",
+        "en ",
+        "english",
+        "<|en|>",
+        "[EN]",
+        '"en"',
+        "lang:en",
+    ],
+)
 def test_one_language_has_one_name(written: str) -> None:
     assert languages.canonical(written) == "en"
 
 
 @pytest.mark.parametrize(
     ("written", "tag"),
-    [("en_us", "en-US"), ("zho_Hans", "zh-Hans"), ("pt-br", "pt-BR"), ("sr-latn", "sr-Latn"), ("tlh", "tlh")],
+    [
+        *(
+            ("en_us", "en-US"),
+            ("zho_Hans", "zh-Hans"),
+            ("pt-br", "pt-BR"),
+            ("sr-latn", "sr-Latn"),
+            ("tlh", "tlh"),
+        ),
+        *(
+            ("Brazilian Portuguese", "pt-BR"),
+            ("American English", "en-US"),
+            ("english-us", "en-US"),
+            ("en us", "en-US"),
+        ),
+        *(
+            ("Simplified Chinese", "zh-Hans"),
+            ("zh-yue", "yue"),
+            ("粤语", "yue"),
+            ("普通话", "zh"),
+            ("francais", "fr"),
+        ),
+        *(("cz", "cs"), ("ua", "uk"), ("Bokmal", "nb"), ("Portuguese (Brazil)", "pt")),
+    ],
 )
 def test_region_and_script_are_kept_and_what_is_unknown_stays(written: str, tag: str) -> None:
     assert languages.canonical(written) == tag

@@ -87,7 +87,7 @@ def parse(data: bytes) -> dict[str, Any]:
     """The one JSON object of a line. Raises LineProblem for everything else."""
     text = text_of(data)
     try:
-        value = json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(text, object_pairs_hook=pairs, parse_constant=_no_constant, parse_float=_finite)
     except RecursionError:
         raise LineProblem("too_deep", "brackets are nested too deeply to be read") from None
     except ValueError as problem:
@@ -124,11 +124,12 @@ def _skip_to_line_feed(file: Any) -> None:
         pass
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def pairs(held: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object from its pairs. Raises LineProblem for a key that is given twice."""
+    found = dict(held)
+    if len(found) < len(held):
         seen: set[str] = set()
-        again = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        again = next(key for key, _ in held if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise LineProblem("duplicate_key", f"{again!r} is given twice")
     return found
 

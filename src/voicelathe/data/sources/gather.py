@@ -37,6 +37,10 @@ def is_plain(found: Sequence[Found], reading: Mapping[str, str], root: Path) -> 
     if len(found) > 1 or any(reading.values()) or found[0].format not in PLAIN:
         return False
     paths = Paths(root)
+    if any(
+        isinstance(held, Mapping) and isinstance(held.get("audio"), dict) for _, _, held in _fields(found[0])
+    ):
+        return False
     return not any(
         paths.found(path) != path
         for line in lines_of(found[0], reading)
@@ -89,8 +93,19 @@ def lines_of(found: Found, reading: Mapping[str, str]) -> Iterator[Line]:
 
 
 def _plain(found: Found) -> Iterator[Line]:
-    for _, data, fields in manifest_fields.of(found.manifest, found.format):
-        yield data if isinstance(fields, jsonl.LineProblem) else dict(fields)
+    for _, data, held in _fields(found):
+        yield data if isinstance(held, jsonl.LineProblem) else _with_path(dict(held))
+
+
+def _fields(found: Found) -> Iterator[manifest_fields.Fields]:
+    return manifest_fields.of(found.manifest, found.format)
+
+
+def _with_path(row: dict[str, object]) -> dict[str, object]:
+    """Hugging Face's datasets write audio as an object, with the path of the file in it."""
+    audio = row.get("audio")
+    path = audio.get("path") if isinstance(audio, dict) else None
+    return {**row, "audio": path} if isinstance(path, str) and path else row
 
 
 def _placed(row: Mapping[str, object], paths: Paths, prefix: str, part: Found | None) -> dict[str, object]:

@@ -16,6 +16,7 @@ from typing import Any
 from voicelathe import digest
 from voicelathe.data.audio.files import CONTAINERS
 from voicelathe.data.manifest import splits_named
+from voicelathe.data.sources import naming
 from voicelathe.data.sources.rows import Line
 from voicelathe.errors import ManifestError
 
@@ -143,12 +144,16 @@ def _audio_column(schema: Any, file: Path) -> str:
     ]
     if len(holding) == 1:
         return holding[0]
+    named = [str(field.name) for field in schema if naming.plain(field.name) in naming.AUDIO]
+    paths = [name for name in named if pyarrow.types.is_string(schema.field(name).type)]
+    if not holding and len(paths) == 1:
+        return paths[0]  # of files outside
     if holding:
         raise ManifestError(
             f"{file}: several columns hold bytes: {', '.join(holding)}. Rename the one that says the text to audio."
         )
     raise ManifestError(
-        f"{file}: no column holds audio (bytes and path), among {', '.join(schema.names)}. Write the audio as files, and a manifest."
+        f"{file}: no column holds audio (bytes and path), among {', '.join(schema.names)}. Rename the column to audio, or write the audio as files, and a manifest."
     )
 
 
