@@ -342,3 +342,28 @@ def test_the_page_claims_no_more_than_was_looked_at() -> None:
     assert "Every line is a row, the audio of 1 was measured;" in page
     assert "rules could not judge all of them, and say why below" in page
     assert "no audio (1)" in page and "Every row was" not in page
+
+
+def test_of_six_channels_the_only_one_with_sound_is_used_and_nothing_cancels() -> None:
+    speech = sounds.speech(2.0)
+    six = np.stack([speech if at == 2 else 0 * speech for at in range(6)], 1)
+    found = audited([rows.manifest_row(1)], [measured(six)])
+    said = {one.rule for one in found.findings}
+    assert "one_sided" in said and "channels_cancel" not in said
+    opposite = np.stack([speech, -speech], 1)
+    assert "channels_cancel" in {
+        one.rule for one in audited([rows.manifest_row(1)], [measured(opposite)]).findings
+    }
+
+
+@pytest.mark.parametrize(("seconds", "is_odd"), [(0.8, False), (3.5, True)])
+def test_a_lone_word_among_sentences_of_one_length_may_take_its_time(seconds: float, is_odd: bool) -> None:
+    known = [
+        rows.manifest_row(n, text=f"{rows.SENTENCE[:50]} {'abcde'[n % 5] * (n % 7 + 1)}")
+        for n in range(1, 41)
+    ]
+    measures = [rows.measured(n, duration_s=3.0 + 0.01 * (n % 9)) for n in range(1, 41)]
+    known.append(rows.manifest_row(41, text="Lamp."))
+    measures.append(rows.measured(41, duration_s=seconds, leading_silence_s=0.0, trailing_silence_s=0.0))
+    found = audited(known, measures)
+    assert any(one.rule == "odd_pace" and one.clip_id == "c0041" for one in found.findings) is is_odd

@@ -17,6 +17,8 @@ Codes = NDArray[np.int64]
 MIN_ROWS = 20  # fewer say nothing about what is usual
 NUM_BINS, MIN_IN_BIN = 12, 10  # for the line
 NUM_BANDS, MIN_IN_BAND = 4, 30  # of lengths, each with a deviation of its own
+SHORTEST = 0.05  # of the texts, by length: lone words among them are what is asked about
+BEYOND = 0.5  # of the shortest texts that a line was learned from
 AS_DEVIATION = 1.4826  # of the median absolute deviation, so that it reads as a standard deviation (Rousseeuw and Croux, 1993)
 LEAST_DEVIATION = 0.03  # even a corpus read by a machine differs by this much
 MOST_FIXED_S, FASTEST, SLOWEST = 1.0, 40.0, 4.0  # letters a second: what a line may be
@@ -30,14 +32,20 @@ class UsualPace:
     each_s: float
     longest: tuple[float, ...]  # letters, the upper ends of the bands but for the last
     deviations: tuple[float, ...]  # of each band
+    shortest: float = 0.0  # letters of the shortest texts that the line was learned from
 
     def expected_s(self, letters: Floats) -> Floats:
         return np.asarray(self.fixed_s + self.each_s * letters)
 
-    def distance(self, letters: Floats, seconds: Floats) -> Floats:
-        """Deviations by which a reading is slower (over 0) or faster than usual."""
+    def distance(self, letters: Floats, seconds: Floats, *, spared_s: Floats | float = 0.0) -> Floats:
+        """Deviations by which a reading is slower (over 0) or faster than usual, and than that with some time to spare."""
         band = np.searchsorted(np.array(self.longest), letters)
-        return np.asarray(np.log(seconds / self.expected_s(letters)) / np.array(self.deviations)[band])
+        expected = self.expected_s(letters) + spared_s
+        return np.asarray(np.log(seconds / expected) / np.array(self.deviations)[band])
+
+    def spared_s(self, letters: Floats) -> Floats:
+        """Of texts much shorter than all others the fixed cost is not known from them: a lone word is said with care."""
+        return np.where(letters < BEYOND * self.shortest, MOST_FIXED_S - self.fixed_s, 0.0)
 
 
 def usual(letters: Floats, seconds: Floats) -> UsualPace | None:
@@ -54,6 +62,7 @@ def usual(letters: Floats, seconds: Floats) -> UsualPace | None:
         each_s,
         tuple(float(letters[band[-1]]) for band in bands[:-1]),
         tuple(max(LEAST_DEVIATION, AS_DEVIATION * float(np.median(np.abs(logs[band])))) for band in bands),
+        float(np.quantile(letters, SHORTEST)),
     )
 
 
@@ -102,6 +111,8 @@ def distances(
     found = np.full(len(seconds), np.nan)
     for (person, tongue), some in known.items():
         rows = (speaker == person) & (language == tongue)
-        slow, fast = (some.distance(counted[rows], seconds[rows]) for counted in (letters[1], letters[0]))
+        most, fewest, took = letters[1][rows], letters[0][rows], seconds[rows]
+        slow = some.distance(most, took, spared_s=some.spared_s(most))
+        fast = some.distance(fewest, took)
         found[rows] = np.where(slow > 0, slow, np.where(fast < 0, fast, 0.0))
     return found
