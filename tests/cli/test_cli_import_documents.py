@@ -104,10 +104,14 @@ def test_files_that_are_not_what_their_names_say_are_named_before_the_pipeline_r
         assert said in done.out, done.out
 
 
-def test_a_workbook_is_named_as_one_and_a_command_of_kaldi_as_not_run(project: Path, run: Run) -> None:
+def test_a_workbook_and_audio_are_named_as_such_and_a_command_of_kaldi_as_not_run(
+    project: Path, run: Run
+) -> None:
     corpora.audio(project / "corpus")
     (project / "corpus" / "m.xlsx").write_bytes(b"PK\x03\x04" + bytes(300))
     assert "Excel workbook" in run("import", project / "corpus" / "m.xlsx", *FILLED).err
+    told = run("import", project / "corpus" / "talk01_001.wav", *FILLED).err
+    assert "is audio, not a manifest" in told and "voicelathe cut propose" in told
     (project / "kaldi").mkdir()
     (project / "kaldi" / "wav.scp").write_text("a sox talk01_001.wav -t wav - remix 1 |\n")
     (project / "kaldi" / "text").write_text("a hello there\n")

@@ -138,6 +138,10 @@ def _line_format(
         return ("common-voice" if delimited.is_common_voice(header[1]) else "table"), f"a header: {names}"
     if (columns := lists.separated(held)) is not None:
         return "list", columns.sentence
+    if lines and lines[0].startswith((b"RIFF", b"fLaC", b"OggS", b"ID3")):
+        raise ManifestError(
+            f"{manifest} is audio, not a manifest. Name the list of its texts; a long recording is cut first: voicelathe cut propose {manifest}"
+        )
     if lines and lines[0].startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise ManifestError(
             f"{manifest} is an Excel workbook or an archive. Save the table as CSV, or unpack the archive, and name the manifest in it."
