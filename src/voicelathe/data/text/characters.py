@@ -74,7 +74,7 @@ def plain(text: str | None) -> str:
 
 
 def _is_visible(one: str) -> bool:
-    return unicodedata.category(one) not in ("Cf", "Cc") or one in WHITESPACE_CONTROLS
+    return unicodedata.category(one) not in ("Cf", "Cc", "Co") or one in WHITESPACE_CONTROLS
 
 
 def num_letters(text: str | None) -> tuple[float, float]:
