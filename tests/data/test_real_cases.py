@@ -270,14 +270,52 @@ def test_joiners_stay_where_a_script_needs_them() -> None:
     )
 
 
-@pytest.mark.parametrize("written", ["en", "EN", "English", "ENGLISH", "eng", "eng_Latn", "en ", "english"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "en",
+        "EN",
+        "English",
+        "ENGLISH",
+        "eng",
+        "eng_Latn",
+        "en ",
+        "english",
+        "<|en|>",
+        "[EN]",
+        '"en"',
+        "lang:en",
+    ],
+)
 def test_one_language_has_one_name(written: str) -> None:
     assert languages.canonical(written) == "en"
 
 
 @pytest.mark.parametrize(
     ("written", "tag"),
-    [("en_us", "en-US"), ("zho_Hans", "zh-Hans"), ("pt-br", "pt-BR"), ("sr-latn", "sr-Latn"), ("tlh", "tlh")],
+    [
+        *(
+            ("en_us", "en-US"),
+            ("zho_Hans", "zh-Hans"),
+            ("pt-br", "pt-BR"),
+            ("sr-latn", "sr-Latn"),
+            ("tlh", "tlh"),
+        ),
+        *(
+            ("Brazilian Portuguese", "pt-BR"),
+            ("American English", "en-US"),
+            ("english-us", "en-US"),
+            ("en us", "en-US"),
+        ),
+        *(
+            ("Simplified Chinese", "zh-Hans"),
+            ("zh-yue", "yue"),
+            ("粤语", "yue"),
+            ("普通话", "zh"),
+            ("francais", "fr"),
+        ),
+        *(("cz", "cs"), ("ua", "uk"), ("Bokmal", "nb"), ("Portuguese (Brazil)", "pt")),
+    ],
 )
 def test_region_and_script_are_kept_and_what_is_unknown_stays(written: str, tag: str) -> None:
     assert languages.canonical(written) == tag
@@ -304,3 +342,28 @@ def test_the_page_claims_no_more_than_was_looked_at() -> None:
     assert "Every line is a row, the audio of 1 was measured;" in page
     assert "rules could not judge all of them, and say why below" in page
     assert "no audio (1)" in page and "Every row was" not in page
+
+
+def test_of_six_channels_the_only_one_with_sound_is_used_and_nothing_cancels() -> None:
+    speech = sounds.speech(2.0)
+    six = np.stack([speech if at == 2 else 0 * speech for at in range(6)], 1)
+    found = audited([rows.manifest_row(1)], [measured(six)])
+    said = {one.rule for one in found.findings}
+    assert "one_sided" in said and "channels_cancel" not in said
+    opposite = np.stack([speech, -speech], 1)
+    assert "channels_cancel" in {
+        one.rule for one in audited([rows.manifest_row(1)], [measured(opposite)]).findings
+    }
+
+
+@pytest.mark.parametrize(("seconds", "is_odd"), [(0.8, False), (3.5, True)])
+def test_a_lone_word_among_sentences_of_one_length_may_take_its_time(seconds: float, is_odd: bool) -> None:
+    known = [
+        rows.manifest_row(n, text=f"{rows.SENTENCE[:50]} {'abcde'[n % 5] * (n % 7 + 1)}")
+        for n in range(1, 41)
+    ]
+    measures = [rows.measured(n, duration_s=3.0 + 0.01 * (n % 9)) for n in range(1, 41)]
+    known.append(rows.manifest_row(41, text="Lamp."))
+    measures.append(rows.measured(41, duration_s=seconds, leading_silence_s=0.0, trailing_silence_s=0.0))
+    found = audited(known, measures)
+    assert any(one.rule == "odd_pace" and one.clip_id == "c0041" for one in found.findings) is is_odd

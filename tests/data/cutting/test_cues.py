@@ -465,3 +465,43 @@ def test_every_cue_inside_a_longer_one_overlaps_it(tmp_path: Path) -> None:
 def test_subtitles_by_frames_or_lines_are_refused(tmp_path: Path, line: str) -> None:
     with pytest.raises(SubtitleError, match="Save it as SRT"):
         read(tmp_path, "a.txt", f"{line}\n{line}\n{line}\n")
+
+
+def test_names_before_the_words_become_speakers(tmp_path: Path) -> None:
+    """Zoom writes "Anna Smith: Hello there." into each cue; spoken they are not."""
+    said = ("Anna Smith: Hello there.", "Bob: How are you?", "Anna Smith: Fine.", "And you?", "Bob: Good.")
+    blocks = [
+        f"{at}\n00:00:{2 * at:02d}.000 --> 00:00:{2 * at + 1:02d}.000\n{one}\n" for at, one in enumerate(said)
+    ]
+    path = tmp_path / "a.vtt"
+    path.write_text("WEBVTT\n\n" + "\n".join(blocks))
+    found = cues.read(path)
+    assert [(one.speaker, one.text) for one in found.cues] == [
+        ("Anna Smith", "Hello there."),
+        ("Bob", "How are you?"),
+        ("Anna Smith", "Fine."),
+        ("Anna Smith", "And you?"),
+        ("Bob", "Good."),
+    ]
+    assert any("who speaks stands before the words (Anna Smith, Bob)" in note for note in found.notes)
+    path.write_text(
+        "WEBVTT\n\n"
+        + "\n".join(blocks[:1] + [one.replace("Bob: ", "").replace("Anna Smith: ", "") for one in blocks[1:]])
+    )
+    assert cues.read(path).cues[0].text == "Anna Smith: Hello there."  # once: it may be what is said
+
+
+def test_a_mark_of_a_new_speaker_is_not_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.srt"
+    path.write_text(SRT.replace("Hello there.", ">> Hello there.").replace("Second", "&gt;&gt; Second"))
+    assert [one.text for one in cues.read(path).cues] == ["Hello there.", "Second line, still the second."]
+
+
+@pytest.mark.parametrize("form", ["clock", "a segment a line"])
+def test_segments_with_the_time_of_a_clock_and_json_lines_are_read(tmp_path: Path, form: str) -> None:
+    rows = [{"start": 1.0, "end": 3.0, "text": "Hello."}, {"start": 3.5, "end": 5.0, "text": "You?"}]
+    clocks = [{**one, "start": f"00:00:0{one['start']}00", "end": f"00:0{one['end']}00"} for one in rows]
+    path = tmp_path / "a.json"
+    lines = "".join(f"{json.dumps(one)}\n" for one in rows)
+    path.write_text(lines if form == "a segment a line" else json.dumps({"segments": clocks}))
+    assert [(one.start_s, one.end_s) for one in cues.read(path).cues] == [(1.0, 3.0), (3.5, 5.0)]

@@ -143,3 +143,36 @@ def test_a_finding_of_ours_is_read_back_from_its_own_message() -> None:
             {"name": name, "step": step, "micro": micro}, "CUDA out of memory", Path("x.log")
         )
         assert logs.read(f"WorkerError: {message}\n").kind == triage.memory_class(name, step, micro)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("slurm-preempted", "DUE TO TIME LIMIT"),
+        ("nccl-watchdog", "watchdog thread terminated"),
+        ("bus-error", "Bus error"),
+        ("loss-is-no-number", "the loss is no number here"),
+        ("empty", "the log is empty"),
+    ],
+)
+def test_a_log_without_memory_failure_says_how_it_ended(name: str, said: str) -> None:
+    assert any(said in one for one in find(name).evidence), find(name).evidence
+
+
+def test_an_exception_whose_message_stands_on_the_next_line_is_shown_with_it() -> None:
+    found = logs.read(
+        "Traceback (most recent call last):\nRuntimeError: \n\n    CUDA Setup failed despite GPU being available.\n"
+    )
+    assert any("CUDA Setup failed" in one for one in found.evidence)
+
+
+def test_no_colour_of_a_terminal_is_left_in_the_evidence() -> None:
+    assert "\x1b" not in find("colours-of-a-terminal").text()
+
+
+def test_a_log_of_power_shell_is_read(tmp_path: Path) -> None:
+    from voicelathe.cli.machine import memory
+
+    path = tmp_path / "train.log"
+    path.write_text((FOLDER / "colours-of-a-terminal.growth.log").read_text(), encoding="utf-16")
+    assert logs.read(memory._end_of(path)).kind == remedies.GROWTH

@@ -95,7 +95,8 @@ def import_manifest(
     reading = naming.parsed(map or [], formats.KNOWN)
     with TemporaryDirectory() as scratch:
         found = gathering.sources_at(paths, format, reading, encoding, Path(scratch))
-        to = gathering.copy_of(found, name, is_made=encoding is not None or len(found) > 1)
+        is_decoded = any(Path(scratch) in one.manifest.parents for one in found)
+        to = gathering.copy_of(found, name, is_made=is_decoded or len(found) > 1)
         given = schema.Ingest(
             *("", UNPINNED, str(audio_root or found[0].folder), UNPINNED, "voicelathe"),
             *(recording_from, speaker, language),
@@ -104,7 +105,7 @@ def import_manifest(
             _import(
                 current,
                 found,
-                gathering.PlaceOptions(audio_root, name, to, encoding is not None),
+                gathering.PlaceOptions(audio_root, name, to, is_decoded),
                 reading,
                 given,
             )

@@ -37,10 +37,16 @@ def sources_at(
 ) -> list[Found]:
     """The manifests at every path, each with its format said."""
     from voicelathe.data.manifest import recognising
+    from voicelathe.data.sources import json_document
 
     found: list[Found] = []
     for at, path in enumerate(paths):
-        if encoding is None:
+        document = (
+            json_document.as_lines(path, scratch / str(at)) if encoding is None and path.is_file() else None
+        )
+        if document is not None:
+            found.append(replace(recognising.find(document, format, reading), folder=path.parent))
+        elif encoding is None:
             found += recognising.find_all(path, format, reading)
         else:
             found += _in_encoding(path, format, reading, encoding, scratch / str(at))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from voicelathe.cli import screen
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 MIN_RECORDINGS = 3  # one each for train, validation and test
 SHOWN = 5
+CONTAINERS = ("wav", "flac", "ogg", "mp3")
 
 
 def unread(probe: importing.Probe) -> None:
@@ -81,6 +83,7 @@ def report(wanted: schema.Ingest, read: Ingested) -> None:
     _markup([row.text for row in read.rows])
     _letters([(row.language, row.text) for row in read.rows if row.text and not row.text.isascii()])
     _unusable(read)
+    _misnamed(wanted, read)
     _rejected(wanted, read)
     consents.print_missing(speakers)
 
@@ -175,8 +178,26 @@ def _unusable(read: Ingested) -> None:
     endings = sorted(
         {row.audio.rpartition(".")[2] for row in read.rows if row.audio_problem == "unsupported_type"}
     )
+    endings = [one for one in endings if one and one.isalnum()]
     for ending in endings[:SHOWN]:
         screen.say(files.how_to_convert(ending))
+    if len(endings) > SHOWN:
+        screen.say(f"The same for {', '.join(f'.{one}' for one in endings[SHOWN:])}.")
+
+
+def _misnamed(wanted: schema.Ingest, read: Ingested) -> None:
+    """Files that are not what their names say, by what they are: the audit drops their rows."""
+    from voicelathe.data.audio import checking
+
+    found: dict[str, list[str]] = {}
+    for name in sorted(read.audio):
+        if (what := checking.misnamed(Path(wanted.audio_root), name)) is not None:
+            found.setdefault(what, []).append(name)
+    for what, names in found.items():
+        rename = f"{what} under another name: rename them" if what in CONTAINERS else what
+        screen.say(
+            f"Warning: {len(names)} audio files are {rename}. The first: {names[0]}. The audit drops their rows."
+        )
 
 
 def _rejected(wanted: schema.Ingest, read: Ingested) -> None:

@@ -121,8 +121,12 @@ def _end_of(path: Path) -> str:
     """The last part of a file as text. Raises RecordError when it cannot be read."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - MAX_LOG_BYTES))
-            return file.read().decode("utf-8", errors="replace")
+            begin = file.read(512)
+            encoding = "utf-8"
+            if begin[:2] in (b"\xff\xfe", b"\xfe\xff"):  # what PowerShell's > writes
+                encoding = "utf-16-le" if begin[:2] == b"\xff\xfe" else "utf-16-be"
+            file.seek(max(0, path.stat().st_size - MAX_LOG_BYTES) // 2 * 2)
+            return file.read().decode(encoding, errors="replace").removeprefix("\ufeff")
     except OSError as problem:
         raise RecordError(
             f"{path} cannot be read ({problem.strerror}). Give the file a training's output was written to."

@@ -10,12 +10,31 @@ from voicelathe.data.audio.files import AudioProblem
 MIN_RATE_HZ, MAX_RATE_HZ, MAX_CHANNELS = 8_000, 192_000, 8
 
 
+def misnamed(root: Path, audio: str) -> str | None:
+    """What a file is whose content is not of its name, from its first bytes; None where it is, and for one that cannot be opened."""
+    try:
+        file = files.open_file(root, audio)
+    except AudioProblem:
+        return None
+    try:
+        container = containers.kind(os.pread(file, 16, streams.behind_tags(file, os.fstat(file).st_size)))
+        if container == files.CONTAINERS[Path(audio).suffix.lower()]:
+            return None
+        return container or files.strange(os.pread(file, 64, 0)) or "no audio that is read here"
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+
+
 def checked(
     file: int, audio: str, max_file_s: float
 ) -> tuple[str, containers.Pcm16 | None, list[streams.Stream], Header]:
     """Container, layout of a plain WAV, streams and header, all within limits: headers can claim anything."""
     num_bytes = os.fstat(file).st_size
     container = containers.kind(os.pread(file, 16, streams.behind_tags(file, num_bytes)))
+    if container is None and (what := files.strange(os.pread(file, 64, 0))) is not None:
+        raise AudioProblem("unsupported_type", f"the file is {what}")
     if container is None or container != files.CONTAINERS[Path(audio).suffix.lower()]:
         raise AudioProblem(
             "unsupported_type",

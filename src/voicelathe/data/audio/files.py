@@ -39,8 +39,23 @@ def check_path(audio: str) -> None:
         raise AudioProblem("absolute_path", "audio is named relative to ingest.audio_root")
     if ".." in audio.split("/"):
         raise AudioProblem("outside_root", "the path leaves ingest.audio_root")
+    if audio.rstrip().endswith("|"):
+        raise AudioProblem(
+            "unsupported_type", "a command, and none is run here: run it, and name the file that it made"
+        )
     if Path(audio).suffix.lower() not in CONTAINERS:
         raise AudioProblem("unsupported_type", f"the extension is none of {' '.join(CONTAINERS)}")
+
+
+def strange(start: bytes) -> str | None:
+    """What a file is that is no audio, by its first bytes, with what to do; None where they do not tell."""
+    if not start:
+        return "empty"
+    if start.startswith(b"version https://git-lfs"):
+        return "a pointer of git-lfs and not the file: git lfs pull"
+    if start.lstrip()[:14].lower().startswith((b"<!doctype", b"<html")):
+        return "a web page, as a failed download leaves: get the file again"
+    return None
 
 
 def how_to_convert(ending: str) -> str:

@@ -17,6 +17,8 @@ Codes = NDArray[np.int64]
 MIN_ROWS = 20  # fewer say nothing about what is usual
 NUM_BINS, MIN_IN_BIN = 12, 10  # for the line
 NUM_BANDS, MIN_IN_BAND = 4, 30  # of lengths, each with a deviation of its own
+SHORTEST = 0.05  # of the texts, by length: lone words among them are what is asked about
+BEYOND = 0.5  # of the shortest texts
 AS_DEVIATION = 1.4826  # of the median absolute deviation, so that it reads as a standard deviation (Rousseeuw and Croux, 1993)
 LEAST_DEVIATION = 0.03  # even a corpus read by a machine differs by this much
 MOST_FIXED_S, FASTEST, SLOWEST = 1.0, 40.0, 4.0  # letters a second: what a line may be
@@ -30,14 +32,22 @@ class UsualPace:
     each_s: float
     longest: tuple[float, ...]  # letters, the upper ends of the bands but for the last
     deviations: tuple[float, ...]  # of each band
+    shortest: float = (
+        0.0  # letters of the shortest texts, where all are of about one length and tell no fixed cost
+    )
 
     def expected_s(self, letters: Floats) -> Floats:
         return np.asarray(self.fixed_s + self.each_s * letters)
 
-    def distance(self, letters: Floats, seconds: Floats) -> Floats:
-        """Deviations by which a reading is slower (over 0) or faster than usual."""
+    def distance(self, letters: Floats, seconds: Floats, *, spared_s: Floats | float = 0.0) -> Floats:
+        """Deviations by which a reading is slower (over 0) or faster than usual, and than that with some time to spare."""
         band = np.searchsorted(np.array(self.longest), letters)
-        return np.asarray(np.log(seconds / self.expected_s(letters)) / np.array(self.deviations)[band])
+        expected = self.expected_s(letters) + spared_s
+        return np.asarray(np.log(seconds / expected) / np.array(self.deviations)[band])
+
+    def spared_s(self, letters: Floats) -> Floats:
+        """Of texts much shorter than all others, which tell no fixed cost: a lone word is said with care."""
+        return np.where(letters < BEYOND * self.shortest, MOST_FIXED_S - self.fixed_s, 0.0)
 
 
 def usual(letters: Floats, seconds: Floats) -> UsualPace | None:
@@ -46,7 +56,7 @@ def usual(letters: Floats, seconds: Floats) -> UsualPace | None:
         return None
     order = np.argsort(letters, kind="stable")
     letters, seconds = letters[order], seconds[order]
-    fixed_s, each_s = _line(letters, seconds)
+    fixed_s, each_s, is_told = _line(letters, seconds)
     logs = np.log(seconds / (fixed_s + each_s * letters))
     bands = np.array_split(np.arange(len(letters)), max(1, min(NUM_BANDS, len(letters) // MIN_IN_BAND)))
     return UsualPace(
@@ -54,11 +64,12 @@ def usual(letters: Floats, seconds: Floats) -> UsualPace | None:
         each_s,
         tuple(float(letters[band[-1]]) for band in bands[:-1]),
         tuple(max(LEAST_DEVIATION, AS_DEVIATION * float(np.median(np.abs(logs[band])))) for band in bands),
+        0.0 if is_told else float(np.quantile(letters, SHORTEST)),
     )
 
 
-def _line(letters: Floats, seconds: Floats) -> tuple[float, float]:
-    """Fixed cost and cost of a letter: the median slope between medians of rows of about one length."""
+def _line(letters: Floats, seconds: Floats) -> tuple[float, float, bool]:
+    """Fixed cost and cost of a letter: the median slope between medians of rows of about one length. And whether lengths differ enough to tell them apart."""
     bins = np.array_split(np.arange(len(letters)), max(1, min(NUM_BINS, len(letters) // MIN_IN_BIN)))
     x = np.array([np.median(letters[rows]) for rows in bins])
     y = np.array([np.median(seconds[rows]) for rows in bins])
@@ -69,7 +80,8 @@ def _line(letters: Floats, seconds: Floats) -> tuple[float, float]:
     each_s = float(np.median(slopes)) if len(slopes) else middle
     each_s = float(np.clip(each_s, 1 / FASTEST, 1 / SLOWEST))
     fixed_s = float(np.clip(np.median(y - each_s * x), 0.0, MOST_FIXED_S))
-    return fixed_s, float(np.clip(np.median((y - fixed_s) / x), 1 / FASTEST, 1 / SLOWEST))
+    each_s = float(np.clip(np.median((y - fixed_s) / x), 1 / FASTEST, 1 / SLOWEST))
+    return fixed_s, each_s, len(slopes) > 0
 
 
 def of_groups(
@@ -102,6 +114,8 @@ def distances(
     found = np.full(len(seconds), np.nan)
     for (person, tongue), some in known.items():
         rows = (speaker == person) & (language == tongue)
-        slow, fast = (some.distance(counted[rows], seconds[rows]) for counted in (letters[1], letters[0]))
+        most, fewest, took = letters[1][rows], letters[0][rows], seconds[rows]
+        slow = some.distance(most, took, spared_s=some.spared_s(most))
+        fast = some.distance(fewest, took)
         found[rows] = np.where(slow > 0, slow, np.where(fast < 0, fast, 0.0))
     return found

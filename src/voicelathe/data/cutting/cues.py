@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from voicelathe.data.cutting import captions, texts, tiers, units
+from voicelathe.data.cutting import captions, labels, texts, tiers, units
 from voicelathe.data.cutting.raw import RawCue
 from voicelathe.errors import SubtitleError, listing
 from voicelathe.records import Cue
@@ -120,6 +120,12 @@ def _clean(found: Parsed, raw: Sequence[RawCue], path: Path) -> None:
             num_silent += 1
             continue
         found.cues.append(Cue(cue.line, cue.start_s, cue.end_s, text, cue.speaker))
+    found.cues, names = labels.taken_off(found.cues)
+    if names:
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        found.notes.append(
+            f"{path}: who speaks stands before the words ({shown}); it was taken off, and names the speaker."
+        )
     if num_silent:
         found.notes.append(
             f"{path}: {num_silent} cues say nothing that is spoken (empty, music, in brackets)."
@@ -145,7 +151,7 @@ def _problem(cue: RawCue, most_s: float) -> str | None:
 
 
 def _spoken(text: str) -> str:
-    lines = [DASH.sub("", html.unescape(TAG.sub("", line))) for line in text.split("\n")]
+    lines = [DASH.sub("", labels.TURN.sub("", html.unescape(TAG.sub("", line)))) for line in text.split("\n")]
     return " ".join(" ".join(lines).replace("\u200b", "").replace("\ufeff", "").split())
 
 

@@ -94,9 +94,7 @@ def _typed(line: int, named: Mapping[str, Any], ingest: schema.Ingest) -> RawRow
             for name, value in sorted(named.items())
             if name not in KNOWN
         },
-        recording_id=_required(
-            "recording_id", _name(named, "recording_id") or _recording(audio, ingest.recording_from)
-        ),
+        recording_id=_name(named, "recording_id") or _recording(audio, ingest.recording_from),
         speaker_id=_required("speaker_id", _name(named, "speaker_id") or ingest.speaker_id),
         language=_required(
             "language", languages.canonical(_name(named, "language") or ingest.language or "")
@@ -116,10 +114,14 @@ def _required(name: str, value: str | None) -> str:
     return value
 
 
-def _recording(audio: str, pattern: str | None) -> str | None:
-    """Found in the path as it looks: file names of macOS have their letters in parts."""
+def _recording(audio: str, pattern: str | None) -> str:
+    """Found in the path as it looks: file names of macOS have their letters in parts. Raises LineProblem where nothing is."""
     found = re.search(_nfc(pattern), _nfc(audio)) if pattern is not None else None
-    return found.group(1) if found else None
+    if pattern is not None and (found is None or not found.group(1)):
+        raise LineProblem(
+            "missing_field", f"{MISSING.format('recording_id')}: {pattern!r} does not fit {audio[:80]!r}"
+        )
+    return _required("recording_id", found.group(1) if found else None)
 
 
 def _nfc(text: str) -> str:
@@ -195,7 +197,7 @@ def _require_rows(found: list[Read], ingest: schema.Ingest) -> None:
             f"{other_encoding(ingest, strange[0], ingest.language)}"
         )
     ((commonest, _),) = Counter(one.detail for one in lines).most_common(1)
-    if commonest == MISSING.format("recording_id"):
+    if commonest.startswith(MISSING.format("recording_id")):
         raise ManifestError(
             f"{where}: no row says which source recording it is from, and one recording per file is not assumed.\n"
             f"Add a column recording_id, or set ingest.recording_from to a regex with one group that captures the recording\n"

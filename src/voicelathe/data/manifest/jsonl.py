@@ -16,6 +16,7 @@ from voicelathe.redaction import scrub
 MAX_LINE_BYTES = 1 << 20
 MAX_DEPTH = 32
 EXCERPT_CHARS = 160
+NO_OBJECT = "no object {...}; of a list or a table: a comment, a header once more, or other columns than the other lines have"
 UTF8_BOM = b"\xef\xbb\xbf"
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -86,11 +87,12 @@ def parse(data: bytes) -> dict[str, Any]:
     """The one JSON object of a line. Raises LineProblem for everything else."""
     text = text_of(data)
     try:
-        value = json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(text, object_pairs_hook=pairs, parse_constant=_no_constant, parse_float=_finite)
     except RecursionError:
         raise LineProblem("too_deep", "brackets are nested too deeply to be read") from None
     except ValueError as problem:
-        raise LineProblem("not_json", str(problem)) from None
+        is_other = not text.lstrip().startswith(("{", "["))
+        raise LineProblem("not_json", NO_OBJECT if is_other else str(problem)) from None
     if not isinstance(value, dict):
         raise LineProblem("not_an_object", f"a row is {{...}}, this is {type(value).__name__}")
     if not encodable(_all_strings(value)):
@@ -122,11 +124,12 @@ def _skip_to_line_feed(file: Any) -> None:
         pass
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def pairs(held: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object from its pairs. Raises LineProblem for a key that is given twice."""
+    found = dict(held)
+    if len(found) < len(held):
         seen: set[str] = set()
-        again = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        again = next(key for key, _ in held if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise LineProblem("duplicate_key", f"{again!r} is given twice")
     return found
 

@@ -1,9 +1,11 @@
 """Lists with `|` between columns, as Piper, StyleTTS2, F5-TTS, XTTS and GPT-SoVITS write them, turned into one manifest of ours.
 
 They differ in the order of their columns, in a header, and in whether the first column is an id or a path. So columns are told by what
-they hold, and what cannot be told is a question, never a guess. LJSpeech's own `id|text|text` stays a format of its own.
+they hold, and what cannot be told is a question, never a guess. LJSpeech's own `id|text|text` stays a format of its own. With another sign
+between its columns a file is a list where one column holds paths of audio.
 """
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +30,9 @@ MAX_SPEAKER_CHARS, ROWS_PER_SPEAKER, MIN_ROWS = 40, 2, 4
 MAX_COLUMNS, MOST_UNNAMED = 20, 4  # with a header, and without
 LEAST_SHARE = 0.9  # of lines that have the usual columns
 LOOKED_AT = 5000  # rows that decide the columns
+OTHER_SIGNS = "\t;,"
+COMMENT = re.compile(r"\s*(?:#|//)(?!.*[|\t;,])")  # of people, above their rows
+DOUBLED = re.compile(r'"[^"]*(?:""[^"]*)+"')  # a cell as CSV quotes it
 EXTENSION = re.compile(r"\.(?:wav|flac|ogg|opus|mp3|m4a|aac|webm|oga)$", re.IGNORECASE)
 
 
@@ -35,8 +40,9 @@ EXTENSION = re.compile(r"\.(?:wav|flac|ogg|opus|mp3|m4a|aac|webm|oga)$", re.IGNO
 class ListColumns:
     """Which column is what, from the left, and whether the first line is a header."""
 
-    columns: tuple[str, ...]  # audio | id | text | speaker_id | language
+    columns: tuple[str, ...]  # audio | id | text | speaker_id | language; no name for one that is empty
     has_header: bool
+    sign: str = "|"  # between the columns
 
     @property
     def is_ljspeech(self) -> bool:
@@ -45,7 +51,7 @@ class ListColumns:
     @property
     def sentence(self) -> str:
         header = "a header, " if self.has_header else "no header, "
-        return f"{header}`{'|'.join(self.columns)}` on each line"
+        return f"{header}`{self.sign.join(self.columns)}` on each line".replace("\t", "<TAB>")
 
 
 def layout(lines: Sequence[str], reading: Mapping[str, str] | None = None) -> ListColumns | None:
@@ -53,17 +59,48 @@ def layout(lines: Sequence[str], reading: Mapping[str, str] | None = None) -> Li
 
     Raises ManifestError where two columns could be the text or the speaker.
     """
-    held = [line for line in lines if line.strip()]
-    ((usual, num),) = Counter(line.count("|") for line in held).most_common(1) or ((0, 0),)
-    if not 1 <= usual <= MAX_COLUMNS - 1 or num < LEAST_SHARE * len(held):
+    return _layout(lines, "|", reading or {})
+
+
+def separated(lines: Sequence[str]) -> ListColumns | None:
+    """The columns of a list with tabs, semicolons or commas: it has no header, and paths of audio. None for what is no such list."""
+    for sign in OTHER_SIGNS:
+        found = _layout(lines, sign, {})
+        if found is not None and "audio" in found.columns:
+            return found
+    return None
+
+
+def _layout(lines: Sequence[str], sign: str, reading: Mapping[str, str]) -> ListColumns | None:
+    rows = [line for line in lines if line.strip() and not COMMENT.match(line)]
+    held = [_cells(line, sign) for line in rows]
+    ((usual, num),) = Counter(map(len, held)).most_common(1) or ((0, 0),)
+    if not 2 <= usual <= MAX_COLUMNS or num < LEAST_SHARE * len(held):
         return None
-    cells = [[cell.strip() for cell in line.split("|")] for line in held if line.count("|") == usual]
-    if (found := _by_header(cells, reading or {})) is not None:
-        return found
-    if usual > MOST_UNNAMED - 1:
+    cells = [one for one in held if len(one) == usual]
+    if sign != "|" and not any(_are_paths([row[at] for row in cells]) for at in range(usual)):
+        return None
+    if (found := _by_header(cells, reading)) is not None:
+        return found if sign == "|" else None  # a table, whose columns are read by their names
+    if usual > MOST_UNNAMED:
         return None
     kinds = _kinds(cells)
-    return ListColumns(tuple(kinds), False) if _is_plain(kinds) else _asked(cells[0])
+    return ListColumns(tuple(kinds), False, sign) if _is_plain(kinds) else _asked(cells[0])
+
+
+def _cells(line: str, sign: str, num: int | None = None) -> list[str]:
+    """What stands between the signs; as CSV quotes it where that is plainly meant: commas, doubled quotation marks, or as many columns as there should be."""
+    plain = [cell.strip() for cell in line.split(sign)]
+    if '"' not in line:
+        return plain
+    try:
+        (quoted,) = csv.reader([line], delimiter=sign, strict=True)
+    except (csv.Error, ValueError):
+        return plain
+    is_meant = (
+        sign in ",;" or any(map(DOUBLED.fullmatch, plain)) or (len(plain) != num and len(quoted) == num)
+    )
+    return [cell.strip() for cell in quoted] if is_meant else plain
 
 
 def _by_header(cells: list[list[str]], reading: Mapping[str, str]) -> ListColumns | None:
@@ -97,7 +134,8 @@ def _by_header(cells: list[list[str]], reading: Mapping[str, str]) -> ListColumn
     ):
         named[named.index("audio")] = "id"  # without a folder or an extension
     columns = tuple(name or first[at] for at, name in enumerate(named))
-    return ListColumns(columns, True) if "" not in columns and len(set(columns)) == len(columns) else None
+    is_told = all(name or not any(row[at] for row in body) for at, name in enumerate(columns))
+    return ListColumns(columns, True) if is_told and len(set(columns)) == len(columns) else None
 
 
 def _kinds(cells: list[list[str]]) -> list[str]:
@@ -105,6 +143,10 @@ def _kinds(cells: list[list[str]]) -> list[str]:
     kinds = [_kind(column, is_first=at == 0) for at, column in enumerate(columns)]
     if "text" not in kinds and (len(kinds) == 2 or (len(kinds) == 3 and columns[1] == columns[2])):
         kinds[1:] = ["text"] * (len(kinds) - 1)  # single words, each said several times
+    if "audio" in kinds:
+        kinds = [kind if any(column) else "" for kind, column in zip(kinds, columns, strict=True)]
+        if kinds[0] == "id" and "speaker_id" not in kinds and _are_speakers(columns[0]):
+            kinds[0] = "speaker_id"
     return kinds
 
 
@@ -144,7 +186,7 @@ def _are_speakers(cells: list[str]) -> bool:
 
 def _is_plain(kinds: list[str]) -> bool:
     once = all(kinds.count(name) <= 1 for name in ("audio", "id", "speaker_id", "language"))
-    first = kinds[0] in ("audio", "id")
+    first = kinds[0] in ("audio", "id") or "audio" in kinds
     texts = kinds.count("text")
     return once and first and (texts == 1 or (texts == 2 and kinds == ["id", "text", "text"]))
 
@@ -159,16 +201,18 @@ def _asked(cells: list[str]) -> ListColumns:
 
 def rows(manifest: Path, found: ListColumns) -> Iterator[Line]:
     """The rows of a list; what is no row stays a line that cannot be read, under its number."""
-    for number, data, whole in jsonl.Lines(manifest):
-        if number == 1 and found.has_header:
-            continue
+    header: list[str] | None = None
+    for _, data, whole in jsonl.Lines(manifest):
         try:
             text = jsonl.text_of(data) if whole else ""
         except LineProblem:
             yield data
             continue
-        cells = [cell.strip() for cell in text.split("|")]
-        if len(cells) != len(found.columns):
+        cells = _cells(text, found.sign, len(found.columns))
+        if header is None and found.has_header and not COMMENT.match(text):
+            header = cells
+            continue
+        if len(cells) != len(found.columns) or cells == header:
             yield data
             continue
         row = {name: cell for name, cell in zip(found.columns, cells, strict=True) if cell or name == "text"}

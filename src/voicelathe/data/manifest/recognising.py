@@ -55,7 +55,10 @@ def find_all(path: Path, wanted: SourceName | None, reading: Mapping[str, str] =
 
 def _of_file(manifest: Path, wanted: SourceName | None, reading: Mapping[str, str]) -> Found:
     known, why = (wanted, "as --format says") if wanted else _recognise(manifest, reading)
-    return Found(manifest, known, manifest.parent, why, splits_named.known(manifest.stem))
+    split = splits_named.known(manifest.stem) or (
+        splits_named.known(manifest.parent.name) if manifest.name in MANIFESTS else None
+    )
+    return Found(manifest, known, manifest.parent, why, split)
 
 
 def _in_folder(folder: Path, wanted: SourceName | None, reading: Mapping[str, str]) -> list[Found]:
@@ -82,9 +85,18 @@ def _in_folder(folder: Path, wanted: SourceName | None, reading: Mapping[str, st
         raise ManifestError(
             f"{folder} holds several manifests: {names}. Name the one, or all that belong together: voicelathe import FILE [FILE ...]"
         )
+    if inner := _in_folders_of_splits(folder):
+        return [_of_file(path, wanted, reading) for path in inner]
     raise ManifestError(
         f"{folder} holds no .jsonl or .csv file, no Parquet, and no audio with a .txt of the same name. Name the manifest itself: voicelathe import FILE"
     )
+
+
+def _in_folders_of_splits(folder: Path) -> list[Path]:
+    """train/metadata.csv, validation/metadata.csv and so on of Hugging Face's audiofolder."""
+    inner = [one / name for one in sorted(folder.iterdir()) for name in MANIFESTS if (one / name).is_file()]
+    parts = [splits_named.known(path.parent.name) for path in inner]
+    return inner if inner and None not in parts and len(set(parts)) == len(parts) else []
 
 
 def _is_lhotse(files: Sequence[Path]) -> bool:
@@ -124,6 +136,16 @@ def _line_format(
     if held and (header := delimited.header(held[0], reading)) is not None:
         names = ", ".join(header[1])[:60]
         return ("common-voice" if delimited.is_common_voice(header[1]) else "table"), f"a header: {names}"
+    if (columns := lists.separated(held)) is not None:
+        return "list", columns.sentence
+    if lines and lines[0].startswith((b"RIFF", b"fLaC", b"OggS", b"ID3")):
+        raise ManifestError(
+            f"{manifest} is audio, not a manifest. Name the list of its texts; a long recording is cut first: voicelathe cut propose {manifest}"
+        )
+    if lines and lines[0].startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise ManifestError(
+            f"{manifest} is an Excel workbook or an archive. Save the table as CSV, or unpack the archive, and name the manifest in it."
+        )
     raise ManifestError(
         f"{manifest} is neither JSON lines with the key audio, nor LJSpeech's id|text, nor a CSV with commas whose header "
         f"names audio. "

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from voicelathe.data.manifest import jsonl
+from voicelathe.data.manifest import jsonl, lists
 from voicelathe.data.sources import naming
 from voicelathe.data.sources.rows import Line
 
@@ -58,8 +58,8 @@ def rows(manifest: Path, reading: Mapping[str, str]) -> Iterator[Line]:
 
 
 def _cells(line: str, separator: str) -> list[str]:
-    """Tabs are never quoted (Common Voice writes quotation marks as they are)."""
-    if separator == "\t":
+    """Between tabs only what has doubled quotation marks is quoted (Common Voice writes them as they are)."""
+    if separator == "\t" and not any(map(lists.DOUBLED.fullmatch, line.split("\t"))):
         return line.split("\t")
     try:
         (cells,) = csv.reader([line], delimiter=separator, strict=True)

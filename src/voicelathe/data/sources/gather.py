@@ -37,6 +37,10 @@ def is_plain(found: Sequence[Found], reading: Mapping[str, str], root: Path) -> 
     if len(found) > 1 or any(reading.values()) or found[0].format not in PLAIN:
         return False
     paths = Paths(root)
+    if any(
+        isinstance(held, Mapping) and isinstance(held.get("audio"), dict) for _, _, held in _fields(found[0])
+    ):
+        return False
     return not any(
         paths.found(path) != path
         for line in lines_of(found[0], reading)
@@ -71,10 +75,11 @@ def gather(found: Sequence[Found], reading: Mapping[str, str], root: Path | None
 def lines_of(found: Found, reading: Mapping[str, str]) -> Iterator[Line]:
     """The rows of one manifest, `reading` being names that are read as ours. Raises ManifestError for one that is not of its form."""
     if found.format == "list":
-        columns = lists.layout(recognising.first_texts(found.manifest, lists.LOOKED_AT), reading)
+        held = recognising.first_texts(found.manifest, lists.LOOKED_AT)
+        columns = lists.layout(held, reading) or lists.separated(held)
         if columns is None:
             raise ManifestError(
-                f"{found.manifest} is no list: its lines have not the same number of columns between |."
+                f"{found.manifest} is no list: its lines have not the same number of columns between |, tabs, semicolons or commas."
             )
         return lists.rows(found.manifest, columns)
     if found.format in recognising.OF_TEXTS:
@@ -88,8 +93,19 @@ def lines_of(found: Found, reading: Mapping[str, str]) -> Iterator[Line]:
 
 
 def _plain(found: Found) -> Iterator[Line]:
-    for _, data, fields in manifest_fields.of(found.manifest, found.format):
-        yield data if isinstance(fields, jsonl.LineProblem) else dict(fields)
+    for _, data, held in _fields(found):
+        yield data if isinstance(held, jsonl.LineProblem) else _with_path(dict(held))
+
+
+def _fields(found: Found) -> Iterator[manifest_fields.Fields]:
+    return manifest_fields.of(found.manifest, found.format)
+
+
+def _with_path(row: dict[str, object]) -> dict[str, object]:
+    """Hugging Face's datasets write audio as an object, with the path of the file in it."""
+    audio = row.get("audio")
+    path = audio.get("path") if isinstance(audio, dict) else None
+    return {**row, "audio": path} if isinstance(path, str) and path else row
 
 
 def _placed(row: Mapping[str, object], paths: Paths, prefix: str, part: Found | None) -> dict[str, object]:

@@ -16,6 +16,7 @@ from typing import Any
 from voicelathe import digest
 from voicelathe.data.audio.files import CONTAINERS
 from voicelathe.data.manifest import splits_named
+from voicelathe.data.sources import naming
 from voicelathe.data.sources.rows import Line
 from voicelathe.errors import ManifestError
 
@@ -118,7 +119,7 @@ def _rows_of(file: Path) -> Iterator[tuple[dict[str, Any], Any]]:
 
     try:
         opened = pyarrow.parquet.ParquetFile(file)
-        column = _audio_column(opened.schema_arrow, file)
+        column = _paths_column(opened) or _audio_column(opened.schema_arrow, file)
         for batch in opened.iter_batches(ROWS_AT_ONCE):
             for held in batch.to_pylist():
                 value = held.pop(column)
@@ -127,6 +128,23 @@ def _rows_of(file: Path) -> Iterator[tuple[dict[str, Any], Any]]:
         raise ManifestError(
             f"{file} cannot be read as Parquet ({problem}). Is it whole, or a pointer of git-lfs?"
         ) from None
+
+
+def _paths_column(opened: Any) -> str | None:
+    """The only column with a usual name for audio that holds paths of files outside, where none is called audio or holds bytes."""
+    import pyarrow
+
+    schema = opened.schema_arrow
+    if "audio" in schema.names or any(pyarrow.types.is_struct(field.type) for field in schema):
+        return None
+    named = [field for field in schema if naming.plain(field.name) in naming.AUDIO]
+    texts = [str(field.name) for field in named if pyarrow.types.is_string(field.type)]
+    if len(texts) != 1:
+        return None
+    batch = next(opened.iter_batches(ROWS_AT_ONCE, columns=texts), None)
+    held = batch.column(0).to_pylist() if batch is not None else []
+    endings = [PurePosixPath(str(one).replace("\\", "/")).suffix.lower() for one in held if one]
+    return texts[0] if endings and all(one in CONTAINERS for one in endings) else None
 
 
 def _audio_column(schema: Any, file: Path) -> str:
@@ -148,7 +166,7 @@ def _audio_column(schema: Any, file: Path) -> str:
             f"{file}: several columns hold bytes: {', '.join(holding)}. Rename the one that says the text to audio."
         )
     raise ManifestError(
-        f"{file}: no column holds audio (bytes and path), among {', '.join(schema.names)}. Write the audio as files, and a manifest."
+        f"{file}: no column holds audio (bytes and path), among {', '.join(schema.names)}. Rename the column to audio, or write the audio as files, and a manifest."
     )
 
 

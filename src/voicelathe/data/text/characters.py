@@ -38,7 +38,7 @@ ABBREVIATION = re.compile(
 )
 DIGIT_LETTERS, SIGN_LETTERS, NAME_LETTERS, ABBREVIATION_LETTERS = (2, 10), 9, 5, 6
 TAG = re.compile(
-    "([\\[(<{*\u3010\u266a\u266b])([^\\])>}*\u3011\u266a\u266b]*)[\\])>}*\u3011\u266a\u266b]"
+    "([\\[(<{*\u3010\u266a\u266b\U0001f3b5\U0001f3b6])([^\\])>}*\u3011\u266a\u266b\U0001f3b5\U0001f3b6]*)[\\])>}*\u3011\u266a\u266b\U0001f3b5\U0001f3b6]"
 )  # after NFKC
 
 
@@ -62,7 +62,8 @@ def controls(text: str) -> list[str]:
 
 
 def _is_control(one: str) -> bool:
-    return one in BIDI_CONTROLS or (unicodedata.category(one) == "Cc" and one not in WHITESPACE_CONTROLS)
+    category = unicodedata.category(one)  # private use is what a font of a PDF made of it
+    return one in BIDI_CONTROLS or category == "Co" or (category == "Cc" and one not in WHITESPACE_CONTROLS)
 
 
 def plain(text: str | None) -> str:
@@ -73,7 +74,7 @@ def plain(text: str | None) -> str:
 
 
 def _is_visible(one: str) -> bool:
-    return unicodedata.category(one) not in ("Cf", "Cc") or one in WHITESPACE_CONTROLS
+    return unicodedata.category(one) not in ("Cf", "Cc", "Co") or one in WHITESPACE_CONTROLS
 
 
 def num_letters(text: str | None) -> tuple[float, float]:

@@ -21,20 +21,20 @@ bo bod,tib Tibetan བོད་སྐད
 bs bos Bosnian bosanski
 ca cat Catalan,Valencian català
 ceb ceb Cebuano Cebuano
-cs ces,cze Czech čeština
+cs ces,cze,cz Czech čeština
 cy cym,wel Welsh Cymraeg
-da dan Danish dansk
+da dan,dk Danish dansk
 de deu,ger German Deutsch
-el ell,gre Greek,Modern_Greek Ελληνικά
+el ell,gre,gr Greek,Modern_Greek Ελληνικά
 en eng English English
 eo epo Esperanto Esperanto
-es spa Spanish,Castilian español
+es spa Spanish,Castilian,castellano,espanol español
 et est,ekk Estonian eesti
 eu eus,baq Basque euskara
 fa fas,per,pes Persian,Farsi فارسی
 fi fin Finnish suomi
 fil fil,tgl,tl Filipino,Tagalog Filipino
-fr fra,fre French français
+fr fra,fre French,francais français
 ga gle Irish Gaeilge
 gd gla Scottish_Gaelic Gàidhlig
 gl glg Galician galego
@@ -70,7 +70,7 @@ mr mar Marathi मराठी
 ms msa,may,zsm Malay Melayu
 mt mlt Maltese Malti
 my mya,bur Burmese,Myanmar မြန်မာ
-nb nob Norwegian_Bokmål,Bokmål bokmål
+nb nob Norwegian_Bokmål,Norwegian_Bokmal,Bokmål,Bokmal bokmål
 ne nep,npi Nepali नेपाली
 nl nld,dut Dutch,Flemish Nederlands
 nn nno Norwegian_Nynorsk,Nynorsk nynorsk
@@ -80,7 +80,7 @@ or ori,ory Odia,Oriya ଓଡ଼ିଆ
 pa pan Punjabi,Panjabi ਪੰਜਾਬੀ
 pl pol Polish polski
 ps pus,pbt Pashto,Pushto پښتو
-pt por Portuguese português
+pt por Portuguese,portugues português
 ro ron,rum,mo Romanian,Moldovan,Moldavian română
 ru rus Russian русский
 sd snd Sindhi سنڌي
@@ -99,17 +99,17 @@ te tel Telugu తెలుగు
 tg tgk Tajik тоҷикӣ
 th tha Thai ไทย
 tk tuk Turkmen türkmen
-tr tur Turkish Türkçe
+tr tur Turkish,turkce Türkçe
 tt tat Tatar татар
-uk ukr Ukrainian українська
+uk ukr,ua Ukrainian українська
 ur urd Urdu اردو
 uz uzb,uzn Uzbek o‘zbek
-vi vie Vietnamese Tiếng_Việt
+vi vie Vietnamese,tieng_viet Tiếng_Việt
 xh xho Xhosa isiXhosa
 yi yid,ji Yiddish ייִדיש
 yo yor Yoruba Yorùbá
-yue yue Cantonese 粵語
-zh zho,chi,cmn,cn Chinese,Mandarin,Mandarin_Chinese 中文
+yue yue Cantonese,粤语,广东话,廣東話 粵語
+zh zho,chi,cmn,cn Chinese,Mandarin,Mandarin_Chinese,普通话,普通話,汉语,漢語,国语,國語 中文
 zu zul Zulu isiZulu
 """
 USUAL_SCRIPT = {  # that a tag leaves out (BCP 47, Suppress-Script, and the only script in use)
@@ -142,6 +142,14 @@ USUAL_SCRIPT = {  # that a tag leaves out (BCP 47, Suppress-Script, and the only
 BESIDE = re.compile(
     r"\s*(?:\([^()]*\)|[.@][\w-]+)$"
 )  # "German (Germany)" of Windows, the encoding of de_AT.UTF-8
+WRAPPED = re.compile(
+    r"^(?:lang(?:uage)?[:=]\s*)?[\"'<\[(|]*(.*?)[\"'>\])|;,]*$", re.IGNORECASE
+)  # <|en|>, [EN], "en", lang:en
+REGIONAL = {  # words of people around the name of a language
+    **{"american": "US", "us": "US", "usa": "US", "british": "GB", "uk": "GB", "gb": "GB", "australian": "AU", "indian": "IN", "canadian": "CA"},
+    **{"brazilian": "BR", "brazil": "BR", "european": "PT", "mexican": "MX", "austrian": "AT"},
+    **{"simplified": "Hans", "traditional": "Hant"},
+}  # fmt: skip
 TAG = re.compile(r"([a-z]{2,3})((?:-[a-z0-9]{2,8})*)")
 
 
@@ -160,17 +168,30 @@ def _names() -> dict[str, str]:
 @cache
 def canonical(written: str) -> str:
     """The tag of a language as manifests write it; what is not known is kept, without the spaces around it."""
-    plain = BESIDE.sub("", " ".join(written.strip().replace("_", "-").split()).casefold())
+    inside = WRAPPED.sub(r"\1", written.strip()) if not written.strip().endswith(")") else written.strip()
+    plain = BESIDE.sub("", " ".join(inside.strip("_").replace("_", "-").split()).casefold())
     names = _names()
     if (code := names.get(plain.replace("-", " "))) is not None:
         return code
-    found = TAG.fullmatch(plain)
+    if (named := _with_words(plain.replace("-", " ").split(), names)) is not None:
+        return named
+    found = TAG.fullmatch(plain[:-3] + plain[-3:].replace(" ", "-"))  # "en us"
     if found is None or found[1] not in names:
         return written.strip()
     code = names[found[1]]
     parts = [_subtag(part) for part in found[2].split("-") if part]
+    if code == "zh" and parts and parts[0] in ("yue", "cmn"):  # an extended language subtag
+        code, parts = names[parts[0]], parts[1:]
     usual = USUAL_SCRIPT.get(code, "Latn")
     return "-".join([code, *(part for part in parts if part != usual)])
+
+
+def _with_words(words: list[str], names: dict[str, str]) -> str | None:
+    """The tag of "Brazilian Portuguese", "Simplified Chinese" or "english-us": one word more than the name of the language."""
+    for word, name in ((words[0], words[-1]), (words[-1], words[0])) if len(words) == 2 else ():
+        if word in REGIONAL and len(name) > 3 and name in names:
+            return f"{names[name]}-{REGIONAL[word]}"
+    return None
 
 
 def _subtag(part: str) -> str:

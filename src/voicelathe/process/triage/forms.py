@@ -8,6 +8,7 @@ a line.
 """
 
 import re
+from functools import lru_cache
 
 from voicelathe.process import triage
 
@@ -24,12 +25,16 @@ CARD = (
     r"|RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED|RuntimeError: cuDNN error: CUDNN_STATUS_ALLOC_FAILED"
     r"|Cuda failure(?: \d+)? 'out of memory'"
 )
+CARD += r"|\bRESOURCE_EXHAUSTED: Out of memory|\bResourceExhaustedError\b.*\bOOM when allocating"
 CUDA = re.compile(rf"{CARD}|^{triage.KERNELS.pattern}")
 SPARED = re.compile(
     r"\bWARN(?:ING)?\b|\bskipp|\bretry|\bignor|\bcaught\b", re.IGNORECASE
 )  # in the same line: it was not fatal
+# What a shell says of a killed program, in its own language.
+KILLED = r"(?:Killed|Getötet|Processus arrêté|Terminado \(killed\)|Ucciso|Убито|已杀死|已杀掉|強制終了)"
 KILL = re.compile(
-    r"^Killed\s*$|^\S+: line \d+:\s+\d+ Killed\b|^zsh: killed\b|^MemoryError\b|^[\w.]*ArrayMemoryError\b|\bstd::bad_alloc\b"
+    rf"^{KILLED}\s*$|\]\s*{KILLED}\s*$|^\S+ ?: (?:line|Zeile|ligne|línea|riga) \d+ ?:\s+\d+ {KILLED}(?!\w)|^zsh: killed\b|"
+    r"^MemoryError\b|^[\w.]*ArrayMemoryError\b|\bstd::bad_alloc\b"
     r"|\b[Oo]ut of memory: Kill(?:ed)? process \d+|^Killed process \d+ \(|\binvoked oom-killer\b|\boom-kill:"
     r"|\bexitcode\s*:\s*-9\b|died with <Signals\.SIGKILL: 9>|Signal 9 \(SIGKILL\) received|terminated with signal SIGKILL"
     r"|^RuntimeError: DataLoader worker \(pid.*\) (?:is killed by signal: (?:Killed|Bus error)|exited unexpectedly)"
@@ -37,8 +42,14 @@ KILL = re.compile(
     r"|^OSError: \[Errno 12\] Cannot allocate memory|unable to (?:mmap \d+ bytes|allocate shared memory\(shm\))"
     r"|slurmstepd: error: .*\boom[-_]kill|slurmstepd: error: .*(?:exceeded|DUE TO) .*memory|srun: error: .*Out Of Memory"
     r"|\bState: OUT_OF_MEMORY\b|\bOUT_OF_ME\+?|\"?OOMKilled\"?: true|\bReason:\s+OOMKilled\b|\bOOMKilled\b.*\b137\b"
-    rf"|\bexited with code 137\b|^{triage.PAGED.pattern}",
+    r"|\b(?:exit(?:s|ed)?|return(?:s|ed)?|completed|finished)\b.{0,24}\b(?:code|status)\b\W{0,4}(?:137\b|-9\b)"
+    r"|\bsystemd-oomd\b.*\bKilled\b.*\bmemory\b|\bearlyoom\b.*\blow memory\b|\bWinError 1455\b"
+    rf"|^{triage.PAGED.pattern}",
     re.IGNORECASE,
+)
+# A word of every form above: most of a long log's lines have none.
+MAY_FAIL = re.compile(
+    rf"memory|kill|oom|alloc|mmap|exited|exhaust|out_of_me|cudnn|137|-9|1455|{KILLED}|已杀", re.IGNORECASE
 )
 STEP = re.compile(
     r"^\[train\] step (?P<voxcpm>\d+):|^Epoch (?P<epoch>\d+) \| Step (?P<qwen>\d+) \| Loss"
@@ -63,6 +74,19 @@ OTHER_STEP = re.compile(
 RESUMED = re.compile(
     r"Resuming (?:training )?from (?:the )?(?:step|checkpoint)\D*(?P<step>[1-9]\d*)?|Loaded optimizer state",
     re.IGNORECASE,
+)
+COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")  # of terminals
+SCHEDULER = re.compile(
+    r"\bCANCELLED\b|\bDUE TO (?:TIME LIMIT|PREEMPTION|NODE FAIL)", re.IGNORECASE
+)  # who killed it, and not for memory
+NAMES_MEMORY = re.compile(r"memory|\boom|\bOUT_OF_ME", re.IGNORECASE)
+NO_NUMBER = re.compile(r"\bloss\w*['\"]?\s*[:=]\s*-?(?:nan|inf)\b", re.IGNORECASE)
+LAST_WORDS = re.compile(
+    r"^[\w.]+(?:Error|Exception|Interrupt)\b|\bSegmentation fault\b|\bBus error\b|^Terminated\b|^Aborted\b|\bcore dumped\b|^\^C|"
+    r"\bWatchdog caught\b|^what\(\):|\bNVRM: Xid\b|\bslurmstepd: error:"
+)
+MAY_BE_LAST = re.compile(
+    r"rror|xception|Interrupt|fault|Terminated|Aborted|dumped|\^C|Watchdog|what\(|Xid|slurmstepd"
 )
 HEADER = "Traceback (most recent call last)"
 FRAME = re.compile(r"^\s*(?:│\s*)?(?:File \"|.*\.py:\d+ in \w+|❱? ?\d+ │)|\.step\(|\.backward\(|\bmodel\(")
@@ -93,6 +117,7 @@ AMOUNTS = {
 }
 
 
+@lru_cache(maxsize=8)  # each line is looked at for several things
 def bare(line: str) -> str:
     """A line without what launchers, runtimes and pastes put in front of it."""
     return PREFIX.sub("", line)
@@ -100,7 +125,7 @@ def bare(line: str) -> str:
 
 def fails_on_card(line: str) -> bool:
     """The words of an exception of the card's memory."""
-    return CUDA.search(bare(line)) is not None
+    return MAY_FAIL.search(line) is not None and CUDA.search(bare(line)) is not None
 
 
 def is_spared(line: str) -> bool:
@@ -109,7 +134,12 @@ def is_spared(line: str) -> bool:
 
 
 def fails_on_host(line: str) -> bool:
-    return KILL.search(bare(line)) is not None
+    return MAY_FAIL.search(line) is not None and KILL.search(bare(line)) is not None
+
+
+def is_last_word(line: str) -> bool:
+    """An exception, or what a program says when it ends."""
+    return MAY_BE_LAST.search(line) is not None and LAST_WORDS.search(bare(line)) is not None
 
 
 def progress(line: str) -> int | None:

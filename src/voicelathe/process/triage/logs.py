@@ -38,14 +38,23 @@ class LogFinding:
 
 
 def read(text: str) -> LogFinding:
-    """Classify a whole log; carriage returns of progress bars count as line ends."""
+    """Classify a whole log; carriage returns of progress bars count as line ends, and colours are left out."""
+    text = forms.COLOURS.sub("", text)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     trainer = _trainer(text)
     steps = {number: done for number, line in enumerate(lines) if (done := forms.progress(line)) is not None}
     failures = [number for number, line in enumerate(lines) if _fails(line)]
-    deadly = [number for number in failures if not _recovered(lines, steps, number)]
+    recovered = {number for number in failures if _recovered(lines, steps, number)}
+    stopped = next(
+        (number for number, line in enumerate(lines) if failures and forms.SCHEDULER.search(line)), len(lines)
+    )
+    deadly = [
+        number
+        for number in failures
+        if number not in recovered and not _is_of_scheduler(lines, number, stopped)
+    ]
     if not deadly:
-        return LogFinding(trainer, None, _nothing(lines, failures), None)
+        return LogFinding(trainer, None, _nothing(lines, sorted(recovered)), None)
     for number in deadly:  # what our own stage says of a worker's last words stands behind them
         if match := OUR_PHASE.search(lines[number]):
             return _ours(lines, number, match)
@@ -53,6 +62,12 @@ def read(text: str) -> LogFinding:
     if forms.fails_on_host(lines[at]):
         return _finding(trainer, HOST, [_shown(lines, at), *(_shown(lines, n) for n in deadly[1:4])])
     return _of_card(trainer, lines, at, [number for number in steps if number <= at])
+
+
+def _is_of_scheduler(lines: list[str], failure: int, stopped: int) -> bool:
+    """Whether a kill came after a scheduler had said that it stops the job, for its time or another one's."""
+    is_kill = forms.fails_on_host(lines[failure]) and not forms.fails_on_card(lines[failure])
+    return failure >= stopped and is_kill and not forms.NAMES_MEMORY.search(lines[failure])
 
 
 def _recovered(lines: list[str], steps: Mapping[int, int], failure: int) -> bool:
@@ -245,16 +260,24 @@ def _amounts(message: str) -> dict[str, float]:
     return amounts
 
 
-def _nothing(lines: list[str], failures: list[int]) -> list[str]:
+def _nothing(lines: list[str], recovered: list[int]) -> list[str]:
     """For a log without a memory failure: what it recovered from, and the exception it ended with."""
-    evidence = [f"{_shown(lines, number)} (training went on after it)" for number in failures[:3]]
-    raised = [
-        n
-        for n, line in enumerate(lines)
-        if re.match(r"[\w.]+(?:Error|Exception|Interrupt)\b", forms.bare(line))
-    ]
-    last = [number for number in raised if number not in failures][-1:]
-    return evidence + [f"{_shown(lines, number)} (this is what it ended with)" for number in last]
+    if not any(line.strip("\0 \t") for line in lines):
+        return ["the log is empty: give the file that the training's output and errors were written to"]
+    evidence = [f"{_shown(lines, number)} (training went on after it)" for number in recovered[:3]]
+    strange = [n for n, line in enumerate(lines) if forms.NO_NUMBER.search(line)][:1]
+    evidence += [f"{_shown(lines, number)} (the loss is no number here)" for number in strange]
+    unlike = set(recovered)
+    last = [n for n in reversed(range(len(lines))) if n not in unlike and forms.is_last_word(lines[n])][:1]
+    return evidence + [f"{_said(lines, number)} (this is what it ended with)" for number in last]
+
+
+def _said(lines: list[str], number: int) -> str:
+    """The line, with the next that holds something where it ends in the name of an exception alone."""
+    following = next((line.strip() for line in lines[number + 1 :] if line.strip()), "")
+    return (
+        f"{_shown(lines, number)}{f' {following[:160]}' if lines[number].rstrip().endswith('Error:') else ''}"
+    )
 
 
 def _shown(lines: list[str], number: int) -> str:

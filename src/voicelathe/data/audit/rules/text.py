@@ -87,7 +87,7 @@ def _markup(clip: MeasuredRow, _: Limits) -> Seen | None:
 
 
 def _phonemes(clip: MeasuredRow, _: Limits) -> Seen | None:
-    found = markup.phonemes(clip.row.text or "")
+    found = markup.phonemes(clip.row.text or "", clip.row.language)
     return (found, "letters of the language") if found else None
 
 
