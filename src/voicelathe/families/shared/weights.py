@@ -23,11 +23,11 @@ def without_weights() -> Iterator[None]:
     """Parameters of modules that are built inside lie on the meta device, and to initialise them does nothing."""
 
     def emptied(_module: nn.Module, _name: str, parameter: nn.Parameter) -> nn.Parameter | None:
-        if parameter is None or parameter.is_meta:
+        if parameter.is_meta:
             return None  # one that two modules share stays one
         return nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
 
-    handle = register_module_parameter_registration_hook(emptied)
+    handle = register_module_parameter_registration_hook(emptied)  # type: ignore[arg-type]
     try:
         with torch.no_grad():  # weight norm computes from its parameters at once; nothing may hold on to them
             yield
@@ -80,4 +80,5 @@ def fill(
                 continue
             dtype = found.dtype if keep_bf16 and found.dtype == torch.bfloat16 else tensor.dtype
             real = torch.empty(tensor.shape, dtype=dtype).copy_(found)
-            swap_tensors(tensor, nn.Parameter(real, requires_grad=tensor.requires_grad))
+            made = nn.Parameter(real, requires_grad=tensor.requires_grad)
+            swap_tensors(tensor, made)  # type: ignore[no-untyped-call]
