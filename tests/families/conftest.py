@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.factories import cosyvoice3_base, indextts2_base, qwen_base, voxcpm2_base, voxcpm15_base
+from tests.factories import cosyvoice3_base, indextts2_base, qwen_base, training, voxcpm2_base, voxcpm15_base
+from tests.families import labs
+from tests.families.labs import Lab
 from voicelathe import families
 from voicelathe.config import schema
 
@@ -64,3 +66,16 @@ def qwen(qwen_dir: Path) -> Callable[..., Any]:
         return family.load(directory, family.describe(directory, "Apache-2.0", False), CPU, parts)
 
     return load
+
+
+@pytest.fixture(scope="session", params=sorted(families.TABLE))
+def lab(request: pytest.FixtureRequest) -> Lab:
+    made = {
+        "voxcpm2": lambda: labs.voxcpm("voxcpm2", training.BASE),
+        "voxcpm15": lambda: labs.voxcpm("voxcpm15", request.getfixturevalue("voxcpm15_dir")),
+        "qwen3_tts": lambda: labs.qwen3_tts(request.getfixturevalue("qwen_dir")),
+        "indextts2": lambda: labs.indextts2(request.getfixturevalue("indextts2_dir")),
+        "cosyvoice3": lambda: labs.cosyvoice3(request.getfixturevalue("cosyvoice3_dir")),
+    }
+    found: Lab = made[request.param]()
+    return found

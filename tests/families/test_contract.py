@@ -30,19 +30,6 @@ ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src" / "voicelathe"
 
 
-@pytest.fixture(scope="session", params=sorted(families.TABLE))
-def lab(request: pytest.FixtureRequest) -> Lab:
-    made = {
-        "voxcpm2": lambda: labs.voxcpm("voxcpm2", training.BASE),
-        "voxcpm15": lambda: labs.voxcpm("voxcpm15", request.getfixturevalue("voxcpm15_dir")),
-        "qwen3_tts": lambda: labs.qwen3_tts(request.getfixturevalue("qwen_dir")),
-        "indextts2": lambda: labs.indextts2(request.getfixturevalue("indextts2_dir")),
-        "cosyvoice3": lambda: labs.cosyvoice3(request.getfixturevalue("cosyvoice3_dir")),
-    }
-    found: Lab = made[request.param]()
-    return found
-
-
 def lora(lab: Lab) -> schema.Lora:
     return schema.Lora(rank=4, alpha=8.0, dropout=0.0, scope=sorted(lab.family.spec.scopes))
 

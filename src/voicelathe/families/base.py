@@ -127,8 +127,13 @@ class Family(Protocol):
     def verify(self, base: Path, expected: BaseFacts | str) -> None:
         """Compare every file with the record or its digest, before anything is loaded. Raises BaseModelError."""
 
-    def load(self, base: Path, facts: BaseFacts, machine: schema.Machine, parts: Parts) -> Any:
-        """Load through upstream's own loader. `encoder` must not load the language model's weights onto the device."""
+    def load(
+        self, base: Path, facts: BaseFacts, machine: schema.Machine, parts: Parts, keep_bf16: bool = False
+    ) -> Any:
+        """Load into upstream's own classes. `encoder` must not load the language model's weights onto the device.
+
+        `keep_bf16`: weights of `core` that a file has as bf16 may stay bf16, for a trainer that would make them so next; else fp32.
+        """
 
     def encode(
         self, loaded: Any, samples: "Sequence[np.ndarray[Any, Any]]"

@@ -15,10 +15,11 @@ from voicelathe.errors import CheckpointError
 NAME = "default"
 
 
-def inject(core: nn.Module, lora: schema.Lora, targets: str, seed: int) -> list[str]:
+def inject(core: nn.Module, lora: schema.Lora, targets: str, seed: int, in_fp32: bool = False) -> list[str]:
     """Add adapters in place to every linear whose full name matches; returns those names.
 
-    B starts at zero, so an untrained adapter changes nothing. A is drawn from the seed, per module, not from global state.
+    They are of the type of the linear, or fp32 whatever that is, for training. B starts at zero, so an untrained adapter changes nothing.
+    A is drawn from the seed, per module, not from global state.
     Raises CheckpointError when the pattern fits no linear.
     """
     from peft import LoraConfig, inject_adapter_in_model
@@ -38,6 +39,9 @@ def inject(core: nn.Module, lora: schema.Lora, targets: str, seed: int) -> list[
     adapted = [name for name, _ in _layers(core)]
     assert adapted == wanted, (adapted, wanted)
     for name, layer in _layers(core):
+        if in_fp32:
+            layer.lora_A[NAME].float()
+            layer.lora_B[NAME].float()
         weight = layer.lora_A[NAME].weight
         generator = torch.Generator().manual_seed(rng.key(seed, "lora_A", name))
         bound = (

@@ -125,13 +125,18 @@ def _steps(trainer: Trainer, journal: resume.Journal, saver: saving.Saver, first
 
 
 def _prepare(job: jobs.TrainJob, emit: Telling, peers: Peers) -> Trainer:
-    """Load on the host, where fp32 weights become what `train.weights` says, then move: the card never holds both."""
+    """Load on the host, where weights become what `train.weights` says, then move: the card never holds both.
+
+    A bf16 base of a bf16 training is never made fp32 in between: the host never holds both either.
+    """
     target, train, family = job.target, job.train, families.find(job.target.family)
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
     facts = family.describe(Path(target.base), licence="", trained=True)
-    loaded = family.load(Path(target.base), facts, replace(target.machine, device="cpu"), "core")
+    on_host, in_bf16 = replace(target.machine, device="cpu"), train.weights != "fp32"
+    loaded = family.load(Path(target.base), facts, on_host, "core", keep_bf16=in_bf16)
     if train.lora is not None:
-        adapters.inject(loaded.core, train.lora, family.adapter_targets(loaded, train.lora.scope), job.seed)
+        targets = family.adapter_targets(loaded, train.lora.scope)
+        adapters.inject(loaded.core, train.lora, targets, job.seed, in_fp32=True)
         adapters.leave_casts_to_autocast(loaded.core, train)
     family.checkpoint_blocks(loaded, train.activation_checkpointing)
     plan = family.trainable(loaded, train.mode)

@@ -28,7 +28,7 @@ def narrow(core: nn.Module, weights: Weights, trainable: Mapping[str, nn.Paramet
     for name, parameter in core.named_parameters():
         if weights == "bf16" and name in trainable:
             continue
-        if weights in LOW_DTYPES and name in trainable:
+        if weights in LOW_DTYPES and name in trainable and parameter.dtype != torch.bfloat16:
             parameter.data, low = split(parameter.data, LOW_DTYPES[weights])
             if low.count_nonzero():
                 lows[name] = low

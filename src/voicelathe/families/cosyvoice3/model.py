@@ -94,7 +94,9 @@ class CosyVoice3(PinnedDirectory):
     def facts(self, base: Path, licence: str, trained: bool, files: dict[str, str]) -> BaseFacts:
         return cosyvoice3_files.facts(base, licence, trained, files, self.spec)
 
-    def load(self, base: Path, facts: BaseFacts, machine: schema.Machine, parts: Parts) -> Loaded:
+    def load(
+        self, base: Path, facts: BaseFacts, machine: schema.Machine, parts: Parts, keep_bf16: bool = False
+    ) -> Loaded:
         """`core` has fp32 weights; `all` is upstream's own load, and can be had in its interpreter only."""
         import torch
 
@@ -110,10 +112,11 @@ class CosyVoice3(PinnedDirectory):
             return Loaded(
                 speaker.model.llm, cosyvoice3_text.tokenizer(base), None, speaker, facts, base, device
             )
-        from voicelathe.families.shared.weights import copy_weights
+        from voicelathe.families.shared.weights import copy_weights, without_weights
 
-        core = sketch.built(digest.read_json(base / CONFIG), base)
-        copy_weights(base, core.state_dict(keep_vars=True), file_name=WEIGHTS)
+        with without_weights():
+            core = sketch.built(digest.read_json(base / CONFIG), base)
+        copy_weights(base, core.state_dict(keep_vars=True), file_name=WEIGHTS, keep_bf16=keep_bf16)
         return Loaded(core.to(device), cosyvoice3_text.tokenizer(base), None, None, facts, base, device)
 
     def config(self, base: Path) -> Mapping[str, Any] | None:

@@ -99,11 +99,13 @@ class IndexTTS2(PinnedDirectory):
     def facts(self, base: Path, licence: str, trained: bool, files: dict[str, str]) -> BaseFacts:
         return indextts2_files.facts(base, licence, trained, files, self.spec)
 
-    def load(self, base: Path, facts: BaseFacts, machine: schema.Machine, parts: Parts) -> Loaded:
+    def load(
+        self, base: Path, facts: BaseFacts, machine: schema.Machine, parts: Parts, keep_bf16: bool = False
+    ) -> Loaded:
         """`core` has fp32 weights; `encoder` and `all` are upstream's own load, and can be had in its interpreter only."""
         import torch
 
-        from voicelathe.families.shared.weights import copy_weights
+        from voicelathe.families.shared.weights import copy_weights, without_weights
 
         device, shape = torch.device(machine.device), indextts2_files.read_settings(base)["gpt"]
         if parts != "core":
@@ -112,8 +114,9 @@ class IndexTTS2(PinnedDirectory):
             upstream = synthesis.open_upstream(base, device)
             core = None if parts == "encoder" else upstream.gpt
             return Loaded(core, None, upstream, shape, facts, base, device)
-        core = sketch.built(shape)
-        copy_weights(base, core.state_dict(keep_vars=True), besides=FROZEN, file_name=WEIGHTS)
+        with without_weights():
+            core = sketch.built(shape)
+        copy_weights(base, core.state_dict(keep_vars=True), FROZEN, WEIGHTS, keep_bf16)
         return Loaded(core.to(device), indextts2_text.tokenizer(base), None, shape, facts, base, device)
 
     def config(self, base: Path) -> Mapping[str, Any] | None:

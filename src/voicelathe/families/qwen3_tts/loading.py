@@ -64,13 +64,17 @@ def encoders(base: Path) -> tuple[Any, Any]:
     from qwen_tts.core.models.modeling_qwen3_tts import Qwen3TTSSpeakerEncoder
     from safetensors import safe_open
 
+    from voicelathe.families.shared import weights
+
     codec = Qwen3TTSTokenizer.from_pretrained(str(base / "speech_tokenizer"), dtype=torch.float32)
     config = Qwen3TTSConfig(**digest.read_json(base / CONFIG))
-    encoder, prefix = Qwen3TTSSpeakerEncoder(config.speaker_encoder_config), SPEAKER_ENCODER
+    with weights.without_weights():
+        encoder = Qwen3TTSSpeakerEncoder(config.speaker_encoder_config).float()
+    own = {f"{SPEAKER_ENCODER}{name}": one for name, one in encoder.state_dict(keep_vars=True).items()}
     with safe_open(base / WEIGHTS, framework="pt") as file:
-        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-        encoder.load_state_dict({name.removeprefix(prefix): file.get_tensor(name) for name in names})
-    return codec, encoder.float().eval()
+        names = [name for name in file.keys() if name.startswith(SPEAKER_ENCODER)]  # noqa: SIM118
+        weights.fill(own, names, file.get_tensor, base / WEIGHTS)
+    return codec, encoder.eval()
 
 
 def speaker_vector(loaded: Loaded, samples: "np.ndarray[Any, Any]") -> "torch.Tensor":

@@ -67,8 +67,10 @@ class Qwen3TTS(PinnedDirectory):
     def facts(self, base: Path, licence: str, trained: bool, files: dict[str, str]) -> BaseFacts:
         return qwen3_tts_files.facts(base, licence, trained, files, self.spec)
 
-    def load(self, base: Path, facts: BaseFacts, machine: schema.Machine, parts: Parts) -> Loaded:
-        """`core` has fp32 weights; `all` speaks in bf16 on CUDA, the type of the published files, in fp32 on the CPU."""
+    def load(
+        self, base: Path, facts: BaseFacts, machine: schema.Machine, parts: Parts, keep_bf16: bool = False
+    ) -> Loaded:
+        """`core` has fp32 weights, always; `all` speaks in bf16 on CUDA, the type of the published files, in fp32 on the CPU."""
         upstream = loading.upstream()
         import torch
 

@@ -16,18 +16,34 @@ if TYPE_CHECKING:
 
 def opened(upstream: Any, kind: Any, base: Path) -> Any:
     """The audio codec alone, by upstream's own class and file order, without the language model's memory."""
+    from voicelathe.families.shared.weights import without_weights
+
+    config = upstream.VoxCPMConfig.model_validate_json((base / "config.json").read_text(encoding="utf-8"))
+    with without_weights():
+        vae = built(kind, config)
+    fill(vae, base)
+    return vae.eval()
+
+
+def built(kind: Any, config: Any) -> Any:
+    """Upstream's class on the configuration of a model, fp32; its own default where that has none."""
+    return kind(config=config.audio_vae_config) if config.audio_vae_config else kind()
+
+
+def fill(vae: Any, base: Path) -> None:
+    """The weights of a directory, as fp32 whatever the file has them in."""
     import torch
     from safetensors.torch import load_file
 
-    config = upstream.VoxCPMConfig.model_validate_json((base / "config.json").read_text(encoding="utf-8"))
-    vae = kind(config=config.audio_vae_config) if config.audio_vae_config else kind()
-    if (base / "audiovae.safetensors").is_file():
-        state = load_file(base / "audiovae.safetensors")
+    from voicelathe.families.shared import weights
+
+    if (path := base / "audiovae.safetensors").is_file():
+        state = load_file(path)
     else:  # a base that was pinned before `base add` converted it
-        stored = torch.load(base / "audiovae.pth", map_location="cpu", weights_only=True)
+        path = base / "audiovae.pth"
+        stored = torch.load(path, map_location="cpu", weights_only=True)
         state = stored.get("state_dict", stored)
-    vae.load_state_dict(state)
-    return vae.float().eval()
+    weights.fill(vae.state_dict(keep_vars=True), state, state.__getitem__, path)
 
 
 def encode(loaded: Any, samples: "Sequence[np.ndarray[Any, Any]]") -> "Iterator[dict[str, torch.Tensor]]":

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voicelathe.config import schema
-from voicelathe.errors import BaseModelError, FamilyUnavailable
+from voicelathe.errors import FamilyUnavailable
 from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.decoding import Decoding
 from voicelathe.families.shared import conversion, parameter_groups, torchaudio_shim
 from voicelathe.families.shared.base_directory import PinnedDirectory, peek_config
-from voicelathe.families.voxcpm import codec, published, synthesis
+from voicelathe.families.voxcpm import codec, loading, published, synthesis
 from voicelathe.families.voxcpm import config as voxcpm_config
 from voicelathe.families.voxcpm import files as voxcpm_files
 from voicelathe.records import BaseFacts
@@ -107,24 +107,20 @@ class VoxCPM(PinnedDirectory):
     def facts(self, base: Path, licence: str, trained: bool, files: dict[str, str]) -> BaseFacts:
         return voxcpm_files.facts(base, licence, trained, files, self.spec, self.format.architecture)
 
-    def load(self, base: Path, facts: BaseFacts, machine: schema.Machine, parts: Parts) -> Loaded:
+    def load(
+        self, base: Path, facts: BaseFacts, machine: schema.Machine, parts: Parts, keep_bf16: bool = False
+    ) -> Loaded:
         """`core` is upstream's training load: fp32 weights, fp32 rope tables; `all` is upstream's inference load."""
         upstream = self._upstream()
         import torch
 
         device = torch.device(machine.device)
         if parts == "encoder":
-            vae = codec.opened(upstream, getattr(upstream, self.format.codec), base)
+            vae = codec.opened(upstream, self._classes(upstream)[1], base)
             return Loaded(None, vae.to(device), facts, base, device)
-        model = getattr(upstream, self.format.model).from_local(
-            str(base), optimize=False, training=parts == "core", device=machine.device
+        model = loading.opened(
+            upstream, *self._classes(upstream), base, machine.device, parts == "core", keep_bf16
         )
-        _supported(model, base)
-        if parts == "core":
-            model.base_lm.kv_cache = model.residual_lm.kv_cache = (
-                None  # 302 MB at the real size, used by generation only
-            )
-            model.audio_vae = None
         return Loaded(model.to(device), model.audio_vae, facts, base, device)
 
     @property
@@ -138,8 +134,7 @@ class VoxCPM(PinnedDirectory):
         from voicelathe.families.voxcpm import sketch
 
         upstream = self._upstream()
-        model, vae = getattr(upstream, self.format.model), getattr(upstream, self.format.codec)
-        return sketch.build(upstream.VoxCPMConfig, model, vae, config, base)
+        return sketch.build(upstream.VoxCPMConfig, *self._classes(upstream), config, base)
 
     def positions_per_s(self, config: Mapping[str, Any]) -> float:
         return voxcpm_config.positions_per_s(config)
@@ -257,7 +252,7 @@ class VoxCPM(PinnedDirectory):
         """The weights of a full checkpoint; everything else in the directory is a link to the base's file."""
         return {
             "model.safetensors": {
-                n: p.detach().to("cpu", dtype).contiguous() for n, p in self._weights(loaded).items()
+                n: p.detach().to("cpu", dtype).contiguous() for n, p in loading.weights(loaded.core).items()
             }
         }
 
@@ -265,17 +260,15 @@ class VoxCPM(PinnedDirectory):
         """Copy a directory's weights into the loaded model, tensor by tensor from a memory map."""
         from voicelathe.families.shared.weights import copy_weights
 
-        copy_weights(directory, self._weights(loaded))
-
-    def _weights(self, loaded: Loaded) -> "dict[str, torch.Tensor]":
-        """Upstream's names of what model.safetensors holds; rope tables and caches are rebuilt from the config."""
-        state = loaded.core.state_dict(keep_vars=True)
-        return {name: tensor for name, tensor in state.items() if not name.startswith("audio_vae.")}
+        copy_weights(directory, loading.weights(loaded.core))
 
     def synthesize(
         self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float, decoding: Decoding
     ) -> Spoken:
         return synthesis.speak(loaded, text, seed, max_seconds, decoding, None)
+
+    def _classes(self, upstream: Any) -> tuple[Any, Any]:
+        return getattr(upstream, self.format.model), getattr(upstream, self.format.codec)
 
     def _upstream(self) -> Any:
         """Import voxcpm. Raises FamilyUnavailable with the command that installs it."""
@@ -288,13 +281,3 @@ class VoxCPM(PinnedDirectory):
                 f"The family {self.spec.id} needs the package voxcpm ({problem}). "
                 "Install it: pip install 'voicelathe[voxcpm]'"
             ) from None
-
-
-def _supported(model: Any, base: Path) -> None:
-    """Refuse what the packed forward does not implement; no published VoxCPM uses it."""
-    flow = model.feat_decoder
-    if flow.mean_mode or flow.noise_cond_scale:
-        raise BaseModelError(
-            f"{base}/config.json: dit_mean_mode = {flow.mean_mode}, noise_cond_scale = {flow.noise_cond_scale}. "
-            "Mean-flow training and noised conditions are not supported; use a base without them."
-        )

@@ -103,7 +103,7 @@ PHASES = (  # what a traceback says, the first that fits; innermost calls do not
     ),
     ("backward", r"\.backward\(|run_backward|clip_grad_norm_|\bReducer\b|_ddp_init_helper|DistributedDataParallel\("),
     ("forward", r"in forward\b|_call_impl|= (?:self\.)?model[\w.\[\]']*\(|in losses\b|in train(?:ing)?_step|criterion\w*\[?|in compute_\w*loss|net_[gd]\("),
-    ("load", r"from_local|from_pretrained|load_state_dict|load_checkpoint|\.to\(|\.cuda\(|in _apply\b|prepare\("),
+    ("load", r"from_local|from_pretrained|load_state_dict|copy_weights|load_checkpoint|\.to\(|\.cuda\(|in _apply\b|prepare\("),
 )  # fmt: skip
 SIZE = r"([\d.]+) (bytes|KiB|MiB|GiB)"
 UNITS = {"bytes": 2.0**-30, "KiB": 2.0**-20, "MiB": 2.0**-10, "GiB": 1.0}
