@@ -36,7 +36,9 @@ class Lab:
         return self.cluster.add_node(num_cpus=1, env_vars=variables or None)
 
     def remove(self, node: Any) -> None:
+        """Returns when the head has missed it."""
         self.cluster.remove_node(node, allow_graceful=False)
+        self.cluster.wait_for_nodes(timeout=120)
 
     def end(self) -> None:
         self.cluster.shutdown()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from tests.factories import audio as sounds
 from tests.factories import rows
 from tests.parallel import cluster_lab
 from tests.parallel.test_local import QUICK, ROOMY, hostile, twice
-from voicelathe import digest
-from voicelathe.config import schema
+from voicelathe import digest, layout, records
+from voicelathe.cli.machine import cluster
+from voicelathe.config import params, schema
 from voicelathe.data import tables
 from voicelathe.data.manifest import ingest
 from voicelathe.data.measures import measure
@@ -179,6 +181,38 @@ def test_a_node_with_another_voicelathe_or_none_is_named_before_work_begins(
             lab.remove(node)
 
 
+def test_a_cluster_of_another_ray_is_refused_with_both_versions(
+    lab: cluster_lab.Lab, project: list[ManifestRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's own check against the real head; this process says that it is another one."""
+    import ray
+
+    ray_cluster.close()
+    ours = ray.__version__
+    monkeypatch.setattr(ray, "__version__", "2.59.0")
+    with pytest.raises(ClusterError, match=f"cluster was started with Ray {ours} and .* here are Ray 2.59.0"):
+        list(local.map_shards(cluster_lab.late_fault, [1, 2], on(lab)))
+
+
+def test_doctor_shows_every_node_and_what_is_wrong_with_it(
+    lab: cluster_lab.Lab, project: list[ManifestRow]
+) -> None:
+    shipped = params.load(cluster_lab.ROOT / "params.yaml")
+    chosen = replace(shipped, engine=on(lab), ingest=replace(shipped.ingest, audio_root="audio"))
+    records.write(layout.MANIFEST, project)
+    total, *each = cluster.cluster(chosen)
+    assert total.state == "ok" and "2 nodes with 2 CPUs" in total.seen and "Ray 2." in total.seen
+    assert [one.state for one in each] == ["ok", "ok"] and all(
+        "1 CPUs, 0 GPUs, sees" in one.seen for one in each
+    )
+    (few, *_) = cluster.cluster(replace(chosen, engine=on(lab, workers=9)))
+    assert few.state == "note" and "no more than 2 tasks can run at once" in few.fix
+    records.write(layout.MANIFEST, [replace(project[0], audio="/proc/self/stat")])
+    _, *each = cluster.cluster(chosen)
+    assert [one.state for one in each] == ["BAD", "BAD"] and "Mount the same file system" in each[0].fix
+    assert list(cluster.cluster(replace(chosen, engine=rows.SERIAL))) == []
+
+
 def test_a_node_that_is_killed_in_the_middle_costs_time_and_no_byte(
     lab: cluster_lab.Lab, project: list[ManifestRow], said: list[str]
 ) -> None:
@@ -225,7 +259,7 @@ def test_a_driver_that_is_killed_leaves_nothing_running(
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     left = [one for one in [*sleepers, *tasks, *own] if one]
-    assert cluster_lab.wait_until(lambda: not any(map(_runs, left)), 90), [one for one in left if _runs(one)]
+    assert cluster_lab.wait_until(lambda: not any(map(_runs, left)), 180), [one for one in left if _runs(one)]
 
 
 def _runs(one: psutil.Process) -> bool:

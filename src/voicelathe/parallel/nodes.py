@@ -18,6 +18,7 @@ SAME = "Give every node the same environment: one image, or one virtual environm
 MOUNT = (
     "Mount the same file system at the same path on every node; audio is not sent to them (docs/scale.md)."
 )
+LOOK = "Look at a node that gives no answer: `ray status`, and the logs below /tmp/ray/session_latest/logs on it."
 
 
 @dataclass(frozen=True)
@@ -50,31 +51,43 @@ def asked(connection: Connection, needs: Needs) -> list[ClusterNode]:
     """Every node with a CPU, and how it differs from this process. Raises ClusterError when there is none."""
     ray, there = connection.ray, usable(connection)
     if not there:
-        raise ClusterError(
-            f"The cluster at {connection.where} has no node with a CPU. Add one: ray start --address HEAD:PORT --num-cpus N"
-        )
+        raise no_nodes(connection)
     look = ray.remote(num_cpus=0, max_retries=0)(_stranger())
     at = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
     root, here = str(Path.cwd()), facts(needs)
-    asked = [
+    answers = [
         look.options(scheduling_strategy=at(one["NodeID"], soft=False)).remote(
             root, needs.files, needs.folders
         )
         for one in there
     ]
-    ray.wait(asked, num_returns=len(asked), timeout=PROBE_S)
+    ray.wait(answers, num_returns=len(answers), timeout=PROBE_S)
     found = []
-    for one, answer in zip(there, asked, strict=True):
-        resources = one["Resources"]
+    for one, answer in zip(there, answers, strict=True):
         problems = _problems(ray, answer, here)
-        name = f"{one['NodeManagerHostname']} ({one['NodeManagerAddress']}, {one['NodeID'][:6]})"
-        found.append(ClusterNode(name, resources["CPU"], resources.get("GPU", 0.0), problems))
+        if problems is not None:
+            has, name = (
+                one["Resources"],
+                f"{one['NodeManagerHostname']} ({one['NodeManagerAddress']}, {one['NodeID'][:6]})",
+            )
+            found.append(ClusterNode(name, has["CPU"], has.get("GPU", 0.0), problems))
+    if not found:
+        raise no_nodes(connection)
     return found
 
 
-def _problems(ray: Any, answer: Any, here: Mapping[str, str]) -> list[str]:
+def no_nodes(connection: Connection) -> ClusterError:
+    return ClusterError(
+        f"The cluster at {connection.where} has no node with a CPU. Add one: ray start --address HEAD:PORT --num-cpus N"
+    )
+
+
+def _problems(ray: Any, answer: Any, here: Mapping[str, str]) -> list[str] | None:
+    """How a node differs; None for one that is gone since it was listed."""
     try:
         there = ray.get(answer, timeout=0)
+    except (ray.exceptions.TaskUnschedulableError, ray.exceptions.NodeDiedError):
+        return None
     except ray.exceptions.GetTimeoutError:
         ray.cancel(answer, force=True)
         return [f"no answer within {PROBE_S:g} s"]
@@ -117,10 +130,13 @@ def refusal(where: str, bad: Sequence[ClusterNode], number: int) -> str:
 
 def remedy(bad: Sequence[ClusterNode]) -> str:
     """What to do about nodes that differ."""
-    problems = [problem for one in bad for problem in one.problems]
-    is_file = [re.match(r"(?:file|folder) |the project's folder", one) is not None for one in problems]
-    parts = [MOUNT] if any(is_file) else []
-    return " ".join([*parts, *([] if all(is_file) else [SAME])])
+    parts = {MOUNT: r"(?:file|folder) |the project's folder", LOOK: "no answer", SAME: ""}
+    kinds = {
+        next(part for part, start in parts.items() if re.match(start, said))
+        for one in bad
+        for said in one.problems
+    }
+    return " ".join(part for part in parts if part in kinds)
 
 
 def first_line(problem: Exception) -> str:

@@ -83,7 +83,7 @@ def _connected(how: schema.Engine) -> Connection:
             else None
         )
         where = _start(ray, how.workers, own.name) if own is not None else _join(ray, how.address or "auto")
-        token = layout.CACHE / "cluster" / uuid.uuid4().hex
+        token = Path.cwd() / layout.CACHE / "cluster" / uuid.uuid4().hex
         digest.write_text(token, f"{uuid.uuid4()}\n")
         _joined[key] = Connection(ray, where, str(token), own)
         atexit.register(close)

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from voicelathe import digest
-from voicelathe.errors import ClusterError, VoiceLatheError, WorkerError
+from voicelathe.errors import ClusterError, VoiceLatheError, WorkerError, listing
 from voicelathe.parallel.needs import Needs, Watch, differences, facts, sizes
-from voicelathe.parallel.nodes import ClusterNode, Connection, first_line, refusal, usable
+from voicelathe.parallel.nodes import ClusterNode, Connection, first_line, remedy, usable
 
 LOOK_S = 5.0  # between two looks at a cluster that says nothing
 MAX_LOSSES = 6  # of one shard; the third may still be a node that the head has not missed yet
@@ -107,7 +107,10 @@ def _taken(answer: tuple[str, Any]) -> Any:
     if kind == "raised":
         raise value
     if kind == "unfit":
-        raise ClusterError(refusal("work", [value], 1))
+        raise ClusterError(
+            f"{value.name}, a node of the cluster, cannot go on with this work, which was begun:\n{listing(value.problems)}\n"
+            f"{remedy([value])} Then run the same command again."
+        )
     return value
 
 
@@ -118,6 +121,11 @@ def _do(order: Order, work: Callable[[Any], Any], shard: Any) -> tuple[str, Any]
     """One shard, on a node: ("done", result), ("raised", error) or ("unfit", the node). Nodes that joined late are looked at here."""
     try:
         os.chdir(order.root)
+    except OSError as problem:
+        return "unfit", _this_node(
+            [f"the project's folder {order.root} cannot be opened: {problem.strerror}"]
+        )
+    try:
         key = digest.of_value(dict(order.expected))
         found = [] if key in _fit else differences(order.expected, facts(order.needs))
         if problems := found or _moved(order):
