@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import voicelathe
 from tests.factories import rows
 from voicelathe.config import params, schema
 from voicelathe.errors import ClusterError, ParamsError
-from voicelathe.parallel import local, needs, nodes, ray_cluster
+from voicelathe.parallel import local, needs, nodes, ray_cluster, spreading
 from voicelathe.parallel.needs import Needs
 from voicelathe.parallel.nodes import ClusterNode
 
@@ -36,7 +37,7 @@ def test_a_file_that_changed_and_one_that_is_gone_are_differences_and_nothing_el
     (tmp_path / "a.wav").unlink()
     (tmp_path / "model/weights.bin").write_text("others")
     first, second = needs.differences(here, needs.facts(wanted))
-    assert first.startswith(f"file {tmp_path}/a.wav: not there there, ") and "/model: " in second
+    assert first.startswith(f"file {tmp_path}/a.wav: missing there, ") and "/model: " in second
 
 
 def test_another_checkout_of_the_same_version_is_another_one(tmp_path: Path) -> None:
@@ -129,3 +130,26 @@ def test_a_file_of_before_has_no_address_and_is_read(tmp_path: Path) -> None:
     before = "".join(line for line in shipped.splitlines(keepends=True) if "  address:" not in line)
     assert before != shipped
     assert params.check(params.parse(before, "here"), "here").engine == rows.PARALLEL
+
+
+def test_a_node_that_joined_late_and_differs_does_nothing_and_one_whose_files_go_away_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task itself, here; on a cluster it runs in a process of a node."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.wav").write_text("audio")
+    wanted = Needs(("a.wav",))
+    here, sizes = needs.facts(wanted), needs.sizes(wanted.files)
+    fit = spreading.Order(str(tmp_path), here, wanted, sizes)
+    assert spreading._do(fit, len, "abc") == ("done", 3)
+    other = replace(fit, expected={**here, "package numpy": "1.0"})
+    kind, node = spreading._do(other, lambda _: pytest.fail("it worked"), "abc")
+    assert kind == "unfit" and node.problems == [f"package numpy: {here['package numpy']} there, 1.0 here"]
+    kind, node = spreading._do(fit, lambda _: Path("a.wav").unlink(), "abc")
+    assert kind == "unfit" and node.problems == ["file a.wav: missing there, 5 bytes here"]
+    with pytest.raises(
+        ClusterError, match=r"cannot go on with this work.*\n.*a\.wav.*\nMount the same file system"
+    ):
+        spreading._taken((kind, node))
+    kind, node = spreading._do(replace(fit, root=str(tmp_path / "gone")), len, "abc")
+    assert kind == "unfit" and "cannot be opened" in node.problems[0]

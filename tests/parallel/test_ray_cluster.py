@@ -1,6 +1,7 @@
 """Two real Ray nodes on this machine: the bytes of one process, losses that cost what was lost, and errors before work begins."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.factories import audio as sounds
 from tests.factories import rows
 from tests.parallel import cluster_lab
 from tests.parallel.test_local import QUICK, ROOMY, hostile, twice
+from tests.worker import test_measure_verb
 from voicelathe import digest, layout, records
 from voicelathe.cli.machine import cluster
 from voicelathe.config import params, schema
@@ -27,6 +29,7 @@ from voicelathe.errors import ClusterError, ManifestError, WorkerError
 from voicelathe.parallel import local, ray_cluster
 from voicelathe.parallel.needs import Needs, Watch
 from voicelathe.records import ClipMeasure, ManifestRow
+from voicelathe.stages import hear
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'voicelathe[ray]'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -117,6 +120,38 @@ def test_both_nodes_work_in_order_and_no_more_tasks_exist_than_were_allowed(
     attempts = local.try_each(twice, list(range(5)), on(lab), ROOMY)
     assert [attempt.results for attempt in attempts] == [[n, 2 * n] for n in range(5)]
     assert list(local.map_shards(cluster_lab.late_fault, [], on(lab))) == []
+
+
+def test_two_nodes_hear_what_one_process_hears_words_included(
+    lab: cluster_lab.Lab, project: list[ManifestRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the stage and its worker, which is the driver here; two of forty clips are in a language that the recogniser knows."""
+    ray_cluster.close()
+    shutil.copytree(cluster_lab.ROOT / "data/demo/audio", tmp_path / "audio", ignore=_all_but("rec_23.opus"))
+    monkeypatch.chdir(tmp_path)
+    said, _, noise = test_measure_verb.clips()
+    audio = {**dict.fromkeys(("audio", "audio_sha256")), "audio": "rec_23.opus"}
+    foreign = [
+        replace(
+            noise, **audio, start_s=7.0 + 0.05 * number, end_s=9.0, language="it", clip_id=f"f{number:03d}"
+        )
+        for number in range(38)
+    ]
+    known = [said, replace(said, clip_id="c0002", text="Another text."), *foreign]
+    measures = [replace(rows.measured(1), clip_id=row.clip_id) for row in known]
+    shipped = params.load(cluster_lab.ROOT / "params.yaml")
+    found = {}
+    for name, engine in (("one", rows.SERIAL), ("two", on(lab))):
+        ingested = replace(shipped.ingest, audio_root="audio")
+        chosen = replace(shipped, ingest=ingested, engine=engine, hear=schema.Hear(True, True, False))
+        found[name] = hear.hear(known, measures, chosen, Path(name), 1)
+    assert found["one"] == found["two"] and len(found["one"]) == 40
+    assert sum(one.cer is not None for one in found["two"]) == 2
+    assert digest.of_tree(Path("one")) == digest.of_tree(Path("two"))
+
+
+def _all_but(kept: str) -> Any:
+    return lambda _, names: {name for name in names if name != kept}
 
 
 def test_ingest_hashes_the_same_files(

@@ -20,7 +20,7 @@ PACKAGES = (  # whose version may decide a measure's last digits, or a word
     *("ctranslate2", "tokenizers", "pocketsphinx", "jiwer", "RapidFuzz"),
 )
 MAX_FILES = 8  # that are hashed on every machine: enough to know a file system by
-NOTHING_THERE = "not there"
+NOTHING_THERE = "missing"
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ def _do(order: Order, work: Callable[[Any], Any], shard: Any) -> tuple[str, Any]
 def _moved(order: Order) -> list[str]:
     """Files that this node sees no more, or with another size."""
     return [
-        f"file {path}: {'not there' if size < 0 else f'{size} bytes'} there, {order.sizes[path]} bytes here"
+        f"file {path}: {'missing' if size < 0 else f'{size} bytes'} there, {order.sizes[path]} bytes here"
         for path, size in sizes(order.needs.files).items()
         if size != order.sizes[path]
     ]
