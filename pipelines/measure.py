@@ -8,7 +8,7 @@ from voicelathe.config import params
 from voicelathe.data import tables
 from voicelathe.data.measures import measure
 from voicelathe.data.measures.cache import MeasureCache
-from voicelathe.parallel.needs import Watch
+from voicelathe.parallel.needs import WorkWatch
 from voicelathe.process import progress
 
 REVISION = 4
@@ -23,7 +23,7 @@ def main() -> None:
     cache = MeasureCache(layout.CACHE / "measures", REVISION, settings.measure)
     root = Path(settings.ingest.audio_root)
     with progress.Display("measure") as display:
-        watch = Watch(display.notice, lambda done: display.advance(done, len(rows), "clips"))
+        watch = WorkWatch(display.notice, lambda done: display.advance(done, len(rows), "clips"))
         measures = measure.measure(rows, root, settings.measure, settings.engine, cache, watch)
     tables.write(Path(WRITES[0]), measures, records.ClipMeasure)
     print(f"{len(measures)} clips measured, {sum(one.problem is not None for one in measures)} could not be")

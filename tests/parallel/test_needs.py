@@ -140,7 +140,7 @@ def test_a_node_that_joined_late_and_differs_does_nothing_and_one_whose_files_go
     Path("a.wav").write_text("audio")
     wanted = Needs(("a.wav",))
     here, sizes = needs.facts(wanted), needs.sizes(wanted.files)
-    fit = spreading.Order(str(tmp_path), here, wanted, sizes)
+    fit = spreading.TaskOrder(str(tmp_path), here, wanted, sizes)
     assert spreading._do(fit, len, "abc") == ("done", 3)
     other = replace(fit, expected={**here, "package numpy": "1.0"})
     kind, node = spreading._do(other, lambda _: pytest.fail("it worked"), "abc")

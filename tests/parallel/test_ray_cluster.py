@@ -27,7 +27,7 @@ from voicelathe.data.manifest import ingest
 from voicelathe.data.measures import measure
 from voicelathe.errors import ClusterError, ManifestError, WorkerError
 from voicelathe.parallel import local, ray_cluster
-from voicelathe.parallel.needs import Needs, Watch
+from voicelathe.parallel.needs import Needs, WorkWatch
 from voicelathe.records import ClipMeasure, ManifestRow
 from voicelathe.stages import hear
 
@@ -77,7 +77,7 @@ def on(lab: cluster_lab.Lab, workers: int = 2) -> schema.Engine:
 
 
 def measured(known: list[ManifestRow], how: schema.Engine, said: list[str], advance: Any = None) -> bytes:
-    watch = Watch(said.append, advance or (lambda done: None))
+    watch = WorkWatch(said.append, advance or (lambda done: None))
     found = measure.measure(known, Path("audio"), rows.MEASURE, how, None, watch)
     tables.write(Path("table"), found, ClipMeasure)
     return Path("table").read_bytes()
@@ -100,7 +100,7 @@ def test_a_crash_a_hang_and_a_bomb_cost_one_item_each(
     lab: cluster_lab.Lab, project: list[ManifestRow], said: list[str]
 ) -> None:
     items = ["a", "crash", "b", "hang", "c", "bomb", "d"]
-    tried = local.try_each(hostile, items, on(lab), QUICK, watch=Watch(said.append))
+    tried = local.try_each(hostile, items, on(lab), QUICK, watch=WorkWatch(said.append))
     found = dict(zip(items, tried, strict=True))
     assert {name: one.lost.reason for name, one in found.items() if one.lost} == {
         **{"crash": "crash", "hang": "time", "bomb": "memory"}
@@ -178,7 +178,7 @@ def test_a_shard_that_always_ends_its_process_is_given_up_with_its_number(
 
     monkeypatch.setattr(spreading, "MAX_LOSSES", 2)
     with pytest.raises(WorkerError, match="Shard 2 of 3 ended its process 2 times"):
-        list(local.map_shards(cluster_lab.ends_its_process, [0, 1, 2], on(lab), watch=Watch(said.append)))
+        list(local.map_shards(cluster_lab.ends_its_process, [0, 1, 2], on(lab), watch=WorkWatch(said.append)))
     assert [one for one in said if "shard 2 of 3 was lost" in one]
 
 
@@ -198,7 +198,7 @@ def test_a_node_with_another_voicelathe_or_none_is_named_before_work_begins(
     ray_cluster.close()  # nodes are asked once a connection
     for name, text, expected in (
         ("other", '__version__ = "0.0.1"\n', r"its voicelathe \(0\.0\.1, .*other.*\) is another one"),
-        ("none", "raise ImportError('no such package')\n", r"voicelathe is not installed in .*python"),
+        ("none", "raise ImportError('no such package')\n", r"python has no voicelathe: no such package"),
     ):
         package = tmp_path / name / "voicelathe/__init__.py"
         package.parent.mkdir(parents=True)

@@ -20,7 +20,7 @@ from voicelathe.parallel.isolated import (
     end_with_parent,
     heard_of,
 )
-from voicelathe.parallel.needs import UNWATCHED, Needs, Watch
+from voicelathe.parallel.needs import UNWATCHED, Needs, WorkWatch
 
 __all__ = ["Attempt", "ItemLimits", "Lost", "cut", "map_shards", "try_each"]
 
@@ -33,7 +33,7 @@ def map_shards(
     shards: Sequence[Shard],
     how: schema.Engine,
     needs: Needs = Needs(),  # noqa: B008 - frozen and empty
-    watch: Watch = UNWATCHED,
+    watch: WorkWatch = UNWATCHED,
 ) -> Iterator[Result]:
     """Yield `work(shard)` for each shard, in order. `work` must be a top-level function (or a partial of one).
 
@@ -72,7 +72,7 @@ def try_each(
     how: schema.Engine,
     limits: ItemLimits,
     needs: Needs = Needs(),  # noqa: B008 - frozen and empty
-    watch: Watch = UNWATCHED,
+    watch: WorkWatch = UNWATCHED,
 ) -> list[Attempt[Result]]:
     """What `work(item)` yields for each item, in order, every item in a process that can be lost without the others.
 
@@ -96,7 +96,7 @@ def try_each(
             worker.end()
 
 
-def _tried(items: Sequence[Shard], workers: list[IsolatedWorker], watch: Watch) -> list[Attempt[Any]]:
+def _tried(items: Sequence[Shard], workers: list[IsolatedWorker], watch: WorkWatch) -> list[Attempt[Any]]:
     """The items' results; a worker that is lost is replaced in the list."""
     waiting = deque(enumerate(items))
     found: dict[int, Attempt[Any]] = {}

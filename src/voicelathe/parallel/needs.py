@@ -38,15 +38,15 @@ class Needs:
 
 
 @dataclass(frozen=True)
-class Watch:
+class WorkWatch:
     """Who is told how work on many clips goes."""
 
     notice: Callable[[str], None] = field(default=lambda text: None)  # something that a person should read
     advance: Callable[[int], None] = field(default=lambda number: None)  # so many items are done, in all
 
 
-UNWATCHED = Watch()
-TO_STDERR = Watch(notice=lambda text: print(text, file=sys.stderr, flush=True))
+UNWATCHED = WorkWatch()
+TO_STDERR = WorkWatch(notice=lambda text: print(text, file=sys.stderr, flush=True))
 
 
 def facts(needs: Needs) -> dict[str, str]:

@@ -110,7 +110,7 @@ def _stranger() -> Callable[..., dict[str, str]]:
         try:
             import voicelathe
         except ImportError as problem:
-            return {"problem": f"voicelathe is not installed in {sys.executable} ({problem})"}
+            return {"problem": f"{sys.executable} has no voicelathe: {problem}"}
         try:
             from voicelathe.parallel import needs
 

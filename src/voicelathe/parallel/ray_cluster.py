@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 from voicelathe import digest, layout
 from voicelathe.config import schema
 from voicelathe.errors import ClusterError
-from voicelathe.parallel.needs import Needs, Watch, facts, sizes
+from voicelathe.parallel.needs import Needs, WorkWatch, facts, sizes
 from voicelathe.parallel.nodes import SAME, ClusterNode, Connection, asked, refusal
-from voicelathe.parallel.spreading import Order, Spreading
+from voicelathe.parallel.spreading import Spreading, TaskOrder
 
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
@@ -36,7 +36,11 @@ _joined: dict[tuple[str | None, int, str], Connection] = {}  # at most one; live
 
 
 def map_shards(
-    work: Callable[[Shard], Result], shards: Sequence[Shard], how: schema.Engine, needs: Needs, watch: Watch
+    work: Callable[[Shard], Result],
+    shards: Sequence[Shard],
+    how: schema.Engine,
+    needs: Needs,
+    watch: WorkWatch,
 ) -> Iterator[Result]:
     """Yield `work(shard)` for each shard, in order. Raises ClusterError before any work begins, and the error that the work raised."""
     if not shards:
@@ -51,7 +55,7 @@ def map_shards(
         watch.notice(
             f"ray: {len(found)} node{'s' if len(found) != 1 else ''} with {sum(one.cpus for one in found):g} CPUs at {connection.where}"
         )
-    order = Order(str(Path.cwd()), facts(wanted), wanted, sizes(wanted.files))
+    order = TaskOrder(str(Path.cwd()), facts(wanted), wanted, sizes(wanted.files))
     yield from Spreading(connection, order, work, shards, how.workers, watch).results()
 
 

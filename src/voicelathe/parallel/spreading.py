@@ -15,7 +15,7 @@ from typing import Any
 
 from voicelathe import digest
 from voicelathe.errors import ClusterError, VoiceLatheError, WorkerError, listing
-from voicelathe.parallel.needs import Needs, Watch, differences, facts, sizes
+from voicelathe.parallel.needs import Needs, WorkWatch, differences, facts, sizes
 from voicelathe.parallel.nodes import ClusterNode, Connection, first_line, remedy, usable
 
 LOOK_S = 5.0  # between two looks at a cluster that says nothing
@@ -23,7 +23,7 @@ MAX_LOSSES = 6  # of one shard; the third may still be a node that the head has 
 
 
 @dataclass(frozen=True)
-class Order:
+class TaskOrder:
     """What every task of one call is told."""
 
     root: str
@@ -37,11 +37,11 @@ class Spreading:
     """Shards on their way: at most `workers` tasks at a time, results in the order of the shards."""
 
     connection: Connection
-    order: Order
+    order: TaskOrder
     work: Callable[[Any], Any]
     shards: Sequence[Any]
     workers: int
-    watch: Watch
+    watch: WorkWatch
     losses: Counter[int] = field(default_factory=Counter)
 
     def results(self) -> Iterator[Any]:
@@ -117,7 +117,7 @@ def _taken(answer: tuple[str, Any]) -> Any:
 _fit: set[str] = set()  # orders' expectations that this process was found to meet
 
 
-def _do(order: Order, work: Callable[[Any], Any], shard: Any) -> tuple[str, Any]:
+def _do(order: TaskOrder, work: Callable[[Any], Any], shard: Any) -> tuple[str, Any]:
     """One shard, on a node: ("done", result), ("raised", error) or ("unfit", the node). Nodes that joined late are looked at here."""
     try:
         os.chdir(order.root)
@@ -139,7 +139,7 @@ def _do(order: Order, work: Callable[[Any], Any], shard: Any) -> tuple[str, Any]
         return "raised", _portable(problem)
 
 
-def _moved(order: Order) -> list[str]:
+def _moved(order: TaskOrder) -> list[str]:
     """Files that this node sees no more, or with another size."""
     return [
         f"file {path}: {'missing' if size < 0 else f'{size} bytes'} there, {order.sizes[path]} bytes here"

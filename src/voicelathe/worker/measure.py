@@ -17,7 +17,7 @@ from voicelathe.data import tables
 from voicelathe.data.audio.files import AudioProblem
 from voicelathe.data.audio.waveform import AudioFile, as_float, mono, one_channel, resample
 from voicelathe.parallel import local
-from voicelathe.parallel.needs import Needs, Watch
+from voicelathe.parallel.needs import Needs, WorkWatch
 from voicelathe.process import jobs
 from voicelathe.speech import RATE_HZ, activity, recogniser, recogniser_files, transcripts, words
 
@@ -40,7 +40,7 @@ def run(job: jobs.MeasureJob, emit: Any) -> dict[str, Any]:
     done = 0
     shards = _shards(rows)
     work = partial(_listen, job=job, parent=THIS_PROCESS)
-    watch = Watch(notice=lambda text: emit(jobs.NOTICE, {"text": text}))
+    watch = WorkWatch(notice=lambda text: emit(jobs.NOTICE, {"text": text}))
     results = local.map_shards(work, shards, _spread(job), _needs(rows, job), watch)
     for shard, found in zip(shards, results, strict=True):
         heard += found

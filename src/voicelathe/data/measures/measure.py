@@ -23,7 +23,7 @@ from voicelathe.data.audio.waveform import AudioFile, as_float, one_channel, to_
 from voicelathe.data.measures import fingerprint, loudness, spectrum
 from voicelathe.data.measures.cache import MeasureCache
 from voicelathe.parallel import local
-from voicelathe.parallel.needs import UNWATCHED, Needs, Watch
+from voicelathe.parallel.needs import UNWATCHED, Needs, WorkWatch
 from voicelathe.records import ClipMeasure, ManifestRow
 
 Floats = NDArray[np.float64]
@@ -46,7 +46,7 @@ def measure(
     limits: schema.Measure,
     how: schema.Engine,
     cache: MeasureCache | None = None,
-    watch: Watch = UNWATCHED,
+    watch: WorkWatch = UNWATCHED,
 ) -> list[ClipMeasure]:
     """One measure for each row, in the order of the clip ids; `watch` hears of clips, those known before included.
 
@@ -73,14 +73,14 @@ def needs(rows: Sequence[ManifestRow], audio_root: Path) -> Needs:
     return Needs.of(audio_root, sorted({row.audio for row in rows if row.audio_problem is None}))
 
 
-def _way(how: schema.Engine, must_see: Needs, watch: Watch) -> Way:
+def _way(how: schema.Engine, must_see: Needs, watch: WorkWatch) -> Way:
     return lambda work, files: local.try_each(work, files, how, WORKER, must_see, watch)
 
 
-def _from(watch: Watch, known: int, files: list[list[ManifestRow]]) -> Watch:
+def _from(watch: WorkWatch, known: int, files: list[list[ManifestRow]]) -> WorkWatch:
     """Who hears of files is told of clips."""
     ends = list(accumulate(map(len, files), initial=known))
-    return Watch(watch.notice, lambda number: watch.advance(ends[number]))
+    return WorkWatch(watch.notice, lambda number: watch.advance(ends[number]))
 
 
 def _by_file(rows: Sequence[ManifestRow]) -> Iterator[list[list[ManifestRow]]]:
