@@ -31,7 +31,7 @@ def main(num_clips: int) -> None:
         known = [_clip(number) for number in range(1, num_clips + WARM + 1)]
         alone, serial_s, wall_s = _serial(known[WARM:])
         print(
-            f"| engine | CPU s | of them the work | Ray | driver | wall s |\n|---|--:|--:|--:|--:|--:|\n| serial | {serial_s:.1f} | {serial_s:.1f} | | | {wall_s:.1f} |"
+            f"| engine | CPU s | of them the work | Ray | driver | wall s |\n|---|--:|--:|--:|--:|--:|\n| serial | {serial_s:.2f} | {serial_s:.2f} | | | {wall_s:.2f} |"
         )
         same = _spread(known, alone)
         os.chdir("/")
@@ -60,14 +60,14 @@ def _spread(known: list[ManifestRow], alone: list[ClipMeasure]) -> bool:
     measure.measure(known[:WARM], Path("audio"), rows.MEASURE, how)
     start = _used()
     print(
-        f"| ray, to start and ask two workers | {sum(start) + time.process_time() - driver:.1f} | {start[0]:.1f} | {start[1]:.1f} | {time.process_time() - driver:.1f} | |"
+        f"| ray, to start and ask two workers | {sum(start) + time.process_time() - driver:.2f} | {start[0]:.2f} | {start[1]:.2f} | {time.process_time() - driver:.2f} | |"
     )
     driver, began = time.process_time(), time.monotonic()
     found = measure.measure(known[WARM:], Path("audio"), rows.MEASURE, how)
     wall_s, driver, end = time.monotonic() - began, time.process_time() - driver, _used()
     work, own = end[0] - start[0], end[1] - start[1]
     print(
-        f"| ray, 2 workers | {work + own + driver:.1f} | {work:.1f} | {own:.1f} | {driver:.1f} | {wall_s:.1f} |"
+        f"| ray, 2 workers | {work + own + driver:.2f} | {work:.2f} | {own:.2f} | {driver:.2f} | {wall_s:.2f} |"
     )
     ray_cluster.close()
     return found == alone

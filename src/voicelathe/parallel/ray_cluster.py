@@ -29,6 +29,7 @@ CARRIED = ("MKL_CBWR", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TOKENIZERS_PAR
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to Ray's makers
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # nodes have their own environment, which is compared
+    "RAY_raylet_start_wait_time_s": "180",  # a busy machine takes minutes to start a node
 }
 INSTALL = "Install it: pip install 'voicelathe[ray]' (make setup does), or set engine.kind: processes."
 
@@ -124,7 +125,8 @@ def _init(ray: Any, address: str, **options: Any) -> None:
     environment = {"env_vars": {**variables, "OMP_NUM_THREADS": "1"}}
     try:
         ray.init(address, runtime_env=environment, log_to_driver=False, logging_level="ERROR", **options)
-    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as problem:
+    except Exception as problem:  # Ray raises this very class for a node that does not start
+        ray.shutdown()
         raise ClusterError(_not_joined(address, str(problem), ray.__version__)) from None
 
 
