@@ -8,6 +8,8 @@ from voicelathe.config import params
 from voicelathe.data import tables
 from voicelathe.data.measures import measure
 from voicelathe.data.measures.cache import MeasureCache
+from voicelathe.parallel.needs import WorkWatch
+from voicelathe.process import progress
 
 REVISION = 4
 READS = ["pipelines/measure.py", "data/raw/manifest.jsonl"]
@@ -20,7 +22,9 @@ def main() -> None:
     rows = records.read(layout.MANIFEST, records.ManifestRow)
     cache = MeasureCache(layout.CACHE / "measures", REVISION, settings.measure)
     root = Path(settings.ingest.audio_root)
-    measures = measure.measure(rows, root, settings.measure, settings.engine, cache)
+    with progress.Display("measure") as display:
+        watch = WorkWatch(display.notice, lambda done: display.advance(done, len(rows), "clips"))
+        measures = measure.measure(rows, root, settings.measure, settings.engine, cache, watch)
     tables.write(Path(WRITES[0]), measures, records.ClipMeasure)
     print(f"{len(measures)} clips measured, {sum(one.problem is not None for one in measures)} could not be")
 

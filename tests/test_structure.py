@@ -43,6 +43,7 @@ DOORS = {  # heavy tool -> the only files that may import it, as patterns below 
     "cosyvoice": ["families/cosyvoice3/**"],
     "indextts": ["families/indextts2/**"],
     "fsspec": ["registry/weights/place.py"],
+    "ray": ["parallel/ray_cluster.py"],
     "torchaudio": ["families/shared/torchaudio_shim.py"],
     "torchcodec": [],
     "silero_vad": ["speech/activity.py"],

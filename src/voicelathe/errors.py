@@ -100,6 +100,10 @@ class WorkerLost(WorkerError):
     """The worker is dead, silent or out of step; nothing it says is used any more, and another has to take its place."""
 
 
+class ClusterError(VoiceLatheError):
+    """The Ray cluster must be started, joined or corrected, or another engine chosen."""
+
+
 class DiskFull(VoiceLatheError):
     """There is not enough room for what is about to be written."""
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from tests.factories import rows
@@ -177,3 +178,61 @@ def test_the_time_that_the_whole_machine_sleeps_does_not_count(tmp_path: Path) -
     time.sleep(5.0)
     os.killpg(run.pid, signal.SIGCONT)
     assert run.communicate(timeout=30)[0] == "[7] None\n"
+
+
+# --- a process that stays for the next call, as on the nodes of a cluster ---------------------------------------------
+
+
+def whose(item: str) -> Iterator[tuple[str, int]]:
+    if item == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    yield item, os.getpid()
+
+
+def test_the_next_call_finds_the_process_unless_it_was_lost_or_the_work_is_another() -> None:
+    kept = partial(local._try_kept, whose, ROOMY)
+    first, second = kept(["a", "b"]), kept(["c"])
+    pids = {result[1] for attempt in [*first, *second] for result in attempt.results}
+    assert len(pids) == 1
+    crashed, after = kept(["crash", "d"])
+    assert crashed.lost is not None and after.results[0][1] not in pids
+    assert kept(["e"])[0].results == [("e", after.results[0][1])]
+    (other,) = local._try_kept(whose, QUICK, ["f"])
+    assert other.results[0][1] != after.results[0][1]
+    assert len(local._KEPT) == 1, "the former one was ended"
+    with pytest.raises(ManifestError):
+        local._try_kept(hostile, ROOMY, ["fault"])
+    assert local._KEPT == {}
+
+
+HUNG = """
+import os, sys
+from tests.parallel import test_local
+from voicelathe.parallel import local
+if __name__ == "__main__":
+    local.try_each(test_local.hangs, [sys.argv[1]], test_local.rows.SERIAL, test_local.ROOMY)
+"""
+
+
+def hangs(mark: str) -> Iterator[int]:
+    Path(mark).with_suffix(".part").write_text(str(os.getpid()))
+    Path(mark).with_suffix(".part").rename(mark)
+    time.sleep(600)
+    yield 0
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_that_hangs_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    root, script, mark = Path(__file__).parents[2], tmp_path / "hung.py", tmp_path / "pid"
+    script.write_text(HUNG)
+    run = subprocess.Popen(
+        [sys.executable, str(script), str(mark)],
+        env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'src'}"},
+    )
+    while not mark.is_file():
+        assert run.poll() is None
+        time.sleep(0.05)
+    worker = psutil.Process(int(mark.read_text()))
+    run.kill()
+    run.wait()
+    assert psutil.wait_procs([worker], timeout=30)[1] == []

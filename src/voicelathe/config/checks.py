@@ -10,6 +10,8 @@ from voicelathe.families import decoding
 from voicelathe.families.base import FamilySpec, Promptable
 from voicelathe.train import optimizers
 
+ADDRESS = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}"  # HOST:PORT
+
 
 def contradictions(params: schema.Params) -> Iterator[str]:
     """Every problem of settings that are valid one by one."""
@@ -17,6 +19,8 @@ def contradictions(params: schema.Params) -> Iterator[str]:
         for name in names:
             if not re.match(schema.NAME, name):
                 yield f"{kind}.{name}: a name may hold lower-case letters, digits, '_' and '-' only"
+    if (address := params.engine.address) not in (None, "auto") and not re.fullmatch(ADDRESS, address or ""):
+        yield f"engine.address = {address!r}: auto, HOST:PORT of the cluster's head or null is expected, without a scheme (docs/scale.md)"
     if params.ingest.recording_from is not None:
         yield from _regex("ingest.recording_from", params.ingest.recording_from, groups=1)
     for number, pattern in enumerate(params.gate.boilerplate):

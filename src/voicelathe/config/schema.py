@@ -1,6 +1,6 @@
 """The sections of params.yaml as frozen dataclasses: one definition for the pipeline, which validates it, and the worker, which obeys it.
 
-Only what was added to `train` later has a default: params.yaml is the whole truth, so DVC sees every change. `params` turns the file into these.
+Only what was added to `train` or `engine` later has a default: params.yaml is the whole truth, so DVC sees every change. `params` turns the file into these.
 A constraint stands beside its field (`annotated_types`); `params` enforces it and names the dotted path that broke it.
 """
 
@@ -72,8 +72,11 @@ class Machine(Closed):
 class Engine(Closed):
     """How work on many clips is spread; results are the same bytes for every choice."""
 
-    kind: Literal["serial", "processes"]
-    workers: Positive
+    kind: Literal["serial", "processes", "ray"]
+    workers: Positive  # shards at once: processes of this machine, or tasks of the cluster, each with one CPU
+    address: Annotated[str, MinLen(1)] | None = (
+        None  # of a Ray cluster: auto, or HOST:PORT of its head; null: one of this machine
+    )
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,7 @@ REFERENCES = "reference_share: 0.0 # how often a clip is trained with another re
 REFERENCE = "reference: null # the clip that the base hears, of the validation split; null: one of about five seconds (voicelathe references RECIPE tries others)"
 WATERMARK = "watermark: null # plug-in (entry points voicelathe.watermarks) that marks all speech given out; a record with watermark_required needs one (docs/serving.md)"
 SERVING = "serving:\n  hear_words: false # speech.recogniser hears every take before it is given out; one that misses words is repeated (docs/serving.md)\n\n"
+CLUSTER = "address: null # of a Ray cluster: auto, or HOST:PORT of its head; null: a Ray of this machine that ends with the command"
 CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead to
     2: (
         Add("measure", "silence_dbfs", UNDER),
@@ -169,6 +170,7 @@ CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead t
     ),
     3: (
         AddDecoding(),
+        Add("engine", "workers", CLUSTER),
         Add("consent", "policy", WATERMARK),
         Add("", "speech", SERVING),
         Add("recipes.*.train", "learning_rate", SCHEDULE),

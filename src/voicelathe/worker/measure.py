@@ -1,9 +1,7 @@
 """Verb `measure`: what small models hear in every clip, spread over the engine's processes."""
 
 import base64
-import ctypes
-import os
-import signal
+import uuid
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -19,13 +17,14 @@ from voicelathe.data import tables
 from voicelathe.data.audio.files import AudioProblem
 from voicelathe.data.audio.waveform import AudioFile, as_float, mono, one_channel, resample
 from voicelathe.parallel import local
+from voicelathe.parallel.needs import Needs, WorkWatch
 from voicelathe.process import jobs
 from voicelathe.speech import RATE_HZ, activity, recogniser, recogniser_files, transcripts, words
 
 Clip = tuple[records.ManifestRow, NDArray[np.float32]]
 Words = tuple[float | None, bool | None, str | None]
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+THIS_PROCESS = uuid.uuid4().hex  # another process, also one of another machine, has another
 NOTHING: Words = (None, None, None)
 
 CLIPS_AT_ONCE, SAMPLES_AT_ONCE = 32, 16_000_000
@@ -40,8 +39,10 @@ def run(job: jobs.MeasureJob, emit: Any) -> dict[str, Any]:
     heard: list[records.Heard] = []
     done = 0
     shards = _shards(rows)
-    work = partial(_listen, job=job, parent=os.getpid())
-    for shard, found in zip(shards, local.map_shards(work, shards, _spread(job)), strict=True):
+    work = partial(_listen, job=job, parent=THIS_PROCESS)
+    watch = WorkWatch(notice=lambda text: emit(jobs.NOTICE, {"text": text}))
+    results = local.map_shards(work, shards, _spread(job), _needs(rows, job), watch)
+    for shard, found in zip(shards, results, strict=True):
         heard += found
         done += len(shard)
         emit(jobs.PROGRESS, {"done": done, "total": len(rows), "unit": "clips"})
@@ -61,12 +62,18 @@ def _spread(job: jobs.MeasureJob) -> schema.Engine:
     return schema.Engine("serial", 1) if on_card else job.engine
 
 
-def _listen(rows: Sequence[records.ManifestRow], job: jobs.MeasureJob, parent: int) -> list[records.Heard]:
+def _needs(rows: list[records.ManifestRow], job: jobs.MeasureJob) -> Needs:
+    """What every machine has to have: the audio, and the recogniser's files."""
+    names = sorted({row.audio for row in rows if row.audio_problem is None})
+    ears = [job.recogniser.directory] if job.recogniser is not None and job.how.words else []
+    return Needs.of(Path(job.audio_root), names, ears)
+
+
+def _listen(rows: Sequence[records.ManifestRow], job: jobs.MeasureJob, parent: str) -> list[records.Heard]:
     """What was heard in some clips, in this process or one of the engine's."""
     import torch
 
-    if os.getpid() != parent:  # a process of the engine: it ends with the worker, and has one thread
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if parent != THIS_PROCESS:  # a process of the engine has one thread
         torch.set_num_threads(1)
     heard: list[records.Heard] = []
     for some in _batches(_clips(rows, Path(job.audio_root))):

@@ -11,7 +11,7 @@ import typer
 
 from voicelathe import layout
 from voicelathe.cli import screen
-from voicelathe.cli.machine import machine, reaching
+from voicelathe.cli.machine import cluster, machine, reaching
 from voicelathe.cli.machine.machine import BAD, NOTE, OK, MachineFinding
 from voicelathe.errors import VoiceLatheError
 from voicelathe.redaction import public
@@ -228,6 +228,10 @@ def _production() -> Iterator[MachineFinding]:
         yield MachineFinding("production", OK, shown)
 
 
+def _cluster() -> Iterator[MachineFinding]:
+    yield from cluster.cluster(_params())
+
+
 def _locks() -> Iterator[MachineFinding]:
     from voicelathe.cli.recipes import leftovers
 
@@ -286,6 +290,7 @@ CHECKS: tuple[Callable[[], Iterator[MachineFinding]], ...] = (
         _dead_runs,
         _production,
         machine.programs,
+        _cluster,
         _locks,
     ),
 )

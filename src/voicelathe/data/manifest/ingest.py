@@ -17,6 +17,7 @@ from voicelathe.data.audio.files import AudioProblem
 from voicelathe.data.manifest import formats
 from voicelathe.errors import ManifestError, listing
 from voicelathe.parallel import local
+from voicelathe.parallel.needs import TO_STDERR, Needs
 from voicelathe.records import ManifestRow, RejectedLine
 
 FILES_PER_SHARD = 256
@@ -82,7 +83,8 @@ def audio_list(audio: dict[str, str]) -> str:
 def _hash_all(root: Path, names: Sequence[str], how: schema.Engine) -> dict[str, _Audio]:
     if not root.is_dir():
         raise ManifestError(f"ingest.audio_root = {str(root)!r} is no directory. Set it in params.yaml.")
-    shards = local.map_shards(partial(_hash_some, root), local.cut(names, FILES_PER_SHARD), how)
+    pieces = local.cut(names, FILES_PER_SHARD)
+    shards = local.map_shards(partial(_hash_some, root), pieces, how, Needs.of(root, names), TO_STDERR)
     return {name: one for shard in shards for name, one in shard}
 
 

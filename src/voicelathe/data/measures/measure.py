@@ -5,9 +5,10 @@ whether or not something was measured before. A file that hangs, kills or fills 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,12 @@ from voicelathe.data.audio.waveform import AudioFile, as_float, one_channel, to_
 from voicelathe.data.measures import fingerprint, loudness, spectrum
 from voicelathe.data.measures.cache import MeasureCache
 from voicelathe.parallel import local
+from voicelathe.parallel.needs import UNWATCHED, Needs, WorkWatch
 from voicelathe.records import ClipMeasure, ManifestRow
 
 Floats = NDArray[np.float64]
+Work = Callable[[list[ManifestRow]], Iterator[ClipMeasure]]
+Way = Callable[[Work, list[list[ManifestRow]]], list[local.Attempt[ClipMeasure]]]
 
 CLIPS_AT_ONCE = 5000  # measured before the cache is written
 # The longest that a clip may take: two hours of Opus up to its start, on a slow core. What is decoded is at most
@@ -42,8 +46,12 @@ def measure(
     limits: schema.Measure,
     how: schema.Engine,
     cache: MeasureCache | None = None,
+    watch: WorkWatch = UNWATCHED,
 ) -> list[ClipMeasure]:
-    """One measure for each row, in the order of the clip ids. Raises ManifestError when a file changed since ingest."""
+    """One measure for each row, in the order of the clip ids; `watch` hears of clips, those known before included.
+
+    Raises ManifestError when a file changed since ingest, ClusterError when the engine's cluster cannot do it.
+    """
     found = [
         _unmeasured(row, AudioProblem(row.audio_problem, "seen by ingest"))
         for row in rows
@@ -52,9 +60,27 @@ def measure(
     if cache is not None:
         found += cache.known(rows)
     have = {one.clip_id for one in found}
-    for some in _by_file([row for row in rows if row.clip_id not in have]):
-        found += _measure_new(some, audio_root, limits, how, cache)
+    new = [row for row in rows if row.clip_id not in have]
+    must_see = needs(new, audio_root)
+    for some in _by_file(new):
+        way = _way(how, must_see, _from(watch, len(found), some))
+        found += _measure_new(some, audio_root, limits, way, cache)
     return sorted(found, key=lambda one: one.clip_id)
+
+
+def needs(rows: Sequence[ManifestRow], audio_root: Path) -> Needs:
+    """What every machine that measures has to see."""
+    return Needs.of(audio_root, sorted({row.audio for row in rows if row.audio_problem is None}))
+
+
+def _way(how: schema.Engine, must_see: Needs, watch: WorkWatch) -> Way:
+    return lambda work, files: local.try_each(work, files, how, WORKER, must_see, watch)
+
+
+def _from(watch: WorkWatch, known: int, files: list[list[ManifestRow]]) -> WorkWatch:
+    """Who hears of files is told of clips."""
+    ends = list(accumulate(map(len, files), initial=known))
+    return WorkWatch(watch.notice, lambda number: watch.advance(ends[number]))
 
 
 def _by_file(rows: Sequence[ManifestRow]) -> Iterator[list[list[ManifestRow]]]:
@@ -76,14 +102,14 @@ def _measure_new(
     files: list[list[ManifestRow]],
     root: Path,
     limits: schema.Measure,
-    how: schema.Engine,
+    way: Way,
     cache: MeasureCache | None,
 ) -> list[ClipMeasure]:
-    """Measure files. What was lost is tried again alone, so that a machine that was merely busy costs nothing."""
+    """Measure files, `way` over all of them. What was lost is tried again alone, here, so that a machine that was merely busy costs nothing."""
     work = partial(_measure_file, root, limits)
     found: list[ClipMeasure] = []
     lost: list[ClipMeasure] = []
-    for clips, attempt in zip(files, local.try_each(work, files, how, WORKER), strict=True):
+    for clips, attempt in zip(files, way(work, files), strict=True):
         found += attempt.results
         if attempt.lost:
             rest = clips[len(attempt.results) :]

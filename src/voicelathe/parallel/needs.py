@@ -1,0 +1,115 @@
+"""What does work need to find wherever it runs, and does another machine have the same?
+
+Facts are text under names, so that machines with other versions of us can be compared: what this process finds, and what it finds there.
+"""
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import voicelathe
+from voicelathe import digest
+
+PACKAGES = (  # whose version may decide a measure's last digits, or a word
+    *("numpy", "scipy", "soundfile", "soxr", "pyloudnorm", "torch", "silero-vad"),
+    *("ctranslate2", "tokenizers", "pocketsphinx", "jiwer", "RapidFuzz"),
+)
+MAX_FILES = 8  # that are hashed on every machine: enough to know a file system by
+NOTHING_THERE = "missing"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Paths as the work opens them: a few files to know the file system by, and folders of models, of which every file is hashed."""
+
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, root: Path, names: Sequence[str], folders: Sequence[str] = ()) -> "Needs":
+        """A few files below a root, spread over all names."""
+        step = max(1, -(-len(names) // MAX_FILES))
+        return cls(tuple(str(root / name) for name in names[::step]), tuple(folders))
+
+
+@dataclass(frozen=True)
+class WorkWatch:
+    """Who is told how work on many clips goes."""
+
+    notice: Callable[[str], None] = field(default=lambda text: None)  # something that a person should read
+    advance: Callable[[int], None] = field(default=lambda number: None)  # so many items are done, in all
+
+
+UNWATCHED = WorkWatch()
+TO_STDERR = WorkWatch(notice=lambda text: print(text, file=sys.stderr, flush=True))
+
+
+def facts(needs: Needs) -> dict[str, str]:
+    """What this process finds, by name; the same names on every machine that has this version."""
+    found = {
+        "voicelathe": voicelathe.__version__,
+        "voicelathe's code": code(),
+        "Python": ".".join(platform.python_version_tuple()[:2]),
+        "processor": platform.machine(),
+        **{f"package {name}": _version(name) for name in PACKAGES},
+    }
+    found |= {f"file {name}": _sha256(Path(name)) for name in needs.files}
+    return found | {f"folder {name}": _tree(Path(name)) for name in needs.folders}
+
+
+def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
+    """One sentence for each fact that is another one there."""
+    return [
+        f"{name}: {_short(there.get(name, NOTHING_THERE))} there, {_short(value)} here"
+        for name, value in here.items()
+        if there.get(name, NOTHING_THERE) != value
+    ]
+
+
+def sizes(paths: Sequence[str]) -> dict[str, int]:
+    """Bytes of each file, -1 for one that is not there: cheap enough to be asked before and after every shard."""
+    return {path: _size(path) for path in paths}
+
+
+@cache
+def code() -> str:
+    """Digest of the package's own files: two checkouts may call themselves the same version."""
+    return _tree(Path(voicelathe.__file__).parent)
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return digest.of_file(path) if path.is_file() else NOTHING_THERE
+    except OSError as problem:
+        return f"unreadable ({problem.strerror})"
+
+
+def _tree(folder: Path) -> str:
+    """As a recogniser's folder is pinned."""
+    if not folder.is_dir():
+        return NOTHING_THERE
+    files = digest.of_tree(folder)
+    return digest.of_value({name: value for name, value in files.items() if "__pycache__" not in name})
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - called twice a shard
+    except OSError:
+        return -1
+
+
+def _short(value: str) -> str:
+    return value[:16] if len(value) == 64 else value

@@ -1,0 +1,164 @@
+"""How do we come into a Ray cluster, or to a Ray of our own, and what does Ray say when we do not? The only file that imports ray.
+
+A process joins once and stays joined until it ends. `nodes` asks every machine whether it may do the work, `spreading` gives it out.
+"""
+
+import atexit
+import os
+import re
+import socket
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from voicelathe import digest, layout
+from voicelathe.config import schema
+from voicelathe.errors import ClusterError
+from voicelathe.parallel.needs import Needs, WorkWatch, facts, sizes
+from voicelathe.parallel.nodes import SAME, ClusterNode, Connection, asked, refusal
+from voicelathe.parallel.spreading import Spreading, TaskOrder
+
+Shard = TypeVar("Shard")
+Result = TypeVar("Result")
+
+REACH_S = 5.0
+STORE_BYTES = 100 << 20  # of a Ray of our own: results are small
+CARRIED = ("MKL_CBWR", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TOKENIZERS_PARALLELISM", "PYTHONWARNINGS")
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to Ray's makers
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # nodes have their own environment, which is compared
+    "RAY_raylet_start_wait_time_s": "180",  # a busy machine takes minutes to start a node
+}
+INSTALL = "Install it: pip install 'voicelathe[ray]' (make setup does), or set engine.kind: processes."
+
+_joined: dict[tuple[str | None, int, str], Connection] = {}  # at most one; lives as long as the process
+
+
+def map_shards(
+    work: Callable[[Shard], Result],
+    shards: Sequence[Shard],
+    how: schema.Engine,
+    needs: Needs,
+    watch: WorkWatch,
+) -> Iterator[Result]:
+    """Yield `work(shard)` for each shard, in order. Raises ClusterError before any work begins, and the error that the work raised."""
+    if not shards:
+        return
+    connection = _connected(how)
+    wanted = Needs((connection.token, *needs.files), needs.folders)
+    if wanted not in connection.asked:
+        found = asked(connection, wanted)
+        if bad := [one for one in found if one.problems]:
+            raise ClusterError(refusal(connection.where, bad, len(found)))
+        connection.asked.add(wanted)
+        watch.notice(
+            f"ray: {len(found)} node{'s' if len(found) != 1 else ''} with {sum(one.cpus for one in found):g} CPUs at {connection.where}"
+        )
+    order = TaskOrder(str(Path.cwd()), facts(wanted), wanted, sizes(wanted.files))
+    yield from Spreading(connection, order, work, shards, how.workers, watch).results()
+
+
+def nodes(how: schema.Engine, needs: Needs) -> tuple[str, list[ClusterNode]]:
+    """Where the cluster is, with Ray's version, and its machines. Raises ClusterError when there is none."""
+    connection = _connected(how)
+    found = asked(connection, Needs((connection.token, *needs.files), needs.folders))
+    return f"{connection.where}, Ray {connection.ray.__version__}", found
+
+
+def close() -> None:
+    """Leave the cluster, or end the Ray of our own; a process that ends does so by itself."""
+    for connection in _joined.values():
+        connection.ray.shutdown()
+        Path(connection.token).unlink(missing_ok=True)
+        if connection.own is not None:
+            connection.own.cleanup()
+    _joined.clear()
+
+
+def _connected(how: schema.Engine) -> Connection:
+    key = (how.address, how.workers if how.address is None else 0, str(Path.cwd()))
+    if key not in _joined:
+        close()
+        ray = _imported()
+        own = (
+            tempfile.TemporaryDirectory(prefix="vl-ray-", ignore_cleanup_errors=True)
+            if how.address is None
+            else None
+        )
+        where = _start(ray, how.workers, own.name) if own is not None else _join(ray, how.address or "auto")
+        token = Path.cwd() / layout.CACHE / "cluster" / uuid.uuid4().hex
+        digest.write_text(token, f"{uuid.uuid4()}\n")
+        _joined[key] = Connection(ray, where, str(token), own)
+        atexit.register(close)
+    return _joined[key]
+
+
+def _imported() -> Any:
+    os.environ.update(QUIET)
+    try:
+        import ray
+    except ImportError as problem:
+        raise ClusterError(
+            f"engine.kind = ray, but the package ray cannot be imported here ({problem}). {INSTALL}"
+        ) from None
+    return ray
+
+
+def _start(ray: Any, workers: int, folder: str) -> str:
+    options = {"num_cpus": workers, "include_dashboard": False, "_temp_dir": folder}
+    _init(ray, "local", object_store_memory=STORE_BYTES, **options)
+    return "this machine (engine.address: null)"
+
+
+def _join(ray: Any, address: str) -> str:
+    """Where the cluster's head is. Raises ClusterError when nothing is there, it is of another version, or has no node here."""
+    if address != "auto":
+        _require_listening(address)
+    _init(ray, address)
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def _init(ray: Any, address: str, **options: Any) -> None:
+    variables = {name: os.environ[name] for name in CARRIED if name in os.environ}
+    environment = {"env_vars": {**variables, "OMP_NUM_THREADS": "1"}}
+    try:
+        ray.init(address, runtime_env=environment, log_to_driver=False, logging_level="ERROR", **options)
+    except Exception as problem:  # Ray raises this very class for a node that does not start
+        ray.shutdown()
+        raise ClusterError(_not_joined(address, str(problem), ray.__version__)) from None
+
+
+def _require_listening(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
+    except (OSError, OverflowError) as problem:
+        raise ClusterError(
+            f"engine.address = {address!r}: nothing answers there ({problem}). Start the head (ray start --head --port {port}), or correct "
+            "the address in params.yaml; null starts a Ray of this machine."
+        ) from None
+
+
+def _not_joined(address: str, said: str, version: str) -> str:
+    """Why Ray did not let us in, in a sentence."""
+    seen = re.findall(r"Ray: (\S+)\s+Python: (\S+)", said)
+    if len(seen) == 2 and seen[0] != seen[1]:
+        (ray, python), (our_ray, our_python) = seen
+        return (
+            f"engine.address = {address!r}: the cluster was started with Ray {ray} and Python {python}; here are Ray {our_ray} and Python "
+            f"{our_python}. They must be the same. {SAME}"
+        )
+    if address == "auto" and "Could not find any running Ray" in said:
+        return (
+            "engine.address = 'auto': no Ray runs on this machine. Join the cluster (ray start --address HEAD:PORT), name its head "
+            "(engine.address: HOST:PORT), or set it to null for a Ray of this machine."
+        )
+    first = next((line for line in said.splitlines() if line.strip()), "no reason given")
+    if address == "local":
+        return f"engine.address = null: Ray {version} could not start on this machine: {first}"
+    return (
+        f"engine.address = {address!r}: Ray {version} could not join: {first} The command has to run on a machine of the cluster: "
+        "ray start --address HEAD:PORT"
+    )

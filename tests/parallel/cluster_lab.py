@@ -1,0 +1,102 @@
+"""Real Ray nodes on this machine, each with its own raylet and processes, and work for them that tells where it ran."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+
+
+class Lab:
+    """A head with one CPU, and nodes that join it."""
+
+    def __init__(self) -> None:
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        from ray.cluster_utils import Cluster
+
+        own = {"RAY_raylet_start_wait_time_s": "120", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+        os.environ.update(own)  # a busy machine is slow to start them
+        os.environ["PYTHONPATH"] = str(ROOT)  # so that nodes find the work of tests
+        self.cluster: Any = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+        )
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+    def add(self, **variables: str) -> Any:
+        """Another node with one CPU; `variables` are of its processes alone."""
+        return self.cluster.add_node(num_cpus=1, env_vars=variables or None)
+
+    def remove(self, node: Any) -> None:
+        """Returns when the head has missed it."""
+        self.cluster.remove_node(node, allow_graceful=False)
+        self.cluster.wait_for_nodes(timeout=120)
+
+    def end(self) -> None:
+        self.cluster.shutdown()
+        for name in ("PYTHONPATH", "RAY_raylet_start_wait_time_s"):
+            os.environ.pop(name, None)
+
+
+def raylet(node: Any) -> psutil.Process:
+    return psutil.Process(node.all_processes["raylet"][0].process.pid)
+
+
+def kill_when_it_works(node: Any) -> Thread:
+    """SIGKILL for a raylet and all its processes, as soon as one of them has a task of ours."""
+
+    def kill() -> None:
+        above = raylet(node)
+        while not any("ray::_do" in " ".join(one.cmdline()) for one in above.children(recursive=True)):
+            time.sleep(0.01)
+        time.sleep(0.2)
+        for one in [above, *above.children(recursive=True)]:
+            one.kill()
+
+    thread = Thread(target=kill, daemon=True)
+    thread.start()
+    return thread
+
+
+def slowly(seconds: float, item: int) -> tuple[int, int]:
+    """The item, and the process that did it."""
+    time.sleep(seconds)
+    return item, os.getpid()
+
+
+def sleepers(mark: str, item: int) -> Iterator[int]:
+    """For a driver that is killed: hangs under a name that can be found."""
+    Path(f"{mark}-{os.getpid()}").write_text(str(item))
+    time.sleep(600)
+    yield item
+
+
+def late_fault(item: int) -> int:
+    from voicelathe.errors import ManifestError
+
+    if item == 3:
+        raise ManifestError("the file changed")
+    return item
+
+
+def ends_its_process(item: int) -> int:
+    if item == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def wait_until(is_true: Callable[[], bool], patience_s: float) -> bool:
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end:
+        if is_true():
+            return True
+        time.sleep(0.2)
+    return is_true()
