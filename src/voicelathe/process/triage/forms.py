@@ -75,7 +75,7 @@ RESUMED = re.compile(
     r"Resuming (?:training )?from (?:the )?(?:step|checkpoint)\D*(?P<step>[1-9]\d*)?|Loaded optimizer state",
     re.IGNORECASE,
 )
-COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")  # of terminals
+COLOURS = re.compile(r"\x1b\[[0-9;:]*[mK]")  # of terminals; whatever else a log tells one to do is shown
 SCHEDULER = re.compile(
     r"\bCANCELLED\b|\bDUE TO (?:TIME LIMIT|PREEMPTION|NODE FAIL)", re.IGNORECASE
 )  # who killed it, and not for memory
