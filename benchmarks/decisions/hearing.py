@@ -104,7 +104,12 @@ def _hear(
             )
             hearable = [one for one in samples if design.is_hearable(one)]
             told = panel.ask(real, [judging.clip(one, languages) for one in hearable])
-            write(place, Heard(samples, judging.measures(record.recipe, record.run_digest, hearable, told, len(real), {})))
+            write(
+                place,
+                Heard(
+                    samples, judging.measures(record.recipe, record.run_digest, hearable, told, len(real), {})
+                ),
+            )
 
 
 def _real(chosen: schema.Params, record: RunRecord, split: str, pack: Sequence[PackLine]) -> list[ClipRef]:
