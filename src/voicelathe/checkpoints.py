@@ -202,6 +202,19 @@ def _remedy(directory: Path) -> str:
     return f"Bring it from an archive: voicelathe restore URL; or train it again: voicelathe retrain {named}"
 
 
+def way_back(path: str) -> str:
+    """What brings a file back that a record names: weights, speech below checkpoints/, or an output of a stage."""
+    parts = Path(path).parts
+    if parts[0] != "checkpoints":
+        return "Bring it back: dvc checkout, or from git; or make it again: dvc repro"
+    if not {"speech", "speech_long"} & {*parts}:
+        return _remedy(Path(path).parent)
+    named = "RECIPE" if parts[1].startswith("_") else parts[1]  # what bases said belongs to no recipe
+    return (
+        f"Bring it from an archive: voicelathe restore URL; or speak it again: dvc repro -f -s listen@{named}"
+    )
+
+
 def size_bytes(directory: Path) -> int:
     """Bytes of the files the manifest lists, linked ones included."""
     return sum(entry["bytes"] for entry in digest.read_json(directory / MANIFEST)["files"].values())

@@ -9,7 +9,7 @@ import soundfile
 
 from tests.cli.conftest import ROOT, Run
 from tests.factories import mlflow_stores, runs
-from voicelathe import digest, layout
+from voicelathe import checkpoints, digest, layout
 from voicelathe.registry.weights import forgotten
 from voicelathe.runs import identity
 
@@ -84,7 +84,21 @@ def test_a_broken_link_is_named_with_exit_code_3(tracked: Path, run: Run) -> Non
     path.write_bytes(path.read_bytes() + b" ")
     done = run("verify", "mini-lora")
     assert done.code == 3 and done.out.startswith("BROKEN after ") and f": {path}: " in done.out
+    assert "dvc checkout" in done.out
     assert run("promote", "mini-lora").code == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "way"),
+    [
+        ("checkpoints/mini-lora/ab/step_0000010/MANIFEST.json", "voicelathe retrain mini-lora"),
+        ("checkpoints/mini-lora/ab/speech/base/short-42.wav", "dvc repro -f -s listen@mini-lora"),
+        ("checkpoints/_bases/ab/speech/base/short-42.wav", "dvc repro -f -s listen@RECIPE"),
+        ("runs/mini-lora/samples.jsonl", "dvc checkout"),
+    ],
+)
+def test_what_is_gone_is_brought_back_by_what_made_it(path: str, way: str) -> None:
+    assert way in checkpoints.way_back(path)
 
 
 def test_an_alias_that_somebody_moved_is_noticed_with_exit_code_3(tracked: Path, run: Run) -> None:

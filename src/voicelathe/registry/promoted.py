@@ -66,8 +66,8 @@ def judge(
         return Status(name, alias, standing.current, "lost", problem)
     else:
         problem = (
-            f"production of {name} is version {alias} in {where}, but {_known(standing)}: the alias was moved by hand, or the journal is not "
-            f"the newest (git pull), or it is another MLflow (MLFLOW_TRACKING_URI). To take over what is there, on the record: "
+            f"production of {name} is version {alias} in {where}, but {_known(standing)}: the alias was moved by hand, or it was promoted on "
+            f"another branch or machine (merge that with git), or it is another MLflow (MLFLOW_TRACKING_URI). To take over what is there, on the record: "
             f'voicelathe promote RECIPE --take-over {alias} --because "why"'
         )
         return Status(name, alias, None, "moved", problem)

@@ -164,6 +164,7 @@ def status() -> None:
 
 def verify(what: What = None) -> None:
     """Hash everything again, from the version in production back to the raw manifest; exit code 3 names the broken link."""
+    from voicelathe import checkpoints
     from voicelathe.registry import promoted, verify
     from voicelathe.tracking import registered
 
@@ -176,6 +177,8 @@ def verify(what: What = None) -> None:
     walk = verify.verify(what, Path())
     if walk.broken is not None:
         screen.say(f"BROKEN after {walk.num_links - 1} links that hold: {walk.broken}")
+        if walk.broken.path.startswith(("checkpoints/", "runs/", "data/")):
+            screen.say(checkpoints.way_back(walk.broken.path))
         raise typer.Exit(BROKEN)
     screen.say(f"{what}: all {walk.num_links} links hold, back to the raw manifest and its audio.")
 

@@ -45,7 +45,7 @@ def archive(url: str, recipes: Sequence[str], root: Path, every: bool = False) -
             if size < 0 or digest.of_file(root / path) != sha256:
                 raise CheckpointError(
                     f"{path} is {'gone' if size < 0 else 'not what its record says'}; nothing wrong is archived. "
-                    f"See: voicelathe verify {recipe}"
+                    f"{checkpoints.way_back(path)}"
                 )
             _send(place, root / path, sha256, moved)
         _send_companions(place, _run(recipe, root), root, moved)
