@@ -59,13 +59,13 @@ def test_another_checkout_of_the_same_version_is_another_one(tmp_path: Path) -> 
 def test_a_refusal_names_the_node_both_values_and_what_to_do() -> None:
     other = ClusterNode("n1 (10.0.0.1)", 4.0, 0.0, ["package numpy: 2.1.0 there, 2.2.6 here"])
     blind = ClusterNode(
-        "n2 (10.0.0.2)", 4.0, 0.0, ["the project's folder /work/p cannot be opened: No such file"]
+        "n2 (10.0.0.2)", 4.0, 0.0, ["the project's folder /srv/voice cannot be opened: No such file"]
     )
     said = nodes.refusal("head:6379", [other, blind], 5)
     assert said.startswith(
         "2 of 5 nodes of the cluster at head:6379 cannot do this work; nothing was begun:\n n1 (10.0.0.1)\n"
     )
-    assert "package numpy: 2.1.0 there, 2.2.6 here" in said and "/work/p" in said
+    assert "package numpy: 2.1.0 there, 2.2.6 here" in said and "/srv/voice" in said
     assert nodes.remedy([other]) == nodes.SAME and nodes.remedy([blind]) == nodes.MOUNT
     silent = ClusterNode("n3", 4.0, 0.0, ["no answer within 180 s"])
     assert nodes.remedy([silent]) == nodes.LOOK

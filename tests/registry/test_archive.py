@@ -161,6 +161,18 @@ def test_a_manifest_of_weights_brings_no_file_beside_them(files: Path, tmp_path:
         archive.archive(str(tmp_path / "bucket"), [RECIPE], files)
 
 
+@pytest.mark.parametrize(
+    ("which", "way"),
+    [("step_*/MANIFEST.json", f"voicelathe retrain {RECIPE}"), ("speech/*/*.wav", f"listen@{RECIPE}")],
+)
+def test_what_is_gone_here_is_named_with_what_brings_it_back(
+    files: Path, tmp_path: Path, which: str, way: str
+) -> None:
+    next(iter(sorted(directory(files).glob(which)))).unlink()
+    with pytest.raises(CheckpointError, match=rf"is gone; nothing wrong is archived\. .*{way}"):
+        archive.archive(str(tmp_path / "bucket"), [RECIPE], files)
+
+
 def test_a_file_that_rots_in_the_archive_is_found_and_sent_again(files: Path, tmp_path: Path) -> None:
     place = tmp_path / "bucket"
     archive.archive(str(place), [RECIPE], files)

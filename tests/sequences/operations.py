@@ -222,7 +222,7 @@ def restore(world: World, drawn: random.Random) -> None:
 
 def rename(world: World, drawn: random.Random) -> None:
     new = world.root.with_name(
-        f"{world.name('voice')} #2 (50%)" if drawn.random() < 0.3 else world.name("voice")
+        f"{world.name('voice')} +2 (50%)" if drawn.random() < 0.3 else world.name("voice")
     )
     world.shell.note(f"rename the project to {new.name}")
     world.root.rename(new)

@@ -63,6 +63,19 @@ def test_a_clip_that_costs_likeness_is_not_better_however_many_words_it_keeps() 
     assert chosen(24, {USED: 0.5, "b": 0.9}, {"b": 0.7}) is None
 
 
+def test_where_words_were_not_heard_no_clip_is_called_better() -> None:
+    """In a language without a recogniser a clip may come nearer and lose every word."""
+    found = table(24, {}, {"c": 0.9}, 1, OTHERS)
+    deaf = scores.Scores({name: one for name, one in found.values.items() if name != WORDS})
+    test = scores.test(deaf, LIKENESS, "c", USED)
+    assert test is not None
+    tried = [
+        audition.Tried(clip(USED), {}, [], None),
+        audition.Tried(clip("c"), scores.levels(deaf, "c"), [test], None),
+    ]
+    assert audition.better(tried, guards.bar(deaf, USED, GUARDS, {})) is None
+
+
 def test_who_dropped_out_of_the_race_is_not_chosen() -> None:
     found = table(24, {}, {"c": 0.9}, 1, OTHERS)
     bar = guards.bar(found, USED, GUARDS, {})

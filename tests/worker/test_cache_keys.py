@@ -138,3 +138,21 @@ def test_a_plain_clip_keeps_the_key_that_its_encoding_was_cached_under() -> None
     assert cache.cache_key(clip, "base") == digest.of_value(
         [1, "base", clip.audio_sha256, clip.start_s, clip.end_s]
     )
+
+
+def test_weights_with_a_clip_of_their_own_are_kept_apart_by_it_and_hear_it_instead_of_the_job_s() -> None:
+    own, other = training.clip(1, "validation"), training.clip(2, "validation")
+    line = records.Line("one", "The lamp is on.", "en", 3)
+
+    def spoken(clip: CleanClip, of_job: CleanClip | None) -> tuple[Path, str]:
+        ref = replace(ZERO_SHOT, reference=jobs.Reference([clip], "audio"))
+        given = jobs.Reference([of_job], "audio") if of_job else None
+        job = jobs.SpeakJob(
+            training.target(), None, [ref], [line], 2.0, training.DECODING, given, "out", False
+        )
+        return jobs.sample_record(job, ref, line), speak._key(job, ref, line)
+
+    trimmed = replace(own, start_s=1.3)
+    assert spoken(own, None) == spoken(own, other), "whatever the job says"
+    assert spoken(own, None)[0] == spoken(trimmed, None)[0] != spoken(other, None)[0]
+    assert spoken(own, None)[1] != spoken(trimmed, None)[1]

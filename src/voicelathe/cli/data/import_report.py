@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 MIN_RECORDINGS = 3  # one each for train, validation and test
 SHOWN = 5
-CONTAINERS = ("wav", "flac", "ogg", "mp3")
 
 
 def unread(probe: importing.Probe) -> None:
@@ -187,14 +186,14 @@ def _unusable(read: Ingested) -> None:
 
 def _misnamed(wanted: schema.Ingest, read: Ingested) -> None:
     """Files that are not what their names say, by what they are: the audit drops their rows."""
-    from voicelathe.data.audio import checking
+    from voicelathe.data.audio import checking, files
 
     found: dict[str, list[str]] = {}
     for name in sorted(read.audio):
         if (what := checking.misnamed(Path(wanted.audio_root), name)) is not None:
             found.setdefault(what, []).append(name)
     for what, names in found.items():
-        rename = f"{what} under another name: rename them" if what in CONTAINERS else what
+        rename = f"{what} under another name: rename them" if what in files.CONTAINERS.values() else what
         screen.say(
             f"Warning: {len(names)} audio files are {rename}. The first: {names[0]}. The audit drops their rows."
         )

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe import digest
+from voicelathe.data.audio.files import CONTAINERS
 from voicelathe.data.manifest import jsonl
 from voicelathe.data.sources.rows import written
 from voicelathe.errors import ManifestError
 
 MAX_BYTES = 1 << 30
-PATHS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 
 
 def as_lines(path: Path, folder: Path) -> Path | None:
@@ -57,5 +57,7 @@ def _rows(value: Any) -> list[Mapping[str, object]] | None:
         return _rows(below[0]) if len(below) == 1 else None
     if all(isinstance(one, dict) for one in value.values()):
         return [{"id": name, **one} for name, one in value.items()]
-    is_texts = all(isinstance(one, str) and name.lower().endswith(PATHS) for name, one in value.items())
+    is_texts = all(
+        isinstance(one, str) and Path(name).suffix.lower() in CONTAINERS for name, one in value.items()
+    )
     return [{"audio": name, "text": one} for name, one in value.items()] if is_texts else None

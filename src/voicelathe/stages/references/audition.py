@@ -63,7 +63,7 @@ def hold(params: schema.Params, recipe: str, number: int) -> Audition:
     clips = usable(own, now.clips[0], said, number) if now else []
     if len(clips) < 2:
         raise SelectionError(
-            f"{layout.split('validation')} holds {len(clips)} clip of {own[0].speaker_id} that could stand in front: 2 to 15 s, of a recording "
+            f"{layout.split('validation')} holds {len(clips)} clip(s) of {own[0].speaker_id} that could stand in front, and it takes two: 2 to 15 s, of a recording "
             f"that {one.listen.lines} says nothing of. Propose a pack of other recordings, or record more: docs/choosing.md"
         )
     return _Race(params, recipe, pack, own, clips).run()
@@ -91,27 +91,29 @@ class _Race:
     def run(self) -> Audition:
         """Race, then ask who was shown to be better than the clip in use."""
         params, how = self.params, self.settings.listen
-        train = speakers.main_speaker(
-            [
-                one
-                for one in records.read(layout.split("train"), CleanClip)
-                if one.speaker_id == self.own[0].speaker_id
-            ]
-        )
+        speaker = self.own[0].speaker_id
+        train = [one for one in records.read(layout.split("train"), CleanClip) if one.speaker_id == speaker]
+        if not train:
+            raise SelectionError(
+                f"{layout.split('train')} holds no clip of {speaker}, to whom the base should be like. Record more of {speaker}, or split anew "
+                "with more recordings: docs/choosing.md"
+            )
         self.real = judging.held_out(train, params.ingest.audio_root, params.seed)
         ears = recogniser_files.reference(params.speech, params.machine)
         used, *others = self.clips
+        race = replace(how.race, max_samples=None, max_audio_s=None)  # that budget is for checkpoints
         with judging.Panel(METRICS, how.metric_timeout_s, ears, params.engine.workers) as self.panel:
             rounds, _ = racing.run(
-                self, self.recipe, [used], others, [line.id for line in self.pack], len(how.seeds), how.race
+                self, self.recipe, [used], others, [line.id for line in self.pack], len(how.seeds), race
             )
         drops = {drop.candidate: drop for each in rounds for drop in each.drops}
-        found = self._bar().found
+        bar = self._bar()
+        found = bar.found
         tried = [self._tried(name, used, found, drops.get(name)) for name in self.clips]
         unheard = [
             one.run for one in judging.joined(self.told) if one.run.lost or one.run.status != "measured"
         ]
-        return Audition(tried, better(tried, self._bar()), len(found.lines(used)), self.place, unheard)
+        return Audition(tried, better(tried, bar), len(found.lines(used)), self.place, unheard)
 
     def _tried(self, name: str, used: str, found: scores.Scores, drop: Drop | None) -> Tried:
         gains = [scores.test(found, measure, name, used) for measure in (WORDS, LIKENESS) if name != used]
@@ -181,7 +183,7 @@ def better(tried: Sequence[Tried], against: guards.Bar) -> Tried | None:
 
 
 def _loses(one: Tried, against: guards.Bar) -> bool:
-    """Whether any measure fell by more than its margin, or likeness fell at all."""
+    """Whether any measure fell by more than its margin, or likeness fell at all; what nothing could hear may have been lost."""
     tests = [against.test(measure, one.clip.clip_id) for measure in against.margins]
     nearer = [test.difference >= 0.0 for test in one.gains if test.measure == LIKENESS]
-    return any(test is not None and against.is_below(test) for test in tests) or not all(nearer)
+    return any(test is None or against.is_below(test) for test in tests) or not (nearer and all(nearer))
