@@ -187,6 +187,9 @@ def delete(world: World, drawn: random.Random) -> None:
     """By hand, where the program cannot help it: a checkpoint, a run, a recipe's weights, MLflow."""
     what = drawn.choice(("checkpoint", "promoted", "run", "recipe", "mlflow"))
     recipe = drawn.choice(RECIPES)
+    if not (world.root / f"runs/{recipe}/run.json").is_file():
+        world.shell.note(f"{recipe} has no run: a training of it was refused, and DVC had taken its records away")
+        return
     places = {
         "checkpoint": f"{run_of(world.root, recipe)}/step_{drawn.randrange(10, STEPS + 1, 10):07d}",
         "promoted": world.model.stack[-1][1].path if world.model.stack else "nothing",
