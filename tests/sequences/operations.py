@@ -188,7 +188,9 @@ def delete(world: World, drawn: random.Random) -> None:
     what = drawn.choice(("checkpoint", "promoted", "run", "recipe", "mlflow"))
     recipe = drawn.choice(RECIPES)
     if not (world.root / f"runs/{recipe}/run.json").is_file():
-        world.shell.note(f"{recipe} has no run: a training of it was refused, and DVC had taken its records away")
+        world.shell.note(
+            f"{recipe} has no run: a training of it was refused, and DVC had taken its records away"
+        )
         return
     places = {
         "checkpoint": f"{run_of(world.root, recipe)}/step_{drawn.randrange(10, STEPS + 1, 10):07d}",
