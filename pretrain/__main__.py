@@ -20,9 +20,7 @@ parser.add_argument(
     "--device", default="cpu", help="cpu or cuda; a training goes on where another device left it"
 )
 parser.add_argument("--volumes", type=int, default=corpus.VOLUMES, help="of the corpus, 2,400 clips each")
-parser.add_argument(
-    "--warm", type=Path, help="a base from which the language model starts, instead of from nothing"
-)
+parser.add_argument("--warm", type=Path, help="a base from which both start, instead of from nothing")
 
 
 def main(chosen: argparse.Namespace) -> None:
@@ -36,7 +34,7 @@ def main(chosen: argparse.Namespace) -> None:
     names = [chosen.only] if chosen.only else ["encoder", "speech"]
     minutes, done = chosen.minutes / len(names), []
     if "encoder" in names:
-        done.append(encoder.train(state, minutes, chosen.steps or encoder.STEPS, chosen.device))
+        done.append(encoder.train(state, minutes, chosen.steps, chosen.device, chosen.warm))
     if "speech" in names:
         done.append(speech.train(state, minutes, chosen.steps, chosen.device, chosen.warm))
     print("finished" if all(done) else "call again to go on")

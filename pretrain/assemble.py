@@ -35,7 +35,7 @@ def write(
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(design.config(), indent=1, sort_keys=True) + "\n"
     (out / "config.json").write_text(text, encoding="utf-8")
-    tokens.write(out, tokens.words_of(known_texts()))
+    tokens.write(out, [*tokens.words_of(known_texts()), *texts.common_words()])
     torch.manual_seed(seed)
     parsed = VoxCPMConfig.model_validate(design.config())
     vae = AudioVAEV2(config=parsed.audio_vae_config)

@@ -1,6 +1,6 @@
 """Speech to train on: flite's voices and virtual speakers made of them read the texts, at varied rates and levels.
 
-Usage:  python -m pretrain.corpus [STATE]        needs the Debian package flite
+Usage:  python -m pretrain.corpus [STATE]        needs the Debian packages flite and scowl
 
 Writes, for each volume of texts N, STATE/corpus/N.npy (int16, 16 kHz, clips one behind the other) and N.jsonl (text, voice, length, phones).
 A virtual speaker is a voice that speaks slower by a factor and is played faster by it: pitch and formants rise, the rate stays. Some
@@ -27,7 +27,7 @@ from pretrain import texts
 STATE = Path(".cache/pretrain")
 SEED = 20260511
 NUM_CLIPS = 2400  # in each volume
-VOLUMES = 4  # the first WIDE_FROM in few voices, mostly rms; the others in many
+VOLUMES = 8  # the first WIDE_FROM in few voices, mostly rms; the others in many
 WIDE_FROM, NUM_WIDE = 2, 72  # volumes from this one on; their speakers
 OWN_VOICE, OWN_SHARE = "rms", 0.6
 RATE_HZ, LEAD_S, TAIL_S = 16_000, 0.08, 0.12  # silence kept at the edges
@@ -102,7 +102,7 @@ def plan(num_clips: int, seed: int, prose_file: Path = texts.PROSE) -> list[Line
     if seed >= SEED + WIDE_FROM:
         return [
             Line(text, rng.choice(many), round(rng.uniform(0.9, 1.12), 3), round(rng.uniform(-9.0, -3.0), 2))
-            for text in texts.training(num_clips, seed, prose_file)
+            for text in texts.training(num_clips, seed, prose_file, texts.WIDE_SHARES)
         ]
     others = [voice for voice in VOICES if voice != OWN_VOICE and voice not in many]
     drawn = [

@@ -18,10 +18,12 @@ from torch.nn import functional as F
 
 from pretrain import corpus, design, features, loop, vocoder
 from pretrain.corpus import SEED
+from pretrain.warm import encoder_of
 
 FILE = "encoder.safetensors"
 # The rate goes down three times. In the first round every number of a latent counts alike; later, by what it does to the envelope.
 STEPS, ROUNDS = 40_000, (5_000, 9_000, 12_500)
+WARM_STEPS, WARM_ROUNDS = 16_000, (0,)  # from a base: the last round alone
 BATCH, CROP = 4, 36 * 640  # clips and samples of a step
 PITCH = (
     0.75,
@@ -38,11 +40,18 @@ UNHEARD = 0.1  # weight of the pitch where nothing is voiced
 PLAN = {"rate": 2e-3, "warmup": 50, "weight_decay": 0.0, "weights": {"error": 1.0}}
 
 
-def train(state: Path, minutes: float, steps: int = STEPS, device: str = "cpu") -> bool:
-    """Go on with STATE/encoder.safetensors; True when it is finished. `error` is the squared error as a share of the power of the latents."""
+def train(
+    state: Path, minutes: float, steps: int | None = None, device: str = "cpu", warm: Path | None = None
+) -> bool:
+    """Go on with STATE/encoder.safetensors; True when it is finished. `warm`: a base to start from, whose latents mean the same.
+
+    `error` is the squared error as a share of the power of the latents.
+    """
     torch.manual_seed(SEED)
-    encoder = trainable(built(state).encoder).to(device)
-    crops, first = Crops(state), ROUNDS[0]
+    given = encoder_of(features.load(state / "basis.npz"), warm) if warm else None
+    encoder = trainable(built(state).encoder if given is None else given).to(device)
+    rounds, steps = (WARM_ROUNDS if warm else ROUNDS), steps or (WARM_STEPS if warm else STEPS)
+    crops, first = Crops(state), rounds[0]
     heard = by_envelope(crops.basis)[:, None].to(device)
 
     def losses(step: int) -> dict[str, Tensor]:
@@ -51,7 +60,7 @@ def train(state: Path, minutes: float, steps: int = STEPS, device: str = "cpu") 
         wrong = (scale * (encoder(samples)["mu"] - latents))[:, :, SKIP:]
         return {"error": wrong.pow(2).mean() / (scale * latents)[:, :, SKIP:].pow(2).mean()}
 
-    plan = loop.Plan(steps=steps, minutes=minutes, ends=ROUNDS, **PLAN)  # type: ignore[arg-type]
+    plan = loop.Plan(steps=steps, minutes=minutes, ends=rounds, **PLAN)  # type: ignore[arg-type]
     return loop.train(state / FILE, {"encoder": encoder}, plan, losses)
 
 
@@ -108,9 +117,16 @@ def trainable(encoder: Any) -> Any:
     import voxcpm.modules.audiovae.audio_vae_v2 as upstream
 
     upstream.snake = Snake.apply
-    shape = design.codec()
+    shape, strided = design.codec(), encoder.block[1].block[-1]
+    bank = Bank(2 * shape["encoder_dim"], shape["encoder_rates"][0])
+    if (
+        encoder.block[0].weight_v[0, 0, -1] == 1.0
+    ):  # `exported` wrote it: the bank is in the strided convolution
+        with torch.no_grad():
+            bank.conv.weight.copy_(torch._weight_norm(strided.weight_v, strided.weight_g)[:, :1])
+            bank.conv.bias.copy_(strided.bias)
     encoder.block[0] = nn.Identity()
-    encoder.block[1] = Bank(2 * shape["encoder_dim"], shape["encoder_rates"][0])
+    encoder.block[1] = bank
     encoder.fc_logvar.requires_grad_(False)
     return encoder
 

@@ -25,7 +25,7 @@ from voicelathe.config import schema
 # The rate goes down three times. From nothing: a curriculum over one volume of texts in the first round, all of them in the second. From an
 # earlier base there is no curriculum. The last round is of many voices.
 STEPS, ROUNDS = 27_000, (7_000, 13_000)
-WARM_STEPS, WARM_ROUNDS, WARM_RATE = 16_600, (1_200, 2_600), 1e-3
+WARM_STEPS, WARM_ROUNDS, WARM_RATE = 14_000, (0,), 1e-3  # the last round alone
 DISTURBANCE = 0.25  # deviation of the noise on latents that are fed back, at most
 GUIDED_LAYER, GUIDED_HEAD = 1, 0
 PLAN = {

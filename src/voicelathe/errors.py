@@ -52,6 +52,14 @@ class RecordError(VoiceLatheError):
         self.problem = problem
 
 
+def missing_record(path: object) -> RecordError:
+    """A stage's output that is not there: the stage has not run, or it was refused or killed after DVC had taken its old output away."""
+    return RecordError(
+        f"{path} is missing.",
+        "Where a stage was refused or killed, dvc checkout brings its last output back; where it has not run yet, dvc repro makes it.",
+    )
+
+
 class DamagedJson(RecordError, ValueError):
     """A JSON file that ends early or was edited. Also a ValueError: whoever reads a file that people write says a remedy of their own."""
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from pretrain import design, encoder, features, latents, loop, rows, vocoder, warm
@@ -194,3 +195,21 @@ def test_a_crop_that_was_opus_is_the_same_speech() -> None:
     heard = encoder.opus(crop, 0.9)
     assert heard.shape == crop.shape and not np.array_equal(heard, crop)
     assert np.corrcoef(heard, crop)[0, 1] > 0.9
+
+
+def test_an_encoder_goes_on_from_a_base_whose_latents_mean_the_same(tmp_path: Path) -> None:
+    basis = features.fit([features.stacked(features.frames(vowel(4.0))[0])])
+    vae, trained = vocoder.build(basis).eval(), encoder.trainable(vocoder.build(basis).encoder).eval()
+    torch.manual_seed(5)
+    with torch.no_grad():
+        trained.block[1].conv.bias.normal_()
+        encoder.exported(trained, vae.encoder)
+        halved = {name: one.to(torch.bfloat16).contiguous() for name, one in vae.state_dict().items()}
+        save_file(halved, tmp_path / "audiovae.safetensors")
+        again = encoder.trainable(warm.encoder_of(basis, tmp_path)).eval()
+        audio = torch.from_numpy(vowel())[None, None]
+        wanted, got = trained(audio)["mu"], again(audio)["mu"]
+    assert float((got - wanted).abs().max()) < 0.05 * float(wanted.abs().max())  # bf16
+    other = {**basis, "directions": np.roll(basis["directions"], 1, axis=0)}
+    with pytest.raises(SystemExit, match="its latents are not those of basis"):
+        warm.encoder_of(other, tmp_path)

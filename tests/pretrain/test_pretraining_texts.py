@@ -131,3 +131,14 @@ def test_a_dictionary_that_disagrees_with_flite_still_gives_a_place_to_every_pho
     phones = [(rng.choice(["ax", "t", "iy", "zz"]), 0.1 * number) for number in range(1, 12)]
     shares = alignment.shares(list("KWAʌT▁TICɚ"), phones, positions=8, patch=4)
     assert shares.sum(1) == pytest.approx(1.0)
+
+
+def test_volumes_of_many_voices_say_common_words_that_the_dictionary_has(prose: Path, tmp_path: Path) -> None:
+    for level in texts.COMMON_LEVELS:
+        (tmp_path / level).write_text("Lamp\nzyxomma\ntable\nwhisper's\na\nbutter\n", encoding="latin-1")
+    assert texts.common_words(tmp_path) == ["butter", "lamp", "table"]
+    rng = random.Random(3)
+    said = [texts.chain(["butter", "lamp", "table"], rng) for _ in range(200)]
+    words = [word for text in said for word in tokens.words_of([text])]
+    assert set(words) <= {"butter", "lamp", "table", *texts.SMALL_WORDS} and {"butter", "table"} <= set(words)
+    assert all(text[0].isupper() and text[-1] in ".?!" and ",." not in text for text in said)

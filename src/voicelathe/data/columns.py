@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from voicelathe import digest, records
 from voicelathe.data import tables
-from voicelathe.errors import RecordError
+from voicelathe.errors import RecordError, missing_record
 
 Record = TypeVar("Record")
 Table = Any  # pyarrow.Table; it comes without types
@@ -27,7 +27,7 @@ def read(path: Path, kind: type) -> Table:
     import pyarrow.json
 
     if not path.is_file():
-        raise RecordError(f"{path} is missing. The stage that writes it has not run: `make repro`.")
+        raise missing_record(path)
     schema = _flat(tables.schema(kind))
     with path.open("rb") as file:
         first = file.readline()

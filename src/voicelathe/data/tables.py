@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from voicelathe import digest
-from voicelathe.errors import RecordError
+from voicelathe.errors import RecordError, missing_record
 
 if TYPE_CHECKING:
     import pyarrow
@@ -56,7 +56,7 @@ def columns(path: Path, kind: type) -> "pyarrow.Table":
     import pyarrow.parquet
 
     if not path.is_file():
-        raise RecordError(f"{path} is missing. The stage that writes it has not run: `make repro`.")
+        raise missing_record(path)
     try:
         table = pyarrow.parquet.ParquetFile(path).read()
     except (pyarrow.ArrowInvalid, pyarrow.ArrowIOError) as problem:

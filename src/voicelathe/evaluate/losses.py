@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe import digest
-from voicelathe.errors import RecordError
+from voicelathe.errors import RecordError, missing_record
 from voicelathe.records import ClipLoss
 
 FIXED = ("candidate", "clip_id", "recording_id", "total")
@@ -39,7 +39,7 @@ def read(path: Path) -> list[ClipLoss]:
     import pyarrow.parquet as pq
 
     if not path.is_file():
-        raise RecordError(f"{path} is missing. The stage that writes it has not run: `make repro`.")
+        raise missing_record(path)
     try:
         columns = pq.read_table(path).to_pydict()
     except (pa.ArrowException, OSError) as problem:

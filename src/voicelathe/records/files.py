@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, cast
 
 from voicelathe import digest
-from voicelathe.errors import RecordError
+from voicelathe.errors import RecordError, missing_record
 from voicelathe.records.reasons import Reason
 
 Record = TypeVar("Record")
@@ -50,7 +50,7 @@ def write(path: Path, rows: Iterable[object]) -> None:
 def read(path: Path, kind: type[Record]) -> list[Record]:
     """Read a JSONL file of one record type. Raises RecordError with file, line and field."""
     if not path.is_file():
-        raise RecordError(f"{path} is missing. The stage that writes it has not run: `make repro`.")
+        raise missing_record(path)
     with path.open("rb") as file:
         return list(_read(file, path, kind))
 
@@ -70,7 +70,7 @@ def _read(lines: Iterable[bytes], path: Path, kind: type[Record]) -> Iterator[Re
 def read_one(path: Path, kind: type[Record]) -> Record:
     """Read a JSON file that holds one record. Raises RecordError with the field."""
     if not path.is_file():
-        raise RecordError(f"{path} is missing. The stage that writes it has not run: `make repro`.")
+        raise missing_record(path)
     return _kept_inside(from_json(kind, _parse(path.read_bytes(), str(path)), str(path)), str(path))
 
 
