@@ -49,7 +49,7 @@ def test_a_wrong_missing_or_broken_table_is_refused_with_the_way_out(tmp_path: P
     tables.write(tmp_path / "t.parquet", [], Finding)
     with pytest.raises(RecordError, match="does not hold ClipMeasure"):
         tables.read(tmp_path / "t.parquet", ClipMeasure)
-    with pytest.raises(RecordError, match="is missing. Where a stage was refused or killed, dvc checkout"):
+    with pytest.raises(RecordError, match=r"is missing\. Where a stage was refused or killed, dvc checkout"):
         tables.read(tmp_path / "none.parquet", Finding)
     (tmp_path / "t.parquet").write_bytes(b"PAR1 and nothing else PAR1")
     with pytest.raises(RecordError, match="is not a Parquet file"):
