@@ -21,6 +21,7 @@ OTHERS_FROM, OTHERS, REFERENCED = 0.4, 0.25, 0.15
 REFERENCE = (6, 12)  # positions
 # In the last round: share of rows of many voices, and of rows with a reference. Without one the base speaks in a voice of its own choice.
 MANY, MANY_REFERENCED = 0.8, 0.5
+LONGEST_OF_MANY = 60  # positions, 9.6 s: the longest lines of the packs have eight seconds
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def of_many(clips: list[Clip], step: int) -> Iterator[Clip]:
         many = rng.random() < MANY
         while True:
             clip = clips[rng.integers(len(clips))]
-            if (clip.voice in wide) == many and len(clip.phones_AP) <= LONGEST:
+            if (clip.voice in wide) == many and len(clip.phones_AP) <= LONGEST_OF_MANY:
                 break
         yield _referenced(clip, clips, rng) if rng.random() < MANY_REFERENCED else clip
 
