@@ -17,10 +17,10 @@ setup: $(STAMP) ## install the pinned environment into .venv
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKED := $(PIP) --require-hashes --no-deps
 UV := .cache/uv/bin/uv
-# uv installs ten times faster than pip. Not torch: a CPU build, where pip's configuration has one, calls itself another version, and uv finds no hash for that.
+# uv installs ten times faster than pip. It trusts the system's certificates, as pip does, so that a company's own authority is known. Not torch: a CPU build, where pip's configuration has one, calls itself another version, and uv finds no hash for that.
 LOCK_OF_TORCH := awk '/^torch==/ {on = 1} on {print} on && !/\\$$/ {on = 0}'
 LOCK_WITHOUT_TORCH := awk '/^torch==/ {on = 1} !on {print} on && !/\\$$/ {on = 0}'
-BY_UV = $(UV) pip install --quiet --python $(BIN)/python --require-hashes --no-deps --no-build-isolation -r $(1)
+BY_UV = $(UV) pip install --quiet --system-certs --python $(BIN)/python --require-hashes --no-deps --no-build-isolation -r $(1)
 BY_PIP = { echo "uv could not do it; pip can, in minutes"; $(LOCKED) --no-build-isolation --use-pep517 -r $(1); }
 NO_CUDA := import importlib.metadata as m, sys; sys.exit(any(one.startswith(("nvidia", "cuda")) for torch in m.distributions(name="torch") for one in torch.requires or ()))
 
