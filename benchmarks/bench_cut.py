@@ -225,10 +225,12 @@ def real(out: Path, num: int, num_wrong: int, seed: int) -> dict[str, object]:
 
     Where their sound truly begins nobody wrote down, so what is counted are cuts inside prompts, and texts found right or wrong.
     """
-    from benchmarks import real_speech
+    from benchmarks import prompts
 
     rows = [
-        one for one in real_speech.fetch(out, ("en",)) if one.kind == "good" and len(one.text.split()) >= 4
+        one
+        for one in prompts.fetch("asterisk", out, ("en",))
+        if one.kind == "good" and len(one.text.split()) >= 4
     ]
     drawn = random.Random(seed)
     single = re.compile(r"[^.!?]+[.!?]")  # one sentence: where a longer prompt pauses, a cut is right

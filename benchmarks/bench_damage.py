@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "data" / "demo"))
 import sentences
 import speech
 
-Samples = speech.Samples
+Samples = np.ndarray[Any, Any]
 Change = Callable[[Samples, np.random.Generator], Samples]
 
 RATE_HZ = speech.RATE_HZ

@@ -127,13 +127,13 @@ def saved_bytes(loaded: Any, forward: Callable[[], Tensor], monitor: list[Tensor
 def activations() -> str:
     texts, audio = clips()
     inputs: list[Tensor] = []
-    checkpoint = packing.checkpoint
+    checkpoint = packing.checkpoint  # type: ignore[attr-defined]
 
     def noted(block: Any, hidden: Tensor, **options: Any) -> Any:
         inputs.append(hidden)
         return checkpoint(block, hidden, **options)
 
-    packing.checkpoint = noted
+    packing.checkpoint = noted  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as folder:
         loaded = model(Path(folder))
     one_by_one = [
