@@ -129,7 +129,7 @@ def test_a_file_that_another_version_wrote_is_refused(tmp_path: Path, line: str,
 
 
 def test_a_missing_file_is_refused_and_an_empty_one_has_no_rows(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="make repro"):
+    with pytest.raises(RecordError, match="dvc checkout brings"):
         columns.read(tmp_path / "none.jsonl", CleanClip)
     records.write(tmp_path / "empty.jsonl", [])
     assert len(columns.read(tmp_path / "empty.jsonl", CleanClip)) == 0
