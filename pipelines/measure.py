@@ -11,7 +11,7 @@ from voicelathe.data.measures.cache import MeasureCache
 from voicelathe.parallel.needs import WorkWatch
 from voicelathe.process import progress
 
-REVISION = 4
+REVISION = 5
 READS = ["pipelines/measure.py", "data/raw/manifest.jsonl"]
 WRITES = ["data/measured/clips.parquet"]
 PARAMS = ["measure", "ingest.audio_root"]

@@ -208,3 +208,31 @@ def test_a_tag_that_lies_about_its_size_takes_no_audio_and_ends(tmp_path: Path, 
             assert len(file.clip(None, None)) == len(LOUD)
     except AudioProblem as told:
         assert told.code == "truncated"
+
+
+ID3 = b"ID3\x04\x00\x00\x00\x00\x01\x00" + bytes(128)
+
+
+@pytest.mark.parametrize("may_seek", [False, True])
+@pytest.mark.parametrize("small", [decoding.SMALL_BYTES, 1000], ids=["small", "long"])
+@pytest.mark.parametrize("subtype", ["a.ogg", "a.opus", "a.mp3", "a.flac", "a.wav", "PCM_24", "FLOAT"])
+def test_tags_before_the_audio_change_nothing_of_it(
+    tmp_path: Path, subtype: str, small: int, may_seek: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "SMALL_BYTES", small)
+    name, kind = (subtype, None) if subtype.startswith("a.") else ("a.wav", subtype)
+    content = sounds.write(tmp_path / name, LOUD, subtype=kind).read_bytes()
+    with AudioFile(tmp_path, name, None, may_seek=False) as file:
+        wanted = file.clip(1.0, 2.0)
+    (tmp_path / name).write_bytes(ID3 + content)
+    with AudioFile(tmp_path, name, None, may_seek=may_seek) as file:
+        assert np.array_equal(file.clip(1.0, 2.0), wanted)
+        assert file.length_s() == pytest.approx(len(LOUD) / file.rate_hz)
+    assert length(tmp_path, name, ID3 + content + ID3 + content) == 2 * len(LOUD)
+
+
+def test_a_file_that_cannot_be_decoded_is_told_of_in_a_sentence(tmp_path: Path) -> None:
+    content = sounds.write(tmp_path / "a.ogg", LOUD).read_bytes()
+    found = problem(tmp_path, "a.ogg", content[:28] + bytes(30) + content[58:])
+    assert found.code == "unreadable" and "convert it again" in found.detail
+    assert "Error" not in found.detail and "opening" not in found.detail, found.detail

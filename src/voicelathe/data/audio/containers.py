@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 
 from voicelathe.data.audio.files import AudioProblem
-from voicelathe.data.audio.streams import Stream
+from voicelathe.data.audio.streams import Stream, behind_tags
 
 UNKNOWN_BYTES = 0xFFFFFFFF  # of a RIFF whose length stands in its ds64 chunk
 # What a header says when its length was not known while it was written: ffmpeg, sox and streaming servers writing to a pipe. Some
@@ -47,8 +47,8 @@ def kind(start: bytes) -> str | None:
 
 
 def wav(file: int, num_bytes: int) -> tuple[Pcm16 | None, list[Stream]]:
-    """Layout of a plain 16-bit WAV, and the WAV files that lie one behind the other. Raises AudioProblem when a header lies."""
-    plain, first = _wav(file, 0, num_bytes)
+    """Layout of a plain 16-bit WAV, and the WAV files that lie one behind the other, behind tags. Raises AudioProblem when a header lies."""
+    plain, first = _wav(file, behind_tags(file, num_bytes), num_bytes)
     streams = [first]
     while streams[-1].end < num_bytes:
         plain = None
@@ -142,7 +142,8 @@ def _chunks_end(file: int, at: int, num_bytes: int) -> int | None:
         if head[:4] in (b"RIFF", b"RF64") and os.pread(file, 4, at + 8) == b"WAVE":
             return at
         if head[:3] in (b"ID3", b"TAG") or head == b"APETAGEX":
-            return num_bytes
+            behind = behind_tags(file, num_bytes, at)
+            return behind if kind(os.pread(file, 12, behind)) == "wav" else num_bytes
         if not head.strip(b"\0"):
             return num_bytes if num_bytes - at <= MAX_PADDING_BYTES else None
         if len(head) < 8 or not all(0x20 <= byte < 0x7F for byte in head[:4]):

@@ -97,6 +97,9 @@ def reader(
     if head.num_frames is not None and head.num_frames * head.num_channels * 4 <= SMALL_BYTES:
         return _Small(_Chain(file, streams, head, is_noisy, max_frames), head)
     is_exact = container in EXACT_SEEK and len(streams) == 1 and head.num_frames is not None
+    is_exact = is_exact and (
+        streams[0].start == 0 or container == "flac"
+    )  # libsndfile skips tags of FLAC only
     if is_exact and (may_seek or container == "wav"):
         return _Seeking(file, head)
     return _Forward(_Chain(file, streams, head, is_noisy, max_frames), head)

@@ -72,7 +72,12 @@ def no_library_errors() -> Iterator[None]:
 
     try:
         yield
-    except (soundfile.LibsndfileError, ValueError, TypeError) as problem:
+    except soundfile.LibsndfileError as problem:  # whose own text names a descriptor, not the file
+        said = problem.error_string.removeprefix("Error : ").rstrip(".")
+        raise AudioProblem(
+            "unreadable", f"it cannot be decoded (libsndfile: {said}): convert it again from its source"
+        ) from None
+    except (ValueError, TypeError) as problem:
         raise AudioProblem("unreadable", str(problem)) from None
 
 

@@ -204,19 +204,19 @@ def _is_tag(start: bytes) -> bool:
     return start[:3] in (b"ID3", b"TAG") or start == b"APETAGEX"
 
 
-def behind_tags(file: int, num_bytes: int) -> int:
-    """Where the audio begins of a file that may begin with tags."""
-    return _behind_tags(Bytes(file, num_bytes), 0)
+def behind_tags(file: int, num_bytes: int, at: int = 0) -> int:
+    """Where the audio begins of a file that may have tags there."""
+    return _behind_tags(Bytes(file, num_bytes), at)
 
 
 def _before_tags(data: Bytes, start: int, end: int) -> int:
     """Where audio that begins at `start` ends before tags or a run of zeros; a few zeros may be its own. Tags may lie about their size."""
-    while start < (before := _before_tag(data, end)) < end:
+    while start < (before := _before_tag(data, start, end)) < end:
         end = before
     return end
 
 
-def _before_tag(data: Bytes, end: int) -> int:
+def _before_tag(data: Bytes, start: int, end: int) -> int:
     if end <= TAG_BYTES:
         return end
     tail = data.get(end - TAG_BYTES, TAG_BYTES)
@@ -224,8 +224,8 @@ def _before_tag(data: Bytes, end: int) -> int:
         return end - TAG_BYTES
     if tail[-32:-24] == b"APETAGEX":
         return end - int.from_bytes(tail[-20:-16], "little") - (32 if tail[-9] & 0x80 else 0)
-    tagged = data.find(b"ID3\x04", max(0, end - BLOCK_BYTES), end)
-    if tagged > 0 and _behind_tags(data, tagged) == end:
+    tagged = data.find(b"ID3\x04", max(start, end - BLOCK_BYTES), end)
+    if tagged >= 0 and _behind_tags(data, tagged) == end:
         return tagged
     return end if tail.strip(b"\0") else _before_zeros(data, end)
 
@@ -254,8 +254,9 @@ def _behind_tags(data: Bytes, at: int) -> int:
 
 
 def _ogg(data: Bytes) -> list[Stream]:
-    """A first page behind other pages begins the next stream (RFC 3533, "chained")."""
-    starts, at, flags, is_open = [0], 0, 0, False
+    """A first page behind other pages begins the next stream (RFC 3533, "chained"). Tags before the first page are no part of it."""
+    at, flags, is_open = _behind_tags(data, 0), 0, False
+    starts = [at]
     while at < data.num:
         head = data.get(at, 27)
         if head[:4] != b"OggS" or len(head) < 27:
