@@ -212,3 +212,37 @@ def test_a_table_is_read_by_the_names_of_its_columns_or_those_that_are_given(
     assert done.code == 0, done.told
     assert [row.audio for row in imported()][:1] == ["wavs/talk01_001.wav"]
     assert imported()[11].text == f"{corpora.text(11)} 11 of them."
+
+
+SEPARATORS = {
+    "semicolons": ("sep=;\n", "audio;text", "{path};{text}"),
+    "commas, a mark and CRLF": ("\ufeffsep=,\r\n", "audio,text", '{path},"{text}"'),
+    "quoted": ('"sep=;"\n', "Audio;Text", '{path};"{text}"'),
+    "saved again, with empty cells": ("SEP=;;;\n", "audio;text", "{path};{text}"),
+    "tabs": ("sep=\t\n", "audio\ttext", "{path}\t{text}"),
+    "no header": ("sep=;\n", "", "{path};{text}"),
+    "bars, no header": ("sep=|\n", "", "{path}|{text}"),
+}
+
+
+@pytest.mark.parametrize("name", SEPARATORS)
+def test_the_line_in_which_excel_names_the_separator_is_no_line_of_the_table(
+    project: Path, run: Run, name: str
+) -> None:
+    first, header, line = SEPARATORS[name]
+    path = listed(project / "corpus", line, header, name="table.csv")
+    path.write_bytes((first + path.read_text()).encode())
+    done = run("import", path, "--name", "c", *FILLED)
+    assert done.code == 0, done.told
+    found = imported()
+    assert [row.audio for row in found][:2] == ["talk01_001.wav", "talk01_002.wav"] and len(found) == 12
+    assert found[0].text == f"{corpora.text(0)} 0 of them."
+
+
+def test_the_copy_of_a_table_keeps_the_numbers_of_its_lines(project: Path, run: Run) -> None:
+    path = listed(project / "corpus", '{path},"{text}"', "audio,text", name="table.csv")
+    path.write_text("sep=,\n" + path.read_text())
+    done = run("import", path, "--name", "c", *FILLED)
+    assert done.code == 0, done.told
+    assert "line 1 is 'sep=,', as Excel writes it" in done.out
+    assert imported()[0].line == 3 and Path("data/c/manifest.csv").read_text() == path.read_text()

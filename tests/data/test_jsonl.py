@@ -132,3 +132,11 @@ def test_every_object_that_python_writes_is_read_back(value: dict[str, object]) 
     import json
 
     assert jsonl.parse(json.dumps(value, ensure_ascii=False).encode()) == value
+
+
+def test_a_line_that_only_begins_like_excels_stays(tmp_path: Path) -> None:
+    for first in ("sep=", "sep=;a.wav", "September;text", "sep=ab"):
+        (tmp_path / "m.csv").write_text(f"{first}\na;b\n")
+        assert [number for number, *_ in jsonl.Lines(tmp_path / "m.csv")] == [1, 2]
+    (tmp_path / "m.csv").write_text("audio;text\nsep=;\n")
+    assert len(list(jsonl.Lines(tmp_path / "m.csv"))) == 2  # only the first line is Excel's

@@ -147,8 +147,8 @@ def copy(found: Found, audio_root: Path, to: Path, folder: Path | None = None) -
 
     A line that cannot be read is copied as it is, so that every line keeps its number.
     """
-    changed, out = 0, []
-    for _, data, _ in jsonl.Lines(found.manifest):
+    changed, out, lines = 0, [], jsonl.Lines(found.manifest)
+    for _, data, _ in lines:
         line = (
             _relative_csv(data, audio_root)
             if found.format == "csv"
@@ -156,6 +156,8 @@ def copy(found: Found, audio_root: Path, to: Path, folder: Path | None = None) -
         )
         changed += line != data
         out.append(line + b"\n")
+    if lines.separator:
+        out.insert(0, lines.separator + b"\n")
     digest.write_bytes(to, b"".join(out))
     return changed
 

@@ -6,6 +6,7 @@ Python's own reader takes duplicate keys (the last wins, so a text can vanish), 
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ EXCERPT_CHARS = 160
 NO_OBJECT = "no object {...}; of a list or a table: a comment, a header once more, or other columns than the other lines have"
 UTF8_BOM = b"\xef\xbb\xbf"
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+SEPARATOR = re.compile(
+    rb'\s*"?sep=(?:[^\w"\r\n]|\\t)"?[;,\t|"]*\s*', re.IGNORECASE
+)  # what Excel writes before a table
 
 
 class LineProblem(Exception):
@@ -32,6 +36,7 @@ class LineProblem(Exception):
 class Lines:
     """The lines of a file with their 1-based numbers; `notes` says what was stripped once all are read.
 
+    A first line `sep=;` of Excel is no line of the table: it is kept in `separator`, and the next one comes as number 2.
     A line over MAX_LINE_BYTES comes as its first bytes with `whole` false; it is never held in memory.
     Raises ManifestError for a missing file and for UTF-16, whose every line would be a problem of its own.
     """
@@ -43,6 +48,7 @@ class Lines:
             )
         self.path = path
         self.notes: list[str] = []
+        self.separator = b""
 
     def __iter__(self) -> Iterator[tuple[int, bytes, bool]]:
         num_crlf = number = 0
@@ -54,6 +60,9 @@ class Lines:
                     _skip_to_line_feed(file)
                 if number == 1:
                     data = self._without_bom(data)
+                    if SEPARATOR.fullmatch(data):
+                        self._set_aside(data)
+                        continue
                 data = data.removesuffix(b"\n")
                 if data.endswith(b"\r"):
                     num_crlf += 1
@@ -71,6 +80,13 @@ class Lines:
         if data.startswith(UTF8_BOM):
             self.notes.append(f"{self.path}: line 1 starts with a byte order mark; it was left out.")
         return data.removeprefix(UTF8_BOM)
+
+    def _set_aside(self, data: bytes) -> None:
+        self.separator = data.rstrip(b"\r\n")
+        said = self.separator.decode("utf-8", "backslashreplace")
+        self.notes.append(
+            f"{self.path}: line 1 is {said!r}, as Excel writes it before a table; it was left out."
+        )
 
 
 def text_of(data: bytes) -> str:
