@@ -9,7 +9,7 @@ from voicelathe.data import columns, tables
 from voicelathe.data.audit import clean, players, report
 from voicelathe.stages import audit
 
-REVISION = 11
+REVISION = 12
 REJECTED, MEASURES = Path("data/raw/rejected.jsonl"), Path("data/measured/clips.parquet")
 FILES = map(str, (layout.MANIFEST, REJECTED, MEASURES, layout.HEARD))
 READS = ["pipelines/audit.py", *FILES, "${audit.phrases}"]

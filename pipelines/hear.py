@@ -8,7 +8,7 @@ from voicelathe.config import params
 from voicelathe.data import tables
 from voicelathe.stages import hear
 
-REVISION = 3
+REVISION = 4
 READS = ["pipelines/hear.py", str(layout.MANIFEST), str(layout.MEASURES)]
 WRITES = [str(layout.HEARD)]
 PARAMS = ["hear", "ingest.audio_root", "machine", "speech"]

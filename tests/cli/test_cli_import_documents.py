@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run
-from tests.factories import corpora
+from tests.factories import audio, corpora
 from voicelathe.config import params
 from voicelathe.data.manifest import ingest
 from voicelathe.records import ManifestRow
@@ -118,3 +118,16 @@ def test_a_workbook_and_audio_are_named_as_such_and_a_command_of_kaldi_as_not_ru
     (project / "kaldi" / "utt2spk").write_text("a anna\n")
     told = run("import", project / "kaldi", "--name", "k", "--language", "en", "--recording-from", "(.+)").err
     assert "none is run here" in told
+
+
+def test_float_files_in_the_scale_of_integers_are_told_of(project: Path, run: Run) -> None:
+    folder = project / "corpus"
+    path = corpora.json_lines(folder / "m.jsonl", rows_of(folder))
+    for name in ("talk01_001.wav", "talk01_002.wav"):
+        audio.write(folder / name, audio.speech(1.0) * 30000, subtype="FLOAT")
+    audio.write(folder / "talk01_003.wav", audio.speech(1.0), subtype="FLOAT")
+    done = run("import", path, *FILLED)
+    assert done.code == 0, done.told
+    assert (
+        "2 float WAV files hold samples in the scale of 16-bit integers, the first talk01_001.wav" in done.out
+    )

@@ -80,6 +80,9 @@ class ClipMeasure:
     )  # where the spectrum breaks off, as after a lower sample rate; None where it does not
     fingerprint: str | None  # data.measures.fingerprint; None for clips under half a second
     samples_sha256: str | None  # of the decoded 16-bit samples: equal for exact duplicates
+    full_scale: float | None = (
+        1.0  # of the file's samples, which are divided by it: 32768 where floats were still 16-bit integers
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ def report(wanted: schema.Ingest, read: Ingested) -> None:
     _letters([(row.language, row.text) for row in read.rows if row.text and not row.text.isascii()])
     _unusable(read)
     _misnamed(wanted, read)
+    _scaled(wanted, read)
     _rejected(wanted, read)
     consents.print_missing(speakers)
 
@@ -196,6 +197,21 @@ def _misnamed(wanted: schema.Ingest, read: Ingested) -> None:
         rename = f"{what} under another name: rename them" if what in files.CONTAINERS.values() else what
         screen.say(
             f"Warning: {len(names)} audio files are {rename}. The first: {names[0]}. The audit drops their rows."
+        )
+
+
+def _scaled(wanted: schema.Ingest, read: Ingested) -> None:
+    """Files of floating point numbers in the scale of integers."""
+    from voicelathe.data.audio import scales, waveform
+
+    found: dict[float, list[str]] = {}
+    for name in sorted(read.audio):
+        if (full := waveform.full_scale(Path(wanted.audio_root), name)) != 1.0:
+            found.setdefault(full, []).append(name)
+    for full, names in found.items():
+        screen.say(
+            f"{len(names)} float WAV files hold samples in the scale of {scales.OF_INTEGERS[full]}-bit integers, the first {names[0]}. They are divided by "
+            f"{full:.0f} wherever they are read; the files stay as they are."
         )
 
 

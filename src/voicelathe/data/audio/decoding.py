@@ -22,6 +22,7 @@ SMALL_BYTES = (
     32 << 20
 )  # of float32; a file up to this size is decoded once, so that its clips cost nothing more
 EXACT_SEEK = ("wav", "flac")
+FLOATS = ("FLOAT", "DOUBLE")  # kinds of samples, of WAV alone
 UNKNOWN_FRAMES = 1 << 62  # libsndfile says 2^63 - 1
 
 
@@ -32,6 +33,7 @@ class Header:
     rate_hz: int
     num_channels: int
     num_frames: int | None
+    is_float: bool = False  # a WAV of floating point numbers, which may be in any scale
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def _header_of(file: int, stream: Stream, is_noisy: bool) -> Header:
         sound = libsndfile.open_stream(file, stream)
         try:
             num = sound.frames if stream.num_frames is None else stream.num_frames or None
-            return Header(sound.samplerate, sound.channels, None if (num or 0) >= UNKNOWN_FRAMES else num)
+            known = None if (num or 0) >= UNKNOWN_FRAMES else num
+            return Header(sound.samplerate, sound.channels, known, sound.subtype in FLOATS)
         finally:
             sound.close()
 

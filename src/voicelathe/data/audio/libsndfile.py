@@ -74,9 +74,9 @@ def no_library_errors() -> Iterator[None]:
         yield
     except soundfile.LibsndfileError as problem:  # whose own text names a descriptor, not the file
         said = problem.error_string.removeprefix("Error : ").rstrip(".")
-        raise AudioProblem(
-            "unreadable", f"it cannot be decoded (libsndfile: {said}): convert it again from its source"
-        ) from None
+        if problem.prefix.startswith("Error opening"):
+            said = f"libsndfile cannot open it ({said}): convert it again from its source"
+        raise AudioProblem("unreadable", said) from None
     except (ValueError, TypeError) as problem:
         raise AudioProblem("unreadable", str(problem)) from None
 

@@ -255,8 +255,7 @@ def _behind_tags(data: Bytes, at: int) -> int:
 
 def _ogg(data: Bytes) -> list[Stream]:
     """A first page behind other pages begins the next stream (RFC 3533, "chained"). Tags before the first page are no part of it."""
-    at, flags, is_open = _behind_tags(data, 0), 0, False
-    starts = [at]
+    starts, at, flags, is_open = [first := _behind_tags(data, 0)], first, 0, False
     while at < data.num:
         head = data.get(at, 27)
         if head[:4] != b"OggS" or len(head) < 27:

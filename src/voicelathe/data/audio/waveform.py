@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe import digest
-from voicelathe.data.audio import checking, decoding, files
+from voicelathe.data.audio import checking, decoding, files, scales
 from voicelathe.data.audio.decoding import Header, Stored
 from voicelathe.data.audio.files import AudioProblem
 from voicelathe.data.audio.levels import FULL_SCALE
@@ -74,6 +74,17 @@ def header(root: Path, audio: str) -> Header:
         return checking.checked(file, audio, math.inf)[3]
     finally:
         os.close(file)
+
+
+def full_scale(root: Path, audio: str) -> float:
+    """What the samples of a file are divided by: 1, but for a WAV of floats in the scale of integers, and 1 for a file that cannot be read."""
+    try:
+        if not header(root, audio).is_float:
+            return 1.0
+        with AudioFile(root, audio, None) as file:
+            return file.full_scale
+    except AudioProblem:
+        return 1.0
 
 
 def as_float(stored: Stored) -> Samples:
@@ -181,6 +192,9 @@ class AudioFile:
                 may_seek=may_seek,
                 max_frames=max_file_s * head.rate_hz,
             )
+            self.full_scale = scales.full_scale(self._reader) if head.is_float else 1.0
+            if self.full_scale != 1.0:
+                self._reader = scales.Scaled(self._reader, self.full_scale)
         except BaseException:
             self.close()
             raise

@@ -6,7 +6,7 @@ whether or not something was measured before. A file that hangs, kills or fills 
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -153,7 +153,8 @@ def _measure_file(root: Path, limits: schema.Measure, clips: list[ManifestRow]) 
 def _measure_clip(file: AudioFile, limits: schema.Measure, row: ManifestRow) -> ClipMeasure:
     try:
         stored = file.stored(row.start_s, row.end_s)
-        return of_samples(row.clip_id, one_channel(stored, row.channel), file.rate_hz, limits)
+        found = of_samples(row.clip_id, one_channel(stored, row.channel), file.rate_hz, limits)
+        return replace(found, full_scale=file.full_scale)
     except AudioProblem as problem:
         return _unmeasured(row, problem, file)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from voicelathe.data.audio import scales
 from voicelathe.data.audit.rule import Limits, Seen, above, below, drop, over, under, warn
 from voicelathe.data.clip import MeasuredRow
 from voicelathe.data.corpus import Corpus, Mask
@@ -18,6 +19,12 @@ def _channels(clip: MeasuredRow, _: Limits) -> Seen | None:
 def _offset(clip: MeasuredRow, limits: Limits) -> Seen | None:
     offset = clip.measure.offset
     return above(None if offset is None else abs(offset), limits.audit.max_offset, "of full scale", 4)
+
+
+def _integer_scale(clip: MeasuredRow, _: Limits) -> Seen | None:
+    full = clip.measure.full_scale
+    bits = scales.OF_INTEGERS.get(full or 1.0)
+    return (f"the scale of {bits}-bit integers; read as 1/{full:.0f}", "full scale 1") if bits else None
 
 
 def _low_level(clip: MeasuredRow, limits: Limits) -> Seen | None:
@@ -81,6 +88,12 @@ RULES = (
         "One channel is next to empty; the loudest is used alone.",
         _one_sided,
         over("channel_spread_db", lambda _: MOST_SPREAD_DB),
+    ),
+    warn(
+        "integer_scale",
+        "A file of floating point numbers that were still in the scale of integers; they are divided when they are read.",
+        _integer_scale,
+        over("full_scale", lambda _: 1.0),
     ),
     warn(
         "low_level",
