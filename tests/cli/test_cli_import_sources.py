@@ -403,7 +403,12 @@ WRITTEN = {
     "another machine": (lambda path: f"/home/karen/voice/wavs/{path}", "folders of another machine"),
     "a trainer's folder": (lambda path: f"data/voice/wavs/{path}", "folders of another machine"),
     "Windows": (lambda path: f"D:\\voice\\wavs\\{path}", "folders of another machine"),
-    "Windows, relative": (lambda path: f"wavs\\{path}", "backslashes"),
+    "Windows, relative": (lambda path: f"wavs\\{path}", "backslashes;"),
+    "a tab for \\t": (lambda path: f"wavs\t{path[1:]}", "backslashes that were read as escapes"),
+    "a drive and escapes": (
+        lambda path: f"D:\voice\\wavs\t{path[1:]}",
+        "backslashes that were read as escapes",
+    ),
 }
 
 
@@ -430,6 +435,50 @@ def test_files_are_found_where_paths_are_written_otherwise_and_it_is_said(
     assert f"11 paths had {told}" in done.out
     assert [row.audio.removeprefix("wavs/") for row in imported()] == names
     assert path.read_bytes() == original
+
+
+def test_a_path_with_an_escape_that_leads_nowhere_is_told_of_as_it_was_meant(project: Path, run: Run) -> None:
+    rows: list[dict[str, object]] = [{"audio": f"D:\talks\new_{at}.wav", "text": "x"} for at in range(9)]
+    done = run("import", corpora.json_lines(project / "corpus" / "train.jsonl", rows), *FILLED)
+    assert done.code == 1 and "D:\\talks\\new_0.wav is a path of another machine" in done.err, done.err
+    assert "the folder D:\\talks lies here" in done.err
+
+
+BROKEN = {
+    "a line": '{"audio": "D:\\corpus\\talk01_001.wav", "text": "It rains."}\n',
+    "one document": '[\n {"audio": "corpus\\may.wav", "text": "It rains."}\n]\n',
+    "a list on a line": '[{"audio": "corpus\\may.wav", "text": "It rains."}]\n',
+}
+
+
+@pytest.mark.parametrize("form", BROKEN)
+def test_json_with_single_backslashes_is_named_as_such_and_not_taken_for_a_table(
+    project: Path, run: Run, form: str
+) -> None:
+    corpora.audio(project / "corpus")
+    path = project / "corpus" / "m.json"
+    path.write_text(BROKEN[form])
+    done = run("import", path, *FILLED)
+    assert done.code == 1 and "begins like JSON and is none: Invalid \\escape" in done.err, done.err
+    assert "a backslash is written twice in JSON" in done.err
+
+
+def test_lines_with_single_backslashes_among_good_ones_say_what_to_do(project: Path, run: Run) -> None:
+    names = corpora.audio(project / "corpus")
+    path = corpora.json_lines(
+        project / "corpus" / "train.jsonl", [{"audio": name, "text": "It rains."} for name in names]
+    )
+    path.write_text(path.read_text() + '{"audio": "talk01_001.wav", "text": "In C:\\data"}\n')
+    done = run("import", path, *FILLED)
+    assert done.code == 0 and "line 13: not_json" in done.out and "written twice in JSON" in done.out
+
+
+def test_texts_that_lost_a_backslash_to_an_escape_are_told_of(project: Path, run: Run) -> None:
+    names = corpora.audio(project / "corpus")
+    rows: list[dict[str, object]] = [{"audio": name, "text": "Look into C:\temp now."} for name in names]
+    done = run("import", corpora.json_lines(project / "corpus" / "train.jsonl", rows), *FILLED)
+    assert done.code == 0 and "12 texts have a tab or a line feed" in done.out, done.told
+    assert "where C:\\temp was meant" in done.out
 
 
 def test_two_paths_are_never_one_file(project: Path, run: Run) -> None:

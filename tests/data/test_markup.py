@@ -6,7 +6,7 @@ import pytest
 
 from tests.factories import rows
 from voicelathe.data.audit import clean
-from voicelathe.data.text import phrases
+from voicelathe.data.text import normaliser, phrases
 
 SHIPPED = phrases.load(Path(__file__).parents[2] / "data/phrases/boilerplate.txt")
 
@@ -24,6 +24,9 @@ UNSAID = {
     "a heading": ("de", "## Kapitel eins und der Rest davon", "markup"),
     "a tag in braces": ("en", "{pause} and then we go on from here", "markup"),
     "an escape": ("fr", "L'\\u00e9t\\u00e9 dernier nous allions", "markup"),
+    "a tab for the beginning of a folder": ("en", "The folder C:\temp is empty, as are all the others.", "markup"),
+    "a tab further on in a path": ("en", "Look into D:\\data\talks, where all the others are.", "markup"),
+    "a line feed inside a path": ("en", "Look into C:\news\\old, where all the others are.", "markup"),
     "a file": ("en", "wavs/chapter_one/talk1_01.wav", "markup"),
     "a speaker by a letter": ("en", "Speaker A: hello there my dear old friend", "markup"),
     "a speaker, small": ("en", "speaker 1: hello there my dear old friend", "markup"),
@@ -84,6 +87,8 @@ def test_what_nobody_says_is_found_whoever_left_it(what: str) -> None:
         ("en", "Send it to anna@example.com, or to us @ the office."),
         ("en", "The set {1, 2} has two numbers, as we all know."),
         ("en", "The folder C:\\temp is empty, as are all the others."),
+        ("en", "The folders C:\\temp\\new, C:\\My Files\\new and X:\\ are empty."),
+        ("en", "We have a plan B:\nwe go home now.\tAll of us."),
         ("en", "Open the file called talk.wav, please, and play it."),
         ("en", "Call (555) 010-7788, or (0:12) later, +49 30 1234 if you must."),
         ("en", "It is 100% right, 3*4*5 is 60, a_b_c is a name, C++ and R&D are not."),
@@ -116,6 +121,19 @@ def test_what_a_table_writes_for_nothing_is_no_text_unless_it_takes_just_its_tim
     assert "boilerplate" not in found_in(text, "en", duration_s=0.9)
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("Open C:\\temp\\new, then C:\\new now.", "Open C:\\temp\\new, then C:\\new now."),
+        ("C:\\Program Files\\nvidia is full.\\nDelete it.", "C:\\Program Files\\nvidia is full. Delete it."),
+        ("Hello.\\nIt is in C:\\temp \\r\\nand more", "Hello. It is in C:\\temp and more"),
+        ("Plan B:\\nwe go\\thome", "Plan B: we go home"),
+    ],
+)
+def test_a_folder_that_begins_with_n_or_t_is_no_line_break(written: str, text: str) -> None:
+    assert normaliser.text_of(written) == text and normaliser.text_of(text) == text
+
+
 def test_a_long_row_of_signs_is_judged_at_once() -> None:
     from voicelathe.data.text import markup
 
@@ -126,6 +144,8 @@ def test_a_long_row_of_signs_is_judged_at_once() -> None:
         "#1" * 100_000,
         "[" * 200_000,
         "_a" * 100_000,
+        "C:\\" * 100_000,
+        "C:\\n" * 100_000,
         "*a" * 100_001 + "b",
         "~~a" + "a~" * 100_000,
         '"' * 200_001,

@@ -143,6 +143,11 @@ def _markup(texts: Sequence[str | None]) -> None:
         screen.say(
             f"Warning: {num} texts hold {kind}, for example {first[kind]!r}, which nobody says. The audit drops such rows: take it out of the manifest."
         )
+    if lost := [meant for text in texts if text and (meant := markup.swallowed(text)) is not None]:
+        screen.say(
+            f"Warning: {len(lost)} texts have a tab or a line feed in the place of a backslash and a letter, for example where {lost[0]} was meant. The audit drops such "
+            "rows. In JSON, and in most programs, a backslash is written twice."
+        )
 
 
 def _letters(texts: Sequence[tuple[str, str]]) -> None:

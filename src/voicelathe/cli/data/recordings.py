@@ -113,12 +113,12 @@ def proposed_split(frozen: str | None, name: str, read: Ingested) -> dict[str, s
 
 
 def _require_fit(audio: Sequence[str], rule: str) -> None:
-    from voicelathe.data.manifest import recording_rules
+    from voicelathe.data.manifest import jsonl, recording_rules
 
     groups = recording_rules.grouped(audio, rule)
     if set(groups) <= {""}:
         raise ManifestError(
-            f"--recording-from {rule!r} fits none of {len(audio)} audio paths, for example {audio[0]}."
+            f"--recording-from {rule!r} fits none of {len(audio)} audio paths, for example {jsonl.excerpt(audio[0].encode())}."
         )
 
 

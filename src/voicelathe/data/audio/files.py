@@ -30,9 +30,13 @@ class AudioProblem(Exception):
 
 def check_path(audio: str) -> None:
     """Raise AudioProblem for what the text of a path alone forbids."""
-    is_plain = not any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in audio)
-    if not is_plain or len(audio.encode(errors="replace")) > MAX_PATH_BYTES:
-        raise AudioProblem("invalid_path", f"control characters or more than {MAX_PATH_BYTES} bytes")
+    if any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in audio):
+        raise AudioProblem(
+            "invalid_path",
+            "control characters, which a backslash before a letter may have become: write folders with /",
+        )
+    if len(audio.encode(errors="replace")) > MAX_PATH_BYTES:
+        raise AudioProblem("invalid_path", f"more than {MAX_PATH_BYTES} bytes")
     if "\\" in audio:
         raise AudioProblem("invalid_path", "a backslash: write folders with /")
     if audio.startswith(("/", "~")) or "://" in audio or audio[1:2] == ":":

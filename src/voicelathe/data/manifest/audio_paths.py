@@ -13,6 +13,7 @@ from typing import Literal
 from urllib.parse import unquote
 
 from voicelathe.data.audio.files import CONTAINERS
+from voicelathe.data.text import markup
 from voicelathe.errors import ManifestError
 
 DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
@@ -49,8 +50,8 @@ class Paths:
                     )
                 self.told[what] += 1
                 return self._without_links(path)
-        if DRIVE.match(written):
-            raise self._nowhere(written)
+        if DRIVE.match(restored := written.translate(markup.ESCAPES)):
+            raise self._nowhere(restored)
         return written
 
     def _leads(self, path: str) -> bool:
@@ -65,10 +66,14 @@ class Paths:
         if plain.startswith(FILE) or "%" in plain:
             plain = unquote(plain.removeprefix(FILE))
             found.append(("escapes of an address", self._below(plain)))
+        what = "backslashes"
+        if (restored := plain.translate(markup.ESCAPES)) != plain:
+            plain, what = restored, "backslashes that were read as escapes (tabs, line feeds)"
         if "\\" in plain:
-            found.append(("backslashes", plain.replace("\\", "/")))
+            found.append((what, plain.replace("\\", "/")))
         if "\\" in plain or DRIVE.match(plain):
-            found.append(("folders of another machine", self._ending(PureWindowsPath(plain).parts)))
+            of_path = what if what != "backslashes" else "folders of another machine"
+            found.append((of_path, self._ending(PureWindowsPath(plain).parts)))
         elif "/" in plain:
             found.append(("folders of another machine", self._ending(PurePosixPath(plain).parts)))
         for path in dict.fromkeys((plain, *(path for _, path in found))):

@@ -108,7 +108,7 @@ def parse(data: bytes) -> dict[str, Any]:
         raise LineProblem("too_deep", "brackets are nested too deeply to be read") from None
     except ValueError as problem:
         is_other = not text.lstrip().startswith(("{", "["))
-        raise LineProblem("not_json", NO_OBJECT if is_other else str(problem)) from None
+        raise LineProblem("not_json", NO_OBJECT if is_other else why_not_json(problem)) from None
     if not isinstance(value, dict):
         raise LineProblem("not_an_object", f"a row is {{...}}, this is {type(value).__name__}")
     if not encodable(_all_strings(value)):
@@ -116,6 +116,12 @@ def parse(data: bytes) -> dict[str, Any]:
             "lone_surrogate", "half of a surrogate pair (\\ud800 to \\udfff), which is no character"
         )
     return value
+
+
+def why_not_json(problem: ValueError) -> str:
+    """What JSON's own reader says, with what to do about a single backslash."""
+    said = str(problem)
+    return f"{said}; a backslash is written twice in JSON" if "escape" in said else said
 
 
 def encodable(text: str) -> bool:

@@ -1,5 +1,6 @@
 """What form is a corpus in? Told by its files, its header and its first lines; what is not plain is asked for."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from voicelathe.data.sources import delimited, lhotse, naming, nemo, texts
 from voicelathe.errors import ManifestError
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+JSON = re.compile(rb'\s*(?:\{\s*(?:"|$)|\[\s*(?:\{|$))')
 LOOKED_AT = 200  # lines that decide the format
 OURS = frozenset({"recording_id", "start_s", "end_s", "sample_rate_hz"})  # what only our own format has
 MANIFESTS = ("metadata.csv", "metadata.jsonl", "manifest.jsonl", kaldi.WAVS)
@@ -119,7 +121,28 @@ def _recognise(manifest: Path, reading: Mapping[str, str]) -> tuple[SourceName, 
     objects = [value for value in map(_object, lines) if value is not None]
     if objects:
         return _json_format(manifest, objects, reading)
+    if lines and JSON.match(lines[0]):
+        raise _broken(manifest, lines)
     return _line_format(manifest, first_texts(manifest, lists.LOOKED_AT), lines, reading)
+
+
+def _broken(manifest: Path, lines: Sequence[bytes]) -> ManifestError:
+    """Why a file that begins like JSON is none: of its first line, or of all of it where that is one document."""
+    is_lines = all(line.lstrip().startswith(b"{") for line in lines if line.strip())
+    try:
+        jsonl.parse(lines[0]) if is_lines else json.loads(manifest.read_bytes())
+        told = "its first line is no object of its own"
+    except jsonl.LineProblem as problem:
+        told = problem.detail
+    except (ValueError, RecursionError) as problem:
+        told = (
+            jsonl.why_not_json(problem)
+            if isinstance(problem, ValueError)
+            else "brackets are nested too deeply"
+        )
+    return ManifestError(
+        f"{manifest} begins like JSON and is none: {told}. It begins: {jsonl.excerpt(lines[0])}"
+    )
 
 
 def _line_format(

@@ -73,6 +73,13 @@ MARKUP = (
         ),
     ),
 )
+ESCAPES = str.maketrans(
+    {"\a": r"\a", "\b": r"\b", "\t": r"\t", "\n": r"\n", "\v": r"\v", "\f": r"\f", "\r": r"\r"}
+)
+# A tab where the first two letters of \temp in "C:\temp" were; a line feed may end a line ("Plan B:") unless the path goes on behind it.
+SWALLOWED = re.compile(
+    r"(?<![^\W_])[C-PR-Zc-pr-z]:(?:\\\S{0,200})?(?:[\t\x07\x08\x0b\x0c][a-z0-9_]\S{0,40}|[\n\r][a-z0-9_][^\s\\]{0,40}\\\S{0,40})"
+)
 MAY_BE_MARKUP = r"[<\[:#{\\@>(|_*~%+&]|\"\"|\.(?i:wav|flac|ogg|opus|mp3|m4a)\s*$"  # of printable ASCII, for a whole column
 # A letter that an encoding did not have often becomes a question mark: several in a word, or in several words.
 LOST = re.compile(
@@ -134,6 +141,12 @@ def find(text: str) -> str | None:
         if found := pattern.search(text):
             return f"{kind}: {found[0].strip()[:40]}"
     return None
+
+
+def swallowed(written: str) -> str | None:
+    """A path of Windows as it was meant, in which a backslash and a letter were read as an escape and are gone. None where there is none."""
+    found = SWALLOWED.search(written)
+    return found[0].translate(ESCAPES)[:40] if found else None
 
 
 def phonemes(text: str, language: str = "en") -> str | None:

@@ -10,9 +10,12 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-VERSION = 1  # raised whenever the same text would come out otherwise; part of the manifest's REVISION
+VERSION = 2  # raised whenever the same text would come out otherwise; part of the manifest's REVISION
 ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 LITERAL_BREAK = re.compile(r"\\r\\n|\\[nrt]")
+# Of a path of Windows, whose \temp and \new are folders; "Plan B:", "Q:" and "A:" end a line.
+DRIVE = re.compile(r"(?<![^\W_])[C-PR-Zc-pr-z]:\\")
+NO_PATH = " \t\n.!?,;:"  # what a path does not end a folder with
 # Latin and Armenian ligatures, Hebrew and Arabic presentation forms: each is another way to write usual letters.
 PRESENTATION = re.compile("[\ufb00-\ufdff\ufe70-\ufefc]")
 # Zero-width space, word joiner and no-break space, soft hyphen, byte order mark, Mongolian vowel separator, combining grapheme joiner.
@@ -50,13 +53,26 @@ def _entities(text: str) -> str:
     return text
 
 
+def _unbroken(text: str) -> str:
+    """Without line feeds as two letters; behind a drive they are such only where a path cannot go on."""
+    drive = DRIVE.search(text)
+    first = drive.start() if drive else len(text)
+
+    def kept(found: re.Match[str]) -> str:
+        at = found.start()
+        goes_on = at > first and (text[at - 1] not in NO_PATH or DRIVE.match(text, at - len("C:")))
+        return found[0] if goes_on else " "
+
+    return LITERAL_BREAK.sub(kept, text)
+
+
 def _without_joiners(text: str) -> str:
     return text if USUAL_BESIDE_JOINERS.search(text) else JOINERS.sub("", text)
 
 
 STEPS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("HTML entities", _entities),
-    ("\\n as two letters", lambda text: LITERAL_BREAK.sub(" ", text)),
+    ("\\n as two letters", _unbroken),
     ("invisible characters", lambda text: _without_joiners(INVISIBLE.sub("", text))),
     ("ligatures and presentation forms", lambda text: PRESENTATION.sub(_spelled, text)),
     ("parts of letters put together (NFC)", lambda text: unicodedata.normalize("NFC", text)),

@@ -83,6 +83,8 @@ def _double_encoding(clip: MeasuredRow, _: Limits) -> Seen | None:
 
 def _markup(clip: MeasuredRow, _: Limits) -> Seen | None:
     found = markup.find(clip.row.text or "")
+    if found is None and (meant := markup.swallowed(clip.written or clip.row.text or "")) is not None:
+        found = f"an escape in the place of a backslash and a letter: {meant}"
     return (found, "words only") if found else None
 
 
