@@ -1,6 +1,7 @@
 """`voicelathe import` of one JSON document, of folders for each split, of paths in Parquet, and of files that are no audio."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,141 @@ def test_float_files_in_the_scale_of_integers_are_told_of(project: Path, run: Ru
     assert (
         "2 float WAV files hold samples in the scale of 16-bit integers, the first talk01_001.wav" in done.out
     )
+
+
+INSIDE: dict[str, tuple[Callable[[str, str], dict[str, Any]], str]] = {
+    "both in objects": (
+        lambda path, said: {"audio": {"path": path}, "annotation": {"text": said}},
+        "annotation.text",
+    ),
+    "an object called transcript": (
+        lambda path, said: {
+            "audio": path,
+            "transcript": {"text": said, "language": "en", "words": [said, said]},
+        },
+        "transcript.text",
+    ),
+    "an object called text": (
+        lambda path, said: {"audio": path, "text": {"content": said, "id": "7"}},
+        "text.content",
+    ),
+    "an object called transcription": (
+        lambda path, said: {"file_name": path, "transcription": {"value": said}},
+        "text.value",
+    ),
+    "a list of one": (lambda path, said: {"audio": path, "text": [said]}, "text"),
+    "a list of one annotation": (
+        lambda path, said: {"audio": path, "annotations": [{"text": said}]},
+        "annotations.text",
+    ),
+    "said twice": (
+        lambda path, said: {"audio": path, "label": {"text": said, "best": {"text": said}}},
+        "label.text",
+    ),
+    "other names": (
+        lambda path, said: {"recording": {"file_path": path, "id": "r"}, "label": {"sentence": said}},
+        "label.sentence",
+    ),
+    "Label Studio": (
+        lambda path, said: {
+            "data": {"audio": path},
+            "annotations": [{"result": [{"value": {"text": [said]}, "type": "textarea"}]}],
+        },
+        "annotations.result.value.text",
+    ),
+    "NeMo's path": (
+        lambda path, said: {"audio_filepath": path, "annotation": {"text": said}},
+        "annotation.text",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", INSIDE)
+@pytest.mark.parametrize("is_document", [False, True], ids=["lines", "document"])
+def test_a_text_inside_an_object_is_read_where_it_alone_can_be_it(
+    project: Path, run: Run, what: str, is_document: bool
+) -> None:
+    make, name = INSIDE[what]
+    rows = rows_of(project / "corpus")
+    made = [make(row["audio"], row["text"]) for row in rows]
+    path = project / "corpus" / "m.json"
+    path.write_text(
+        json.dumps(made, indent=1) if is_document else "".join(f"{json.dumps(one)}\n" for one in made)
+    )
+    done = run("import", path, *FILLED)
+    assert done.code == 0, done.told
+    assert f"text is read from {name}, the only value" in done.out
+    assert [(row.audio, row.text) for row in imported()] == [(row["audio"], row["text"]) for row in rows]
+
+
+UNCLEAR: dict[str, tuple[Callable[[str, str], dict[str, Any]], str, str]] = {
+    "two annotators": (
+        lambda path, said: {"audio": path, "anna": {"text": said}, "machine": {"text": said.upper()}},
+        "anna.text, machine.text could each be the text",
+        "anna.text=text",
+    ),
+    "two forms": (
+        lambda path, said: {"audio": path, "text": {"raw": f"{said}!", "normalized": said}},
+        "text.normalized, text.raw could each be the text",
+        "text.normalized=text",
+    ),
+    "another name": (
+        lambda path, said: {"audio": path, "meta": {"spoken": said, "mood": "calm"}},
+        "The names inside are audio, meta.mood, meta.spoken. Say which one is spoken: --map NAME=text",
+        "meta.spoken=text",
+    ),
+    "another key of ours": (
+        lambda path, said: {"file_name": path, "transcription": {"en": said, "de": f"{said}?"}},
+        "text.de, text.en could each be the text",
+        "transcription.en=text",
+    ),
+    "a speaker": (
+        lambda path, said: {"audio": path, "text": said, "speaker": {"id": "anna", "age": 30}},
+        "speaker.id like speaker_id",
+        "speaker.id=speaker_id",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNCLEAR)
+def test_several_values_that_can_be_it_are_asked_for_by_name_and_read_so(
+    project: Path, run: Run, what: str
+) -> None:
+    make, told, option = UNCLEAR[what]
+    rows = rows_of(project / "corpus")
+    path = corpora.json_lines(
+        project / "corpus" / "m.jsonl", [make(row["audio"], row["text"]) for row in rows]
+    )
+    before = (project / "params.yaml").read_bytes()
+    done = run("import", path, *FILLED)
+    assert done.code == 1 and told in done.err, done.told
+    assert (project / "params.yaml").read_bytes() == before and not (
+        project / "data/c/manifest.jsonl"
+    ).exists()
+    done = run("import", path, "--map", option, *FILLED)
+    assert done.code == 0, done.told
+    found = imported()
+    assert [row.text for row in found] == [row["text"] for row in rows]
+    assert {row.speaker_id for row in found} == {"anna"}
+
+
+def test_a_row_without_what_the_others_have_inside_stays_a_row_without_a_text(
+    project: Path, run: Run
+) -> None:
+    rows: list[dict[str, Any]] = [
+        {"audio": row["audio"], "annotation": {"text": row["text"]}} for row in rows_of(project / "corpus")
+    ]
+    rows[3] = {"audio": rows[3]["audio"], "annotation": {"skipped": True}}
+    done = run("import", corpora.json_lines(project / "corpus" / "m.jsonl", rows), *FILLED)
+    assert done.code == 0, done.told
+    found = imported()
+    assert found[3].text is None and found[3].extra == {"annotation": '{"skipped":true}'}
+    assert found[4].text == rows[4]["annotation"]["text"] and found[4].extra == {}
+
+
+def test_objects_beside_a_text_change_nothing(project: Path, run: Run) -> None:
+    rows = [{**row, "meta": {"text": "of the page", "mood": "calm"}} for row in rows_of(project / "corpus")]
+    path = corpora.json_lines(project / "corpus" / "m.jsonl", rows)
+    done = run("import", path, *FILLED[2:])
+    assert done.code == 0 and params.load().ingest.manifest.endswith("corpus/m.jsonl"), done.told
+    assert imported()[0].text == rows[0]["text"]

@@ -151,8 +151,7 @@ def _mapped(
     from voicelathe.data.manifest import importing
     from voicelathe.data.sources import naming
 
-    names = {name for row in probe.rows for name in row.extra}
-    offer = naming.offered(names, importing.own_columns(wanted, probe), reading)
+    offer = naming.offered(importing.columns_of(probe), importing.own_columns(wanted, probe), reading)
     if not offer:
         return None
     if not screen.is_terminal():

@@ -127,6 +127,8 @@ def joined(
     inside = _inside(found, asked, to)
     made = gather.gather(found, reading, inside or asked.audio_root, to)
     screen.say(f"Joined {', '.join(map(shown, found))} into {to}.")
+    for theirs, ours in made.inside.items():
+        screen.say(f"{ours} is read from {theirs}, the only value inside the rows' objects that can be it.")
     for what, num in made.told.items():
         screen.say(f"{num} paths had {what}; they are written as they are found.")
     return replace(found[0], manifest=to, format="voicelathe", folder=inside or made.folder), name

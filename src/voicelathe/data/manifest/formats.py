@@ -132,6 +132,12 @@ def _text(named: Mapping[str, Any], name: str) -> str | None:
     value = named.get(name)
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, dict) and value:
+        inside = ", ".join(value)[:80]
+        raise LineProblem(
+            "wrong_type",
+            f"{name} is an object of {inside}; import reads one of them: --map {name}.{next(iter(value))}={name}",
+        )
     raise LineProblem("wrong_type", f"{name} is {type(value).__name__}, not text")
 
 

@@ -111,6 +111,20 @@ def own_columns(wanted: schema.Ingest, probe: Probe) -> set[str]:
     return (found | {"audio"}) - {name for name, is_missing in missing.items() if is_missing}
 
 
+def columns_of(probe: Probe) -> set[str]:
+    """Names of columns that are not read; of an object those of what it holds."""
+    held = {
+        (name, text) if text.startswith("{") else (name, "")
+        for row in probe.rows
+        for name, text in row.extra.items()
+    }
+    found: set[str] = set()
+    for name, text in held:
+        value = _object(text.encode())
+        found |= {f"{name}.{inner}" for inner in value} if value else {name}
+    return found
+
+
 def common_root(rows: Sequence[RawRow], folder: Path) -> Path | None:
     """The folder that holds every absolute path of the rows, and what relative ones lead to from `folder`; None when all lie below that.
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from voicelathe.data.manifest import jsonl, kaldi, lists, splits_named
 from voicelathe.data.manifest.fields import ALIASES
 from voicelathe.data.manifest.names import SourceName
-from voicelathe.data.sources import delimited, lhotse, naming, nemo, texts
+from voicelathe.data.sources import delimited, lhotse, naming, nemo, nested, texts
 from voicelathe.errors import ManifestError
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -186,10 +186,11 @@ def _json_format(
         return "lhotse", "recordings, supervisions or cuts of Lhotse"
     if nemo.AUDIO in every and "audio" not in every and reading.get(nemo.AUDIO) != "audio":
         return "nemo", "JSON lines with audio_filepath"
-    if "audio" not in every and "audio" not in reading.values():
-        offer = naming.offered(every, every, {})
+    if "audio" not in every and "audio" not in reading.values() and nested.audio(objects) is None:
+        names = nested.seen(objects)
+        offer = naming.offered(names, every, {})
         raise ManifestError(
-            f"{manifest}: JSON lines, but no key audio among {sorted(every)}. Rename the key that holds the "
+            f"{manifest}: JSON lines, but no key audio among {names}. Rename the key that holds the "
             "path of the audio file to audio, and the one with the transcript to text"
             + (
                 f", or read them so: {naming.options(offer)}"

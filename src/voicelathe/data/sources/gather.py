@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import get_args
 
@@ -16,11 +17,12 @@ from voicelathe.data.manifest import fields as manifest_fields
 from voicelathe.data.manifest import jsonl, kaldi, lists, recognising
 from voicelathe.data.manifest.audio_paths import Paths
 from voicelathe.data.manifest.recognising import Found
-from voicelathe.data.sources import delimited, hugging_face, lhotse, naming, nemo, texts
+from voicelathe.data.sources import delimited, hugging_face, lhotse, naming, nemo, nested, texts
 from voicelathe.data.sources.rows import Line, written
 from voicelathe.errors import ManifestError
 
 PLAIN: tuple[ManifestFormat, ...] = get_args(ManifestFormat)  # read by the pipeline as they are
+OF_OBJECTS = ("voicelathe", "voxcpm", "qwen3-tts", "nemo", "parquet")  # whose rows may hold objects
 OF_FOLDER = (*recognising.OF_SEVERAL, *recognising.OF_TEXTS)
 
 
@@ -30,17 +32,16 @@ class Gathered:
 
     folder: Path  # what relative audio paths start from
     told: Counter[str]  # paths that were written otherwise, in words, with how many
+    inside: dict[str, str]  # names of values inside objects, and what they were read as
 
 
 def is_plain(found: Sequence[Found], reading: Mapping[str, str], root: Path) -> bool:
     """Whether the pipeline can read the manifest as it is, and finds its files where it says."""
     if len(found) > 1 or any(reading.values()) or found[0].format not in PLAIN:
         return False
-    paths = Paths(root)
-    if any(
-        isinstance(held, Mapping) and isinstance(held.get("audio"), dict) for _, _, held in _fields(found[0])
-    ):
+    if _inside(found[0], reading):
         return False
+    paths = Paths(root)
     return not any(
         paths.found(path) != path
         for line in lines_of(found[0], reading)
@@ -54,13 +55,15 @@ def gather(found: Sequence[Found], reading: Mapping[str, str], root: Path | None
     folders = [os.path.abspath(one.folder) for one in found]  # noqa: PTH100  (keeps symbolic links)
     base = Path(root or os.path.commonpath(folders))
     told: Counter[str] = Counter()
+    inside: dict[str, str] = {}
 
     def lines() -> Iterator[Line]:
         for one, folder in zip(found, folders, strict=True):
             paths = Paths(root or one.folder)
             prefix = "" if root is not None else os.path.relpath(folder, base)
-            rows = naming.renamed(lines_of(one, reading), reading)
-            for line in rows:
+            named = _inside(one, reading)
+            inside.update(named)
+            for line in nested.read(naming.renamed(lines_of(one, reading), reading), named):
                 yield (
                     line
                     if isinstance(line, bytes)
@@ -69,7 +72,16 @@ def gather(found: Sequence[Found], reading: Mapping[str, str], root: Path | None
             told.update(paths.told)
 
     digest.write_parts(to, written(lines()))
-    return Gathered(base if len(found) > 1 or root is not None else found[0].folder, told)
+    return Gathered(base if len(found) > 1 or root is not None else found[0].folder, told, inside)
+
+
+def _inside(found: Found, reading: Mapping[str, str]) -> dict[str, str]:
+    """What is read of the objects inside the rows."""
+    if found.format not in OF_OBJECTS:
+        return {}
+    first = islice(naming.renamed(lines_of(found, reading), reading), recognising.LOOKED_AT)
+    where = found.folder if found.manifest == found.folder else found.folder / found.manifest.name
+    return nested.chosen([line for line in first if not isinstance(line, bytes)], where)
 
 
 def lines_of(found: Found, reading: Mapping[str, str]) -> Iterator[Line]:
@@ -93,19 +105,8 @@ def lines_of(found: Found, reading: Mapping[str, str]) -> Iterator[Line]:
 
 
 def _plain(found: Found) -> Iterator[Line]:
-    for _, data, held in _fields(found):
-        yield data if isinstance(held, jsonl.LineProblem) else _with_path(dict(held))
-
-
-def _fields(found: Found) -> Iterator[manifest_fields.Fields]:
-    return manifest_fields.of(found.manifest, found.format)
-
-
-def _with_path(row: dict[str, object]) -> dict[str, object]:
-    """Hugging Face's datasets write audio as an object, with the path of the file in it."""
-    audio = row.get("audio")
-    path = audio.get("path") if isinstance(audio, dict) else None
-    return {**row, "audio": path} if isinstance(path, str) and path else row
+    for _, data, held in manifest_fields.of(found.manifest, found.format):
+        yield data if isinstance(held, jsonl.LineProblem) else dict(held)
 
 
 def _placed(row: Mapping[str, object], paths: Paths, prefix: str, part: Found | None) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from voicelathe.data.sources import objects
 from voicelathe.data.sources.rows import Line
 from voicelathe.errors import ManifestError
 
@@ -26,6 +27,7 @@ USUAL = {
     ),
 }
 MS = "_ms"  # a column that ends so holds thousandths of a second
+OF_OBJECT = ("code", "id", "name", "value")  # keys under which an object has its name
 NOBODY = ""  # `--map start=`: not read, on purpose
 
 
@@ -49,11 +51,20 @@ def parsed(options: Iterable[str], known: Collection[str]) -> dict[str, str]:
 
 
 def offered(names: Collection[str], own: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
-    """Columns that look like one of ours that the manifest does not have, and that no option speaks of."""
+    """Columns that look like one of ours that the manifest does not have, and that no option speaks of.
+
+    Of an object such as speaker, its id or name.
+    """
     found: dict[str, str] = {}
     for name in sorted(names):
-        ours = USUAL.get(plain(name))
-        if ours is not None and ours not in own and name not in given and ours not in found.values():
+        head, _, last = name.rpartition(".")
+        ours = USUAL.get(plain(head if last in OF_OBJECT else name))
+        if (
+            ours is not None
+            and ours not in own
+            and not {name, head} & set(given)
+            and ours not in found.values()
+        ):
             found[name] = ours
     return found
 
@@ -72,10 +83,12 @@ def renamed(lines: Iterable[Line], given: Mapping[str, str]) -> Iterator[Line]:
 def _renamed(row: Mapping[str, object], reading: Mapping[str, str]) -> dict[str, object]:
     found = {name: value for name, value in row.items() if name not in reading}
     for theirs, ours in reading.items():
-        if theirs in row:
-            found[ours] = (
-                _seconds(row[theirs]) if theirs.lower().endswith(MS) and ours.endswith("_s") else row[theirs]
-            )
+        value = objects.value(row, theirs)
+        if value is None and theirs not in row:
+            continue
+        if theirs not in row:
+            found = objects.without(found, theirs)
+        found[ours] = _seconds(value) if theirs.lower().endswith(MS) and ours.endswith("_s") else value
     return found
 
 
