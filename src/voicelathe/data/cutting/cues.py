@@ -1,7 +1,7 @@
 """What do subtitles or a transcript say, and when? One reader for every format; what cannot be used is named by line, never skipped silently.
 
 SRT, WebVTT, SBV, SubStation Alpha, Praat TextGrid, Audacity labels, Whisper's TSV and JSON (OpenAI's, faster-whisper's, WhisperX's and
-whisper.cpp's) and plain text.
+whisper.cpp's), the JSON of other recognisers (`services`) and plain text.
 """
 
 import html

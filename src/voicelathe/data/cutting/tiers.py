@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from voicelathe.data.cutting import services
 from voicelathe.data.cutting.raw import RawCue
 from voicelathe.errors import SubtitleError
 
@@ -137,18 +138,28 @@ def _interval(values: Iterator[str | float], number: int) -> RawCue:
 
 
 def whisper(text: str, path: Path) -> tuple[list[RawCue], list[str]]:
-    """Segments as OpenAI's whisper, faster-whisper's and WhisperX's tools and whisper.cpp write them."""
+    """Segments as OpenAI's whisper, faster-whisper's and WhisperX's tools and whisper.cpp write them, and those of `services`."""
     try:
         value: Any = _document(text)
     except (ValueError, RecursionError) as problem:
         raise SubtitleError(f"{path}: not JSON ({problem}). Let the tool write the file again.") from None
-    if isinstance(value, dict):
-        value = next((value[name] for name in SEGMENTS if isinstance(value.get(name), list)), None)
-    if not isinstance(value, list):
+    found = services.segments(value, path.stem)
+    if isinstance(found, str):
+        return plain(found)
+    value = value if found is None else found
+    held = value
+    if isinstance(held, dict):
+        held = next((held[name] for name in SEGMENTS if isinstance(held.get(name), list)), None)
+    if not isinstance(held, list):
         raise SubtitleError(
-            f"{path}: JSON without a list of segments. Whisper's own files have `segments`, whisper.cpp's `transcription`."
+            f"{path}: JSON without a list of segments that is known{_keys(value)}. Whisper's own files have `segments`, Deepgram's `results`, FunASR's "
+            "`sentence_info`. Let the tool write SRT, or give another file: --subtitles FILE"
         )
-    return [_segment(number, one) for number, one in enumerate(value, 1)], []
+    return [_segment(number, one) for number, one in enumerate(held, 1)], []
+
+
+def _keys(value: Any) -> str:
+    return f"; its keys are {', '.join(map(str, value))[:200]}" if isinstance(value, dict) else ""
 
 
 def _document(text: str) -> Any:

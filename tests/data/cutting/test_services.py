@@ -1,0 +1,234 @@
+"""Answers of Deepgram, FunASR, Amazon, Google and AssemblyAI, in the forms that they document: sentences, words, or a text alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from voicelathe.data.cutting import cues
+from voicelathe.errors import SubtitleError
+
+SAID = [(1.0, 2.5, "Hello there."), (4.0, 5.5, "How are you?")]
+TIMED = (
+    ("Hello", 1.0, 1.5),
+    ("there.", 1.75, 2.5),
+    ("How", 4.0, 4.25),
+    ("are", 4.5, 4.75),
+    ("you?", 5.0, 5.5),
+)
+
+
+def words(text: str, unit: float = 1.0, **more: Any) -> list[dict[str, Any]]:
+    return [
+        {text: word, "start": start * unit, "end": end * unit, "confidence": 0.99, **more}
+        for word, start, end in TIMED
+    ]
+
+
+def in_ms(some: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**one, "start": int(1000 * one["start"]), "end": int(1000 * one["end"])} for one in some]
+
+
+def deepgram(**inside: Any) -> dict[str, Any]:
+    transcript = "Hello there. How are you?"
+    best = {"transcript": transcript, "confidence": 0.99, "words": [], **inside.pop("best", {})}
+    return {"metadata": {"duration": 6.0}, "results": {"channels": [{"alternatives": [best]}], **inside}}
+
+
+SENTENCES = [{"start": start, "end": end, "text": text} for start, end, text in SAID]
+AMAZON = [
+    *(
+        {
+            "type": "pronunciation",
+            "start_time": "1.0",
+            "end_time": "1.5",
+            "alternatives": [{"content": "Hello"}],
+        },
+    ),
+    *(
+        {
+            "type": "pronunciation",
+            "start_time": "1.75",
+            "end_time": "2.5",
+            "alternatives": [{"content": "there"}],
+        },
+    ),
+    *({"type": "punctuation", "alternatives": [{"content": "."}]},),
+    *(
+        {
+            "type": "pronunciation",
+            "start_time": "4.0",
+            "end_time": "4.25",
+            "alternatives": [{"content": "How"}],
+        },
+    ),
+    *(
+        {
+            "type": "pronunciation",
+            "start_time": "4.5",
+            "end_time": "4.75",
+            "alternatives": [{"content": "are"}],
+        },
+    ),
+    *(
+        {
+            "type": "pronunciation",
+            "start_time": "5.0",
+            "end_time": "5.5",
+            "alternatives": [{"content": "you"}],
+        },
+    ),
+    *({"type": "punctuation", "alternatives": [{"content": "?"}]},),
+]
+PAIRS = [[int(1000 * start), int(1000 * end)] for _, start, end in TIMED]
+ANSWERS: dict[str, Any] = {
+    "Deepgram, utterances": deepgram(
+        utterances=[
+            {"start": one["start"], "end": one["end"], "transcript": one["text"]} for one in SENTENCES
+        ]
+    ),
+    "Deepgram, paragraphs": deepgram(best={"paragraphs": {"paragraphs": [{"sentences": SENTENCES}]}}),
+    "Deepgram, words": deepgram(
+        best={
+            "words": [
+                {**one, "word": one["punctuated_word"].lower().strip(".?")}
+                for one in words("punctuated_word")
+            ]
+        }
+    ),
+    "FunASR, sentences": [
+        {"key": "other", "text": "x", "timestamp": PAIRS, "sentence_info": in_ms(SENTENCES)}
+    ],
+    "FunASR, sentences by another name": {
+        "sentence_info": [
+            {**one, "sentence": one["text"], "text": f"<|en|>{one['text']}"} for one in in_ms(SENTENCES)
+        ]
+    },
+    "FunASR, words": [{"key": "a", "text": "Hello there. How are you?", "timestamp": PAIRS}],
+    "FunASR, several files": [
+        {"key": "b", "text": "No.", "timestamp": [[1, 2]]},
+        {"key": "a", "text": "Hello there. How are you?", "timestamp": PAIRS},
+    ],
+    "Amazon, segments": {
+        "results": {
+            "items": [],
+            "audio_segments": [
+                {"transcript": one["text"], "start_time": str(one["start"]), "end_time": str(one["end"])}
+                for one in SENTENCES
+            ],
+        }
+    },
+    "Amazon, words": {"jobName": "x", "results": {"transcripts": [{"transcript": "x"}], "items": AMAZON}},
+    "Google": {
+        "results": [
+            {
+                "alternatives": [
+                    {
+                        "transcript": "Hello there. How are you?",
+                        "words": [
+                            {"startTime": f"{start}00s", "endTime": f"{end}s", "word": word}
+                            for word, start, end in TIMED
+                        ],
+                    }
+                ]
+            }
+        ]
+    },
+    "AssemblyAI, words": {
+        "id": "7",
+        "text": "x",
+        "utterances": None,
+        "words": in_ms(words("text", speaker=None)),
+    },
+    "words of Whisper's API": {"text": "x", "words": words("word")},
+}
+
+
+def read(tmp_path: Path, value: Any) -> cues.Parsed:
+    (tmp_path / "a.json").write_text(json.dumps(value))
+    return cues.read(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("what", ANSWERS)
+def test_sentences_of_services_are_read_in_seconds(tmp_path: Path, what: str) -> None:
+    found = read(tmp_path, ANSWERS[what])
+    assert [(one.start_s, one.end_s, one.text) for one in found.cues] == SAID and not found.problems
+
+
+def test_speakers_that_are_numbers_have_the_names_that_diarisers_give(tmp_path: Path) -> None:
+    utterances = [
+        {"start": at, "end": at + 1, "transcript": f"Yes {at}.", "speaker": at % 2} for at in range(4)
+    ]
+    found = read(tmp_path, deepgram(utterances=utterances))
+    assert [one.speaker for one in found.cues] == ["SPEAKER_00", "SPEAKER_01"] * 2
+    spoken = [{**one, "spk": at} for at, one in enumerate(in_ms(SENTENCES))]
+    assert [one.speaker for one in read(tmp_path, {"sentence_info": spoken}).cues] == [
+        "SPEAKER_00",
+        "SPEAKER_01",
+    ]
+
+
+def test_words_end_at_a_pause_and_with_another_speaker(tmp_path: Path) -> None:
+    made = words("word")
+    for one in made:
+        one["word"] = one["word"].strip(".?").lower()
+    made[-1]["speaker"] = 1
+    found = read(tmp_path, deepgram(best={"words": [{"speaker": 0, **one} for one in made]}))
+    assert [one.text for one in found.cues] == ["hello there", "how are", "you"]
+
+
+def test_chinese_has_a_time_for_each_character_and_none_for_its_punctuation(tmp_path: Path) -> None:
+    text = "<|zh|><|NEUTRAL|>你好，世界。我用 Python 写。"
+    pairs = [[500 * at, 500 * at + 400] for at in range(8)]
+    found = read(tmp_path, [{"key": "a", "text": text, "timestamp": pairs}])
+    assert [(one.start_s, one.end_s, one.text) for one in found.cues] == [
+        (0.0, 1.9, "你好，世界。"),
+        (2.0, 3.9, "我用Python写。"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        deepgram(),
+        [{"key": "a", "text": "Hello there. How are you?", "timestamp": [[0, 100]]}],
+        {"results": {"transcripts": [{"transcript": "Hello there. How are you?"}], "items": []}},
+        {
+            "results": [
+                {"alternatives": [{"transcript": "Hello there."}]},
+                {"alternatives": [{"transcript": "How are you?"}]},
+            ]
+        },
+    ],
+    ids=["Deepgram", "FunASR", "Amazon", "Google"],
+)
+def test_a_text_without_times_is_a_plain_transcript(tmp_path: Path, value: Any) -> None:
+    found = read(tmp_path, value)
+    assert [one.text for one in found.cues] == ["Hello there.", "How are you?"] and not found.is_timed
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            {"results": {"channels": []}},
+            {"results": {"channels": [{}]}},
+            {"results": []},
+            {"sentence_info": [1, {}]},
+        ),
+        *({"words": [{"word": None}, {"start": 1}]}, {"results": {"items": [{"alternatives": None}]}}),
+        *(
+            {"results": {"channels": [{"alternatives": [{"words": [{"word": "a", "start": "x"}]}]}]}},
+            {"status": "queued"},
+        ),
+    ],
+)
+def test_an_answer_that_says_nothing_is_refused(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(SubtitleError):
+        read(tmp_path, value)
+
+
+def test_json_of_something_else_is_told_of_by_its_keys(tmp_path: Path) -> None:
+    with pytest.raises(SubtitleError, match="its keys are phrases, version"):
+        read(tmp_path, {"phrases": [], "version": 1})
