@@ -66,6 +66,10 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {},
     ),
     "look_alike_letters": ({"text": rows.SENTENCE.replace("a", "\u0430", 1)}, {}),
+    "stress_marks": (
+        {"text": "Ла\u0301мпа у окна горит, и дождь наконец прекратился.", "language": "ru"},
+        {},
+    ),
     "normalised": ({"text": rows.SENTENCE.replace(" ", " \u200b", 1)}, {}),
     "channels_differ": ({}, {"num_channels": 1, "channel_likeness": 0.29}),
     "channels_cancel": ({}, {"channel_loss_db": 6.1}),
@@ -108,6 +112,10 @@ BESIDE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "markup": ({"text": "The speaker said: 3 < 4, a | b, and the lamp is on."}, {}),
     "phonemes": ({"text": "Haus\u0259 \u0257an birni, \u0259l\u0259, the API 2 AND A1 B2."}, {}),
     "look_alike_letters": ({"text": "The TNF\u03b1 at 10 k\u03a9 is \u0394x, as we all know by now."}, {}),
+    "stress_marks": (
+        {"text": "Ёжик и её йод: ќе, ѝ, ї, ґ и с\u0301утра, дождь прекратился.", "language": "ru"},
+        {},
+    ),
     "normalised": ({"text": f"  {rows.SENTENCE} "}, {}),  # spaces alone are not worth a word
     "channels_differ": ({}, {"channel_likeness": 0.31}),
     "channels_cancel": ({}, {"channel_loss_db": 5.9}),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from voicelathe.errors import MetricUnavailable
-from voicelathe.speech import numerals
+from voicelathe.speech import numerals, stress_marks
 
 UNSPACED = frozenset(
     {"zh", "yue", "ja", "th", "lo", "my", "km", "bo"}
@@ -175,7 +175,7 @@ def _words(text: str, language: str) -> str:
         text = text.replace(sign, f" {spoken.get(sign, '')} ")
     if language in UNVOWELLED:
         text = "".join(one for one in unicodedata.normalize("NFD", text) if unicodedata.category(one) != "Mn")
-    text = unicodedata.normalize("NFC", text)
+    text = stress_marks.without(text, language)
     kept = "".join(one if unicodedata.category(one)[0] in "LMN" else " " for one in text)
     words = [spoken.get(word, word) for word in kept.split()]
     joined = ("" if language in UNSPACED else " ").join(words)

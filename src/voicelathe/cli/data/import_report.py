@@ -152,7 +152,7 @@ def _markup(texts: Sequence[str | None]) -> None:
 
 def _letters(texts: Sequence[tuple[str, str]]) -> None:
     """Texts that were misread, with the option that reads them, and letters that only look right."""
-    from voicelathe.data.text import look_alikes, misread
+    from voicelathe.data.text import look_alikes, misread, orthography
 
     for language in sorted({name for name, _ in texts}):
         mine = [text for name, text in texts if name == language]
@@ -162,6 +162,11 @@ def _letters(texts: Sequence[tuple[str, str]]) -> None:
             screen.say(
                 f"Warning: {num} texts in {language} are {written_in} that was read as {read_as}: {mine[at][:40]!r} is {one.meant[:40]!r}. The audit drops such "
                 f"rows. Convert the file that they came from again; its own encoding is {written_in} (--encoding {written_in}, where it is not yet UTF-8)."
+            )
+        if (marked := orthography.example_of_stress(mine, language)) is not None:
+            screen.say(
+                f"Warning: {marked[0]} of {len(mine)} texts in {language} have marks of stress, for example {marked[1]}. They stay, and are trained on: give them to all "
+                "texts, and to the lines that are spoken, or take them out of the manifest."
             )
     alike = [seen for language, text in texts if (seen := look_alikes.find(text, language))]
     if alike:

@@ -27,7 +27,7 @@ Segment = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Word:
+class TimedWord:
     """One word with its times in seconds; punctuation has none of its own."""
 
     text: str
@@ -78,7 +78,7 @@ def _amazon(results: Mapping[str, Any]) -> list[Segment] | str:
     if parts := _objects(results.get("audio_segments")):
         return [_segment(one, one.get("transcript")) for one in parts]
     words = [
-        Word(
+        TimedWord(
             str(_first(one.get("alternatives")).get("content", "")),
             _seconds(one.get("start_time")),
             _seconds(one.get("end_time")),
@@ -119,7 +119,7 @@ def _funasr(value: Mapping[str, Any]) -> list[Segment] | str:
     words = []
     for token in tokens:
         start, end = next(times) if _is_said(token) else (None, None)
-        words.append(Word(token, _thousandth(start), _thousandth(end)))
+        words.append(TimedWord(token, _thousandth(start), _thousandth(end)))
     return list(_sentences(words))
 
 
@@ -127,13 +127,13 @@ def _is_said(token: str) -> bool:
     return any(map(str.isalnum, token))
 
 
-def _words(value: Any) -> list[Word]:
+def _words(value: Any) -> list[TimedWord]:
     """Words of a list; whole numbers for all of them are thousandths, for no word begins and ends with a second."""
     held = _objects(value)
     times = [one.get(name) for one in held for name in ("start", "end")]
     read = _thousandth if times and all(isinstance(one, int) for one in times) else _seconds
     return [
-        Word(
+        TimedWord(
             str(one.get("punctuated_word") or one.get("word") or one.get("text") or "").strip(),
             read(one.get("start", one.get("startTime"))),
             read(one.get("end", one.get("endTime"))),
@@ -144,9 +144,9 @@ def _words(value: Any) -> list[Word]:
     ]
 
 
-def _sentences(words: Iterable[Word]) -> Iterator[Segment]:
+def _sentences(words: Iterable[TimedWord]) -> Iterator[Segment]:
     """Words up to the end of a sentence, a pause or another speaker, as segments."""
-    held: list[Word] = []
+    held: list[TimedWord] = []
     for word, after in pairwise([*words, None]):
         assert word is not None, "only the last is none"
         held.append(word)
@@ -160,7 +160,7 @@ def _sentences(words: Iterable[Word]) -> Iterator[Segment]:
             held = []
 
 
-def _ends(held: list[Word], after: Word) -> bool:
+def _ends(held: list[TimedWord], after: TimedWord) -> bool:
     last = next((one for one in reversed(held) if one.start is not None), None)
     if last is None:
         return False

@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from voicelathe.speech import stress_marks
+
 # Letters by category that show nothing and are said as nothing (Unicode, Default_Ignorable_Code_Point).
 INVISIBLE_LETTERS = frozenset("\u115f\u1160\u3164\uffa0")
 BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -83,7 +85,7 @@ def num_letters(text: str | None) -> tuple[float, float]:
     Characters count as they look, a Han character as three, and what is not said (dots, dashes, quotes) as one between two words. A
     digit is read as two letters ("2000") to ten ("777"), "%" as nothing or as "per cent", a lone letter by its name.
     """
-    seen = SILENT.sub(_between, plain(text)).strip()
+    seen = SILENT.sub(_between, stress_marks.without(plain(text))).strip()
     fewest = most = float(len(seen))
     if not seen.isascii():
         more = sum(more * len(found.findall(seen)) for found, more in MORE_LETTERS)
@@ -113,8 +115,8 @@ def _between(found: re.Match[str]) -> str:
 
 
 def words(text: str | None) -> str:
-    """The text as phrases are compared: no case, no punctuation, one space between words and around all of them."""
-    folded = plain(text).casefold().replace("'", "").replace("\u2019", "")
+    """The text as phrases are compared: no case, no punctuation, no marks of stress, one space between words and around all of them."""
+    folded = stress_marks.without(plain(text)).casefold().replace("'", "").replace("\u2019", "")
     if folded.isascii():
         return f" {NO_WORD.sub(' ', folded).strip()} "
     return f" {' '.join(''.join(one if one.isalnum() or _is_mark(one) else ' ' for one in folded).split())} "

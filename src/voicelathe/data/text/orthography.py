@@ -4,9 +4,15 @@ Letters that its texts use every day, with those of usual loan words; not every 
 not judged by what asks for their letters.
 """
 
+import unicodedata
+from collections.abc import Sequence
 from functools import cache
 
 from voicelathe.data.text import languages
+from voicelathe.speech import stress_marks
+
+MARKS = frozenset("\u0300\u0301\u0303\u030f\u0311")  # of stress
+LEAST_WORDS, LEAST_SHARE = 2, 1 / 3  # of Latin letters, which foreign names have with the same marks
 
 # fmt: off
 WESTERN, CENTRAL = ("cp1252", "mac-roman", "cp850", "cp437"), ("cp1250", "iso8859-2", "mac-latin2", "cp852")
@@ -57,3 +63,28 @@ def letters(language: str) -> frozenset[str]:
 def encodings(language: str) -> tuple[str, ...]:
     """Encodings of eight bits, the likeliest first; none for a language that is not listed."""
     return LETTERS.get(languages.primary(language), ("", ()))[1]
+
+
+def stressed(text: str, language: str) -> list[str]:
+    """Words with a mark of stress; none for a text whose marks are of its spelling, or of a foreign name."""
+    if text.isascii():
+        return []
+    held = unicodedata.normalize("NFC", text).split()
+    found = [one for one in held if stress_marks.CYRILLIC.search(one)]
+    if found or languages.primary(language) not in stress_marks.ACCENTED:
+        return found
+    found = [one for one in held if _is_accented(one, language)]
+    return found if len(found) >= max(LEAST_WORDS, LEAST_SHARE * len(held)) else []
+
+
+def example_of_stress(texts: Sequence[str], language: str) -> tuple[int, str] | None:
+    """How many texts have such marks, and a word that has one; None where none has."""
+    found = [some[0] for text in texts if (some := stressed(text, language))]
+    return (len(found), found[0].strip(".,:;!?\"'«»„“”()")) if found else None
+
+
+def _is_accented(word: str, language: str) -> bool:
+    """Whether a letter of a word has such a mark and is none of the language."""
+    own = letters(language) or letters("hr")  # Serbian in Latin letters has those of Croatian
+    foreign = [one for one in word if one not in own]
+    return any(MARKS & set(unicodedata.normalize("NFD", one)) for one in foreign)

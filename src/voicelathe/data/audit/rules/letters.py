@@ -3,7 +3,7 @@
 import numpy as np
 
 from voicelathe.data import columns
-from voicelathe.data.audit.rule import Limits, Seen, drop, shown
+from voicelathe.data.audit.rule import Limits, Seen, drop, shown, warn
 from voicelathe.data.clip import MeasuredRow
 from voicelathe.data.corpus import Corpus, Mask
 from voicelathe.data.text import columns as text_columns
@@ -16,6 +16,12 @@ def _look_alike(clip: MeasuredRow, _: Limits) -> Seen | None:
     return (found, "letters of one script in a word") if found else None
 
 
+def _stress_marks(clip: MeasuredRow, _: Limits) -> Seen | None:
+    text = clip.row.text or ""
+    found = orthography.stressed(text, clip.row.language)
+    return (f"{len(found)} of {len(text.split())} words: {shown(' '.join(found))}", "none") if found else None
+
+
 def _not_ascii(corpus: Corpus, _: Limits) -> Mask:
     return ~np.asarray(text_columns.is_simple(corpus.rows["text"]).to_numpy())
 
@@ -25,6 +31,12 @@ RULES = (
         "look_alike_letters",
         "A letter of another script that looks like one of the word's: it reads well, and is another token to every model.",
         _look_alike,
+        _not_ascii,
+    ),
+    warn(
+        "stress_marks",
+        "Marks of stress, as in dictionaries: they are kept and trained on, so lines that are spoken later need them, too, or no row should have any.",
+        _stress_marks,
         _not_ascii,
     ),
 )
