@@ -10,7 +10,7 @@ from voicelathe.data import columns, tables
 from voicelathe.data.gate import table
 from voicelathe.stages import gate
 
-REVISION = 4
+REVISION = 5
 MEASURES = Path("data/measured/clips.parquet")
 SPLITS = {name: layout.split(name) for name in layout.SPLITS}
 READ = (layout.MANIFEST, MEASURES, *SPLITS.values())

@@ -8,7 +8,7 @@ from voicelathe.config import params
 from voicelathe.data import columns, tables
 from voicelathe.data.split import assign, frozen, proof
 
-REVISION = 4
+REVISION = 5
 READS = ["pipelines/split.py", "data/audit/clean.jsonl", "data/audit/links.parquet", "splits"]
 WRITES = [
     *("data/split/train.jsonl", "data/split/validation.jsonl", "data/split/test.jsonl"),
