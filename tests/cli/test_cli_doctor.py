@@ -15,7 +15,7 @@ from tests.cli.conftest import ROOT, Outcome, Run
 from tests.factories import corpora
 from tests.factories import runs as factory
 from voicelathe import digest, layout, records
-from voicelathe.cli.machine import reaching
+from voicelathe.cli.machine import machine, reaching
 from voicelathe.cli.recipes import leftovers, runs
 from voicelathe.config import params
 from voicelathe.data.manifest import ingest
@@ -110,6 +110,14 @@ def test_a_broken_params_file_is_reported_and_the_rest_still_checked(healthy: Pa
     done = run("doctor")
     assert done.code == 1 and "is not readable YAML" in done.out
     assert states(done)["python"] == "ok"
+
+
+def test_a_python_that_is_not_supported_is_bad(
+    healthy: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "PYTHONS", ((3, 10),))
+    done = run("doctor")
+    assert done.code == 1 and states(done)["python"] == "BAD" and "make setup PYTHON=" in done.out
 
 
 def test_missing_weights_are_found(healthy: Path, run: Run) -> None:
