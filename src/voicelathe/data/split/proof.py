@@ -1,5 +1,6 @@
 """The proof of a split: every component with its place, its recordings and what joined them, and how close the shares came."""
 
+import math
 from typing import Any
 
 from voicelathe.config import schema
@@ -23,7 +24,7 @@ def of(found: Splits, split: schema.Split, seed: int) -> dict[str, Any]:
                 "wanted_share": round(shares[name], 6),
                 "share": round(len(clips) / everything, 6),
                 "clips": len(clips),
-                "minutes": round(sum(clips["duration_s"].to_pylist()) / 60, 3),
+                "minutes": round(math.fsum(clips["duration_s"].to_pylist()) / 60, 3),
                 "recordings": len(clips["recording_id"].unique()),
                 "speakers": _by_speaker(clips),
             }
@@ -48,7 +49,7 @@ def _components(found: Splits) -> list[dict[str, Any]]:
             "split": members[0].split,
             "recordings": [one.recording_id for one in members],
             "clips": sum(one.num_clips for one in members),
-            "seconds": round(sum(one.duration_s for one in members), 3),
+            "seconds": round(math.fsum(one.duration_s for one in members), 3),
             "joined_by": found.joined_by.get(name, []),
         }
         for name, members in sorted(held.items())
