@@ -34,12 +34,17 @@ def translated(state: Path, base: Path) -> dict[str, Tensor]:
 
 def means_the_same(basis: dict[str, Any], codec: dict[str, Tensor]) -> bool:
     """Whether a base's codec decodes what this basis encodes: both decoders make nearly the same samples of random latents."""
+    built = vocoder.build(basis)
+    if {name: one.shape for name, one in codec.items()} != {
+        name: one.shape for name, one in built.state_dict().items()
+    }:
+        return False
     latents = torch.zeros(1, design.LATENT, 40)
     latents[:, : features.NUM_DIRECTIONS] = torch.randn(
         1, features.NUM_DIRECTIONS, 40, generator=torch.Generator().manual_seed(1)
     )
     latents[:, features.PITCH_AT + 1] = features.PITCH_GAIN
-    wanted, given = _decoded(vocoder.build(basis), latents), _decoded(_loaded(basis, codec), latents)
+    wanted, given = _decoded(built, latents), _decoded(_loaded(basis, codec), latents)
     return float((given - wanted).norm() / wanted.norm()) < SAME
 
 

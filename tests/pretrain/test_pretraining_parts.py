@@ -210,6 +210,7 @@ def test_an_encoder_goes_on_from_a_base_whose_latents_mean_the_same(tmp_path: Pa
         audio = torch.from_numpy(vowel())[None, None]
         wanted, got = trained(audio)["mu"], again(audio)["mu"]
     assert float((got - wanted).abs().max()) < 0.05 * float(wanted.abs().max())  # bf16
+    assert not warm.means_the_same(basis, {"decoder.other": torch.zeros(3)})
     other = {**basis, "directions": np.roll(basis["directions"], 1, axis=0)}
     with pytest.raises(SystemExit, match="its latents are not those of basis"):
         warm.encoder_of(other, tmp_path)
