@@ -232,3 +232,95 @@ def test_an_answer_that_says_nothing_is_refused(tmp_path: Path, value: Any) -> N
 def test_json_of_something_else_is_told_of_by_its_keys(tmp_path: Path) -> None:
     with pytest.raises(SubtitleError, match="its keys are phrases, version"):
         read(tmp_path, {"phrases": [], "version": 1})
+
+
+WORDS = [{"word": " Hello", "start": 0.0, "end": 1.0}, {"word": " there", "start": 2.1, "end": 2.3}]
+
+
+@pytest.mark.parametrize("inner", [[], WORDS], ids=["no words", "words that are not all"])
+@pytest.mark.parametrize(
+    "times",
+    [{"start": 0.0, "end": 2.5}, {"start_time": 0, "end_time": 2.5}, {"offsets": {"from": 0, "to": 2500}}],
+    ids=["Whisper", "another name", "whisper.cpp"],
+)
+def test_a_list_of_one_segment_keeps_its_text(
+    tmp_path: Path, times: dict[str, Any], inner: list[Any]
+) -> None:
+    found = read(tmp_path, [{**times, "text": "Hello there my friend", "words": inner}])
+    assert [(one.start_s, one.end_s, one.text) for one in found.cues] == [(0.0, 2.5, "Hello there my friend")]
+
+
+@pytest.mark.parametrize("results", [[], [{"alternatives": [{"transcript": "Something else."}]}]])
+def test_segments_beside_the_results_of_another_tool_are_read(tmp_path: Path, results: list[Any]) -> None:
+    found = read(tmp_path, {"results": results, "segments": SENTENCES})
+    assert [(one.start_s, one.end_s, one.text) for one in found.cues] == SAID
+
+
+def google(form: Any, first: str = "startTime", last: str = "endTime") -> list[dict[str, Any]]:
+    return [{first: form(start), last: form(end), "word": word} for word, start, end in TIMED]
+
+
+def results(*said: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"results": [{"alternatives": [{"transcript": "", "words": some}]} for some in said]}
+
+
+def in_nanos(time: float) -> dict[str, Any]:
+    return {"seconds": str(int(time)), **({"nanos": int(time % 1 * 1e9)} if time % 1 else {})}
+
+
+def clock(time: float) -> str:
+    return f"00:00:{time:06.3f}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        results(google(in_nanos)),
+        results(google(lambda time: f"{time}s", "startOffset", "endOffset")),
+        results(google(clock)),
+        {"words": [{**one, "start": clock(one["start"]), "end": clock(one["end"])} for one in words("word")]},
+        {"text": "Hello there. How are you?", "timestamp": [[str(one) for one in pair] for pair in PAIRS]},
+    ],
+    ids=["seconds and nanos", "Google v2", "Google, a clock", "words, a clock", "FunASR, texts"],
+)
+def test_times_in_other_forms_are_read(tmp_path: Path, value: Any) -> None:
+    found = read(tmp_path, value)
+    assert [(one.start_s, one.end_s, one.text) for one in found.cues] == SAID
+
+
+@pytest.mark.parametrize("odd", ["soon", "", [], {}, {"seconds": {}}, True, 10**400, "1e999", float("nan")])
+@pytest.mark.parametrize("where", ["words", "Google", "FunASR", "FunASR, sentences", "Amazon"])
+def test_a_time_that_is_none_is_refused_or_passed_over(tmp_path: Path, where: str, odd: Any) -> None:
+    item = {"type": "pronunciation", "alternatives": [{"content": "Yes"}]}
+    for start, end in ((odd, odd), (1, odd), (odd, 2)):
+        value: Any = {
+            "words": {"words": [*words("word"), {"word": "Yes", "start": start, "end": end}]},
+            "Google": results([{"word": "Yes", "startTime": start, "endTime": end}, *google(in_nanos)]),
+            "FunASR": {"text": "Yes no", "timestamp": [[start, end], [3000, 4000]]},
+            "FunASR, sentences": {"sentence_info": [{"text": "Yes", "start": start, "end": end}]},
+            "Amazon": {"results": {"items": [{**item, "start_time": start, "end_time": end}, *AMAZON]}},
+        }[where]
+        try:
+            read(tmp_path, value)
+        except SubtitleError:
+            continue
+
+
+def test_google_repeats_all_words_in_its_last_result_when_it_says_who_speaks(tmp_path: Path) -> None:
+    said = google(lambda time: f"{time}s")
+    tagged = [{**one, "speakerTag": 1 + (at > 1)} for at, one in enumerate(said)]
+    found = read(tmp_path, results(said[:2], said[2:], tagged))
+    assert [(one.start_s, one.end_s, one.text) for one in found.cues] == SAID
+    assert [one.speaker for one in found.cues] == ["SPEAKER_01", "SPEAKER_02"]
+    apart = read(tmp_path, results(tagged[:2], tagged[2:]))  # each result has its own words
+    assert [one.text for one in apart.cues] == [text for *_, text in SAID]
+
+
+def test_whole_numbers_are_thousandths_only_where_no_words_of_seconds_can_be_meant(tmp_path: Path) -> None:
+    gap = in_ms(words("text"))
+    gap[2]["end"] = None
+    found = read(tmp_path, {"words": gap})
+    assert [(one.start_s, one.end_s, one.text) for one in found.cues] == SAID
+    for start, end in ((0, 1), (0, 3), (200, 202)):
+        (cue,) = read(tmp_path, {"words": [{"word": "Hi", "start": start, "end": end}]}).cues
+        assert (cue.start_s, cue.end_s) == (start, end)

@@ -4,6 +4,7 @@ Each becomes segments with start, end and text in seconds, as Whisper has them. 
 else words are put together up to the end of a sentence, a pause or another speaker.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from itertools import pairwise
 from typing import Any
 
 PAUSE_S = 1.0
-OTHERS = (
-    "start",
-    "segments",
-    "utterances",
-    "chunks",
-    "transcription",
-)  # beside words that are said there, too
+OTHERS = ("segments", "utterances", "chunks", "transcription")  # which say the same in pieces with times
+OF_SEGMENT = ("start", "t0", "start_time", "start_s", "offsets", "timestamp")  # a time of its own
+WORDS_S = 10.0  # whole numbers that differ by more on average are thousandths: no word takes as long
+MOST = 1 << 53  # of a whole number that is a time
+CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d{1,6})?)")
+STARTS = ("start", "startTime", "startOffset")
+ENDS = ("end", "endTime", "endOffset")
+SPEAKERS = ("speaker", "speakerTag", "speakerLabel", "speaker_id")
 END = re.compile(r"[.!?…。！？][\"'”’)\]]*$")
 TAG = re.compile(r"<\|[^|<>]{0,40}\|>")  # language and mood of SenseVoice
 UNSPACED = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef"  # Chinese and Japanese, with their punctuation
@@ -38,10 +40,11 @@ class TimedWord:
 
 def segments(value: Any, name: str) -> list[Segment] | str | None:
     """Segments, or a text without times, of the recording of that name; None for what is of none of these services."""
-    if isinstance(value, list):
+    is_list = isinstance(value, list)
+    if is_list:
         mine = [one for one in value if isinstance(one, dict) and one.get("key") == name]
         value = next(iter(mine if len(mine) == 1 else value if len(value) == 1 else ()), None)
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or any(_objects(value.get(one)) for one in OTHERS):
         return None
     results = value.get("results")
     if isinstance(results, dict) and isinstance(results.get("channels"), list):
@@ -52,7 +55,8 @@ def segments(value: Any, name: str) -> list[Segment] | str | None:
         return _google(results)
     if isinstance(value.get("sentence_info"), list) or _is_pairs(value.get("timestamp")):
         return _funasr(value)
-    if isinstance(value.get("words"), list) and not any(value.get(one) for one in OTHERS):
+    is_segment = is_list and any(one in value for one in OF_SEGMENT)
+    if isinstance(value.get("words"), list) and not is_segment:
         return list(_sentences(_words(value["words"])))
     return None
 
@@ -93,8 +97,18 @@ def _amazon(results: Mapping[str, Any]) -> list[Segment] | str:
 
 def _google(results: list[Any]) -> list[Segment] | str:
     best = [_first(one.get("alternatives")) for one in _objects(results)]
-    found = [one for some in best for one in _sentences(_words(some.get("words")))]
+    said = _once([_words(some.get("words")) for some in best])
+    found = [one for some in said for one in _sentences(some)]
     return found or _joined(some.get("transcript") for some in best)
+
+
+def _once(said: list[list[TimedWord]]) -> list[list[TimedWord]]:
+    """The words of each result; with diarisation the last one repeats those of all before it, and says who speaks."""
+    last = next((some for some in reversed(said) if any(one.speaker for one in some)), [])
+    begins = [
+        next((one.start for one in some if one.start is not None), math.inf) for some in (last, *said) if some
+    ]
+    return [last] if last and begins[0] <= min(begins) else said
 
 
 def _funasr(value: Mapping[str, Any]) -> list[Segment] | str:
@@ -103,8 +117,8 @@ def _funasr(value: Mapping[str, Any]) -> list[Segment] | str:
         return [
             _segment(
                 {
-                    "start": _thousandth(one.get("start")),
-                    "end": _thousandth(one.get("end")),
+                    "start": _seconds(one.get("start"), 1000),
+                    "end": _seconds(one.get("end"), 1000),
                     "speaker": one.get("spk"),
                 },
                 TAG.sub("", str(one.get("text", one.get("sentence", "")))),
@@ -119,7 +133,7 @@ def _funasr(value: Mapping[str, Any]) -> list[Segment] | str:
     words = []
     for token in tokens:
         start, end = next(times) if _is_said(token) else (None, None)
-        words.append(TimedWord(token, _thousandth(start), _thousandth(end)))
+        words.append(TimedWord(token, _seconds(start, 1000), _seconds(end, 1000)))
     return list(_sentences(words))
 
 
@@ -128,20 +142,30 @@ def _is_said(token: str) -> bool:
 
 
 def _words(value: Any) -> list[TimedWord]:
-    """Words of a list; whole numbers for all of them are thousandths, for no word begins and ends with a second."""
-    held = _objects(value)
-    times = [one.get(name) for one in held for name in ("start", "end")]
-    read = _thousandth if times and all(isinstance(one, int) for one in times) else _seconds
+    held = [one for one in _objects(value) if one.get("type") not in ("spacing", "audio_event")]
+    times = [(_among(one, STARTS), _among(one, ENDS)) for one in held]
+    per_second = 1000 if _are_thousandths(times) else 1
     return [
         TimedWord(
             str(one.get("punctuated_word") or one.get("word") or one.get("text") or "").strip(),
-            read(one.get("start", one.get("startTime"))),
-            read(one.get("end", one.get("endTime"))),
-            one.get("speaker", one.get("speakerTag", one.get("speaker_id"))),
+            _seconds(start, per_second),
+            _seconds(end, per_second),
+            _among(one, SPEAKERS),
         )
-        for one in held
-        if one.get("type") not in ("spacing", "audio_event")
+        for one, (start, end) in zip(held, times, strict=True)
     ]
+
+
+def _are_thousandths(times: list[tuple[Any, Any]]) -> bool:
+    """Whether the times of words are whole numbers that lie too far apart for seconds; one that is missing says nothing."""
+    if not all(type(one) is int for pair in times for one in pair if one is not None):
+        return False
+    lengths = [end - start for start, end in times if start is not None and end is not None]
+    return sum(lengths) > WORDS_S * len(lengths)
+
+
+def _among(one: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((one[name] for name in names if one.get(name) is not None), None)
 
 
 def _sentences(words: Iterable[TimedWord]) -> Iterator[Segment]:
@@ -177,16 +201,30 @@ def _segment(one: Mapping[str, Any], text: object) -> Segment:
     return {"start": start, "end": end, "text": text, "speaker": named}
 
 
-def _seconds(value: Any) -> Any:
-    """A number, also as text ("1.35", "1.300s"); anything else as it is."""
-    try:
-        return float(value.removesuffix("s")) if isinstance(value, str) else value
-    except ValueError:
-        return value
+def _seconds(value: Any, per_second: int = 1) -> float | None:
+    """Of a number, also as text ("1.35", "1.300s"), of a clock, or of Google's seconds and nanos; None for anything else."""
+    if isinstance(value, dict):
+        parts = [value.get(name, 0) for name in ("seconds", "nanos")]
+        whole, nanos = (None if isinstance(one, dict) else _seconds(one) for one in parts)
+        return None if whole is None or nanos is None else whole + nanos / 1e9
+    if isinstance(value, str):
+        if (clock := of_clock(value)) is not None:
+            return clock
+        try:
+            return float(value.removesuffix("s")) / per_second
+        except ValueError:
+            return None
+    if isinstance(value, float) or (type(value) is int and abs(value) < MOST):
+        return value / per_second
+    return None
 
 
-def _thousandth(value: Any) -> Any:
-    return value / 1000 if isinstance(value, (int, float)) else value
+def of_clock(value: str) -> float | None:
+    """Seconds of "00:00:01.500"; None for anything else."""
+    found = CLOCK.fullmatch(value.strip())
+    if found is None:
+        return None
+    return 3600 * int(found[1] or 0) + 60 * int(found[2]) + float(found[3].replace(",", "."))
 
 
 def _joined(texts: Iterable[Any]) -> str:

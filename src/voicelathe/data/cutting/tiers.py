@@ -19,7 +19,6 @@ FREQUENCIES = re.compile(r"^\\\t")  # Audacity's second line of a label with a r
 TOKEN = re.compile(r'"((?:[^"]|"")*)"|(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?=\s|$)|(<exists>)')
 SEGMENTS = ("segments", "transcription", "chunks", "utterances")
 TIMES = (("start", "end"), ("t0", "t1"), ("start_time", "end_time"), ("start_s", "end_s"))  # of one segment
-CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d{1,6})?)")
 MAX_TIERS = 1000
 SENTENCES = ("sentences", "utterances", "sentence", "utterance")  # tiers, of several
 SENTENCE = re.compile(r"[^\s].*?(?:[.!?…。！？]+[\"'”’)\]]*(?=\s|$)|[。！？]+|$)", re.DOTALL)  # fmt: skip
@@ -183,20 +182,12 @@ def _segment(number: int, one: Any) -> RawCue:
         start, end = (_thousandth(offsets.get(name)) for name in ("from", "to"))
     elif isinstance(pair := one.get("timestamp"), list) and len(pair) == 2:
         start, end = pair
-    start, end = _of_text(start), _of_text(end)
+    start, end = (services.of_clock(time) if isinstance(time, str) else time for time in (start, end))
     if start is None or end is None or not (_is_number(start) and _is_number(end)):
         return RawCue(number, None, None, "", problem=f"segment {number} has no start and end in seconds")
     speaker = one.get("speaker")
     named = speaker.strip() if isinstance(speaker, str) and speaker.isprintable() else ""
     return RawCue(number, float(start), float(end), one["text"], named or None)
-
-
-def _of_text(value: Any) -> Any:
-    """Seconds of "00:00:01.500"; anything else stays."""
-    found = CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None:
-        return value
-    return 3600 * int(found[1] or 0) + 60 * int(found[2]) + float(found[3].replace(",", "."))
 
 
 def _thousandth(value: Any) -> float | None:
