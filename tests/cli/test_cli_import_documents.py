@@ -10,7 +10,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.factories import audio, corpora
 from voicelathe.config import params
-from voicelathe.data.manifest import ingest
+from voicelathe.data.manifest import ingest, recognising
 from voicelathe.records import ManifestRow
 
 FILLED = ("--name", "c", "--speaker", "anna", "--language", "en", "--recording-from", r"(talk\d+)_")
@@ -270,3 +270,102 @@ def test_objects_beside_a_text_change_nothing(project: Path, run: Run) -> None:
     done = run("import", path, *FILLED[2:])
     assert done.code == 0 and params.load().ingest.manifest.endswith("corpus/m.jsonl"), done.told
     assert imported()[0].text == rows[0]["text"]
+
+
+def test_rows_behind_the_first_keep_the_path_and_the_text_that_they_have_themselves(
+    project: Path, run: Run
+) -> None:
+    rows = rows_of(project / "corpus")
+    path = {"path": rows[0]["audio"]}
+    made = [{"audio": path, "text": f"Number {at} is said."} for at in range(recognising.LOOKED_AT)]
+    done = run("import", corpora.json_lines(project / "corpus" / "m.jsonl", [*made, *rows]), *FILLED)
+    assert done.code == 0, done.told
+    assert [row.audio for row in imported()[recognising.LOOKED_AT :]] == [row["audio"] for row in rows]
+
+
+def test_a_text_of_its_own_is_not_overwritten_by_what_others_have_inside(project: Path, run: Run) -> None:
+    rows = rows_of(project / "corpus")
+    inside = [
+        {"audio": rows[0]["audio"], "extra": {"text": f"Number {at} is said."}}
+        for at in range(recognising.LOOKED_AT)
+    ]
+    mixed = {**rows[3], "extra": {"text": "of the page"}}
+    path = corpora.json_lines(project / "corpus" / "m.jsonl", [*inside, *rows[:3], mixed])
+    done = run("import", path, *FILLED)
+    assert done.code == 0, done.told
+    assert [row.text for row in imported()[recognising.LOOKED_AT - 1 :]] == [
+        inside[-1]["extra"]["text"],
+        *(row["text"] for row in rows[:4]),
+    ]
+
+
+@pytest.mark.parametrize("key", ["audio", "text", "text in a list", "text elsewhere"])
+def test_objects_and_values_of_their_own_in_turn_are_all_read(project: Path, run: Run, key: str) -> None:
+    rows = rows_of(project / "corpus")
+    made = []
+    for at, row in enumerate(rows):
+        other = {
+            "audio": {"text": row["text"], "audio": {"path": row["audio"]}},
+            "text": {"audio": row["audio"], "text": {"content": row["text"]}},
+            "text in a list": {"audio": row["audio"], "text": [row["text"]]},
+            "text elsewhere": {"audio": row["audio"], "annotation": {"text": row["text"]}},
+        }[key]
+        made.append(other if at % 2 else row)
+    done = run("import", corpora.json_lines(project / "corpus" / "m.jsonl", made), *FILLED)
+    assert done.code == 0, done.told
+    assert [(row.audio, row.text) for row in imported()] == [(row["audio"], row["text"]) for row in rows]
+
+
+def test_a_page_that_rows_with_a_text_have_too_is_the_text_of_none(project: Path, run: Run) -> None:
+    rows = [{**row, "meta": {"text": "of the page"}} for row in rows_of(project / "corpus")]
+    del rows[2]["text"]
+    done = run("import", corpora.json_lines(project / "corpus" / "m.jsonl", rows), *FILLED)
+    assert done.code == 0, done.told
+    assert [row.text for row in imported()] == [row.get("text") for row in rows]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"text": None, "tags": ["a", "b"]}, {"meta": {"sr": 16000}}, {"tags": ["x"]}],
+    ids=["lists", "numbers", "a code"],
+)
+def test_rows_that_are_not_yet_transcribed_may_have_objects_that_are_no_text(
+    project: Path, run: Run, more: dict[str, Any]
+) -> None:
+    rows = rows_of(project / "corpus")
+    made = [{"audio": row["audio"], **more} for row in rows]
+    first = [{"audio": rows[0]["audio"], **more} for _ in range(recognising.LOOKED_AT)]
+    path = corpora.json_lines(project / "corpus" / "m.jsonl", [*first, *made[:-1], rows[-1]])
+    done = run("import", path, *FILLED)
+    assert done.code == 0, done.told
+    found = imported()
+    assert (
+        len(found) == len(first) + len(rows) and found[0].text is None and found[-1].text == rows[-1]["text"]
+    )
+
+
+def test_a_column_outside_that_may_be_the_text_is_none_that_objects_are_asked_for(
+    project: Path, run: Run
+) -> None:
+    rows = rows_of(project / "corpus")
+    made = [{"audio": row["audio"], "inhalt": row["text"], "tags": ["two words"]} for row in rows]
+    path = corpora.json_lines(project / "corpus" / "m.jsonl", made)
+    assert run("import", path, *FILLED).code == 0 and imported()[0].text is None
+    done = run("import", path, "--map", "inhalt=text", *FILLED)
+    assert done.code == 0 and imported()[0].text == rows[0]["text"], done.told
+    path = corpora.json_lines(
+        project / "corpus" / "n.jsonl", [{**row, "text": 5, "tags": ["two words"]} for row in rows]
+    )
+    told = run("import", path, *FILLED).told
+    assert "nothing inside the objects" not in told and "text" in told
+
+
+def test_words_inside_objects_that_are_no_text_can_be_left_unread(project: Path, run: Run) -> None:
+    rows = [
+        {"audio": row["audio"], "meta": {"licence": "free to use"}} for row in rows_of(project / "corpus")
+    ]
+    path = corpora.json_lines(project / "corpus" / "m.jsonl", rows)
+    assert "--map NAME=" in run("import", path, *FILLED).err
+    done = run("import", path, "--map", "meta.licence=", *FILLED)
+    assert done.code == 0, done.told
+    assert imported()[0].text is None

@@ -81,7 +81,8 @@ def _inside(found: Found, reading: Mapping[str, str]) -> dict[str, str]:
         return {}
     first = islice(naming.renamed(lines_of(found, reading), reading), recognising.LOOKED_AT)
     where = found.folder if found.manifest == found.folder else found.folder / found.manifest.name
-    return nested.chosen([line for line in first if not isinstance(line, bytes)], where)
+    unread = [name for name, ours in reading.items() if ours == naming.NOBODY]
+    return nested.chosen([line for line in first if not isinstance(line, bytes)], where, unread)
 
 
 def lines_of(found: Found, reading: Mapping[str, str]) -> Iterator[Line]:

@@ -1,10 +1,10 @@
 """Which value inside the objects of a row is the text, and which the path? {"audio": {"path": ...}, "annotation": {"text": ...}}
 
-Read where one value alone can be it, and said; where several can, or none, a person is asked with the names that were seen. A row that has its
-text and its path outside of objects is left as it is.
+Read where one value alone can be it, and said; where several can, a person is asked with the names that were seen, and where none is called like
+one, unless a column outside may be it. A row that has its text or its path outside of objects keeps it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from voicelathe.data.manifest.lists import EXTENSION
@@ -12,7 +12,7 @@ from voicelathe.data.sources import naming, objects
 from voicelathe.data.sources.rows import Line
 from voicelathe.errors import ManifestError
 
-NO_TEXT = frozenset(naming.USUAL) - frozenset(naming.TEXT) | {
+NO_TEXT = (frozenset(naming.USUAL) | frozenset(naming.USUAL.values())) - frozenset(naming.TEXT) | {
     "id",
     "type",
     "source",
@@ -26,51 +26,57 @@ HUGGING_FACE = "audio.path"  # an object of datasets' Audio, which says itself w
 Rows = Sequence[Mapping[str, Any]]
 
 
-def chosen(rows: Rows, where: object) -> dict[str, str]:
+def chosen(rows: Rows, where: object, unread: Collection[str] = ()) -> dict[str, str]:
     """Names with dots that are read as audio and text; none for rows without objects, or that have both outside of them.
 
-    Raises ManifestError where several values, or none, can be the text of rows that hold objects.
+    Raises ManifestError where several values can be the text, or none is called like one and there is no other; `unread` are none on purpose.
     """
     if not any(isinstance(held, (Mapping, list)) for row in rows for held in row.values()):
         return {}
     found = {}
     if (path := audio(rows)) is not None:
         found[path] = "audio"
-    if any(
-        isinstance(held, str) and naming.plain(key) in naming.TEXT
-        for row in rows
-        for key, held in row.items()
-    ):
+    lacking = [row for row in rows if not _has_text(row)]
+    beside = _names([row for row in rows if _has_text(row)]) - set(naming.TEXT)  # other things than the text
+    held = {
+        name: values
+        for name, values in _texts(lacking, found).items()
+        if name not in beside and name not in unread
+    }
+    texts = _text_like(held)
+    if len(texts) == 1:
+        return {**found, texts[0]: "text"}
+    may_be_outside = len(lacking) < len(rows) or (not texts and any(map(_may_have_text, rows)))
+    if may_be_outside or not (texts or any(_is_said(name, values) for name, values in held.items())):
         return found
-    seen = _texts(rows, found)
-    if not seen and not _has_more(rows, found):
-        return found
-    texts = _text_like(seen)
-    if len(texts) != 1:
-        raise _asked(texts, sorted(_names(rows)), where)
-    return {**found, texts[0]: "text"}
+    raise _asked(texts, sorted(_names(rows)), where)
 
 
 def audio(rows: Rows) -> str | None:
     """The name of the path where it is inside an object; None where it is outside, or cannot be told."""
-    if any(isinstance(row.get("audio"), str) for row in rows):
-        return None
-    if any(isinstance(objects.value(row, HUGGING_FACE), str) for row in rows):
+    lacking = [row for row in rows if not isinstance(row.get("audio"), str)]
+    if any(isinstance(objects.value(row, HUGGING_FACE), str) for row in lacking):
         return HUGGING_FACE
+    beside = _names([row for row in rows if isinstance(row.get("audio"), str)])
     paths = [
         name
-        for name, values in _strings(rows).items()
-        if "." in name and _named(name, naming.AUDIO) and all(map(EXTENSION.search, values))
+        for name, values in _strings(lacking).items()
+        if "." in name
+        and name not in beside
+        and _named(name, naming.AUDIO)
+        and all(map(EXTENSION.search, values))
     ]
     return paths[0] if len(paths) == 1 else None
 
 
 def read(lines: Iterable[Line], reading: Mapping[str, str]) -> Iterator[Line]:
-    """The rows with what was chosen under our names."""
+    """The rows with what was chosen under our names; what a row has there itself stays."""
     for line in lines:
         if not isinstance(line, bytes):
             for name, ours in reading.items():
-                value = objects.value(line, name)
+                value, own = objects.value(line, name), line.get(ours)
+                if isinstance(own, str) or (value is None and not isinstance(own, (Mapping, list))):
+                    continue
                 line = {**objects.without(line, name), ours: value}
         yield line
 
@@ -119,15 +125,24 @@ def _named(name: str, names: Iterable[str]) -> bool:
     return any(naming.plain(part) in names for part in name.split("."))
 
 
-def _has_more(rows: Rows, taken: Mapping[str, str]) -> bool:
-    """Whether there are objects or lists besides that of the audio."""
-    heads = {name.partition(".")[0] for name in taken} | {"audio"}
+def _has_text(row: Mapping[str, Any]) -> bool:
+    return any(isinstance(held, str) and naming.plain(key) in naming.TEXT for key, held in row.items())
+
+
+def _may_have_text(row: Mapping[str, Any]) -> bool:
+    """Whether a value outside of objects may be the text: it is called so, though it may be null, or is a text by another name."""
     return any(
-        isinstance(held, (Mapping, list)) and held
-        for row in rows
+        naming.plain(key) in naming.TEXT
+        or (isinstance(held, str) and naming.plain(key) not in {*NO_TEXT, *naming.AUDIO})
         for key, held in row.items()
-        if key not in heads
+        if not isinstance(held, (Mapping, list))
     )
+
+
+def _is_said(name: str, values: Sequence[str]) -> bool:
+    """Whether values under a name inside may be what is spoken: words, or other letters than those of codes."""
+    is_other = naming.plain(name.rpartition(".")[2]) in NO_TEXT
+    return not is_other and any(" " in one.strip() or not one.isascii() for one in values)
 
 
 def _names(rows: Rows) -> set[str]:
@@ -146,5 +161,5 @@ def _asked(texts: Sequence[str], names: Sequence[str], where: object) -> Manifes
             f"{where}: {', '.join(texts)} could each be the text. Say which one is spoken: {' or '.join(f'--map {name}=text' for name in texts)}"
         )
     return ManifestError(
-        f"{where}: no key text, and nothing inside the objects of its rows is called like one. {shown}. Say which one is spoken: --map NAME=text"
+        f"{where}: no key text, and nothing inside the objects of its rows is called like one. {shown}. Say which one is spoken: --map NAME=text. If none is, leave them unread: --map NAME="
     )
