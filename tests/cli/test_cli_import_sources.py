@@ -475,10 +475,10 @@ def test_lines_with_single_backslashes_among_good_ones_say_what_to_do(project: P
 
 def test_texts_that_lost_a_backslash_to_an_escape_are_told_of(project: Path, run: Run) -> None:
     names = corpora.audio(project / "corpus")
-    rows: list[dict[str, object]] = [{"audio": name, "text": "Look into C:\temp now."} for name in names]
+    rows: list[dict[str, object]] = [{"audio": name, "text": "Look into C:\temp\\new now."} for name in names]
     done = run("import", corpora.json_lines(project / "corpus" / "train.jsonl", rows), *FILLED)
     assert done.code == 0 and "12 texts have a tab or a line feed" in done.out, done.told
-    assert "where C:\\temp was meant" in done.out
+    assert "where C:\\temp\\new was meant" in done.out
 
 
 def test_two_paths_are_never_one_file(project: Path, run: Run) -> None:

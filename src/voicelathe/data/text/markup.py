@@ -76,9 +76,12 @@ MARKUP = (
 ESCAPES = str.maketrans(
     {"\a": r"\a", "\b": r"\b", "\t": r"\t", "\n": r"\n", "\v": r"\v", "\f": r"\f", "\r": r"\r"}
 )
-# A tab where the first two letters of \temp in "C:\temp" were; a line feed may end a line ("Plan B:") unless the path goes on behind it.
+# A tab where the first two letters of \temp in "C:\temp\new" were. Behind "Plan C:" or a speaker's "M:" there may be a tab or a line feed by
+# right, unless a path goes on behind it, or the tab is inside a path.
 SWALLOWED = re.compile(
-    r"(?<![^\W_])[C-PR-Zc-pr-z]:(?:\\\S{0,200})?(?:[\t\x07\x08\x0b\x0c][a-z0-9_]\S{0,40}|[\n\r][a-z0-9_][^\s\\]{0,40}\\\S{0,40})"
+    r"(?<![^\W_])[C-PR-Zc-pr-z]:(?:\\\S{0,200}[\t\x0b\x0c][a-z0-9_]\S{0,40}|(?:\\\S{0,200})?(?:[\x07\x08][a-z0-9_]\S{0,40}"
+    r"|[\t\x0b\x0c][a-z0-9_][^\s\\]{0,40}\.(?i:wav|flac|ogg|opus|mp[34]|m4a|txt|[ct]sv|jsonl?|xml|html?|pdf|docx?|xlsx?|pptx?|zip|exe|py|log|jpe?g|png)(?!\w)"
+    r"|[\t\n\r\x0b\x0c][a-z0-9_][^\s\\]{0,40}\\\S{0,40}))"
 )
 MAY_BE_MARKUP = r"[<\[:#{\\@>(|_*~%+&]|\"\"|\.(?i:wav|flac|ogg|opus|mp3|m4a)\s*$"  # of printable ASCII, for a whole column
 # A letter that an encoding did not have often becomes a question mark: several in a word, or in several words.

@@ -13,8 +13,8 @@ from collections.abc import Callable
 VERSION = 2  # raised whenever the same text would come out otherwise; part of the manifest's REVISION
 ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 LITERAL_BREAK = re.compile(r"\\r\\n|\\[nrt]")
-# Of a path of Windows, whose \temp and \new are folders; "Plan B:", "Q:" and "A:" end a line.
-DRIVE = re.compile(r"(?<![^\W_])[C-PR-Zc-pr-z]:\\")
+# Of a path of Windows, whose \temp and \new are folders; "Plan B:", "Q:" and "A:" end a line, and so does "Plan C:" before a capital letter.
+DRIVE = re.compile(r"(?:(?<![^\W_])|(?<=\\[nrt]))[C-PR-Zc-pr-z]:\\(?!r\\n|[nrt](?![a-z_]))")
 NO_PATH = " \t\n.!?,;:"  # what a path does not end a folder with
 # Latin and Armenian ligatures, Hebrew and Arabic presentation forms: each is another way to write usual letters.
 PRESENTATION = re.compile("[\ufb00-\ufdff\ufe70-\ufefc]")
