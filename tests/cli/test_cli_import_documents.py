@@ -369,3 +369,16 @@ def test_words_inside_objects_that_are_no_text_can_be_left_unread(project: Path,
     done = run("import", path, "--map", "meta.licence=", *FILLED)
     assert done.code == 0, done.told
     assert imported()[0].text is None
+
+
+@pytest.mark.parametrize("name", ["corpus.json", "corpus.jsonl"])
+@pytest.mark.parametrize("document", [[{}], [["a.wav", "It rains."]], {"rows": 7}])
+def test_json_without_rows_is_not_said_to_be_no_json(
+    project: Path, run: Run, document: Any, name: str
+) -> None:
+    corpora.audio(project / "corpus")
+    for indent in (None, 1):
+        (project / "corpus" / name).write_text(json.dumps(document, indent=indent))
+        done = run("import", project / "corpus" / name, *FILLED)
+        assert done.code == 1 and "and is none" not in done.err, done.err
+    assert "is JSON, but holds no rows {...} with audio" in done.err or document == [{}]

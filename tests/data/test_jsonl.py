@@ -1,5 +1,6 @@
 """The strict reader: what is not plainly one object on one line is a problem with the right number."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,11 @@ def test_a_line_that_only_begins_like_excels_stays(tmp_path: Path) -> None:
         assert [number for number, *_ in jsonl.Lines(tmp_path / "m.csv")] == [1, 2]
     (tmp_path / "m.csv").write_text("audio;text\nsep=;\n")
     assert len(list(jsonl.Lines(tmp_path / "m.csv"))) == 2  # only the first line is Excel's
+
+
+@pytest.mark.parametrize("end", ["", "a"], ids=["Excel's", "a row"])
+def test_a_first_line_of_separators_alone_takes_no_time(tmp_path: Path, end: str) -> None:
+    (tmp_path / "m.csv").write_text(f"sep=\t{chr(9) * 300_000}{end}\na\tb\n")
+    started = time.process_time()
+    assert len(list(jsonl.Lines(tmp_path / "m.csv"))) == (2 if end else 1)
+    assert time.process_time() - started < 1.0

@@ -1,5 +1,6 @@
 """Float WAVs whose samples are in the scale of integers are read at full scale 1 and told of; loud ones stay loud."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,20 @@ def test_no_other_kind_of_file_is_looked_at(tmp_path: Path) -> None:
     ):
         assert not waveform.header(tmp_path, read_name(tmp_path, name, subtype)).is_float
     assert waveform.header(tmp_path, read_name(tmp_path, "a.wav", "FLOAT")).is_float
+
+
+def test_only_a_wav_is_opened_for_its_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [
+        read_name(tmp_path, name, subtype) for name, subtype in (("a.flac", "PCM_16"), ("a.ogg", "VORBIS"))
+    ]
+    (tmp_path / "a.mp3").write_bytes((tmp_path / read_name(tmp_path, "b.wav", "FLOAT")).read_bytes())
+    opened: list[object] = []
+    real = os.open
+    monkeypatch.setattr(
+        os, "open", lambda path, *more, **named: opened.append(path) or real(path, *more, **named)
+    )  # type: ignore[func-returns-value]
+    assert [waveform.full_scale(tmp_path, name) for name in (*names, "a.mp3")] == [1.0] * 3 and not opened
+    assert waveform.full_scale(tmp_path, "b.wav") == 1.0 and opened
 
 
 def read_name(root: Path, name: str, subtype: str) -> str:

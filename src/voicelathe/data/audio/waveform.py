@@ -78,6 +78,8 @@ def header(root: Path, audio: str) -> Header:
 
 def full_scale(root: Path, audio: str) -> float:
     """What the samples of a file are divided by: 1, but for a WAV of floats in the scale of integers, and 1 for a file that cannot be read."""
+    if files.CONTAINERS.get(Path(audio).suffix.lower()) != "wav":
+        return 1.0  # also under a wrong name: such a file is not read
     try:
         if not header(root, audio).is_float:
             return 1.0

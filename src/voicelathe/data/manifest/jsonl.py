@@ -21,7 +21,7 @@ NO_OBJECT = "no object {...}; of a list or a table: a comment, a header once mor
 UTF8_BOM = b"\xef\xbb\xbf"
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 SEPARATOR = re.compile(
-    rb'\s*"?sep=(?:[^\w"\r\n]|\\t)"?[;,\t|"]*\s*', re.IGNORECASE
+    rb'\s*"?sep=(?:[^\w"\r\n]|\\t)"?[;,|"\s]*', re.IGNORECASE
 )  # what Excel writes before a table
 
 

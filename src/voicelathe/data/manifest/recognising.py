@@ -127,11 +127,14 @@ def _recognise(manifest: Path, reading: Mapping[str, str]) -> tuple[SourceName, 
 
 
 def _broken(manifest: Path, lines: Sequence[bytes]) -> ManifestError:
-    """Why a file that begins like JSON is none: of its first line, or of all of it where that is one document."""
+    """Why a file that begins like JSON is none, or has no rows: of its first line, or of all of it where that is one document."""
     is_lines = all(line.lstrip().startswith(b"{") for line in lines if line.strip())
     try:
         jsonl.parse(lines[0]) if is_lines else json.loads(manifest.read_bytes())
-        told = "its first line is no object of its own"
+        return ManifestError(
+            f"{manifest} is JSON, but holds no rows {{...}} with audio. Write an object with audio and text for each clip, in one list or on a line each. "
+            f"It begins: {jsonl.excerpt(lines[0])}"
+        )
     except jsonl.LineProblem as problem:
         told = problem.detail
     except (ValueError, RecursionError) as problem:
