@@ -86,6 +86,16 @@ def test_the_summary_is_flat_adds_up_and_always_has_the_same_keys() -> None:
     assert list(clean.summary(one)) == list(found)
 
 
+def test_the_minutes_are_the_same_on_every_python() -> None:
+    """sum() of seven times 1.05 s made 0.122 minutes before Python 3.12."""
+    numbers = range(1, 8)
+    measures = [rows.measured(number, duration_s=1.05) for number in numbers]
+    found = clean.summary(
+        clean.audit(list(map(rows.manifest_row, numbers)), [], measures, rows.AUDIT, rows.PHRASES)
+    )
+    assert found["minutes_before"] == 0.123 and found["minutes_kept"] in (0.123, 0.0)
+
+
 @pytest.mark.parametrize(
     ("bad", "clips", "steps"), [(0.31, 8, 0.949), (0.3, 8, 0.942), (0.1, 8, 0.570), (5229 / 17055, 8, 0.947)]
 )

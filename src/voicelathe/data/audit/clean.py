@@ -3,6 +3,7 @@
 Clean and quarantined rows and rejected lines add up to the lines of the raw manifest.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -225,8 +226,10 @@ def summary(found: AuditResult) -> dict[str, float | int]:
         **{f"trimmed_{rule.code}": hits[rule.code] for rule in ALL_RULES if rule.action == "trim"},
         **{f"warned_{rule.code}": hits[rule.code] for rule in ALL_RULES if rule.action == "warn"},
         **{f"judged_{one.code}": one.num_judged for one in found.coverage if one.code in SELDOM_JUDGED},
-        "minutes_before": round(sum(np.nan_to_num(found.corpus.measured("duration_s")).tolist()) / 60, 3),
-        "minutes_kept": round(sum(found.kept["duration_s"].to_pylist()) / 60, 3),
+        "minutes_before": round(
+            math.fsum(np.nan_to_num(found.corpus.measured("duration_s")).tolist()) / 60, 3
+        ),
+        "minutes_kept": round(math.fsum(found.kept["duration_s"].to_pylist()) / 60, 3),
         f"bad_share_of_steps_of_{STEP_CLIPS}": round(closed_form(num_dropped / num_lines, STEP_CLIPS), 6),
     }
 

@@ -4,6 +4,7 @@ Clips of one recording share its room, its noise and its mood; a model that trai
 recordings that share audio, or the same performance, are one component, and a component is never divided.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -250,7 +251,7 @@ def _assignments(
             component=component_of[recordings[at]],
             split=split_of[component_of[recordings[at]]],
             num_clips=len(held),
-            duration_s=round(sum(held), 3),
+            duration_s=round(math.fsum(held), 3),
         )
         for at, held in seconds
     ]
