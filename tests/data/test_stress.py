@@ -83,3 +83,9 @@ def test_import_tells_of_marks_with_a_word(project: Path, run: Run) -> None:
     done = run("import", path, "--speaker", "anna", "--language", "ru", "--recording-from", r"(talk\d+)_")
     assert done.code == 0, done.told
     assert "6 of 12 texts in ru have marks of stress, for example Ла́мпа. They stay" in done.out, done.out
+
+
+@pytest.mark.parametrize("language", ["hr", "sl", "bs", "sr", "lt"])
+@pytest.mark.parametrize("text", ["Beyoncé i Renée", "Señor Núñez", "José Pérez", "«José» (Núñez)"])
+def test_foreign_names_have_marks_of_their_own(language: str, text: str) -> None:
+    assert orthography.stressed(text, language) == []

@@ -84,7 +84,9 @@ def example_of_stress(texts: Sequence[str], language: str) -> tuple[int, str] | 
 
 
 def _is_accented(word: str, language: str) -> bool:
-    """Whether a letter of a word has such a mark and is none of the language."""
+    """Whether a letter of a word has such a mark and is none of the language; a word with a capital is a name ("Señor Núñez")."""
+    if next(filter(str.isalpha, word), "a").isupper():
+        return False
     own = letters(language) or letters("hr")  # Serbian in Latin letters has those of Croatian
     foreign = [one for one in word if one not in own]
     return any(MARKS & set(unicodedata.normalize("NFD", one)) for one in foreign)
