@@ -161,7 +161,7 @@ def _are_thousandths(times: list[tuple[Any, Any]]) -> bool:
     if not all(type(one) is int for pair in times for one in pair if one is not None):
         return False
     lengths = [end - start for start, end in times if start is not None and end is not None]
-    return sum(lengths) > WORDS_S * len(lengths)
+    return bool(sum(lengths) > WORDS_S * len(lengths))
 
 
 def _among(one: Mapping[str, Any], names: Iterable[str]) -> Any:
