@@ -216,6 +216,7 @@ def test_a_text_without_times_is_a_plain_transcript(tmp_path: Path, value: Any) 
             {"results": {"channels": [{}]}},
             {"results": []},
             {"sentence_info": [1, {}]},
+            {"sentence_info": [1]},
         ),
         *({"words": [{"word": None}, {"start": 1}]}, {"results": {"items": [{"alternatives": None}]}}),
         *(

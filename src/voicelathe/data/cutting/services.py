@@ -125,9 +125,9 @@ def _funasr(value: Mapping[str, Any]) -> list[Segment] | str:
             )
             for one in sentences
         ]
-    text, pairs = TAG.sub("", str(value.get("text", ""))), value["timestamp"]
+    text, pairs = TAG.sub("", str(value.get("text", ""))), value.get("timestamp")
     tokens = TOKEN.findall(text)
-    if sum(map(_is_said, tokens)) != len(pairs):
+    if not isinstance(pairs, list) or not _is_pairs(pairs) or sum(map(_is_said, tokens)) != len(pairs):
         return text
     times = iter(pairs)
     words = []
