@@ -49,7 +49,7 @@ def train(
     """
     torch.manual_seed(SEED)
     given = encoder_of(features.load(state / "basis.npz"), warm) if warm else None
-    encoder = trainable(built(state).encoder if given is None else given).to(device)
+    encoder = trainable(given if warm else built(state).encoder, goes_on=warm is not None).to(device)
     rounds, steps = (WARM_ROUNDS if warm else ROUNDS), steps or (WARM_STEPS if warm else STEPS)
     crops, first = Crops(state), rounds[0]
     heard = by_envelope(crops.basis)[:, None].to(device)
@@ -112,16 +112,14 @@ def waves(channels: int, length: int) -> Tensor:
     return torch.cat([angle.cos(), angle.sin()]) * torch.hann_window(length)
 
 
-def trainable(encoder: Any) -> Any:
-    """Upstream's encoder with the bank in front, in place."""
+def trainable(encoder: Any, goes_on: bool = False) -> Any:
+    """Upstream's encoder with the bank in front, in place; where it goes on, with the bank that `exported` wrote into the strided convolution."""
     import voxcpm.modules.audiovae.audio_vae_v2 as upstream
 
     upstream.snake = Snake.apply
     shape, strided = design.codec(), encoder.block[1].block[-1]
     bank = Bank(2 * shape["encoder_dim"], shape["encoder_rates"][0])
-    if (
-        encoder.block[0].weight_v[0, 0, -1] == 1.0
-    ):  # `exported` wrote it: the bank is in the strided convolution
+    if goes_on:
         with torch.no_grad():
             bank.conv.weight.copy_(torch._weight_norm(strided.weight_v, strided.weight_g)[:, :1])
             bank.conv.bias.copy_(strided.bias)

@@ -22,9 +22,9 @@ VOICES = {"rms": 24, "slt": 24}
 def unseen(count: int) -> list[str]:
     """Sentences of the demo's grammar that neither the corpus, nor the demo, nor `measure` has."""
     seen = {
-        text
+        line.text
         for volume in range(corpus.VOLUMES)
-        for text in texts.training(corpus.NUM_CLIPS, corpus.SEED + volume)
+        for line in corpus.plan(corpus.NUM_CLIPS, corpus.SEED + volume)
     }
     seen |= texts.kept_apart()
     return [one for one in texts.grammar().write(4 * count, SEED) if one not in seen][:count]

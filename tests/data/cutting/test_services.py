@@ -302,9 +302,11 @@ def test_a_time_that_is_none_is_refused_or_passed_over(tmp_path: Path, where: st
             "Amazon": {"results": {"items": [{**item, "start_time": start, "end_time": end}, *AMAZON]}},
         }[where]
         try:
-            read(tmp_path, value)
+            found = read(tmp_path, value).cues
         except SubtitleError:
             continue
+        times = [time_s for cue in found for time_s in (cue.start_s, cue.end_s) if time_s is not None]
+        assert found and all(0 <= time_s < 100 for time_s in times), "a time that is none stands for one"
 
 
 def test_google_repeats_all_words_in_its_last_result_when_it_says_who_speaks(tmp_path: Path) -> None:
