@@ -122,11 +122,15 @@ def test_a_file_of_this_version_that_lacks_settings_gets_them() -> None:
     shipped = (ROOT / "params.yaml").read_text()
     bare = re.sub(r"^    speak: .*\n", "", shipped, count=1, flags=re.M)
     bare = re.sub(r"^  watermark: .*\n", "", bare, flags=re.M)
-    bare = re.sub(r"^      reference_share: .*\n", "", bare, flags=re.M)
+    bare = re.sub(r"^      (reference_share|compile_layers): .*\n", "", bare, flags=re.M)
     made = upgrade.upgrade(bare)
     assert made.notes == [
         *("recipes.mini-lora.speak: added", "consent.watermark: added"),
-        *(f"recipes.{recipe}.train.reference_share: added" for recipe in ("mini-lora", "mini-full")),
+        *(
+            f"recipes.{recipe}.train.{key}: added"
+            for key in ("reference_share", "compile_layers")
+            for recipe in ("mini-lora", "mini-full")
+        ),
     ]
     assert made.text == shipped and upgrade.upgrade(shipped) == upgrade.Upgrade(shipped, [])
 

@@ -45,6 +45,9 @@ class Train(Closed):
     reference_share: how often a clip has a reference in front while it is trained on, another recording of its speaker that the model
     hears and is not asked to say. 0: never. Only for a family whose upstream trains so (`FamilySpec.trains_with_references`).
 
+    compile_layers: torch.compile makes one program of each kind of layer, at any length of clip. The same arithmetic in another order, so
+    the last digits differ from a run without it; with it, runs repeat as they do without.
+
     gradient_release: a gradient is used and freed as soon as backward has made it, so gradients never lie there together
     (2 bytes a parameter less). The global norm is known only afterwards: it is recorded, and nothing is clipped.
     """
@@ -75,3 +78,4 @@ class Train(Closed):
     beta2: Beta = field(default=0.999, metadata=ADDED_LATER)
     eps: PositiveFloat = field(default=1e-8, metadata=ADDED_LATER)
     reference_share: Share = field(default=0.0, metadata=ADDED_LATER)
+    compile_layers: bool = field(default=False, metadata=ADDED_LATER)

@@ -142,6 +142,7 @@ BETA1 = "beta1: 0.9 # share of the first moment that one step leaves; Lion's aut
 BETA2 = "beta2: 0.999"
 EPS = "eps: 1.0e-08 # added to the root of the second moment"
 REFERENCES = "reference_share: 0.0 # how often a clip is trained with another recording of its speaker in front (docs/voxcpm2.md)"
+COMPILE = "compile_layers: false # layers as programs of torch.compile: fewer kernels, other last digits, a minute to begin with (docs/memory.md)"
 REFERENCE = "reference: null # the clip that the base hears, of the validation split; null: one of about five seconds (voicelathe references RECIPE tries others)"
 WATERMARK = "watermark: null # plug-in (entry points voicelathe.watermarks) that marks all speech given out; a record with watermark_required needs one (docs/serving.md)"
 SERVING = "serving:\n  hear_words: false # speech.recogniser hears every take before it is given out; one that misses words is repeated (docs/serving.md)\n\n"
@@ -179,6 +180,7 @@ CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead t
         Add("recipes.*.train", "beta1", BETA2),
         Add("recipes.*.train", "beta2", EPS),
         Add("recipes.*.train", "clips_per_pass", REFERENCES),
+        Add("recipes.*.train", "activation_checkpointing", COMPILE),
         Add("recipes.*.evaluate", "zero_shot", REFERENCE),
     ),
 }

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voicelathe.families.shared import packing
-from voicelathe.families.shared.packing import attend, clip_means, maybe_recompute
+from voicelathe.families.shared.packing import attend, clip_means, run_layer
 
 SPECIALS = 200  # rows behind the speech tokens
 TEXT_GROUP, SPEECH_GROUP = 5, 15  # upstream's mix_ratio
@@ -176,7 +176,7 @@ def hidden(model: Any, pack: Pack, recompute: bool) -> Tensor:
     stream = stream_TC.index_copy(0, pack.text_at_K, words_KC.to(stream_TC.dtype))[None]
     rope = body.rotary_emb(stream, pack.at.position_T[None])
     for layer in body.layers:
-        stream = maybe_recompute(lambda x, layer=layer: _layer(layer, x, rope, pack.at), stream, recompute)
+        stream = run_layer(_layer, layer, stream, rope, pack.at, recompute=recompute)
     normed: Tensor = body.norm(stream)[0]
     return normed
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voicelathe.families.shared import packing
-from voicelathe.families.shared.packing import attend_apart, clip_means, maybe_recompute
+from voicelathe.families.shared.packing import attend_apart, clip_means, run_layer
 
 SPEEDS = (1, 0)  # rows of the speed table in front of the text, in this order
 
@@ -176,7 +176,7 @@ def hidden(model: Any, pack: Pack, recompute: bool) -> Tensor:
         stream_TC = stream_TC.index_copy(0, at, rows.to(stream_TC.dtype))
     stream = stream_TC[None]
     for block in model.gpt.h:
-        stream = maybe_recompute(lambda x, block=block: _block(block, x, pack.at), stream, recompute)
+        stream = run_layer(_block, block, stream, pack.at, recompute=recompute)
     normed: Tensor = model.final_norm(model.gpt.ln_f(stream))[0]
     return normed
 

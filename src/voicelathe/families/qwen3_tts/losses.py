@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from voicelathe.families.base import Recompute
 from voicelathe.families.shared import packing
-from voicelathe.families.shared.packing import attend, clip_means, maybe_recompute
+from voicelathe.families.shared.packing import attend, clip_means, run_layer
 
 ROLE, TAIL = (
     3,
@@ -174,18 +174,18 @@ def _talker(body: Any, embedded_TC: Tensor, pack: Pack, recompute: bool) -> Tens
     hidden = embedded_TC[None]
     rope = body.rotary_emb(hidden, pack.at.position_T.expand(3, 1, -1))
     for layer in body.layers:
-        hidden = maybe_recompute(lambda x, layer=layer: _layer(layer, x, rope, pack), hidden, recompute)
+        hidden = run_layer(_layer, layer, hidden, rope, pack.at, recompute=recompute)
     normed: Tensor = body.norm(hidden)[0]
     return normed
 
 
-def _layer(layer: Any, hidden: Tensor, rope: tuple[Tensor, Tensor], pack: Pack) -> Tensor:
-    hidden = hidden + _attention(layer.self_attn, layer.input_layernorm(hidden), rope, pack)
+def _layer(layer: Any, hidden: Tensor, rope: tuple[Tensor, Tensor], at: packing.PackLayout) -> Tensor:
+    hidden = hidden + _attention(layer.self_attn, layer.input_layernorm(hidden), rope, at)
     out: Tensor = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
     return out
 
 
-def _attention(attention: Any, hidden: Tensor, rope: tuple[Tensor, Tensor], pack: Pack) -> Tensor:
+def _attention(attention: Any, hidden: Tensor, rope: tuple[Tensor, Tensor], at: packing.PackLayout) -> Tensor:
     """Project the packed stream and attend inside each clip."""
     from qwen_tts.core.models.modeling_qwen3_tts import apply_multimodal_rotary_pos_emb
 
@@ -199,8 +199,13 @@ def _attention(attention: Any, hidden: Tensor, rope: tuple[Tensor, Tensor], pack
     query, key = apply_multimodal_rotary_pos_emb(
         query, key, *rope, sections["mrope_section"], sections["interleaved"]
     )
-    packed = attend(query, key, heads(attention.v_proj).transpose(1, 2), pack.at)
+    packed = attend(query, key, heads(attention.v_proj).transpose(1, 2), at)
     out: Tensor = attention.o_proj(packed[None])
+    return out
+
+
+def _predictor_layer(layer: Any, hidden: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+    out: Tensor = layer(hidden, position_embeddings=rope)[0]
     return out
 
 
@@ -212,9 +217,7 @@ def _predictor(talker: Any, before_FC: Tensor, codes_FG: Tensor, recompute: bool
     positions = torch.arange(hidden.shape[1], device=hidden.device)[None]
     rope = predictor.model.rotary_emb(hidden, positions)
     for layer in predictor.model.layers:  # without a mask upstream's attention is causal
-        hidden = maybe_recompute(
-            lambda x, layer=layer: layer(x, position_embeddings=rope)[0], hidden, recompute
-        )
+        hidden = run_layer(_predictor_layer, layer, hidden, rope, recompute=recompute)
     hidden = predictor.model.norm(hidden)
     heads = [head(hidden[:, group]) for group, head in enumerate(predictor.lm_head, start=1)]
     return torch.stack(heads, dim=1)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from voicelathe.families.base import Recompute
 from voicelathe.families.shared import packing
-from voicelathe.families.shared.packing import attend, clip_means, maybe_recompute
+from voicelathe.families.shared.packing import attend, clip_means, run_layer
 
 AUDIO_START, REFERENCE_START, REFERENCE_END = 101, 103, 104  # hard-coded upstream (voxcpm2.py)
 
@@ -240,9 +240,14 @@ def _local(body: Any, hidden: Tensor, recompute: bool) -> Tensor:
     positions = torch.arange(hidden.shape[1], device=hidden.device)
     rope = None if body.rope_emb is None else body.rope_emb(positions)
     for layer in body.layers:
-        hidden = maybe_recompute(lambda x, layer=layer: layer(x, rope, False)[0], hidden, recompute)
+        hidden = run_layer(_local_layer, layer, hidden, rope, recompute=recompute)
     normed: Tensor = body.norm(hidden)
     return normed
+
+
+def _local_layer(layer: Any, hidden: Tensor, rope: tuple[Tensor, Tensor] | None) -> Tensor:
+    out: Tensor = layer(hidden, rope, False)[0]
+    return out
 
 
 def _language_model(body: Any, hidden_TC: Tensor, pack: Pack, recompute: bool) -> Tensor:
@@ -250,19 +255,21 @@ def _language_model(body: Any, hidden_TC: Tensor, pack: Pack, recompute: bool) -
     rope = None if body.rope_emb is None else body.rope_emb(pack.at.position_T)
     hidden = hidden_TC[None]
     for layer in body.layers:
-        hidden = maybe_recompute(lambda x, layer=layer: _layer(layer, x, rope, pack), hidden, recompute)
+        hidden = run_layer(_layer, layer, hidden, rope, pack.at, recompute=recompute)
     normed: Tensor = body.norm(hidden)[0]
     return normed
 
 
-def _layer(layer: Any, hidden: Tensor, rope: tuple[Tensor, Tensor] | None, pack: Pack) -> Tensor:
+def _layer(layer: Any, hidden: Tensor, rope: tuple[Tensor, Tensor] | None, at: packing.PackLayout) -> Tensor:
     gain = layer.scale_depth / math.sqrt(layer.num_hidden_layers) if layer.use_mup else 1.0
-    hidden = hidden + gain * _attention(layer.self_attn, layer.input_layernorm(hidden), rope, pack)
+    hidden = hidden + gain * _attention(layer.self_attn, layer.input_layernorm(hidden), rope, at)
     out: Tensor = hidden + gain * layer.mlp(layer.post_attention_layernorm(hidden))
     return out
 
 
-def _attention(attention: Any, hidden: Tensor, rope: tuple[Tensor, Tensor] | None, pack: Pack) -> Tensor:
+def _attention(
+    attention: Any, hidden: Tensor, rope: tuple[Tensor, Tensor] | None, at: packing.PackLayout
+) -> Tensor:
     """Project the packed stream and attend inside each clip."""
     from voxcpm.modules.minicpm4.model import apply_rotary_pos_emb
 
@@ -276,6 +283,6 @@ def _attention(attention: Any, hidden: Tensor, rope: tuple[Tensor, Tensor] | Non
     if rope is not None:
         query, key = apply_rotary_pos_emb(query, key, *rope)
 
-    packed = attend(query, key, value, pack.at)
+    packed = attend(query, key, value, at)
     out: Tensor = attention.o_proj(packed[None])
     return out

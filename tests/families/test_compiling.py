@@ -1,0 +1,120 @@
+"""`train.compile`: torch.compile makes one program of a layer, which serves all layers that are built alike and clips of any length.
+
+The arithmetic is the same and its order is not, so losses and gradients agree to the last digits only.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.factories import training
+from tests.families.labs import Lab
+from tests.families.test_contract import adapted
+from voicelathe import digest, records
+from voicelathe.errors import WorkerError
+from voicelathe.families.shared import packing
+from voicelathe.train import loop
+
+
+def passed(
+    lab: Lab, loaded: Any, items: list[Any], compiled: bool
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Losses of one pass and the gradients that it leaves behind."""
+    loaded.core.zero_grad(set_to_none=True)
+    with packing.compiled_layers(compiled):
+        batch = lab.family.collate(loaded, items)
+        losses = lab.family.losses(
+            loaded, batch, lab.family.draw(loaded, batch, list(range(len(items))), None)
+        )
+    sum(losses.values()).mean().backward()  # type: ignore[union-attr]
+    gradients = {n: p.grad.clone() for n, p in loaded.core.named_parameters() if p.grad is not None}
+    return {name: one.detach() for name, one in losses.items()}, gradients
+
+
+def programs() -> int:
+    """How many graphs torch.compile has made so far in this process."""
+    from torch._dynamo.utils import counters
+
+    return Counter(counters["stats"])["unique_graphs"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recompute", ["none", "all"])
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_compiled_layers_have_the_losses_and_gradients_of_plain_ones(
+    lab: Lab, mode: str, recompute: Any
+) -> None:
+    loaded = adapted(lab) if mode == "lora" else lab.load()
+    items = lab.items()
+    lab.family.prepare(loaded, items)
+    lab.family.trainable(loaded, mode)
+    lab.family.checkpoint_blocks(loaded, recompute)
+    loaded.core.train()
+    passed(lab, loaded, items, compiled=True)
+    passed(lab, loaded, items[1:], compiled=True)
+    made = programs()
+    for these in (items, items[::-1], items[1:], items[:2]):
+        wanted, expected = passed(lab, loaded, these, compiled=False)
+        found, gradients = passed(lab, loaded, these, compiled=True)
+        for name, values in wanted.items():
+            assert found[name].tolist() == pytest.approx(values.tolist(), abs=1e-5), name
+        assert set(gradients) == set(expected)
+        for name, one in expected.items():
+            assert float((gradients[name] - one).norm()) <= 1e-4 * float(one.norm()) + 1e-9, name
+    assert made > 0 and programs() == made, "clips of other lengths were compiled anew"
+
+
+def quiet(_kind: str, _values: dict[str, Any]) -> None:
+    """Nobody listens."""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return training.corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_a_compiled_run_learns_as_a_plain_one_and_resumes_to_the_same_bytes(
+    corpus: Path, tmp_path: Path, mode: str
+) -> None:
+    """With dropout in the adapter, which draws the same numbers either way."""
+    plain = replace(training.train_settings(mode, steps=6, every=3), schedule="constant")
+    compiled = replace(plain, compile_layers=True)
+    loop.run(training.train_job(corpus, tmp_path / "plain", plain), quiet)
+    loop.run(training.train_job(corpus, tmp_path / "whole", compiled), quiet)
+    loop.run(training.train_job(corpus, tmp_path / "parts", replace(compiled, steps=3)), quiet)
+    loop.run(training.train_job(corpus, tmp_path / "parts", compiled), quiet)
+    steps = {
+        name: records.read(tmp_path / name / "steps.jsonl", records.StepRecord)
+        for name in ("plain", "whole", "parts")
+    }
+    assert [one.total for one in steps["whole"]] == pytest.approx(
+        [one.total for one in steps["plain"]], rel=1e-3
+    )
+    assert steps["whole"] == steps["parts"]
+    (weights,) = [
+        f.name for f in (tmp_path / "whole/step_0000006").glob("*.safetensors") if "vae" not in f.name
+    ]
+    whole, parts = (digest.of_file(tmp_path / name / "step_0000006" / weights) for name in ("whole", "parts"))
+    assert whole == parts
+
+
+def test_a_machine_without_a_compiler_is_told_what_to_install(corpus: Path, tmp_path: Path) -> None:
+    from torch._inductor import config
+
+    train = replace(training.train_settings("full", steps=1, every=1), compile_layers=True)
+    torch._dynamo.reset()  # what other tests compiled
+    with (
+        config.patch({"cpp.cxx": (None, "/nowhere/g++"), "force_disable_caches": True}),
+        pytest.raises(
+            WorkerError, match=r"No working C.. compiler found.*apt-get install g.*compile_layers: false"
+        ),
+    ):
+        loop.run(training.train_job(corpus, tmp_path / "run", train), quiet)
+    assert not list((tmp_path / "run").glob("step_*")), "nothing may be kept of a step that never ran"
