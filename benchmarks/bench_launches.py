@@ -1,8 +1,12 @@
 """What a step costs the host when the card needs no time: VoxCPM 2's layers and settings, widths so small that arithmetic is free.
 
-Usage:  python -m benchmarks.bench_launches [recipe ...]
+Usage:  python -m benchmarks.bench_launches [--compile] [recipe ...]
 Process CPU time of one thread for forward, backward and update of the shipped recipes, beside the operations that the plan counts. An
 operation on a CPU is dispatched as on CUDA and then also computed, so the time for one is an upper bound of what this core would need.
+
+`--compile` adds the passes with `train.compile_layers`: what the profiler sees run, programs of torch.compile and operations that are
+neither views nor bookkeeping, plain and compiled. Inductor's programs for a CPU are fused by the same scheduler as its Triton kernels, not into the
+same number of them; on a card this is not verified.
 """
 
 import os
@@ -13,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +25,15 @@ import torch
 
 from benchmarks import bench_plan
 from tests.factories import training, voxcpm2_base
+from voicelathe.families.shared import packing
 from voicelathe.families.voxcpm.published import VOXCPM2
 from voicelathe.train import memory, rehearsal
 
+FUSED = "cpp_fused"  # in the name of every program that Inductor writes for a CPU
+NOTHING_RUNS = (  # of ATen's operations that the profiler shows: they make a view, or memory without content
+    "as_strided", "view", "reshape", "t", "transpose", "permute", "expand", "select", "slice", "narrow", "unsqueeze", "squeeze", "detach", "alias",
+    "unflatten", "flatten", "split", "chunk", "unbind", "empty", "resize_", "result_type", "to", "contiguous", "lift_fresh", "set_", "numel", "resolve_conj", "resolve_neg", "new_empty", "_reshape_alias", "expand_as",
+)  # fmt: skip
 RECIPES = ("voxcpm2-full", "voxcpm2-full-reference", "voxcpm2-lora")
 TEXT_TOKENS, POSITIONS, ROUNDS = 3, 2, 5  # of a clip; after one round to warm up
 
@@ -74,6 +85,50 @@ def measured(base: Path, name: str) -> str:
     return f"| {' | '.join([name, f'{count:,}', *milliseconds, f'{1e6 * sum(found) / count:.1f}'])} |"
 
 
+def compiled(base: Path, name: str) -> str:
+    """One row of the table of compiled passes."""
+    from torch._inductor import config
+
+    train = bench_plan.settings_of(name).recipes[name].train
+    family, loaded, _, _ = training.real_model(base, train)
+    clips = train.clips_per_pass
+    batch, noise = family.example(loaded, [TEXT_TOKENS] * clips, [POSITIONS] * clips)
+
+    def passes(as_programs: bool) -> None:
+        for _ in range(train.clips_per_step // clips):
+            with (
+                torch.autocast("cpu", torch.bfloat16, enabled=train.autocast or train.weights != "fp32"),
+                packing.compiled_layers(as_programs),
+            ):
+                losses = family.losses(loaded, batch, noise)
+            (torch.stack(list(losses.values())).sum() / train.clips_per_step).backward()
+
+    found: list[str] = []
+    with config.patch({"cpp.enable_kernel_profile": True}):
+        for as_programs in (False, True):
+            taken = [seconds_of(partial(passes, as_programs)) for _ in range(ROUNDS + 2)][2:]
+            with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+                passes(as_programs)
+            found += [f"{runs(seen.events()):,}", f"{1000 * statistics.median(taken):.0f}"]
+    return f"| {' | '.join([name, *found])} |"
+
+
+def runs(events: Any) -> int:
+    """Programs and operations that compute something: the innermost ones."""
+
+    def computes(event: Any) -> bool:
+        name = event.name.removeprefix("aten::").removeprefix("_unsafe_")
+        return FUSED in event.name or (
+            event.name.startswith("aten::") and not name.startswith("empty") and name not in NOTHING_RUNS
+        )
+
+    def count(event: Any) -> int:
+        inside = sum(count(child) for child in event.cpu_children)
+        return inside or int(computes(event))
+
+    return sum(count(event) for event in events if event.cpu_parent is None)
+
+
 def seconds_of(work: Callable[[], None]) -> float:
     began = time.process_time()
     work()
@@ -87,8 +142,13 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         voxcpm2_base.write(Path(folder), overrides())
-        for name in sys.argv[1:] or RECIPES:
+        names = [one for one in sys.argv[1:] if one != "--compile"] or list(RECIPES)
+        for name in names:
             print(measured(Path(folder), name), flush=True)
+        if "--compile" in sys.argv:
+            print("| passes of a step | plain: run | ms | compiled: run | ms |\n|---|--:|--:|--:|--:|")
+            for name in names:
+                print(compiled(Path(folder), name), flush=True)
 
 
 if __name__ == "__main__":
