@@ -25,7 +25,7 @@ import torch
 
 from benchmarks import bench_plan
 from tests.factories import training, voxcpm2_base
-from voicelathe.families.shared import packing
+from voicelathe.families.shared import layers
 from voicelathe.families.voxcpm.published import VOXCPM2
 from voicelathe.train import memory, rehearsal
 
@@ -98,7 +98,7 @@ def compiled(base: Path, name: str) -> str:
         for _ in range(train.clips_per_step // clips):
             with (
                 torch.autocast("cpu", torch.bfloat16, enabled=train.autocast or train.weights != "fp32"),
-                packing.compiled_layers(as_programs),
+                layers.compiled_layers(as_programs),
             ):
                 losses = family.losses(loaded, batch, noise)
             (torch.stack(list(losses.values())).sum() / train.clips_per_step).backward()

@@ -17,7 +17,7 @@ from tests.families.labs import Lab
 from tests.families.test_contract import adapted
 from voicelathe import digest, records
 from voicelathe.errors import WorkerError
-from voicelathe.families.shared import packing
+from voicelathe.families.shared import layers
 from voicelathe.train import loop
 
 
@@ -26,7 +26,7 @@ def passed(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Losses of one pass and the gradients that it leaves behind."""
     loaded.core.zero_grad(set_to_none=True)
-    with packing.compiled_layers(compiled):
+    with layers.compiled_layers(compiled):
         batch = lab.family.collate(loaded, items)
         losses = lab.family.losses(
             loaded, batch, lab.family.draw(loaded, batch, list(range(len(items))), None)

@@ -18,11 +18,10 @@ import torch
 from torch import Tensor
 
 from voicelathe import families, records, rng
-from voicelathe.config import schema
 from voicelathe.data.audio import waveform
 from voicelathe.errors import WorkerError
 from voicelathe.families.base import Family, Referenced, TrainPlan
-from voicelathe.families.shared import packing
+from voicelathe.families.shared import layers
 from voicelathe.process import jobs
 from voicelathe.train import adapters, anomalies, batches, memory, precision, probe, resume, saving, schedule
 from voicelathe.train.distributed import ALONE, Peers
@@ -203,32 +202,15 @@ def _pass(trainer: Trainer, clip_ids: list[str], step: int, micro: int) -> Tenso
     """Forward and backward of some of a step's clips; returns their losses [L, B] in the order of the family's weights."""
     trainer.emit(jobs.PHASE, {"name": "forward", "step": step, "micro": micro})
     weights = trainer.family.spec.loss_weights
-    with _compiling(trainer.job.train):
+    with layers.compiled_layers(trainer.job.train.compile_layers):
         losses = _forward(trainer, clip_ids, step)
     total = sum(weights[name] * loss for name, loss in losses.items())
     assert isinstance(total, Tensor)
     _require_finite(total, clip_ids, step)
     trainer.emit(jobs.PHASE, {"name": "backward", "step": step, "micro": micro})
-    with _compiling(trainer.job.train):
+    with layers.compiled_layers(trainer.job.train.compile_layers):
         (total.sum() / trainer.job.train.clips_per_step).backward()  # type: ignore[no-untyped-call]
     return torch.stack([losses[name].detach().double().cpu() for name in weights])
-
-
-@contextmanager
-def _compiling(train: schema.Train) -> Iterator[None]:
-    """Layers as `train.compile_layers` says. Raises WorkerError when torch.compile cannot."""
-    try:
-        with packing.compiled_layers(train.compile_layers):
-            yield
-    except RuntimeError as problem:
-        if not train.compile_layers or not type(problem).__module__.startswith(
-            ("torch._dynamo", "torch._inductor")
-        ):
-            raise
-        raise WorkerError(
-            f"train.compile_layers: torch.compile could not compile a layer: {str(problem).splitlines()[0]} It needs a C++ compiler "
-            "(Debian: apt-get install g++), on CUDA Triton and a C compiler; or set train.compile_layers: false."
-        ) from problem
 
 
 def _forward(trainer: Trainer, clip_ids: list[str], step: int) -> dict[str, Tensor]:

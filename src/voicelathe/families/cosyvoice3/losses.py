@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voicelathe.families.shared import packing
-from voicelathe.families.shared.packing import attend, clip_means, run_layer
+from voicelathe.families.shared.layers import run_layer
+from voicelathe.families.shared.packing import attend, clip_means
 
 SPECIALS = 200  # rows behind the speech tokens
 TEXT_GROUP, SPEECH_GROUP = 5, 15  # upstream's mix_ratio

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voicelathe.families.shared import packing
-from voicelathe.families.shared.packing import attend_apart, clip_means, run_layer
+from voicelathe.families.shared.layers import run_layer
+from voicelathe.families.shared.packing import attend_apart, clip_means
 
 SPEEDS = (1, 0)  # rows of the speed table in front of the text, in this order
 

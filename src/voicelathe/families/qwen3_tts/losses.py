@@ -25,7 +25,8 @@ from torch.nn import functional as F
 
 from voicelathe.families.base import Recompute
 from voicelathe.families.shared import packing
-from voicelathe.families.shared.packing import attend, clip_means, run_layer
+from voicelathe.families.shared.layers import run_layer
+from voicelathe.families.shared.packing import attend, clip_means
 
 ROLE, TAIL = (
     3,

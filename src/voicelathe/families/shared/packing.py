@@ -6,16 +6,12 @@ language model is a causal transformer.
 Shapes: T all positions of the stream, H heads, W width of a head, B clips, N values of all clips, clip by clip.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 
 @dataclass(frozen=True)
@@ -69,34 +65,3 @@ def clip_means(values_N: Tensor, count_B: Tensor) -> Tensor:
     """[B] means; the counts are right by construction, and checking them (`unsafe=False`) makes the host wait twice. Segments, not a matrix of weights: a NaN of one clip must not reach another through 0 * NaN."""
     means_B: Tensor = torch.segment_reduce(values_N, "mean", lengths=count_B, unsafe=True)
     return means_B
-
-
-_COMPILED: ContextVar[bool] = ContextVar("compiled", default=False)
-
-
-@contextmanager
-def compiled_layers(wanted: bool) -> Iterator[None]:
-    """Inside, `run_layer` runs what torch.compile made of a layer: the same arithmetic in fewer kernels, so the last digits differ."""
-    before = _COMPILED.set(wanted)
-    try:
-        yield
-    finally:
-        _COMPILED.reset(before)
-
-
-def run_layer(function: Callable[..., Tensor], *given: object, recompute: bool) -> Tensor:
-    """function(*given); with `recompute` only what is given is kept and the rest is computed again in backward.
-
-    `function` is one of a module, never a lambda: it is compiled once and then serves all layers that are built alike, at any length.
-    """
-    run = _compiled(function) if _COMPILED.get() else function
-    if recompute and torch.is_grad_enabled():
-        result: Tensor = checkpoint(run, *given, use_reentrant=False)
-        return result
-    return run(*given)
-
-
-@cache
-def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Whole or not at all: a layer that falls apart into graphs would be slower and say nothing. Dropout draws what it draws uncompiled."""
-    return torch.compile(function, fullgraph=True, dynamic=True, options={"fallback_random": True})

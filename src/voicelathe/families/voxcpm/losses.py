@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from voicelathe.families.base import Recompute
 from voicelathe.families.shared import packing
-from voicelathe.families.shared.packing import attend, clip_means, run_layer
+from voicelathe.families.shared.layers import run_layer
+from voicelathe.families.shared.packing import attend, clip_means
 
 AUDIO_START, REFERENCE_START, REFERENCE_END = 101, 103, 104  # hard-coded upstream (voxcpm2.py)
 

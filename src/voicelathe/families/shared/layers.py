@@ -1,0 +1,52 @@
+"""How the layers of a model are run in training: plain or as programs of torch.compile, and with what kept for backward."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from voicelathe.errors import WorkerError
+
+_COMPILED: ContextVar[bool] = ContextVar("compiled", default=False)
+
+
+@contextmanager
+def compiled_layers(wanted: bool) -> Iterator[None]:
+    """Inside, `run_layer` runs what torch.compile made of a layer: the same arithmetic in fewer kernels, so the last digits differ.
+
+    Raises WorkerError when torch.compile cannot. Backward belongs inside, too: its programs are made when it first runs.
+    """
+    before = _COMPILED.set(wanted)
+    try:
+        yield
+    except RuntimeError as problem:
+        if not wanted or not type(problem).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        raise WorkerError(
+            f"train.compile_layers: torch.compile could not compile a layer: {str(problem).splitlines()[0]} It needs a C++ compiler "
+            "(Debian: apt-get install g++), on CUDA Triton and a C compiler; or set train.compile_layers: false."
+        ) from problem
+    finally:
+        _COMPILED.reset(before)
+
+
+def run_layer(function: Callable[..., Tensor], *given: object, recompute: bool) -> Tensor:
+    """function(*given); with `recompute` only what is given is kept and the rest is computed again in backward.
+
+    `function` is one of a module, never a lambda: it is compiled once and then serves all layers that are built alike, at any length.
+    """
+    run = _compiled(function) if _COMPILED.get() else function
+    if recompute and torch.is_grad_enabled():
+        result: Tensor = checkpoint(run, *given, use_reentrant=False)
+        return result
+    return run(*given)
+
+
+@cache
+def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Whole or not at all: a layer that falls apart into graphs would be slower and say nothing. Dropout draws what it draws uncompiled."""
+    return torch.compile(function, fullgraph=True, dynamic=True, options={"fallback_random": True})
