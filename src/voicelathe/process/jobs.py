@@ -59,6 +59,7 @@ class EncodeJob:
     audio_root: str
     cache: str
     out: str  # shards/ and index.parquet are written below it
+    engine: schema.Engine  # ray: batches are spread over the cluster; else one after the other in the worker
 
 
 COPY_REVISION = 2  # of what a codec makes of a clip: a new one copies again
