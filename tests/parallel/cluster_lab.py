@@ -106,6 +106,17 @@ def opened(work: Any, shard: Any) -> tuple[int, str]:
     return os.getpid(), base.mark
 
 
+def voiced(work: Any, turn: Any) -> tuple[int, str]:
+    """As `opened`, for the base that speaks."""
+    from voicelathe.worker import speak
+
+    work(turn)
+    (voice,) = speak._voices.values()
+    if not hasattr(voice, "mark"):
+        voice.mark = uuid.uuid4().hex  # type: ignore[attr-defined]
+    return os.getpid(), voice.mark  # type: ignore[attr-defined]
+
+
 def wait_until(is_true: Callable[[], bool], patience_s: float) -> bool:
     end = time.monotonic() + patience_s
     while time.monotonic() < end:

@@ -22,7 +22,7 @@ from voicelathe.parallel.isolated import (
 )
 from voicelathe.parallel.needs import UNWATCHED, Needs, WorkWatch
 
-__all__ = ["Attempt", "ItemLimits", "Lost", "cut", "for_cluster", "map_shards", "try_each"]
+__all__ = ["Attempt", "ItemLimits", "Lost", "cut", "for_cluster", "map_shards", "task_size", "try_each"]
 
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
@@ -68,7 +68,12 @@ ITEMS_PER_TASK, TASKS_PER_WORKER = (
 
 def for_cluster(items: Sequence[Shard], how: schema.Engine) -> list[Sequence[Shard]]:
     """Consecutive pieces for tasks of a cluster."""
-    return cut(items, max(1, min(ITEMS_PER_TASK, len(items) // (TASKS_PER_WORKER * how.workers))))
+    return cut(items, task_size(len(items), how))
+
+
+def task_size(num_items: int, how: schema.Engine) -> int:
+    """How many of so many items one task of a cluster does."""
+    return max(1, min(ITEMS_PER_TASK, num_items // (TASKS_PER_WORKER * how.workers)))
 
 
 def try_each(

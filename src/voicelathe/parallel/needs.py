@@ -29,7 +29,7 @@ class Needs:
     """Paths as the work opens them: a few files to know the file system by, and folders of models, of which every file is hashed.
 
     `packages`: distributions beside PACKAGES. `is_exact`: no digit of the result is rounded away, so the processor's vector instructions
-    must be the same, too: kernels are chosen by them. `cpus` and `gpus` are what each task gets for itself.
+    must be the same, too: kernels are chosen by them. `cpus`, `gpus` and `memory_bytes` are what each task gets for itself.
     """
 
     files: tuple[str, ...] = ()
@@ -38,6 +38,7 @@ class Needs:
     is_exact: bool = False
     cpus: int = 1
     gpus: int = 0
+    memory_bytes: int = 0
 
     @classmethod
     def of(cls, root: Path, names: Sequence[str], folders: Sequence[str] = ()) -> "Needs":

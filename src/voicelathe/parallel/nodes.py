@@ -45,7 +45,7 @@ class Connection:
 
 def usable(connection: Connection, needs: Needs) -> list[Mapping[str, Any]]:
     """Nodes that have room for a task."""
-    wanted = {"CPU": needs.cpus, "GPU": needs.gpus}
+    wanted = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": needs.memory_bytes}
     alive = [
         one
         for one in connection.ray.nodes()
@@ -90,8 +90,10 @@ def no_nodes(connection: Connection, needs: Needs) -> ClusterError:
 
 def room(needs: Needs) -> str:
     """What a task takes of a node, in words."""
-    cpus = "a CPU" if needs.cpus == 1 else f"{needs.cpus} CPUs"
-    return f"{cpus} and a GPU" if needs.gpus else cpus
+    parts = ["a CPU" if needs.cpus == 1 else f"{needs.cpus} CPUs", *["a GPU"][: needs.gpus]]
+    if needs.memory_bytes:
+        parts.append(f"{needs.memory_bytes / 2**30:.1f} GiB of memory for Ray")
+    return " and ".join(parts)
 
 
 def _problems(ray: Any, answer: Any, here: Mapping[str, str]) -> list[str] | None:

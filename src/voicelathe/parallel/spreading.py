@@ -47,7 +47,8 @@ class Spreading:
     def results(self) -> Iterator[Any]:
         ray = self.connection.ray
         needs = self.order.needs
-        task = ray.remote(num_cpus=needs.cpus, num_gpus=needs.gpus, max_retries=0)(_do)
+        holds = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory_bytes or None}
+        task = ray.remote(**holds, max_retries=0)(_do)
         waiting, pending, found = deque(range(len(self.shards))), dict[Any, int](), dict[int, Any]()
         following = 0
         try:

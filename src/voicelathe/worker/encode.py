@@ -24,7 +24,6 @@ from voicelathe.parallel.needs import Needs, WorkWatch
 from voicelathe.process import jobs
 
 CLIPS_PER_BATCH = {"cpu": 1, "cuda": 8}  # on the CPU one clip at a time is as fast and needs the least memory
-SERIAL = schema.Engine("serial", 1)
 THIS_PROCESS = uuid.uuid4().hex  # another process, also one of another machine, has another
 
 Batch = Sequence[records.CleanClip]
@@ -86,11 +85,11 @@ def _keep(
 def _engine(job: jobs.EncodeJob, emit: Any) -> schema.Engine:
     """The cluster where one was asked for and its nodes can do it, else this process."""
     if job.engine.kind != "ray":
-        return SERIAL
+        return jobs.IN_THE_WORKER
     if "encode" in families.spec(job.target.family).elsewhere:
         why = "encodes in an interpreter of its own, which nodes of a cluster do not have: one process here does it"
         emit(jobs.NOTICE, {"text": f"{job.target.family} {why}"})
-        return SERIAL
+        return jobs.IN_THE_WORKER
     return job.engine
 
 
