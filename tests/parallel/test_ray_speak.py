@@ -18,17 +18,18 @@ import pytest
 from tests.factories import audio as sounds
 from tests.factories import rows, training
 from tests.parallel import cluster_lab
-from voicelathe import checkpoints, digest, records
-from voicelathe.config import schema
+from voicelathe import checkpoints, digest, layout, records
+from voicelathe.config import params, schema
 from voicelathe.errors import CheckpointError, ClusterError
 from voicelathe.parallel import local, ray_cluster
 from voicelathe.process import jobs, runner
+from voicelathe.stages import speak as speak_stage
 from voicelathe.worker import speak
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'voicelathe[ray]'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 LINES = [records.Line(f"l{number}", " ".join(training.WORDS[number:]), "en", number) for number in range(5)]
-TREE = "speech"
+TREE, LOGS = "speech", layout.CACHE / "logs"
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +187,49 @@ def test_a_checkpoint_that_a_node_sees_otherwise_stops_the_work_before_it_begins
     with pytest.raises(ClusterError, match=r"2 of 2 nodes .* nothing was begun"):
         speak.run(replace(one, weights=[blind]), lambda kind, values: None)
     assert not Path(TREE).exists()
+
+
+def said(root: Path, engine: schema.Engine) -> list[records.SampleRecord]:
+    """Through the stage's own door, two at a time."""
+    one = job(root, engine)
+    train = training.train_settings("lora", 4, 2)
+    shipped = params.load(cluster_lab.ROOT / "params.yaml")
+    base = schema.Base("voxcpm2", str(training.BASE), one.target.base_digest, "Apache-2.0", False)
+    chosen = replace(shipped, engine=engine, bases={"tiny": base})
+    identity = records.RunIdentity(train, "tiny", "voxcpm2", base.digest, "0" * 64, 1, 1, "cpu", 1, 1, "2")
+    run = records.RunRecord("tiny-lora", "0" * 64, TREE, identity, 12, 1, 1, {})
+    return speak_stage.speak(
+        chosen,
+        run,
+        one.weights,
+        LINES[:3],
+        1.0,
+        training.DECODING,
+        Path(TREE),
+        one.reference,
+        2,
+        Path(TREE, "shared"),
+    )
+
+
+def test_the_stage_lets_a_cluster_speak_what_two_workers_of_this_machine_speak(
+    lab: cluster_lab.Lab, trained: Path
+) -> None:
+    ray_cluster.close()
+    alone = said(trained, rows.PARALLEL), taken()
+    assert len(list(LOGS.iterdir())) == 2, "a worker for each share"
+    shutil.rmtree(LOGS)
+    assert (said(trained, on(lab)), taken()) == alone
+    assert len(list(LOGS.iterdir())) == 1, "one driver"
+
+
+def test_a_family_that_speaks_in_an_interpreter_of_its_own_stays_here_and_that_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cluster = schema.Engine("ray", 4, "auto")
+    assert speak_stage.on_cluster(cluster, "tiny", "voxcpm2") and not speak_stage.on_cluster(
+        rows.PARALLEL, "tiny", "voxcpm2"
+    )
+    assert capsys.readouterr().err == ""
+    assert not speak_stage.on_cluster(cluster, "tiny", "cosyvoice3")
+    assert "tiny: cosyvoice3 speaks in an interpreter of its own" in capsys.readouterr().err

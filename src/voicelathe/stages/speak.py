@@ -36,7 +36,7 @@ def speak(
         target=target(params, run.identity.base), lora=run.identity.train.lora, weights=refs, lines=lines,
         max_seconds=max_seconds, decoding=decoding, reference=reference, out=str(out), interactive=False, shared=str(shared) if shared else None,
     )  # fmt: skip
-    if workers > 1 and _on_cluster(params.engine, run):
+    if workers > 1 and on_cluster(params.engine, run.recipe, run.identity.family):
         runner.run(replace(job, engine=replace(params.engine, workers=workers)), run.recipe)
     else:
         shares = [refs[number::workers] for number in range(min(workers, len(refs)))]
@@ -47,13 +47,13 @@ def speak(
     ]
 
 
-def _on_cluster(engine: schema.Engine, run: records.RunRecord) -> bool:
-    """Whether nodes can speak; where a family has an interpreter of its own, that is said."""
+def on_cluster(engine: schema.Engine, recipe: str, family: str) -> bool:
+    """Whether nodes of a cluster speak; where they cannot, because the family has an interpreter of its own, that is said."""
     if engine.kind != "ray":
         return False
-    if is_elsewhere := "speak" in families.spec(run.identity.family).elsewhere:
+    if is_elsewhere := "speak" in families.spec(family).elsewhere:
         why = "speaks in an interpreter of its own, which nodes of a cluster do not have: processes of this machine do it"
-        print(f"{run.recipe}: {run.identity.family} {why}", file=sys.stderr)
+        print(f"{recipe}: {family} {why}", file=sys.stderr)
     return not is_elsewhere
 
 
