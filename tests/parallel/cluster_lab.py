@@ -106,15 +106,22 @@ def opened(work: Any, shard: Any) -> tuple[int, str]:
     return os.getpid(), base.mark
 
 
-def voiced(work: Any, turn: Any) -> tuple[int, str]:
+def voiced(work: Any, passage: Any) -> tuple[int, str]:
     """As `opened`, for the base that speaks."""
     from voicelathe.worker import speak
 
-    work(turn)
+    work(passage)
     (voice,) = speak._voices.values()
     if not hasattr(voice, "mark"):
         voice.mark = uuid.uuid4().hex  # type: ignore[attr-defined]
     return os.getpid(), voice.mark  # type: ignore[attr-defined]
+
+
+def whole(root: Path) -> dict[str, str]:
+    """Every file by its sha256, without the parts of files that somebody was killed over."""
+    from voicelathe import digest
+
+    return {name: sha256 for name, sha256 in digest.of_tree(root).items() if not name.endswith(".partial")}
 
 
 def wait_until(is_true: Callable[[], bool], patience_s: float) -> bool:

@@ -174,7 +174,7 @@ def test_a_driver_that_is_killed_goes_on_with_what_it_has_not_kept(
     assert 0 < kept < NUM_CLIPS and not Path("killed/out").exists()
     again = encode.run(one, lambda kind, values: None)
     assert again == {"clips": NUM_CLIPS, "encoded": NUM_CLIPS - kept}
-    assert digest.of_tree(Path("killed")) == alone
+    assert cluster_lab.whole(Path("killed")) == alone
 
 
 def test_an_error_names_the_clip_the_node_and_what_to_do(

@@ -95,7 +95,7 @@ def written(one: jobs.SpeakJob, events: list[tuple[str, Any]] | None = None) -> 
 
 
 def taken() -> dict[str, str]:
-    found = digest.of_tree(Path(TREE))
+    found = cluster_lab.whole(Path(TREE))
     shutil.rmtree(TREE)
     return found
 
@@ -119,10 +119,10 @@ def test_any_number_of_workers_speaks_the_bytes_of_one_process_and_tells_how_far
 
 def test_a_process_opens_the_base_once_and_the_driver_never(lab: cluster_lab.Lab, trained: Path) -> None:
     one = job(trained, on(lab))
-    turns = speak._turns(one)
+    passages = speak._passages(one)
     work = partial(cluster_lab.voiced, partial(speak._said, one, speak.THIS_PROCESS))
-    seen = set(local.map_shards(work, turns, one.engine, speak._needs(one, turns)))
-    assert len(turns) > 6 and len(seen) == len({pid for pid, _ in seen}) == 2
+    seen = set(local.map_shards(work, passages, one.engine, speak._needs(one, passages)))
+    assert len(passages) > 6 and len(seen) == len({pid for pid, _ in seen}) == 2
     held: list[int] = []
     speak.run(one, lambda kind, values: held.append(len(speak._voices)))
     assert set(held) == {0} and len(taken()) == 2 * 4 * len(LINES)

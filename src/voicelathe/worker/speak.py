@@ -48,7 +48,7 @@ class _Voice:
 
 
 @dataclass(frozen=True)
-class Turn:
+class Passage:
     """Some lines of one candidate; the first of them is the `position`th that it has to say."""
 
     ref: jobs.WeightsRef
@@ -56,23 +56,22 @@ class Turn:
     position: int
 
 
-_voices: dict[str, _Voice] = {}  # at most one; a process of a cluster keeps it for its next turn
+_voices: dict[str, _Voice] = {}  # at most one; a process of a cluster keeps it for its next passage
 
 
 def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
     """Speak what is not spoken yet; a sample is finished when its record stands beside its WAV file."""
-    turns = _turns(job)
-    if not turns and not job.interactive:
+    passages = _passages(job)
+    if not passages and not job.interactive:
         return {"spoken": 0}
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
     if job.engine.kind != "ray":
         _voice(job)
     watch = WorkWatch(notice=lambda text: emit(jobs.NOTICE, {"text": text}), content=_content)
+    work, needs = partial(_said, job, THIS_PROCESS), _needs(job, passages)
     try:
-        results = local.map_shards(
-            partial(_said, job, THIS_PROCESS), turns, _engine(job), _needs(job, turns), watch
-        )
-        total = _keep(job, turns, results, emit)
+        results = local.map_shards(work, passages, _engine(job), needs, watch)
+        total = _keep(job, passages, results, emit)
         if job.interactive:
             _answer(job, _voice(job), emit)
     finally:
@@ -80,13 +79,13 @@ def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
     return {"spoken": total}
 
 
-def _turns(job: jobs.SpeakJob) -> list[Turn]:
-    """What is missing, candidate by candidate: one line a turn in this process, so that each is kept and told at once."""
+def _passages(job: jobs.SpeakJob) -> list[Passage]:
+    """What is missing, candidate by candidate: one line a passage in this process, so that each is kept and told at once."""
     missing = [(ref, [line for line in job.lines if not _is_finished(job, ref, line)]) for ref in job.weights]
     num_lines = sum(len(lines) for _, lines in missing)
     size = local.task_size(num_lines, job.engine) if job.engine.kind == "ray" else 1
     return [
-        Turn(ref, lines[start : start + size], start)
+        Passage(ref, lines[start : start + size], start)
         for ref, lines in missing
         for start in range(0, len(lines), size)
     ]
@@ -97,11 +96,19 @@ def _engine(job: jobs.SpeakJob) -> schema.Engine:
     return job.engine if job.engine.kind == "ray" else jobs.IN_THE_WORKER
 
 
-def _needs(job: jobs.SpeakJob, turns: Sequence[Turn]) -> Needs:
+def _needs(job: jobs.SpeakJob, passages: Sequence[Passage]) -> Needs:
     """What every node has to have: the base and the code that reads it, the checkpoints, what is heard, and room for a task."""
+    if job.engine.kind != "ray":
+        return Needs()
     target, spec = job.target, families.spec(job.target.family)
-    files = {str(Path(turn.ref.path, checkpoints.MANIFEST)) for turn in turns if turn.ref.kind != "base"}
-    for heard in [turn.ref.reference or job.reference for turn in turns if turn.ref.candidate.prompted]:
+    files = {
+        str(Path(passage.ref.path, checkpoints.MANIFEST))
+        for passage in passages
+        if passage.ref.kind != "base"
+    }
+    for heard in [
+        passage.ref.reference or job.reference for passage in passages if passage.ref.candidate.prompted
+    ]:
         files |= {str(Path(heard.audio_root, heard.clips[0].audio))} if heard else set()
     stored = sum(path.stat().st_size for path in Path(target.base).rglob("*") if path.is_file())
     return Needs(
@@ -110,25 +117,25 @@ def _needs(job: jobs.SpeakJob, turns: Sequence[Turn]) -> Needs:
     )  # fmt: skip
 
 
-def _content(turn: Turn) -> str:
-    return f"{turn.ref.candidate.name}, {len(turn.lines)} lines from {turn.lines[0].line_id}"
+def _content(passage: Passage) -> str:
+    return f"{passage.ref.candidate.name}, {len(passage.lines)} lines from {passage.lines[0].line_id}"
 
 
-def _said(job: jobs.SpeakJob, parent: str, turn: Turn) -> list[Spoken]:
+def _said(job: jobs.SpeakJob, parent: str, passage: Passage) -> list[Spoken]:
     """What a candidate says, in this process or one of a cluster."""
     if parent == THIS_PROCESS:
         voice = _voice(job)
-        voice.take(turn.ref)
-        return [_speak(job, turn.ref, voice.swapper, line) for line in turn.lines]
+        voice.take(passage.ref)
+        return [_speak(job, passage.ref, voice.swapper, line) for line in passage.lines]
     torch.set_num_threads(job.target.machine.threads)
     try:
-        return _said(job, THIS_PROCESS, turn)
+        return _said(job, THIS_PROCESS, passage)
     except VoiceLatheError as problem:
-        problem.args = (f"{problem}\nMet by {_content(turn)}.",)
+        problem.args = (f"{problem}\nMet by {_content(passage)}.",)
         raise
     except Exception as problem:
         raise WorkerError(
-            f"{_content(turn)}: {type(problem).__name__}: {problem}\nRun the same command with engine.kind: serial to see what it does; what "
+            f"{_content(passage)}: {type(problem).__name__}: {problem}\nRun the same command with engine.kind: serial to see what it does; what "
             "is spoken stays."
         ) from None
 
@@ -144,25 +151,29 @@ def _voice(job: jobs.SpeakJob) -> _Voice:
     return _voices[key]
 
 
-def _keep(job: jobs.SpeakJob, turns: Sequence[Turn], results: Iterator[Sequence[Spoken]], emit: Any) -> int:
+def _keep(
+    job: jobs.SpeakJob, passages: Sequence[Passage], results: Iterator[Sequence[Spoken]], emit: Any
+) -> int:
     """Write each sample and its record as soon as it is there. Returns how many."""
-    done, total = 0, sum(len(turn.lines) for turn in turns)
-    for turn in turns[:1]:
-        _announce(turn, emit)
-    for following, (turn, found) in enumerate(zip(turns, results, strict=True), 1):
-        for line, spoken in zip(turn.lines, found, strict=True):
-            record = jobs.sample_record(job, turn.ref, line)
-            sample = _sample(turn.ref.candidate, line, spoken, job.decoding, record.with_suffix(".wav"))
-            digest.write_json(record, {"key": _key(job, turn.ref, line), "sample": records.to_json(sample)})
+    done, total = 0, sum(len(passage.lines) for passage in passages)
+    for passage in passages[:1]:
+        _announce(passage, emit)
+    for following, (passage, found) in enumerate(zip(passages, results, strict=True), 1):
+        for line, spoken in zip(passage.lines, found, strict=True):
+            record = jobs.sample_record(job, passage.ref, line)
+            sample = _sample(passage.ref.candidate, line, spoken, job.decoding, record.with_suffix(".wav"))
+            digest.write_json(
+                record, {"key": _key(job, passage.ref, line), "sample": records.to_json(sample)}
+            )
             done += 1
             emit(jobs.PROGRESS, {"done": done, "total": total, "unit": "samples"})
-        for turn in turns[following : following + 1]:
-            _announce(turn, emit)
+        for passage in passages[following : following + 1]:
+            _announce(passage, emit)
     return total
 
 
-def _announce(turn: Turn, emit: Any) -> None:
-    emit(jobs.PHASE, {"name": "speak", "step": turn.ref.candidate.step, "micro": turn.position})
+def _announce(passage: Passage, emit: Any) -> None:
+    emit(jobs.PHASE, {"name": "speak", "step": passage.ref.candidate.step, "micro": passage.position})
 
 
 def _speak(job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: records.Line) -> Spoken:
