@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
@@ -11,6 +12,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).parents[2]
+CODE = f"{ROOT}{os.pathsep}{ROOT / 'src'}"  # PYTHONPATH of whoever runs the work of tests
 
 
 class Lab:
@@ -22,7 +24,7 @@ class Lab:
 
         own = {"RAY_raylet_start_wait_time_s": "120", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
         os.environ.update(own)  # a busy machine is slow to start them
-        os.environ["PYTHONPATH"] = str(ROOT)  # so that nodes find the work of tests
+        os.environ["PYTHONPATH"] = CODE
         self.cluster: Any = Cluster(
             initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
         )
@@ -31,9 +33,9 @@ class Lab:
     def address(self) -> str:
         return str(self.cluster.address)
 
-    def add(self, **variables: str) -> Any:
-        """Another node with one CPU; `variables` are of its processes alone."""
-        return self.cluster.add_node(num_cpus=1, env_vars=variables or None)
+    def add(self, num_cpus: int = 1, **variables: str) -> Any:
+        """Another node; `variables` are of its processes alone."""
+        return self.cluster.add_node(num_cpus=num_cpus, env_vars=variables or None)
 
     def remove(self, node: Any) -> None:
         """Returns when the head has missed it."""
@@ -91,6 +93,35 @@ def ends_its_process(item: int) -> int:
     if item == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return item
+
+
+def opened(work: Any, shard: Any) -> tuple[int, str]:
+    """The process, and a mark on the base that it holds after this shard: another base would have another."""
+    from voicelathe.worker import encode
+
+    work(shard)
+    (base,) = encode._opened.values()
+    if not hasattr(base, "mark"):
+        base.mark = uuid.uuid4().hex
+    return os.getpid(), base.mark
+
+
+def voiced(work: Any, passage: Any) -> tuple[int, str]:
+    """As `opened`, for the base that speaks."""
+    from voicelathe.worker import speak
+
+    work(passage)
+    (voice,) = speak._voices.values()
+    if not hasattr(voice, "mark"):
+        voice.mark = uuid.uuid4().hex  # type: ignore[attr-defined]
+    return os.getpid(), voice.mark  # type: ignore[attr-defined]
+
+
+def whole(root: Path) -> dict[str, str]:
+    """Every file by its sha256, without the parts of files that somebody was killed over."""
+    from voicelathe import digest
+
+    return {name: sha256 for name, sha256 in digest.of_tree(root).items() if not name.endswith(".partial")}
 
 
 def wait_until(is_true: Callable[[], bool], patience_s: float) -> bool:

@@ -40,6 +40,22 @@ def test_a_file_that_changed_and_one_that_is_gone_are_differences_and_nothing_el
     assert first.startswith(f"file {tmp_path}/a.wav: missing there, ") and "/model: " in second
 
 
+def test_work_whose_digits_all_count_asks_for_vector_instructions_and_for_the_packages_of_a_family() -> None:
+    plain, exact = needs.facts(Needs()), needs.facts(Needs(packages=("voxcpm",), is_exact=True))
+    assert set(exact) - set(plain) == {"vector instructions", "package voxcpm"}
+    older = {**exact, "vector instructions": "avx avx2 fma"}
+    (said,) = needs.differences(exact, older)
+    assert said.startswith("vector instructions: avx avx2 fma there, ") and needs._vectors() in said
+    assert nodes.remedy([ClusterNode("n1", 4.0, 0.0, [said])]) == nodes.ALIKE
+
+
+def test_a_cluster_without_room_for_a_task_is_told_what_a_task_takes() -> None:
+    connection = nodes.Connection(None, "head:6379", "", None)
+    assert "no node with a CPU. Add one" in str(nodes.no_nodes(connection, Needs()))
+    large = str(nodes.no_nodes(connection, Needs(cpus=4, gpus=1)))
+    assert "no node with 4 CPUs and a GPU. Add one" in large and "set machine.threads lower" in large
+
+
 def test_another_checkout_of_the_same_version_is_another_one(tmp_path: Path) -> None:
     package = Path(voicelathe.__file__).parent
     shutil.copytree(package, tmp_path / "voicelathe", ignore=shutil.ignore_patterns("__pycache__"))

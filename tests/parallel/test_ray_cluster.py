@@ -284,7 +284,7 @@ def test_a_driver_that_is_killed_leaves_nothing_running(
     address = lab.address if whose == "the cluster" else ""
     driver = subprocess.Popen(
         [sys.executable, str(script), str(mark), address],
-        env={**os.environ, "PYTHONPATH": f"{cluster_lab.ROOT}"},
+        env={**os.environ, "PYTHONPATH": cluster_lab.CODE},
     )
     assert cluster_lab.wait_until(lambda: len(list(tmp_path.glob("sleeper-*"))) == 2, 240), driver.poll()
     sleepers = [psutil.Process(int(path.name.split("-")[1])) for path in tmp_path.glob("sleeper-*")]

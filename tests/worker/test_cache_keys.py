@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.factories import audio, training
+from tests.factories.rows import SERIAL
 from voicelathe import digest, records
 from voicelathe.config import schema
 from voicelathe.data.audio import files
@@ -105,7 +106,7 @@ def encoded(root: Path, folder: str, clips: list[CleanClip]) -> list[torch.Tenso
     """The encodings that the worker writes for these clips, in their order; the cache is the folder's own."""
     rows, cached, out = root / folder / "clips.jsonl", root / folder / "cache", root / folder / "out"
     records.write(rows, clips)
-    job = jobs.EncodeJob(training.target(), {"train": str(rows)}, str(root), str(cached), str(out))
+    job = jobs.EncodeJob(training.target(), {"train": str(rows)}, str(root), str(cached), str(out), SERIAL)
     encode.run(job, lambda kind, values: None)
     found = cache.items(rows, out)
     return [found[one.clip_id].tensors["latents"] for one in clips]

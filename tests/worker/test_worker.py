@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tests.factories import training
+from tests.factories import rows, training
 from voicelathe import checkpoints, digest, records
 from voicelathe.config import schema
 from voicelathe.errors import BaseModelError, CheckpointError, ManifestError, RunLocked, WorkerError
@@ -391,7 +391,7 @@ def test_a_clip_longer_than_the_base_can_take_is_named_before_anything_is_loaded
     clips = [training.clip(1), replace(training.clip(2), end_s=102.0)]
     records.write(tmp_path / "train.jsonl", clips)
     job = jobs.EncodeJob(
-        training.target(), {"train": str(tmp_path / "train.jsonl")}, "nowhere", str(tmp_path / "cache"), str(tmp_path / "out")
+        training.target(), {"train": str(tmp_path / "train.jsonl")}, "nowhere", str(tmp_path / "cache"), str(tmp_path / "out"), rows.SERIAL
     )  # fmt: skip
     with pytest.raises(
         ManifestError, match=r"voxcpm2 takes clips of up to 81\.9 s:\n  clip train0002 .*: 100\.0 s"

@@ -73,7 +73,7 @@ class Engine(Closed):
     """How work on many clips is spread; results are the same bytes for every choice."""
 
     kind: Literal["serial", "processes", "ray"]
-    workers: Positive  # shards at once: processes of this machine, or tasks of the cluster, each with one CPU
+    workers: Positive  # shards at once: processes of this machine, or tasks of the cluster, each with one CPU (encode, listen: machine.threads)
     address: Annotated[str, MinLen(1)] | None = (
         None  # of a Ray cluster: auto, or HOST:PORT of its head; null: one of this machine
     )
@@ -183,7 +183,7 @@ class RaceSettings(Closed):
     ]  # the chance that the candidate which would have shipped drops out
     max_samples: Positive | None  # budget; null: until the lines are spoken
     max_audio_s: PositiveFloat | None  # budget in seconds of speech made; the first block is always spoken
-    workers: Positive  # processes that speak at once: on cpu by cores and memory, on cuda one a device
+    workers: Positive  # processes that speak at once: on cpu by cores and memory, on cuda one a device; with engine.kind: ray, of the cluster
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from voicelathe.parallel.isolated import (
 )
 from voicelathe.parallel.needs import UNWATCHED, Needs, WorkWatch
 
-__all__ = ["Attempt", "ItemLimits", "Lost", "cut", "map_shards", "try_each"]
+__all__ = ["Attempt", "ItemLimits", "Lost", "cut", "for_cluster", "map_shards", "task_size", "try_each"]
 
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
@@ -66,6 +66,16 @@ ITEMS_PER_TASK, TASKS_PER_WORKER = (
 )  # of a cluster: a lost node costs so many items, and no worker waits long for the last one
 
 
+def for_cluster(items: Sequence[Shard], how: schema.Engine) -> list[Sequence[Shard]]:
+    """Consecutive pieces for tasks of a cluster."""
+    return cut(items, task_size(len(items), how))
+
+
+def task_size(num_items: int, how: schema.Engine) -> int:
+    """How many of so many items one task of a cluster does."""
+    return max(1, min(ITEMS_PER_TASK, num_items // (TASKS_PER_WORKER * how.workers)))
+
+
 def try_each(
     work: Callable[[Shard], Iterable[Result]],
     items: Sequence[Shard],
@@ -81,9 +91,8 @@ def try_each(
     """
     if how.kind == "ray":
         found: list[Attempt[Result]] = []
-        size = max(1, min(ITEMS_PER_TASK, len(items) // (TASKS_PER_WORKER * how.workers)))
         kept: Callable[[Sequence[Shard]], list[Attempt[Result]]] = partial(_try_kept, work, limits)
-        for some in map_shards(kept, cut(items, size), how, needs, watch):
+        for some in map_shards(kept, for_cluster(items, how), how, needs, watch):
             found += some
             watch.advance(len(found))
         return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import voicelathe
 from voicelathe import digest
@@ -25,10 +26,19 @@ NOTHING_THERE = "missing"
 
 @dataclass(frozen=True)
 class Needs:
-    """Paths as the work opens them: a few files to know the file system by, and folders of models, of which every file is hashed."""
+    """Paths as the work opens them: a few files to know the file system by, and folders of models, of which every file is hashed.
+
+    `packages`: distributions beside PACKAGES. `is_exact`: no digit of the result is rounded away, so the processor's vector instructions
+    must be the same, too: kernels are chosen by them. `cpus`, `gpus` and `memory_bytes` are what each task gets for itself.
+    """
 
     files: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    is_exact: bool = False
+    cpus: int = 1
+    gpus: int = 0
+    memory_bytes: int = 0
 
     @classmethod
     def of(cls, root: Path, names: Sequence[str], folders: Sequence[str] = ()) -> "Needs":
@@ -43,6 +53,7 @@ class WorkWatch:
 
     notice: Callable[[str], None] = field(default=lambda text: None)  # something that a person should read
     advance: Callable[[int], None] = field(default=lambda number: None)  # so many items are done, in all
+    content: Callable[[Any], str] = field(default=lambda shard: "")  # of a shard, for sentences about it
 
 
 UNWATCHED = WorkWatch()
@@ -56,8 +67,10 @@ def facts(needs: Needs) -> dict[str, str]:
         "voicelathe's code": code(),
         "Python": ".".join(platform.python_version_tuple()[:2]),
         "processor": platform.machine(),
-        **{f"package {name}": _version(name) for name in PACKAGES},
+        **{f"package {name}": _version(name) for name in (*PACKAGES, *needs.packages)},
     }
+    if needs.is_exact:
+        found["vector instructions"] = _vectors()
     found |= {f"file {name}": _sha256(Path(name)) for name in needs.files}
     return found | {f"folder {name}": _tree(Path(name)) for name in needs.folders}
 
@@ -80,6 +93,17 @@ def sizes(paths: Sequence[str]) -> dict[str, int]:
 def code() -> str:
     """Digest of the package's own files: two checkouts may call themselves the same version."""
     return _tree(Path(voicelathe.__file__).parent)
+
+
+@cache
+def _vectors() -> str:
+    """Those that kernels are chosen by, as Linux names them; nothing where it does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
+    return " ".join(sorted(flag for flag in flags if flag.startswith(("avx", "amx", "fma"))))
 
 
 def _version(name: str) -> str:

@@ -18,6 +18,7 @@ SAME = "Give every node the same environment: one image, or one virtual environm
 MOUNT = (
     "Mount the same file system at the same path on every node; audio is not sent to them (docs/scale.md)."
 )
+ALIKE = "Keep to nodes whose processors have the same vector instructions: others give other last digits."
 LOOK = "Look at a node that gives no answer: `ray status`, and the logs below /tmp/ray/session_latest/logs on it."
 
 
@@ -42,23 +43,27 @@ class Connection:
     asked: set[Needs] = field(default_factory=set)
 
 
-def usable(connection: Connection) -> list[Mapping[str, Any]]:
-    alive = [one for one in connection.ray.nodes() if one["Alive"] and one["Resources"].get("CPU", 0) > 0]
+def usable(connection: Connection, needs: Needs) -> list[Mapping[str, Any]]:
+    """Nodes that have room for a task."""
+    wanted = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": needs.memory_bytes}
+    alive = [
+        one
+        for one in connection.ray.nodes()
+        if one["Alive"] and all(one["Resources"].get(kind, 0) >= number for kind, number in wanted.items())
+    ]
     return sorted(alive, key=lambda one: (one["NodeManagerAddress"], one["NodeID"]))
 
 
 def asked(connection: Connection, needs: Needs) -> list[ClusterNode]:
-    """Every node with a CPU, and how it differs from this process. Raises ClusterError when there is none."""
-    ray, there = connection.ray, usable(connection)
+    """Every node with room for a task, and how it differs from this process. Raises ClusterError when there is none."""
+    ray, there = connection.ray, usable(connection, needs)
     if not there:
-        raise no_nodes(connection)
+        raise no_nodes(connection, needs)
     look = ray.remote(num_cpus=0, max_retries=0)(_stranger())
     at = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
     root, here = str(Path.cwd()), facts(needs)
     answers = [
-        look.options(scheduling_strategy=at(one["NodeID"], soft=False)).remote(
-            root, needs.files, needs.folders
-        )
+        look.options(scheduling_strategy=at(one["NodeID"], soft=False)).remote(root, vars(needs))
         for one in there
     ]
     ray.wait(answers, num_returns=len(answers), timeout=PROBE_S)
@@ -72,14 +77,23 @@ def asked(connection: Connection, needs: Needs) -> list[ClusterNode]:
             )
             found.append(ClusterNode(name, has["CPU"], has.get("GPU", 0.0), problems))
     if not found:
-        raise no_nodes(connection)
+        raise no_nodes(connection, needs)
     return found
 
 
-def no_nodes(connection: Connection) -> ClusterError:
+def no_nodes(connection: Connection, needs: Needs) -> ClusterError:
+    more = "" if needs.cpus == 1 else ", or set machine.threads lower: a task has a CPU for each thread"
     return ClusterError(
-        f"The cluster at {connection.where} has no node with a CPU. Add one: ray start --address HEAD:PORT --num-cpus N"
+        f"The cluster at {connection.where} has no node with {room(needs)}. Add one: ray start --address HEAD:PORT --num-cpus N{more}"
     )
+
+
+def room(needs: Needs) -> str:
+    """What a task takes of a node, in words."""
+    parts = ["a CPU" if needs.cpus == 1 else f"{needs.cpus} CPUs", *["a GPU"][: needs.gpus]]
+    if needs.memory_bytes:
+        parts.append(f"{needs.memory_bytes / 2**30:.1f} GiB of memory for Ray")
+    return " and ".join(parts)
 
 
 def _problems(ray: Any, answer: Any, here: Mapping[str, str]) -> list[str] | None:
@@ -99,7 +113,7 @@ def _problems(ray: Any, answer: Any, here: Mapping[str, str]) -> list[str] | Non
 def _stranger() -> Callable[..., dict[str, str]]:
     """What a node is asked. Sent as code, not as a name, because the node may have another voicelathe, or none."""
 
-    def look(root: str, files: tuple[str, ...], folders: tuple[str, ...]) -> dict[str, str]:
+    def look(root: str, wanted: dict[str, Any]) -> dict[str, str]:
         import os
         import sys
 
@@ -114,7 +128,7 @@ def _stranger() -> Callable[..., dict[str, str]]:
         try:
             from voicelathe.parallel import needs
 
-            return needs.facts(needs.Needs(files, folders))
+            return needs.facts(needs.Needs(**wanted))
         except Exception as problem:  # another version may do anything
             seen = getattr(voicelathe, "__version__", "of no version")
             return {"problem": f"its voicelathe ({seen}, {voicelathe.__file__}) is another one: {problem}"}
@@ -130,7 +144,7 @@ def refusal(where: str, bad: Sequence[ClusterNode], number: int) -> str:
 
 def remedy(bad: Sequence[ClusterNode]) -> str:
     """What to do about nodes that differ."""
-    parts = {MOUNT: r"(?:file|folder) |the project's folder", LOOK: "no answer", SAME: ""}
+    parts = {MOUNT: r"(?:file|folder) |the project's folder", LOOK: "no answer", ALIKE: "vector", SAME: ""}
     kinds = {
         next(part for part, start in parts.items() if re.match(start, said))
         for one in bad

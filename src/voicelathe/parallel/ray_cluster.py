@@ -10,6 +10,7 @@ import socket
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +26,10 @@ Result = TypeVar("Result")
 
 REACH_S = 5.0
 STORE_BYTES = 100 << 20  # of a Ray of our own: results are small
-CARRIED = ("MKL_CBWR", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TOKENIZERS_PARALLELISM", "PYTHONWARNINGS")
+CARRIED = (
+    *("MKL_CBWR", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TOKENIZERS_PARALLELISM", "PYTHONWARNINGS"),
+    *("PYTORCH_CUDA_ALLOC_CONF", "TORCH_CUDNN_SDPA_DEPRIORITIZED"),
+)
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to Ray's makers
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # nodes have their own environment, which is compared
@@ -33,7 +37,7 @@ QUIET = {
 }
 INSTALL = "Install it: pip install 'voicelathe[ray]' (make setup does), or set engine.kind: processes."
 
-_joined: dict[tuple[str | None, int, str], Connection] = {}  # at most one; lives as long as the process
+_joined: dict[tuple[str | None, int, int, str], Connection] = {}  # at most one; lives as long as the process
 
 
 def map_shards(
@@ -46,8 +50,8 @@ def map_shards(
     """Yield `work(shard)` for each shard, in order. Raises ClusterError before any work begins, and the error that the work raised."""
     if not shards:
         return
-    connection = _connected(how)
-    wanted = Needs((connection.token, *needs.files), needs.folders)
+    connection = _connected(how, needs)
+    wanted = replace(needs, files=(connection.token, *needs.files))
     if wanted not in connection.asked:
         found = asked(connection, wanted)
         if bad := [one for one in found if one.problems]:
@@ -62,8 +66,8 @@ def map_shards(
 
 def nodes(how: schema.Engine, needs: Needs) -> tuple[str, list[ClusterNode]]:
     """Where the cluster is, with Ray's version, and its machines. Raises ClusterError when there is none."""
-    connection = _connected(how)
-    found = asked(connection, Needs((connection.token, *needs.files), needs.folders))
+    connection = _connected(how, needs)
+    found = asked(connection, replace(needs, files=(connection.token, *needs.files)))
     return f"{connection.where}, Ray {connection.ray.__version__}", found
 
 
@@ -77,8 +81,9 @@ def close() -> None:
     _joined.clear()
 
 
-def _connected(how: schema.Engine) -> Connection:
-    key = (how.address, how.workers if how.address is None else 0, str(Path.cwd()))
+def _connected(how: schema.Engine, needs: Needs) -> Connection:
+    """The one connection of this process; a Ray of our own has CPUs for `workers` tasks."""
+    key = (how.address, how.workers if how.address is None else 0, needs.cpus, str(Path.cwd()))
     if key not in _joined:
         close()
         ray = _imported()
@@ -87,7 +92,11 @@ def _connected(how: schema.Engine) -> Connection:
             if how.address is None
             else None
         )
-        where = _start(ray, how.workers, own.name) if own is not None else _join(ray, how.address or "auto")
+        threads = needs.cpus
+        if own is not None:
+            where = _start(ray, how.workers * threads, own.name, threads)
+        else:
+            where = _join(ray, how.address or "auto", threads)
         token = Path.cwd() / layout.CACHE / "cluster" / uuid.uuid4().hex
         digest.write_text(token, f"{uuid.uuid4()}\n")
         _joined[key] = Connection(ray, where, str(token), own)
@@ -106,23 +115,23 @@ def _imported() -> Any:
     return ray
 
 
-def _start(ray: Any, workers: int, folder: str) -> str:
-    options = {"num_cpus": workers, "include_dashboard": False, "_temp_dir": folder}
-    _init(ray, "local", object_store_memory=STORE_BYTES, **options)
+def _start(ray: Any, cpus: int, folder: str, threads: int) -> str:
+    options = {"num_cpus": cpus, "include_dashboard": False, "_temp_dir": folder}
+    _init(ray, "local", threads, object_store_memory=STORE_BYTES, **options)
     return "this machine (engine.address: null)"
 
 
-def _join(ray: Any, address: str) -> str:
+def _join(ray: Any, address: str, threads: int) -> str:
     """Where the cluster's head is. Raises ClusterError when nothing is there, it is of another version, or has no node here."""
     if address != "auto":
         _require_listening(address)
-    _init(ray, address)
+    _init(ray, address, threads)
     return str(ray.get_runtime_context().gcs_address)
 
 
-def _init(ray: Any, address: str, **options: Any) -> None:
+def _init(ray: Any, address: str, threads: int, **options: Any) -> None:
     variables = {name: os.environ[name] for name in CARRIED if name in os.environ}
-    environment = {"env_vars": {**variables, "OMP_NUM_THREADS": "1"}}
+    environment = {"env_vars": {**variables, "OMP_NUM_THREADS": str(threads)}}
     try:
         ray.init(address, runtime_env=environment, log_to_driver=False, logging_level="ERROR", **options)
     except Exception as problem:  # Ray raises this very class for a node that does not start

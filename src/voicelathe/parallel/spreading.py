@@ -16,7 +16,7 @@ from typing import Any
 from voicelathe import digest
 from voicelathe.errors import ClusterError, VoiceLatheError, WorkerError, listing
 from voicelathe.parallel.needs import Needs, WorkWatch, differences, facts, sizes
-from voicelathe.parallel.nodes import ClusterNode, Connection, first_line, remedy, usable
+from voicelathe.parallel.nodes import ClusterNode, Connection, first_line, remedy, room, usable
 
 LOOK_S = 5.0  # between two looks at a cluster that says nothing
 MAX_LOSSES = 6  # of one shard; the third may still be a node that the head has not missed yet
@@ -46,7 +46,9 @@ class Spreading:
 
     def results(self) -> Iterator[Any]:
         ray = self.connection.ray
-        task = ray.remote(num_cpus=1, max_retries=0)(_do)
+        needs = self.order.needs
+        holds = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory_bytes or None}
+        task = ray.remote(**holds, max_retries=0)(_do)
         waiting, pending, found = deque(range(len(self.shards))), dict[Any, int](), dict[int, Any]()
         following = 0
         try:
@@ -80,24 +82,29 @@ class Spreading:
         exceptions = self.connection.ray.exceptions
         if isinstance(problem, exceptions.RayTaskError):
             raise WorkerError(
-                f"Shard {number + 1} of {len(self.shards)} could not be run by a node: {first_line(problem)}"
+                f"Shard {self._which(number)} could not be run by a node: {first_line(problem)}"
             ) from None
         self.losses[number] += 1
         if self.losses[number] == MAX_LOSSES:
             raise WorkerError(
-                f"Shard {number + 1} of {len(self.shards)} ended its process {MAX_LOSSES} times, the last time so: {first_line(problem)} Run the "
+                f"Shard {self._which(number)} ended its process {MAX_LOSSES} times, the last time so: {first_line(problem)} Run the "
                 "same command with engine.kind: serial to see what it does."
             ) from None
         self.watch.notice(
-            f"ray: shard {number + 1} of {len(self.shards)} was lost ({type(problem).__name__}: {first_line(problem)}); it is done again, on "
+            f"ray: shard {self._which(number)} was lost ({type(problem).__name__}: {first_line(problem)}); it is done again, on "
             f"another node if its own is gone ({self.losses.total()} so far)"
         )
         time.sleep(min(0.5 * 2 ** self.losses[number], LOOK_S))  # until the head misses a node that is gone
 
+    def _which(self, number: int) -> str:
+        content = self.watch.content(self.shards[number])
+        return f"{number + 1} of {len(self.shards)}" + (f" ({content})" if content else "")
+
     def _require_nodes(self) -> None:
-        if not usable(self.connection):
+        if not usable(self.connection, self.order.needs):
             raise ClusterError(
-                f"The cluster at {self.connection.where} has lost its last node with a CPU. Start nodes again, then run the same command."
+                f"The cluster at {self.connection.where} has lost its last node with {room(self.order.needs)}. Start nodes again, then run the "
+                "same command."
             )
 
 
@@ -153,7 +160,9 @@ def _this_node(problems: list[str]) -> ClusterNode:
 
 
 def _portable(problem: Exception) -> Exception:
-    """The error itself where it survives the way back, or one that says the same."""
+    """The error itself, with the node's name, where it survives the way back, or one that says the same."""
+    if isinstance(problem, VoiceLatheError):
+        problem.args = (f"{problem}\nSeen on {socket.gethostname()}, a node of the cluster.",)
     try:
         if type(pickle.loads(pickle.dumps(problem))) is type(problem):
             return problem

@@ -12,6 +12,7 @@ from voicelathe import digest, records
 from voicelathe.config import schema
 from voicelathe.errors import WorkerError
 
+IN_THE_WORKER = schema.Engine("serial", 1)  # one thing after the other
 STOP_S = 600  # for a trainer that is asked to stop: it ends its step and writes its state, 14 GB for VoxCPM 2, full
 
 
@@ -59,6 +60,7 @@ class EncodeJob:
     audio_root: str
     cache: str
     out: str  # shards/ and index.parquet are written below it
+    engine: schema.Engine  # ray: batches are spread over the cluster; else one after the other in the worker
 
 
 COPY_REVISION = 2  # of what a codec makes of a clip: a new one copies again
@@ -159,6 +161,7 @@ class SpeakJob:
     shared: str | None = (
         None  # the place of untouched bases, where other recipes find what they said; None: `out`
     )
+    engine: schema.Engine = IN_THE_WORKER  # ray: lines are spread over the cluster
 
 
 def sample_record(job: SpeakJob, ref: WeightsRef, line: records.Line) -> Path:

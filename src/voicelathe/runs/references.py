@@ -91,6 +91,8 @@ def encoded(params: schema.Params, base: str, train: schema.Train) -> Path | Non
         one = params.bases[base]
         target = jobs.Target(one.family, one.path, one.digest, params.machine)
         cached = str(layout.CACHE / "latents")
-        job = jobs.EncodeJob(target, {"references": str(rows)}, params.ingest.audio_root, cached, str(folder))
+        job = jobs.EncodeJob(
+            target, {"references": str(rows)}, params.ingest.audio_root, cached, str(folder), params.engine
+        )
         runner.run(job, "references")
     return folder

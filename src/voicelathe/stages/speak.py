@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from voicelathe import digest, records
+from voicelathe import digest, families, records
 from voicelathe.config import schema
 from voicelathe.process import environments, jobs, runner
 from voicelathe.runs.identity import target
@@ -22,7 +22,9 @@ def speak(
     workers: int = 1,
     shared: Path | None = None,
 ) -> list[records.SampleRecord]:
-    """Let candidates speak lines, `workers` of them at a time; samples of an earlier, equal request are reused, one by one.
+    """Let candidates speak lines, `workers` at a time; samples of an earlier, equal request are reused, one by one.
+
+    With engine.kind: ray lines are spread over the cluster, else candidates over processes of this machine.
 
     Samples lie below `out`, those of untouched bases below `shared`, where it is given.
     Where the family's own interpreter is missing nothing is spoken, and every sample says so.
@@ -34,12 +36,25 @@ def speak(
         target=target(params, run.identity.base), lora=run.identity.train.lora, weights=refs, lines=lines,
         max_seconds=max_seconds, decoding=decoding, reference=reference, out=str(out), interactive=False, shared=str(shared) if shared else None,
     )  # fmt: skip
-    shares = [refs[number::workers] for number in range(min(workers, len(refs)))]
-    runner.run_all([replace(job, weights=share) for share in shares], run.recipe, params.machine.device)
+    if workers > 1 and on_cluster(params.engine, run.recipe, run.identity.family):
+        runner.run(replace(job, engine=replace(params.engine, workers=workers)), run.recipe)
+    else:
+        shares = [refs[number::workers] for number in range(min(workers, len(refs)))]
+        runner.run_all([replace(job, weights=share) for share in shares], run.recipe, params.machine.device)
     paths = [jobs.sample_record(job, ref, line) for ref in refs for line in lines]
     return [
         records.from_json(records.SampleRecord, digest.read_json(path)["sample"], str(path)) for path in paths
     ]
+
+
+def on_cluster(engine: schema.Engine, recipe: str, family: str) -> bool:
+    """Whether nodes of a cluster speak; where they cannot, because the family has an interpreter of its own, that is said."""
+    if engine.kind != "ray":
+        return False
+    if is_elsewhere := "speak" in families.spec(family).elsewhere:
+        why = "speaks in an interpreter of its own, which nodes of a cluster do not have: processes of this machine do it"
+        print(f"{recipe}: {family} {why}", file=sys.stderr)
+    return not is_elsewhere
 
 
 def _unspoken(

@@ -1,18 +1,35 @@
-"""Verb `encode`: every clip of every split through the base's own audio encoder, once."""
+"""Verb `encode`: every clip of every split through the base's own audio encoder, once; in this process or in those of a cluster.
 
-from collections.abc import Sequence
+Clips that are encoded together are padded to one length, which shows in last digits. So batches are cut here, from the clips that are
+missing, and a shard is some whole batches: no engine and no number of workers changes who stands beside whom.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from voicelathe import families, records
+from voicelathe.config import schema
 from voicelathe.data.audio import waveform
 from voicelathe.data.latents import cache
-from voicelathe.errors import ManifestError, listing
+from voicelathe.errors import ManifestError, VoiceLatheError, WorkerError, listing
+from voicelathe.parallel import local
+from voicelathe.parallel.needs import Needs, WorkWatch
 from voicelathe.process import jobs
 
 CLIPS_PER_BATCH = {"cpu": 1, "cuda": 8}  # on the CPU one clip at a time is as fast and needs the least memory
+THIS_PROCESS = uuid.uuid4().hex  # another process, also one of another machine, has another
+
+Batch = Sequence[records.CleanClip]
+Encoding = Mapping[str, torch.Tensor]
+
+_opened: dict[jobs.Target, Any] = {}  # at most one base; a process of a cluster keeps it for its next shard
 
 
 def run(job: jobs.EncodeJob, emit: Any) -> dict[str, Any]:
@@ -31,28 +48,117 @@ def run(job: jobs.EncodeJob, emit: Any) -> dict[str, Any]:
     return {"clips": len(everything), "encoded": len(todo)}
 
 
-def _encode(
-    job: jobs.EncodeJob, todo: Sequence[records.CleanClip], cached: dict[str, Path], emit: Any
-) -> None:
+def _encode(job: jobs.EncodeJob, todo: Batch, cached: dict[str, Path], emit: Any) -> None:
+    """Encode clips and keep each under its own name. With a cluster, this process loads nothing."""
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
-    family, base, machine = families.find(job.target.family), Path(job.target.base), job.target.machine
-    facts = family.describe(base, licence="", trained=True)
+    facts = families.find(job.target.family).describe(Path(job.target.base), licence="", trained=True)
     _require_fitting(todo, facts)
-    loaded = family.load(base, facts, machine, "encoder")
-    torch.backends.cudnn.allow_tf32 = (
-        False  # on a card, convolutions would keep 10 bits, and a neighbour in the batch would show
-    )
-    size = CLIPS_PER_BATCH[machine.device]
-    for start in range(0, len(todo), size):
-        batch = todo[start : start + size]
-        emit(jobs.PHASE, {"name": "encode", "step": start, "micro": 0})
-        samples = [waveform.read_mono(Path(job.audio_root), clip, facts.encode_rate_hz) for clip in batch]
-        for clip, tensors in zip(batch, family.encode(loaded, samples), strict=True):
+    how = _engine(job, emit)
+    if how.kind != "ray":
+        _encoder(job.target, facts)
+    shards = _shards(todo, job.target.machine.device, how)
+    work = partial(_encoded, job.target, facts, job.audio_root, THIS_PROCESS)
+    watch = WorkWatch(notice=lambda text: emit(jobs.NOTICE, {"text": text}), content=_content)
+    try:
+        _keep(shards, local.map_shards(work, shards, how, _needs(job, todo), watch), cached, emit)
+    finally:
+        _opened.clear()
+
+
+def _keep(
+    shards: Sequence[Sequence[Batch]],
+    results: Iterator[Sequence[Encoding]],
+    cached: Mapping[str, Path],
+    emit: Any,
+) -> None:
+    """Each clip's encoding under its own name, as soon as it is there."""
+    done, total = 0, sum(len(batch) for batch in chain(*shards))
+    emit(jobs.PHASE, {"name": "encode", "step": 0, "micro": 0})
+    for shard, found in zip(shards, results, strict=True):
+        for clip, tensors in zip(chain(*shard), found, strict=True):
             cache.store(cached[clip.clip_id], tensors)
-        emit(jobs.PROGRESS, {"done": start + len(batch), "total": len(todo), "unit": "clips"})
+        done += len(found)
+        emit(jobs.PROGRESS, {"done": done, "total": total, "unit": "clips"})
+        emit(jobs.PHASE, {"name": "encode", "step": done, "micro": 0})
 
 
-def _require_fitting(clips: Sequence[records.CleanClip], facts: records.BaseFacts) -> None:
+def _engine(job: jobs.EncodeJob, emit: Any) -> schema.Engine:
+    """The cluster where one was asked for and its nodes can do it, else this process."""
+    if job.engine.kind != "ray":
+        return jobs.IN_THE_WORKER
+    if "encode" in families.spec(job.target.family).elsewhere:
+        why = "encodes in an interpreter of its own, which nodes of a cluster do not have: one process here does it"
+        emit(jobs.NOTICE, {"text": f"{job.target.family} {why}"})
+        return jobs.IN_THE_WORKER
+    return job.engine
+
+
+def _shards(todo: Batch, device: str, how: schema.Engine) -> list[Sequence[Batch]]:
+    """Whole batches: one for this process, so that each is kept and told at once; some for a task of a cluster."""
+    batches = local.cut(todo, CLIPS_PER_BATCH[device])
+    return local.for_cluster(batches, how) if how.kind == "ray" else list(local.cut(batches, 1))
+
+
+def _needs(job: jobs.EncodeJob, todo: Batch) -> Needs:
+    """What every node has to have: the audio, the base, the code that reads it, and room for a task."""
+    machine = job.target.machine
+    audio = Needs.of(Path(job.audio_root), sorted({clip.audio for clip in todo}), [job.target.base])
+    packages, gpus = families.spec(job.target.family).requires, int(machine.device == "cuda")
+    return replace(audio, packages=packages, is_exact=True, cpus=machine.threads, gpus=gpus)
+
+
+def _content(shard: Sequence[Batch]) -> str:
+    clips = [clip.clip_id for batch in shard for clip in batch]
+    return f"clip {clips[0]}" if len(clips) == 1 else f"clips {clips[0]} to {clips[-1]}, {len(clips)} in all"
+
+
+def _encoded(
+    target: jobs.Target, facts: records.BaseFacts, audio_root: str, parent: str, shard: Sequence[Batch]
+) -> list[Encoding]:
+    """The encodings of a shard's clips, in order; in this process or one of a cluster."""
+    if parent != THIS_PROCESS:
+        torch.set_num_threads(target.machine.threads)
+    loaded, found = _encoder(target, facts), list[Encoding]()
+    for batch in shard:
+        try:
+            found += _of_batch(target.family, loaded, Path(audio_root), batch)
+        except Exception as problem:
+            if parent == THIS_PROCESS:
+                raise
+            raise _named(problem, batch) from None
+    return found
+
+
+def _named(problem: Exception, batch: Batch) -> VoiceLatheError:
+    """An error on a node, with the clips at which it was met: nobody sees the phase of a process there."""
+    if isinstance(problem, VoiceLatheError):
+        problem.args = (f"{problem}\nMet at {_content([batch])}.",)
+        return problem
+    return WorkerError(
+        f"{_content([batch])}, of {batch[0].audio}: {type(problem).__name__}: {problem}\nRun the same command with engine.kind: serial to see "
+        "what it does; what is encoded stays."
+    )
+
+
+def _of_batch(family: str, loaded: Any, audio_root: Path, batch: Batch) -> Iterator[Encoding]:
+    rate_hz = loaded.facts.encode_rate_hz
+    samples = [waveform.read_mono(audio_root, clip, rate_hz) for clip in batch]
+    return families.find(family).encode(loaded, samples)
+
+
+def _encoder(target: jobs.Target, facts: records.BaseFacts) -> Any:
+    """The base's encoder, loaded once in a process."""
+    if target not in _opened:
+        _opened.clear()
+        torch.backends.cudnn.allow_tf32 = (
+            False  # on a card, convolutions would keep 10 bits, and a neighbour in the batch would show
+        )
+        family = families.find(target.family)
+        _opened[target] = family.load(Path(target.base), facts, target.machine, "encoder")
+    return _opened[target]
+
+
+def _require_fitting(clips: Batch, facts: records.BaseFacts) -> None:
     """No family can train on a clip longer than its sequence. Raises ManifestError before anything is loaded."""
     long = [clip for clip in clips if clip.end_s - clip.start_s > facts.max_clip_s]
     if long:

@@ -6,15 +6,23 @@ With `interactive` the worker then answers requests from stdin with the first ca
 import json
 import math
 import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from voicelathe import digest, families, records
+from voicelathe import checkpoints, digest, families, records
+from voicelathe.config import schema
 from voicelathe.data.audio import waveform
-from voicelathe.errors import VoiceLatheError
+from voicelathe.errors import VoiceLatheError, WorkerError
 from voicelathe.families.base import Promptable, Spoken
+from voicelathe.parallel import local
+from voicelathe.parallel.needs import Needs, WorkWatch
 from voicelathe.process import jobs
 from voicelathe.worker import prompts
 from voicelathe.worker.weights import Swapper
@@ -22,40 +30,150 @@ from voicelathe.worker.weights import Swapper
 REVISION = 1  # of the spoken samples: a new one speaks every line again
 SILENT_DBFS = -60.0
 EMPTY_S = 0.1
+THIS_PROCESS = uuid.uuid4().hex  # another process, also one of another machine, has another
+
+
+@dataclass
+class _Voice:
+    """The base that a process holds, and the weights that are in it now."""
+
+    swapper: Swapper
+    held: jobs.WeightsRef | None = None
+
+    def take(self, ref: jobs.WeightsRef) -> None:
+        if ref != self.held:
+            self.held = None  # until all of them are in place
+            self.swapper.put(ref)
+            self.held = ref
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Some lines of one candidate; the first of them is the `position`th that it has to say."""
+
+    ref: jobs.WeightsRef
+    lines: Sequence[records.Line]
+    position: int
+
+
+_voices: dict[str, _Voice] = {}  # at most one; a process of a cluster keeps it for its next passage
 
 
 def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
     """Speak what is not spoken yet; a sample is finished when its record stands beside its WAV file."""
-    missing = [(ref, [line for line in job.lines if not _is_finished(job, ref, line)]) for ref in job.weights]
-    todo = [(ref, lines) for ref, lines in missing if lines]
-    if not todo and not job.interactive:
+    passages = _passages(job)
+    if not passages and not job.interactive:
         return {"spoken": 0}
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
-    family, target = families.find(job.target.family), job.target
-    loaded = family.load(
-        Path(target.base), family.describe(Path(target.base), "", True), target.machine, "all"
-    )
-    swapper = Swapper(family, loaded, Path(target.base), job.lora, job.weights)
-    done, total = 0, sum(len(lines) for _, lines in todo)
-    for ref, lines in todo:
-        swapper.put(ref)
-        for position, line in enumerate(lines):
-            emit(jobs.PHASE, {"name": "speak", "step": ref.candidate.step, "micro": position})
-            spoken = _speak(job, ref, swapper, line)
-            sample = _sample(
-                ref.candidate,
-                line,
-                spoken,
-                job.decoding,
-                jobs.sample_record(job, ref, line).with_suffix(".wav"),
+    if job.engine.kind != "ray":
+        _voice(job)
+    watch = WorkWatch(notice=lambda text: emit(jobs.NOTICE, {"text": text}), content=_content)
+    work, needs = partial(_said, job, THIS_PROCESS), _needs(job, passages)
+    try:
+        results = local.map_shards(work, passages, _engine(job), needs, watch)
+        total = _keep(job, passages, results, emit)
+        if job.interactive:
+            _answer(job, _voice(job), emit)
+    finally:
+        _voices.clear()
+    return {"spoken": total}
+
+
+def _passages(job: jobs.SpeakJob) -> list[Passage]:
+    """What is missing, candidate by candidate: one line a passage in this process, so that each is kept and told at once."""
+    missing = [(ref, [line for line in job.lines if not _is_finished(job, ref, line)]) for ref in job.weights]
+    num_lines = sum(len(lines) for _, lines in missing)
+    size = local.task_size(num_lines, job.engine) if job.engine.kind == "ray" else 1
+    return [
+        Passage(ref, lines[start : start + size], start)
+        for ref, lines in missing
+        for start in range(0, len(lines), size)
+    ]
+
+
+def _engine(job: jobs.SpeakJob) -> schema.Engine:
+    """Several workers of this machine have a job each, so only a cluster is asked for more than one process."""
+    return job.engine if job.engine.kind == "ray" else jobs.IN_THE_WORKER
+
+
+def _needs(job: jobs.SpeakJob, passages: Sequence[Passage]) -> Needs:
+    """What every node has to have: the base and the code that reads it, the checkpoints, what is heard, and room for a task."""
+    if job.engine.kind != "ray":
+        return Needs()
+    target, spec = job.target, families.spec(job.target.family)
+    files = {
+        str(Path(passage.ref.path, checkpoints.MANIFEST))
+        for passage in passages
+        if passage.ref.kind != "base"
+    }
+    for heard in [
+        passage.ref.reference or job.reference for passage in passages if passage.ref.candidate.prompted
+    ]:
+        files |= {str(Path(heard.audio_root, heard.clips[0].audio))} if heard else set()
+    stored = sum(path.stat().st_size for path in Path(target.base).rglob("*") if path.is_file())
+    return Needs(
+        tuple(sorted(files)), (target.base,), spec.requires, is_exact=True, cpus=target.machine.threads,
+        gpus=int(target.machine.device == "cuda"), memory_bytes=2 * stored,  # bf16 in files is fp32 in memory
+    )  # fmt: skip
+
+
+def _content(passage: Passage) -> str:
+    return f"{passage.ref.candidate.name}, {len(passage.lines)} lines from {passage.lines[0].line_id}"
+
+
+def _said(job: jobs.SpeakJob, parent: str, passage: Passage) -> list[Spoken]:
+    """What a candidate says, in this process or one of a cluster."""
+    if parent == THIS_PROCESS:
+        voice = _voice(job)
+        voice.take(passage.ref)
+        return [_speak(job, passage.ref, voice.swapper, line) for line in passage.lines]
+    torch.set_num_threads(job.target.machine.threads)
+    try:
+        return _said(job, THIS_PROCESS, passage)
+    except VoiceLatheError as problem:
+        problem.args = (f"{problem}\nMet by {_content(passage)}.",)
+        raise
+    except Exception as problem:
+        raise WorkerError(
+            f"{_content(passage)}: {type(problem).__name__}: {problem}\nRun the same command with engine.kind: serial to see what it does; what "
+            "is spoken stays."
+        ) from None
+
+
+def _voice(job: jobs.SpeakJob) -> _Voice:
+    """The base of a job, loaded once in a process."""
+    key = digest.of_value(records.to_json(job))
+    if key not in _voices:
+        _voices.clear()
+        family, base, machine = families.find(job.target.family), Path(job.target.base), job.target.machine
+        loaded = family.load(base, family.describe(base, "", True), machine, "all")
+        _voices[key] = _Voice(Swapper(family, loaded, base, job.lora, job.weights))
+    return _voices[key]
+
+
+def _keep(
+    job: jobs.SpeakJob, passages: Sequence[Passage], results: Iterator[Sequence[Spoken]], emit: Any
+) -> int:
+    """Write each sample and its record as soon as it is there. Returns how many."""
+    done, total = 0, sum(len(passage.lines) for passage in passages)
+    for passage in passages[:1]:
+        _announce(passage, emit)
+    for following, (passage, found) in enumerate(zip(passages, results, strict=True), 1):
+        for line, spoken in zip(passage.lines, found, strict=True):
+            record = jobs.sample_record(job, passage.ref, line)
+            sample = _sample(passage.ref.candidate, line, spoken, job.decoding, record.with_suffix(".wav"))
+            digest.write_json(
+                record, {"key": _key(job, passage.ref, line), "sample": records.to_json(sample)}
             )
-            record = {"key": _key(job, ref, line), "sample": records.to_json(sample)}
-            digest.write_json(jobs.sample_record(job, ref, line), record)
             done += 1
             emit(jobs.PROGRESS, {"done": done, "total": total, "unit": "samples"})
-    if job.interactive:
-        _answer(job, swapper, emit)
-    return {"spoken": total}
+        for passage in passages[following : following + 1]:
+            _announce(passage, emit)
+    return total
+
+
+def _announce(passage: Passage, emit: Any) -> None:
+    emit(jobs.PHASE, {"name": "speak", "step": passage.ref.candidate.step, "micro": passage.position})
 
 
 def _speak(job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: records.Line) -> Spoken:
@@ -71,10 +189,9 @@ def _speak(job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: rec
         )
 
 
-def _answer(job: jobs.SpeakJob, swapper: Swapper, emit: Any) -> None:
+def _answer(job: jobs.SpeakJob, voice: _Voice, emit: Any) -> None:
     """One request line in, one event out with its id; a request that fails does not end the worker."""
-    held: jobs.WeightsRef | None = job.weights[0]
-    swapper.put(job.weights[0])
+    voice.take(job.weights[0])
     emit(jobs.READY, {})
     for line in sys.stdin:
         request_id = ""
@@ -85,11 +202,8 @@ def _answer(job: jobs.SpeakJob, swapper: Swapper, emit: Any) -> None:
                 emit(jobs.SAMPLE, {"request_id": request_id, "sample": None})
                 continue
             ref = request.weights or job.weights[0]
-            if ref != held:
-                held = None  # until all of them are in place
-                swapper.put(ref)
-                held = ref
-            sample = records.to_json(_requested(swapper, ref, request, job.decoding))
+            voice.take(ref)
+            sample = records.to_json(_requested(voice.swapper, ref, request, job.decoding))
             emit(jobs.SAMPLE, {"request_id": request_id, "sample": sample})
         except (VoiceLatheError, ValueError, OSError) as problem:
             failure = {"error": type(problem).__name__, "message": str(problem)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,8 @@ def cluster(params: schema.Params) -> Iterator[MachineFinding]:
 
 
 def _needs(params: schema.Params) -> Needs:
-    """The audio that the manifest names, as far as it was ingested, and the recogniser's files."""
+    """The audio that the manifest names, as far as it was ingested, the recogniser's files, and the bases with what reads them."""
+    from voicelathe import families
     from voicelathe.parallel.needs import Needs
     from voicelathe.speech import recogniser_files
 
@@ -51,4 +53,8 @@ def _needs(params: schema.Params) -> Needs:
     names = sorted({row.audio for row in rows if row.audio_problem is None})
     chosen = params.speech.recogniser
     ears = [str(recogniser_files.directory(chosen.model))] if chosen is not None and params.hear.words else []
-    return Needs.of(Path(params.ingest.audio_root), names, ears)
+    bases = list(params.bases.values())
+    packages = sorted({name for one in bases for name in families.spec(one.family).requires})
+    folders = [*ears, *(one.path for one in bases)]
+    audio = Needs.of(Path(params.ingest.audio_root), names, folders)
+    return replace(audio, packages=tuple(packages), is_exact=bool(bases))
