@@ -32,7 +32,7 @@ TEXT = "Today I walked through the quiet morning light, and every small detail f
 RATE_HZ, SEED, MAX_SECONDS = 16_000, 42, 12.0
 RECIPES = {"lora": "mini-lora", "full": "mini-full", "ruined": "ruined"}
 TITLES = {
-    "base": "embedded base: its own voice (rms)",
+    "base": "embedded base: a voice of its own choice",
     "zero_shot": "the base, shown a clip of lark first",
     "lora": "after LoRA to lark",
     "full": "after full fine-tuning to lark",

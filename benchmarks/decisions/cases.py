@@ -1,9 +1,8 @@
 """Which fine-tunes is a decision tried on? Several voices, LoRA and full, rates from too low to ruinous, clean and dirty rows.
 
-The embedded base was trained on flite's rms, slt and kal16 and speaks as rms where nobody tells it otherwise; its codec copies awb badly.
-Towards slt, kal16 and awb a checkpoint comes nearer and pays with words, towards rms there is nowhere to go. `demo` is the corpus of the
-demo, whoever speaks in it. The base of a `worn` case has lost words, as one has that barely knows a language: there training can bring
-some back. Who truly helps, the oracle says.
+The embedded base was trained on flite's rms, slt, kal16 and awb and voices made of them, and speaks in a voice of its own choice where
+nobody tells it otherwise; `demo` is the corpus of the demo, whose speaker it has not heard. The base of a `worn` case has lost words, as
+one has that barely knows a language: there training can bring some back. Who truly helps, the oracle says.
 """
 
 from collections.abc import Mapping
