@@ -23,7 +23,7 @@ FLAGS = [
 ]  # fmt: skip
 SAMPLE = "en-long-2-42.wav"
 OUT, PORT, RECIPE = Path("docs/images"), 5417, "mini-full"
-STEP = 20  # of the candidate that is looked at closely
+STEP = 30  # of the candidate that is looked at closely
 LIMIT_BYTES, WAIT_MS, SETTLE_MS = 200_000, 60_000, 4_000
 SEEN_BEFORE = (  # a first visitor's browser opens an assistant beside the charts, and the view for chat agents at every click
     "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');"
