@@ -87,8 +87,8 @@ def test_the_run_says_what_was_chosen_and_what_it_rests_on(
     track(root)
     run = stores.only_run(stores.client(root))
     record = records.read_one(root / layout.run(RECIPE, "run.json"), records.RunRecord)
-    assert run.data.params["train.learning_rate"] == "0.001" and run.data.params["train.lora.rank"] == "16"
-    assert run.data.params["train.lora.scope"] == "dit" and run.data.params["seed"] == "7"
+    assert run.data.params["train.learning_rate"] == "0.002" and run.data.params["train.lora.rank"] == "16"
+    assert run.data.params["train.lora.scope"] == "lm" and run.data.params["seed"] == "7"
     assert set(records.to_json(record.identity.train)) - {"lora"} <= {
         key.removeprefix("train.") for key in run.data.params
     }
