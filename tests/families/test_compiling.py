@@ -43,6 +43,21 @@ def programs() -> int:
     return Counter(counters["stats"])["unique_graphs"]
 
 
+def test_more_kinds_of_layers_than_torch_compiles_by_itself_still_run() -> None:
+    """Several models in one process, or several settings of one: torch alone gives up after the eighth."""
+    with layers.compiled_layers(True):
+        for width in range(2, 14):
+            layer = torch.nn.Linear(width, width)
+            given = torch.randn(3, width)
+            found = layers.run_layer(twice, layer, given, recompute=False)
+            assert torch.allclose(found, twice(layer, given), atol=1e-6)
+
+
+def twice(layer: torch.nn.Module, given: Tensor) -> Tensor:
+    out: Tensor = layer(layer(given))
+    return out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("recompute", ["none", "all"])
 @pytest.mark.parametrize("mode", ["lora", "full"])

@@ -1,7 +1,7 @@
 """How the layers of a model are run in training: plain or as programs of torch.compile, and with what kept for backward."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
 
@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from voicelathe.errors import WorkerError
 
+KINDS = 64  # of layers, at most, for which one function may be compiled anew; torch's own 8 is too few where several models share a process
 _COMPILED: ContextVar[bool] = ContextVar("compiled", default=False)
 
 
@@ -22,7 +23,8 @@ def compiled_layers(wanted: bool) -> Iterator[None]:
     """
     before = _COMPILED.set(wanted)
     try:
-        yield
+        with torch._dynamo.config.patch(recompile_limit=KINDS) if wanted else nullcontext():
+            yield
     except RuntimeError as problem:
         if not wanted or not type(problem).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
