@@ -78,7 +78,8 @@ def built(state: Path) -> Any:
 
 
 def codec(state: Path) -> dict[str, Tensor]:
-    """Every tensor of the codec as far as it is trained."""
+    """Every tensor of the codec as far as it is trained; what is never used is random, and the same each time."""
+    torch.manual_seed(SEED)
     vae = built(state)
     if (state / FILE).is_file():
         trained = trainable(built(state).encoder)

@@ -4,7 +4,7 @@ Usage:  python -m pretrain.measure BASE [--lines 40]
 
 Prints one JSON object: character error rates by Whisper tiny.en (`ears`) for real flite, the codec's copy and the base's own speech (grammar and
 prose), how often it stopped too early or not at all, the real-time factor on one core (CPU time), and how near it comes to a voice that
-it is shown in a reference clip.
+it is shown in a reference clip, and what the codec loses of the demo's speaker, whom no training heard.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 import torch
 
 from pretrain import corpus, ears, texts
@@ -27,6 +28,7 @@ from voicelathe.speech import speaker
 
 TOO_SHORT, TOO_LONG = 0.6, 1.5  # of flite's own duration: the line stopped too early, or ran on
 MAX_SECONDS, PROMPTED_LINES = 12.0, 8
+COPIED_CLIPS, SHORTEST_S = 48, 1.5  # of the demo's speaker
 SHOWN = ("rms", "slt", "kal16", "awb", "rms_116", "slt_90_100")
 
 
@@ -35,7 +37,8 @@ def main(base: Path, num_lines: int) -> dict[str, Any]:
     family, loaded = opened(base)
     sets = {"grammar": texts.held_out_sentences(), "prose": texts.prose()[1]}
     told = {name: reading(family, loaded, name, lines[:num_lines]) for name, lines in sets.items()}
-    return told | {"voices": {voice: shown(family, loaded, voice) for voice in SHOWN}}
+    voices = {voice: shown(family, loaded, voice) for voice in SHOWN}
+    return told | {"voices": voices, "copies of the demo": copies(loaded, demo_clips(COPIED_CLIPS))}
 
 
 def opened(base: Path) -> tuple[Any, Any]:
@@ -90,6 +93,41 @@ def shown(family: Any, loaded: Any, voice: str) -> dict[str, Any]:
         "similarity_copy": similarity([copy(loaded, one) for one in real]),
         "cer": round(float(np.mean([ears.cer(*pair) for pair in zip(lines, own, strict=True)])), 3),
     }
+
+
+def demo_clips(count: int) -> list[tuple[str, Any]]:
+    """Texts and samples of so many rows without a planted fault, evenly out of the whole manifest."""
+    kinds = [json.loads(line) for line in (texts.DEMO / "ground_truth.jsonl").read_text().splitlines()]
+    clean = {one["id"] for one in kinds if one["kind"] == "clean"}
+    rows = [json.loads(line) for line in (texts.DEMO / "manifest.jsonl").read_text("utf-8").splitlines()]
+    slices = [row for row in rows if row["id"] in clean and row["end_s"] is not None]
+    long = [row for row in slices if row["end_s"] - row["start_s"] >= SHORTEST_S]
+    found = []
+    for row in long[:: len(long) // count][:count]:
+        with soundfile.SoundFile(texts.DEMO / "audio" / row["audio"]) as file:
+            assert file.samplerate == corpus.RATE_HZ
+            file.seek(round(row["start_s"] * file.samplerate))
+            length = round((row["end_s"] - row["start_s"]) * file.samplerate)
+            found.append((row["text"], file.read(length, dtype="float32")))
+    return found
+
+
+def copies(loaded: Any, clips: list[tuple[str, Any]]) -> dict[str, float]:
+    """What the codec loses: character errors and similarity to the centroid of the other clips, of real ones and of their copies."""
+    made = [copy(loaded, samples) for _, samples in clips]
+    voices = [speaker.embed(samples) for _, samples in clips]
+    others = [speaker.centroid([one for one in voices if one is not voices[at]]) for at in range(len(voices))]
+    errors = {
+        "real": [ears.cer(text, samples) for text, samples in clips],
+        "copy": [ears.cer(text, samples) for (text, _), samples in zip(clips, made, strict=True)],
+    }
+    near = {"real": voices, "copy": [speaker.embed(one) for one in made]}
+    told = {f"cer_{kind}": float(np.mean(column)) for kind, column in errors.items()}
+    for kind, column in near.items():
+        told[f"similarity_{kind}"] = float(
+            np.mean([speaker.similarity(*pair) for pair in zip(column, others, strict=True)])
+        )
+    return {name: round(value, 3) for name, value in told.items()} | {"clips": len(clips)}
 
 
 def settings(family: Any) -> dict[str, float]:

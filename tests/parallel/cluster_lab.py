@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,6 +13,10 @@ from typing import Any
 
 import psutil
 
+from voicelathe import digest, records
+from voicelathe.config import schema
+from voicelathe.process import jobs
+
 ROOT = Path(__file__).parents[2]
 CODE = f"{ROOT}{os.pathsep}{ROOT / 'src'}"  # PYTHONPATH of whoever runs the work of tests
 
@@ -19,12 +25,12 @@ class Lab:
     """A head with one CPU, and nodes that join it."""
 
     def __init__(self) -> None:
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        own = {"PYTHONPATH": CODE, "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+        own["RAY_raylet_start_wait_time_s"] = "120"  # a busy machine is slow to start them
+        self.before = {name: os.environ.get(name) for name in own}
+        os.environ.update(own)
         from ray.cluster_utils import Cluster
 
-        own = {"RAY_raylet_start_wait_time_s": "120", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-        os.environ.update(own)  # a busy machine is slow to start them
-        os.environ["PYTHONPATH"] = CODE
         self.cluster: Any = Cluster(
             initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
         )
@@ -44,8 +50,31 @@ class Lab:
 
     def end(self) -> None:
         self.cluster.shutdown()
-        for name in ("PYTHONPATH", "RAY_raylet_start_wait_time_s"):
-            os.environ.pop(name, None)
+        for name, value in self.before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def on(lab: Lab, workers: int = 2) -> schema.Engine:
+    return schema.Engine("ray", workers, lab.address)
+
+
+def notices(events: list[tuple[str, Any]]) -> list[str]:
+    return [values["text"] for kind, values in events if kind == jobs.NOTICE]
+
+
+def killed_while_it_works(verb: str, job: Any) -> None:
+    """A worker with this job, as a stage starts it; SIGKILL once something is kept."""
+    digest.write_json(Path("job.json"), {"verb": verb, "job": records.to_json(job)})
+    command = [sys.executable, "-m", "voicelathe.worker", "job.json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": CODE}) as driver:
+        assert driver.stdout is not None
+        for line in driver.stdout:
+            if jobs.decode(line).kind == jobs.PROGRESS:
+                break
+        driver.send_signal(signal.SIGKILL)
 
 
 def raylet(node: Any) -> psutil.Process:
@@ -119,8 +148,6 @@ def voiced(work: Any, passage: Any) -> tuple[int, str]:
 
 def whole(root: Path) -> dict[str, str]:
     """Every file by its sha256, without the parts of files that somebody was killed over."""
-    from voicelathe import digest
-
     return {name: sha256 for name, sha256 in digest.of_tree(root).items() if not name.endswith(".partial")}
 
 

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,15 +36,6 @@ NUM_CLIPS = 96
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[cluster_lab.Lab]:
-    made = cluster_lab.Lab()
-    made.add()
-    yield made
-    ray_cluster.close()
-    made.end()
-
-
-@pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[ManifestRow]]:
     """A project folder with short clips, one of which fills its worker."""
     root = tmp_path_factory.mktemp("project")
@@ -72,10 +62,6 @@ def said() -> list[str]:
     return []
 
 
-def on(lab: cluster_lab.Lab, workers: int = 2) -> schema.Engine:
-    return schema.Engine("ray", workers, lab.address)
-
-
 def measured(known: list[ManifestRow], how: schema.Engine, said: list[str], advance: Any = None) -> bytes:
     watch = WorkWatch(said.append, advance or (lambda done: None))
     found = measure.measure(known, Path("audio"), rows.MEASURE, how, None, watch)
@@ -88,7 +74,7 @@ def test_two_nodes_measure_the_bytes_of_one_process_and_a_bomb_costs_its_clip(
 ) -> None:
     done: list[int] = []
     alone = measured(project, rows.SERIAL, said)
-    assert measured(project[::-1], on(lab), said, done.append) == alone
+    assert measured(project[::-1], cluster_lab.on(lab), said, done.append) == alone
     assert len(said) == 1 and "2 nodes with 2 CPUs" in said[0]
     assert done == sorted(done) and done[-1] == len(project) and len(done) > 4
     problems = {one.clip_id: one.problem for one in tables.read(Path("table"), ClipMeasure)}
@@ -100,7 +86,7 @@ def test_a_crash_a_hang_and_a_bomb_cost_one_item_each(
     lab: cluster_lab.Lab, project: list[ManifestRow], said: list[str]
 ) -> None:
     items = ["a", "crash", "b", "hang", "c", "bomb", "d"]
-    tried = local.try_each(hostile, items, on(lab), QUICK, watch=WorkWatch(said.append))
+    tried = local.try_each(hostile, items, cluster_lab.on(lab), QUICK, watch=WorkWatch(said.append))
     found = dict(zip(items, tried, strict=True))
     assert {name: one.lost.reason for name, one in found.items() if one.lost} == {
         **{"crash": "crash", "hang": "time", "bomb": "memory"}
@@ -112,14 +98,16 @@ def test_a_crash_a_hang_and_a_bomb_cost_one_item_each(
 def test_both_nodes_work_in_order_and_no_more_tasks_exist_than_were_allowed(
     lab: cluster_lab.Lab, project: list[ManifestRow]
 ) -> None:
-    found = list(local.map_shards(partial(cluster_lab.slowly, 0.3), list(range(12)), on(lab)))
+    found = list(local.map_shards(partial(cluster_lab.slowly, 0.3), list(range(12)), cluster_lab.on(lab)))
     assert [item for item, _ in found] == list(range(12))
     assert len({pid for _, pid in found}) == 2
-    one = list(local.map_shards(partial(cluster_lab.slowly, 0.0), list(range(12)), on(lab, workers=1)))
+    one = list(
+        local.map_shards(partial(cluster_lab.slowly, 0.0), list(range(12)), cluster_lab.on(lab, workers=1))
+    )
     assert [item for item, _ in one] == list(range(12))
-    attempts = local.try_each(twice, list(range(5)), on(lab), ROOMY)
+    attempts = local.try_each(twice, list(range(5)), cluster_lab.on(lab), ROOMY)
     assert [attempt.results for attempt in attempts] == [[n, 2 * n] for n in range(5)]
-    assert list(local.map_shards(cluster_lab.late_fault, [], on(lab))) == []
+    assert list(local.map_shards(cluster_lab.late_fault, [], cluster_lab.on(lab))) == []
 
 
 def test_two_nodes_hear_what_one_process_hears_words_included(
@@ -141,7 +129,7 @@ def test_two_nodes_hear_what_one_process_hears_words_included(
     measures = [replace(rows.measured(1), clip_id=row.clip_id) for row in known]
     shipped = params.load(cluster_lab.ROOT / "params.yaml")
     found = {}
-    for name, engine in (("one", rows.SERIAL), ("two", on(lab))):
+    for name, engine in (("one", rows.SERIAL), ("two", cluster_lab.on(lab))):
         ingested = replace(shipped.ingest, audio_root="audio")
         chosen = replace(shipped, ingest=ingested, engine=engine, hear=schema.Hear(True, True, False))
         found[name] = hear.hear(known, measures, chosen, Path(name), 1)
@@ -159,16 +147,16 @@ def test_ingest_hashes_the_same_files(
 ) -> None:
     monkeypatch.setattr(ingest, "FILES_PER_SHARD", 20)
     names = sorted(row.audio for row in project)
-    assert ingest._hash_all(Path("audio"), names, on(lab)) == ingest._hash_all(
+    assert ingest._hash_all(Path("audio"), names, cluster_lab.on(lab)) == ingest._hash_all(
         Path("audio"), names, rows.SERIAL
     )
 
 
 def test_an_error_of_the_work_is_raised_as_it_is(lab: cluster_lab.Lab, project: list[ManifestRow]) -> None:
     with pytest.raises(ManifestError, match="the file changed"):
-        list(local.map_shards(cluster_lab.late_fault, list(range(6)), on(lab)))
+        list(local.map_shards(cluster_lab.late_fault, list(range(6)), cluster_lab.on(lab)))
     with pytest.raises(ManifestError, match="the file changed"):
-        local.try_each(hostile, ["a", "fault"], on(lab), QUICK)
+        local.try_each(hostile, ["a", "fault"], cluster_lab.on(lab), QUICK)
 
 
 def test_a_shard_that_always_ends_its_process_is_given_up_with_its_number(
@@ -178,7 +166,11 @@ def test_a_shard_that_always_ends_its_process_is_given_up_with_its_number(
 
     monkeypatch.setattr(spreading, "MAX_LOSSES", 2)
     with pytest.raises(WorkerError, match="Shard 2 of 3 ended its process 2 times"):
-        list(local.map_shards(cluster_lab.ends_its_process, [0, 1, 2], on(lab), watch=WorkWatch(said.append)))
+        list(
+            local.map_shards(
+                cluster_lab.ends_its_process, [0, 1, 2], cluster_lab.on(lab), watch=WorkWatch(said.append)
+            )
+        )
     assert [one for one in said if "shard 2 of 3 was lost" in one]
 
 
@@ -188,7 +180,7 @@ def test_a_file_that_a_node_sees_otherwise_stops_the_work_before_it_begins(
     """A path that is another file for every process, as on machines without a common file system."""
     seen = "/proc/self/stat"
     with pytest.raises(ClusterError, match=r"2 of 2 nodes .* nothing was begun") as raised:
-        list(local.map_shards(cluster_lab.late_fault, [1, 2], on(lab), Needs((seen,))))
+        list(local.map_shards(cluster_lab.late_fault, [1, 2], cluster_lab.on(lab), Needs((seen,))))
     assert "file /proc/self/stat: " in str(raised.value) and "Mount the same file system" in str(raised.value)
 
 
@@ -208,7 +200,7 @@ def test_a_node_with_another_voicelathe_or_none_is_named_before_work_begins(
             with pytest.raises(
                 ClusterError, match=r"1 of 3 nodes of the cluster at .* cannot do this work"
             ) as raised:
-                list(local.map_shards(cluster_lab.late_fault, [1, 2], on(lab)))
+                list(local.map_shards(cluster_lab.late_fault, [1, 2], cluster_lab.on(lab)))
             raised.match(expected)
             raised.match("Give every node the same environment")
         finally:
@@ -226,21 +218,21 @@ def test_a_cluster_of_another_ray_is_refused_with_both_versions(
     ours = ray.__version__
     monkeypatch.setattr(ray, "__version__", "2.59.0")
     with pytest.raises(ClusterError, match=f"cluster was started with Ray {ours} and .* here are Ray 2.59.0"):
-        list(local.map_shards(cluster_lab.late_fault, [1, 2], on(lab)))
+        list(local.map_shards(cluster_lab.late_fault, [1, 2], cluster_lab.on(lab)))
 
 
 def test_doctor_shows_every_node_and_what_is_wrong_with_it(
     lab: cluster_lab.Lab, project: list[ManifestRow]
 ) -> None:
     shipped = params.load(cluster_lab.ROOT / "params.yaml")
-    chosen = replace(shipped, engine=on(lab), ingest=replace(shipped.ingest, audio_root="audio"))
+    chosen = replace(shipped, engine=cluster_lab.on(lab), ingest=replace(shipped.ingest, audio_root="audio"))
     records.write(layout.MANIFEST, project)
     total, *each = cluster.cluster(chosen)
     assert total.state == "ok" and "2 nodes with 2 CPUs" in total.seen and "Ray 2." in total.seen
     assert [one.state for one in each] == ["ok", "ok"] and all(
         "1 CPUs, 0 GPUs, sees" in one.seen for one in each
     )
-    (few, *_) = cluster.cluster(replace(chosen, engine=on(lab, workers=9)))
+    (few, *_) = cluster.cluster(replace(chosen, engine=cluster_lab.on(lab, workers=9)))
     assert few.state == "note" and "no more than 2 tasks can run at once" in few.fix
     records.write(layout.MANIFEST, [replace(project[0], audio="/proc/self/stat")])
     _, *each = cluster.cluster(chosen)
@@ -255,7 +247,7 @@ def test_a_node_that_is_killed_in_the_middle_costs_time_and_no_byte(
     ray_cluster.close()
     node = lab.add()
     killer = cluster_lab.kill_when_it_works(node)
-    assert measured(project, on(lab, workers=3), said) == alone
+    assert measured(project, cluster_lab.on(lab, workers=3), said) == alone
     killer.join(1)
     assert not killer.is_alive(), "the node never worked; the test shows nothing"
     assert [one for one in said if "3 nodes with 3 CPUs" in one]

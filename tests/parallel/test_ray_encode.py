@@ -1,12 +1,7 @@
 """Stage `encode` on two real Ray nodes of this machine: the bytes of one process, one base a process, and losses that cost what was lost."""
 
-import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +16,7 @@ from tests.parallel import cluster_lab
 from voicelathe import digest, records
 from voicelathe.config import schema
 from voicelathe.errors import ClusterError, ManifestError, WorkerError
-from voicelathe.parallel import local, ray_cluster
+from voicelathe.parallel import local, on_node, ray_cluster
 from voicelathe.process import jobs
 from voicelathe.records import CleanClip
 from voicelathe.worker import encode
@@ -29,15 +24,6 @@ from voicelathe.worker import encode
 pytest.importorskip("ray", reason="ray is not installed: pip install 'voicelathe[ray]'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 NUM_CLIPS = 22
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[cluster_lab.Lab]:
-    made = cluster_lab.Lab()
-    made.add()
-    yield made
-    ray_cluster.close()
-    made.end()
 
 
 @pytest.fixture
@@ -56,10 +42,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[CleanClip]:
     return found
 
 
-def on(lab: cluster_lab.Lab, workers: int = 2) -> schema.Engine:
-    return schema.Engine("ray", workers, lab.address)
-
-
 def job(name: str, engine: schema.Engine, threads: int = 1) -> jobs.EncodeJob:
     """Into a cache and an output of its own."""
     machine = schema.Machine("cpu", threads, 1)
@@ -74,17 +56,13 @@ def written(one: jobs.EncodeJob, events: list[tuple[str, Any]] | None = None) ->
     return digest.of_tree(Path(one.out).parent)
 
 
-def notices(events: list[tuple[str, Any]]) -> list[str]:
-    return [values["text"] for kind, values in events if kind == jobs.NOTICE]
-
-
 def test_any_number_of_workers_writes_the_bytes_of_one_process_and_tells_how_far_it_is(
     lab: cluster_lab.Lab, project: list[CleanClip]
 ) -> None:
     alone = written(job("alone", rows.SERIAL))
     for workers in (1, 2, 5):
         events: list[tuple[str, Any]] = []
-        assert written(job(f"{workers}", on(lab, workers)), events) == alone
+        assert written(job(f"{workers}", cluster_lab.on(lab, workers)), events) == alone
         done = [values["done"] for kind, values in events if kind == jobs.PROGRESS]
         assert done == sorted(done) and done[-1] == NUM_CLIPS and len(done) >= 4
         assert {values["total"] for kind, values in events if kind == jobs.PROGRESS} == {NUM_CLIPS}
@@ -99,7 +77,7 @@ def test_clips_that_are_encoded_together_are_the_same_ones_for_every_engine(
     monkeypatch.setitem(encode.CLIPS_PER_BATCH, "cpu", 4)
     alone = written(job("alone", rows.SERIAL))
     assert alone != single, "neighbours do not show; the test shows nothing"
-    assert written(job("one", on(lab, 1))) == written(job("two", on(lab))) == alone
+    assert written(job("one", cluster_lab.on(lab, 1))) == written(job("two", cluster_lab.on(lab))) == alone
 
 
 def test_a_node_has_as_many_threads_as_this_process_and_a_cpu_for_each(
@@ -113,10 +91,10 @@ def test_a_node_has_as_many_threads_as_this_process_and_a_cpu_for_each(
     runner.run(job("alone", rows.SERIAL, threads=2), "alone")
     assert digest.of_tree(Path("alone")) != written(job("one", rows.SERIAL)), "threads do not show"
     with pytest.raises(ClusterError, match=r"has no node with 2 CPUs\. .* set machine\.threads lower"):
-        encode.run(job("none", on(lab), threads=2), lambda kind, values: None)
+        encode.run(job("none", cluster_lab.on(lab), threads=2), lambda kind, values: None)
     node = lab.add(num_cpus=2)
     try:
-        assert written(job("two", on(lab), threads=2)) == digest.of_tree(Path("alone"))
+        assert written(job("two", cluster_lab.on(lab), threads=2)) == digest.of_tree(Path("alone"))
     finally:
         ray_cluster.close()
         lab.remove(node)
@@ -125,12 +103,10 @@ def test_a_node_has_as_many_threads_as_this_process_and_a_cpu_for_each(
 def test_a_process_opens_the_base_once_and_the_driver_never(
     lab: cluster_lab.Lab, project: list[CleanClip]
 ) -> None:
-    one = job("one", on(lab))
+    one = job("one", cluster_lab.on(lab))
     facts = training.families.find("voxcpm2").describe(training.BASE, "", True)
     shards = encode._shards(project, "cpu", one.engine)
-    work = partial(
-        cluster_lab.opened, partial(encode._encoded, one.target, facts, "audio", encode.THIS_PROCESS)
-    )
+    work = partial(cluster_lab.opened, partial(encode._encoded, one.target, facts, "audio"))
     seen = set(local.map_shards(work, shards, one.engine, encode._needs(one, project)))
     assert len(shards) > 6 and len(seen) == len({pid for pid, _ in seen}) == 2
 
@@ -148,11 +124,11 @@ def test_a_node_that_is_killed_in_the_middle_costs_time_and_no_byte(
     ray_cluster.close()
     killer = cluster_lab.kill_when_it_works(lab.add())
     events: list[tuple[str, Any]] = []
-    assert written(job("killed", on(lab, 3)), events) == alone
+    assert written(job("killed", cluster_lab.on(lab, 3)), events) == alone
     killer.join(1)
     assert not killer.is_alive(), "the node never worked; the test shows nothing"
-    lost = [text for text in notices(events) if "was lost" in text]
-    assert lost and "(clip" in lost[0] and "were lost and done again" in notices(events)[-1]
+    lost = [text for text in cluster_lab.notices(events) if "was lost" in text]
+    assert lost and "(clip" in lost[0] and "were lost and done again" in cluster_lab.notices(events)[-1]
 
 
 def test_a_driver_that_is_killed_goes_on_with_what_it_has_not_kept(
@@ -160,16 +136,8 @@ def test_a_driver_that_is_killed_goes_on_with_what_it_has_not_kept(
 ) -> None:
     alone = written(job("alone", rows.SERIAL))
     ray_cluster.close()
-    one = job("killed", on(lab))
-    digest.write_json(Path("job.json"), {"verb": "encode", "job": records.to_json(one)})
-    command = [sys.executable, "-m", "voicelathe.worker", "job.json"]
-    env = {**os.environ, "PYTHONPATH": cluster_lab.CODE}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=env) as driver:
-        assert driver.stdout is not None
-        for line in driver.stdout:
-            if jobs.decode(line).kind == jobs.PROGRESS:
-                break
-        driver.send_signal(signal.SIGKILL)
+    one = job("killed", cluster_lab.on(lab))
+    cluster_lab.killed_while_it_works("encode", one)
     kept = len(list(Path("killed/cache").rglob("*.safetensors")))
     assert 0 < kept < NUM_CLIPS and not Path("killed/out").exists()
     again = encode.run(one, lambda kind, values: None)
@@ -182,7 +150,7 @@ def test_an_error_names_the_clip_the_node_and_what_to_do(
 ) -> None:
     sounds.write(Path("audio/007.wav"), sounds.speech(0.3))
     with pytest.raises(ManifestError) as raised:
-        encode.run(job("one", on(lab)), lambda kind, values: None)
+        encode.run(job("one", cluster_lab.on(lab)), lambda kind, values: None)
     for part in (
         "audio/007.wav",
         "Restore",
@@ -196,8 +164,8 @@ def test_what_no_code_of_ours_foresaw_names_the_clips_too(project: list[CleanCli
     one = job("one", rows.SERIAL)
     facts = training.families.find("voxcpm2").describe(training.BASE, "", True)
     wrong = replace(facts, encode_rate_hz=-1)
-    with pytest.raises(WorkerError, match=r"clip train0003, of 003\.wav: .*\n.*engine\.kind: serial"):
-        encode._encoded(one.target, wrong, "audio", "another process", [project[3:4]])
+    with on_node.entered(), pytest.raises(WorkerError, match=r"^clip train0003: .*\n.*engine\.kind: serial"):
+        encode._encoded(one.target, wrong, "audio", [project[3:4]])
     encode._opened.clear()
 
 
@@ -208,7 +176,7 @@ def test_a_base_that_a_node_sees_otherwise_stops_the_work_before_it_begins(
     base = tmp_path / "base"
     shutil.copytree(training.BASE, base)
     (base / "notes.txt").symlink_to("/proc/self/stat")
-    one = job("one", on(lab))
+    one = job("one", cluster_lab.on(lab))
     with pytest.raises(ClusterError, match=r"2 of 2 nodes .* nothing was begun") as raised:
         encode.run(replace(one, target=replace(one.target, base=str(base))), lambda kind, values: None)
     assert f"folder {base}: " in str(raised.value) and "Mount the same file system" in str(raised.value)
@@ -230,5 +198,5 @@ def test_a_family_that_encodes_in_an_interpreter_of_its_own_stays_here_and_that_
     one = job("one", schema.Engine("ray", 4, "auto"))
     own = replace(one, target=replace(one.target, family="indextts2"))
     assert encode._engine(own, lambda kind, values: events.append((kind, values))) == rows.SERIAL
-    assert "an interpreter of its own" in notices(events)[0]
+    assert "an interpreter of its own" in cluster_lab.notices(events)[0]
     assert encode._engine(one, lambda kind, values: None) == one.engine

@@ -1,14 +1,9 @@
 """What candidates speak, on two real Ray nodes of this machine: the bytes of one process, one base a process, losses that cost what was lost."""
 
 import contextlib
-import os
 import re
 import shutil
-import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,15 +26,6 @@ pytest.importorskip("ray", reason="ray is not installed: pip install 'voicelathe
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 LINES = [records.Line(f"l{number}", " ".join(training.WORDS[number:]), "en", number) for number in range(5)]
 TREE, LOGS = "speech", layout.CACHE / "logs"
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[cluster_lab.Lab]:
-    made = cluster_lab.Lab()
-    made.add()
-    yield made
-    ray_cluster.close()
-    made.end()
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +71,6 @@ def job(root: Path, engine: schema.Engine) -> jobs.SpeakJob:
     )
 
 
-def on(lab: cluster_lab.Lab, workers: int = 2) -> schema.Engine:
-    return schema.Engine("ray", workers, lab.address)
-
-
 def written(one: jobs.SpeakJob, events: list[tuple[str, Any]] | None = None) -> dict[str, str]:
     """Everything that the verb leaves, by its sha256; the place is empty again."""
     speak.run(one, lambda kind, values: None if events is None else events.append((kind, values)))
@@ -101,10 +83,6 @@ def taken() -> dict[str, str]:
     return found
 
 
-def notices(events: list[tuple[str, Any]]) -> list[str]:
-    return [values["text"] for kind, values in events if kind == jobs.NOTICE]
-
-
 def test_any_number_of_workers_speaks_the_bytes_of_one_process_and_tells_how_far_it_is(
     lab: cluster_lab.Lab, trained: Path
 ) -> None:
@@ -113,15 +91,15 @@ def test_any_number_of_workers_speaks_the_bytes_of_one_process_and_tells_how_far
     assert len(alone) == 2 * 4 * len(LINES)
     for workers in (1, 2, 5):
         events: list[tuple[str, Any]] = []
-        assert written(job(trained, on(lab, workers)), events) == alone
+        assert written(job(trained, cluster_lab.on(lab, workers)), events) == alone
         done = [values["done"] for kind, values in events if kind == jobs.PROGRESS]
         assert done == list(range(1, 4 * len(LINES) + 1))
 
 
 def test_a_process_opens_the_base_once_and_the_driver_never(lab: cluster_lab.Lab, trained: Path) -> None:
-    one = job(trained, on(lab))
+    one = job(trained, cluster_lab.on(lab))
     passages = speak._passages(one)
-    work = partial(cluster_lab.voiced, partial(speak._said, one, speak.THIS_PROCESS))
+    work = partial(cluster_lab.voiced, partial(speak._said, one))
     seen = set(local.map_shards(work, passages, one.engine, speak._needs(one, passages)))
     assert len(passages) > 6 and len(seen) == len({pid for pid, _ in seen}) == 2
     held: list[int] = []
@@ -136,11 +114,13 @@ def test_a_node_that_is_killed_in_the_middle_costs_time_and_no_byte(
     ray_cluster.close()
     killer = cluster_lab.kill_when_it_works(lab.add())
     events: list[tuple[str, Any]] = []
-    assert written(job(trained, on(lab, 3)), events) == alone
+    assert written(job(trained, cluster_lab.on(lab, 3)), events) == alone
     killer.join(1)
     assert not killer.is_alive(), "the node never worked; the test shows nothing"
-    lost = [text for text in notices(events) if "was lost" in text]
-    assert lost and " lines from l" in lost[0] and "were lost and done again" in notices(events)[-1]
+    lost = [text for text in cluster_lab.notices(events) if "was lost" in text]
+    assert (
+        lost and " lines from l" in lost[0] and "were lost and done again" in cluster_lab.notices(events)[-1]
+    )
 
 
 def test_a_driver_that_is_killed_goes_on_with_what_it_has_not_kept(
@@ -148,16 +128,8 @@ def test_a_driver_that_is_killed_goes_on_with_what_it_has_not_kept(
 ) -> None:
     alone = written(job(trained, rows.SERIAL))
     ray_cluster.close()
-    one = job(trained, on(lab))
-    digest.write_json(Path("job.json"), {"verb": "speak", "job": records.to_json(one)})
-    command = [sys.executable, "-m", "voicelathe.worker", "job.json"]
-    env = {**os.environ, "PYTHONPATH": cluster_lab.CODE}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=env) as driver:
-        assert driver.stdout is not None
-        for line in driver.stdout:
-            if jobs.decode(line).kind == jobs.PROGRESS:
-                break
-        driver.send_signal(signal.SIGKILL)
+    one = job(trained, cluster_lab.on(lab))
+    cluster_lab.killed_while_it_works("speak", one)
     kept = len(list(Path(TREE).rglob("*.json")))
     assert 0 < kept < 4 * len(LINES)
     assert speak.run(one, lambda kind, values: None) == {"spoken": 4 * len(LINES) - kept}
@@ -168,7 +140,7 @@ def test_an_error_names_the_candidate_the_line_the_node_and_what_to_do(
     lab: cluster_lab.Lab, trained: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(trained / "run", tmp_path / "run")
-    one = job(trained, on(lab))
+    one = job(trained, cluster_lab.on(lab))
     broken = replace(one.weights[3], path=str(tmp_path / "run/step_0000004"))
     (tmp_path / "run/step_0000004/lora_weights.safetensors").write_bytes(b"other")
     with pytest.raises(CheckpointError) as raised:
@@ -176,7 +148,7 @@ def test_an_error_names_the_candidate_the_line_the_node_and_what_to_do(
     place = f"Seen on {socket.gethostname()}, a node"
     for part in ("step_0000004", "retrain", place):
         assert part in str(raised.value)
-    assert re.search(r"Met by step_0000004@1, 2 lines from l\d\.", str(raised.value)), (
+    assert re.search(r"Met at step_0000004@1, 2 lines from l\d\.", str(raised.value)), (
         "whichever shard is first"
     )
 
@@ -186,7 +158,7 @@ def test_a_checkpoint_that_a_node_sees_otherwise_stops_the_work_before_it_begins
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / checkpoints.MANIFEST).symlink_to("/proc/self/stat")
-    one = job(trained, on(lab))
+    one = job(trained, cluster_lab.on(lab))
     blind = replace(one.weights[3], path=str(tmp_path / "run"))
     with pytest.raises(ClusterError, match=r"2 of 2 nodes .* nothing was begun"):
         speak.run(replace(one, weights=[blind]), lambda kind, values: None)
@@ -223,7 +195,7 @@ def test_the_stage_lets_a_cluster_speak_what_two_workers_of_this_machine_speak(
     alone = said(trained, rows.PARALLEL), taken()
     assert len(list(LOGS.iterdir())) == 2, "a worker for each share"
     shutil.rmtree(LOGS)
-    assert (said(trained, on(lab)), taken()) == alone
+    assert (said(trained, cluster_lab.on(lab)), taken()) == alone
     assert len(list(LOGS.iterdir())) == 1, "one driver"
 
 

@@ -38,6 +38,17 @@ def vae(basis: dict[str, features.Array]) -> Any:
     return vocoder.build(basis).eval()
 
 
+def test_the_same_state_gives_the_same_codec_whatever_was_drawn_before(
+    basis: dict[str, features.Array], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "basis.npz", **basis)
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(encoder.codec(tmp_path))
+    assert all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
+
+
 def test_latents_carry_nearly_all_of_the_envelope(basis: dict[str, features.Array]) -> None:
     wanted = features.stacked(features.frames(vowel())[0])
     back = features.stacks_of(features.latents(vowel(), basis), basis)

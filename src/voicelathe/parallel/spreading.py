@@ -15,6 +15,7 @@ from typing import Any
 
 from voicelathe import digest
 from voicelathe.errors import ClusterError, VoiceLatheError, WorkerError, listing
+from voicelathe.parallel import on_node
 from voicelathe.parallel.needs import Needs, WorkWatch, differences, facts, sizes
 from voicelathe.parallel.nodes import ClusterNode, Connection, first_line, remedy, room, usable
 
@@ -138,7 +139,8 @@ def _do(order: TaskOrder, work: Callable[[Any], Any], shard: Any) -> tuple[str, 
         if problems := found or _moved(order):
             return "unfit", _this_node(problems)
         _fit.add(key)
-        result = work(shard)
+        with on_node.entered():
+            result = work(shard)
         if problems := _moved(order):  # a file system that went away gives clips that are missing
             return "unfit", _this_node(problems)
         return "done", result

@@ -4,7 +4,6 @@ Clips that are encoded together are padded to one length, which shows in last di
 missing, and a shard is some whole batches: no engine and no number of workers changes who stands beside whom.
 """
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,13 +17,12 @@ from voicelathe import families, records
 from voicelathe.config import schema
 from voicelathe.data.audio import waveform
 from voicelathe.data.latents import cache
-from voicelathe.errors import ManifestError, VoiceLatheError, WorkerError, listing
-from voicelathe.parallel import local
+from voicelathe.errors import ManifestError, listing
+from voicelathe.parallel import local, on_node
 from voicelathe.parallel.needs import Needs, WorkWatch
 from voicelathe.process import jobs
 
 CLIPS_PER_BATCH = {"cpu": 1, "cuda": 8}  # on the CPU one clip at a time is as fast and needs the least memory
-THIS_PROCESS = uuid.uuid4().hex  # another process, also one of another machine, has another
 
 Batch = Sequence[records.CleanClip]
 Encoding = Mapping[str, torch.Tensor]
@@ -57,7 +55,7 @@ def _encode(job: jobs.EncodeJob, todo: Batch, cached: dict[str, Path], emit: Any
     if how.kind != "ray":
         _encoder(job.target, facts)
     shards = _shards(todo, job.target.machine.device, how)
-    work = partial(_encoded, job.target, facts, job.audio_root, THIS_PROCESS)
+    work = partial(_encoded, job.target, facts, job.audio_root)
     watch = WorkWatch(notice=lambda text: emit(jobs.NOTICE, {"text": text}), content=_content)
     try:
         _keep(shards, local.map_shards(work, shards, how, _needs(job, todo), watch), cached, emit)
@@ -113,31 +111,15 @@ def _content(shard: Sequence[Batch]) -> str:
 
 
 def _encoded(
-    target: jobs.Target, facts: records.BaseFacts, audio_root: str, parent: str, shard: Sequence[Batch]
+    target: jobs.Target, facts: records.BaseFacts, audio_root: str, shard: Sequence[Batch]
 ) -> list[Encoding]:
     """The encodings of a shard's clips, in order; in this process or one of a cluster."""
-    if parent != THIS_PROCESS:
-        torch.set_num_threads(target.machine.threads)
+    on_node.use_threads(target.machine.threads)
     loaded, found = _encoder(target, facts), list[Encoding]()
     for batch in shard:
-        try:
+        with on_node.named(_content([batch])):
             found += _of_batch(target.family, loaded, Path(audio_root), batch)
-        except Exception as problem:
-            if parent == THIS_PROCESS:
-                raise
-            raise _named(problem, batch) from None
     return found
-
-
-def _named(problem: Exception, batch: Batch) -> VoiceLatheError:
-    """An error on a node, with the clips at which it was met: nobody sees the phase of a process there."""
-    if isinstance(problem, VoiceLatheError):
-        problem.args = (f"{problem}\nMet at {_content([batch])}.",)
-        return problem
-    return WorkerError(
-        f"{_content([batch])}, of {batch[0].audio}: {type(problem).__name__}: {problem}\nRun the same command with engine.kind: serial to see "
-        "what it does; what is encoded stays."
-    )
 
 
 def _of_batch(family: str, loaded: Any, audio_root: Path, batch: Batch) -> Iterator[Encoding]:

@@ -6,7 +6,6 @@ With `interactive` the worker then answers requests from stdin with the first ca
 import json
 import math
 import sys
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from voicelathe import checkpoints, digest, families, records
 from voicelathe.config import schema
 from voicelathe.data.audio import waveform
-from voicelathe.errors import VoiceLatheError, WorkerError
+from voicelathe.errors import VoiceLatheError
 from voicelathe.families.base import Promptable, Spoken
-from voicelathe.parallel import local
+from voicelathe.parallel import local, on_node
 from voicelathe.parallel.needs import Needs, WorkWatch
 from voicelathe.process import jobs
 from voicelathe.worker import prompts
@@ -30,7 +28,6 @@ from voicelathe.worker.weights import Swapper
 REVISION = 1  # of the spoken samples: a new one speaks every line again
 SILENT_DBFS = -60.0
 EMPTY_S = 0.1
-THIS_PROCESS = uuid.uuid4().hex  # another process, also one of another machine, has another
 
 
 @dataclass
@@ -68,7 +65,7 @@ def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
     if job.engine.kind != "ray":
         _voice(job)
     watch = WorkWatch(notice=lambda text: emit(jobs.NOTICE, {"text": text}), content=_content)
-    work, needs = partial(_said, job, THIS_PROCESS), _needs(job, passages)
+    work, needs = partial(_said, job), _needs(job, passages)
     try:
         results = local.map_shards(work, passages, _engine(job), needs, watch)
         total = _keep(job, passages, results, emit)
@@ -121,23 +118,13 @@ def _content(passage: Passage) -> str:
     return f"{passage.ref.candidate.name}, {len(passage.lines)} lines from {passage.lines[0].line_id}"
 
 
-def _said(job: jobs.SpeakJob, parent: str, passage: Passage) -> list[Spoken]:
+def _said(job: jobs.SpeakJob, passage: Passage) -> list[Spoken]:
     """What a candidate says, in this process or one of a cluster."""
-    if parent == THIS_PROCESS:
+    on_node.use_threads(job.target.machine.threads)
+    with on_node.named(_content(passage)):
         voice = _voice(job)
         voice.take(passage.ref)
         return [_speak(job, passage.ref, voice.swapper, line) for line in passage.lines]
-    torch.set_num_threads(job.target.machine.threads)
-    try:
-        return _said(job, THIS_PROCESS, passage)
-    except VoiceLatheError as problem:
-        problem.args = (f"{problem}\nMet by {_content(passage)}.",)
-        raise
-    except Exception as problem:
-        raise WorkerError(
-            f"{_content(passage)}: {type(problem).__name__}: {problem}\nRun the same command with engine.kind: serial to see what it does; what "
-            "is spoken stays."
-        ) from None
 
 
 def _voice(job: jobs.SpeakJob) -> _Voice:

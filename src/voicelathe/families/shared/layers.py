@@ -29,8 +29,8 @@ def compiled_layers(wanted: bool) -> Iterator[None]:
         if not wanted or not type(problem).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         raise WorkerError(
-            f"train.compile_layers: torch.compile could not compile a layer: {str(problem).splitlines()[0]} It needs a C++ compiler "
-            "(Debian: apt-get install g++), on CUDA Triton and a C compiler; or set train.compile_layers: false."
+            f"train.compile_layers: torch.compile could not compile a layer: {str(problem).splitlines()[0]} If a compiler is missing, install "
+            "it (Debian: apt-get install g++; on CUDA Triton is needed, too); for anything else set train.compile_layers: false."
         ) from problem
     finally:
         _COMPILED.reset(before)
