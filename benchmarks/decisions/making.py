@@ -14,14 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
-
 from benchmarks.decisions import hearing, packs
 from benchmarks.decisions.cases import DEMO, FULL, LORA, Case
 from benchmarks.decisions.finished import inside
 from benchmarks.dirty_manifest import run, unaudited
-from voicelathe import digest, families, layout, lines, records
+from voicelathe import digest, layout, lines, records
 from voicelathe.config import params
 from voicelathe.data.manifest import ingest
 from voicelathe.records import CleanClip
@@ -29,7 +26,6 @@ from voicelathe.records import CleanClip
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("data/general", "data/bases", "data/phrases", "consent", "splits", "recipes")
 PACK = "lines/decision.jsonl"
-WEAR, WEAR_SEED = 0.25, 20_261_128
 CORPUS_STAGES = ("ingest", "measure", "hear", "audit", "split", "gate")
 OUT = layout.CACHE / "decisions"  # in a project: what candidates said, and what was heard
 NOT_KEPT = shutil.ignore_patterns(
@@ -101,7 +97,7 @@ def _base(project: Path) -> str:
 
 
 def _corpus(place: Place, case: Case, cases: Iterable[Case]) -> None:
-    """The project with its splits; a dirty one is the clean one with every row that can be decoded to train on, a worn one has another base."""
+    """The project with its splits; a dirty one is the clean one with every row that can be decoded to train on."""
     clean = place.out / "projects" / f"{case.voice}-clean"
     _once(clean, "built", lambda: _build(place, clean, case.voice, cases))
     for stage in CORPUS_STAGES:
@@ -109,28 +105,7 @@ def _corpus(place: Place, case: Case, cases: Iterable[Case]) -> None:
     project = place.project(case)
     if case.dirty:
         _once(project, "built", lambda: _spoil(clean, project))
-    if case.worn:
-        _once(project, "built", lambda: _wear(clean, project, case.voice, cases))
     _require_unseen(project)
-
-
-def _wear(clean: Path, project: Path, voice: str, cases: Iterable[Case]) -> None:
-    """The clean project on a base whose every matrix holds noise of WEAR of its own deviation."""
-    shutil.copytree(clean, project, ignore=NOT_KEPT, dirs_exist_ok=True)
-    base = project / "data/bases/voxcpm2-mini"
-    weights = safetensors.torch.load_file(base / "model.safetensors")
-    drawn = torch.Generator().manual_seed(WEAR_SEED)
-    worn = {
-        name: (one + WEAR * one.std() * torch.randn(one.shape, generator=drawn)).to(one.dtype).contiguous()
-        if one.dim() > 1
-        else one
-        for name, one in sorted(weights.items())
-    }
-    safetensors.torch.save_file(worn, base / "model.safetensors", metadata={"format": "pt"})
-    facts = families.find("voxcpm2").describe(base, "Apache-2.0", True)
-    params.edit(
-        {**_changes(voice, cases), "bases/voxcpm2-mini/digest": facts.digest}, project / "params.yaml"
-    )
 
 
 def _spoil(clean: Path, project: Path) -> None:

@@ -7,14 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import safetensors.torch
-import torch
 
 from benchmarks.decisions import cases, hearing, making, oracle, packs, replay, report
 from benchmarks.decisions.hearing import Heard
 from benchmarks.decisions.replay import Trained
 from tests.factories import evaluations as make
-from voicelathe import families
 from voicelathe.config import params
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate import racing, scores
@@ -277,31 +274,13 @@ def test_every_case_is_a_recipe_that_params_accept(tmp_path: Path) -> None:
     params.edit(making._changes("slt", [one for one in cases.CASES if one.voice == "slt"]), file)
     found = params.load(file)
     ruinous = found.recipes["slt-lora-ruinous"]
-    assert (ruinous.train.learning_rate, ruinous.train.mode, ruinous.listen.lines) == (
-        5e-3,
-        "lora",
-        making.PACK,
-    )
+    assert ruinous.train.lora is not None and ruinous.listen.lines == making.PACK
+    recipe = params.read_yaml(Path(__file__).parents[2] / "recipes/ruined.yaml")["recipes"]["ruined"]["train"]
+    shipped = (recipe["learning_rate"], recipe["steps"], recipe["lora"]["rank"], recipe["lora"]["scope"])
+    lora = ruinous.train.lora
+    assert shipped == (ruinous.train.learning_rate, ruinous.train.steps, lora.rank, list(lora.scope))
     assert found.recipes["slt-full-long"].train.steps == 120 and found.consent.policy == "research"
     assert making._changes(cases.DEMO, []).get("consent/policy") is None, "the demo's voice has its record"
-
-
-def test_a_worn_base_holds_noise_in_every_matrix_and_is_pinned_as_what_it_is(tmp_path: Path) -> None:
-    root, clean = Path(__file__).parents[2], tmp_path / "clean"
-    shutil.copytree(root / "data/bases", clean / "data/bases")
-    shutil.copy(root / "params.yaml", clean)
-    for name in ("one", "two"):
-        making._wear(clean, tmp_path / name, "rms", [one for one in cases.CASES if one.worn])
-    one, two, before = (
-        safetensors.torch.load_file(folder / "data/bases/voxcpm2-mini/model.safetensors")
-        for folder in (tmp_path / "one", tmp_path / "two", clean)
-    )
-    assert all(torch.equal(value, two[name]) for name, value in one.items()), "the same noise each time"
-    changed = {name for name, value in before.items() if not torch.equal(value, one[name])}
-    assert changed == {name for name, value in before.items() if value.dim() > 1} != set()
-    found = params.load(tmp_path / "one/params.yaml")
-    facts = families.find("voxcpm2").describe(tmp_path / "one/data/bases/voxcpm2-mini", "Apache-2.0", True)
-    assert found.bases["voxcpm2-mini"].digest == facts.digest and "rms-full-worn" in found.recipes
 
 
 # --- the lines and the table of fine-tunes ----------------------------------------------------------------------------
@@ -346,7 +325,6 @@ def test_a_line_of_the_corpus_is_a_stranger_however_it_is_written() -> None:
 def test_the_table_has_what_a_benchmark_of_decisions_needs() -> None:
     known = cases.CASES
     assert len(known) >= 12 and len({one.name for one in known}) == len(known)
-    assert any(one.worn for one in known)
     assert len({one.voice for one in known}) >= 3 and {one.start for one in known} == {cases.LORA, cases.FULL}
     assert {one.dirty for one in known} == {True, False}
 
