@@ -65,7 +65,7 @@ def measured(base: Path, name: str) -> str:
         for _ in range(train.clips_per_step // clips):
             with torch.autocast("cpu", torch.bfloat16, enabled=train.autocast or train.weights != "fp32"):
                 losses = family.losses(loaded, batch, noise)
-            (torch.stack(list(losses.values())).sum() / train.clips_per_step).backward()
+                (torch.stack(list(losses.values())).sum() / train.clips_per_step).backward()
 
     def update() -> None:
         norm = memory.global_norm(memory.gradient_norms(trainable))
@@ -101,7 +101,7 @@ def compiled(base: Path, name: str) -> str:
                 layers.compiled_layers(as_programs),
             ):
                 losses = family.losses(loaded, batch, noise)
-            (torch.stack(list(losses.values())).sum() / train.clips_per_step).backward()
+                (torch.stack(list(losses.values())).sum() / train.clips_per_step).backward()
 
     found: list[str] = []
     with config.patch({"cpp.enable_kernel_profile": True}):
