@@ -8,11 +8,14 @@ import pytest
 
 from voicelathe.config.schema import Guards, RaceSettings
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import guards, racing, scores, selection
+from voicelathe.evaluate import baseline, chances, guards, racing, scores, selection
+from voicelathe.evaluate.chances import Chance
+from voicelathe.evaluate.evidence import BASE, ZERO_SHOT
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS, Scores
 from voicelathe.records import Round
 
 GUARDS = Guards(words=0.05, endings=0.2, quality=None)
+MARGINS = guards.margins(GUARDS)
 LEVEL = racing.level(0.05, 3)
 CANDIDATES = [f"step-{number}" for number in range(6)]
 
@@ -44,65 +47,115 @@ def against(found: Scores) -> guards.Bar:
     return guards.bar(found, "base", GUARDS, {})
 
 
-def dropped(found: Scores, names: list[str] = CANDIDATES) -> dict[str, str]:
-    return {one.candidate: one.code for one in racing.drops(names, against(found), LEVEL, {})}
+def dropped(found: Scores, names: list[str] = CANDIDATES, num_lines: int = 24) -> dict[str, str]:
+    bar = against(found)
+    known = chances.to_ship(names, bar, num_lines)
+    return {one.candidate: one.code for one in racing.drops(names, bar, known, LEVEL, {}, num_lines)}
 
 
 def test_who_lost_its_words_drops_out_after_the_first_block() -> None:
-    assert dropped(table(8, words={"step-5": 0.3, "step-4": 0.4})) == {
-        "step-4": "worse_than_base",
-        "step-5": "worse_than_base",
-    }
+    out = dropped(table(8, words={"step-5": 0.3, "step-4": 0.4}))
+    assert {name: out.get(name) for name in ("step-4", "step-5")} == {"step-4": "guard", "step-5": "guard"}
 
 
-def test_who_is_less_like_the_speaker_and_keeps_no_more_words_drops_out() -> None:
-    found = table(8, likeness={"step-0": 0.6, "step-1": 0.95}, words={"step-0": 0.8, "step-1": 0.9})
-    assert dropped(found).get("step-0") == "dominated" and "step-1" not in dropped(found)
+def test_who_is_far_less_like_the_speaker_than_one_that_keeps_its_words_drops_out() -> None:
+    found = table(32, likeness={"step-0": 0.82, "step-1": 0.95}, words={"step-0": 0.95, "step-1": 0.95})
+    assert dropped(found, ["step-0", "step-1"], 64) == {"step-0": "dominated"}
 
 
-def test_who_keeps_more_words_than_the_leader_stays_however_unlike() -> None:
-    likeness = dict.fromkeys(CANDIDATES, 0.9) | {"step-0": 0.6}
-    words = dict.fromkeys(CANDIDATES, 0.8) | {"step-0": 0.95}
-    assert "step-0" not in dropped(table(8, words, likeness))
+def test_who_is_nearest_and_may_still_fail_drops_out_nobody_that_keeps_its_words() -> None:
+    """The leader of likeness loses about what the guard allows: it may fail on the lines to come, and then the other one ships."""
+    likeness, words = {"step-0": 0.84, "step-1": 0.95}, {"step-0": 0.9, "step-1": 0.81}
+    for seed in range(20):
+        assert dropped(table(16, words, likeness, seed), ["step-0", "step-1"]).get("step-0") != "dominated"
 
 
-def test_a_leader_that_lost_its_words_drops_nobody() -> None:
-    likeness = dict.fromkeys(CANDIDATES, 0.7) | {"step-5": 0.95}
-    found = table(8, {"step-5": 0.2}, likeness)
-    assert dropped(found) == {"step-5": "worse_than_base"}
+def test_who_comes_no_nearer_than_the_base_drops_out() -> None:
+    assert dropped(table(16, likeness={"step-0": 0.7}), ["step-0"]) == {"step-0": "no_gain"}
 
 
-def test_who_so_far_loses_more_than_the_margin_does_not_lead() -> None:
-    """Steps 0 and 1 keep 0.06 fewer words, which is not shown yet; the leader is step 2, which step 1 is nearly as alike as."""
-    words = {"step-0": -0.06, "step-1": -0.06, "step-2": 0.0}
-    like = {"step-0": 0.35, "step-1": 0.0, "step-2": 0.01}
-    assert dropped(constant({WORDS: words, LIKENESS: like}), sorted(words)) == {}
+def test_of_equals_who_has_the_higher_loss_drops_out_in_the_end() -> None:
+    """The lower loss is named first: ties go to it."""
+    found = table(20, likeness=dict.fromkeys(CANDIDATES, 0.9), words=dict.fromkeys(CANDIDATES, 0.95))
+    same = Scores({m: {n: by["step-0" if n != "base" else n] for n in by} for m, by in found.values.items()})
+    assert dropped(same, ["step-0", "step-1"], 20) == {"step-1": "dominated"}
+    assert dropped(same, ["step-1", "step-0"], 20) == {"step-0": "dominated"}
+
+
+def test_nobody_drops_out_for_a_prompted_base_that_may_turn_out_not_to_be_the_one_to_beat() -> None:
+    """After one block the base with a clip in front is the one to beat, and far nearer; it keeps about as many words less as a guard allows."""
+    names, seen = [*CANDIDATES, ZERO_SHOT], 0
+    like = dict.fromkeys(CANDIDATES, 0.85) | {ZERO_SHOT: 0.95}
+    for seed in range(12):
+        found = table(8, {ZERO_SHOT: 0.81}, like, seed=seed, names=names)
+        bar = guards.bar(found, baseline.choose([BASE, ZERO_SHOT], found, MARGINS, {}).name, GUARDS, {})
+        known = chances.to_ship(CANDIDATES, bar, 40)
+        out = racing.drops(CANDIDATES, bar, known, LEVEL, {}, 40)
+        if bar.base == ZERO_SHOT:
+            seen += 1
+            assert len(out) <= 2, f"seed {seed}: {[one.text for one in out]}"
+    assert seen > 2
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("prompted_words", "prompted_likeness"), [(0.82, 0.85), (0.95, 0.78)])
+def test_the_base_to_beat_is_foreseen_as_it_is_chosen(
+    seed: int, prompted_words: float, prompted_likeness: float
+) -> None:
+    """With all lines spoken nothing is drawn: whoever ships against the base that is chosen ships in every draw, whichever is the bar now."""
+    names, real = [*CANDIDATES, ZERO_SHOT], {WORDS: [0.8] * 8}
+    likeness = {name: 0.83 + 0.02 * at for at, name in enumerate(CANDIDATES)} | {ZERO_SHOT: prompted_likeness}
+    found = table(24, {ZERO_SHOT: prompted_words}, likeness, seed=50 + seed, names=names)
+    chosen = baseline.choose([BASE, ZERO_SHOT], found, MARGINS, {}).name
+    judged = guards.judge(CANDIDATES, guards.bar(found, chosen, GUARDS, real), {}, {})
+    passing = {one.candidate: one for one in judged if one.standing == guards.PASSES}
+    best = selection.nominee(list(passing), passing, found) if passing else None
+    for name in (BASE, ZERO_SHOT):
+        known = chances.to_ship(CANDIDATES, guards.bar(found, name, GUARDS, real), 24)
+        assert [one for one, chance in known.items() if chance.wins] == [one for one in [best] if one]
+
+
+def test_who_was_not_judged_stays_and_stops_nobody() -> None:
+    found = table(8, words={"step-5": 0.3})
+    values = {m: {n: by for n, by in names.items()} for m, names in found.values.items()}
+    values[LIKENESS].pop("step-5")
+    assert "step-5" not in dropped(Scores(values))
+    values[LIKENESS].clear()
+    assert dropped(Scores(values)) == {}, "nothing was heard of anybody"
 
 
 def test_the_reason_names_the_measure_the_base_the_lines_and_the_chance() -> None:
-    ruined = table(8, words={"step-5": 0.05})
-    (drop,) = racing.drops(CANDIDATES, against(ruined), LEVEL, {})
-    assert drop.text.startswith("fewer words kept than base on 8 lines: \u22120.") and ", p " in drop.text
-    certain = Scores(
-        {WORDS: {"base": {f"{n}": 1.0 for n in range(20)}, "x-0": {f"{n}": 0.0 for n in range(20)}}}
+    bar = against(table(8, words={"step-5": 0.05}))
+    (drop,) = racing.drops(["step-5"], bar, chances.to_ship(["step-5"], bar, 24), LEVEL, {}, 24)
+    assert drop.test is not None and drop.test.measure == WORDS
+    said = f"{drop.test.difference:+.3f}".replace("-", "\u2212")
+    assert drop.text == (
+        f"will hardly be shown to keep its words: words {said} against base on 8 lines, "
+        "chance to win after all 24 lines: under 0.05%"
     )
-    (drop,) = racing.drops(["x-0"], against(certain), LEVEL, {})
-    assert drop.text == "fewer words kept than base on 20 lines: \u22121.000, p < 0.0001"
 
 
 def test_a_veto_ends_it_at_once() -> None:
-    (drop,) = racing.drops(CANDIDATES, against(table(8)), LEVEL, {"step-2": "silent: line-00"})
+    (drop,) = racing.drops(CANDIDATES, against(table(8)), {}, LEVEL, {"step-2": "silent: line-00"}, 24)
     assert (drop.candidate, drop.code, drop.text) == ("step-2", "veto", "silent: line-00")
 
 
-def test_who_is_vetoed_leads_nobody_and_is_no_rival() -> None:
-    like = {"step-0": 0.3, "step-1": 0.1, "step-2": 0.0788}  # of step-1 and step-2 p = 0.01 on 8 lines
-    found, vetoed = constant({LIKENESS: like}), {"step-0": "silent: line-00"}
-    out = racing.drops(sorted(like), against(found), LEVEL, vetoed)
-    assert [(drop.candidate, drop.code) for drop in out] == [("step-0", "veto"), ("step-2", "dominated")]
+def test_who_is_vetoed_is_no_rival() -> None:
+    """Alone in front it would end the race for the other one."""
+    found = table(24, likeness={"step-0": 0.95, "step-1": 0.85}, words={"step-0": 0.95, "step-1": 0.95})
+    names = ["step-0", "step-1"]
+
+    class Vetoed(Rehearsed):
+        def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.BlockResult:
+            return replace(super().speak(names, lines), failed={"step-0": "silent: line-00"})
+
+    lines = [f"line-{line:02d}" for line in range(24)]
+    assert "step-1" in dropped(found, names, 48)
+    rounds, _ = racing.run(Vetoed(found), "x", ["base"], names, lines, 1, HOW)
+    assert [(drop.candidate, drop.code) for part in rounds for drop in part.drops] == [("step-0", "veto")]
 
 
-def test_the_order_of_candidates_and_lines_does_not_matter() -> None:
+def test_the_order_in_which_lines_were_heard_does_not_matter() -> None:
     found = table(8, words={"step-5": 0.3}, likeness={"step-0": 0.5})
     turned = Scores(
         {
@@ -110,7 +163,7 @@ def test_the_order_of_candidates_and_lines_does_not_matter() -> None:
             for m, by in found.values.items()
         }
     )
-    assert dropped(found) == dropped(turned, CANDIDATES[::-1])
+    assert dropped(found) == dropped(turned) != {}
 
 
 def shipped(found: Scores) -> str | None:
@@ -138,41 +191,81 @@ def test_the_candidate_that_would_have_shipped_drops_out_in_at_most_one_race_of_
     assert num > 80 and wrong <= num / 20, f"{wrong} of {num}"
 
 
-def constant(differences: Mapping[str, Mapping[str, float]], num_lines: int = 8) -> Scores:
-    """Every candidate differs from the base by the same on every line, so that its p value is known: T(difference / (floor / sqrt(n)))."""
-    return Scores(
-        {
-            measure: {
-                name: {f"line-{line:02d}": 0.6 + ahead for line in range(num_lines)}
-                for name, ahead in {"base": 0.0, **by}.items()
+def test_the_candidates_that_drop_out_have_together_no_more_than_the_error_rate() -> None:
+    known = {name: Chance(0.004, WORDS) for name in CANDIDATES} | {"step-0": Chance(0.98, WORDS)}
+    bar = against(table(8))
+    out = racing.drops(CANDIDATES, bar, known, 0.0125, {}, 24)
+    assert [one.candidate for one in out] == ["step-1", "step-2", "step-3"], "0.012 of 0.0125"
+    assert racing.drops(CANDIDATES, bar, known, 0.003, {}, 24) == []
+
+
+def test_the_blocks_but_the_last_share_half_of_the_error_rate() -> None:
+    assert (racing.level(0.08, 3), racing.level(0.08, 2), racing.level(0.08, 1)) == (0.02, 0.04, 0.04)
+
+
+def test_a_chance_is_as_often_true_as_it_says() -> None:
+    """Of what was foreseen of 16 lines after 8, in 150 races of six candidates: how often did they ship?"""
+    said: list[tuple[float, bool]] = []
+    for seed in range(150):
+        likeness = {name: 0.83 + 0.01 * place for place, name in enumerate(CANDIDATES)}
+        words = {name: 0.87 - 0.01 * place for place, name in enumerate(CANDIDATES)}
+        found = table(16, words, likeness, seed=7000 + seed)
+        first = {f"line-{line:02d}" for line in range(8)}
+        early = Scores(
+            {
+                m: {n: {line: v for line, v in by.items() if line in first} for n, by in names.items()}
+                for m, names in found.values.items()
             }
-            for measure, by in differences.items()
-        }
+        )
+        best = shipped(found)
+        known = chances.to_ship(CANDIDATES, against(early), 16)
+        said += [(one.wins, name == best) for name, one in known.items()]
+    for low, high in ((0.0, 0.02), (0.02, 0.1), (0.1, 0.3), (0.3, 1.01)):
+        inside = [(p, true) for p, true in said if low <= p < high]
+        foretold, true = np.mean([p for p, _ in inside]), np.mean([true for _, true in inside])
+        assert len(inside) > 20 and abs(foretold - true) < 0.08, (
+            f"{low} to {high}: {foretold:.3f}, {true:.3f}"
+        )
+
+
+def test_sums_and_squares_of_a_draw_are_of_the_same_lines() -> None:
+    """Else a deviation would be none (Cauchy and Schwarz): of every candidate, and of the difference of two."""
+    final = chances.drawn(CANDIDATES, against(table(8, seed=3)), 24)
+    for one in (final[WORDS], final[LIKENESS], final[ENDINGS], final[WORDS].against(2)):
+        assert np.all(one.squares_RC() * 24 - one.sums_RC**2 > -1e-6)
+        assert np.std(one.mean_RC()[:, 0]) > 0.0
+
+
+def test_foreseen_results_are_those_of_the_selection_when_nothing_is_left_to_speak() -> None:
+    """With all lines spoken every draw is what was spoken: interval, p and ties are those of `scores` and `selection`."""
+    names = CANDIDATES[:3]
+    found = table(24, likeness={"step-1": 0.9, "step-2": 0.9}, seed=11, names=names)
+    bar = against(found)
+    final = chances.drawn(names, bar, 24)
+    for measure in (WORDS, ENDINGS, LIKENESS):
+        tests = [scores.test(found, measure, name, "base") for name in names]
+        lows = [one.interval.low for one in tests if one]
+        assert np.allclose(final[measure].lows_RC()[0], lows, atol=1e-6)
+        p = [one.p_better for one in tests if one]
+        assert np.allclose(final[measure].p_better_RC()[0], p, atol=1e-6)
+    for place, name in enumerate(names):
+        nearest = np.full(chances.DRAWS, place)
+        apart = final[LIKENESS].told_apart_RC(nearest)[0] | final[WORDS].told_apart_RC(nearest)[0]
+        others = [other for other in names if other != name]
+        assert [selection.is_tied(found, other, name) for other in others] == [
+            not apart[names.index(other)] for other in others
+        ]
+    alike, rises = (
+        dict.fromkeys(CANDIDATES, 0.82),
+        {name: 0.85 + 0.01 * at for at, name in enumerate(CANDIDATES)},
     )
-
-
-LOSES = {"step-0": -0.0757}  # of words kept: p = 0.035 on 8 lines, and more than the margin
-
-
-def test_a_block_of_three_gets_half_of_the_error_rate() -> None:
-    assert race(constant({WORDS: LOSES}, 24), HOW, ["step-0"])[0][0].drops == []
-    lines = [f"line-{line:02d}" for line in range(16)]
-    two, _ = racing.run(Rehearsed(constant({WORDS: LOSES}, 16)), "x", ["base"], ["step-0"], lines, 1, HOW)
-    assert [drop.code for drop in two[0].drops] == ["worse_than_base"], "of two blocks the first has it all"
-
-
-def test_p_values_of_a_candidate_are_corrected_for_each_other() -> None:
-    worse = constant({WORDS: {"step-0": -0.09}})  # p = 0.019
-    assert dropped(worse, ["step-0"]) == {"step-0": "worse_than_base"}
-    both = constant({WORDS: {"step-0": -0.09}, ENDINGS: {"step-0": 0.0}})
-    assert dropped(both, ["step-0"]) == {}, "one of two measures: 0.038"
-
-
-def test_the_p_value_against_the_leader_is_corrected_for_the_number_of_rivals() -> None:
-    like = {"step-0": 0.1, "step-1": 0.0788}  # p = 0.01 on 8 lines
-    assert dropped(constant({LIKENESS: like}), ["step-0", "step-1"]) == {"step-1": "dominated"}
-    crowd = {**like, **dict.fromkeys(("step-2", "step-3", "step-4"), 0.0999)}
-    assert dropped(constant({LIKENESS: crowd}), sorted(crowd)) == {}, "four rivals: 0.04"
+    differ = {name: 0.95 - 0.08 * (at % 2) for at, name in enumerate(CANDIDATES)}
+    for seed in range(40):
+        found = table(24, differ, (alike, rises)[seed % 2], seed=900 + seed)
+        known = chances.to_ship(CANDIDATES, against(found), 24)
+        assert [name for name, one in known.items() if one.wins] == [
+            name for name in [shipped(found)] if name
+        ]
 
 
 def test_of_equal_candidates_none_is_called_nearer_in_more_than_one_of_twenty() -> None:
@@ -269,7 +362,7 @@ HOW = RaceSettings(block_lines=8, error_rate=0.05, max_samples=None, max_audio_s
 def test_the_rest_speak_the_next_block_and_the_base_speaks_every_line() -> None:
     rounds, ended, num = race(table(24, words={"step-5": 0.2, "step-4": 0.2}), HOW)
     assert ended == "all_lines" and [len(part.lines) for part in rounds] == [8, 8, 8]
-    assert {drop.candidate for drop in rounds[0].drops} == {"step-4", "step-5"}
+    assert {drop.candidate for drop in rounds[0].drops} >= {"step-4", "step-5"}
     assert rounds[1].candidates[0] == "base" and not {"step-4", "step-5"} & set(rounds[1].candidates)
     assert num < 7 * 24 and rounds[-1].drops == [], "after the last block nothing is saved"
 
@@ -296,13 +389,6 @@ def test_one_block_of_all_lines_drops_nobody() -> None:
 def test_a_budget_ends_the_race_before_the_block_that_it_does_not_hold(
     budget: dict[str, float], num_rounds: int
 ) -> None:
-    rounds, ended, _ = race(table(24, seed=7), replace(HOW, **budget))  # type: ignore[arg-type]
+    near = table(24, likeness=dict.fromkeys(CANDIDATES, 0.9), words=dict.fromkeys(CANDIDATES, 0.95), seed=13)
+    rounds, ended, _ = race(near, replace(HOW, **budget))  # type: ignore[arg-type]
     assert len(rounds) == num_rounds and ended == ("all_lines" if num_rounds == 3 else "budget")
-
-
-def test_the_order_in_which_candidates_are_named_changes_no_drop() -> None:
-    found = table(24, words={"step-5": 0.2}, likeness={"step-0": 0.5})
-    one, other = race(found, HOW), race(found, HOW, CANDIDATES[::-1])
-    assert [{d.candidate for d in part.drops} for part in one[0]] == [
-        {d.candidate for d in part.drops} for part in other[0]
-    ]

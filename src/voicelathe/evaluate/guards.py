@@ -37,10 +37,18 @@ class Bar:
     found: Scores
     base: str
     margins: Mapping[str, float]  # of the guards that are on
-    granted: Mapping[str, float]  # measure -> by how much the speaker's own recordings are below the base
+    real: Mapping[str, float]  # measure -> mean of the speaker's own recordings
+
+    def on(self, base: str) -> "Bar":
+        """The same with another base."""
+        return replace(self, base=base)
 
     def allowance(self, measure: str) -> float:
-        return self.granted.get(measure, 0.0)
+        """By how much the speaker's own recordings are below the base; nothing in likeness."""
+        own = self.found.mean(measure, self.base)
+        if own is None or measure not in self.real or measure == LIKENESS:
+            return 0.0
+        return round(max(0.0, own - self.real[measure]), scores.DIGITS)
 
     def test(
         self, measure: str, name: str, lines: Sequence[str] | None = None, stratum: str | None = None
@@ -55,12 +63,8 @@ class Bar:
 
 def bar(found: Scores, base: str, how: schema.Guards, real: Mapping[str, Sequence[float]]) -> Bar:
     """`real`: measure -> what the speaker's own recordings show."""
-    granted = {}
-    for measure, values in real.items():
-        own = found.mean(measure, base)
-        if own is not None and values and measure != LIKENESS:
-            granted[measure] = round(max(0.0, own - sum(values) / len(values)), scores.DIGITS)
-    return Bar(found, base, margins(how), granted)
+    means = {measure: sum(values) / len(values) for measure, values in real.items() if values}
+    return Bar(found, base, margins(how), means)
 
 
 def judge(

@@ -1,28 +1,26 @@
-"""Who need not speak any further? All candidates speak a block of lines; those that cannot win drop out, the rest speak the next block.
+"""Who need not speak any further? All candidates speak a block of lines; those that can hardly win drop out, the rest speak the next block.
 
-Two ways out (successive elimination, Even-Dar, Mannor and Mansour 2006, with paired lines and seeds):
-* worse than the base: shown to lose words or endings, and more than the margin of the guard;
-* dominated: shown to be less like the speaker than the leader, and keeping no more words than the leader does.
-The error rate is the chance that the candidate drops out which would have shipped, had everybody spoken all lines. It is divided by the
-number of blocks but the last; inside a block the p values of a candidate are corrected for each other (Holm 1979), and the one against the
-leader for the number of rivals. A candidate that truly loses about as much as a guard allows drops out more often than that, and passes the
-guard hardly ever.
-Who stays speaks every line, so the guards judge the survivors on a number of lines that nobody chose by looking. Everything is computed from what was spoken, in any order; nothing here knows clocks or processes.
+After a block the chance of each candidate to win is foreseen: to be the one that would ship, had everybody spoken all lines (`chances`).
+The least likely drop out as long as their chances together are within the block's share of the error rate. So the error rate is the
+chance that the race drops out whom the whole pack would have shipped.
+Who stays speaks every line, so the guards judge the survivors on a number of lines that nobody chose by looking. Everything is computed
+from what was spoken, in any order; nothing here knows clocks or processes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from voicelathe.config import schema
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import scores, statistics
+from voicelathe.evaluate import chances, scores
+from voicelathe.evaluate.chances import Chance
 from voicelathe.evaluate.guards import Bar
-from voicelathe.evaluate.report import wording
-from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS, Scores
+from voicelathe.evaluate.scores import ENDINGS, LIKENESS, QUALITY, WORDS
 from voicelathe.records import Drop, LineTest, Round
 
-VETO, WORSE, DOMINATED = "veto", "worse_than_base", "dominated"
+VETO, GUARD, NO_GAIN, DOMINATED = "veto", "guard", "no_gain", "dominated"
+OVERSURE = 2  # who has a small chance after a block ships up to twice as often as foreseen, where all candidates are alike (docs/log.md)
 ALL_LINES, NOBODY_LEFT, BUDGET = "all_lines", "nobody_left", "budget"
 
 
@@ -43,6 +41,11 @@ class Speaks(Protocol):
         """These candidates speak these lines with every seed; everything that was heard so far."""
 
 
+Foresees = Callable[
+    [Sequence[str], Bar, int], Mapping[str, Chance]
+]  # candidates, what is known, lines in all
+
+
 def run(
     track: Speaks,
     recipe: str,
@@ -51,8 +54,12 @@ def run(
     lines: Sequence[str],
     num_seeds: int,
     how: schema.RaceSettings,
+    foresee: Foresees = chances.to_ship,
 ) -> tuple[list[Round], str]:
-    """The rounds of a race and how it ended. Bases speak every line. Raises SelectionError for a budget without room for one block."""
+    """The rounds of a race and how it ended. Bases speak every line. Raises SelectionError for a budget without room for one block.
+
+    `candidates`: in the order in which ties are broken. `foresee`: what winning means.
+    """
     cut = blocks(lines, how.block_lines)
     require_first(recipe, (len(bases) + len(candidates)) * len(cut[0]) * num_seeds, how.max_samples)
     alive, rounds, heard = list(candidates), [], None
@@ -62,7 +69,9 @@ def run(
             return rounds, BUDGET
         heard = track.speak(names, block)
         is_last = number + 1 == len(cut)
-        out = [] if is_last else drops(alive, heard.against, level(how.error_rate, len(cut)), heard.failed)
+        known = {} if is_last else foresee(_left(alive, heard.failed), heard.against, len(lines))
+        share = level(how.error_rate, len(cut))
+        out = [] if is_last else drops(alive, heard.against, known, share, heard.failed, len(lines))
         rounds.append(Round(list(block), names, out))
         alive = [name for name in alive if name not in {drop.candidate for drop in out}]
         if not alive:
@@ -79,55 +88,62 @@ def blocks(lines: Sequence[str], size: int) -> list[list[str]]:
 
 
 def level(error_rate: float, num_blocks: int) -> float:
-    """Of one block. After the last one nobody can save anything, so only the others share the rate."""
-    return error_rate / max(1, num_blocks - 1)
+    """Of one block. After the last one nobody can save anything, so only the others share the rate; OVERSURE is taken off."""
+    return error_rate / OVERSURE / max(1, num_blocks - 1)
 
 
-def drops(racing: Sequence[str], against: Bar, error_rate: float, vetoed: Mapping[str, str]) -> list[Drop]:
+def drops(
+    racing: Sequence[str],
+    against: Bar,
+    known: Mapping[str, Chance],
+    error_rate: float,
+    vetoed: Mapping[str, str],
+    num_lines: int,
+) -> list[Drop]:
     """Who of `racing` speaks no further lines, and why. `vetoed`: candidate -> what no further line can make good."""
     out = [Drop(name, VETO, vetoed[name], None) for name in racing if name in vetoed]
-    left = [name for name in racing if name not in vetoed]
-    leader = _leader(left, against)
-    for name in left:
-        asked = [*_against_base(name, against), *_against_leader(name, leader, against.found, len(left))]
-        corrected = statistics.holm([p for _, _, p, _ in asked])
-        for (test, code, _, may_drop), p in zip(asked, corrected, strict=True):
-            if may_drop and p < error_rate:
-                out.append(Drop(name, code, _said(test), test))
-                break
+    spent = 0.0
+    for name in sorted(known, key=lambda one: (known[one].wins, one)):
+        spent += known[name].wins
+        if spent > error_rate:
+            break
+        out.append(_drop(name, against, known[name], num_lines))
     return out
 
 
-_Asked = tuple[
-    LineTest, str, float, bool
-]  # the test, what it would mean, its p value, and whether its size allows that
+def _left(racing: Sequence[str], vetoed: Mapping[str, str]) -> list[str]:
+    return [name for name in racing if name not in vetoed]
 
 
-def _against_base(name: str, against: Bar) -> Iterator[_Asked]:
-    for measure in (WORDS, ENDINGS):
-        test = against.test(measure, name)
-        if test is not None and measure in against.margins:
-            yield test, WORSE, test.p_worse, against.is_below(test)
+_UNSHOWN = {
+    WORDS: "to keep its words",
+    ENDINGS: "to end its lines as it should",
+    QUALITY: "to keep its sound",
+    LIKENESS: "to be nearer to the speaker",
+}
 
 
-def _against_leader(name: str, leader: str | None, found: Scores, num_racing: int) -> Iterator[_Asked]:
-    """The leader is the best of several, so p is corrected for their number."""
-    test = scores.test(found, LIKENESS, name, leader) if leader and name != leader else None
-    if test is not None and leader is not None:
-        keeps = [scores.test(found, measure, name, leader) for measure in (WORDS, ENDINGS)]
-        p = min(1.0, test.p_worse * (num_racing - 1))
-        yield test, DOMINATED, p, all(one is None or one.difference <= 0.0 for one in keeps)
+def _drop(name: str, against: Bar, chance: Chance, num_lines: int) -> Drop:
+    said = f"chance to win after all {num_lines} lines: {_percent(chance.wins)}"
+    if chance.stopped_by in _UNSHOWN:
+        code = NO_GAIN if chance.stopped_by == LIKENESS else GUARD
+        test = against.test(chance.stopped_by, name)
+        text = f"will hardly be shown {_UNSHOWN[chance.stopped_by]}"
+    else:
+        code, test = DOMINATED, scores.test(against.found, LIKENESS, name, chance.stopped_by)
+        text = f"{chance.stopped_by} is nearer to the speaker, or as near with a lower loss"
+    assert test is not None, "who is foreseen was judged"
+    return Drop(name, code, f"{text}: {_difference(test)}, {said}", test)
 
 
-def _leader(names: Sequence[str], against: Bar) -> str | None:
-    """The one most like the speaker among those that so far lose no more than the margins; of equals the first by name."""
-    holds = sorted(
-        name
-        for name in names
-        if against.found.has(LIKENESS, name)
-        and not any(is_below for _, _, _, is_below in _against_base(name, against))
-    )
-    return max(holds, key=lambda name: against.found.mean(LIKENESS, name) or 0.0, default=None)
+def _difference(one: LineTest) -> str:
+    difference = f"{one.difference:+.3f}".replace("-", "\u2212")
+    return f"{one.measure} {difference} against {one.against} on {one.lines} lines"
+
+
+def _percent(share: float) -> str:
+    least = 1 / chances.DRAWS
+    return f"under {least:.2%}" if share < least else f"{share:.2%}"
 
 
 def affordable(more: int, heard: BlockResult, how: schema.RaceSettings) -> bool:
@@ -144,13 +160,3 @@ def require_first(recipe: str, more: int, max_samples: int | None) -> None:
             f"recipes.{recipe}.listen.race.max_samples = {max_samples}, but the first block alone takes {more} samples (candidates and bases "
             "x lines x seeds). Raise it, or make race.block_lines smaller or train.checkpoint_every larger."
         )
-
-
-def _said(one: LineTest) -> str:
-    words = {
-        WORDS: "fewer words kept",
-        ENDINGS: "fewer lines ended as they should",
-        LIKENESS: "less like the speaker",
-    }
-    difference = f"{one.difference:+.3f}".replace("-", "\u2212")
-    return f"{words[one.measure]} than {one.against} on {one.lines} lines: {difference}, {wording.chance(one.p_worse)}"

@@ -178,7 +178,7 @@ class Drop:
     """Why a candidate spoke no further lines."""
 
     candidate: str
-    code: str  # veto | worse_than_base | dominated
+    code: str  # veto | guard | no_gain | dominated
     text: str
     test: LineTest | None
 

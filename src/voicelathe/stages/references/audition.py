@@ -14,7 +14,7 @@ from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
 from voicelathe.data.split import speakers
 from voicelathe.errors import ParamsError, SelectionError
-from voicelathe.evaluate import guards, racing, scores, statistics
+from voicelathe.evaluate import chances, guards, racing, scores, statistics
 from voicelathe.evaluate.listening import design
 from voicelathe.evaluate.scores import LIKENESS, WORDS
 from voicelathe.evaluate.scoring import judging
@@ -104,7 +104,14 @@ class _Race:
         race = replace(how.race, max_samples=None, max_audio_s=None)  # that budget is for checkpoints
         with judging.Panel(METRICS, how.metric_timeout_s, ears, params.engine.workers) as self.panel:
             rounds, _ = racing.run(
-                self, self.recipe, [used], others, [line.id for line in self.pack], len(how.seeds), race
+                self,
+                self.recipe,
+                [used],
+                others,
+                [line.id for line in self.pack],
+                len(how.seeds),
+                race,
+                chances.to_replace,
             )
         drops = {drop.candidate: drop for each in rounds for drop in each.drops}
         bar = self._bar()
