@@ -7,7 +7,7 @@ from voicelathe import digest, layout, records
 from voicelathe.config import params
 from voicelathe.stages import ceiling
 
-REVISION = 2
+REVISION = 3
 READS = [
     "pipelines/ceiling.py",
     "data/split/validation.jsonl",

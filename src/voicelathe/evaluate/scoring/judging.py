@@ -91,9 +91,13 @@ def measures(
 
 
 def held_out(
-    clips: Sequence[CleanClip], audio_root: str, seed: int, spoken: Collection[str] = ()
+    clips: Sequence[CleanClip],
+    audio_root: str,
+    seed: int,
+    spoken: Collection[str] = (),
+    most: int = MAX_REAL_CLIPS,
 ) -> list[ClipRef]:
-    """Real clips of the speaker that training never saw, at most 24, spread over the recordings; those of spoken texts come first."""
+    """Real clips of the speaker that training never saw, spread over the recordings; those of spoken texts come first."""
     by_recording: dict[str, list[CleanClip]] = {}
     for clip in clips:
         by_recording.setdefault(clip.recording_id, []).append(clip)
@@ -105,7 +109,7 @@ def held_out(
         if place < len(queue)
     ]
     chosen.sort(key=lambda one: one.text not in spoken)
-    return [ClipRef.of(audio_root, one) for one in chosen[:MAX_REAL_CLIPS]]
+    return [ClipRef.of(audio_root, one) for one in chosen[:most]]
 
 
 def _shuffled(clips: Sequence[CleanClip], seed: int, recording: str) -> list[CleanClip]:
