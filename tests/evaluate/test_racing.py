@@ -16,7 +16,7 @@ from voicelathe.records import Round
 
 GUARDS = Guards(words=0.05, endings=0.2, quality=None)
 MARGINS = guards.margins(GUARDS)
-LEVEL = racing.level(0.05, 3)
+LEVEL = racing.level(0.05, [8, 8, 8], 1)
 CANDIDATES = [f"step-{number}" for number in range(6)]
 
 
@@ -142,15 +142,15 @@ def test_a_veto_ends_it_at_once() -> None:
 
 def test_who_is_vetoed_is_no_rival() -> None:
     """Alone in front it would end the race for the other one."""
-    found = table(24, likeness={"step-0": 0.95, "step-1": 0.85}, words={"step-0": 0.95, "step-1": 0.95})
+    found = table(32, likeness={"step-0": 0.95, "step-1": 0.85}, words={"step-0": 0.95, "step-1": 0.95})
     names = ["step-0", "step-1"]
 
     class Vetoed(Rehearsed):
         def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.BlockResult:
             return replace(super().speak(names, lines), failed={"step-0": "silent: line-00"})
 
-    lines = [f"line-{line:02d}" for line in range(24)]
-    assert "step-1" in dropped(found, names, 48)
+    lines = [f"line-{line:02d}" for line in range(32)]
+    assert "step-1" in dropped(found, names, 64)
     rounds, _ = racing.run(Vetoed(found), "x", ["base"], names, lines, 1, HOW)
     assert [(drop.candidate, drop.code) for part in rounds for drop in part.drops] == [("step-0", "veto")]
 
@@ -199,8 +199,9 @@ def test_the_candidates_that_drop_out_have_together_no_more_than_the_error_rate(
     assert racing.drops(CANDIDATES, bar, known, 0.003, {}, 24) == []
 
 
-def test_the_blocks_but_the_last_share_half_of_the_error_rate() -> None:
-    assert (racing.level(0.08, 3), racing.level(0.08, 2), racing.level(0.08, 1)) == (0.02, 0.04, 0.04)
+def test_the_blocks_but_the_last_share_half_of_the_error_rate_by_the_lines_that_are_known() -> None:
+    assert [racing.level(0.06, [8, 8, 8], number) for number in range(3)] == pytest.approx([0.01, 0.02, 0.0])
+    assert racing.level(0.06, [8, 8], 0) == 0.03 and racing.level(0.06, [24], 0) == 0.0
 
 
 def test_a_chance_is_as_often_true_as_it_says() -> None:

@@ -237,14 +237,21 @@ def _final(measure: str, names: Sequence[str], ahead_nC: Floats, rest: Rest) -> 
     mean_C = ahead_nC.mean(axis=0)
     off_nC = ahead_nC - mean_C
     off_RC = rest.spread_R[:, None] * np.einsum("rn,nc->rc", rest.counts_Rn, off_nC)
-    away_RC = off_RC + size * (better - worse)
+    luck_C = np.sqrt(np.maximum(scores.FLOOR[measure] ** 2 - ahead_nC.var(axis=0, ddof=1), 0.0))
+    drift = math.sqrt(
+        to_come + to_come**2 / rest.num
+    )  # of the sum to come, by its own lines and by those that its mean is known from
+    luck_RC = luck_C * drift * np.stack([_luck(name, measure, rest) for name in names], axis=1)
+    away_RC = off_RC + size * (better - worse) + luck_RC
     sums = ahead_nC.sum(axis=0) + to_come * mean_C + away_RC
     off_RCC = np.einsum("r,rn,nc,nd->rcd", rest.spread_R**2, rest.counts_Rn, off_nC, off_nC)
     across = away_RC[:, :, None] * mean_C[None, None, :]
     products = np.einsum("nc,nd->cd", ahead_nC, ahead_nC) + to_come * np.outer(mean_C, mean_C)
     products = products + across + across.transpose(0, 2, 1) + off_RCC
     place = np.arange(len(names))
-    products[:, place, place] += size**2 * (better + worse)
+    products[:, place, place] += (
+        size**2 * (better + worse) + luck_RC**2 / max(to_come, 1) + luck_C**2 * to_come
+    )
     return Final(measure, rest.num_lines, sums, products)
 
 
@@ -253,6 +260,11 @@ def _own(name: str, measure: str, sign: str, rest: Rest) -> Floats:
     generator = _generator(name, measure, sign, rest.num, rest.num_lines)
     chances = generator.beta(1.0, rest.num + 1.0, size=DRAWS)
     return generator.binomial(rest.num_lines - rest.num, chances).astype(np.float64)
+
+
+def _luck(name: str, measure: str, rest: Rest) -> Floats:
+    """Standard normal, as wide as Student's t is: lines that differ less than they should may do so by luck."""
+    return _generator(name, measure, "luck", rest.num, rest.num_lines).standard_normal(DRAWS) * rest.spread_R
 
 
 def _ahead(measure: str, names: Sequence[str], against: Bar, spoken: Sequence[str]) -> Floats:

@@ -69,9 +69,11 @@ def run(
             return rounds, BUDGET
         heard = track.speak(names, block)
         is_last = number + 1 == len(cut)
-        known = {} if is_last else foresee(_left(alive, heard.failed), heard.against, len(lines))
-        share = level(how.error_rate, len(cut))
-        out = [] if is_last else drops(alive, heard.against, known, share, heard.failed, len(lines))
+        out = []
+        if not is_last:
+            known = foresee(_left(alive, heard.failed), heard.against, len(lines))
+            share = level(how.error_rate, [len(one) for one in cut], number)
+            out = drops(alive, heard.against, known, share, heard.failed, len(lines))
         rounds.append(Round(list(block), names, out))
         alive = [name for name in alive if name not in {drop.candidate for drop in out}]
         if not alive:
@@ -87,9 +89,13 @@ def blocks(lines: Sequence[str], size: int) -> list[list[str]]:
     return cut
 
 
-def level(error_rate: float, num_blocks: int) -> float:
-    """Of one block. After the last one nobody can save anything, so only the others share the rate; OVERSURE is taken off."""
-    return error_rate / OVERSURE / max(1, num_blocks - 1)
+def level(error_rate: float, sizes: Sequence[int], number: int) -> float:
+    """The share of a block of these sizes, by the lines that are known after it: few lines foretell least.
+
+    After the last block nobody can save anything, so it has none. OVERSURE is taken off.
+    """
+    known = [sum(sizes[: place + 1]) for place in range(len(sizes) - 1)]
+    return error_rate / OVERSURE * known[number] / sum(known) if number < len(known) else 0.0
 
 
 def drops(
