@@ -130,8 +130,8 @@ def test_the_reason_names_the_measure_the_base_the_lines_and_the_chance() -> Non
     assert drop.test is not None and drop.test.measure == WORDS
     said = f"{drop.test.difference:+.3f}".replace("-", "\u2212")
     assert drop.text == (
-        f"will hardly be shown to keep its words: words {said} against base on 8 lines, "
-        "chance to win after all 24 lines: under 0.05%"
+        f"would hardly be shown to keep its words: words {said} against base on 8 lines, "
+        "chance to win after all 24 lines: under 0.05 %"
     )
 
 

@@ -134,7 +134,7 @@ def _drop(name: str, against: Bar, chance: Chance, num_lines: int) -> Drop:
     if chance.stopped_by in _UNSHOWN:
         code = NO_GAIN if chance.stopped_by == LIKENESS else GUARD
         test = against.test(chance.stopped_by, name)
-        text = f"will hardly be shown {_UNSHOWN[chance.stopped_by]}"
+        text = f"would hardly be shown {_UNSHOWN[chance.stopped_by]}"
     else:
         code, test = DOMINATED, scores.test(against.found, LIKENESS, name, chance.stopped_by)
         text = f"{chance.stopped_by} is nearer to the speaker, or as near with a lower loss"
@@ -149,7 +149,7 @@ def _difference(one: LineTest) -> str:
 
 def _percent(share: float) -> str:
     least = 1 / chances.DRAWS
-    return f"under {least:.2%}" if share < least else f"{share:.2%}"
+    return f"under {100 * least:g} %" if share < least else f"{100 * share:g} %"
 
 
 def affordable(more: int, heard: BlockResult, how: schema.RaceSettings) -> bool:
