@@ -227,6 +227,39 @@ def test_the_prompted_base_is_no_measure_where_it_loses_words_or_says_nothing() 
     assert (silent.base, silent.decision) == ("base", "ship"), "who says nothing at all is no measure"
 
 
+def test_a_fine_tune_does_not_ship_where_the_prompted_base_does_more_although_it_costs_words() -> None:
+    """The prompted base loses 0.1 of words, so it is not the bar; it is so much nearer that words kept x likeness are 0.78 and not 0.72."""
+    near = {ZERO_SHOT.name: 0.98, FIRST.name: 0.8, SECOND.name: 0.8, THIRD.name: 0.8}
+    found = with_two_bases(0.2, cer={ZERO_SHOT.name: 0.2}, likeness=near)
+    assert (found.base, found.decision, found.selected) == ("base", "do_not_ship", None)
+    behind = {one.candidate: one.behind for one in found.evidence}
+    assert behind["base"] is behind[ZERO_SHOT.name] is None, "bases are judged by the bar alone"
+    test = behind[FIRST.name]
+    assert (
+        test is not None
+        and test.against == ZERO_SHOT.name
+        and test.difference == pytest.approx(-0.064, abs=1e-3)
+    )
+    assert any(
+        one.startswith(
+            "Excluded: step 10: is worse than the base, zero-shot in words kept \u00d7 likeness (\u22120.06"
+        )
+        for one in found.reasons
+    )
+    further = with_two_bases(0.2, cer={ZERO_SHOT.name: 0.2}, likeness={**near, THIRD.name: 0.97})
+    assert further.selected == THIRD.name and "step 10" not in further.reasons[0]
+    lost = with_two_bases(0.2, cer={ZERO_SHOT.name: 0.3}, likeness=near)
+    assert lost.decision == "ship", "0.69 against 0.72"
+
+
+def test_behind_the_other_base_is_who_is_shown_to_be_and_not_who_may_be() -> None:
+    near = {ZERO_SHOT.name: 0.905, FIRST.name: 0.8, SECOND.name: 0.8, THIRD.name: 0.8}
+    found = with_two_bases(0.2, cer={ZERO_SHOT.name: 0.2}, likeness=near)
+    assert found.decision == "ship" and all(one.behind is None for one in found.evidence), (
+        "0.724 against 0.72"
+    )
+
+
 def test_of_two_bases_that_nobody_heard_the_lower_loss_is_to_be_beaten() -> None:
     nothing = {one.name: None for one in TWO_BASES}
     for zero_shot, name in ((0.5, "base_zero_shot"), (1.5, "base")):

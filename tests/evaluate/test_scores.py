@@ -137,3 +137,15 @@ def test_lines_that_would_be_needed_grow_with_the_square_of_the_width() -> None:
     half = (found.interval.high - found.interval.low) / 2
     assert scores.lines_needed(found, half) == 10 and scores.lines_needed(found, half / 2) == 40
     assert scores.lines_needed(found, 0.0) is None
+
+
+def test_utility_is_words_times_likeness_and_nothing_where_no_word_was_kept() -> None:
+    found = scores.Scores(
+        {
+            WORDS: {"a": {"l1": 0.5, "l2": 0.0, "l3": 0.9}, "b": {"l1": 1.0}},
+            LIKENESS: {"a": {"l1": 0.8}},
+        }
+    )
+    assert scores.utilities(found).values == {scores.UTILITY: {"a": {"l1": 0.4, "l2": 0.0}}}, (
+        "l3: unknown; b: nobody judged its likeness"
+    )

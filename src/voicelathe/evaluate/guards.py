@@ -5,6 +5,8 @@ above the margin. It fails when the candidate is shown to be worse, and by more 
 nothing ships; nor where a tenth of the lines was not judged at all. No copy can be better than its original: where the speaker's own recordings are below the base, the candidate may be, too.
 In each stratum of the lines (kind of sentence, language, speaker) a candidate that is shown to lose more than the margin fails,
 however good it is on average; p values are corrected for the number of strata (Holm 1979).
+The other base is an alternative, too: a candidate fails that is shown to be worse than it in words kept times likeness (each at 5 %: a correction
+would protect candidates and not users), or a fine-tune would ship where a clip of the speaker in front of the base does more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,8 @@ from dataclasses import dataclass, replace
 
 from voicelathe.config import schema
 from voicelathe.evaluate import scores, statistics
-from voicelathe.evaluate.scores import ENDINGS, LIKENESS, QUALITY, WORDS, Scores
+from voicelathe.evaluate.evidence import BASES
+from voicelathe.evaluate.scores import ENDINGS, LIKENESS, QUALITY, UTILITY, WORDS, Scores
 from voicelathe.records import Evidence, Guard, LineTest
 
 SIGNIFICANT = 0.05
@@ -71,8 +74,10 @@ def judge(
     names: Sequence[str], against: Bar, strata: Mapping[str, Sequence[str]], dropped: Mapping[str, str]
 ) -> list[Evidence]:
     """One row a candidate, in the order given. `strata`: line -> its strata; `dropped`: whom the race dropped, and why."""
-    gains = _gains(names, against)
-    return [_of(name, against, strata, dropped.get(name), gains.get(name)) for name in names]
+    gains, behind = _gains(names, against), _behind(names, against)
+    return [
+        _of(name, against, strata, dropped.get(name), gains.get(name), behind.get(name)) for name in names
+    ]
 
 
 def _of(
@@ -81,6 +86,7 @@ def _of(
     strata: Mapping[str, Sequence[str]],
     dropped: str | None,
     gain: LineTest | None,
+    behind: LineTest | None,
 ) -> Evidence:
     found = against.found
     lines, levels = len(found.lines(name)), scores.levels(found, name)
@@ -88,8 +94,8 @@ def _of(
         return Evidence(name, lines, levels, [], [], None, None, BASELINE)
     guards = [_guard(measure, name, against) for measure in against.margins]
     worse = _worse_strata(name, against, strata)
-    standing = _standing(guards, worse, gain, dropped)
-    return Evidence(name, lines, levels, guards, worse, gain, dropped, standing)
+    standing = _standing(guards, worse, behind, gain, dropped)
+    return Evidence(name, lines, levels, guards, worse, gain, dropped, standing, behind)
 
 
 def _guard(measure: str, name: str, against: Bar) -> Guard:
@@ -149,16 +155,29 @@ def _gains(names: Sequence[str], against: Bar) -> dict[str, LineTest]:
     }
 
 
+def _behind(names: Sequence[str], against: Bar) -> dict[str, LineTest]:
+    """Who is shown to be worse than the base that is not the bar, in words kept times likeness."""
+    found = scores.utilities(against.found)
+    other = next((one for one in BASES if one != against.base and found.has(UTILITY, one)), None)
+    tuned = [name for name in names if name not in BASES]
+    tests = [scores.test(found, UTILITY, name, other) for name in tuned] if other else []
+    return {one.candidate: one for one in tests if one is not None and one.p_worse < SIGNIFICANT}
+
+
 def is_nearer(gain: LineTest | None) -> bool:
     """Shown to be nearer to the speaker than the base, after correction for the number of candidates."""
     return gain is not None and gain.p_better < SIGNIFICANT and gain.interval.low > 0.0
 
 
 def _standing(
-    guards: Sequence[Guard], worse: Sequence[LineTest], gain: LineTest | None, dropped: str | None
+    guards: Sequence[Guard],
+    worse: Sequence[LineTest],
+    behind: LineTest | None,
+    gain: LineTest | None,
+    dropped: str | None,
 ) -> str:
     verdicts = {one.verdict for one in guards}
-    if FAILED in verdicts or worse:
+    if FAILED in verdicts or worse or behind:
         return FAILS
     if dropped:
         return DROPPED

@@ -27,6 +27,7 @@ from voicelathe.records import (
 )
 
 WORDS, ENDINGS, QUALITY, LIKENESS = "words", "endings", "quality", "likeness"
+UTILITY = "utility"  # of a line: words kept x likeness; only one base against another way to use it
 MEASURES = (WORDS, ENDINGS, QUALITY, LIKENESS)
 FIGURES = {WORDS: "cer", QUALITY: "p808", LIKENESS: "similarity"}  # of the metrics; endings need none
 STAND_IN = "rough_cer"  # of PocketSphinx, where no recogniser is pinned
@@ -36,8 +37,20 @@ LAST_WORDS, MISSED = (
 )  # the figure of the recogniser, and from how many unheard last words on the end is missing
 NOT_ALIGNED = "aligned"  # the figure of PocketSphinx: 0 where not all of the text is found
 LATE = "trailing_silence"  # veto of a sample that goes on after its text
-PSEUDO = {WORDS: 0.25, ENDINGS: 1.0, QUALITY: 0.5, LIKENESS: 0.05}  # a line ruined, or saved, in each measure
-FLOOR = {WORDS: 0.1, ENDINGS: 0.25, QUALITY: 0.1, LIKENESS: 0.02}  # deviations smaller than that are luck
+PSEUDO = {
+    WORDS: 0.25,
+    ENDINGS: 1.0,
+    QUALITY: 0.5,
+    LIKENESS: 0.05,
+    UTILITY: 0.25,
+}  # a line ruined, or saved, in each measure
+FLOOR = {
+    WORDS: 0.1,
+    ENDINGS: 0.25,
+    QUALITY: 0.1,
+    LIKENESS: 0.02,
+    UTILITY: 0.1,
+}  # deviations smaller than that are luck
 WORST_QUALITY = 1.0  # of an opinion score
 LEVEL = 0.90  # of intervals: each end is wrong once in twenty
 DIGITS = 6
@@ -96,6 +109,21 @@ def of(samples: Sequence[SampleRecord], measures: SpeechMeasures) -> Scores:
             for measure, by in rows.items()
         }
     )
+
+
+def utilities(scores: Scores) -> Scores:
+    """Words kept times likeness, of every line whose words and likeness are known; nothing where no words were kept."""
+    words, likeness = (scores.values.get(measure, {}) for measure in (WORDS, LIKENESS))
+    rows = {
+        name: {
+            line: kept * likeness.get(name, {}).get(line, 0.0)
+            for line, kept in lines.items()
+            if kept == 0.0 or line in likeness.get(name, {})
+        }
+        for name, lines in words.items()
+        if likeness.get(name)
+    }
+    return Scores({UTILITY: rows})
 
 
 def figure_of(measure: str, offered: Collection[str]) -> str | None:

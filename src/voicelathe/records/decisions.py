@@ -171,6 +171,9 @@ class Evidence:
     gain: LineTest | None  # likeness against the better base; p_better corrected over all candidates
     dropped: str | None  # why the race ended early for it
     standing: str  # passes | no_gain | not_shown | not_measured | dropped | fails | baseline: what all of this comes to
+    behind: LineTest | None = (
+        None  # words kept x likeness against the other base, where it is shown to be worse
+    )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Why can a candidate not ship: a veto, a guard that it fails, a stratum in which it is worse, or the race."""
+"""Why can a candidate not ship: a veto, a guard that it fails, a stratum in which it is worse, the other base, or the race."""
 
 from voicelathe.evaluate import guards, scores
 from voicelathe.evaluate.report import wording
@@ -36,6 +36,9 @@ def _lost(selection: Selection, name: str) -> str | None:
             return f"{LOST[one.measure]} ({wording.difference(one.test)})"
     for test in here.worse_in[:1]:
         return f"{LOST[test.measure]} in {wording.stratum(test.stratum)} ({wording.difference(test)})"
+    if here.behind is not None:
+        other = wording.spoken(selection, here.behind.against)
+        return f"is worse than {other} in words kept \u00d7 likeness ({wording.difference(here.behind)})"
     return None
 
 
