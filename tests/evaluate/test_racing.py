@@ -8,7 +8,7 @@ import pytest
 
 from voicelathe.config.schema import Guards, RaceSettings
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import baseline, chances, guards, racing, scores, selection
+from voicelathe.evaluate import baseline, chances, foresight, guards, racing, scores, selection
 from voicelathe.evaluate.chances import Chance
 from voicelathe.evaluate.evidence import BASE, ZERO_SHOT
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS, Scores
@@ -50,7 +50,7 @@ def against(found: Scores) -> guards.Bar:
 def dropped(found: Scores, names: list[str] = CANDIDATES, num_lines: int = 24) -> dict[str, str]:
     bar = against(found)
     known = chances.to_ship(names, bar, num_lines)
-    return {one.candidate: one.code for one in racing.drops(names, bar, known, LEVEL, {}, num_lines)}
+    return {one.candidate: one.code for one in racing.drops(names, known, LEVEL, {}, num_lines)}
 
 
 def test_who_lost_its_words_drops_out_after_the_first_block() -> None:
@@ -90,7 +90,7 @@ def test_nobody_drops_out_for_a_prompted_base_that_may_turn_out_not_to_be_the_on
         found = table(8, {ZERO_SHOT: 0.81}, like, seed=seed, names=names)
         bar = guards.bar(found, baseline.choose([BASE, ZERO_SHOT], found, MARGINS, {}).name, GUARDS, {})
         known = chances.to_ship(CANDIDATES, bar, 40)
-        out = racing.drops(CANDIDATES, bar, known, LEVEL, {}, 40)
+        out = racing.drops(CANDIDATES, known, LEVEL, {}, 40)
         if bar.base == ZERO_SHOT:
             seen += 1
             assert len(out) <= 2, f"seed {seed}: {[one.text for one in out]}"
@@ -107,12 +107,129 @@ def test_the_base_to_beat_is_foreseen_as_it_is_chosen(
     likeness = {name: 0.83 + 0.02 * at for at, name in enumerate(CANDIDATES)} | {ZERO_SHOT: prompted_likeness}
     found = table(24, {ZERO_SHOT: prompted_words}, likeness, seed=50 + seed, names=names)
     chosen = baseline.choose([BASE, ZERO_SHOT], found, MARGINS, {}).name
-    judged = guards.judge(CANDIDATES, guards.bar(found, chosen, GUARDS, real), {}, {})
-    passing = {one.candidate: one for one in judged if one.standing == guards.PASSES}
-    best = selection.nominee(list(passing), passing, found) if passing else None
+    best = chosen_by_selection(found, guards.bar(found, chosen, GUARDS, real))
     for name in (BASE, ZERO_SHOT):
         known = chances.to_ship(CANDIDATES, guards.bar(found, name, GUARDS, real), 24)
         assert [one for one, chance in known.items() if chance.wins] == [one for one in [best] if one]
+
+
+def chosen_by_selection(found: Scores, bar: guards.Bar, candidates: Sequence[str] = CANDIDATES) -> str | None:
+    """Who ships of those named, the lower loss first, when everybody spoke everything."""
+    names = [name for name in (BASE, ZERO_SHOT) if found.lines(name)]
+    judged = guards.judge([*names, *candidates], bar, {}, {})
+    passing = {
+        one.candidate: one for one in judged if one.standing == guards.PASSES and one.candidate in candidates
+    }
+    return (
+        selection.nominee([name for name in candidates if name in passing], passing, found)
+        if passing
+        else None
+    )
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("asks_words", [True, False])
+def test_the_other_base_is_foreseen_where_it_is_not_the_bar_but_does_more(
+    seed: int, asks_words: bool
+) -> None:
+    """The nearest loses the bar's words by little and is behind the prompted base, which costs words and is far nearer; the last is not."""
+    asked = replace(GUARDS, words=0.05 if asks_words else None)
+    names = ["step-0", "step-1", ZERO_SHOT]
+    likeness = {"step-0": 0.83, "step-1": 0.82, ZERO_SHOT: 0.97}
+    found = table(
+        24, {"step-0": 0.86, "step-1": 0.98, ZERO_SHOT: 0.76}, likeness, seed=70 + seed, names=names
+    )
+    chosen = baseline.choose([BASE, ZERO_SHOT], found, guards.margins(asked), {}).name
+    best = chosen_by_selection(found, guards.bar(found, chosen, asked, {}), names[:2])
+    for name in (BASE, ZERO_SHOT):
+        known = chances.to_ship(names[:2], guards.bar(found, name, asked, {}), 24)
+        assert [one for one, chance in known.items() if chance.wins] == [one for one in [best] if one]
+
+
+def test_who_is_behind_the_other_base_drops_out_for_that() -> None:
+    names = ["step-0", ZERO_SHOT]
+    found = table(40, {ZERO_SHOT: 0.76}, {"step-0": 0.83, ZERO_SHOT: 1.2}, seed=1, names=names)
+    bar = guards.bar(found, BASE, GUARDS, {})
+    (drop,) = racing.drops(["step-0"], chances.to_ship(["step-0"], bar, 80), LEVEL, {}, 80)
+    assert drop.code == "guard" and drop.text.startswith(
+        "would be shown to be worse than the other base: utility \u2212"
+    )
+    assert drop.test is not None and drop.test.against == ZERO_SHOT
+
+
+def test_without_words_of_the_prompted_base_the_bar_stays_as_it_is() -> None:
+    """`baseline` takes the lower loss then, which the race does not know: it holds to the bar that it is given."""
+    found = table(
+        16,
+        likeness={"step-0": 0.7, "step-1": 0.68, BASE: 0.6, ZERO_SHOT: 0.9},
+        names=["step-0", "step-1", ZERO_SHOT],
+    )
+    values = {m: dict(by) for m, by in found.values.items() if m != WORDS}
+    values[LIKENESS][BASE] = {line: value - 0.2 for line, value in values[LIKENESS][BASE].items()}
+    bar = guards.bar(Scores(values), BASE, replace(GUARDS, words=None), {})
+    known = chances.to_ship(["step-0", "step-1"], bar, 24)
+    assert sum(one.wins for one in known.values()) > 0.9
+
+
+def test_words_break_ties_where_they_are_heard_but_not_guarded() -> None:
+    found = table(
+        40,
+        {"step-0": 0.75, "step-1": 0.95},
+        {"step-0": 0.86, "step-1": 0.863},
+        seed=2,
+        names=["step-0", "step-1"],
+    )
+    bar = guards.bar(found, BASE, replace(GUARDS, words=None), {})
+    best = chosen_by_selection(found, bar, ["step-0", "step-1"])
+    known = chances.to_ship(["step-0", "step-1"], bar, 40)
+    assert best is not None and known[best].wins == 1.0
+
+
+def test_who_a_guard_judged_on_too_few_lines_stops_nobody() -> None:
+    found = table(
+        32,
+        dict.fromkeys(("step-0", "step-1"), 0.95),
+        {"step-0": 0.95, "step-1": 0.85},
+        names=["step-0", "step-1"],
+    )
+    values = {m: {n: dict(lines) for n, lines in by.items()} for m, by in found.values.items()}
+    values[WORDS]["step-0"] = dict(list(values[WORDS]["step-0"].items())[::2])
+    assert "step-1" not in dropped(Scores(values), ["step-0", "step-1"], 64)
+    assert "step-1" in dropped(found, ["step-0", "step-1"], 64)
+
+
+def test_two_that_no_line_was_judged_for_are_compared_by_nothing() -> None:
+    found = table(
+        32,
+        dict.fromkeys(("step-0", "step-1"), 0.95),
+        {"step-0": 0.95, "step-1": 0.85},
+        names=["step-0", "step-1"],
+    )
+    values = {m: {n: dict(lines) for n, lines in by.items()} for m, by in found.values.items()}
+    values[LIKENESS]["step-0"] = {f"line-{n:02d}": 0.95 for n in range(16)}
+    values[LIKENESS]["step-1"] = {f"line-{n:02d}": 0.85 for n in range(16, 32)}
+    bar = against(Scores(values))
+    out = racing.drops(["step-0", "step-1"], chances.to_ship(["step-0", "step-1"], bar, 64), LEVEL, {}, 64)
+    assert [(one.candidate, one.code, one.test) for one in out] == [("step-1", "dominated", None)]
+    assert out[0].text.startswith(
+        "step-0 is nearer to the speaker, or as near with a lower loss, chance to win"
+    )
+
+
+def test_who_is_out_still_counts_among_those_that_a_gain_is_corrected_for() -> None:
+    """A gain whose p value is between 0.05 / 4 and 0.05 is shown for one candidate, and not for one of four."""
+    found = constant_gain(0.0095)
+    bar = against(found)
+    assert chances.to_ship(["step-0"], bar, 16)["step-0"].wins == 1.0
+    assert chances.to_ship(["step-0"], bar, 16, 3)["step-0"].wins == 0.0
+
+
+def constant_gain(size: float, num_lines: int = 16) -> Scores:
+    """One candidate nearer by the same on every line: p = T(size / (0.02 / sqrt(n)))."""
+    lines = [f"line-{line:02d}" for line in range(num_lines)]
+    like = {"base": dict.fromkeys(lines, 0.8), "step-0": dict.fromkeys(lines, 0.8 + size)}
+    perfect = {name: dict.fromkeys(lines, 1.0) for name in like}
+    return Scores({WORDS: perfect, ENDINGS: perfect, LIKENESS: like})
 
 
 def test_who_was_not_judged_stays_and_stops_nobody() -> None:
@@ -126,7 +243,7 @@ def test_who_was_not_judged_stays_and_stops_nobody() -> None:
 
 def test_the_reason_names_the_measure_the_base_the_lines_and_the_chance() -> None:
     bar = against(table(8, words={"step-5": 0.05}))
-    (drop,) = racing.drops(["step-5"], bar, chances.to_ship(["step-5"], bar, 24), LEVEL, {}, 24)
+    (drop,) = racing.drops(["step-5"], chances.to_ship(["step-5"], bar, 24), LEVEL, {}, 24)
     assert drop.test is not None and drop.test.measure == WORDS
     said = f"{drop.test.difference:+.3f}".replace("-", "\u2212")
     assert drop.text == (
@@ -136,7 +253,7 @@ def test_the_reason_names_the_measure_the_base_the_lines_and_the_chance() -> Non
 
 
 def test_a_veto_ends_it_at_once() -> None:
-    (drop,) = racing.drops(CANDIDATES, against(table(8)), {}, LEVEL, {"step-2": "silent: line-00"}, 24)
+    (drop,) = racing.drops(CANDIDATES, {}, LEVEL, {"step-2": "silent: line-00"}, 24)
     assert (drop.candidate, drop.code, drop.text) == ("step-2", "veto", "silent: line-00")
 
 
@@ -192,11 +309,11 @@ def test_the_candidate_that_would_have_shipped_drops_out_in_at_most_one_race_of_
 
 
 def test_the_candidates_that_drop_out_have_together_no_more_than_the_error_rate() -> None:
-    known = {name: Chance(0.004, WORDS) for name in CANDIDATES} | {"step-0": Chance(0.98, WORDS)}
-    bar = against(table(8))
-    out = racing.drops(CANDIDATES, bar, known, 0.0125, {}, 24)
+    known = {name: Chance(0.004, "guard", "", None) for name in CANDIDATES}
+    known["step-0"] = replace(known["step-0"], wins=0.98)
+    out = racing.drops(CANDIDATES, known, 0.0125, {}, 24)
     assert [one.candidate for one in out] == ["step-1", "step-2", "step-3"], "0.012 of 0.0125"
-    assert racing.drops(CANDIDATES, bar, known, 0.003, {}, 24) == []
+    assert racing.drops(CANDIDATES, known, 0.003, {}, 24) == []
 
 
 def test_the_blocks_but_the_last_share_half_of_the_error_rate_by_the_lines_that_are_known() -> None:
@@ -231,8 +348,8 @@ def test_a_chance_is_as_often_true_as_it_says() -> None:
 
 def test_sums_and_squares_of_a_draw_are_of_the_same_lines() -> None:
     """Else a deviation would be none (Cauchy and Schwarz): of every candidate, and of the difference of two."""
-    final = chances.drawn(CANDIDATES, against(table(8, seed=3)), 24)
-    for one in (final[WORDS], final[LIKENESS], final[ENDINGS], final[WORDS].against(2)):
+    final = foresight.drawn(CANDIDATES, table(8, seed=3), "base", (WORDS, LIKENESS, ENDINGS), 24)
+    for one in (final[WORDS], final[LIKENESS], final[ENDINGS], final[WORDS].turned(2)):
         assert np.all(one.squares_RC() * 24 - one.sums_RC**2 > -1e-6)
         assert np.std(one.mean_RC()[:, 0]) > 0.0
 
@@ -241,8 +358,7 @@ def test_foreseen_results_are_those_of_the_selection_when_nothing_is_left_to_spe
     """With all lines spoken every draw is what was spoken: interval, p and ties are those of `scores` and `selection`."""
     names = CANDIDATES[:3]
     found = table(24, likeness={"step-1": 0.9, "step-2": 0.9}, seed=11, names=names)
-    bar = against(found)
-    final = chances.drawn(names, bar, 24)
+    final = foresight.drawn(names, found, "base", (WORDS, ENDINGS, LIKENESS), 24)
     for measure in (WORDS, ENDINGS, LIKENESS):
         tests = [scores.test(found, measure, name, "base") for name in names]
         lows = [one.interval.low for one in tests if one]
@@ -250,7 +366,7 @@ def test_foreseen_results_are_those_of_the_selection_when_nothing_is_left_to_spe
         p = [one.p_better for one in tests if one]
         assert np.allclose(final[measure].p_better_RC()[0], p, atol=1e-6)
     for place, name in enumerate(names):
-        nearest = np.full(chances.DRAWS, place)
+        nearest = np.full(foresight.DRAWS, place)
         apart = final[LIKENESS].told_apart_RC(nearest)[0] | final[WORDS].told_apart_RC(nearest)[0]
         others = [other for other in names if other != name]
         assert [selection.is_tied(found, other, name) for other in others] == [

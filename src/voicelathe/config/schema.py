@@ -175,7 +175,7 @@ class SpokenLine(Closed):
 
 @dataclass(frozen=True)
 class RaceSettings(Closed):
-    """All candidates speak the first block of lines; who is shown to be worse drops out, the others go on (docs/choosing.md)."""
+    """All candidates speak the first block of lines; who can hardly win drops out, the others go on (docs/choosing.md)."""
 
     block_lines: Positive  # lines of one block; as many as there are lines: nobody drops out
     error_rate: Annotated[

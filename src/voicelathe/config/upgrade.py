@@ -109,7 +109,7 @@ class AddDecoding:
 Change = Add | Remove | Default | Rename | AddDecoding
 SPEAK = "# decoding settings: upstream's own; production speaks as the candidates did (docs/decoding.md)"
 RACE = """\
-race: # everybody speaks the first block of lines; who is shown to be worse drops out, the rest go on (docs/choosing.md)
+race: # everybody speaks the first block of lines; who can hardly win drops out, the rest go on (docs/choosing.md)
   block_lines: 8
   error_rate: 0.05 # the chance that the candidate which would have shipped drops out
   max_samples: null # budget in samples; null: until all lines are spoken

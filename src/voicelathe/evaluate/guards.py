@@ -5,11 +5,11 @@ above the margin. It fails when the candidate is shown to be worse, and by more 
 nothing ships; nor where a tenth of the lines was not judged at all. No copy can be better than its original: where the speaker's own recordings are below the base, the candidate may be, too.
 In each stratum of the lines (kind of sentence, language, speaker) a candidate that is shown to lose more than the margin fails,
 however good it is on average; p values are corrected for the number of strata (Holm 1979).
-The other base is an alternative, too: a candidate fails that is shown to be worse than it in words kept times likeness (each at 5 %: a correction
+The other base is an alternative, too, where it is not vetoed and keeps endings and quality: a candidate fails that is shown to be worse than it in words kept times likeness (each at 5 %: a correction
 would protect candidates and not users), or a fine-tune would ship where a clip of the speaker in front of the base does more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from voicelathe.config import schema
@@ -22,6 +22,7 @@ SIGNIFICANT = 0.05
 MIN_LINES = 3  # of a stratum that is judged by itself
 MIN_JUDGED = 0.9  # of the lines that both spoke: what was judged on fewer could be the easy ones, or one language of two
 JUDGED_BY_STRATUM = (WORDS, ENDINGS)
+FIT_BY = (ENDINGS, QUALITY)
 PASSED, FAILED, NOT_SHOWN, NOT_MEASURED = "passed", "failed", "not_shown", "not_measured"
 PASSES, FAILS, DROPPED, NO_GAIN = "passes", "fails", "dropped", "no_gain"  # standings, as are the last two
 BASELINE = "baseline"  # the standing of the base to beat, which is not judged against itself
@@ -71,10 +72,14 @@ def bar(found: Scores, base: str, how: schema.Guards, real: Mapping[str, Sequenc
 
 
 def judge(
-    names: Sequence[str], against: Bar, strata: Mapping[str, Sequence[str]], dropped: Mapping[str, str]
+    names: Sequence[str],
+    against: Bar,
+    strata: Mapping[str, Sequence[str]],
+    dropped: Mapping[str, str],
+    vetoed: Collection[str] = (),
 ) -> list[Evidence]:
     """One row a candidate, in the order given. `strata`: line -> its strata; `dropped`: whom the race dropped, and why."""
-    gains, behind = _gains(names, against), _behind(names, against)
+    gains, behind = _gains(names, against), _behind(names, against, vetoed)
     return [
         _of(name, against, strata, dropped.get(name), gains.get(name), behind.get(name)) for name in names
     ]
@@ -101,18 +106,17 @@ def _of(
 def _guard(measure: str, name: str, against: Bar) -> Guard:
     test = against.test(measure, name)
     said = verdict(test, against)
-    if (
-        said == PASSED
-        and test is not None
-        and test.lines < MIN_JUDGED * _common(against.found, name, against.base)
-    ):
+    if said == PASSED and not is_judged(test, against.found):
         said = NOT_MEASURED
     return Guard(measure, said, against.margins[measure], against.allowance(measure), test)
 
 
-def _common(found: Scores, name: str, base: str) -> int:
-    """Lines that both spoke, or failed to speak."""
-    return len(set(found.lines(name)) & set(found.lines(base)))
+def is_judged(test: LineTest | None, found: Scores) -> bool:
+    """On enough of the lines that both spoke, or failed to speak."""
+    if test is None:
+        return False
+    common = set(found.lines(test.candidate)) & set(found.lines(test.against))
+    return test.lines >= MIN_JUDGED * len(common)
 
 
 def verdict(test: LineTest | None, against: Bar) -> str:
@@ -155,13 +159,20 @@ def _gains(names: Sequence[str], against: Bar) -> dict[str, LineTest]:
     }
 
 
-def _behind(names: Sequence[str], against: Bar) -> dict[str, LineTest]:
-    """Who is shown to be worse than the base that is not the bar, in words kept times likeness."""
+def _behind(names: Sequence[str], against: Bar, vetoed: Collection[str]) -> dict[str, LineTest]:
+    """Who is shown to be worse than the base that is not the bar, in words kept times likeness; nobody where that one is not fit to be taken."""
     found = scores.utilities(against.found)
     other = next((one for one in BASES if one != against.base and found.has(UTILITY, one)), None)
-    tuned = [name for name in names if name not in BASES]
-    tests = [scores.test(found, UTILITY, name, other) for name in tuned] if other else []
+    if other is None or other in vetoed or not fit(other, against):
+        return {}
+    tests = [scores.test(found, UTILITY, name, other) for name in names if name not in BASES]
     return {one.candidate: one for one in tests if one is not None and one.p_worse < SIGNIFICANT}
+
+
+def fit(other: str, against: Bar) -> bool:
+    """Whether the other base keeps what words and likeness do not tell of: endings and quality, within the margins."""
+    tests = [against.test(one, other) for one in FIT_BY if one in against.margins]
+    return all(one is None or one.difference >= -against.margins[one.measure] for one in tests)
 
 
 def is_nearer(gain: LineTest | None) -> bool:

@@ -13,13 +13,13 @@ from typing import Protocol
 
 from voicelathe.config import schema
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import chances, scores
+from voicelathe.evaluate import chances
 from voicelathe.evaluate.chances import Chance
+from voicelathe.evaluate.foresight import DRAWS
 from voicelathe.evaluate.guards import Bar
-from voicelathe.evaluate.scores import ENDINGS, LIKENESS, QUALITY, WORDS
 from voicelathe.records import Drop, LineTest, Round
 
-VETO, GUARD, NO_GAIN, DOMINATED = "veto", "guard", "no_gain", "dominated"
+VETO = "veto"
 OVERSURE = 2  # who has a small chance after a block ships up to twice as often as foreseen, where all candidates are alike (docs/log.md)
 ALL_LINES, NOBODY_LEFT, BUDGET = "all_lines", "nobody_left", "budget"
 
@@ -42,8 +42,8 @@ class Speaks(Protocol):
 
 
 Foresees = Callable[
-    [Sequence[str], Bar, int], Mapping[str, Chance]
-]  # candidates, what is known, lines in all
+    [Sequence[str], Bar, int, int], Mapping[str, Chance]
+]  # candidates, what is known, lines in all, candidates that are out
 
 
 def run(
@@ -71,9 +71,10 @@ def run(
         is_last = number + 1 == len(cut)
         out = []
         if not is_last:
-            known = foresee(_left(alive, heard.failed), heard.against, len(lines))
+            left = [name for name in alive if name not in heard.failed]
+            known = foresee(left, heard.against, len(lines), len(candidates) - len(left))
             share = level(how.error_rate, [len(one) for one in cut], number)
-            out = drops(alive, heard.against, known, share, heard.failed, len(lines))
+            out = drops(alive, known, share, heard.failed, len(lines))
         rounds.append(Round(list(block), names, out))
         alive = [name for name in alive if name not in {drop.candidate for drop in out}]
         if not alive:
@@ -100,7 +101,6 @@ def level(error_rate: float, sizes: Sequence[int], number: int) -> float:
 
 def drops(
     racing: Sequence[str],
-    against: Bar,
     known: Mapping[str, Chance],
     error_rate: float,
     vetoed: Mapping[str, str],
@@ -113,33 +113,14 @@ def drops(
         spent += known[name].wins
         if spent > error_rate:
             break
-        out.append(_drop(name, against, known[name], num_lines))
+        out.append(_drop(name, known[name], num_lines))
     return out
 
 
-def _left(racing: Sequence[str], vetoed: Mapping[str, str]) -> list[str]:
-    return [name for name in racing if name not in vetoed]
-
-
-_UNSHOWN = {
-    WORDS: "to keep its words",
-    ENDINGS: "to end its lines as it should",
-    QUALITY: "to keep its sound",
-    LIKENESS: "to be nearer to the speaker",
-}
-
-
-def _drop(name: str, against: Bar, chance: Chance, num_lines: int) -> Drop:
+def _drop(name: str, chance: Chance, num_lines: int) -> Drop:
+    known = f": {_difference(chance.test)}" if chance.test else ""
     said = f"chance to win after all {num_lines} lines: {_percent(chance.wins)}"
-    if chance.stopped_by in _UNSHOWN:
-        code = NO_GAIN if chance.stopped_by == LIKENESS else GUARD
-        test = against.test(chance.stopped_by, name)
-        text = f"would hardly be shown {_UNSHOWN[chance.stopped_by]}"
-    else:
-        code, test = DOMINATED, scores.test(against.found, LIKENESS, name, chance.stopped_by)
-        text = f"{chance.stopped_by} is nearer to the speaker, or as near with a lower loss"
-    assert test is not None, "who is foreseen was judged"
-    return Drop(name, code, f"{text}: {_difference(test)}, {said}", test)
+    return Drop(name, chance.code, f"{chance.because}{known}, {said}", chance.test)
 
 
 def _difference(one: LineTest) -> str:
@@ -148,7 +129,7 @@ def _difference(one: LineTest) -> str:
 
 
 def _percent(share: float) -> str:
-    least = 1 / chances.DRAWS
+    least = 1 / DRAWS
     return f"under {100 * least:g} %" if share < least else f"{100 * share:g} %"
 
 

@@ -27,7 +27,9 @@ from voicelathe.records import (
 )
 
 WORDS, ENDINGS, QUALITY, LIKENESS = "words", "endings", "quality", "likeness"
-UTILITY = "utility"  # of a line: words kept x likeness; only one base against another way to use it
+UTILITY = (
+    "utility"  # of a line: words kept x likeness; asked of a candidate against the base that is not the bar
+)
 MEASURES = (WORDS, ENDINGS, QUALITY, LIKENESS)
 FIGURES = {WORDS: "cer", QUALITY: "p808", LIKENESS: "similarity"}  # of the metrics; endings need none
 STAND_IN = "rough_cer"  # of PocketSphinx, where no recogniser is pinned

@@ -22,7 +22,7 @@ class LineTest:
 
     candidate: str
     against: str
-    measure: str  # words | endings | quality | likeness
+    measure: str  # words | endings | quality | likeness | utility
     stratum: str | None  # None: all lines
     lines: int
     difference: float  # mean over lines
