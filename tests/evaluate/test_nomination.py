@@ -252,6 +252,17 @@ def test_a_fine_tune_does_not_ship_where_the_prompted_base_does_more_although_it
     assert lost.decision == "ship", "0.69 against 0.72"
 
 
+def test_a_base_that_nobody_could_use_excludes_nobody() -> None:
+    """Words and likeness do not tell that it never ends, or that it is vetoed."""
+    near = {ZERO_SHOT.name: 0.98, FIRST.name: 0.8, SECOND.name: 0.8, THIRD.name: 0.8}
+    runaway = {(ZERO_SHOT.name, line): "runaway" for line in make.MANY}
+    found = with_two_bases(0.2, runaway, likeness=near)
+    assert (found.base, found.decision) == ("base", "ship")
+    assert all(one.behind is None for one in found.evidence)
+    few = {(ZERO_SHOT.name, line): "runaway" for line in list(make.MANY)[: len(make.MANY) // 3]}
+    assert with_two_bases(0.2, few, likeness=near).decision == "ship", "a third of its lines does not end"
+
+
 def test_behind_the_other_base_is_who_is_shown_to_be_and_not_who_may_be() -> None:
     near = {ZERO_SHOT.name: 0.905, FIRST.name: 0.8, SECOND.name: 0.8, THIRD.name: 0.8}
     found = with_two_bases(0.2, cer={ZERO_SHOT.name: 0.2}, likeness=near)

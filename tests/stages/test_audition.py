@@ -7,7 +7,8 @@ import pytest
 
 from tests.evaluate.test_racing import GUARDS, table
 from tests.factories import runs
-from voicelathe.evaluate import guards, scores
+from voicelathe.config.schema import Guards
+from voicelathe.evaluate import chances, guards, racing, scores
 from voicelathe.evaluate.scores import LIKENESS, WORDS
 from voicelathe.records import CleanClip
 from voicelathe.stages.references import audition, clips
@@ -22,7 +23,11 @@ def clip(name: str, recording: str = "r", seconds: float = 5.0) -> CleanClip:
 
 
 def chosen(
-    num_lines: int, words: Mapping[str, float], likeness: Mapping[str, float], seed: int = 1
+    num_lines: int,
+    words: Mapping[str, float],
+    likeness: Mapping[str, float],
+    seed: int = 1,
+    asked: Guards = GUARDS,
 ) -> str | None:
     """Who is better by an audition that heard these means."""
     found = table(num_lines, words, likeness, seed, OTHERS)
@@ -39,8 +44,37 @@ def chosen(
         )
         for name in (USED, *OTHERS)
     ]
-    won = audition.better(tried, guards.bar(found, USED, GUARDS, {}))
+    won = audition.better(tried, guards.bar(found, USED, asked, {}))
     return won.clip.clip_id if won else None
+
+
+CASES = [
+    ({}, {"b": 0.81, "c": 0.82}),
+    ({USED: 0.8, "b": 0.86}, {"b": 0.803, "c": 0.81}),
+    ({"b": 0.8}, {"b": 0.815, "c": 0.81}),
+]
+
+
+@pytest.mark.parametrize("words", [0.05, None])
+@pytest.mark.parametrize("case", range(len(CASES)))
+def test_the_race_foresees_what_an_audition_calls_better(case: int, words: float | None) -> None:
+    """With all lines spoken nothing is drawn: who is better wins in every draw, and nobody where none is."""
+    asked, won = replace(GUARDS, words=words), set[str | None]()
+    for seed in range(8):
+        best = chosen(24, *CASES[case], seed, asked)
+        found = table(24, *CASES[case], seed, OTHERS)
+        known = chances.to_replace(OTHERS, guards.bar(found, USED, asked, {}), 24)
+        assert [name for name, one in known.items() if one.wins] == [name for name in [best] if name]
+        won.add(best)
+    assert len(won) > 1, "some are better, and some are not"
+
+
+def test_a_clip_that_cannot_be_better_drops_out_and_says_what_clips_say() -> None:
+    found = table(24, {"b": 0.5}, {"c": 0.9}, names=OTHERS)
+    known = chances.to_replace(OTHERS, guards.bar(found, USED, GUARDS, {}), 48)
+    (drop,) = racing.drops(OTHERS, known, 0.05, {}, 48)
+    assert (drop.candidate, drop.code) == ("b", "guard")
+    assert drop.text.startswith("would lose words: words \u2212")
 
 
 def test_a_clip_that_brings_the_base_nearer_is_better() -> None:
