@@ -5,7 +5,7 @@ above the margin. It fails when the candidate is shown to be worse, and by more 
 nothing ships; nor where a tenth of the lines was not judged at all. No copy can be better than its original: where the speaker's own recordings are below the base, the candidate may be, too.
 In each stratum of the lines (kind of sentence, language, speaker) a candidate that is shown to lose more than the margin fails,
 however good it is on average; p values are corrected for the number of strata (Holm 1979).
-The other base is an alternative, too, where it is not vetoed and keeps endings and quality: a candidate fails that is shown to be worse than it in words kept times likeness (each at 5 %: a correction
+The other base is an alternative, too, where it is not vetoed (but for its words) and keeps endings and quality: a candidate fails that is shown to be worse than it in words kept times likeness (each at 5 %: a correction
 would protect candidates and not users), or a fine-tune would ship where a clip of the speaker in front of the base does more.
 """
 
@@ -23,6 +23,7 @@ MIN_LINES = 3  # of a stratum that is judged by itself
 MIN_JUDGED = 0.9  # of the lines that both spoke: what was judged on fewer could be the easy ones, or one language of two
 JUDGED_BY_STRATUM = (WORDS, ENDINGS)
 FIT_BY = (ENDINGS, QUALITY)
+PRICED = ("garbled", "wrong_speaker")  # vetoes of what words times likeness tells by itself
 PASSED, FAILED, NOT_SHOWN, NOT_MEASURED = "passed", "failed", "not_shown", "not_measured"
 PASSES, FAILS, DROPPED, NO_GAIN = "passes", "fails", "dropped", "no_gain"  # standings, as are the last two
 BASELINE = "baseline"  # the standing of the base to beat, which is not judged against itself
@@ -76,10 +77,10 @@ def judge(
     against: Bar,
     strata: Mapping[str, Sequence[str]],
     dropped: Mapping[str, str],
-    vetoed: Collection[str] = (),
+    unfit: Collection[str] = (),
 ) -> list[Evidence]:
-    """One row a candidate, in the order given. `strata`: line -> its strata; `dropped`: whom the race dropped, and why."""
-    gains, behind = _gains(names, against), _behind(names, against, vetoed)
+    """One row a candidate, in the order given. `strata`: line -> its strata; `dropped`: whom the race dropped, and why; `unfit`: who has a veto."""
+    gains, behind = _gains(names, against), _behind(names, against, unfit)
     return [
         _of(name, against, strata, dropped.get(name), gains.get(name), behind.get(name)) for name in names
     ]
@@ -159,11 +160,11 @@ def _gains(names: Sequence[str], against: Bar) -> dict[str, LineTest]:
     }
 
 
-def _behind(names: Sequence[str], against: Bar, vetoed: Collection[str]) -> dict[str, LineTest]:
+def _behind(names: Sequence[str], against: Bar, unfit: Collection[str]) -> dict[str, LineTest]:
     """Who is shown to be worse than the base that is not the bar, in words kept times likeness; nobody where that one is not fit to be taken."""
     found = scores.utilities(against.found)
     other = next((one for one in BASES if one != against.base and found.has(UTILITY, one)), None)
-    if other is None or other in vetoed or not fit(other, against):
+    if other is None or other in unfit or not fit(other, against):
         return {}
     tests = [scores.test(found, UTILITY, name, other) for name in names if name not in BASES]
     return {one.candidate: one for one in tests if one is not None and one.p_worse < SIGNIFICANT}

@@ -127,7 +127,8 @@ def _case(
     notes = failures.joined(failures.remarks(samples, vetoes), measured.notes, probe_notes)
     against = guards.bar(spoken, base.name, select.guards, scores.real(measures))
     dropped = {drop.candidate: drop.text for part in race.rounds for drop in part.drops}
-    judged = guards.judge(names, against, race.strata, dropped, vetoes)
+    unfit = [name for name, found in vetoes.items() if any(one.code not in guards.PRICED for one in found)]
+    judged = guards.judge(names, against, race.strata, dropped, unfit)
     by_name = {one.candidate: one for one in judged}
     return _Case(run, samples, measures, losses, vetoes, notes, spoken, base, by_name, delivered)
 
