@@ -15,7 +15,7 @@ from benchmarks.decisions.replay import Decided, Trained
 from voicelathe.evaluate import scores
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS
 
-SIZES, BLOCK, BINS = (8, 24, 64), 8, 10
+SIZES, BLOCK, BINS = (8, 24, 40, 64), 8, 10  # 40: the demo's
 RANDOM = "random"
 MEASURED = (WORDS, ENDINGS, LIKENESS)
 

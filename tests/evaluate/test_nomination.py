@@ -263,10 +263,14 @@ def test_a_base_that_nobody_could_use_excludes_nobody() -> None:
     assert with_two_bases(0.2, few, likeness=near).decision == "ship", "a third of its lines does not end"
 
 
-def test_a_prompted_base_that_is_vetoed_for_its_words_alone_is_still_compared() -> None:
-    """Words kept are in what it is compared by; a veto for anything else is not."""
+def test_a_prompted_base_that_is_vetoed_for_its_words_or_voice_alone_is_still_compared() -> None:
+    """Words and likeness are what it is compared by; a veto for anything else is not."""
     near = {ZERO_SHOT.name: 0.98, FIRST.name: 0.8, SECOND.name: 0.8, THIRD.name: 0.8}
-    for code, decision in (("garbled", "do_not_ship"), ("truncated", "ship")):
+    for code, decision in (
+        ("garbled", "do_not_ship"),
+        ("wrong_speaker", "do_not_ship"),
+        ("truncated", "ship"),
+    ):
         outside = {(ZERO_SHOT.name, line): {code: "0.4, at most 0.3"} for line in make.MANY}
         found = with_two_bases(0.2, cer={ZERO_SHOT.name: 0.2}, likeness=near, outside=outside)
         row = next(one for one in found.ranking if one.candidate == ZERO_SHOT.name)

@@ -127,23 +127,51 @@ def chosen_by_selection(found: Scores, bar: guards.Bar, candidates: Sequence[str
     )
 
 
+FAR_NEARER = {
+    "words": {"step-0": 0.86, "step-1": 0.98, ZERO_SHOT: 0.76},
+    "likeness": {"step-0": 0.83, "step-1": 0.82, ZERO_SHOT: 0.97},
+}
+NEARER_BAR = {
+    "words": {"step-0": 0.7, "step-1": 0.83, ZERO_SHOT: 0.84},
+    "likeness": {"step-0": 0.84, "step-1": 0.84, ZERO_SHOT: 0.815},
+}
+
+
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("asks_words", [True, False])
+@pytest.mark.parametrize("means", [FAR_NEARER, NEARER_BAR])
 def test_the_other_base_is_foreseen_where_it_is_not_the_bar_but_does_more(
-    seed: int, asks_words: bool
+    seed: int, asks_words: bool, means: dict[str, dict[str, float]]
 ) -> None:
-    """The nearest loses the bar's words by little and is behind the prompted base, which costs words and is far nearer; the last is not."""
-    asked = replace(GUARDS, words=0.05 if asks_words else None)
-    names = ["step-0", "step-1", ZERO_SHOT]
-    likeness = {"step-0": 0.83, "step-1": 0.82, ZERO_SHOT: 0.97}
-    found = table(
-        24, {"step-0": 0.86, "step-1": 0.98, ZERO_SHOT: 0.76}, likeness, seed=70 + seed, names=names
-    )
+    """Step 0 is behind the base that is not the bar: the prompted one, which costs words and is far nearer, or the bare one."""
+    asked, names = replace(GUARDS, words=0.05 if asks_words else None), ["step-0", "step-1", ZERO_SHOT]
+    found = table(24, means["words"], means["likeness"], seed=70 + seed, names=names)
     chosen = baseline.choose([BASE, ZERO_SHOT], found, guards.margins(asked), {}).name
     best = chosen_by_selection(found, guards.bar(found, chosen, asked, {}), names[:2])
     for name in (BASE, ZERO_SHOT):
         known = chances.to_ship(names[:2], guards.bar(found, name, asked, {}), 24)
         assert [one for one, chance in known.items() if chance.wins] == [one for one in [best] if one]
+
+
+def test_what_is_turned_to_another_base_and_back_is_what_it_was() -> None:
+    final = foresight.drawn(CANDIDATES, table(8, seed=4), "base", (WORDS,), 24)[WORDS]
+    back = final.turned(2).turned(2)
+    assert np.allclose(back.sums_RC, final.sums_RC) and np.allclose(back.products_RCC, final.products_RCC)
+
+
+def test_a_race_tells_how_many_are_out() -> None:
+    told: list[tuple[int, int]] = []
+
+    def foresee(names: Sequence[str], bar: guards.Bar, num_lines: int, num_out: int) -> dict[str, Chance]:
+        told.append((len(names), num_out))
+        return {
+            names[0]: Chance(0.0, "guard", "", None),
+            **{one: Chance(0.2, "guard", "", None) for one in names[1:]},
+        }
+
+    lines = [f"line-{line:02d}" for line in range(24)]
+    racing.run(Rehearsed(table(24)), "x", [BASE], CANDIDATES, lines, 1, HOW, foresee)
+    assert told == [(6, 0), (5, 1)]
 
 
 def test_who_is_behind_the_other_base_drops_out_for_that() -> None:
@@ -185,27 +213,22 @@ def test_words_break_ties_where_they_are_heard_but_not_guarded() -> None:
     assert best is not None and known[best].wins == 1.0
 
 
+def clear_winner() -> tuple[Scores, dict[str, dict[str, dict[str, float]]]]:
+    """Step 0 is nearer than step 1, both keep their words; and a copy that may be changed."""
+    names = ["step-0", "step-1"]
+    found = table(32, dict.fromkeys(names, 0.95), {"step-0": 0.95, "step-1": 0.85}, names=names)
+    return found, {m: {n: dict(lines) for n, lines in by.items()} for m, by in found.values.items()}
+
+
 def test_who_a_guard_judged_on_too_few_lines_stops_nobody() -> None:
-    found = table(
-        32,
-        dict.fromkeys(("step-0", "step-1"), 0.95),
-        {"step-0": 0.95, "step-1": 0.85},
-        names=["step-0", "step-1"],
-    )
-    values = {m: {n: dict(lines) for n, lines in by.items()} for m, by in found.values.items()}
+    found, values = clear_winner()
     values[WORDS]["step-0"] = dict(list(values[WORDS]["step-0"].items())[::2])
     assert "step-1" not in dropped(Scores(values), ["step-0", "step-1"], 64)
     assert "step-1" in dropped(found, ["step-0", "step-1"], 64)
 
 
 def test_two_that_no_line_was_judged_for_are_compared_by_nothing() -> None:
-    found = table(
-        32,
-        dict.fromkeys(("step-0", "step-1"), 0.95),
-        {"step-0": 0.95, "step-1": 0.85},
-        names=["step-0", "step-1"],
-    )
-    values = {m: {n: dict(lines) for n, lines in by.items()} for m, by in found.values.items()}
+    _, values = clear_winner()
     values[LIKENESS]["step-0"] = {f"line-{n:02d}": 0.95 for n in range(16)}
     values[LIKENESS]["step-1"] = {f"line-{n:02d}": 0.85 for n in range(16, 32)}
     bar = against(Scores(values))
@@ -276,7 +299,7 @@ def test_the_order_in_which_lines_were_heard_does_not_matter() -> None:
     found = table(8, words={"step-5": 0.3}, likeness={"step-0": 0.5})
     turned = Scores(
         {
-            m: {n: dict(reversed(lines.items())) for n, lines in reversed(by.items())}
+            m: {n: dict(reversed(list(lines.items()))) for n, lines in reversed(list(by.items()))}
             for m, by in found.values.items()
         }
     )

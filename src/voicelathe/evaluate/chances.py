@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from voicelathe.evaluate import guards, scores
+from voicelathe.evaluate import guards, scores, statistics
 from voicelathe.evaluate.evidence import BASE, BASES, ZERO_SHOT
 from voicelathe.evaluate.foresight import DRAWS, Final, Flags, drawn
 from voicelathe.evaluate.guards import SIGNIFICANT, Bar
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, QUALITY, UTILITY, WORDS, Scores
-from voicelathe.evaluate.statistics import Floats
 from voicelathe.records import LineTest
 
 GUARD, NO_GAIN, DOMINATED = "guard", "no_gain", "dominated"
@@ -98,7 +97,7 @@ def _ships(
         for measure, margin in against.margins.items()
     }
     likeness = own[LIKENESS]
-    gains = _holm(final[LIKENESS].p_better_RC(), num_out)[:, :num]
+    gains = statistics.holm_rows(final[LIKENESS].p_better_RC(), num_out)[:, :num]
     passes[LIKENESS] = (likeness.lows_RC() > 0.0) & (gains < SIGNIFICANT)
     if other is not None and UTILITY in other:
         is_worse = 1.0 - other[UTILITY].first(num).p_better_RC() < SIGNIFICANT
@@ -145,7 +144,9 @@ def to_replace(names: Sequence[str], against: Bar, num_lines: int, num_out: int 
         for measure, margin in against.margins.items()
     }
     asked = [final[measure].p_better_RC() for measure in (LIKENESS, WORDS) if measure in final]
-    shown = (_holm(np.concatenate(asked, axis=1)) < SIGNIFICANT).reshape(DRAWS, len(asked), len(names))
+    shown = (statistics.holm_rows(np.concatenate(asked, axis=1)) < SIGNIFICANT).reshape(
+        DRAWS, len(asked), len(names)
+    )
     passes[LIKENESS] = shown.any(axis=1) & (likeness.mean_RC() >= 0.0)
     eligible = np.logical_and.reduce(list(passes.values()))
     first_R = np.where(eligible, likeness.mean_RC(), -np.inf).argmax(axis=1)
@@ -218,13 +219,3 @@ def _measures(names: Sequence[str], found: Scores, against: Bar) -> list[str]:
         and all(scores.test(found, one, name, against.base) is not None for name in names)
     ]
     return [*against.margins, LIKENESS, *more]
-
-
-def _holm(p_RK: Floats, others: int = 0) -> Floats:
-    """`statistics.holm` of every row, among `others` of higher p."""
-    number = p_RK.shape[1]
-    order = np.argsort(p_RK, axis=1, kind="stable")
-    sorted_p = np.take_along_axis(p_RK, order, axis=1) * (number + others - np.arange(number))
-    corrected = np.empty_like(p_RK)
-    np.put_along_axis(corrected, order, np.maximum.accumulate(np.minimum(sorted_p, 1.0), axis=1), axis=1)
-    return corrected

@@ -154,11 +154,16 @@ def smallest_p(units: int) -> float:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """p values corrected for being several (Holm 1979), in the order given."""
-    corrected = [1.0] * len(p_values)
-    worst = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
-        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[index]))
-        corrected[index] = worst
+    return [float(p) for p in holm_rows(np.array([p_values], dtype=np.float64))[0]]
+
+
+def holm_rows(p_RC: Floats, others: int = 0) -> Floats:
+    """The same of every row, whose values are compared with `others` besides that have higher ones."""
+    number = p_RC.shape[1]
+    order = np.argsort(p_RC, axis=1, kind="stable")
+    ranked = np.take_along_axis(p_RC, order, axis=1) * (number + others - np.arange(number))
+    corrected = np.empty_like(p_RC)
+    np.put_along_axis(corrected, order, np.maximum.accumulate(np.minimum(ranked, 1.0), axis=1), axis=1)
     return corrected
 
 
