@@ -181,3 +181,9 @@ def listing(problems: Iterable[str], shown: int = 10) -> str:
     return "\n".join(
         [*(f"  {line}" for line in lines[:shown]), *([f"  ... and {rest} more"] if rest > 0 else [])]
     )
+
+
+def first_line(problem: Exception) -> str:
+    """What an error says, in one line; its kind where it says nothing."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return (lines or [type(problem).__name__])[0][:300]

@@ -3,6 +3,10 @@
 The arithmetic is the same and its order is not, so losses and gradients agree to the last digits only.
 """
 
+import os
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +55,40 @@ def test_more_kinds_of_layers_than_torch_compiles_by_itself_still_run() -> None:
             given = torch.randn(3, width)
             found = layers.run_layer(twice, layer, given, recompute=False)
             assert torch.allclose(found, twice(layer, given), atol=1e-6)
+
+
+COMPILES = """
+import sys, torch
+from tests.families.test_compiling import twice
+from voicelathe.errors import WorkerError
+from voicelathe.families.shared import layers
+try:
+    with layers.compiled_layers(True):
+        layers.run_layer(twice, torch.nn.Linear(3, 3), torch.randn(2, 3), recompute=False).sum().backward()
+except WorkerError as problem:
+    sys.exit(str(problem))
+"""
+
+
+@pytest.mark.slow
+def test_a_program_that_a_killed_run_left_half_written_is_named_with_its_folder(tmp_path: Path) -> None:
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", COMPILES]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+
+    assert run().returncode == 0
+    written = list(tmp_path.rglob("*.main.so"))
+    for file in written:
+        file.write_bytes(b"")
+    for index in ("fxgraph", "aotautograd"):  # written last: a run that was killed before has no entry there
+        shutil.rmtree(tmp_path / index, ignore_errors=True)
+    told = run()
+    assert written and told.returncode == 1
+    assert "a program in the compiler's cache cannot be read: " in told.stderr
+    assert any(f"{file}: file too short" in told.stderr.splitlines()[-1] for file in written)
+    assert f"Delete {tmp_path}, which holds nothing else, and start again." in told.stderr
 
 
 def twice(layer: torch.nn.Module, given: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from voicelathe.errors import ClusterError, listing
+from voicelathe.errors import ClusterError, first_line, listing
 from voicelathe.parallel.needs import Needs, differences, facts
 
 PROBE_S = 180.0  # a node starts a process for the question
@@ -151,8 +151,3 @@ def remedy(bad: Sequence[ClusterNode]) -> str:
         for said in one.problems
     }
     return " ".join(part for part in parts if part in kinds)
-
-
-def first_line(problem: Exception) -> str:
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return (lines or [type(problem).__name__])[0][:300]

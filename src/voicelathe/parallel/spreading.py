@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from voicelathe import digest
-from voicelathe.errors import ClusterError, VoiceLatheError, WorkerError, listing
+from voicelathe.errors import ClusterError, VoiceLatheError, WorkerError, first_line, listing
 from voicelathe.parallel import on_node
 from voicelathe.parallel.needs import Needs, WorkWatch, differences, facts, sizes
-from voicelathe.parallel.nodes import ClusterNode, Connection, first_line, remedy, room, usable
+from voicelathe.parallel.nodes import ClusterNode, Connection, remedy, room, usable
 
 LOOK_S = 5.0  # between two looks at a cluster that says nothing
 MAX_LOSSES = 6  # of one shard; the third may still be a node that the head has not missed yet

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from voicelathe.errors import WorkerError
+from voicelathe.errors import WorkerError, first_line
 
 KINDS = 64  # of layers, at most, for which one function may be compiled anew; torch's own 8 is too few where several models share a process
 _COMPILED: ContextVar[bool] = ContextVar("compiled", default=False)
@@ -25,15 +25,35 @@ def compiled_layers(wanted: bool) -> Iterator[None]:
     try:
         with torch._dynamo.config.patch(recompile_limit=KINDS) if wanted else nullcontext():
             yield
-    except RuntimeError as problem:
-        if not wanted or not type(problem).__module__.startswith(("torch._dynamo", "torch._inductor")):
+    except (RuntimeError, ImportError) as problem:
+        if not wanted:
+            raise
+        if _is_half_written(problem):
+            raise WorkerError(
+                f"train.compile_layers: a program in the compiler's cache cannot be read: {first_line(problem)}. A run that was killed while it compiled "
+                f"leaves such a file. Delete {_programs()}, which holds nothing else, and start again."
+            ) from problem
+        if not type(problem).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         raise WorkerError(
-            f"train.compile_layers: torch.compile could not compile a layer: {str(problem).splitlines()[0]} If a compiler is missing, install "
+            f"train.compile_layers: torch.compile could not compile a layer: {first_line(problem)} If a compiler is missing, install "
             "it (Debian: apt-get install g++; on CUDA Triton is needed, too); for anything else set train.compile_layers: false."
         ) from problem
     finally:
         _COMPILED.reset(before)
+
+
+def _is_half_written(problem: Exception) -> bool:
+    """torch takes whatever lies there under a program's name; what it cannot load is raised as it is, or inside an error of its own."""
+    return (
+        isinstance(problem, ImportError) or "ImportError" in first_line(problem)
+    ) and _programs() in first_line(problem)
+
+
+def _programs() -> str:
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    return cache_dir()
 
 
 def run_layer(function: Callable[..., Tensor], *given: object, recompute: bool) -> Tensor:
