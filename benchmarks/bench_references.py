@@ -110,7 +110,9 @@ def score(settings: schema.Params, weights: Path | None) -> Scores:
     alone = _losses(family, loaded, list(items.values()))
     draws = []
     for heard in in_front(settings, items):
-        behind = [family.prompted(items[clip_id], items[other]) for clip_id, other in heard.items()]
+        behind = [
+            family.prompted(items[clip_id], items[other], "reference") for clip_id, other in heard.items()
+        ]
         draws.append(_losses(family, loaded, behind))
     return {"alone": alone, "behind": {one: statistics.mean(draw[one] for draw in draws) for one in alone}}
 

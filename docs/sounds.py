@@ -21,6 +21,7 @@ from voicelathe import families, layout, records
 from voicelathe.config import params
 from voicelathe.data.audio import opus, waveform
 from voicelathe.families import decoding
+from voicelathe.families.base import Prompt
 from voicelathe.process import jobs
 from voicelathe.records import CleanClip
 from voicelathe.runs import results
@@ -83,7 +84,7 @@ def zero_shot(family: Any, loaded: Any, settings: Any) -> Samples:
         path = Path(folder, "reference.wav")
         waveform.write_wav(path, waveform.read_mono(Path(settings.ingest.audio_root), clip, RATE_HZ), RATE_HZ)
         said: Samples = family.synthesize_prompted(
-            loaded, TEXT, "en", SEED, MAX_SECONDS, usual(family), path, clip.text
+            loaded, TEXT, "en", SEED, MAX_SECONDS, usual(family), Prompt("reference", path, clip.text)
         ).samples
         return said
 

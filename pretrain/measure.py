@@ -23,7 +23,7 @@ from voicelathe import families
 from voicelathe.config import schema
 from voicelathe.data.audio import waveform
 from voicelathe.families import decoding
-from voicelathe.families.base import Promptable
+from voicelathe.families.base import Prompt, Promptable
 from voicelathe.speech import speaker
 
 TOO_SHORT, TOO_LONG = 0.6, 1.5  # of flite's own duration: the line stopped too early, or ran on
@@ -80,7 +80,7 @@ def shown(family: Any, loaded: Any, voice: str) -> dict[str, Any]:
         waveform.write_wav(path, flite(reference, voice), corpus.RATE_HZ)
         own = [
             family.synthesize_prompted(
-                loaded, text, "en", seed, MAX_SECONDS, settings(family), path, reference
+                loaded, text, "en", seed, MAX_SECONDS, settings(family), Prompt("reference", path, reference)
             ).samples
             for seed, text in enumerate(lines)
         ]

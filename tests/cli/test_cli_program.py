@@ -38,7 +38,7 @@ HEAVY = (
     ),
 )
 BROKEN = """
-version: 3
+version: 4
 seed: 1
 machine: {device: tpu, threads: 0}
 engine: {kind: serial, workers: 1, extra: 7}

@@ -36,6 +36,25 @@ def test_a_file_of_the_first_version_is_read_again_after_the_upgrade(tmp_path: P
     assert again.text == (tmp_path / "params.yaml").read_text() and again.notes == []
 
 
+def test_zero_shot_says_how_where_it_said_whether() -> None:
+    """A base of another family hears in its own way; one that takes over no voice, and who did not ask, hears nothing."""
+    shipped = (ROOT / "params.yaml").read_text()
+    before = shipped.replace("zero_shot: reference", "zero_shot: true", 1)
+    before = before.replace("zero_shot: reference", "zero_shot: false", 1)
+    made = upgrade.upgrade(before)
+    assert made.notes == [
+        "recipes.mini-lora.evaluate.zero_shot: true is reference",
+        "recipes.mini-full.evaluate.zero_shot: false is null",
+    ]
+    assert "zero_shot: reference\n" in made.text and "zero_shot: null\n" in made.text
+    tree = params.parse(before, "a file")
+    for family, way in {"voxcpm15": "continuation", "cosyvoice3": "continuation", "indextts2": None}.items():
+        tree["bases"]["voxcpm2-mini"]["family"] = family
+        tree["recipes"]["mini-lora"]["evaluate"]["zero_shot"] = True
+        list(upgrade.NameWay().apply("", tree))
+        assert tree["recipes"]["mini-lora"]["evaluate"]["zero_shot"] == way
+
+
 def test_what_is_added_is_what_the_shipped_file_has_with_its_comment() -> None:
     made = upgrade.upgrade(FIRST.read_text())
     shipped, tree = (ROOT / "params.yaml").read_text(), params.read_yaml(ROOT / "params.yaml")

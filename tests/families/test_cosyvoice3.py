@@ -162,7 +162,7 @@ def test_words_of_a_reference_become_tokens_alone(loaded: Any) -> None:
         ClipItem(name, text, "en", "s", {"tokens": torch.arange(9, dtype=torch.int16)})
         for name, text in (("a", "It rains."), ("b", "The lamp is on."))
     )
-    (clip,) = family.collate(loaded, [family.prompted(one, other)])
+    (clip,) = family.collate(loaded, [family.prompted(one, other, "continuation")])
     apart = [loaded.tokenizer(text)["input_ids"] for text in (other.text, one.text)]
     assert clip.text.tolist() == [*apart[0], *apart[1]] and clip.heard is not None
 

@@ -75,7 +75,7 @@ def item(encoder: Any, number: int) -> ClipItem:
     if reference is None:
         return bare
     (before,) = FAMILY.encode(encoder, [reference])
-    return FAMILY.prompted(bare, ClipItem("reference", "", "en", "lark", before))
+    return FAMILY.prompted(bare, ClipItem("reference", "", "en", "lark", before), "reference")
 
 
 def test_packed_losses_equal_upstream_s_packer_and_forward_with_ref_audio(core: Any, encoder: Any) -> None:

@@ -11,6 +11,7 @@ from tests.factories.training import DECODING
 from voicelathe import families
 from voicelathe.data.audio import waveform
 from voicelathe.errors import RequestError
+from voicelathe.families.base import Prompt
 from voicelathe.families.voxcpm import synthesis
 
 
@@ -37,22 +38,23 @@ def text_of(loaded: Any, positions: int) -> str:
 def test_a_text_may_fill_the_base_to_its_last_position_and_no_further(
     loaded: Any, tmp_path: Path, seconds: float
 ) -> None:
-    reference, heard = None, 0
+    prompt, heard = None, 0
     if seconds:
         reference, rate_hz = tmp_path / "reference.wav", loaded.facts.encode_rate_hz
         waveform.write_wav(
             reference, 0.1 * np.sin(np.arange(round(seconds * rate_hz)) / 9).astype(np.float32), rate_hz
         )
         heard = int(np.ceil(seconds * loaded.facts.positions_per_s))
+        prompt = Prompt("reference", reference, "")
     most = loaded.core.config.max_length - synthesis.MARKS - synthesis.SHORTEST - heard
-    spoken = synthesis.speak(loaded, text_of(loaded, most), 1, 60.0, DECODING, reference)
+    spoken = synthesis.speak(loaded, text_of(loaded, most), 1, 60.0, DECODING, prompt)
     assert len(spoken.samples) > 0
     long = text_of(loaded, most + 1)
     with pytest.raises(
         RequestError,
         match=rf"takes {most + 1} positions, the reference {heard}, .* allows 512 .*begins \"go go",
     ):
-        synthesis.speak(loaded, long, 1, 60.0, DECODING, reference)
+        synthesis.speak(loaded, long, 1, 60.0, DECODING, prompt)
 
 
 def test_sound_is_cut_where_the_positions_end_and_says_so(loaded: Any) -> None:

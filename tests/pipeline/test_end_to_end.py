@@ -66,20 +66,29 @@ def test_a_comment_in_a_stage_s_library_re_runs_nothing_and_an_edited_section_on
     assert would_run(project) == set()
 
 
-def test_clips_race_to_be_the_reference_and_another_one_is_heard_without_training_anew(project: Path) -> None:
+def test_clips_and_ways_race_to_be_the_reference_and_another_one_is_heard_without_training_anew(
+    project: Path,
+) -> None:
     said = command(project, "voicelathe", "references", "tiny", "--clips", "2")
     place = project / layout.CACHE / "references/voxcpm2-mini"
     tried = sorted(folder.name for folder in place.iterdir())
     own = records.read(project / layout.split("validation"), records.CleanClip)
-    assert len(tried) == 2 and set(tried) <= {clip.clip_id for clip in own}
-    assert all(name in said.stdout for name in tried) and "in use" in said.stdout
+    clips = {clip.clip_id for clip in own}
+    assert len(tried) == 4 and {name.split("-")[0] for name in tried} <= clips
+    ways = sorted(name.split("-")[1] for name in tried)
+    assert ways == ["both", "continuation", "reference", "reference"], (
+        "two clips; the one in use in every way"
+    )
+    assert all(part in said.stdout for name in tried for part in name.split("-"))
+    assert "in use" in said.stdout
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in place.rglob("*.wav")}
-    assert len(before) == 2, "one line, one seed"
+    assert len(before) == 4, "one line, one seed"
     command(project, "voicelathe", "references", "tiny", "--clips", "2")
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in place.rglob("*.wav")} == before
     original = (project / "params.yaml").read_bytes()
     raw = params.read_yaml(project / "params.yaml")
-    raw["recipes"]["tiny"]["evaluate"]["reference"] = tried[0]
+    raw["recipes"]["tiny"]["evaluate"]["reference"] = tried[0].split("-")[0]
+    raw["recipes"]["tiny"]["evaluate"]["zero_shot"] = "both"
     write(project, raw)
     again = would_run(project)
     assert {"evaluate@tiny", "listen@tiny"} <= again and not again & {"encode@voxcpm2-mini", "train@tiny"}

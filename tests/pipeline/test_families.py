@@ -42,7 +42,8 @@ def project(root: Path, family: str, scope: list[str], weights: dict[str, float]
     tiny["train"]["lora"] = (
         {"rank": 4, "alpha": 8.0, "dropout": 0.0, "scope": scope} if mode == "lora" else None
     )
-    tiny["evaluate"].update(passes=1, zero_shot=False, lora_scales=[0.35, 1.0] if mode == "lora" else [])
+    hears = "continuation" if family == "voxcpm15" else None
+    tiny["evaluate"].update(passes=1, zero_shot=hears, lora_scales=[0.35, 1.0] if mode == "lora" else [])
     tiny["speak"] = decoding.defaults(families.spec(family).decoding)
     tiny["select"]["loss_weights"] = weights
     tiny["preflight"]["override"] = "the test has no LoRA run"
@@ -80,7 +81,12 @@ def test_qwen3_tts_with_an_adapter_goes_from_the_manifest_into_production(tmp_pa
 def test_voxcpm_1_5_in_full_goes_from_the_manifest_into_production(tmp_path: Path) -> None:
     weights = {"diff": 1.0, "stop": 1.0}
     root = project(tmp_path / "root", "voxcpm15", [], weights, "full")
-    run_to_production(root, "voxcpm15", set(weights), num_candidates=3)
+    run_to_production(root, "voxcpm15", set(weights), num_candidates=4)
+    said = records.read(root / layout.run("tiny", "samples.jsonl"), records.SampleRecord)
+    behind = [one for one in said if one.candidate == "base_zero_shot"]
+    assert behind and {one.sha256 for one in behind}.isdisjoint(
+        one.sha256 for one in said if one.candidate == "base"
+    ), "it continues a clip of the speaker"
 
 
 def test_cosyvoice3_is_trained_and_judged_where_its_upstream_cannot_speak(tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ def chosen(
     found = table(num_lines, words, likeness, seed, OTHERS)
     tried = [
         audition.Tried(
+            name,
             clip(name),
+            "reference",
             scores.levels(found, name),
             [
                 test
@@ -104,8 +106,8 @@ def test_where_words_were_not_heard_no_clip_is_called_better() -> None:
     test = scores.test(deaf, LIKENESS, "c", USED)
     assert test is not None
     tried = [
-        audition.Tried(clip(USED), {}, [], None),
-        audition.Tried(clip("c"), scores.levels(deaf, "c"), [test], None),
+        audition.Tried(USED, clip(USED), "reference", {}, [], None),
+        audition.Tried("c", clip("c"), "reference", scores.levels(deaf, "c"), [test], None),
     ]
     assert audition.better(tried, guards.bar(deaf, USED, GUARDS, {})) is None
 
@@ -115,8 +117,10 @@ def test_who_dropped_out_of_the_race_is_not_chosen() -> None:
     bar = guards.bar(found, USED, GUARDS, {})
     test = scores.test(found, LIKENESS, "c", USED)
     assert test is not None
-    gone = audition.Tried(clip("c"), scores.levels(found, "c"), [test], audition.Drop("c", "veto", "", None))
-    used = audition.Tried(clip(USED), scores.levels(found, USED), [], None)
+    gone = audition.Tried(
+        "c", clip("c"), "reference", scores.levels(found, "c"), [test], audition.Drop("c", "veto", "", None)
+    )
+    used = audition.Tried(USED, clip(USED), "reference", scores.levels(found, USED), [], None)
     assert audition.better([used, gone], bar) is None
     assert audition.better([used, replace(gone, drop=None)], bar) is not None
 

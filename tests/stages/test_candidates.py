@@ -102,15 +102,32 @@ def test_clips_of_the_chosen_recording_hear_the_second_one(
         listen.spoken_lines(params.load(), "mini-lora")
 
 
-def test_a_family_without_references_refuses_to_be_asked_for_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("family", "told"),
+    [
+        ("voxcpm15", "voxcpm15 takes over a voice by continuation; set it to continuation"),
+        ("qwen3_tts", "qwen3_tts takes over no voice from a clip; set it to null"),
+    ],
+)
+def test_a_way_that_a_family_does_not_have_is_refused_with_those_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, told: str
 ) -> None:
     runs.project(tmp_path)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        ParamsError, match=r"recipes\.mini-lora\.evaluate\.zero_shot = true: voxcpm15 takes no reference clip"
-    ):
-        params.edit({f"bases/{runs.BASE}/family": "voxcpm15"})
+    with pytest.raises(ParamsError, match=rf"recipes\.mini-lora\.evaluate\.zero_shot = reference: {told}"):
+        params.edit({f"bases/{runs.BASE}/family": family})
+
+
+def test_the_clip_is_heard_in_the_way_that_the_recipe_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = reference(tmp_path, monkeypatch, *MANY)
+    assert usual is not None and usual.way == "reference"
+    params.edit({"recipes/mini-lora/evaluate/zero_shot": "both"})
+    again = clips.reference(params.load(), "mini-lora")
+    assert again is not None and (again.way, again.clips) == ("both", usual.clips)
+    params.edit({"recipes/mini-lora/evaluate/zero_shot": None})
+    assert clips.reference(params.load(), "mini-lora") is None
 
 
 MANY = [("awb", "a", 4.9), *(("awb", name, 2.0) for name in "bcdefg"), ("rms", "i", 2.0)]

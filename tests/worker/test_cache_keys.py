@@ -22,15 +22,15 @@ BASE = jobs.WeightsRef(records.Candidate(0, None), "base", "base", "0" * 64)
 ZERO_SHOT = replace(BASE, candidate=records.Candidate(0, None, True))
 
 
-def validated(root: Path, ref: jobs.WeightsRef) -> str:
+def validated(root: Path, ref: jobs.WeightsRef, way: schema.Way = "reference") -> str:
     """The key of one candidate's losses over the split as it is now."""
     clips = records.read(root / "validation.jsonl", CleanClip)
     how = schema.Evaluate(
-        passes=1, clips_per_pass=3, lora_scales=[], zero_shot=True, reference=None, probe_clips=2
+        passes=1, clips_per_pass=3, lora_scales=[], zero_shot="reference", reference=None, probe_clips=2
     )
     job = jobs.ValidateJob(
         training.target(), how, 9, str(root / "validation.jsonl"), str(root / "train.jsonl"), None,
-        str(root / "latents"), None, [ref], jobs.Reference(clips[:2], "audio"), "out",
+        str(root / "latents"), None, [ref], jobs.Reference(clips[:2], "audio", way), "out",
     )  # fmt: skip
     items = cache.items(Path(job.clips), Path(job.latents)).values()
     return validate._key(job, ref, str(validate._fingerprints(items)))
@@ -59,6 +59,23 @@ def test_zero_shot_losses_are_computed_again_when_another_clip_stands_in_front(t
     change(root, recording_id=first.recording_id)
     assert validated(root, ZERO_SHOT) != before
     assert validated(root, BASE) == plain, "who hears nothing is not computed again"
+
+
+def test_zero_shot_is_computed_and_spoken_again_when_the_clip_is_heard_in_another_way(tmp_path: Path) -> None:
+    root = training.corpus(tmp_path)
+    ways: list[schema.Way] = ["reference", "continuation", "both"]
+    assert len({validated(root, ZERO_SHOT, way) for way in ways}) == 3
+    assert len({validated(root, BASE, way) for way in ways}) == 1
+    line = records.Line("one", "The lamp is on.", "en", 3)
+    jobs_of = {
+        way: jobs.SpeakJob(
+            training.target(), None, [ZERO_SHOT], [line], 2.0, training.DECODING,
+            jobs.Reference([training.clip(1, "validation")], "audio", way), "out", False,
+        )
+        for way in ways
+    }  # fmt: skip
+    assert len({speak._key(job, ZERO_SHOT, line) for job in jobs_of.values()}) == 3
+    assert len({speak._key(job, BASE, line) for job in jobs_of.values()}) == 1
 
 
 def test_a_line_is_spoken_again_with_other_settings() -> None:

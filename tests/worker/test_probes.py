@@ -161,7 +161,7 @@ def test_a_probe_record_holds_what_each_clip_said_and_survives_its_file(
     ref = adapter()
     swapper.put(ref)
     how = schema.Evaluate(
-        passes=2, clips_per_pass=3, lora_scales=[1.0], zero_shot=False, reference=None, probe_clips=3
+        passes=2, clips_per_pass=3, lora_scales=[1.0], zero_shot=None, reference=None, probe_clips=3
     )
     job = jobs.ValidateJob(training.target(), how, 9, "", "", None, "", LORA, [ref], None, "")
     own = losses.of_clips(FAMILY, swapper.loaded, list(items.values()), 9, 2, 3)
@@ -203,7 +203,7 @@ def test_the_prompted_base_hears_a_clip_of_another_recording_never_the_clip_itse
     beside = clips["validation0005"]
     assert first.recording_id == beside.recording_id != second.recording_id
     job = jobs.ValidateJob(
-        training.target(), schema.Evaluate(1, 3, [1.0], True, None, 3), 9, str(root / "validation.jsonl"), "", None, str(root / "latents"),
+        training.target(), schema.Evaluate(1, 3, [1.0], "reference", None, 3), 9, str(root / "validation.jsonl"), "", None, str(root / "latents"),
         None, [], jobs.Reference([first, second], ""), "",
     )  # fmt: skip
     known = cache.items(root / "validation.jsonl", root / "latents")

@@ -65,7 +65,7 @@ def weights(root: Path, scale: float = 1.0) -> list[jobs.WeightsRef]:
 
 def validate_job(root: Path, out: Path, refs: list[jobs.WeightsRef]) -> jobs.ValidateJob:
     how = schema.Evaluate(
-        passes=2, clips_per_pass=3, lora_scales=[1.0], zero_shot=False, reference=None, probe_clips=3
+        passes=2, clips_per_pass=3, lora_scales=[1.0], zero_shot=None, reference=None, probe_clips=3
     )
     return jobs.ValidateJob(
         training.target(),

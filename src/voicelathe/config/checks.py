@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from voicelathe import families, layout
 from voicelathe.config import schema
 from voicelathe.families import decoding
-from voicelathe.families.base import FamilySpec, Promptable
+from voicelathe.families.base import FamilySpec
 from voicelathe.train import optimizers
 
 ADDRESS = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}"  # HOST:PORT
@@ -34,8 +34,19 @@ def contradictions(params: schema.Params) -> Iterator[str]:
         if one.base in params.bases and params.bases[one.base].family in families.TABLE:
             family = families.find(params.bases[one.base].family)
             yield from of_family(f"recipes.{name}", one, family.spec)
-            if one.evaluate.zero_shot and not isinstance(family, Promptable):
-                yield f"recipes.{name}.evaluate.zero_shot = true: {family.spec.id} takes no reference clip; set it to false"
+            yield from of_zero_shot(f"recipes.{name}.evaluate", one.evaluate, family.spec)
+
+
+def of_zero_shot(where: str, one: schema.Evaluate, spec: FamilySpec) -> Iterator[str]:
+    """A way to take over a voice that the base does not have."""
+    if one.zero_shot is None or one.zero_shot in spec.zero_shot:
+        return
+    told = (
+        f"takes over a voice by {' or '.join(spec.zero_shot)}; set it to {spec.zero_shot[0]}"
+        if spec.zero_shot
+        else "takes over no voice from a clip; set it to null"
+    )
+    yield f"{where}.zero_shot = {one.zero_shot}: {spec.id} {told}"
 
 
 def of_recipe(where: str, one: schema.Recipe, params: schema.Params) -> Iterator[str]:

@@ -150,6 +150,11 @@ class Preflight(Closed):
     override: str | None  # mode: full only: why no LoRA run that moved the right way came first; recorded
 
 
+Way = Literal[
+    "reference", "continuation", "both"
+]  # of a base to take over a voice from a clip: its sound; its sound and words, continued
+
+
 @dataclass(frozen=True)
 class Evaluate(Closed):
     """Validation of every checkpoint and of the base, with frozen noise."""
@@ -157,7 +162,9 @@ class Evaluate(Closed):
     passes: Positive
     clips_per_pass: Positive
     lora_scales: list[Annotated[float, Gt(0), Le(2)]]  # of the best three steps, beside 1; mode: lora
-    zero_shot: bool  # the base a second time, with a held-out clip of the speaker in front; the better one is to be beaten
+    zero_shot: (
+        Way | None
+    )  # the base a second time, with a held-out clip of the speaker in front; the better one is to be beaten
     reference: (
         str | None
     )  # clip_id of that clip, of the validation split; null: one of about five seconds (`voicelathe references` tries others)

@@ -1,8 +1,9 @@
 """How does an older params.yaml become one that this version reads?
 
 The file says its `version`; one without is of version 1. What came, moved and went since then stands in CHANGES, with the comments of the
-shipped file. What somebody chose is kept: a former default is replaced only where it was left as it was. The changes of the newest version
-are looked through for a file of that version, too, because settings join them until it is released.
+shipped file. What somebody chose is kept: a former default is replaced only where it was left as it was. Settings that are missing are added
+whatever version the file says, as after a recipe was pasted from an older one; and the changes of the newest version are looked through
+for a file of that version, too, because others join them until it is released.
 """
 
 from collections.abc import Iterator, Mapping
@@ -106,7 +107,27 @@ class AddDecoding:
             yield f"recipes.{name}.speak: added"
 
 
-Change = Add | Remove | Default | Rename | AddDecoding
+@dataclass(frozen=True)
+class NameWay:
+    """`evaluate.zero_shot` says how the base takes over a voice, where it said only whether."""
+
+    place: str = ""
+
+    def apply(self, where: str, section: Any) -> Iterator[str]:
+        recipes, bases = section.get("recipes"), section.get("bases")
+        for name, recipe in recipes.items() if isinstance(recipes, Mapping) else ():
+            how: Any = recipe.get("evaluate") if isinstance(recipe, Mapping) else None
+            before = how.get("zero_shot") if isinstance(how, Mapping) else None
+            if not isinstance(before, bool):
+                continue
+            base = bases.get(recipe.get("base")) if isinstance(bases, Mapping) else None
+            family = base.get("family") if isinstance(base, Mapping) else None
+            ways = families.spec(family).zero_shot if family in families.TABLE else ()
+            how["zero_shot"] = ways[0] if before and ways else None
+            yield f"recipes.{name}.evaluate.zero_shot: {str(before).lower()} is {how['zero_shot'] or 'null'}"
+
+
+Change = Add | Remove | Default | Rename | AddDecoding | NameWay
 SPEAK = "# decoding settings: upstream's own; production speaks as the candidates did (docs/decoding.md)"
 RACE = """\
 race: # everybody speaks the first block of lines; who can hardly win drops out, the rest go on (docs/choosing.md)
@@ -183,6 +204,7 @@ CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead t
         Add("recipes.*.train", "activation_checkpointing", COMPILE),
         Add("recipes.*.evaluate", "zero_shot", REFERENCE),
     ),
+    4: (NameWay(),),
 }
 
 
@@ -205,10 +227,11 @@ def upgrade(text: str, where: str = str(params.FILE)) -> Upgrade:
     found = of(tree, where)
     try:
         packs, notes = _packs(tree) if found < 2 else ({}, [])
-        for version in range(min(found + 1, VERSION), VERSION + 1):
-            for change in CHANGES[version]:
-                for place, section in _sections(tree, change.place):
-                    notes += change.apply(place, section)
+        for version, changes in CHANGES.items():
+            for change in changes:
+                if version > found or version == VERSION or isinstance(change, Add | AddDecoding):
+                    for place, section in _sections(tree, change.place):
+                        notes += change.apply(place, section)
     except KeyError as problem:  # ruamel cannot take away what a merge brings
         raise ParamsError(
             f"{where}: a merge (`<<: *name`) cannot be upgraded ({problem}). Write these settings out, then upgrade again."

@@ -49,7 +49,10 @@ class FamilySpec:
     reads_language: bool = (
         False  # a clip's language changes its losses, so it is part of what a run was trained on
     )
-    trains_with_references: bool = False  # upstream trains clips with another recording in front; `Promptable.prompted` then is its training, too
+    zero_shot: tuple[
+        schema.Way, ...
+    ] = ()  # ways in which its base takes over a voice from a clip; the first is the usual one
+    trains_with_references: bool = False  # upstream trains clips with another recording in front; `Promptable.prompted` by reference then is its training, too
     servers: Mapping[str, str] = field(
         default_factory=dict
     )  # adapter | full -> how other programs serve an export, in Markdown; BASE and HERE are places
@@ -67,6 +70,15 @@ class ClipItem:
     language: str
     speaker_id: str
     tensors: Mapping[str, "torch.Tensor"]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a base hears before it speaks zero-shot."""
+
+    way: schema.Way
+    sound: Path  # a mono WAV at `facts.encode_rate_hz`
+    text: str  # its words
 
 
 @dataclass(frozen=True)
@@ -201,10 +213,10 @@ class Family(Protocol):
 
 @runtime_checkable
 class Promptable(Protocol):
-    """A family whose base can take over a voice from a clip, without training."""
+    """A family whose base can take over a voice from a clip, without training, in the ways of `spec.zero_shot`."""
 
-    def prompted(self, item: ClipItem, reference: ClipItem) -> ClipItem:
-        """The clip with another one in front, for `collate`. What `frozen` gave of both stays true."""
+    def prompted(self, item: ClipItem, reference: ClipItem, way: schema.Way) -> ClipItem:
+        """The clip with another one in front, for `collate`; losses are of the clip alone. What `frozen` gave of both stays true."""
 
     def synthesize_prompted(
         self,
@@ -214,10 +226,9 @@ class Promptable(Protocol):
         seed: int,
         max_seconds: float,
         decoding: Decoding,
-        reference: Path,
-        said: str,
+        prompt: Prompt,
     ) -> Spoken:
-        """As `synthesize`, in the voice of a mono WAV at `facts.encode_rate_hz`; `said` are its words."""
+        """As `synthesize`, in the voice of the prompt."""
 
 
 @runtime_checkable

@@ -110,6 +110,12 @@ class Reference:
 
     clips: list[records.CleanClip]  # one or two
     audio_root: str
+    way: schema.Way = "reference"
+
+    @property
+    def name(self) -> str:
+        """Clip and way, where several of them are tried."""
+        return f"{self.clips[0].clip_id}-{self.way}"
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,7 @@ class SpeakJob:
 def sample_record(job: SpeakJob, ref: WeightsRef, line: records.Line) -> Path:
     """Where the record of a spoken sample lies; its WAV has the same name."""
     place = job.shared if job.shared is not None and ref.kind == "base" else job.out
-    name = ref.reference.clips[0].clip_id if ref.reference else ref.candidate.name
+    name = ref.reference.name if ref.reference else ref.candidate.name
     return Path(place) / name / f"{line.line_id}-{line.seed}.json"
 
 

@@ -156,10 +156,10 @@ class _Track:
 
     def _shared(self, max_seconds: float) -> str:
         """One folder for everything on which a base's samples depend beside line and seed."""
-        heard, machine = self.reference.clips[0] if self.reference else None, self.params.machine
+        before, machine = self.reference, self.params.machine
         texts = [[line.id, line.text, line.language] for line in self.pack]
         long = [[line.id, line.text, line.language] for line in self.how.long_lines]
-        clip = [*heard.sound, heard.text] if heard else None
+        clip = [before.way, *before.clips[0].sound, before.clips[0].text] if before else None
         identity = self.record.identity
         return digest.of_value(
             [

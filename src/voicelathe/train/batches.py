@@ -80,7 +80,9 @@ class TrainingClips:
         assert isinstance(family, TrainedWithReferences), "params refuse references of any other"
         heard = {one.clip_id: self._in_front(family, one) for one in self.bare(sorted(set(before.values())))}
         return [
-            family.prompted(item, heard[before[item.clip_id]]) if item.clip_id in before else item
+            family.prompted(item, heard[before[item.clip_id]], "reference")
+            if item.clip_id in before
+            else item
             for item in bare
         ]
 

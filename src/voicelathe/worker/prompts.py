@@ -9,7 +9,7 @@ from typing import Any
 from voicelathe import records
 from voicelathe.data.audio import waveform
 from voicelathe.data.latents import cache
-from voicelathe.families.base import ClipItem, Promptable
+from voicelathe.families.base import ClipItem, Prompt, Promptable
 from voicelathe.process import jobs
 
 
@@ -18,9 +18,11 @@ def in_front(family: Any, items: Sequence[ClipItem], job: jobs.ValidateJob) -> l
     assert isinstance(family, Promptable) and job.reference is not None, (
         "params refuse a recipe that asks for it"
     )
-    known, heard = cache.items(Path(job.clips), Path(job.latents)), chosen(job)
+    known, before = cache.items(Path(job.clips), Path(job.latents)), chosen(job)
     return [
-        item if (prompt := heard[item.clip_id]) is None else family.prompted(item, known[prompt])
+        item
+        if (prompt := before[item.clip_id]) is None
+        else family.prompted(item, known[prompt], job.reference.way)
         for item in items
     ]
 
@@ -37,10 +39,11 @@ def chosen(job: jobs.ValidateJob) -> dict[str, str | None]:
 
 
 @contextmanager
-def as_file(reference: jobs.Reference, rate_hz: int) -> Iterator[Path]:
-    """The first reference as a WAV at the rate of the base's encoder."""
-    samples = waveform.read_mono(Path(reference.audio_root), reference.clips[0], rate_hz)
+def heard(reference: jobs.Reference, rate_hz: int) -> Iterator[Prompt]:
+    """The first reference as a base hears it: a WAV at the rate of its encoder, and its words."""
+    clip = reference.clips[0]
+    samples = waveform.read_mono(Path(reference.audio_root), clip, rate_hz)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "reference.wav"
         waveform.write_wav(path, samples, rate_hz)
-        yield path
+        yield Prompt(reference.way, path, clip.text)

@@ -167,12 +167,11 @@ def _speak(job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: rec
     family, loaded = swapper.family, swapper.loaded
     if not ref.candidate.prompted:
         return family.synthesize(loaded, line.text, line.language, line.seed, job.max_seconds, job.decoding)
-    heard = ref.reference or job.reference
-    assert isinstance(family, Promptable) and heard is not None, "params refuse a recipe that asks for it"
-    with prompts.as_file(heard, loaded.facts.encode_rate_hz) as path:
-        said = heard.clips[0].text
+    reference = ref.reference or job.reference
+    assert isinstance(family, Promptable) and reference is not None, "params refuse a recipe that asks for it"
+    with prompts.heard(reference, loaded.facts.encode_rate_hz) as prompt:
         return family.synthesize_prompted(
-            loaded, line.text, line.language, line.seed, job.max_seconds, job.decoding, path, said
+            loaded, line.text, line.language, line.seed, job.max_seconds, job.decoding, prompt
         )
 
 
@@ -260,7 +259,7 @@ def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> str:
     reference = ref.reference or job.reference
     if ref.candidate.prompted and reference is not None:
         heard = reference.clips[0]  # its id does not know how its silence was trimmed
-        parts.append([*heard.sound, heard.text])
+        parts.append([reference.way, *heard.sound, heard.text])
     return digest.of_value(parts)
 
 

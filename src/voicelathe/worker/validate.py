@@ -65,7 +65,7 @@ def _require_finite(ref: jobs.WeightsRef, found: Mapping[str, Mapping[str, float
 def _key(job: jobs.ValidateJob, ref: jobs.WeightsRef, data: str) -> str:
     """Everything the losses depend on."""
     machine = job.target.machine
-    heard = prompts.chosen(job) if ref.candidate.prompted else None
+    heard = [job.reference.way, prompts.chosen(job)] if ref.candidate.prompted and job.reference else None
     return digest.of_value(
         [REVISION, ref.sha256, ref.candidate.lora_scale, job.target.base_digest, job.seed, job.how.passes,
          job.how.clips_per_pass, job.how.probe_clips, heard, data, machine.device, machine.threads]

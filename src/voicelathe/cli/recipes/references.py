@@ -16,7 +16,16 @@ Clips = Annotated[int, typer.Option("--clips", min=2, help="Clips that race, the
 Set = Annotated[
     bool, typer.Option("--set", help="Write the better clip into params.yaml, if one was shown to be.")
 ]
-COLUMNS = ("clip", "recording", "seconds", "lines", "words kept", "likeness", "against the one in use")
+COLUMNS = (
+    "clip",
+    "heard as",
+    "recording",
+    "seconds",
+    "lines",
+    "words kept",
+    "likeness",
+    "against the one in use",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def references(recipe: Recipe, clips: Clips = 6, write: Set = False) -> None:
-    """Let the base of a recipe speak after several clips of the speaker, and say whether one of them is better than the one in use."""
+    """Let the base of a recipe speak after several clips of the speaker, in each of its ways to hear one; is one better than today's?"""
     from voicelathe.config import params
     from voicelathe.stages.references import audition
 
@@ -37,19 +46,23 @@ def references(recipe: Recipe, clips: Clips = 6, write: Set = False) -> None:
     )
     for run in found.unheard:
         screen.say(f"{run.metric} did not judge everything: {run.status}. {run.detail}")
-    screen.say(f"Listen: {found.place}, a folder for each clip.")
+    screen.say(f"Listen: {found.place}, a folder for each clip and way.")
     if found.better is None:
         screen.say(
-            f"No clip was shown to be better than the one in use on {found.num_lines} lines, so it stays. More lines see smaller differences."
+            f"Nothing was shown to be better than what is in use on {found.num_lines} lines, so it stays. More lines see smaller differences."
         )
         return
-    name = found.better.clip.clip_id
+    clip, way = found.better.clip.clip_id, found.better.way
     if not write:
-        screen.say(f"Better: {name}. Take it:  voicelathe references {recipe} --clips {clips} --set")
+        screen.say(
+            f"Better: {clip}, heard as {way}. Take it:  voicelathe references {recipe} --clips {clips} --set"
+        )
         return
-    params.edit({f"recipes/{recipe}/evaluate/reference": name})
+    place = f"recipes/{recipe}/evaluate"
+    params.edit({f"{place}/reference": clip, f"{place}/zero_shot": way})
     screen.say(
-        f"params.yaml: recipes.{recipe}.evaluate.reference = {name}. Nothing is trained again; the base is heard anew:  dvc repro"
+        f"params.yaml: recipes.{recipe}.evaluate.reference = {clip}, zero_shot = {way}. Nothing is trained again; the base is heard anew:  "
+        "dvc repro"
     )
 
 
@@ -63,6 +76,6 @@ def _row(one: Tried, in_use: bool) -> tuple[str, ...]:
     told = "in use" if in_use else against + (f"; dropped: {one.drop.text}" if one.drop else "")
     seconds = f"{one.clip.end_s - one.clip.start_s:.1f}"
     return (
-        one.clip.clip_id, one.clip.recording_id, seconds, str(lines),
+        one.clip.clip_id, one.way, one.clip.recording_id, seconds, str(lines),
         levels.get("words", "not heard"), levels.get("likeness", "not heard"), told,
     )  # fmt: skip

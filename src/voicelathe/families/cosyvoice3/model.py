@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from voicelathe import digest
 from voicelathe.config import schema
 from voicelathe.errors import ManifestError, RecordError, listing
-from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
+from voicelathe.families.base import ClipItem, FamilySpec, Parts, Prompt, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.cosyvoice3 import files as cosyvoice3_files
 from voicelathe.families.cosyvoice3 import sketch
 from voicelathe.families.cosyvoice3 import text as cosyvoice3_text
@@ -72,6 +72,7 @@ class CosyVoice3(PinnedDirectory):
         requires=("onnxruntime",),
         scopes=frozenset(SCOPES),
         cached_with=frozenset(),
+        zero_shot=("continuation",),
         stop_loss="lm_eos",
         stop_above=0.5,  # upstream draws from the distribution: where the end is more likely than all tokens together
         stop_after=2,  # upstream speaks at least two tokens for each of the text
@@ -222,7 +223,7 @@ class CosyVoice3(PinnedDirectory):
         """Every position passes through the language model: nothing stays the same."""
         return {}
 
-    def prompted(self, item: ClipItem, reference: ClipItem) -> ClipItem:
+    def prompted(self, item: ClipItem, reference: ClipItem, way: schema.Way) -> ClipItem:
         """Upstream's zero-shot: the reference's words before the text, its tokens before the speech."""
         heard = {"heard": reference.tensors["tokens"]}
         return replace(item, text=f"{reference.text}{BREAK}{item.text}", tensors={**item.tensors, **heard})
@@ -279,14 +280,19 @@ class CosyVoice3(PinnedDirectory):
         seed: int,
         max_seconds: float,
         decoding: Decoding,
-        reference: Path,
-        said: str,
+        prompt: Prompt,
     ) -> Spoken:
         """Upstream's zero-shot generation."""
         from voicelathe.families.cosyvoice3 import synthesis
 
         return synthesis.say_like(
-            loaded, text.strip(), seed, max_seconds, decoding, reference, f"{INSTRUCTION}{said.strip()}"
+            loaded,
+            text.strip(),
+            seed,
+            max_seconds,
+            decoding,
+            prompt.sound,
+            f"{INSTRUCTION}{prompt.text.strip()}",
         )
 
 

@@ -5,7 +5,6 @@ mask of one decoding step, and reading WAV files without torchaudio's own loader
 """
 
 import os
-import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -40,7 +39,7 @@ def open_upstream(base: Path, device: "torch.device") -> Any:
             f"CosyVoice 3 speaks with upstream's own code, which this interpreter cannot import ({problem}). "
             "Run: voicelathe env create cosyvoice3"
         ) from None
-    torchaudio_shim.read_with(_read_wav)
+    torchaudio_shim.read_wavs()
     model = CosyVoice3(str(base))
     widen_mask(model.model.llm.llm)
     return model
@@ -95,16 +94,6 @@ def say_like(
             **seeding.given(seed, upstream.inference_zero_shot),
         ),
     )  # fmt: skip
-
-
-def _read_wav(path: str, *_: Any, **__: Any) -> "tuple[torch.Tensor, int]":
-    """A mono 16-bit WAV, as the worker writes references: samples [1, S] and their rate."""
-    import torch
-
-    with wave.open(path) as file:
-        assert (file.getnchannels(), file.getsampwidth()) == (1, 2)
-        frames = bytearray(file.readframes(file.getnframes()))
-        return torch.frombuffer(frames, dtype=torch.int16)[None].float() / 2**15, file.getframerate()
 
 
 @dataclass

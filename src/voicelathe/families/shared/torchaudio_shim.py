@@ -7,6 +7,7 @@ parts import and work.
 
 import sys
 import types
+import wave
 from typing import Any
 
 
@@ -33,11 +34,21 @@ def kaldi() -> Any:
     return features
 
 
-def read_with(load: Any) -> None:
-    """Let `torchaudio.load` be this function: from 2.9 on its own needs torchcodec, whose wheel is for CUDA."""
+def read_wavs() -> None:
+    """Let `torchaudio.load` read the worker's WAV files: from 2.9 on its own needs torchcodec, which needs FFmpeg's libraries."""
     import torchaudio
 
-    torchaudio.load = load
+    torchaudio.load = _read_wav
+
+
+def _read_wav(path: str, *_: Any, **__: Any) -> tuple[Any, int]:
+    """A mono 16-bit WAV, as the worker writes references: samples [1, S] and their rate."""
+    import torch
+
+    with wave.open(path) as file:
+        assert (file.getnchannels(), file.getsampwidth()) == (1, 2)
+        frames = bytearray(file.readframes(file.getnframes()))
+        return torch.frombuffer(frames, dtype=torch.int16)[None].float() / 2**15, file.getframerate()
 
 
 def _no_extension() -> types.ModuleType:

@@ -30,8 +30,8 @@ AUDIO_START, REFERENCE_START, REFERENCE_END = 101, 103, 104  # hard-coded upstre
 class Pack:
     """Several clips as one stream.
 
-    A clip is [103 reference 104] text 101 audio: the last audio position and upstream's closing 102 are not fed, because no
-    predicted position can see them.
+    A clip is [103 reference 104] text 101 [prompt] audio: the last audio position and upstream's closing 102 are not fed, because no
+    predicted position can see them. Of a prompt nothing is predicted; its words stand at the head of the text.
     """
 
     ids_T: Tensor  # token ids; 0 at audio positions
@@ -39,7 +39,7 @@ class Pack:
     fed_at_F: Tensor  # where they are in the stream
     target_APD: Tensor  # latents to predict
     predicts_at_A: Tensor  # the position whose hidden state predicts each target
-    previous_APD: Tensor  # the latent before each target, zero for the first
+    previous_APD: Tensor  # the latent before each target, zero for the first where no prompt is continued
     stop_A: Tensor  # 1 at the last position of each clip
     count_B: Tensor  # predicted positions of each clip
     at: packing.PackLayout
@@ -69,10 +69,13 @@ def pack(
     latents: Sequence[Tensor],
     references: Sequence[Tensor | None],
     device: torch.device,
+    prompts: Sequence[Tensor | None] = (),
 ) -> Pack:
-    """Lay clips one behind the other. `texts` are token ids [L], `latents` [A, P, D], `references` [R, P, D] or None."""
-    ids, fed, fed_at, predicts_at, lengths, start = [], [], [], [], [], 0
-    for text, latent, reference in zip(texts, latents, references, strict=True):
+    """Lay clips one behind the other. `texts` are token ids [L], `latents` [A, P, D], `references` and `prompts` [R, P, D] or None."""
+    ids, fed, fed_at, predicts_at, previous, lengths, start = [], [], [], [], [], [], 0
+    for text, latent, reference, prompt in zip(
+        texts, latents, references, prompts or [None] * len(texts), strict=True
+    ):
         clip_ids, head = [], 0
         if reference is not None:
             head = reference.shape[0] + 2
@@ -83,26 +86,27 @@ def pack(
             ]
             fed.append(reference)
             fed_at.append(torch.arange(start + 1, start + head - 1))
+        before = latent[:0] if prompt is None else prompt
         first = head + text.numel()
-        length = first + latent.shape[0]
-        clip_ids += [text, torch.tensor([AUDIO_START]), torch.zeros(latent.shape[0] - 1, dtype=torch.long)]
+        length = first + before.shape[0] + latent.shape[0]
+        clip_ids += [text, torch.tensor([AUDIO_START]), torch.zeros(length - first - 1, dtype=torch.long)]
         ids.append(torch.cat(clip_ids))
-        fed.append(latent[:-1])
+        fed.append(torch.cat([before, latent[:-1]]))
         fed_at.append(torch.arange(start + first + 1, start + length))
-        predicts_at.append(torch.arange(start + first, start + length))
+        predicts_at.append(torch.arange(start + first + before.shape[0], start + length))
+        previous.append(torch.cat([torch.zeros_like(latent[:1]), before, latent[:-1]])[-latent.shape[0] :])
         lengths.append(length)
         start += length
     counts = torch.tensor([latent.shape[0] for latent in latents])
     stop = torch.zeros(int(counts.sum()), dtype=torch.long)
     stop[counts.cumsum(0) - 1] = 1
-    previous = torch.cat([torch.cat([torch.zeros_like(latent[:1]), latent[:-1]]) for latent in latents])
     return Pack(
         ids_T=torch.cat(ids).to(device),
         fed_FPD=torch.cat(fed).to(device),
         fed_at_F=torch.cat(fed_at).to(device),
         target_APD=torch.cat(list(latents)).to(device),
         predicts_at_A=torch.cat(predicts_at).to(device),
-        previous_APD=previous.to(device),
+        previous_APD=torch.cat(previous).to(device),
         stop_A=stop.to(device),
         count_B=counts.to(device),
         at=packing.layout(lengths, device),

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from voicelathe.config import schema
 from voicelathe.errors import FamilyUnavailable
-from voicelathe.families.base import ClipItem, FamilySpec, Parts, Recompute, Sketch, Spoken, TrainPlan
+from voicelathe.families.base import ClipItem, FamilySpec, Parts, Prompt, Recompute, Sketch, Spoken, TrainPlan
 from voicelathe.families.decoding import Decoding
 from voicelathe.families.shared import conversion, parameter_groups, torchaudio_shim
 from voicelathe.families.shared.base_directory import PinnedDirectory, peek_config
-from voicelathe.families.voxcpm import codec, loading, published, synthesis
+from voicelathe.families.voxcpm import codec, loading, prompting, published, synthesis
 from voicelathe.families.voxcpm import config as voxcpm_config
 from voicelathe.families.voxcpm import files as voxcpm_files
 from voicelathe.records import BaseFacts
@@ -66,7 +66,7 @@ class Format:
     published: Mapping[str, Any]  # configuration of the model itself
 
 
-def describe_family(id: str, module: str, download: str) -> FamilySpec:
+def describe_family(id: str, module: str, download: str, zero_shot: tuple[schema.Way, ...]) -> FamilySpec:
     """The spec of a VoxCPM family; everything but its name and its place is common."""
     return FamilySpec(
         id=id,
@@ -83,6 +83,7 @@ def describe_family(id: str, module: str, download: str) -> FamilySpec:
         usage={form: text.replace("MODULE", module) for form, text in published.USAGE.items()},
         servers=published.SERVERS,
         decoding=synthesis.DECODING,
+        zero_shot=zero_shot,
     )
 
 
@@ -176,6 +177,7 @@ class VoxCPM(PinnedDirectory):
             [item.tensors["latents"] for item in items],
             [item.tensors.get("reference") for item in items],
             loaded.device,
+            [item.tensors.get("prompt") for item in items],
         )
         if all("patches" in item.tensors for item in items):
             patches_FC = torch.cat([item.tensors["patches"] for item in items]).to(loaded.device)
@@ -266,6 +268,21 @@ class VoxCPM(PinnedDirectory):
         self, loaded: Loaded, text: str, language: str, seed: int, max_seconds: float, decoding: Decoding
     ) -> Spoken:
         return synthesis.speak(loaded, text, seed, max_seconds, decoding, None)
+
+    def prompted(self, item: ClipItem, reference: ClipItem, way: schema.Way) -> ClipItem:
+        return prompting.behind(item, reference, way)
+
+    def synthesize_prompted(
+        self,
+        loaded: Loaded,
+        text: str,
+        language: str,
+        seed: int,
+        max_seconds: float,
+        decoding: Decoding,
+        prompt: Prompt,
+    ) -> Spoken:
+        return synthesis.speak(loaded, text, seed, max_seconds, decoding, prompt)
 
     def _classes(self, upstream: Any) -> tuple[Any, Any]:
         return getattr(upstream, self.format.model), getattr(upstream, self.format.codec)

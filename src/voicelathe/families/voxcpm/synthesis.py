@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe.errors import RequestError
-from voicelathe.families.base import Spoken
+from voicelathe.families.base import Prompt, Spoken
 from voicelathe.families.decoding import Decoding, Setting, keywords
-from voicelathe.families.shared import seeding
+from voicelathe.families.shared import seeding, torchaudio_shim
+from voicelathe.families.voxcpm import prompting
 
 DECODING = {  # as upstream's generate() has them; its command line has the limits
     "steps": Setting(10, 1, 100, "inference_timesteps", "steps of the flow that makes each position", True),
@@ -22,7 +23,7 @@ QUOTED = 60  # characters of a text in a message
 
 
 def speak(
-    loaded: Any, text: str, seed: int, max_seconds: float, decoding: Decoding, reference: Path | None
+    loaded: Any, text: str, seed: int, max_seconds: float, decoding: Decoding, prompt: Prompt | None
 ) -> Spoken:
     """Upstream 2.0.3 draws from torch's global generator; later releases take a seed, and draw one at random if they get none.
 
@@ -30,7 +31,7 @@ def speak(
     """
     text, facts = text.strip(), loaded.facts
     tokens, free = len(loaded.core.text_tokenizer(text)), loaded.core.config.max_length - MARKS
-    heard = _positions(reference, facts.positions_per_s) if reference else 0
+    heard = _heard(loaded, text, tokens, prompt) if prompt else 0
     if tokens + heard + SHORTEST > free:
         raise RequestError(
             f"A text of {len(text)} characters is too long for {loaded.base}: it takes {tokens} positions, the reference {heard}, and "
@@ -38,16 +39,36 @@ def speak(
         )
     asked = max(SHORTEST, round(max_seconds * facts.positions_per_s))
     limit = min(int(decoding["max_length_ratio"] * tokens + 10), asked, free - tokens - heard)
-    chosen = seeding.given(seed, loaded.core._generate)
-    if reference:
-        chosen["reference_wav_path"] = str(reference)
     with seeding.of(seed):
-        audio = loaded.core.generate(
-            target_text=text, max_len=limit, **keywords(DECODING, decoding), **chosen
+        audio = _generated(
+            loaded.core, prompt, seed, target_text=text, max_len=limit, **keywords(DECODING, decoding)
         )
     samples = audio.reshape(-1).float().cpu().numpy()
     positions = round(len(samples) / facts.speak_rate_hz * facts.positions_per_s)
     return Spoken(samples, facts.speak_rate_hz, positions < limit)
+
+
+def _generated(core: Any, prompt: Prompt | None, seed: int, **asked: Any) -> Any:
+    """A prompt goes through upstream's cache of prompts, as in its own `VoxCPM.generate`: VoxCPM 1.5's model gives its end back otherwise."""
+    if prompt is None or prompt.way == "reference":
+        heard = {"reference_wav_path": str(prompt.sound)} if prompt else {}
+        return core.generate(**asked, **heard, **seeding.given(seed, core._generate))
+    heard = {"prompt_text": prompting.lead(prompt.text), "prompt_wav_path": str(prompt.sound)}
+    if prompt.way == "both":
+        heard["reference_wav_path"] = str(prompt.sound)
+    torchaudio_shim.read_wavs()  # VoxCPM 1.5 reads its prompt so
+    known = core.build_prompt_cache(**heard)
+    given = seeding.given(seed, core._generate_with_prompt_cache)
+    return core.generate_with_prompt_cache(prompt_cache=known, **asked, **given)[0]
+
+
+def _heard(loaded: Any, text: str, tokens: int, prompt: Prompt) -> int:
+    """Positions of a prompt: its sound, once or twice, and its words."""
+    sound = _positions(prompt.sound, loaded.facts.positions_per_s)
+    if prompt.way == "reference":
+        return sound
+    words = len(loaded.core.text_tokenizer(prompting.continued(prompt.text, text))) - tokens
+    return words + sound * (2 if prompt.way == "both" else 1)
 
 
 def _positions(reference: Path, positions_per_s: float) -> int:

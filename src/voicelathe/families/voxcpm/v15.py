@@ -1,4 +1,5 @@
-"""VoxCPM 1.5: 0.8 B parameters, 44.1 kHz in and out, the condition as one token that the clock is added to.
+"""VoxCPM 1.5: 0.8 B parameters, 44.1 kHz in and out, the condition as one token that the clock is added to;
+takes over a voice by continuing a clip.
 
 VoxCPM 0.5B has the same format at 16 kHz and is accepted; nothing was tried with it.
 """
@@ -7,6 +8,11 @@ from voicelathe.families.voxcpm.model import Format, VoxCPM, describe_family
 from voicelathe.families.voxcpm.published import VOXCPM15
 
 FAMILY = VoxCPM(
-    describe_family("voxcpm15", "voxcpm", "huggingface-cli download openbmb/VoxCPM1.5 --local-dir DIR"),
+    describe_family(
+        "voxcpm15",
+        "voxcpm",
+        "huggingface-cli download openbmb/VoxCPM1.5 --local-dir DIR",
+        ("continuation",),
+    ),
     Format(architecture="voxcpm", module="voxcpm", model="VoxCPMModel", codec="AudioVAE", published=VOXCPM15),
 )

@@ -1,13 +1,10 @@
-"""VoxCPM 2: 2.3 B parameters, 16 kHz in, 48 kHz out, the condition as two tokens; takes over a voice from a reference clip."""
+"""VoxCPM 2: 2.3 B parameters, 16 kHz in, 48 kHz out, the condition as two tokens; takes over a voice from a reference clip, by its prefix of its own, as a prompt, or both."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from voicelathe.families.base import ClipItem, Spoken
-from voicelathe.families.decoding import Decoding
-from voicelathe.families.voxcpm import synthesis
+from voicelathe.families.base import ClipItem
 from voicelathe.families.voxcpm.model import Format, Loaded, VoxCPM, describe_family
 from voicelathe.families.voxcpm.published import VOXCPM2
 
@@ -18,17 +15,7 @@ if TYPE_CHECKING:
 
 
 class VoxCPM2(VoxCPM):
-    """VoxCPM with upstream's reference prefix: 103, the clip's latents, 104, in front of the text."""
-
-    def prompted(self, item: ClipItem, reference: ClipItem) -> ClipItem:
-        """Every position of the reference is fed, its last one, too, which no clip of its own feeds."""
-        tensors = {**item.tensors, "reference": reference.tensors["latents"]}
-        if "patches" in item.tensors:
-            import torch
-
-            heard = [reference.tensors[name] for name in ("patches", "last_patch")]
-            tensors["patches"] = torch.cat([*heard, item.tensors["patches"]])
-        return replace(item, tensors=tensors)
+    """VoxCPM with upstream's reference prefix: 103, the clip's latents, 104, in front of the text; trains with it, too."""
 
     def frozen_in_front(self, loaded: Loaded, item: ClipItem) -> "dict[str, torch.Tensor]":
         """The last position [1, C]: a clip is never fed its own, so `frozen` leaves it out."""
@@ -51,24 +38,15 @@ class VoxCPM2(VoxCPM):
 
         return sketch.example(loaded.core, text_tokens, positions, references)
 
-    def synthesize_prompted(
-        self,
-        loaded: Loaded,
-        text: str,
-        language: str,
-        seed: int,
-        max_seconds: float,
-        decoding: Decoding,
-        reference: Path,
-        said: str,
-    ) -> Spoken:
-        """By the sound alone: upstream's reference has no words."""
-        return synthesis.speak(loaded, text, seed, max_seconds, decoding, reference)
-
 
 FAMILY = VoxCPM2(
     replace(
-        describe_family("voxcpm2", "voxcpm2", "huggingface-cli download openbmb/VoxCPM2 --local-dir DIR"),
+        describe_family(
+            "voxcpm2",
+            "voxcpm2",
+            "huggingface-cli download openbmb/VoxCPM2 --local-dir DIR",
+            ("reference", "both", "continuation"),
+        ),
         trains_with_references=True,
     ),
     Format(

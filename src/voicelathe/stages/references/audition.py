@@ -1,7 +1,8 @@
-"""Which reference clip makes the base most like the speaker and keeps its words? Clips race as candidates do (`evaluate.racing`).
+"""Which reference clip makes the base most like the speaker and keeps its words, and in which way is it best heard?
 
-The base speaks the recipe's lines after each clip, all with the same seeds. The clip in use today is the one to beat, and the bar is
-that of the guards. Likeness is to recordings of the train split, which no clip in the race is of, and which this base has not seen.
+Clips race as candidates do (`evaluate.racing`): the base speaks the recipe's lines after each of them, all with the same seeds. The clip
+in use today is the one to beat, and it also races in every other way that the family has (by its sound alone, continued as a prompt, or
+both): the base is to be beaten in its best. The bar is that of the guards. Likeness is to recordings of the train split, which no clip in the race is of, and which this base has not seen.
 """
 
 import math
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from voicelathe import digest, layout, lines, records
+from voicelathe import digest, families, layout, lines, records
 from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
 from voicelathe.data.split import speakers
@@ -30,9 +31,11 @@ PLACE = layout.CACHE / "references"
 
 @dataclass(frozen=True)
 class Tried:
-    """One clip, and how the base spoke after it."""
+    """One clip heard in one way, and how the base spoke after it."""
 
+    name: str
     clip: CleanClip
+    way: schema.Way
     levels: dict[str, records.Level]
     gains: list[LineTest]  # words and likeness against the clip in use; none for that one itself
     drop: Drop | None  # of the race
@@ -45,28 +48,32 @@ class Audition:
     tried: list[Tried]
     better: Tried | None
     num_lines: int
-    place: Path  # of what was spoken, a folder for each clip
+    place: Path  # of what was spoken, a folder for each clip and way
     unheard: list[records.MetricRun]  # metrics that did not judge everything
 
 
 def hold(params: schema.Params, recipe: str, number: int) -> Audition:
     """Raises ParamsError where the recipe lets no base hear a clip, SelectionError where there is nothing to choose from."""
     one = find_recipe(params, recipe)
-    if not one.evaluate.zero_shot:
+    way = one.evaluate.zero_shot
+    if way is None:
         raise ParamsError(
-            f"recipes.{recipe}.evaluate.zero_shot is false, so its base hears no clip before it speaks and none has to be chosen."
+            f"recipes.{recipe}.evaluate.zero_shot is null, so its base hears no clip before it speaks and none has to be chosen."
         )
     pack = lines.of(params, recipe)
     own = speakers.main_speaker(records.read(layout.split("validation"), CleanClip))
     now = reference(params, recipe)
     said = {line.recording_id for line in pack if line.recording_id is not None}
     clips = usable(own, now.clips[0], said, number) if now else []
-    if len(clips) < 2:
+    others = families.spec(params.bases[one.base].family).zero_shot
+    tried = [(clip, way) for clip in clips]
+    tried += [(clip, other) for clip in clips[:1] for other in others if other != way]
+    if len(tried) < 2:
         raise SelectionError(
             f"{layout.split('validation')} holds {len(clips)} clip(s) of {own[0].speaker_id} that could stand in front, and it takes two: 2 to 15 s, of a recording "
             f"that {one.listen.lines} says nothing of. Propose a pack of other recordings, or record more: docs/choosing.md"
         )
-    return _Race(params, recipe, pack, own, clips).run()
+    return _Race(params, recipe, pack, own, tried).run()
 
 
 class _Race:
@@ -78,10 +85,11 @@ class _Race:
         recipe: str,
         pack: Sequence[PackLine],
         own: Sequence[CleanClip],
-        clips: Sequence[CleanClip],
+        tried: Sequence[tuple[CleanClip, schema.Way]],
     ) -> None:
         self.params, self.recipe, self.pack = params, recipe, list(pack)
-        self.own, self.clips = own, {clip.clip_id: clip for clip in clips}
+        heard = [pair(own, clip, params.ingest.audio_root, way) for clip, way in tried]
+        self.own, self.heard = own, {one.name: one for one in heard if one}
         self.settings = find_recipe(params, recipe)
         self.target = identity.target(params, self.settings.base)
         self.place = PLACE / self.settings.base
@@ -100,7 +108,7 @@ class _Race:
             )
         self.real = judging.held_out(train, params.ingest.audio_root, params.seed)
         ears = recogniser_files.reference(params.speech, params.machine)
-        used, *others = self.clips
+        used, *others = self.heard
         race = replace(how.race, max_samples=None, max_audio_s=None)  # that budget is for checkpoints
         with judging.Panel(METRICS, how.metric_timeout_s, ears, params.engine.workers) as self.panel:
             rounds, _ = racing.run(
@@ -116,7 +124,7 @@ class _Race:
         drops = {drop.candidate: drop for each in rounds for drop in each.drops}
         bar = self._bar()
         found = bar.found
-        tried = [self._tried(name, used, found, drops.get(name)) for name in self.clips]
+        tried = [self._tried(name, used, found, drops.get(name)) for name in self.heard]
         unheard = [
             one.run for one in judging.joined(self.told) if one.run.lost or one.run.status != "measured"
         ]
@@ -124,7 +132,9 @@ class _Race:
 
     def _tried(self, name: str, used: str, found: scores.Scores, drop: Drop | None) -> Tried:
         gains = [scores.test(found, measure, name, used) for measure in (WORDS, LIKENESS) if name != used]
-        return Tried(self.clips[name], scores.levels(found, name), [one for one in gains if one], drop)
+        heard = self.heard[name]
+        shown = [one for one in gains if one]
+        return Tried(name, heard.clips[0], heard.way, scores.levels(found, name), shown, drop)
 
     def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.BlockResult:
         """One block: the base speaks it after each of these clips, metrics hear it."""
@@ -157,24 +167,23 @@ class _Race:
         return [replace(one, candidate=name) for name, one in found]
 
     def _ref(self, name: str) -> jobs.WeightsRef:
-        """The base with this clip in front."""
-        heard = pair(self.own, self.clips[name], self.params.ingest.audio_root)
+        """The base that hears this clip in this way."""
         candidate = records.Candidate(0, None, True)
-        return jobs.WeightsRef(candidate, "base", self.target.base, self.target.base_digest, heard)
+        return jobs.WeightsRef(candidate, "base", self.target.base, self.target.base_digest, self.heard[name])
 
     def _bar(self) -> guards.Bar:
         hearable = [one for one in self.samples if design.is_hearable(one)]
         joined = judging.joined(self.told)
         measures = judging.measures(self.recipe, "", hearable, joined, len(self.real), {})
         return guards.bar(
-            scores.of(self.samples, measures), next(iter(self.clips)), self.settings.select.guards, {}
+            scores.of(self.samples, measures), next(iter(self.heard)), self.settings.select.guards, {}
         )
 
 
 def better(tried: Sequence[Tried], against: guards.Bar) -> Tried | None:
-    """The clip that was shown to bring the base nearer to the speaker, or to keep more of its words, and loses no more than a guard allows.
+    """Who was shown to bring the base nearer to the speaker, or to keep more of its words, and loses no more than a guard allows.
 
-    The first of `tried` is the one in use. p values are corrected for the number of clips and of measures (Holm 1979); of several,
+    The first of `tried` is the one in use. p values are corrected for their number and that of measures (Holm 1979); of several,
     the one most like the speaker.
     """
     asked = [(one, test) for one in tried[1:] for test in one.gains if one.drop is None]
@@ -191,6 +200,6 @@ def better(tried: Sequence[Tried], against: guards.Bar) -> Tried | None:
 
 def _loses(one: Tried, against: guards.Bar) -> bool:
     """Whether any measure fell by more than its margin, or likeness fell at all; what nothing could hear may have been lost."""
-    tests = [against.test(measure, one.clip.clip_id) for measure in against.margins]
+    tests = [against.test(measure, one.name) for measure in against.margins]
     nearer = [test.difference >= 0.0 for test in one.gains if test.measure == LIKENESS]
     return any(test is None or against.is_below(test) for test in tests) or not (nearer and all(nearer))

@@ -16,17 +16,21 @@ SHORTEST_S, LONGEST_S = 2.0, 15.0  # of clips that are tried; upstream's advice 
 
 def reference(params: schema.Params, recipe: str) -> jobs.Reference | None:
     """Held-out clips that give the base the speaker's voice: the one of `evaluate.reference`, or one near five seconds, and a second
-    one for clips of its recording; None without a second clip.
+    one for clips of its recording, heard in the way of `evaluate.zero_shot`; None without that or without a second clip.
 
     Raises ParamsError when the settings name a clip that cannot stand there.
     """
+    how = find_recipe(params, recipe).evaluate
+    if how.zero_shot is None:
+        return None
     own = main_speaker(records.read(layout.split("validation"), CleanClip))
-    wanted = find_recipe(params, recipe).evaluate.reference
-    first = None if wanted is None else _wanted(recipe, wanted, own)
-    return pair(own, first, params.ingest.audio_root)
+    first = None if how.reference is None else _wanted(recipe, how.reference, own)
+    return pair(own, first, params.ingest.audio_root, how.zero_shot)
 
 
-def pair(own: Sequence[CleanClip], first: CleanClip | None, audio_root: str) -> jobs.Reference | None:
+def pair(
+    own: Sequence[CleanClip], first: CleanClip | None, audio_root: str, way: schema.Way
+) -> jobs.Reference | None:
     """A first clip of the speaker's, by default the usual one, with the next best of another recording."""
     usual = sorted(own, key=_order)
     if len(usual) < 2:
@@ -34,7 +38,7 @@ def pair(own: Sequence[CleanClip], first: CleanClip | None, audio_root: str) -> 
     first = first or usual[0]
     others = [clip for clip in usual if clip.clip_id != first.clip_id]
     second = next((clip for clip in others if clip.recording_id != first.recording_id), others[0])
-    return jobs.Reference([first, second], audio_root)
+    return jobs.Reference([first, second], audio_root, way)
 
 
 def usable(

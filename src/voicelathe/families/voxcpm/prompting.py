@@ -1,0 +1,35 @@
+"""What a VoxCPM hears before it speaks: upstream's reference prefix, the clip continued as a prompt, or both ("ultimate cloning")."""
+
+import unicodedata
+from dataclasses import replace
+
+from voicelathe.config import schema
+from voicelathe.families.base import ClipItem
+
+
+def behind(item: ClipItem, reference: ClipItem, way: schema.Way) -> ClipItem:
+    """The clip as `collate` takes it. Every position of the reference is fed, its last one, too, which no clip of its own feeds."""
+    heard = reference.tensors["latents"]
+    if way == "reference":
+        tensors = {**item.tensors, "reference": heard}
+        if "patches" in item.tensors:
+            import torch
+
+            patches = [reference.tensors[name] for name in ("patches", "last_patch")]
+            tensors["patches"] = torch.cat([*patches, item.tensors["patches"]])
+        return replace(item, tensors=tensors)
+    own = {name: tensor for name, tensor in item.tensors.items() if name != "patches"}  # computed anew
+    own |= {"prompt": heard} | ({"reference": heard} if way == "both" else {})
+    return replace(item, text=continued(reference.text, item.text), tensors=own)
+
+
+def continued(said: str, text: str) -> str:
+    """Both texts as one, as upstream tokenises them."""
+    return f"{lead(said)}{text.strip()}"
+
+
+def lead(said: str) -> str:
+    """The words of a prompt, with the space before the next sentence where the script has one; upstream puts none."""
+    said = said.strip()
+    is_wide = bool(said) and unicodedata.east_asian_width(said[-1]) in ("W", "F")
+    return said if is_wide or not said else f"{said} "
