@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from voicelathe import lines
-from voicelathe.config import params, upgrade
+from voicelathe.config import changes, params, upgrade
 from voicelathe.config.version import VERSION
 from voicelathe.errors import ParamsError
 
@@ -51,22 +51,22 @@ def test_zero_shot_says_how_where_it_said_whether() -> None:
     for family, way in {"voxcpm15": "continuation", "cosyvoice3": "continuation", "indextts2": None}.items():
         tree["bases"]["voxcpm2-mini"]["family"] = family
         tree["recipes"]["mini-lora"]["evaluate"]["zero_shot"] = True
-        list(upgrade.NameWay().apply("", tree))
+        list(changes.NameWay().apply("", tree))
         assert tree["recipes"]["mini-lora"]["evaluate"]["zero_shot"] == way
 
 
 def test_what_is_added_is_what_the_shipped_file_has_with_its_comment() -> None:
     made = upgrade.upgrade(FIRST.read_text())
     shipped, tree = (ROOT / "params.yaml").read_text(), params.read_yaml(ROOT / "params.yaml")
-    for changes in upgrade.CHANGES.values():
-        for change in changes:
-            if isinstance(change, upgrade.Add):
+    for several in changes.CHANGES.values():
+        for change in several:
+            if isinstance(change, changes.Add):
                 added = params.parse(change.text, "added")
                 ((key, value),) = added.items()
                 assert all(section[key] == value for section in places(tree, change.place)), key
                 for line in change.text.splitlines():
                     assert line.strip() in made.text and line.strip() in shipped, "its comment, too"
-            if isinstance(change, upgrade.Default):
+            if isinstance(change, changes.Default):
                 assert all(section[change.key] == change.now for section in places(tree, change.place))
 
 
@@ -210,4 +210,4 @@ def test_a_file_that_is_wrong_otherwise_says_so_and_is_not_upgraded() -> None:
 
 
 def test_every_version_since_the_first_has_its_changes() -> None:
-    assert isinstance(upgrade.CHANGES, Mapping) and sorted(upgrade.CHANGES) == list(range(2, VERSION + 1))
+    assert isinstance(changes.CHANGES, Mapping) and sorted(changes.CHANGES) == list(range(2, VERSION + 1))

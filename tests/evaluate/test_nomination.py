@@ -214,9 +214,13 @@ def with_two_bases(
 def test_the_prompted_base_is_to_be_beaten_where_it_is_nearer_and_keeps_its_words() -> None:
     found = with_two_bases(1.5, likeness={ZERO_SHOT.name: 0.85})
     assert (found.base, found.decision) == ("base_zero_shot", "do_not_ship"), "0.8 is not nearer than 0.85"
+    assert found.reasons[-1] == (
+        "Until a checkpoint ships, the zero-shot base is the better voice: likeness 0.850, words kept 0.900; the base has 0.600 and 0.900."
+    )
     assert "brings it nearer by 0.250 and costs nothing" in " ".join(found.reasons)
     found = with_two_bases(1.5, likeness={ZERO_SHOT.name: 0.7})
     assert (found.base, found.decision) == ("base_zero_shot", "ship")
+    assert not any(one.startswith("Until") for one in found.reasons)
 
 
 def test_the_prompted_base_is_no_measure_where_it_loses_words_or_says_nothing() -> None:
@@ -242,7 +246,7 @@ def test_a_fine_tune_does_not_ship_where_the_prompted_base_does_more_although_it
     )
     assert any(
         one.startswith(
-            "Excluded: step 10: is worse than the base, zero-shot in words kept \u00d7 likeness (\u22120.06"
+            "Excluded: step 10: does less than the zero-shot base in words kept \u00d7 likeness (\u22120.06"
         )
         for one in found.reasons
     )

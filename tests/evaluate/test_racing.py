@@ -11,6 +11,7 @@ from voicelathe.errors import SelectionError
 from voicelathe.evaluate import baseline, chances, foresight, guards, racing, scores, selection
 from voicelathe.evaluate.chances import Chance
 from voicelathe.evaluate.evidence import BASE, ZERO_SHOT
+from voicelathe.evaluate.report import wording
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, WORDS, Scores
 from voicelathe.records import Round
 
@@ -50,7 +51,7 @@ def against(found: Scores) -> guards.Bar:
 def dropped(found: Scores, names: list[str] = CANDIDATES, num_lines: int = 24) -> dict[str, str]:
     bar = against(found)
     known = chances.to_ship(names, bar, num_lines)
-    return {one.candidate: one.code for one in racing.drops(names, known, LEVEL, {}, num_lines)}
+    return {one.candidate: one.code for one in racing.drops(names, known, LEVEL, {})}
 
 
 def test_who_lost_its_words_drops_out_after_the_first_block() -> None:
@@ -90,7 +91,7 @@ def test_nobody_drops_out_for_a_prompted_base_that_may_turn_out_not_to_be_the_on
         found = table(8, {ZERO_SHOT: 0.81}, like, seed=seed, names=names)
         bar = guards.bar(found, baseline.choose([BASE, ZERO_SHOT], found, MARGINS, {}).name, GUARDS, {})
         known = chances.to_ship(CANDIDATES, bar, 40)
-        out = racing.drops(CANDIDATES, known, LEVEL, {}, 40)
+        out = racing.drops(CANDIDATES, known, LEVEL, {})
         if bar.base == ZERO_SHOT:
             seen += 1
             assert len(out) <= 2, f"seed {seed}: {[one.text for one in out]}"
@@ -178,10 +179,9 @@ def test_who_is_behind_the_other_base_drops_out_for_that() -> None:
     names = ["step-0", ZERO_SHOT]
     found = table(40, {ZERO_SHOT: 0.76}, {"step-0": 0.83, ZERO_SHOT: 1.2}, seed=1, names=names)
     bar = guards.bar(found, BASE, GUARDS, {})
-    (drop,) = racing.drops(["step-0"], chances.to_ship(["step-0"], bar, 80), LEVEL, {}, 80)
-    assert drop.code == "guard" and drop.text.startswith(
-        "would be shown to be worse than the other base: utility \u2212"
-    )
+    (drop,) = racing.drops(["step-0"], chances.to_ship(["step-0"], bar, 80), LEVEL, {})
+    assert drop.code == "guard" and drop.because == "would be shown to be worse than the other base"
+    assert drop.test is not None and drop.test.measure == "utility" and drop.test.difference < 0.0
     assert drop.test is not None and drop.test.against == ZERO_SHOT
 
 
@@ -232,11 +232,12 @@ def test_two_that_no_line_was_judged_for_are_compared_by_nothing() -> None:
     values[LIKENESS]["step-0"] = {f"line-{n:02d}": 0.95 for n in range(16)}
     values[LIKENESS]["step-1"] = {f"line-{n:02d}": 0.85 for n in range(16, 32)}
     bar = against(Scores(values))
-    out = racing.drops(["step-0", "step-1"], chances.to_ship(["step-0", "step-1"], bar, 64), LEVEL, {}, 64)
+    out = racing.drops(["step-0", "step-1"], chances.to_ship(["step-0", "step-1"], bar, 64), LEVEL, {})
     assert [(one.candidate, one.code, one.test) for one in out] == [("step-1", "dominated", None)]
-    assert out[0].text.startswith(
-        "step-0 is nearer to the speaker, or as near with a lower loss, chance to win"
-    )
+    said = wording.dropped(out[0], str)
+    assert said.startswith(
+        "another one is nearer to the speaker, or as near with a lower loss ("
+    ) and said.endswith(" % chance to win)")
 
 
 def test_who_is_out_still_counts_among_those_that_a_gain_is_corrected_for() -> None:
@@ -266,18 +267,18 @@ def test_who_was_not_judged_stays_and_stops_nobody() -> None:
 
 def test_the_reason_names_the_measure_the_base_the_lines_and_the_chance() -> None:
     bar = against(table(8, words={"step-5": 0.05}))
-    (drop,) = racing.drops(["step-5"], chances.to_ship(["step-5"], bar, 24), LEVEL, {}, 24)
+    (drop,) = racing.drops(["step-5"], chances.to_ship(["step-5"], bar, 24), LEVEL, {})
     assert drop.test is not None and drop.test.measure == WORDS
     said = f"{drop.test.difference:+.3f}".replace("-", "\u2212")
-    assert drop.text == (
-        f"would hardly be shown to keep its words: words {said} against base on 8 lines, "
-        "chance to win after all 24 lines: under 0.05 %"
+    assert wording.dropped(drop, lambda name: f"the {name}") == (
+        f"would hardly be shown to keep its words (words {said} against the base over 8 lines; "
+        "under 0.05 % chance to win)"
     )
 
 
 def test_a_veto_ends_it_at_once() -> None:
-    (drop,) = racing.drops(CANDIDATES, {}, LEVEL, {"step-2": "silent: line-00"}, 24)
-    assert (drop.candidate, drop.code, drop.text) == ("step-2", "veto", "silent: line-00")
+    (drop,) = racing.drops(CANDIDATES, {}, LEVEL, {"step-2": "silent: line-00"})
+    assert (drop.candidate, drop.code, wording.dropped(drop, str)) == ("step-2", "veto", "silent: line-00")
 
 
 def test_who_is_vetoed_is_no_rival() -> None:
@@ -334,9 +335,9 @@ def test_the_candidate_that_would_have_shipped_drops_out_in_at_most_one_race_of_
 def test_the_candidates_that_drop_out_have_together_no_more_than_the_error_rate() -> None:
     known = {name: Chance(0.004, "guard", "", None) for name in CANDIDATES}
     known["step-0"] = replace(known["step-0"], wins=0.98)
-    out = racing.drops(CANDIDATES, known, 0.0125, {}, 24)
+    out = racing.drops(CANDIDATES, known, 0.0125, {})
     assert [one.candidate for one in out] == ["step-1", "step-2", "step-3"], "0.012 of 0.0125"
-    assert racing.drops(CANDIDATES, known, 0.003, {}, 24) == []
+    assert racing.drops(CANDIDATES, known, 0.003, {}) == []
 
 
 def test_the_blocks_but_the_last_share_half_of_the_error_rate_by_the_lines_that_are_known() -> None:

@@ -96,7 +96,7 @@ def test_a_run_that_listeners_refuse_says_so_and_not_that_something_was_lost(roo
 def test_a_run_in_which_everybody_dropped_out_says_so(root: Path) -> None:
     names = [one.name for one in KNOWN]
     first, second = list(make.MANY)[:12], list(make.MANY)[12:]
-    drops = [Drop(name, "dominated", "less like the speaker than x on 12 lines", None) for name in names[1:]]
+    drops = [Drop(name, "dominated", "another one is nearer", 0.0, None) for name in names[1:]]
     spoken = [
         one for one in make.samples(KNOWN, make.MANY) if one.candidate == "base" or one.line_id in first
     ]

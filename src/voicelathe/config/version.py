@@ -5,7 +5,7 @@ from typing import Any
 
 from voicelathe.errors import ParamsError
 
-KEY, VERSION = "version", 4  # raised with every change that an older file has to follow: `upgrade.CHANGES`
+KEY, VERSION = "version", 4  # raised with every change that an older file has to follow: `changes.CHANGES`
 
 
 def of(raw: Mapping[str, Any], where: str) -> int:

@@ -24,14 +24,14 @@ SHIPS = {
     QUALITY: "would hardly be shown to keep its sound",
     LIKENESS: "would hardly be shown to be nearer to the speaker",
     UTILITY: "would be shown to be worse than the other base",
-    DOMINATED: "{rival} is nearer to the speaker, or as near with a lower loss",
+    DOMINATED: "another one is nearer to the speaker, or as near with a lower loss",
 }
 REPLACES = {
     WORDS: "would lose words",
     ENDINGS: "would not end its lines as it should",
     QUALITY: "would be worse to hear",
     LIKENESS: "would hardly be shown to be nearer to the speaker, or to keep more words",
-    DOMINATED: "{rival} is nearer to the speaker",
+    DOMINATED: "another one is nearer to the speaker",
 }
 
 
@@ -184,7 +184,7 @@ def _chance(name: str, wins: float, reason: str, outcome: _Outcome, phrases: Map
             wins, NO_GAIN if reason == LIKENESS else GUARD, phrases[reason], against.test(reason, name)
         )
     test = scores.test(against.found, LIKENESS, name, reason)
-    return Chance(wins, DOMINATED, phrases[DOMINATED].format(rival=reason), test)
+    return Chance(wins, DOMINATED, phrases[DOMINATED], test)
 
 
 def _judged(names: Sequence[str], against: Bar) -> list[str]:

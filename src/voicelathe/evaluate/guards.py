@@ -16,7 +16,7 @@ from voicelathe.config import schema
 from voicelathe.evaluate import scores, statistics
 from voicelathe.evaluate.evidence import BASES
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, QUALITY, UTILITY, WORDS, Scores
-from voicelathe.records import Evidence, Guard, LineTest
+from voicelathe.records import Drop, Evidence, Guard, LineTest
 
 SIGNIFICANT = 0.05
 MIN_LINES = 3  # of a stratum that is judged by itself
@@ -76,7 +76,7 @@ def judge(
     names: Sequence[str],
     against: Bar,
     strata: Mapping[str, Sequence[str]],
-    dropped: Mapping[str, str],
+    dropped: Mapping[str, Drop],
     unfit: Collection[str] = (),
 ) -> list[Evidence]:
     """One row a candidate, in the order given. `strata`: line -> its strata; `dropped`: whom the race dropped, and why; `unfit`: who has a veto."""
@@ -90,7 +90,7 @@ def _of(
     name: str,
     against: Bar,
     strata: Mapping[str, Sequence[str]],
-    dropped: str | None,
+    dropped: Drop | None,
     gain: LineTest | None,
     behind: LineTest | None,
 ) -> Evidence:
@@ -186,7 +186,7 @@ def _standing(
     worse: Sequence[LineTest],
     behind: LineTest | None,
     gain: LineTest | None,
-    dropped: str | None,
+    dropped: Drop | None,
 ) -> str:
     verdicts = {one.verdict for one in guards}
     if FAILED in verdicts or worse or behind:

@@ -15,9 +15,8 @@ from voicelathe.config import schema
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate import chances
 from voicelathe.evaluate.chances import Chance
-from voicelathe.evaluate.foresight import DRAWS
 from voicelathe.evaluate.guards import Bar
-from voicelathe.records import Drop, LineTest, Round
+from voicelathe.records import Drop, Round
 
 VETO = "veto"
 OVERSURE = 2  # who has a small chance after a block ships up to twice as often as foreseen, where all candidates are alike (docs/log.md)
@@ -74,7 +73,7 @@ def run(
             left = [name for name in alive if name not in heard.failed]
             known = foresee(left, heard.against, len(lines), len(candidates) - len(left))
             share = level(how.error_rate, [len(one) for one in cut], number)
-            out = drops(alive, known, share, heard.failed, len(lines))
+            out = drops(alive, known, share, heard.failed)
         rounds.append(Round(list(block), names, out))
         alive = [name for name in alive if name not in {drop.candidate for drop in out}]
         if not alive:
@@ -104,33 +103,16 @@ def drops(
     known: Mapping[str, Chance],
     error_rate: float,
     vetoed: Mapping[str, str],
-    num_lines: int,
 ) -> list[Drop]:
     """Who of `racing` speaks no further lines, and why. `vetoed`: candidate -> what no further line can make good."""
-    out = [Drop(name, VETO, vetoed[name], None) for name in racing if name in vetoed]
+    out = [Drop(name, VETO, vetoed[name], None, None) for name in racing if name in vetoed]
     spent = 0.0
     for name in sorted(known, key=lambda one: (known[one].wins, one)):
         spent += known[name].wins
         if spent > error_rate:
             break
-        out.append(_drop(name, known[name], num_lines))
+        out.append(Drop(name, known[name].code, known[name].because, known[name].wins, known[name].test))
     return out
-
-
-def _drop(name: str, chance: Chance, num_lines: int) -> Drop:
-    known = f": {_difference(chance.test)}" if chance.test else ""
-    said = f"chance to win after all {num_lines} lines: {_percent(chance.wins)}"
-    return Drop(name, chance.code, f"{chance.because}{known}, {said}", chance.test)
-
-
-def _difference(one: LineTest) -> str:
-    difference = f"{one.difference:+.3f}".replace("-", "\u2212")
-    return f"{one.measure} {difference} against {one.against} on {one.lines} lines"
-
-
-def _percent(share: float) -> str:
-    least = 1 / DRAWS
-    return f"under {100 * least:g} %" if share < least else f"{100 * share:g} %"
 
 
 def affordable(more: int, heard: BlockResult, how: schema.RaceSettings) -> bool:

@@ -126,7 +126,7 @@ def _case(
     vetoes = failures.joined(failed, measured.vetoes, probe_vetoes)
     notes = failures.joined(failures.remarks(samples, vetoes), measured.notes, probe_notes)
     against = guards.bar(spoken, base.name, select.guards, scores.real(measures))
-    dropped = {drop.candidate: drop.text for part in race.rounds for drop in part.drops}
+    dropped = {drop.candidate: drop for part in race.rounds for drop in part.drops}
     unfit = [name for name, found in vetoes.items() if any(one.code not in guards.PRICED for one in found)]
     judged = guards.judge(names, against, race.strata, dropped, unfit)
     by_name = {one.candidate: one for one in judged}

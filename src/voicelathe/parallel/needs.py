@@ -47,6 +47,11 @@ class Needs:
         return cls(tuple(str(root / name) for name in names[::step]), tuple(folders))
 
 
+def base_bytes(base: Path) -> int:
+    """What a process takes that holds a base: bf16 in files is fp32 in memory."""
+    return 2 * sum(path.stat().st_size for path in base.rglob("*") if path.is_file())
+
+
 @dataclass(frozen=True)
 class WorkWatch:
     """Who is told how work on many clips goes."""

@@ -146,6 +146,7 @@ class ValidateJob:
     weights: list[WeightsRef]
     reference: Reference | None  # for a prompted candidate
     out: str  # <candidate>.json below it
+    engine: schema.Engine = IN_THE_WORKER  # ray: candidates are spread over the cluster
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,17 @@ class Guard:
 
 
 @dataclass(frozen=True)
+class Drop:
+    """Why a candidate spoke no further lines."""
+
+    candidate: str
+    code: str  # veto | guard | no_gain | dominated
+    because: str  # a clause without names and figures
+    chance: float | None  # that it would have won after all lines; None for a veto
+    test: LineTest | None  # what is known of that so far; where another one dominates it, against that one
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What was heard of one candidate: levels of its own, guards against the better base, and the gain in likeness."""
 
@@ -169,21 +180,11 @@ class Evidence:
         LineTest
     ]  # strata in which it is shown to lose more than a margin; p corrected over all of them
     gain: LineTest | None  # likeness against the better base; p_better corrected over all candidates
-    dropped: str | None  # why the race ended early for it
+    dropped: Drop | None  # why the race ended early for it
     standing: str  # passes | no_gain | not_shown | not_measured | dropped | fails | baseline: what all of this comes to
     behind: LineTest | None = (
         None  # words kept x likeness against the other base, where it is shown to be worse
     )
-
-
-@dataclass(frozen=True)
-class Drop:
-    """Why a candidate spoke no further lines."""
-
-    candidate: str
-    code: str  # veto | guard | no_gain | dominated
-    text: str
-    test: LineTest | None
 
 
 @dataclass(frozen=True)

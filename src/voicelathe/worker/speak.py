@@ -20,7 +20,7 @@ from voicelathe.data.audio import waveform
 from voicelathe.errors import VoiceLatheError
 from voicelathe.families.base import Promptable, Spoken
 from voicelathe.parallel import local, on_node
-from voicelathe.parallel.needs import Needs, WorkWatch
+from voicelathe.parallel.needs import Needs, WorkWatch, base_bytes
 from voicelathe.process import jobs
 from voicelathe.worker import prompts
 from voicelathe.worker.weights import Swapper
@@ -107,10 +107,9 @@ def _needs(job: jobs.SpeakJob, passages: Sequence[Passage]) -> Needs:
         passage.ref.reference or job.reference for passage in passages if passage.ref.candidate.prompted
     ]:
         files |= {str(Path(heard.audio_root, heard.clips[0].audio))} if heard else set()
-    stored = sum(path.stat().st_size for path in Path(target.base).rglob("*") if path.is_file())
     return Needs(
         tuple(sorted(files)), (target.base,), spec.requires, is_exact=True, cpus=target.machine.threads,
-        gpus=int(target.machine.device == "cuda"), memory_bytes=2 * stored,  # bf16 in files is fp32 in memory
+        gpus=int(target.machine.device == "cuda"), memory_bytes=base_bytes(Path(target.base)),
     )  # fmt: skip
 
 

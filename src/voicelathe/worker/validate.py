@@ -1,17 +1,22 @@
 """Verb `validate`: losses of every candidate on the whole split, with noise frozen per clip and pass, and its probes.
 
-The same clip meets the same noise, times and conditions under every candidate, so differences are differences of the weights.
+The same clip meets the same noise, times and conditions under every candidate, so differences are differences of the weights. A candidate
+is computed in one process, in this one or one of a cluster: no engine and no number of workers changes a digit.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from voicelathe import digest, families, records
-from voicelathe.data.latents import cache
+from voicelathe import checkpoints, digest, families, records
+from voicelathe.data.latents import cache, index
 from voicelathe.errors import CheckpointError
 from voicelathe.families.base import ClipItem
+from voicelathe.parallel import local, on_node
+from voicelathe.parallel.needs import Needs, WorkWatch, base_bytes
 from voicelathe.process import jobs
 from voicelathe.worker import losses, probes, prompts
 from voicelathe.worker.weights import Swapper
@@ -19,38 +24,126 @@ from voicelathe.worker.weights import Swapper
 REVISION = 2  # of what is computed: a new one computes every finished candidate again
 
 
+@dataclass(frozen=True)
+class _Split:
+    """What every candidate is computed on."""
+
+    items: Mapping[str, ClipItem]
+    probed: probes.Clips
+
+    def identity(self) -> str:
+        looked_at = (self.items.values(), self.probed.train, self.probed.general)
+        return digest.of_value([_fingerprints(some) for some in looked_at])
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Losses and probes of one candidate."""
+
+    clips: losses.ClipLosses
+    probes: records.ProbeRecord | None
+
+
+_open: dict[
+    str, tuple[_Split, Swapper]
+] = {}  # at most one; a process of a cluster keeps it for its next candidate
+
+
 def run(job: jobs.ValidateJob, emit: Any) -> dict[str, Any]:
     """Write `<out>/<candidate>.json` for each candidate that is not finished already."""
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
+    split = _split(job)
+    data = split.identity()
+    todo = [ref for ref in job.weights if not _is_finished(job, ref, data)]
+    if todo:
+        if job.engine.kind != "ray":
+            _opened(job, split)
+        watch = WorkWatch(notice=lambda text: emit(jobs.NOTICE, {"text": text}), content=_content)
+        how = job.engine if job.engine.kind == "ray" else jobs.IN_THE_WORKER
+        try:
+            results = local.map_shards(partial(_validated, job), todo, how, _needs(job, todo), watch)
+            _keep(job, todo, results, data, emit)
+        finally:
+            _open.clear()
+    return {"clips": len(split.items), "computed": len(todo), "key": data}
+
+
+def _keep(
+    job: jobs.ValidateJob,
+    todo: Sequence[jobs.WeightsRef],
+    results: Iterator[_Found],
+    data: str,
+    emit: Any,
+) -> None:
+    """Write each candidate as soon as it is there."""
+    _announce(todo[0], emit)
+    for done, (ref, found) in enumerate(zip(todo, results, strict=True), 1):
+        told = records.to_json(found.probes) if found.probes else None
+        digest.write_json(
+            _place(job, ref), {"key": _key(job, ref, data), "clips": found.clips, "probes": told}
+        )
+        emit(jobs.PROGRESS, {"done": done, "total": len(todo), "unit": "candidates"})
+        for following in todo[done : done + 1]:
+            _announce(following, emit)
+
+
+def _announce(ref: jobs.WeightsRef, emit: Any) -> None:
+    emit(jobs.PHASE, {"name": "validate", "step": ref.candidate.step, "micro": 0})
+
+
+def _content(ref: jobs.WeightsRef) -> str:
+    return f"the losses of {ref.candidate.name}"
+
+
+def _needs(job: jobs.ValidateJob, todo: Sequence[jobs.WeightsRef]) -> Needs:
+    """What every node has to have: the base and the code that reads it, splits, encodings, checkpoints, and room for a task."""
+    if job.engine.kind != "ray":
+        return Needs()
+    target, spec = job.target, families.spec(job.target.family)
+    files = [job.clips, job.train_clips, str(Path(job.latents, index.FILE))]
+    files += [str(Path(job.general, name)) for name in ("clips.jsonl", index.FILE)] if job.general else []
+    files += [str(Path(ref.path, checkpoints.MANIFEST)) for ref in todo if ref.kind != "base"]
+    return Needs(
+        tuple(sorted(set(files))), (target.base,), spec.requires, is_exact=True, cpus=target.machine.threads,
+        gpus=int(target.machine.device == "cuda"), memory_bytes=base_bytes(Path(target.base)),
+    )  # fmt: skip
+
+
+def _split(job: jobs.ValidateJob) -> _Split:
     items = cache.items(Path(job.clips), Path(job.latents))
     train = cache.items(Path(job.train_clips), Path(job.latents))
     general = {} if job.general is None else cache.items(Path(job.general, "clips.jsonl"), Path(job.general))
-    clips = probes.choose(items, train, general, job.seed, job.how.probe_clips)
-    data = digest.of_value([_fingerprints(some) for some in (items.values(), clips.train, clips.general)])
-    todo = [ref for ref in job.weights if not _is_finished(job, ref, data)]
-    if todo:
+    return _Split(items, probes.choose(items, train, general, job.seed, job.how.probe_clips))
+
+
+def _opened(job: jobs.ValidateJob, split: _Split | None = None) -> tuple[_Split, Swapper]:
+    """Clips and base of a job, loaded once in a process; `split`: the clips, where they are loaded already."""
+    key = digest.of_value(records.to_json(job))
+    if key not in _open:
+        _open.clear()
         family, target = families.find(job.target.family), job.target
-        loaded = family.load(
-            Path(target.base), family.describe(Path(target.base), "", True), target.machine, "core"
-        )
-        swapper = Swapper(family, loaded, Path(target.base), job.lora, job.weights)
+        base = Path(target.base)
+        loaded = family.load(base, family.describe(base, "", True), target.machine, "core")
+        swapper = Swapper(family, loaded, base, job.lora, job.weights)
         loaded.core.eval()
-        for done, ref in enumerate(todo):
-            emit(jobs.PHASE, {"name": "validate", "step": ref.candidate.step, "micro": 0})
-            swapper.put(ref)
-            heard = list(items.values())
-            if ref.candidate.prompted:
-                heard = prompts.in_front(family, heard, job)
-            found = losses.of_clips(family, loaded, heard, job.seed, job.how.passes, job.how.clips_per_pass)
-            _require_finite(ref, found)
-            probed = None
-            if not ref.candidate.prompted:
-                probed = records.to_json(probes.look(job, ref, swapper, clips, found))
-            digest.write_json(
-                _place(job, ref), {"key": _key(job, ref, data), "clips": found, "probes": probed}
-            )
-            emit(jobs.PROGRESS, {"done": done + 1, "total": len(todo), "unit": "candidates"})
-    return {"clips": len(items), "computed": len(todo), "key": data}
+        _open[key] = (split or _split(job), swapper)
+    return _open[key]
+
+
+def _validated(job: jobs.ValidateJob, ref: jobs.WeightsRef) -> _Found:
+    """Losses and probes of a candidate, in this process or one of a cluster."""
+    on_node.use_threads(job.target.machine.threads)
+    with on_node.named(_content(ref)):
+        split, swapper = _opened(job)
+        family, loaded, how = swapper.family, swapper.loaded, job.how
+        swapper.put(ref)
+        heard = list(split.items.values())
+        if ref.candidate.prompted:
+            heard = prompts.in_front(family, heard, job)
+        found = losses.of_clips(family, loaded, heard, job.seed, how.passes, how.clips_per_pass)
+        _require_finite(ref, found)
+        looked = None if ref.candidate.prompted else probes.look(job, ref, swapper, split.probed, found)
+        return _Found(found, looked)
 
 
 def _require_finite(ref: jobs.WeightsRef, found: Mapping[str, Mapping[str, float]]) -> None:

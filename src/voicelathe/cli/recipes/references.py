@@ -42,7 +42,7 @@ def references(recipe: Recipe, clips: Clips = 6, write: Set = False) -> None:
     screen.table(
         f"{recipe}: what the base hears first",
         COLUMNS,
-        [_row(one, at == 0) for at, one in enumerate(found.tried)],
+        [_row(one, found.tried[0].name) for one in found.tried],
     )
     for run in found.unheard:
         screen.say(f"{run.metric} did not judge everything: {run.status}. {run.detail}")
@@ -66,14 +66,20 @@ def references(recipe: Recipe, clips: Clips = 6, write: Set = False) -> None:
     )
 
 
-def _row(one: Tried, in_use: bool) -> tuple[str, ...]:
+def _row(one: Tried, used: str) -> tuple[str, ...]:
+    from voicelathe.evaluate.report import wording
+
     levels = {name: f"{level.mean:.3f}" for name, level in one.levels.items()}
     lines = max((level.lines for level in one.levels.values()), default=0)
     against = ", ".join(
         f"{test.measure} {test.difference:+.3f} (p {min(test.p_better, test.p_worse):.3f})"
         for test in one.gains
     )
-    told = "in use" if in_use else against + (f"; dropped: {one.drop.text}" if one.drop else "")
+    told = "in use" if one.name == used else against
+    if one.drop:
+        told += (
+            f"; dropped: {wording.dropped(one.drop, lambda name: 'the one in use' if name == used else name)}"
+        )
     seconds = f"{one.clip.end_s - one.clip.start_s:.1f}"
     return (
         one.clip.clip_id, one.way, one.clip.recording_id, seconds, str(lines),

@@ -2,7 +2,7 @@
 
 from voicelathe.evaluate import guards, scores
 from voicelathe.evaluate.report import wording
-from voicelathe.records import Evidence, Selection
+from voicelathe.records import Drop, Evidence, Selection
 
 LOST = {
     scores.WORDS: "loses words",
@@ -25,7 +25,7 @@ def why(selection: Selection, name: str) -> str | None:
     if lost := _lost(selection, name):
         return lost
     here = of(selection, name)
-    return f"dropped out of the race: {here.dropped}" if here.dropped else None
+    return f"dropped out of the race: {_dropped(selection, here.dropped)}" if here.dropped else None
 
 
 def _lost(selection: Selection, name: str) -> str | None:
@@ -38,14 +38,16 @@ def _lost(selection: Selection, name: str) -> str | None:
         return f"{LOST[test.measure]} in {wording.stratum(test.stratum)} ({wording.difference(test)})"
     if here.behind is not None:
         other = wording.spoken(selection, here.behind.against)
-        return f"is worse than {other} in words kept \u00d7 likeness ({wording.difference(here.behind)})"
+        return f"does less than {other} in words kept \u00d7 likeness ({wording.difference(here.behind)})"
     return None
 
 
 def as_clause(selection: Selection, name: str) -> str | None:
     """The same as a clause."""
     row = next(one for one in selection.ranking if one.candidate == name)
-    if not row.vetoes and (lost := _lost(selection, name)):
-        return lost
     reason = why(selection, name)
-    return f"is excluded ({reason})" if reason else None
+    return f"is excluded ({reason})" if row.vetoes else reason
+
+
+def _dropped(selection: Selection, one: Drop) -> str:
+    return wording.dropped(one, lambda name: wording.spoken(selection, name))

@@ -93,7 +93,7 @@ def render(
         hears=preferences.hears,
         spoken=lambda name: wording.spoken(selection, name),
         interval=_interval,
-        difference=wording.difference,
+        wording=wording,
         identity=_identity(run),
         settings=sorted(records.to_json(run.identity.train).items()),
         disk=[(one, _size(one.bytes)) for one in checkpoints],

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from voicelathe.evaluate import guards, scores
+from voicelathe.evaluate.evidence import BASES
 from voicelathe.evaluate.listening import preferences
 from voicelathe.evaluate.report import exclusions, limits, wording
 from voicelathe.evaluate.scoring import prosody
@@ -57,6 +58,7 @@ def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
         yield "No checkpoint is left to ship."
         yield from _excluded(selection)
         yield from _by_loss(selection)
+        yield from _meanwhile(selection)
         return
     if selection.base_because:
         yield f"{_sentence(wording.spoken(selection, selection.base))} is to be beaten: {selection.base_because}."
@@ -72,6 +74,7 @@ def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
     yield from _excluded(selection)
     yield from _by_loss(selection)
     yield from _last_checkpoint(selection, name)
+    yield from _meanwhile(selection)
 
 
 def _nominated(selection: Selection) -> str:
@@ -207,6 +210,20 @@ def _by_loss(selection: Selection) -> Iterator[str]:
     which = exclusions.as_clause(selection, selection.by_loss)
     yield f"The loss would have shipped {wording.spoken(selection, selection.by_loss)}" + (
         f", which {which}." if which else "."
+    )
+
+
+def _meanwhile(selection: Selection) -> Iterator[str]:
+    """What there is to speak with where nothing ships: the better of the base's ways."""
+    asked = (scores.LIKENESS, scores.WORDS)
+    heard = [one for one in selection.evidence if one.candidate in BASES and {*asked} <= one.levels.keys()]
+    if selection.decision != "do_not_ship" or len(heard) < 2:
+        return
+    best, other = sorted(heard, key=lambda one: one.candidate != selection.base)
+    known = [[f"{one.levels[name].mean:.3f}" for name in asked] for one in (best, other)]
+    yield (
+        f"Until a checkpoint ships, {wording.spoken(selection, best.candidate)} is the better voice: likeness {known[0][0]}, words kept "
+        f"{known[0][1]}; {wording.spoken(selection, other.candidate)} has {known[1][0]} and {known[1][1]}."
     )
 
 

@@ -1,15 +1,21 @@
 """How are candidates, differences and strata said, in reports, tables and on the command line?"""
 
-from voicelathe.evaluate import evidence
+from collections.abc import Callable
+
+from voicelathe.evaluate import evidence, scores
+from voicelathe.evaluate.foresight import DRAWS
 from voicelathe.evaluate.listening import design
-from voicelathe.records import AccentShift, LineTest, Selection
+from voicelathe.records import AccentShift, Drop, LineTest, Selection
+
+MEASURES = {scores.UTILITY: "words kept \u00d7 likeness"}  # whose own names say less
 
 
 def spoken(selection: Selection, name: str | None) -> str:
     """A candidate as people say it; the base with its article."""
     one = next(row for row in selection.ranking if row.candidate == name)
-    label = design.label(one.step, one.lora_scale, one.candidate == evidence.ZERO_SHOT)
-    return label if one.step else f"the {label}"
+    if one.candidate == evidence.ZERO_SHOT:
+        return "the zero-shot base"
+    return design.label(one.step, one.lora_scale) if one.step else "the base"
 
 
 def difference(one: LineTest) -> str:
@@ -19,6 +25,24 @@ def difference(one: LineTest) -> str:
     return f"{one.difference:+.3f}, 90 % interval {ends.low:+.3f} to {ends.high:+.3f} over {over}".replace(
         "-", "\u2212"
     )
+
+
+def dropped(one: Drop, spoken: Callable[[str], str]) -> str:
+    """`would hardly be shown to keep its words (words −0.12 against the base over 8 lines; 0.3 % chance to win)`."""
+    known = []
+    if one.test is not None:
+        figure = short_difference(one.test)[0]
+        measure, lines = MEASURES.get(one.test.measure, one.test.measure), one.test.lines
+        known.append(f"{measure} {figure} against {spoken(one.test.against)} over {lines} lines")
+    if one.chance is not None:
+        known.append(f"{share(one.chance)} chance to win")
+    return one.because + (f" ({'; '.join(known)})" if known else "")
+
+
+def share(one: float) -> str:
+    """Of the draws in which the rest of a race was foreseen."""
+    least = 1 / DRAWS
+    return f"under {100 * least:g} %" if one < least else f"{100 * one:g} %"
 
 
 def chance(p: float) -> str:

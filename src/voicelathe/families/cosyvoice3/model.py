@@ -161,11 +161,9 @@ class CosyVoice3(PinnedDirectory):
                 f"The tokens of {len(broken)} clips are not numbers from 0 to {most - 1}, first {broken[0]}: they are of another base. "
                 "Run: dvc repro -f -s encode"
             )
-        if wordless := [
-            f"clip {item.clip_id}"
-            for item in items
-            if not len(cosyvoice3_text.tokens(loaded.tokenizer, item.text))
-        ]:
+        lengths = self.text_lengths(loaded, [item.text for item in items])
+        wordless = [f"clip {item.clip_id}" for item, some in zip(items, lengths, strict=True) if not some]
+        if wordless:
             raise ManifestError(
                 f"These clips have no words:\n{listing(wordless)}\nCorrect the manifest and import it again."
             )
@@ -285,15 +283,7 @@ class CosyVoice3(PinnedDirectory):
         """Upstream's zero-shot generation."""
         from voicelathe.families.cosyvoice3 import synthesis
 
-        return synthesis.say_like(
-            loaded,
-            text.strip(),
-            seed,
-            max_seconds,
-            decoding,
-            prompt.sound,
-            f"{INSTRUCTION}{prompt.text.strip()}",
-        )
+        return synthesis.say_like(loaded, text.strip(), seed, max_seconds, decoding, prompt)
 
 
 FAMILY = CosyVoice3()

@@ -13,8 +13,9 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from voicelathe.errors import FamilyUnavailable
-from voicelathe.families.base import Spoken
+from voicelathe.families.base import Prompt, Spoken
 from voicelathe.families.cosyvoice3.files import DECODING, SPEAK_HZ, TOKENS_PER_S
+from voicelathe.families.cosyvoice3.text import INSTRUCTION
 from voicelathe.families.decoding import Decoding, keywords
 from voicelathe.families.shared import seeding, torchaudio_shim
 
@@ -78,19 +79,14 @@ def say(loaded: "Loaded", text: str, seed: int, max_seconds: float, decoding: De
 
 
 def say_like(
-    loaded: "Loaded",
-    text: str,
-    seed: int,
-    max_seconds: float,
-    decoding: Decoding,
-    reference: Path,
-    said: str,
+    loaded: "Loaded", text: str, seed: int, max_seconds: float, decoding: Decoding, prompt: Prompt
 ) -> Spoken:
-    """Zero-shot: `said` are the words of the reference, with the instruction in front."""
+    """Zero-shot, the instruction in front of the prompt's words."""
+    said = f"{INSTRUCTION}{prompt.text.strip()}"
     return _spoken(
         loaded, seed, max_seconds, decoding,
         lambda upstream: upstream.inference_zero_shot(
-            text, said, str(reference), stream=False, text_frontend=False,
+            text, said, str(prompt.sound), stream=False, text_frontend=False,
             **seeding.given(seed, upstream.inference_zero_shot),
         ),
     )  # fmt: skip

@@ -1,9 +1,11 @@
 """The tables of a run as MLflow shows them: what its reports print, to sort and to filter."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from voicelathe import digest, layout, records
+from voicelathe.evaluate.report import wording
 from voicelathe.tracking.files import RunFiles
 
 
@@ -76,7 +78,8 @@ def _speech_rows(selection: records.Selection) -> list[dict[str, Any]]:
                 f"{measure}_low": test.interval.low if test else None,
                 f"{measure}_high": test.interval.high if test else None,
             }
-        rows.append({**row, "dropped": one.dropped or ""})
+        gone = wording.dropped(one.dropped, partial(wording.spoken, selection)) if one.dropped else ""
+        rows.append({**row, "dropped": gone})
     return rows
 
 
