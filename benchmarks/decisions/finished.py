@@ -42,7 +42,11 @@ def _of(recipe: str, num_lines: int, before: str | None) -> str:
     lines.append(
         f"\nThe decision now: {chosen.decision}" + (f", {chosen.selected}" if chosen.selected else "") + "."
     )
-    shipped = {"before": before, "lowest loss": chosen.by_loss, "now": chosen.selected or chosen.base}
+    shipped = {
+        "before": before,
+        "lowest loss": chosen.by_loss,
+        "now": chosen.selected or (chosen.fallback.candidate if chosen.fallback else chosen.base),
+    }
     lines += [
         f"Regret {label} ({name}): {truth.regret(name):.3f}."
         for label, name in shipped.items()

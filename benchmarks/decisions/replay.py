@@ -84,7 +84,7 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Decided:
-    """What a rule does: the candidate that users get (a base where nothing ships), and what it cost to know."""
+    """What a rule does: the candidate that users get (the base that the report names where nothing ships), and what it cost to know."""
 
     gets: str
     samples: int
@@ -120,7 +120,8 @@ def ours(one: Trained, pack: Sequence[PackLine], block_lines: int) -> Decided:
         if all(math.isfinite(row.total) for row in one.evaluations):
             raise
         return Decided(BASE, len(samples))
-    return Decided(chosen.selected or chosen.base, len(samples), chosen, scores.of(samples, measures))
+    instead = chosen.fallback.candidate if chosen.fallback else chosen.base
+    return Decided(chosen.selected or instead, len(samples), chosen, scores.of(samples, measures))
 
 
 def _racing_order(row: EvaluationRecord) -> tuple[bool, float, int]:

@@ -214,13 +214,16 @@ def with_two_bases(
 def test_the_prompted_base_is_to_be_beaten_where_it_is_nearer_and_keeps_its_words() -> None:
     found = with_two_bases(1.5, likeness={ZERO_SHOT.name: 0.85})
     assert (found.base, found.decision) == ("base_zero_shot", "do_not_ship"), "0.8 is not nearer than 0.85"
-    assert found.reasons[-1] == (
-        "Until a checkpoint ships, the zero-shot base is the better voice: likeness 0.850, words kept 0.900; the base has 0.600 and 0.900."
+    assert found.reasons[-1].startswith(
+        "Until a checkpoint ships, speak with the zero-shot base: against the base +0.225, "
+    )
+    assert found.reasons[-1].endswith(
+        " in words kept \u00d7 likeness (words kept 0.900 for 0.900, likeness 0.850 for 0.600)."
     )
     assert "brings it nearer by 0.250 and costs nothing" in " ".join(found.reasons)
     found = with_two_bases(1.5, likeness={ZERO_SHOT.name: 0.7})
     assert (found.base, found.decision) == ("base_zero_shot", "ship")
-    assert not any(one.startswith("Until") for one in found.reasons)
+    assert found.fallback is None and not any(one.startswith("Until") for one in found.reasons)
 
 
 def test_the_prompted_base_is_no_measure_where_it_loses_words_or_says_nothing() -> None:
@@ -254,6 +257,27 @@ def test_a_fine_tune_does_not_ship_where_the_prompted_base_does_more_although_it
     assert further.selected == THIRD.name and "step 10" not in further.reasons[0]
     lost = with_two_bases(0.2, cer={ZERO_SHOT.name: 0.3}, likeness=near)
     assert lost.decision == "ship", "0.69 against 0.72"
+
+
+@pytest.mark.parametrize(
+    ("words", "likeness", "endings", "best"),
+    [
+        (0.2, 0.98, False, "base_zero_shot"),  # 0.78 against 0.54, although it costs words and is not the bar
+        (0.45, 0.9, False, "base"),  # 0.50 against 0.54
+        (0.2, 0.98, True, "base"),  # it does not end
+    ],
+)
+def test_where_nothing_ships_the_base_that_does_more_is_the_one_to_speak_with(
+    words: float, likeness: float, endings: bool, best: str
+) -> None:
+    same = {one.name: 0.6 for one in TWO_BASES} | {ZERO_SHOT.name: likeness}
+    runaway = {(ZERO_SHOT.name, line): "runaway" for line in make.MANY} if endings else None
+    found = with_two_bases(0.2, runaway, cer={ZERO_SHOT.name: words}, likeness=same)
+    assert (found.decision, found.base) == ("do_not_ship", "base")
+    assert found.fallback is not None and found.fallback.candidate == best
+    said = [one for one in found.reasons if one.startswith("Until a checkpoint ships, speak with ")]
+    assert len(said) == (0 if endings else 1)
+    assert endings or f"speak with the {best.replace('base_zero_shot', 'zero-shot base')}: " in said[0]
 
 
 def test_a_base_that_nobody_could_use_excludes_nobody() -> None:

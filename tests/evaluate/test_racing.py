@@ -94,7 +94,7 @@ def test_nobody_drops_out_for_a_prompted_base_that_may_turn_out_not_to_be_the_on
         out = racing.drops(CANDIDATES, known, LEVEL, {})
         if bar.base == ZERO_SHOT:
             seen += 1
-            assert len(out) <= 2, f"seed {seed}: {[one.text for one in out]}"
+            assert len(out) <= 2, f"seed {seed}: {[one.because for one in out]}"
     assert seen > 2
 
 

@@ -16,7 +16,7 @@ from voicelathe.config import schema
 from voicelathe.evaluate import scores, statistics
 from voicelathe.evaluate.evidence import BASES
 from voicelathe.evaluate.scores import ENDINGS, LIKENESS, QUALITY, UTILITY, WORDS, Scores
-from voicelathe.records import Drop, Evidence, Guard, LineTest
+from voicelathe.records import Drop, Evidence, Fallback, Guard, LineTest
 
 SIGNIFICANT = 0.05
 MIN_LINES = 3  # of a stratum that is judged by itself
@@ -162,12 +162,29 @@ def _gains(names: Sequence[str], against: Bar) -> dict[str, LineTest]:
 
 def _behind(names: Sequence[str], against: Bar, unfit: Collection[str]) -> dict[str, LineTest]:
     """Who is shown to be worse than the base that is not the bar, in words kept times likeness; nobody where that one is not fit to be taken."""
-    found = scores.utilities(against.found)
-    other = next((one for one in BASES if one != against.base and found.has(UTILITY, one)), None)
-    if other is None or other in unfit or not fit(other, against):
+    if (other := _other(against, unfit)) is None:
         return {}
+    found = scores.utilities(against.found)
     tests = [scores.test(found, UTILITY, name, other) for name in names if name not in BASES]
     return {one.candidate: one for one in tests if one is not None and one.p_worse < SIGNIFICANT}
+
+
+def fallback(against: Bar, unfit: Collection[str]) -> Fallback:
+    """With which base to speak where nothing ships. It need not be shown: one of both it has to be."""
+    if (other := _other(against, unfit)) is None:
+        return Fallback(against.base, None)
+    test = scores.test(scores.utilities(against.found), UTILITY, other, against.base)
+    if test is None or test.difference <= 0.0:
+        back = scores.test(scores.utilities(against.found), UTILITY, against.base, other)
+        return Fallback(against.base, back)
+    return Fallback(other, test)
+
+
+def _other(against: Bar, unfit: Collection[str]) -> str | None:
+    """The base that is not the bar, where it was heard and is fit to be taken."""
+    found = scores.utilities(against.found)
+    other = next((one for one in BASES if one != against.base and found.has(UTILITY, one)), None)
+    return other if other is not None and other not in unfit and fit(other, against) else None
 
 
 def fit(other: str, against: Bar) -> bool:

@@ -24,6 +24,7 @@ from voicelathe.records import (
     ClipLoss,
     EvaluationRecord,
     Evidence,
+    Fallback,
     LineTest,
     Listening,
     Probed,
@@ -55,6 +56,7 @@ class _Case:
     spoken: scores.Scores
     base: baseline.Baseline
     judged: Mapping[str, Evidence]  # candidate -> evidence, by step
+    fallback: Fallback  # the base to speak with where nothing ships
     delivered: Sequence[Prosody]
 
 
@@ -130,7 +132,8 @@ def _case(
     unfit = [name for name, found in vetoes.items() if any(one.code not in guards.PRICED for one in found)]
     judged = guards.judge(names, against, race.strata, dropped, unfit)
     by_name = {one.candidate: one for one in judged}
-    return _Case(run, samples, measures, losses, vetoes, notes, spoken, base, by_name, delivered)
+    instead = guards.fallback(against, unfit)
+    return _Case(run, samples, measures, losses, vetoes, notes, spoken, base, by_name, instead, delivered)
 
 
 def _selection(
@@ -143,9 +146,8 @@ def _selection(
     inputs: Mapping[str, str],
 ) -> Selection:
     """The record, still without its words."""
-    losses, base = case.losses, case.base.name
-    paired, tuned = losses.paired, losses.order_of_tuned()
-    shipped = choice.chosen if choice.decision == SHIP else None
+    losses, base, ships = case.losses, case.base.name, choice.decision == SHIP
+    paired, shipped = losses.paired, choice.chosen if ships else None
     record = {one.candidate: one for one in paired.candidates}.get(shipped or "")
     by_loss = _by_loss(case)
     runner_up = _runner_up(case, choice.chosen)
@@ -174,9 +176,10 @@ def _selection(
         ranking=nomination.rank(losses, by_loss, case.vetoes, case.notes),
         base=base,
         base_because=case.base.because,
+        fallback=None if ships else case.fallback,
         against_base=losses.compare(choice.chosen, base) if choice.chosen else None,
         against_runner_up=ahead,
-        best_against_base=losses.compare(tuned[0], base),
+        best_against_base=losses.compare(losses.order_of_tuned()[0], base),
         nearest=nearest,
         moved=_moved(losses, base, nearest),
         robustness=robustness.ranges(paired, winners),

@@ -33,17 +33,15 @@ from voicelathe.records.decisions import (
     AccentShift,
     Anchor,
     Comparison,
-    Drop,
     Evidence,
+    Fallback,
     Guard,
     Judgement,
     Listening,
     Opinion,
     Preference,
     Promotion,
-    Race,
     Ranked,
-    Round,
     Selection,
     Sitting,
     Strength,
@@ -65,6 +63,7 @@ from voicelathe.records.measures import (
 )
 from voicelathe.records.planning import REFERENCE_MARKS, Kernel, PassSize, Phase, Plan, Rehearsal
 from voicelathe.records.probes import AdapterProof, Ending, Interval, Probed, ProbeRecord
+from voicelathe.records.race import Drop, Race, Round
 from voicelathe.records.reasons import Reason
 from voicelathe.records.training import (
     HARD_FAILURES,
@@ -115,6 +114,7 @@ __all__ = [
     "Ending",
     "EvaluationRecord",
     "Evidence",
+    "Fallback",
     "Figure",
     "FigureRecord",
     "Finding",

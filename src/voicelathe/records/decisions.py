@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from voicelathe.records.heard import Ceiling, Level, LineTest, Prosody
 from voicelathe.records.probes import Interval, Probed
+from voicelathe.records.race import Drop, Race
 from voicelathe.records.reasons import Reason
 
 
@@ -158,17 +159,6 @@ class Guard:
 
 
 @dataclass(frozen=True)
-class Drop:
-    """Why a candidate spoke no further lines."""
-
-    candidate: str
-    code: str  # veto | guard | no_gain | dominated
-    because: str  # a clause without names and figures
-    chance: float | None  # that it would have won after all lines; None for a veto
-    test: LineTest | None  # what is known of that so far; where another one dominates it, against that one
-
-
-@dataclass(frozen=True)
 class Evidence:
     """What was heard of one candidate: levels of its own, guards against the better base, and the gain in likeness."""
 
@@ -188,29 +178,6 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Round:
-    """One block of lines: who spoke it, and who was dropped after it."""
-
-    lines: list[str]
-    candidates: list[str]
-    drops: list[Drop]
-
-
-@dataclass(frozen=True)
-class Race:
-    """runs/<recipe>/race.json: which candidates spoke which lines, and why some stopped early."""
-
-    recipe: str
-    run_digest: str
-    error_rate: float  # the chance that the candidate which would have shipped drops out
-    rounds: list[Round]
-    strata: dict[str, list[str]]  # line -> its strata: kind of sentence, language, speaker
-    num_samples: int
-    exhaustive: int  # samples if nobody had been dropped
-    ended: str  # all_lines | nobody_left | budget
-
-
-@dataclass(frozen=True)
 class AccentShift:
     """How far the vowels of a candidate moved from the base's toward the speaker's, over sentences that the speaker said."""
 
@@ -218,6 +185,16 @@ class AccentShift:
     shift: float  # 1 - distance / distance of the base: 0 as far as the base, 1 the speaker's own, below 0 farther
     interval: Interval | None  # bootstrap over sentences; None with fewer than two
     sentences: int
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """The base to speak with where nothing ships: the one that does more in words kept x likeness, if it is fit to be used."""
+
+    candidate: str
+    test: (
+        LineTest | None
+    )  # words kept x likeness against the other base; None where there is no other that is fit
 
 
 @dataclass(frozen=True)
@@ -247,6 +224,7 @@ class Selection:
     ranking: list[Ranked]
     base: str  # the one to beat: the better of the bases
     base_because: str  # why it is the better one; empty where there is only one
+    fallback: Fallback | None  # None where something ships
     against_base: Comparison | None  # of the selected candidate, or of the nominee when nothing is shipped
     against_runner_up: Comparison | None
     best_against_base: Comparison  # validation total of the checkpoint with the lowest one, vetoes aside

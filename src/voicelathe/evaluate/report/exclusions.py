@@ -2,7 +2,7 @@
 
 from voicelathe.evaluate import guards, scores
 from voicelathe.evaluate.report import wording
-from voicelathe.records import Drop, Evidence, Selection
+from voicelathe.records import Drop, Evidence, LineTest, Selection
 
 LOST = {
     scores.WORDS: "loses words",
@@ -22,24 +22,33 @@ def why(selection: Selection, name: str) -> str | None:
     row = next(one for one in selection.ranking if one.candidate == name)
     if row.vetoes:
         return row.vetoes[0]
-    if lost := _lost(selection, name):
-        return lost
-    here = of(selection, name)
-    return f"dropped out of the race: {_dropped(selection, here.dropped)}" if here.dropped else None
+    clause, test = _lost(selection, name)
+    if test:
+        return f"{clause} ({wording.difference(test)})"
+    gone = of(selection, name).dropped
+    return f"dropped out of the race: {_dropped(selection, gone)}" if gone else None
 
 
-def _lost(selection: Selection, name: str) -> str | None:
-    """What a candidate loses against the base, as a clause: a guard that it fails, or a stratum."""
+def in_short(selection: Selection, name: str) -> str | None:
+    """The same without figures, for a cell of a table."""
+    row = next(one for one in selection.ranking if one.candidate == name)
+    if row.vetoes:
+        return row.vetoes[0]
+    return _lost(selection, name)[0] or ("dropped out" if of(selection, name).dropped else None)
+
+
+def _lost(selection: Selection, name: str) -> tuple[str | None, LineTest | None]:
+    """What a candidate loses against a base, as a clause, and by which test: a guard that it fails, a stratum, or the other base."""
     here = of(selection, name)
     for one in here.guards:
         if one.verdict == guards.FAILED and one.test is not None:
-            return f"{LOST[one.measure]} ({wording.difference(one.test)})"
+            return LOST[one.measure], one.test
     for test in here.worse_in[:1]:
-        return f"{LOST[test.measure]} in {wording.stratum(test.stratum)} ({wording.difference(test)})"
+        return f"{LOST[test.measure]} in {wording.stratum(test.stratum)}", test
     if here.behind is not None:
         other = wording.spoken(selection, here.behind.against)
-        return f"does less than {other} in words kept \u00d7 likeness ({wording.difference(here.behind)})"
-    return None
+        return f"does less than {other} in words kept \u00d7 likeness", here.behind
+    return None, None
 
 
 def as_clause(selection: Selection, name: str) -> str | None:

@@ -194,7 +194,7 @@ def _judged(selection: Selection, one: Evidence) -> _Judged:
         for guard in one.guards
     ]
     gain = ("\u2013", "") if one.gain is None else wording.short_difference(one.gain)
-    standing = exclusions.why(selection, one.candidate) or _STANDING[one.standing]
+    standing = exclusions.in_short(selection, one.candidate) or _STANDING[one.standing]
     if is_base and one.candidate != selection.base:
         standing = "the other base"
     return _Judged(

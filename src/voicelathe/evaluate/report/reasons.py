@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from voicelathe.evaluate import guards, scores
-from voicelathe.evaluate.evidence import BASES
 from voicelathe.evaluate.listening import preferences
 from voicelathe.evaluate.report import exclusions, limits, wording
 from voicelathe.evaluate.scoring import prosody
@@ -214,16 +213,18 @@ def _by_loss(selection: Selection) -> Iterator[str]:
 
 
 def _meanwhile(selection: Selection) -> Iterator[str]:
-    """What there is to speak with where nothing ships: the better of the base's ways."""
-    asked = (scores.LIKENESS, scores.WORDS)
-    heard = [one for one in selection.evidence if one.candidate in BASES and {*asked} <= one.levels.keys()]
-    if selection.decision != "do_not_ship" or len(heard) < 2:
+    """What there is to speak with where nothing ships, where there is a choice."""
+    if selection.fallback is None or (test := selection.fallback.test) is None:
         return
-    best, other = sorted(heard, key=lambda one: one.candidate != selection.base)
-    known = [[f"{one.levels[name].mean:.3f}" for name in asked] for one in (best, other)]
+    here, other = (exclusions.of(selection, name).levels for name in (test.candidate, test.against))
+    levels = [
+        f"{name} {here[measure].mean:.3f} for {other[measure].mean:.3f}"
+        for measure, name in ((scores.WORDS, "words kept"), (scores.LIKENESS, "likeness"))
+        if measure in here and measure in other
+    ]
     yield (
-        f"Until a checkpoint ships, {wording.spoken(selection, best.candidate)} is the better voice: likeness {known[0][0]}, words kept "
-        f"{known[0][1]}; {wording.spoken(selection, other.candidate)} has {known[1][0]} and {known[1][1]}."
+        f"Until a checkpoint ships, speak with {wording.spoken(selection, test.candidate)}: against {wording.spoken(selection, test.against)} "
+        f"{wording.difference(test)} in words kept \u00d7 likeness ({', '.join(levels)})."
     )
 
 
