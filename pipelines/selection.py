@@ -9,7 +9,7 @@ from voicelathe.config import params
 from voicelathe.evaluate.report import experiment
 from voicelathe.stages import selection
 
-REVISION = 15
+REVISION = 16
 READS = [
     "pipelines/selection.py",
     "verdicts",
