@@ -176,3 +176,14 @@ def test_an_unknown_recipe_is_answered_with_those_there_are(
 def test_params_are_still_those_that_ship() -> None:
     """The tests above copy params.yaml; a broken one would fail them all for the wrong reason."""
     assert {"mini-lora", "mini-full"} <= set(params.load(ROOT / "params.yaml").recipes)
+
+
+def test_an_upgrade_is_written_although_nobody_reads_on(tmp_path: Path) -> None:
+    """`voicelathe params upgrade --write | head -3` showed three lines and wrote nothing."""
+    shipped = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(shipped.replace("zero_shot: reference", "zero_shot: true"))
+    command = [sys.executable, "-m", "voicelathe.cli", "params", "upgrade", "--write"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as program:
+        assert program.stdout is not None
+        program.stdout.close()
+    assert (tmp_path / "params.yaml").read_text() == shipped
