@@ -183,7 +183,9 @@ def test_an_upgrade_is_written_although_nobody_reads_on(tmp_path: Path) -> None:
     shipped = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(shipped.replace("zero_shot: reference", "zero_shot: true"))
     command = [sys.executable, "-m", "voicelathe.cli", "params", "upgrade", "--write"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as program:
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as program:
         assert program.stdout is not None
         program.stdout.close()
     assert (tmp_path / "params.yaml").read_text() == shipped
