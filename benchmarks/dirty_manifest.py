@@ -64,7 +64,7 @@ def build(project: Path, recipe: str, steps: int) -> None:
     shutil.copy(ROOT / "params.yaml", project)
     place = f"recipes/{recipe}"
     changes = {
-        f"{place}/train/steps": steps, f"{place}/evaluate/zero_shot": False,
+        f"{place}/train/steps": steps, f"{place}/evaluate/zero_shot": None,
         f"{place}/listen/metrics": ["waveform", "activity", "words", "speaker"],
     }  # fmt: skip
     params.edit(changes, project / "params.yaml")

@@ -9,7 +9,7 @@ from voicelathe.config import params
 from voicelathe.evaluate.report import experiment
 from voicelathe.stages import selection
 
-REVISION = 16
+REVISION = 17
 READS = [
     "pipelines/selection.py",
     "verdicts",

@@ -53,6 +53,10 @@ def test_zero_shot_says_how_where_it_said_whether() -> None:
         tree["recipes"]["mini-lora"]["evaluate"]["zero_shot"] = True
         list(changes.NameWay().apply("", tree))
         assert tree["recipes"]["mini-lora"]["evaluate"]["zero_shot"] == way
+    tree["bases"]["voxcpm2-mini"]["family"] = "voxcpm15"
+    tree["recipes"]["mini-lora"]["evaluate"]["zero_shot"] = False
+    (first, *_) = upgrade_notes = list(changes.NameWay().apply("", tree))
+    assert "false is continuation: this base takes over a voice by continuing a clip" in first, upgrade_notes
 
 
 def test_what_is_added_is_what_the_shipped_file_has_with_its_comment() -> None:

@@ -276,8 +276,23 @@ def test_where_nothing_ships_the_base_that_does_more_is_the_one_to_speak_with(
     assert (found.decision, found.base) == ("do_not_ship", "base")
     assert found.fallback is not None and found.fallback.candidate == best
     said = [one for one in found.reasons if one.startswith("Until a checkpoint ships, speak with ")]
-    assert len(said) == (0 if endings else 1)
-    assert endings or f"speak with the {best.replace('base_zero_shot', 'zero-shot base')}: " in said[0]
+    assert (
+        len(said) == 1 and f"speak with the {best.replace('base_zero_shot', 'zero-shot base')}: " in said[0]
+    )
+    assert not endings or said[0].endswith("speak with the base: the zero-shot base is vetoed.")
+
+
+def test_a_bar_that_nobody_could_use_is_not_the_one_to_speak_with() -> None:
+    """The plain base is the bar, because the clip costs words; it runs away on more than half of its lines."""
+    same = {one.name: 0.6 for one in TWO_BASES}
+    lines = list(make.MANY)
+    runaway = {("base", line): "runaway" for line in lines[: len(lines) * 6 // 10]}
+    found = with_two_bases(0.2, runaway, cer={ZERO_SHOT.name: 0.2}, likeness=same)
+    assert found.fallback is not None and found.fallback.candidate == ZERO_SHOT.name
+    assert any(
+        one.startswith("Until a checkpoint ships, speak with the zero-shot base: the base ")
+        for one in found.reasons
+    )
 
 
 def test_a_base_that_nobody_could_use_excludes_nobody() -> None:

@@ -373,7 +373,7 @@ def select(root: Path, recipe: str, decision: str, candidate: str | None, heard:
         "race": digest.read_json(folder / "race.json"),
         "best_against_base": {"candidate": best.candidate, "against": "base", "difference": -0.1, "by_recording": None, "by_clip": None},
         "robustness": [], "identical": [], "accents": [], "decoding": DECODING, "prosody": [], "ceiling": None, "probes": [probed(one) for one in evaluations], "listening": records.to_json(HEARD) if heard else None,
-        "base_trained": False, "inputs": inputs,
+        "base_trained": False, "inputs": inputs, "fallback": None if decision == "ship" else {"candidate": "base", "test": None, "because": ""},
     }  # fmt: skip
     records.from_json(records.Selection, json.loads(json.dumps(value)), "factory")
     digest.write_json(folder / "selection.json", value)

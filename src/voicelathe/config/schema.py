@@ -73,7 +73,7 @@ class Engine(Closed):
     """How work on many clips is spread; results are the same bytes for every choice."""
 
     kind: Literal["serial", "processes", "ray"]
-    workers: Positive  # shards at once: processes of this machine, or tasks of the cluster, each with one CPU (encode, listen: machine.threads)
+    workers: Positive  # shards at once: processes of this machine, or tasks of the cluster, each with one CPU (encode, evaluate, listen: machine.threads)
     address: Annotated[str, MinLen(1)] | None = (
         None  # of a Ray cluster: auto, or HOST:PORT of its head; null: one of this machine
     )

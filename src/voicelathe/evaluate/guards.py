@@ -170,14 +170,32 @@ def _behind(names: Sequence[str], against: Bar, unfit: Collection[str]) -> dict[
 
 
 def fallback(against: Bar, unfit: Collection[str]) -> Fallback:
-    """With which base to speak where nothing ships. It need not be shown: one of both it has to be."""
-    if (other := _other(against, unfit)) is None:
-        return Fallback(against.base, None)
-    test = scores.test(scores.utilities(against.found), UTILITY, other, against.base)
+    """With which base to speak where nothing ships. It need not be shown: one of both it has to be.
+
+    Where both can be used, or neither, the one with more words kept times likeness.
+    """
+    base, found = against.base, scores.utilities(against.found)
+    other = next((one for one in BASES if one != base and against.found.lines(one)), None)
+    if other is None:
+        return Fallback(base, None, "")
+    out = _unusable(other, against, unfit)
+    if len(out) == 1:
+        ((name, because),) = out.items()
+        return Fallback(base if name == other else other, None, because)
+    test = scores.test(found, UTILITY, other, base)
     if test is None or test.difference <= 0.0:
-        back = scores.test(scores.utilities(against.found), UTILITY, against.base, other)
-        return Fallback(against.base, back)
-    return Fallback(other, test)
+        return Fallback(base, scores.test(found, UTILITY, base, other), "")
+    return Fallback(other, test, "")
+
+
+def _unusable(other: str, against: Bar, unfit: Collection[str]) -> dict[str, str]:
+    """Which of the two bases nobody could use, and why: a veto, or less of endings or quality than the other keeps, by more than the margin."""
+    out = {name: "is vetoed" for name in (against.base, other) if name in unfit}
+    for measure in FIT_BY:
+        test = against.test(measure, other) if measure in against.margins else None
+        if test is not None and abs(test.difference) > against.margins[measure]:
+            out.setdefault(other if test.difference < 0.0 else against.base, f"keeps less {measure}")
+    return out
 
 
 def _other(against: Bar, unfit: Collection[str]) -> str | None:

@@ -192,9 +192,8 @@ class Fallback:
     """The base to speak with where nothing ships: the one that does more in words kept x likeness, if it is fit to be used."""
 
     candidate: str
-    test: (
-        LineTest | None
-    )  # words kept x likeness against the other base; None where there is no other that is fit
+    test: LineTest | None  # words kept x likeness against the other base, where both can be used
+    because: str  # why the other one cannot be used, as a clause; empty where it can, or where there is none
 
 
 @dataclass(frozen=True)
@@ -224,7 +223,6 @@ class Selection:
     ranking: list[Ranked]
     base: str  # the one to beat: the better of the bases
     base_because: str  # why it is the better one; empty where there is only one
-    fallback: Fallback | None  # None where something ships
     against_base: Comparison | None  # of the selected candidate, or of the nominee when nothing is shipped
     against_runner_up: Comparison | None
     best_against_base: Comparison  # validation total of the checkpoint with the lowest one, vetoes aside
@@ -245,6 +243,7 @@ class Selection:
     probes: list[Probed]  # by step
     base_trained: bool
     inputs: dict[str, str]
+    fallback: Fallback | None  # None where something ships
 
 
 @dataclass(frozen=True)

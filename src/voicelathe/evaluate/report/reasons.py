@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from voicelathe.evaluate import guards, scores
 from voicelathe.evaluate.listening import preferences
-from voicelathe.evaluate.report import exclusions, limits, wording
+from voicelathe.evaluate.report import exclusions, fallback, limits, wording
 from voicelathe.evaluate.scoring import prosody
 from voicelathe.records import NOT_SPOKEN, Comparison, Guard, Interval, Preference, Selection
 
@@ -57,7 +57,7 @@ def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
         yield "No checkpoint is left to ship."
         yield from _excluded(selection)
         yield from _by_loss(selection)
-        yield from _meanwhile(selection)
+        yield from fallback.sentence(selection)
         return
     if selection.base_because:
         yield f"{_sentence(wording.spoken(selection, selection.base))} is to be beaten: {selection.base_because}."
@@ -73,7 +73,7 @@ def _reasons(selection: Selection, few_recordings: int) -> Iterator[str]:
     yield from _excluded(selection)
     yield from _by_loss(selection)
     yield from _last_checkpoint(selection, name)
-    yield from _meanwhile(selection)
+    yield from fallback.sentence(selection)
 
 
 def _nominated(selection: Selection) -> str:
@@ -209,22 +209,6 @@ def _by_loss(selection: Selection) -> Iterator[str]:
     which = exclusions.as_clause(selection, selection.by_loss)
     yield f"The loss would have shipped {wording.spoken(selection, selection.by_loss)}" + (
         f", which {which}." if which else "."
-    )
-
-
-def _meanwhile(selection: Selection) -> Iterator[str]:
-    """What there is to speak with where nothing ships, where there is a choice."""
-    if selection.fallback is None or (test := selection.fallback.test) is None:
-        return
-    here, other = (exclusions.of(selection, name).levels for name in (test.candidate, test.against))
-    levels = [
-        f"{name} {here[measure].mean:.3f} for {other[measure].mean:.3f}"
-        for measure, name in ((scores.WORDS, "words kept"), (scores.LIKENESS, "likeness"))
-        if measure in here and measure in other
-    ]
-    yield (
-        f"Until a checkpoint ships, speak with {wording.spoken(selection, test.candidate)}: against {wording.spoken(selection, test.against)} "
-        f"{wording.difference(test)} in words kept \u00d7 likeness ({', '.join(levels)})."
     )
 
 

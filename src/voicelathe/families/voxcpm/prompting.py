@@ -31,5 +31,13 @@ def continued(said: str, text: str) -> str:
 def lead(said: str) -> str:
     """The words of a prompt, with the space before the next sentence where the script has one; upstream puts none."""
     said = said.strip()
-    is_wide = bool(said) and unicodedata.east_asian_width(said[-1]) in ("W", "F")
-    return said if is_wide or not said else f"{said} "
+    last = next(
+        (one for one in reversed(said) if one.isalnum()), ""
+    )  # closing marks and quotes have no width of their own
+    is_wide = bool(last) and unicodedata.east_asian_width(last) in ("W", "F")
+    return said if not said or (is_wide and not _is_hangul(last)) else f"{said} "
+
+
+def _is_hangul(letter: str) -> bool:
+    """Korean is as wide as Chinese, and written with spaces."""
+    return unicodedata.name(letter, "").startswith("HANGUL")

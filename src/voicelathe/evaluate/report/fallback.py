@@ -1,0 +1,36 @@
+"""With what to speak where nothing ships."""
+
+from collections.abc import Iterator
+
+from voicelathe.evaluate import scores
+from voicelathe.evaluate.evidence import BASES
+from voicelathe.evaluate.report import exclusions, wording
+from voicelathe.records import Selection
+
+
+def sentence(selection: Selection) -> Iterator[str]:
+    """One sentence where there are two bases, none otherwise."""
+    found = selection.fallback
+    if found is None or (found.test is None and not found.because):
+        return
+    use = f"Until a checkpoint ships, speak with {wording.spoken(selection, found.candidate)}"
+    if found.test is None:
+        others = [
+            one.candidate
+            for one in selection.evidence
+            if one.candidate in BASES and one.candidate != found.candidate
+        ]
+        yield f"{use}: {wording.spoken(selection, others[0])} {found.because}."
+        return
+    here, other = (
+        exclusions.of(selection, name).levels for name in (found.test.candidate, found.test.against)
+    )
+    levels = [
+        f"{name} {here[measure].mean:.3f} for {other[measure].mean:.3f}"
+        for measure, name in ((scores.WORDS, "words kept"), (scores.LIKENESS, "likeness"))
+        if measure in here and measure in other
+    ]
+    yield (
+        f"{use}: against {wording.spoken(selection, found.test.against)} {wording.difference(found.test)} in words kept \u00d7 likeness "
+        f"({', '.join(levels)})."
+    )
