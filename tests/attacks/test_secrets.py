@@ -13,6 +13,7 @@ from tests.factories import planted, rows
 from voicelathe import errors, records, redaction
 from voicelathe.cli import screen
 from voicelathe.config import params
+from voicelathe.config.version import VERSION
 from voicelathe.data.audit import clean, report
 from voicelathe.data.manifest import importing, ingest, kaldi, recognising
 from voicelathe.data.measures import measure
@@ -105,7 +106,7 @@ def test_a_key_that_does_not_belong_into_params_is_not_quoted(tmp_path: Path) ->
     with pytest.raises(errors.ParamsError) as caught:
         params.check(
             {
-                "version": 3,
+                "version": VERSION,
                 "tracking": {"token": "abc-0123", "experiment": "x", "upload": "https://a:pw-0123@h/"},
             },
             "params.yaml",

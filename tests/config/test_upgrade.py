@@ -44,7 +44,7 @@ def test_zero_shot_says_how_where_it_said_whether() -> None:
     made = upgrade.upgrade(before)
     assert made.notes == [
         "recipes.mini-lora.evaluate.zero_shot: true is reference",
-        "recipes.mini-full.evaluate.zero_shot: false is null",
+        "recipes.mini-full.evaluate.zero_shot: false is null (this base can take over a voice by reference or both or continuation)",
     ]
     assert "zero_shot: reference\n" in made.text and "zero_shot: null\n" in made.text
     tree = params.parse(before, "a file")
@@ -55,8 +55,11 @@ def test_zero_shot_says_how_where_it_said_whether() -> None:
         assert tree["recipes"]["mini-lora"]["evaluate"]["zero_shot"] == way
     tree["bases"]["voxcpm2-mini"]["family"] = "voxcpm15"
     tree["recipes"]["mini-lora"]["evaluate"]["zero_shot"] = False
-    (first, *_) = upgrade_notes = list(changes.NameWay().apply("", tree))
-    assert "false is continuation: this base takes over a voice by continuing a clip" in first, upgrade_notes
+    notes = list(changes.NameWay().apply("", tree))
+    assert (
+        "mini-lora.evaluate.zero_shot: false is null (this base can take over a voice by continuation)"
+        in notes[0]
+    )
 
 
 def test_what_is_added_is_what_the_shipped_file_has_with_its_comment() -> None:

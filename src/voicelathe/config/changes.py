@@ -111,16 +111,11 @@ class NameWay:
             base = bases.get(recipe.get("base")) if isinstance(bases, Mapping) else None
             family = base.get("family") if isinstance(base, Mapping) else None
             ways = families.spec(family).zero_shot if family in families.TABLE else ()
-            is_new = family == "voxcpm15"  # false was all that it could say
-            how["zero_shot"] = ways[0] if ways and (before or is_new) else None
-            if is_new and hasattr(how, "ca"):
-                how.ca.items.pop("zero_shot", None)  # the comment said that there is no way
-            why = (
-                ": this base takes over a voice by continuing a clip, and is to be beaten so, too"
-                if is_new
-                else ""
+            how["zero_shot"] = ways[0] if before and ways else None
+            could = (
+                f" (this base can take over a voice by {' or '.join(ways)})" if ways and not before else ""
             )
-            yield f"recipes.{name}.evaluate.zero_shot: {str(before).lower()} is {how['zero_shot'] or 'null'}{why}"
+            yield f"recipes.{name}.evaluate.zero_shot: {str(before).lower()} is {how['zero_shot'] or 'null'}{could}"
 
 
 Change = Add | Remove | Default | Rename | AddDecoding | NameWay
