@@ -151,7 +151,7 @@ def _require_finite(ref: jobs.WeightsRef, found: Mapping[str, Mapping[str, float
     if bad:
         raise CheckpointError(
             f"{ref.candidate.name}: the validation loss of clip {bad[0]} is not finite ({len(bad)} clips in all). "
-            "Its weights are broken: lower recipes.*.train.learning_rate and train again. Finished candidates are kept."
+            "Its weights are broken: lower recipes.*.train.learning_rate and train again. Candidates that are written down are kept."
         )
 
 
