@@ -26,3 +26,12 @@ def test_an_extension_for_another_torch_is_left_out(tmp_path: Path, problem: str
         [sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.split("\n")[0] == "no extension"
+
+
+def test_a_constant_of_torchaudio_has_its_value_although_a_model_was_sketched_first() -> None:
+    """Imported inside `torch.device("meta")` it had none, and every later clip of CosyVoice 3 ended in an error."""
+    sketched = "families.find('voxcpm2').sketch(families.find('voxcpm2').published, None)"
+    ask = f"import torch\nfrom voicelathe import families\nwith torch.device('meta'):\n    {sketched}\n"
+    ask += "from torchaudio.compliance import kaldi\nprint(kaldi.EPSILON.device)"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "cpu"

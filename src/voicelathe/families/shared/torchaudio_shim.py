@@ -12,9 +12,15 @@ from typing import Any
 
 
 def ensure() -> str:
-    """Make `import torchaudio` work; returns "native", "no extension" or "absent". Call before importing an upstream package."""
+    """Make `import torchaudio` work; returns "native", "no extension" or "absent". Call before importing an upstream package.
+
+    A constant of its Kaldi features is a tensor that is made while it is imported: on the CPU, also for a model that is only sketched.
+    """
+    import torch
+
     try:
-        import torchaudio  # noqa: F401
+        with torch.device("cpu"):
+            import torchaudio  # noqa: F401
     except ModuleNotFoundError:
         return "absent"
     except (OSError, RuntimeError):
