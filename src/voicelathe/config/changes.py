@@ -6,6 +6,7 @@ from typing import Any
 
 from voicelathe import families
 from voicelathe.config import params
+from voicelathe.families.base import FamilySpec
 
 
 @dataclass(frozen=True)
@@ -81,17 +82,13 @@ class AddDecoding:
     place: str = ""
 
     def apply(self, where: str, section: Any) -> Iterator[str]:
-        recipes, bases = section.get("recipes"), section.get("bases")
-        for name, recipe in recipes.items() if isinstance(recipes, Mapping) else ():
-            if not isinstance(recipe, Mapping) or "speak" in recipe:
+        for name, recipe, spec in _recipes(section):
+            if "speak" in recipe:
                 continue
-            base = bases.get(recipe.get("base")) if isinstance(bases, Mapping) else None
-            family = base.get("family") if isinstance(base, Mapping) else None
-            known = families.spec(family).decoding if family in families.TABLE else {}
+            known = spec.decoding if spec else {}
             values = ", ".join(f"{key}: {one.written(one.default)}" for key, one in known.items())
-            inserted(
-                recipe, "evaluate", "speak", params.parse(f"speak: {{{values}}} {SPEAK}", "an added setting")
-            )
+            made = params.parse(f"speak: {{{values}}} {SPEAK}", "an added setting")
+            inserted(recipe, "evaluate", "speak", made)
             yield f"recipes.{name}.speak: added"
 
 
@@ -102,20 +99,27 @@ class NameWay:
     place: str = ""
 
     def apply(self, where: str, section: Any) -> Iterator[str]:
-        recipes, bases = section.get("recipes"), section.get("bases")
-        for name, recipe in recipes.items() if isinstance(recipes, Mapping) else ():
-            how: Any = recipe.get("evaluate") if isinstance(recipe, Mapping) else None
+        for name, recipe, spec in _recipes(section):
+            how: Any = recipe.get("evaluate")
             before = how.get("zero_shot") if isinstance(how, Mapping) else None
             if not isinstance(before, bool):
                 continue
-            base = bases.get(recipe.get("base")) if isinstance(bases, Mapping) else None
-            family = base.get("family") if isinstance(base, Mapping) else None
-            ways = families.spec(family).zero_shot if family in families.TABLE else ()
+            ways = spec.zero_shot if spec else ()
             how["zero_shot"] = ways[0] if before and ways else None
             could = (
                 f" (this base can take over a voice by {' or '.join(ways)})" if ways and not before else ""
             )
             yield f"recipes.{name}.evaluate.zero_shot: {str(before).lower()} is {how['zero_shot'] or 'null'}{could}"
+
+
+def _recipes(tree: Any) -> Iterator[tuple[str, Any, FamilySpec | None]]:
+    """Each recipe, with the family of its base where that is known."""
+    recipes, bases = tree.get("recipes"), tree.get("bases")
+    for name, recipe in recipes.items() if isinstance(recipes, Mapping) else ():
+        if isinstance(recipe, Mapping):
+            base = bases.get(recipe.get("base")) if isinstance(bases, Mapping) else None
+            family = base.get("family") if isinstance(base, Mapping) else None
+            yield name, recipe, families.spec(family) if family in families.TABLE else None
 
 
 Change = Add | Remove | Default | Rename | AddDecoding | NameWay

@@ -188,27 +188,26 @@ def fallback(against: Bar, unfit: Collection[str]) -> Fallback:
     return Fallback(other, test, "")
 
 
+def _other(against: Bar, unfit: Collection[str]) -> str | None:
+    """The base that is not the bar, where it was heard and can be used."""
+    found = scores.utilities(against.found)
+    other = next((one for one in BASES if one != against.base and found.has(UTILITY, one)), None)
+    return other if other is not None and other not in _unusable(other, against, unfit) else None
+
+
+def fit(other: str, against: Bar) -> bool:
+    """Whether the other base keeps what words and likeness do not tell of: endings and quality, within the margins."""
+    return other not in _unusable(other, against, ())
+
+
 def _unusable(other: str, against: Bar, unfit: Collection[str]) -> dict[str, str]:
     """Which of the two bases nobody could use, and why: a veto, or less of endings or quality than the other keeps, by more than the margin."""
     out = {name: "is vetoed" for name in (against.base, other) if name in unfit}
     for measure in FIT_BY:
         test = against.test(measure, other) if measure in against.margins else None
         if test is not None and abs(test.difference) > against.margins[measure]:
-            out.setdefault(other if test.difference < 0.0 else against.base, f"keeps less {measure}")
+            out.setdefault(other if test.difference < 0.0 else against.base, f"keeps less of its {measure}")
     return out
-
-
-def _other(against: Bar, unfit: Collection[str]) -> str | None:
-    """The base that is not the bar, where it was heard and is fit to be taken."""
-    found = scores.utilities(against.found)
-    other = next((one for one in BASES if one != against.base and found.has(UTILITY, one)), None)
-    return other if other is not None and other not in unfit and fit(other, against) else None
-
-
-def fit(other: str, against: Bar) -> bool:
-    """Whether the other base keeps what words and likeness do not tell of: endings and quality, within the margins."""
-    tests = [against.test(one, other) for one in FIT_BY if one in against.margins]
-    return all(one is None or one.difference >= -against.margins[one.measure] for one in tests)
 
 
 def is_nearer(gain: LineTest | None) -> bool:

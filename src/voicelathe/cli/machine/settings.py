@@ -34,9 +34,8 @@ def bring_up_to_date(write: Write = False) -> None:
     if made.text == text:
         screen.say(f"{params.FILE} is up to date.")
         return
-    written = (
-        upgrade.write(made, Path(params.FILE)) if write else []
-    )  # first: whoever reads on may stop reading
+    # First: whoever reads on may stop reading.
+    written = upgrade.write(made, Path(params.FILE)) if write else []
     after = f"{params.FILE} (upgraded)"
     before, now = (part.splitlines(keepends=True) for part in (text, made.text))
     screen.say("".join(difflib.unified_diff(before, now, str(params.FILE), after)))

@@ -15,12 +15,10 @@ def sentence(selection: Selection) -> Iterator[str]:
         return
     use = f"Until a checkpoint ships, speak with {wording.spoken(selection, found.candidate)}"
     if found.test is None:
-        others = [
-            one.candidate
-            for one in selection.evidence
-            if one.candidate in BASES and one.candidate != found.candidate
-        ]
-        yield f"{use}: {wording.spoken(selection, others[0])} {found.because}."
+        name = next(one for one in BASES if one != found.candidate)
+        vetoes = next(row.vetoes for row in selection.ranking if row.candidate == name)
+        named = f" ({vetoes[0]})" if vetoes else ""
+        yield f"{use}: {wording.spoken(selection, name)} {found.because}{named}."
         return
     here, other = (
         exclusions.of(selection, name).levels for name in (found.test.candidate, found.test.against)
