@@ -17,8 +17,9 @@ SPLITS = ["data/split/train.jsonl", "data/split/validation.jsonl"]
 READS = ["pipelines/listen.py", "lines", "data/latents/${item.base}/base.json", *SPLITS, *OF_RUN]
 LEFT = ("samples.jsonl", "race.json", "metrics.json", "listening.html")
 WRITES = [f"runs/${{key}}/{name}" for name in LEFT]
-PARTS = ("evaluate.reference", "listen", "speak", "select.guards", "select.vetoes", "select.max_vetoed_share")
-OWN = [f"recipes.${{key}}.{name}" for name in PARTS]
+HEARD = ("evaluate.reference", "evaluate.zero_shot")
+PARTS = ("listen", "speak", "select.guards", "select.vetoes", "select.max_vetoed_share")
+OWN = [f"recipes.${{key}}.{name}" for name in (*HEARD, *PARTS)]
 PARAMS = ["machine", "speech", "ingest.audio_root", "gate.max_text_overlap", *OWN]
 
 

@@ -41,6 +41,10 @@ def test_zero_shot_says_how_where_it_said_whether() -> None:
     shipped = (ROOT / "params.yaml").read_text()
     before = shipped.replace("zero_shot: reference", "zero_shot: true", 1)
     before = before.replace("zero_shot: reference", "zero_shot: false", 1)
+    with pytest.raises(
+        ParamsError, match=r"mini-full.evaluate.zero_shot = False: .*; null is what false was"
+    ):
+        params.check(params.parse(before, "a file"), "a file")
     made = upgrade.upgrade(before)
     assert made.notes == [
         "recipes.mini-lora.evaluate.zero_shot: true is reference",

@@ -1,6 +1,7 @@
 """Real Ray nodes on this machine, each with its own raylet and processes, and work for them that tells where it ran."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,6 +150,20 @@ def voiced(work: Any, passage: Any) -> tuple[int, str]:
 def whole(root: Path) -> dict[str, str]:
     """Every file by its sha256, without the parts of files that somebody was killed over."""
     return {name: sha256 for name, sha256 in digest.of_tree(root).items() if not name.endswith(".partial")}
+
+
+def written(
+    run: Callable[..., Any], job: Any, tree: str, events: list[tuple[str, Any]] | None = None
+) -> dict[str, str]:
+    """Everything that a verb leaves, by its sha256; the place is empty again."""
+    run(job, lambda kind, values: None if events is None else events.append((kind, values)))
+    return taken(tree)
+
+
+def taken(tree: str) -> dict[str, str]:
+    found = whole(Path(tree))
+    shutil.rmtree(tree)
+    return found
 
 
 def wait_until(is_true: Callable[[], bool], patience_s: float) -> bool:

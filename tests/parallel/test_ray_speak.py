@@ -71,16 +71,8 @@ def job(root: Path, engine: schema.Engine) -> jobs.SpeakJob:
     )
 
 
-def written(one: jobs.SpeakJob, events: list[tuple[str, Any]] | None = None) -> dict[str, str]:
-    """Everything that the verb leaves, by its sha256; the place is empty again."""
-    speak.run(one, lambda kind, values: None if events is None else events.append((kind, values)))
-    return taken()
-
-
-def taken() -> dict[str, str]:
-    found = cluster_lab.whole(Path(TREE))
-    shutil.rmtree(TREE)
-    return found
+written = partial(cluster_lab.written, speak.run, tree=TREE)
+taken = partial(cluster_lab.taken, TREE)
 
 
 def test_any_number_of_workers_speaks_the_bytes_of_one_process_and_tells_how_far_it_is(
@@ -91,7 +83,7 @@ def test_any_number_of_workers_speaks_the_bytes_of_one_process_and_tells_how_far
     assert len(alone) == 2 * 4 * len(LINES)
     for workers in (1, 2, 5):
         events: list[tuple[str, Any]] = []
-        assert written(job(trained, cluster_lab.on(lab, workers)), events) == alone
+        assert written(job(trained, cluster_lab.on(lab, workers)), events=events) == alone
         done = [values["done"] for kind, values in events if kind == jobs.PROGRESS]
         assert done == list(range(1, 4 * len(LINES) + 1))
 
@@ -114,7 +106,7 @@ def test_a_node_that_is_killed_in_the_middle_costs_time_and_no_byte(
     ray_cluster.close()
     killer = cluster_lab.kill_when_it_works(lab.add())
     events: list[tuple[str, Any]] = []
-    assert written(job(trained, cluster_lab.on(lab, 3)), events) == alone
+    assert written(job(trained, cluster_lab.on(lab, 3)), events=events) == alone
     killer.join(1)
     assert not killer.is_alive(), "the node never worked; the test shows nothing"
     lost = [text for text in cluster_lab.notices(events) if "was lost" in text]

@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +56,8 @@ def job(root: Path, engine: schema.Engine) -> jobs.ValidateJob:
     )  # fmt: skip
 
 
-def written(one: jobs.ValidateJob, events: list[tuple[str, Any]] | None = None) -> dict[str, str]:
-    """Everything that the verb leaves, by its sha256; the place is empty again."""
-    validate.run(one, lambda kind, values: None if events is None else events.append((kind, values)))
-    return taken()
-
-
-def taken() -> dict[str, str]:
-    found = cluster_lab.whole(Path(OUT))
-    shutil.rmtree(OUT)
-    return found
+written = partial(cluster_lab.written, validate.run, tree=OUT)
+taken = partial(cluster_lab.taken, OUT)
 
 
 def test_any_number_of_workers_computes_the_bytes_of_one_process_and_tells_how_far_it_is(
@@ -75,7 +68,7 @@ def test_any_number_of_workers_computes_the_bytes_of_one_process_and_tells_how_f
     assert len(alone) == 2 + 3 * len(SCALES) == len(set(alone.values()))
     for workers in (1, 2, 4):
         events: list[tuple[str, Any]] = []
-        assert written(job(trained, cluster_lab.on(lab, workers)), events) == alone
+        assert written(job(trained, cluster_lab.on(lab, workers)), events=events) == alone
         done = [values["done"] for kind, values in events if kind == jobs.PROGRESS]
         assert done == list(range(1, len(alone) + 1))
 
@@ -93,7 +86,7 @@ def test_a_node_that_is_killed_in_the_middle_costs_time_and_no_byte(
     ray_cluster.close()
     killer = cluster_lab.kill_when_it_works(lab.add())
     events: list[tuple[str, Any]] = []
-    assert written(job(trained, cluster_lab.on(lab, 3)), events) == alone
+    assert written(job(trained, cluster_lab.on(lab, 3)), events=events) == alone
     killer.join(1)
     assert not killer.is_alive(), "the node never worked; the test shows nothing"
     assert any("was lost" in text and "the losses of " in text for text in cluster_lab.notices(events)), (

@@ -86,12 +86,13 @@ def test_clips_and_ways_race_to_be_the_reference_and_another_one_is_heard_withou
     command(project, "voicelathe", "references", "tiny", "--clips", "2")
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in place.rglob("*.wav")} == before
     original = (project / "params.yaml").read_bytes()
-    raw = params.read_yaml(project / "params.yaml")
-    raw["recipes"]["tiny"]["evaluate"]["reference"] = tried[0].split("-")[0]
-    raw["recipes"]["tiny"]["evaluate"]["zero_shot"] = "both"
-    write(project, raw)
-    again = would_run(project)
-    assert {"evaluate@tiny", "listen@tiny"} <= again and not again & {"encode@voxcpm2-mini", "train@tiny"}
+    for setting, value in {"reference": tried[0].split("-")[0], "zero_shot": "both"}.items():
+        raw = params.parse(original.decode(), "params.yaml")
+        raw["recipes"]["tiny"]["evaluate"][setting] = value
+        write(project, raw)
+        again = would_run(project)
+        assert {"evaluate@tiny", "listen@tiny"} <= again, setting
+        assert not again & {"encode@voxcpm2-mini", "train@tiny"}, setting
     (project / "params.yaml").write_bytes(original)
     assert would_run(project) == set()
 

@@ -16,10 +16,12 @@ from voicelathe.errors import ParamsError, listing
 FILE = Path("params.yaml")
 PACKS = "lines are a file below lines/ now, held-out ones among them (docs/lines.md); make one: voicelathe lines propose"
 MPS = "Apple's GPUs are not supported: bitsandbytes, CUDA's kernels and what is said of memory are for NVIDIA's. Take cpu here, and train on a machine with an NVIDIA card"
+WAYS = "null is what false was; true of an older recipe becomes the way of its family (docs/choosing.md)"
 HINTS = (  # end of a setting's name, its value or None for any, what to do: settings of earlier versions, as in a recipe pasted from one, and what people expect to be there
     ("listen.lines", None, PACKS),
     ("listen.held_out_lines", None, PACKS),
     ("machine.device", "mps", MPS),
+    ("evaluate.zero_shot", None, WAYS),
 )
 NULL = "tag:yaml.org,2002:null"
 
