@@ -9,7 +9,7 @@ from voicelathe.config import params
 from voicelathe.evaluate.report import experiment
 from voicelathe.stages import selection
 
-REVISION = 17
+REVISION = 18
 READS = [
     "pipelines/selection.py",
     "verdicts",

@@ -19,7 +19,7 @@ from tests.evaluate.test_selection_rules import (
 from tests.factories import evaluations as make
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate import selection
-from voicelathe.records import Candidate, Figure, FigureRecord, MetricRun, Ranked, Selection
+from voicelathe.records import Candidate, Figure, FigureRecord, MetricRun, PromptClip, Ranked, Selection
 
 CLEAR = {BASE: 1.0, FIRST: 0.9, SECOND: 0.8, THIRD: 0.85}
 
@@ -201,13 +201,16 @@ TWO_BASES = [BASE, ZERO_SHOT, FIRST, SECOND, THIRD]
 
 
 def with_two_bases(
-    zero_shot: float, problems: dict[tuple[str, str], str] | None = None, **heard: object
+    zero_shot: float,
+    problems: dict[tuple[str, str], str] | None = None,
+    prompt: PromptClip | None = None,
+    **heard: object,
 ) -> Selection:
     rows = losses({**FALLING, ZERO_SHOT: zero_shot})
     spoken = make.samples(TWO_BASES, make.MANY, problems=problems)
     return selection.decide(
         make.run(), make.evaluations(rows, TWO_BASES), rows, spoken, None, make.SELECT, True, {},
-        make.checkpoints(KNOWN), make.measures(spoken, **heard), make.race(spoken),  # type: ignore[arg-type]
+        make.checkpoints(KNOWN), make.measures(spoken, **heard), replace(make.race(spoken), prompt=prompt),  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -280,6 +283,17 @@ def test_where_nothing_ships_the_base_that_does_more_is_the_one_to_speak_with(
         len(said) == 1 and f"speak with the {best.replace('base_zero_shot', 'zero-shot base')}: " in said[0]
     )
     assert not endings or ": the zero-shot base is vetoed (runaway" in said[0]
+
+
+def test_the_zero_shot_base_to_speak_with_is_named_with_its_clip_and_its_command() -> None:
+    prompt = PromptClip("book-07", "lark", "continuation", "a" * 64, 0.5, 5.25, "The lamp is on.")
+    same = {one.name: 0.6 for one in TWO_BASES} | {ZERO_SHOT.name: 0.98}
+    found = with_two_bases(0.2, cer={ZERO_SHOT.name: 0.2}, likeness=same, prompt=prompt)
+    assert found.race.prompt == prompt, "selection.json keeps it"
+    how = "speak with the zero-shot base (clip book-07, continuation; voicelathe say TEXT --zero-shot mini-lora): against"
+    assert any(how in one for one in found.reasons), found.reasons
+    plain = with_two_bases(0.2, cer={ZERO_SHOT.name: 0.45}, likeness=same, prompt=prompt)
+    assert any("speak with the base: against" in one for one in plain.reasons), plain.reasons
 
 
 def test_a_bar_that_nobody_could_use_is_not_the_one_to_speak_with() -> None:

@@ -513,6 +513,37 @@ def test_when_nobody_is_left_the_race_ends() -> None:
     assert (ended, len(rounds), num) == ("nobody_left", 1, 7 * 8)
 
 
+def race_of_bases(found: Scores, budget: int | None = None) -> tuple[list[Round], str]:
+    """All candidates lose their words in the first block; two bases are left."""
+    lines = [f"line-{line:02d}" for line in range(24)]
+    how = replace(HOW, max_samples=budget)
+    return racing.run(Rehearsed(found), "mini", [BASE, ZERO_SHOT], CANDIDATES, lines, 1, how)
+
+
+def both_bases(likeness: float, words: float) -> Scores:
+    """A table in which only the zero-shot base has something to show, and all candidates have lost their words."""
+    lost = dict.fromkeys(CANDIDATES, 0.1)
+    return table(24, {**lost, ZERO_SHOT: words}, {ZERO_SHOT: likeness}, names=[*CANDIDATES, ZERO_SHOT])
+
+
+def test_where_nobody_is_left_two_bases_that_are_alike_speak_on() -> None:
+    rounds, ended = race_of_bases(both_bases(0.8, 0.85))
+    assert ended == "nobody_left" and [len(part.lines) for part in rounds] == [8, 8, 8]
+    assert [part.candidates for part in rounds[1:]] == [[BASE, ZERO_SHOT]] * 2
+    assert [part.drops for part in rounds[1:]] == [[], []]
+
+
+@pytest.mark.parametrize("likeness", [0.2, 0.999])
+def test_where_nobody_is_left_bases_stop_when_one_is_shown_to_be_the_better(likeness: float) -> None:
+    rounds, ended = race_of_bases(both_bases(likeness, 0.85))
+    assert ended == "nobody_left" and len(rounds) < 3
+
+
+def test_bases_that_speak_on_alone_keep_to_the_budget() -> None:
+    rounds, ended = race_of_bases(both_bases(0.8, 0.85), 8 * 8 + 2 * 8)
+    assert ended == "nobody_left" and [len(part.candidates) for part in rounds] == [8, 2]
+
+
 def test_one_block_of_all_lines_drops_nobody() -> None:
     rounds, ended, num = race(table(24, words={"step-5": 0.2}), replace(HOW, block_lines=24))
     assert (ended, len(rounds), num, rounds[0].drops) == ("all_lines", 1, 7 * 24, [])

@@ -247,7 +247,8 @@ def test_the_prompted_base_speaks_otherwise_than_the_base_and_the_same_each_time
             False,
         )
         speak.run(job, lambda kind, values: None)
-        return [digest.of_file(tmp_path / out / name / "one-3.wav") for name in ("base", "base_zero_shot")]
+        paths = [jobs.sample_record(job, ref, lines[0]) for ref in refs]
+        return [digest.of_file(path.with_suffix(".wav")) for path in paths]
 
     plain, prompted = say("a")
     assert plain != prompted and say("b") == [plain, prompted]

@@ -3,7 +3,8 @@
 After a block the chance of each candidate to win is foreseen: to be the one that would ship, had everybody spoken all lines (`chances`).
 The least likely drop out as long as their chances together are within the block's share of the error rate. So the error rate is the
 chance that the race drops out whom the whole pack would have shipped.
-Who stays speaks every line, so the guards judge the survivors on a number of lines that nobody chose by looking. Everything is computed
+Who stays speaks every line, so the guards judge the survivors on a number of lines that nobody chose by looking. Where nobody is left
+people need to know which base to speak with, so two bases go on until one of them is shown to be the better. Everything is computed
 from what was spoken, in any order; nothing here knows clocks or processes.
 """
 
@@ -13,7 +14,7 @@ from typing import Protocol
 
 from voicelathe.config import schema
 from voicelathe.errors import SelectionError
-from voicelathe.evaluate import chances
+from voicelathe.evaluate import chances, guards
 from voicelathe.evaluate.chances import Chance
 from voicelathe.evaluate.guards import Bar
 from voicelathe.records import Drop, Round
@@ -55,30 +56,39 @@ def run(
     how: schema.RaceSettings,
     foresee: Foresees = chances.to_ship,
 ) -> tuple[list[Round], str]:
-    """The rounds of a race and how it ended. Bases speak every line. Raises SelectionError for a budget without room for one block.
+    """The rounds of a race and how it ended. Raises SelectionError for a budget without room for one block.
 
-    `candidates`: in the order in which ties are broken. `foresee`: what winning means.
+    Bases speak as long as a candidate does, and longer while `is_open`. `candidates`: in the order in which ties are broken. `foresee`: what
+    winning means.
     """
     cut = blocks(lines, how.block_lines)
     require_first(recipe, (len(bases) + len(candidates)) * len(cut[0]) * num_seeds, how.max_samples)
     alive, rounds, heard = list(candidates), [], None
     for number, block in enumerate(cut):
         names = [*bases, *alive]
+        if heard and not alive and not is_open(bases, heard):
+            return rounds, NOBODY_LEFT
         if heard and not affordable(len(names) * len(block) * num_seeds, heard, how):
-            return rounds, BUDGET
+            return rounds, BUDGET if alive else NOBODY_LEFT
         heard = track.speak(names, block)
         is_last = number + 1 == len(cut)
         out = []
-        if not is_last:
+        if alive and not is_last:
             left = [name for name in alive if name not in heard.failed]
             known = foresee(left, heard.against, len(lines), len(candidates) - len(left))
             share = level(how.error_rate, [len(one) for one in cut], number)
             out = drops(alive, known, share, heard.failed)
         rounds.append(Round(list(block), names, out))
         alive = [name for name in alive if name not in {drop.candidate for drop in out}]
-        if not alive:
-            return rounds, NOBODY_LEFT
-    return rounds, ALL_LINES
+    return rounds, ALL_LINES if alive else NOBODY_LEFT
+
+
+def is_open(bases: Sequence[str], heard: BlockResult) -> bool:
+    """Whether more lines can still tell with which of two bases to speak where nothing ships."""
+    if len(bases) < 2:
+        return False
+    test = guards.fallback(heard.against, heard.failed).test
+    return test is not None and test.p_better >= guards.SIGNIFICANT
 
 
 def blocks(lines: Sequence[str], size: int) -> list[list[str]]:

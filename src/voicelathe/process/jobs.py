@@ -174,7 +174,11 @@ class SpeakJob:
 def sample_record(job: SpeakJob, ref: WeightsRef, line: records.Line) -> Path:
     """Where the record of a spoken sample lies; its WAV has the same name."""
     place = job.shared if job.shared is not None and ref.kind == "base" else job.out
-    name = ref.reference.name if ref.reference else ref.candidate.name
+    name = ref.candidate.name
+    if ref.reference:
+        name = ref.reference.name
+    elif ref.candidate.prompted and job.reference:
+        name = f"{name}-{job.reference.name}"  # another clip is another place: both are still there when the first one comes back
     return Path(place) / name / f"{line.line_id}-{line.seed}.json"
 
 

@@ -63,7 +63,7 @@ from voicelathe.records.measures import (
 )
 from voicelathe.records.planning import REFERENCE_MARKS, Kernel, PassSize, Phase, Plan, Rehearsal
 from voicelathe.records.probes import AdapterProof, Ending, Interval, Probed, ProbeRecord
-from voicelathe.records.race import Drop, Race, Round
+from voicelathe.records.race import Drop, PromptClip, Race, Round
 from voicelathe.records.reasons import Reason
 from voicelathe.records.training import (
     HARD_FAILURES,
@@ -146,6 +146,7 @@ __all__ = [
     "ProbeRecord",
     "Probed",
     "Promotion",
+    "PromptClip",
     "Proposal",
     "ProposedClip",
     "Prosody",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from voicelathe.records.corpus import CleanClip
 from voicelathe.records.heard import LineTest
 
 
@@ -26,6 +27,24 @@ class Round:
 
 
 @dataclass(frozen=True)
+class PromptClip:
+    """The clip that the zero-shot base hears before it speaks, and how it hears it."""
+
+    clip_id: str
+    speaker_id: str
+    way: str  # reference | continuation | both
+    audio_sha256: str
+    start_s: float  # after trimming
+    end_s: float
+    text: str
+
+    @classmethod
+    def of(cls, clip: CleanClip, way: str) -> "PromptClip":
+        """What results keep of a clip that is heard in this way."""
+        return cls(clip.clip_id, clip.speaker_id, way, clip.audio_sha256, clip.start_s, clip.end_s, clip.text)
+
+
+@dataclass(frozen=True)
 class Race:
     """runs/<recipe>/race.json: which candidates spoke which lines, and why some stopped early."""
 
@@ -37,3 +56,4 @@ class Race:
     num_samples: int
     exhaustive: int  # samples if nobody had been dropped
     ended: str  # all_lines | nobody_left | budget
+    prompt: PromptClip | None = None  # None where no base speaks zero-shot

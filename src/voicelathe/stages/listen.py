@@ -23,6 +23,7 @@ from voicelathe.records import (
     HARD_FAILURES,
     LONG,
     PackLine,
+    PromptClip,
     Race,
     RecogniserRef,
     Round,
@@ -110,6 +111,7 @@ class _Track:
         rounds, ended = racing.run(self, self.recipe, bases, tuned, lines, seeds, how)
         strata = {line.id: line_strata(line) for line in self.pack}
         everybody = len(self.refs) * len(lines) * seeds
+        before = self.reference
         return Race(
             self.recipe,
             self.record.run_digest,
@@ -119,6 +121,7 @@ class _Track:
             len(self.samples),
             everybody,
             ended,
+            PromptClip.of(before.clips[0], before.way) if before else None,
         )
 
     def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.BlockResult:
@@ -155,11 +158,10 @@ class _Track:
         self.samples += new
 
     def _shared(self, max_seconds: float) -> str:
-        """One folder for everything on which a base's samples depend beside line and seed."""
-        before, machine = self.reference, self.params.machine
+        """One folder for everything on which a base's samples depend beside line, seed and the clip that it hears."""
+        machine = self.params.machine
         texts = [[line.id, line.text, line.language] for line in self.pack]
         long = [[line.id, line.text, line.language] for line in self.how.long_lines]
-        clip = [before.way, *before.clips[0].sound, before.clips[0].text] if before else None
         identity = self.record.identity
         return digest.of_value(
             [
@@ -170,7 +172,6 @@ class _Track:
                 machine.threads,
                 texts,
                 long,
-                clip,
             ]
         )[:16]
 

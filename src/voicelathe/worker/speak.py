@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,8 @@ def _said(job: jobs.SpeakJob, passage: Passage) -> list[Spoken]:
     with on_node.named(_content(passage)):
         voice = _voice(job)
         voice.take(passage.ref)
-        return [_speak(job, passage.ref, voice.swapper, line) for line in passage.lines]
+        limit_s, how = job.max_seconds, job.decoding
+        return [_speak(job, passage.ref, voice.swapper, line, limit_s, how) for line in passage.lines]
 
 
 def _voice(job: jobs.SpeakJob) -> _Voice:
@@ -162,15 +163,22 @@ def _announce(passage: Passage, emit: Any) -> None:
     emit(jobs.PHASE, {"name": "speak", "step": passage.ref.candidate.step, "micro": passage.position})
 
 
-def _speak(job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: records.Line) -> Spoken:
+def _speak(
+    job: jobs.SpeakJob,
+    ref: jobs.WeightsRef,
+    swapper: Swapper,
+    line: records.Line,
+    max_seconds: float,
+    decoding: dict[str, float],
+) -> Spoken:
     family, loaded = swapper.family, swapper.loaded
     if not ref.candidate.prompted:
-        return family.synthesize(loaded, line.text, line.language, line.seed, job.max_seconds, job.decoding)
+        return family.synthesize(loaded, line.text, line.language, line.seed, max_seconds, decoding)
     reference = ref.reference or job.reference
     assert isinstance(family, Promptable) and reference is not None, "params refuse a recipe that asks for it"
     with prompts.heard(reference, loaded.facts.encode_rate_hz) as prompt:
         return family.synthesize_prompted(
-            loaded, line.text, line.language, line.seed, job.max_seconds, job.decoding, prompt
+            loaded, line.text, line.language, line.seed, max_seconds, decoding, prompt
         )
 
 
@@ -188,7 +196,7 @@ def _answer(job: jobs.SpeakJob, voice: _Voice, emit: Any) -> None:
                 continue
             ref = request.weights or job.weights[0]
             voice.take(ref)
-            sample = records.to_json(_requested(voice.swapper, ref, request, job.decoding))
+            sample = records.to_json(_requested(job, voice.swapper, ref, request))
             emit(jobs.SAMPLE, {"request_id": request_id, "sample": sample})
         except (VoiceLatheError, ValueError, OSError) as problem:
             failure = {"error": type(problem).__name__, "message": str(problem)}
@@ -196,17 +204,15 @@ def _answer(job: jobs.SpeakJob, voice: _Voice, emit: Any) -> None:
 
 
 def _requested(
-    swapper: Swapper, ref: jobs.WeightsRef, request: jobs.SpeakRequest, own: dict[str, float]
+    job: jobs.SpeakJob, swapper: Swapper, ref: jobs.WeightsRef, request: jobs.SpeakRequest
 ) -> records.SampleRecord:
-    decoding = own if request.decoding is None else request.decoding
+    decoding = job.decoding if request.decoding is None else request.decoding
     scale = ref.candidate.lora_scale if request.lora_scale is None else request.lora_scale
     if ref.kind == "lora" and scale is not None:
         swapper.scale(scale)
-    spoken = swapper.family.synthesize(
-        swapper.loaded, request.text, request.language, request.seed, request.max_seconds, decoding
-    )
     line = records.Line("request", request.text, request.language, request.seed)
-    candidate = records.Candidate(ref.candidate.step, scale if ref.kind == "lora" else None)
+    spoken = _speak(job, ref, swapper, line, request.max_seconds, decoding)
+    candidate = replace(ref.candidate, lora_scale=scale if ref.kind == "lora" else None)
     return _sample(candidate, line, spoken, decoding, Path(request.path))
 
 

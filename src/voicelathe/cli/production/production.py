@@ -79,6 +79,13 @@ Set = Annotated[
         help="A decoding setting of the family instead of the judged one, as steps=20; repeat it.",
     ),
 ]
+ZeroShot = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RECIPE",
+        help="Speak with this recipe's base, which hears its held-out clip of the speaker first.",
+    ),
+]
 Port = Annotated[int, typer.Option(metavar="N", help="Port on 127.0.0.1.", min=1, max=65535)]
 Language = Annotated[str | None, typer.Option(metavar="CODE", help="Language of the text.")]
 
@@ -193,17 +200,24 @@ def say(
     language: Language = None,
     set_: Set = None,
     sign: Sign = None,
+    zero_shot: ZeroShot = None,
 ) -> None:
-    """Let the voice in production, or a base as it is, say a text into a WAV file."""
+    """Let the voice in production, a base as it is, or one that hears the speaker first, say a text into a WAV file."""
     from voicelathe.registry.speaking import say
 
     *base, text = what
     if len(base) > 1 or (base and uri is not None):
         raise typer.BadParameter("give one text, with at most one base directory in front and then no --uri")
+    if zero_shot is not None and (base or uri is not None):
+        raise typer.BadParameter(
+            "--zero-shot RECIPE speaks with the base of that recipe: give no base and no --uri"
+        )
 
     given = {"lora_scale": lora_scale, "seed": seed, "max_seconds": max_seconds, "language": language}
     options: dict[str, object] = {name: value for name, value in given.items() if value is not None}
-    if base:
+    if zero_shot is not None:
+        said = say.speak_zero_shot(text, zero_shot, out, Path(), options, sign, _settings(set_ or []))
+    elif base:
         said = say.speak_base(text, Path(base[0]), out, Path(), options, sign, _settings(set_ or []))
     else:
         said = say.speak_production(text, out, Path(), options, uri, sign, _settings(set_ or []))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from voicelathe.evaluate import scores
-from voicelathe.evaluate.evidence import BASES
+from voicelathe.evaluate.evidence import BASES, ZERO_SHOT
 from voicelathe.evaluate.report import exclusions, wording
 from voicelathe.records import Selection
 
@@ -13,7 +13,9 @@ def sentence(selection: Selection) -> Iterator[str]:
     found = selection.fallback
     if found is None or (found.test is None and not found.because):
         return
-    use = f"Until a checkpoint ships, speak with {wording.spoken(selection, found.candidate)}"
+    use = (
+        f"Until a checkpoint ships, speak with {wording.spoken(selection, found.candidate)}{_how(selection)}"
+    )
     if found.test is None:
         name = next(one for one in BASES if one != found.candidate)
         vetoes = next(row.vetoes for row in selection.ranking if row.candidate == name)
@@ -32,3 +34,11 @@ def sentence(selection: Selection) -> Iterator[str]:
         f"{use}: against {wording.spoken(selection, found.test.against)} {wording.difference(found.test)} in words kept \u00d7 likeness "
         f"({', '.join(levels)})."
     )
+
+
+def _how(selection: Selection) -> str:
+    """Which clip the zero-shot base hears, and the command; nothing for the plain base."""
+    found, prompt = selection.fallback, selection.race.prompt
+    if found is None or found.candidate != ZERO_SHOT or prompt is None:
+        return ""
+    return f" (clip {prompt.clip_id}, {prompt.way}; voicelathe say TEXT --zero-shot {selection.recipe})"

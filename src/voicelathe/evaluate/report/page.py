@@ -147,6 +147,8 @@ def _tiles(selection: Selection) -> list[tuple[str, str, str]]:
     lines = sum(len(part.lines) for part in selection.race.rounds)
     saved = f"{selection.race.num_samples} samples of {selection.race.exhaustive} possible"
     explained = f"{saved}, spoken with {decoding.as_text(selection.decoding)}"
+    if prompt := selection.race.prompt:
+        explained += f"; the zero-shot base hears clip {prompt.clip_id} ({prompt.way})"
     return [*tiles, ("evidence", f"{lines} line" + ("s" if lines != 1 else ""), explained)]
 
 

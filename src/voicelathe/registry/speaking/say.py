@@ -1,4 +1,5 @@
-"""`voicelathe say`: speak with a registered version, only if the journal knows how it came into production, or with a base as it is.
+"""`voicelathe say`: speak with a registered version, only if the journal knows how it came into production, with a base as it is, or
+with a base that hears the speaker first.
 
 MLflow drops option names it does not know with a warning and speaks with the default; here they are an error.
 """
@@ -7,13 +8,14 @@ import base64
 import re
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voicelathe import checkpoints, digest, families
-from voicelathe.errors import PromotionError, RequestError, WorkerError
+from voicelathe import checkpoints, digest, families, layout
+from voicelathe.config.params import recipe as find_recipe
+from voicelathe.errors import ConsentError, ParamsError, PromotionError, RequestError, WorkerError
 from voicelathe.families import bases, decoding
 from voicelathe.process import jobs
 from voicelathe.process.runner import Speaker
@@ -21,6 +23,7 @@ from voicelathe.records import Candidate, SampleRecord
 from voicelathe.registry import gates, promote, promoted, served, voice
 from voicelathe.registry.speaking import marking, requests, sentences, signing, tag
 from voicelathe.registry.speaking.desk import VoiceLimits
+from voicelathe.stages.references import clips
 from voicelathe.tracking import registered, store
 from voicelathe.tracking.registered import PRODUCTION
 
@@ -98,41 +101,114 @@ def speak_base(
             f"{base} is a fine-tuned voice and no base: its speaker's consent is asked only of what was promoted. Promote it (voicelathe promote "
             "RECIPE), then: voicelathe say TEXT, or --uri models:/NAME/VERSION"
         )
-    signer = signing.read(sign) if sign is not None else signing.of_environment()
-    mark = marking.of_project(root, marking.BASE)
+    finish = _Finish.of(root, sign)
     family, machine = bases.recognise(base), gates.load_params(root).machine
     known = families.spec(family).decoding
-    chosen: dict[str, Any] = {"language": "en", "seed": BASE_SEED, "max_seconds": BASE_SECONDS}
-    requests.check_options(options, chosen)
+    chosen = _chosen(text, options, "en", BASE_SECONDS)
     spoken = decoding.chosen(known, decoding.defaults(known), settings or {})
-    chosen |= options
-    requests.check_seconds(float(chosen["max_seconds"]))
-    requests.check_language(str(chosen["language"]))
-    requests.check_seed(int(chosen["seed"]))
-    requests.check([text], float(chosen["max_seconds"]), VoiceLimits())
     facts = families.find(family).describe(base, "", True)
     target = jobs.Target(family, str(base), facts.digest, machine)
     sample, audio = _take(target, text, chosen, spoken)
-    if mark is not None:
-        audio = mark.put(audio)
-    about = tag.of_base(family, facts.digest, spoken) | ({"watermark": mark.about} if mark else {})
-    audio = sentences.tagged(audio, digest.canonical_json(about))
-    if signer is not None:
-        audio = signer.signed(audio, about)
-    digest.deliver(out, audio)
+    audio = finish.write(out, audio, tag.of_base(family, facts.digest, spoken))
     return Said(
         out, f"the base {base}", sentences.rate_hz(audio), sample.duration_s, sample.stopped, sample.problem
     )
 
 
+def speak_zero_shot(
+    text: str,
+    recipe: str,
+    out: Path,
+    root: Path,
+    options: Mapping[str, Any],
+    sign: Path | None = None,
+    settings: Mapping[str, float] | None = None,
+) -> Said:
+    """Let the base of a recipe hear its held-out clip of the speaker and then say a text into a WAV file, in one take: the voice to speak with where no checkpoint ships.
+
+    Clip, way and settings are those that `listen` judges. Raises ConsentError where the speaker does not allow a voice of theirs in this language,
+    ParamsError where the recipe lets no base hear a clip, SplitError or RecordError where there is no split.
+    """
+    params = gates.load_params(root)
+    found = find_recipe(params, recipe)
+    reference = clips.reference(params, recipe, root)
+    if reference is None:
+        ways = families.spec(params.bases[found.base].family).zero_shot
+        why = (
+            f"recipes.{recipe}.evaluate.zero_shot is null. Set it to {' or '.join(ways)}"
+            if ways and found.evaluate.zero_shot is None
+            else f"{layout.split('validation')} has no two clips of the speaker. Record more"
+            if ways
+            else "its family takes over no voice from a clip. Use a recipe of another family"
+        )
+        raise ParamsError(f"The base of {recipe} hears no clip before it speaks: {why}.")
+    clip, base = reference.clips[0], params.bases[found.base]
+    chosen = _chosen(text, options, clip.language, found.listen.max_seconds)
+    models = gates.models_of(found.base, base.family)
+    if problems := gates.consent_problems(root, {clip.speaker_id: [str(chosen["language"])]}, models):
+        raise ConsentError(f"The base must not speak as {clip.speaker_id}: {'; '.join(problems)}")
+    finish = _Finish.of(root, sign, [clip.speaker_id])
+    spoken = decoding.chosen(families.spec(base.family).decoding, found.speak, settings or {})
+    families.find(base.family).verify(root / base.path, base.digest)
+    target = jobs.Target(base.family, str(root / base.path), base.digest, params.machine)
+    sample, audio = _take(target, text, chosen, spoken, reference)
+    heard = {"clip_id": clip.clip_id, "way": reference.way, "audio_sha256": clip.audio_sha256}
+    about = tag.of_zero_shot(root, base.family, base.digest, spoken, heard, clip.speaker_id)
+    audio = finish.write(out, audio, about)
+    who = f"the base {found.base}, which hears {clip.clip_id} of {clip.speaker_id} ({reference.way})"
+    return Said(out, who, sentences.rate_hz(audio), sample.duration_s, sample.stopped, sample.problem)
+
+
+@dataclass(frozen=True)
+class _Finish:
+    """Mark, tag and signature of a file that no version speaks."""
+
+    mark: marking.SpokenMark | None
+    signer: signing.Signer | None
+
+    @classmethod
+    def of(cls, root: Path, sign: Path | None, speakers: Sequence[str] = ()) -> "_Finish":
+        """Asked before anything is spoken. Raises SigningError, and ConsentError for a mark that a speaker demands and nobody can make."""
+        signer = signing.read(sign) if sign is not None else signing.of_environment()
+        return cls(marking.of_project(root, marking.BASE, speakers), signer)
+
+    def write(self, out: Path, audio: bytes, about: Mapping[str, Any]) -> bytes:
+        """What was written."""
+        if self.mark is not None:
+            audio, about = self.mark.put(audio), {**about, "watermark": self.mark.about}
+        audio = sentences.tagged(audio, digest.canonical_json(about))
+        if self.signer is not None:
+            audio = self.signer.signed(audio, about)
+        digest.deliver(out, audio)
+        return audio
+
+
+def _chosen(text: str, options: Mapping[str, Any], language: str, max_seconds: float) -> dict[str, Any]:
+    """Options of a base with their defaults. Raises RequestError for what makes no sense."""
+    own: dict[str, Any] = {"language": language, "seed": BASE_SEED, "max_seconds": max_seconds}
+    requests.check_options(options, own)
+    chosen = {**own, **options}
+    requests.check_seconds(float(chosen["max_seconds"]))
+    requests.check_language(str(chosen["language"]))
+    requests.check_seed(int(chosen["seed"]))
+    requests.check([text], float(chosen["max_seconds"]), VoiceLimits())
+    return chosen
+
+
 def _take(
-    target: jobs.Target, text: str, chosen: Mapping[str, Any], settings: dict[str, float]
+    target: jobs.Target,
+    text: str,
+    chosen: Mapping[str, Any],
+    settings: dict[str, float],
+    reference: jobs.Reference | None = None,
 ) -> tuple[SampleRecord, bytes]:
     """What a base says in a worker of its own. Raises WorkerError when nothing can be written."""
-    weights = jobs.WeightsRef(Candidate(0, None), "base", "", "")
+    weights = jobs.WeightsRef(Candidate(0, None, prompted=reference is not None), "base", "", "")
     with tempfile.TemporaryDirectory(prefix="voicelathe-") as scratch:
         path, limit = Path(scratch, "said.wav"), float(chosen["max_seconds"])
-        job = jobs.SpeakJob(target, None, [weights], [], limit, settings, None, scratch, interactive=True)
+        job = jobs.SpeakJob(
+            target, None, [weights], [], limit, settings, reference, scratch, interactive=True
+        )
         asked = jobs.SpeakRequest(
             request_id=uuid.uuid4().hex,
             text=text,

@@ -30,6 +30,22 @@ def of_base(family: str, base_digest: str, decoding: dict[str, float]) -> dict[s
     return {**MACHINE_MADE, "family": family, "base_digest": base_digest, "decoding": decoding}
 
 
+def of_zero_shot(
+    root: Path,
+    family: str,
+    base_digest: str,
+    decoding: dict[str, float],
+    heard: dict[str, Any],
+    speaker: str,
+) -> dict[str, Any]:
+    """Of speech by a base that heard a clip of a speaker first."""
+    return {
+        **of_base(family, base_digest, decoding),
+        "zero_shot": heard,
+        "consent": _scopes(root, [speaker]),
+    }
+
+
 def _scopes(root: Path, speakers: Iterable[str]) -> list[dict[str, Any]]:
     """Purposes and languages of every speaker's consent, and the sha256 of the record; nothing personal."""
     found = []

@@ -1,6 +1,7 @@
 """Which clip does a base hear before it speaks zero-shot? One of the validation split, of the speaker with most clips there."""
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from voicelathe import layout, records
 from voicelathe.config import schema
@@ -14,7 +15,7 @@ REFERENCE_S = 5.0  # where nobody chose: the clip nearest to that
 SHORTEST_S, LONGEST_S = 2.0, 15.0  # of clips that are tried; upstream's advice is three to ten
 
 
-def reference(params: schema.Params, recipe: str) -> jobs.Reference | None:
+def reference(params: schema.Params, recipe: str, root: Path = Path()) -> jobs.Reference | None:
     """Held-out clips that give the base the speaker's voice: the one of `evaluate.reference`, or one near five seconds, and a second
     one for clips of its recording, heard in the way of `evaluate.zero_shot`; None without that or without a second clip.
 
@@ -23,9 +24,9 @@ def reference(params: schema.Params, recipe: str) -> jobs.Reference | None:
     how = find_recipe(params, recipe).evaluate
     if how.zero_shot is None:
         return None
-    own = main_speaker(records.read(layout.split("validation"), CleanClip))
-    first = None if how.reference is None else _wanted(recipe, how.reference, own)
-    return pair(own, first, params.ingest.audio_root, how.zero_shot)
+    own = main_speaker(records.read(root / layout.split("validation"), CleanClip))
+    first = None if how.reference is None else _wanted(recipe, how.reference, own, root)
+    return pair(own, first, str(root / params.ingest.audio_root), how.zero_shot)
 
 
 def pair(
@@ -65,21 +66,21 @@ def _seconds(clip: CleanClip) -> float:
     return clip.end_s - clip.start_s
 
 
-def _wanted(recipe: str, wanted: str, own: Sequence[CleanClip]) -> CleanClip:
+def _wanted(recipe: str, wanted: str, own: Sequence[CleanClip], root: Path) -> CleanClip:
     """Raises ParamsError with where the clip is instead."""
     for clip in own:
         if clip.clip_id == wanted:
             return clip
-    where = next((name for name in layout.SPLITS if wanted in _of_split(name)), None)
+    where = next((name for name in layout.SPLITS if wanted in _of_split(root, name)), None)
     why = {
         None: "no clip of the three splits has that id; it was dropped, changed or never there",
-        "validation": f"that is a clip of {_of_split('validation').get(wanted)}, not of {own[0].speaker_id}, whose voice is compared",
+        "validation": f"that is a clip of {_of_split(root, 'validation').get(wanted)}, not of {own[0].speaker_id}, whose voice is compared",
     }.get(where, f"that is a clip of the {where} split, and only a clip of the validation split may be heard")
     raise ParamsError(
         f"recipes.{recipe}.evaluate.reference = {wanted!r}: {why}. Set it to null, or let it be chosen: voicelathe references {recipe}"
     )
 
 
-def _of_split(name: str) -> dict[str, str]:
+def _of_split(root: Path, name: str) -> dict[str, str]:
     """clip -> speaker."""
-    return {clip.clip_id: clip.speaker_id for clip in records.read(layout.split(name), CleanClip)}
+    return {clip.clip_id: clip.speaker_id for clip in records.read(root / layout.split(name), CleanClip)}
