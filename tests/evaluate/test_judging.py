@@ -11,6 +11,7 @@ import pytest
 from tests.factories import audio as made
 from tests.factories import evaluations as make
 from voicelathe import digest, records
+from voicelathe.config import schema
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate.metrics import found
 from voicelathe.evaluate.metrics.base import Clip
@@ -110,7 +111,8 @@ def judge(
     spoken = make.samples(KNOWN, root=root)
     languages = dict.fromkeys(make.LINES, "en")
     clips = real(root, num_real)
-    return judging.judge(make.run(), spoken, languages, clips, metrics, timeout_s, {}, workers, recogniser)
+    engine = schema.Engine("processes", workers)
+    return judging.judge(make.run(), spoken, languages, clips, metrics, timeout_s, {}, engine, recogniser)
 
 
 def test_a_plug_in_of_a_third_party_measures_every_sample_and_sets_its_limit_from_real_clips(

@@ -12,6 +12,7 @@ import pytest
 from tests.factories import audio as made
 from tests.factories import recognisers
 from voicelathe import digest
+from voicelathe.config import schema
 from voicelathe.data.audio.waveform import mono, read_clip, resample
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate.metrics import found
@@ -19,6 +20,7 @@ from voicelathe.evaluate.scoring import judging
 from voicelathe.evaluate.scoring.questioning import MAX_DEATHS, Panel, Told
 from voicelathe.records import ClipRef, MetricRun, RecogniserRef
 
+TWO = schema.Engine("processes", 2)
 ROOT = Path(__file__).parents[2]
 TEXT = "I think the horse should stay across the attic."
 PLUGIN = """
@@ -93,7 +95,7 @@ def test_the_process_of_a_metric_outlives_no_parent(place: Path) -> None:
     script = (
         "import os, sys, time\nfrom voicelathe.evaluate.scoring.questioning import Panel\n"
         "panel = Panel(['once'], 60.0)\ntold = panel.ask([], [])\n"
-        "print(panel._asked['once']._process._process.pid, flush=True)\nos._exit(9)\n"
+        "print(panel._processes['once']._process._process.pid, flush=True)\nos._exit(9)\n"
     )
     import subprocess
 
@@ -160,7 +162,7 @@ def test_words_that_are_there_that_are_missing_and_that_nobody_said(place: Path)
 def test_no_metric_dies_of_a_file_without_a_sample(place: Path) -> None:
     real = [said(place, f"r{number}") for number in range(2)]
     clips = [said(place), clip(place, "empty", made.silence(0.0), TEXT)]
-    with Panel(list(found.BUILT_IN), 120.0, recognisers.reference(), workers=2) as panel:
+    with Panel(list(found.BUILT_IN), 120.0, recognisers.reference(), TWO) as panel:
         told = panel.ask(real, clips)
     assert [one.run.status for one in told] == ["measured"] * len(found.BUILT_IN), [one.run for one in told]
 
@@ -203,7 +205,7 @@ def test_without_a_recogniser_pocketsphinx_stands_in_and_says_how_weak_it_is(pla
 
 
 def test_both_may_be_asked_without_a_clash(place: Path) -> None:
-    with Panel(["recogniser", "words"], 120.0, recognisers.reference(), workers=2) as panel:
+    with Panel(["recogniser", "words"], 120.0, recognisers.reference(), TWO) as panel:
         ears, words = panel.ask([], [said(place)])
     assert ears.answer and words.answer
     assert not set(ears.answer.values[0]) & set(words.answer.values[0])

@@ -119,6 +119,19 @@ def late_fault(item: int) -> int:
     return item
 
 
+def early_fault(item: int) -> int:
+    """The second one fails at once, while the first one is at work."""
+    from voicelathe.errors import ManifestError
+
+    failed = Path("failed")
+    if item == 1:
+        failed.touch()
+        raise ManifestError("the file changed")
+    wait_until(failed.exists, 60)
+    time.sleep(2.0)
+    return item
+
+
 def ends_its_process(item: int) -> int:
     if item == 1:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -159,6 +159,16 @@ def test_an_error_of_the_work_is_raised_as_it_is(lab: cluster_lab.Lab, project: 
         local.try_each(hostile, ["a", "fault"], cluster_lab.on(lab), QUICK)
 
 
+def test_what_stands_before_a_fault_is_still_given_out_and_what_stands_behind_it_is_not_begun(
+    lab: cluster_lab.Lab, project: list[ManifestRow]
+) -> None:
+    got: list[int] = []
+    with pytest.raises(ManifestError, match="the file changed"):
+        for item in local.map_shards(cluster_lab.early_fault, list(range(5)), cluster_lab.on(lab)):
+            got.append(item)
+    assert got == [0]
+
+
 def test_a_shard_that_always_ends_its_process_is_given_up_with_its_number(
     lab: cluster_lab.Lab, project: list[ManifestRow], monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:

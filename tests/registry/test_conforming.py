@@ -164,7 +164,7 @@ def hear(root: Path, run: records.RunRecord, samples: list[SampleRecord]) -> Non
         ears = recogniser_files.reference(chosen.speech, chosen.machine)
         real = judging.real_clips(chosen.ingest.audio_root, run, set())
         languages = {one.line_id: "en" for one in samples}
-        told = judging.judge(run, samples, languages, real, METRICS, 600.0, {}, 1, ears)
+        told = judging.judge(run, samples, languages, real, METRICS, 600.0, {}, recogniser=ears)
         assert [one.status for one in told.metrics] == ["measured", "measured"], told.metrics
         records.write(layout.run(run.recipe, "samples.jsonl"), samples)
         digest.write_json(layout.run(run.recipe, "metrics.json"), records.to_json(told))

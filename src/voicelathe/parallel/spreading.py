@@ -51,7 +51,7 @@ class Spreading:
         holds = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory_bytes or None}
         task = ray.remote(**holds, max_retries=0)(_do)
         waiting, pending, found = deque(range(len(self.shards))), dict[Any, int](), dict[int, Any]()
-        following = 0
+        following, failed = 0, dict[int, Exception]()
         try:
             while following < len(self.shards):
                 while waiting and len(pending) < self.workers:
@@ -67,9 +67,15 @@ class Spreading:
                     except ray.exceptions.RayError as problem:
                         self._lose(number, problem)
                         waiting.appendleft(number)
+                    except Exception as problem:
+                        failed[number] = problem
+                        # those before it are still wanted; those behind it are not begun
+                        waiting = deque(one for one in waiting if one < number)
                 while following in found:
                     yield found.pop(following)
                     following += 1
+                if following in failed:
+                    raise failed[following]
         finally:
             for answer in pending:
                 ray.cancel(answer, force=True)

@@ -45,7 +45,7 @@ def measure(params: schema.Params, base: str) -> Ceiling:
     runner.run(job, base)
     copies = [_ref(jobs.copied(job, clip), clip) for clip in copied]
     ears = recogniser_files.reference(params.speech, params.machine)
-    told, found = _heard([*copies, *copied], real, params.engine.workers, ears)
+    told, found = _heard([*copies, *copied], real, params.engine, ears)
     return Ceiling(
         base, facts.digest, len(copied), None, scores.levels(found, COPY), scores.levels(found, ORIGINAL),
         [test for measure in HEARD if (test := scores.test(found, measure, COPY, ORIGINAL))], told, inputs,
@@ -59,10 +59,10 @@ def _ref(path: Path, clip: ClipRef) -> ClipRef:
 
 
 def _heard(
-    clips: Sequence[ClipRef], real: Sequence[ClipRef], workers: int, ears: RecogniserRef | None
+    clips: Sequence[ClipRef], real: Sequence[ClipRef], engine: schema.Engine, ears: RecogniserRef | None
 ) -> tuple[list[MetricRun], scores.Scores]:
     """Copies in front, then their originals in the same order."""
-    with judging.Panel(METRICS, TIMEOUT_S, ears, workers) as panel:
+    with judging.Panel(METRICS, TIMEOUT_S, ears, engine) as panel:
         told = panel.ask(real, clips)
     by_figure = {
         figure.name: [row.get(figure.name) for row in one.answer.values]

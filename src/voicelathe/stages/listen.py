@@ -75,14 +75,14 @@ class _Track:
         self.refs = {ref.candidate.name: ref for ref in refs}
         self.reference = reference(params, recipe)
         self.samples: list[SampleRecord] = []
-        self.told: list[tuple[int, list[judging.Told]]] = []
+        self.told: judging.Parts = []
 
     def run(self) -> ListenOutputs:
         real = judging.real_clips(
             self.params.ingest.audio_root, self.record, {line.text for line in self.pack}
         )
         with judging.Panel(
-            self.how.metrics, self.how.metric_timeout_s, self.recogniser, self.params.engine.workers
+            self.how.metrics, self.how.metric_timeout_s, self.recogniser, self.params.engine
         ) as panel:
             self.real, self.panel = real, panel
             race = self._race()
@@ -154,7 +154,7 @@ class _Track:
         languages = {line.line_id: line.language for line in said}
         hearable = [one for one in new if design.is_hearable(one)]
         clips = [judging.clip(one, languages) for one in hearable]
-        self.told.append((len(clips), self.panel.ask(self.real, clips)))
+        self.told += self.panel.parts(self.real, clips)
         self.samples += new
 
     def _shared(self, max_seconds: float) -> str:

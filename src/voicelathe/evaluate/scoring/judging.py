@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from voicelathe import layout, records, rng
+from voicelathe.config import schema
 from voicelathe.data.split import speakers
 from voicelathe.evaluate.listening import design
-from voicelathe.evaluate.scoring.questioning import MetricAnswer, Panel, Told, ask, joined
+from voicelathe.evaluate.scoring.questioning import ALONE, MetricAnswer, Panel, Parts, Told, ask, joined
 from voicelathe.records import (
     CleanClip,
     ClipRef,
@@ -27,6 +28,7 @@ from voicelathe.records import (
 __all__ = [
     "MetricAnswer",
     "Panel",
+    "Parts",
     "Told",
     "ask",
     "held_out",
@@ -56,15 +58,15 @@ def judge(
     metrics: Sequence[str],
     timeout_s: float,
     inputs: Mapping[str, str],
-    workers: int = 1,
+    engine: schema.Engine = ALONE,
     recogniser: RecogniserRef | None = None,
 ) -> SpeechMeasures:
-    """Every metric over every sample that can be heard, `workers` metrics at a time. `languages`: line -> language.
+    """Every metric over every sample that can be heard. `languages`: line -> language.
 
     Raises SelectionError for a metric that no installed package offers; whatever goes wrong inside one is recorded instead.
     """
     heard = [one for one in samples if design.is_hearable(one)]
-    with Panel(metrics, timeout_s, recogniser, workers) as panel:
+    with Panel(metrics, timeout_s, recogniser, engine) as panel:
         told = panel.ask(real, [clip(one, languages) for one in heard])
     return measures(run.recipe, run.run_digest, heard, told, len(real), inputs)
 

@@ -173,7 +173,8 @@ def _heard(
         replace(judging.clip(one, languages), root=str(folder), audio=Path(str(one.path)).name)
         for one in spoken
     ]
-    with judging.Panel(metrics, how.metric_timeout_s, ears, chosen.engine.workers) as panel:
+    here = replace(chosen.engine, kind="processes", address=None)  # other machines do not see this folder
+    with judging.Panel(metrics, how.metric_timeout_s, ears, here) as panel:
         asked = panel.ask(real, clips)
     told = judging.measures(run.recipe, run.run_digest, spoken, asked, len(real), {})
     if broken := [

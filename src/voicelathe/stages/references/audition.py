@@ -94,7 +94,7 @@ class _Race:
         self.target = identity.target(params, self.settings.base)
         self.place = PLACE / self.settings.base
         self.samples: list[SampleRecord] = []
-        self.told: list[tuple[int, list[judging.Told]]] = []
+        self.told: judging.Parts = []
 
     def run(self) -> Audition:
         """Race, then ask who was shown to be better than the clip in use."""
@@ -110,7 +110,7 @@ class _Race:
         ears = recogniser_files.reference(params.speech, params.machine)
         used, *others = self.heard
         race = replace(how.race, max_samples=None, max_audio_s=None)  # that budget is for checkpoints
-        with judging.Panel(METRICS, how.metric_timeout_s, ears, params.engine.workers) as self.panel:
+        with judging.Panel(METRICS, how.metric_timeout_s, ears, params.engine) as self.panel:
             rounds, _ = racing.run(
                 self,
                 self.recipe,
@@ -147,7 +147,7 @@ class _Race:
         new = self._spoken(names, wanted)
         languages = {line.line_id: line.language for line in wanted}
         clips = [judging.clip(one, languages) for one in new if design.is_hearable(one)]
-        self.told.append((len(clips), self.panel.ask(self.real, clips)))
+        self.told += self.panel.parts(self.real, clips)
         self.samples += new
         audio_s = math.fsum(one.duration_s for one in self.samples)
         return racing.BlockResult(self._bar(), {}, len(self.samples), audio_s)
