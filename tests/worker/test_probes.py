@@ -19,7 +19,7 @@ from voicelathe.errors import CheckpointError
 from voicelathe.families.base import ClipItem
 from voicelathe.process import jobs
 from voicelathe.train import adapters, probe
-from voicelathe.worker import applied, losses, probes, prompts, speak
+from voicelathe.worker import applied, losses, probes, prompts, speak, validate
 from voicelathe.worker.weights import Swapper
 
 FAMILY = families.find("voxcpm2")
@@ -27,9 +27,13 @@ LORA = schema.Lora(rank=4, alpha=8.0, dropout=0.1, scope=["dit", "lm"])
 
 
 @pytest.fixture(scope="module")
-def items(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ClipItem]:
-    root = training.corpus(tmp_path_factory.mktemp("corpus"), train=4, validation=4)
-    return cache.items(root / "validation.jsonl", root / "latents")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return training.corpus(tmp_path_factory.mktemp("corpus"), train=4, validation=4)
+
+
+@pytest.fixture(scope="module")
+def items(corpus: Path) -> dict[str, ClipItem]:
+    return cache.items(corpus / "validation.jsonl", corpus / "latents")
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +151,24 @@ def test_every_probe_looks_at_the_same_clips_whatever_their_order(items: dict[st
     backwards = dict(reversed(items.items()))
     assert probes.choose(items, items, {}, 9, 3) == probes.choose(backwards, backwards, {}, 9, 3)
     assert len(probes.choose(items, items, {}, 9, 99).train) == len(items)
+
+
+def test_of_training_clips_only_those_that_are_looked_at_are_loaded(corpus: Path) -> None:
+    """The same ones as of all of them, for hours of speech need not be held to look at a few."""
+    train, latents = corpus / "train.jsonl", corpus / "latents"
+    validation, every = cache.items(corpus / "validation.jsonl", latents), cache.items(train, latents)
+    how = schema.Evaluate(1, 3, [1.0], None, None, 3)
+    job = jobs.ValidateJob(
+        training.target(), how, 9, str(corpus / "validation.jsonl"), str(train), None, str(latents), LORA, [], None, ""
+    )  # fmt: skip
+    split = validate._split(job)
+    chosen = [one.clip_id for one in probes.choose(validation, every, {}, 9, 3).train]
+    assert [one.clip_id for one in split.probed.train] == chosen and len(chosen) == 3 < len(every)
+    assert (
+        split.identity() == validate._Split(validation, probes.choose(validation, every, {}, 9, 3)).identity()
+    )
+    few = cache.items(train, latents, lambda clip_ids: clip_ids[1:3])
+    assert list(few) == list(every)[1:3]
 
 
 def test_every_clip_gets_a_text_that_says_something_else(items: dict[str, ClipItem]) -> None:

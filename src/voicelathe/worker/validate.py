@@ -18,6 +18,7 @@ from voicelathe.families.base import ClipItem
 from voicelathe.parallel import local, on_node
 from voicelathe.parallel.needs import Needs, WorkWatch, base_bytes
 from voicelathe.process import jobs
+from voicelathe.train import probe
 from voicelathe.worker import losses, probes, prompts
 from voicelathe.worker.weights import Swapper
 
@@ -110,10 +111,14 @@ def _needs(job: jobs.ValidateJob, todo: Sequence[jobs.WeightsRef]) -> Needs:
 
 
 def _split(job: jobs.ValidateJob) -> _Split:
+    def few(clip_ids: list[str]) -> list[str]:
+        return probe.clips(clip_ids, job.seed, job.how.probe_clips)
+
     items = cache.items(Path(job.clips), Path(job.latents))
-    train = cache.items(Path(job.train_clips), Path(job.latents))
-    general = {} if job.general is None else cache.items(Path(job.general, "clips.jsonl"), Path(job.general))
-    return _Split(items, probes.choose(items, train, general, job.seed, job.how.probe_clips))
+    train = cache.items(Path(job.train_clips), Path(job.latents), few)  # hours of them need not be held
+    general = Path(job.general) if job.general else None
+    others = cache.items(general / "clips.jsonl", general, few) if general else {}
+    return _Split(items, probes.choose(items, train, others, job.seed, job.how.probe_clips))
 
 
 def _opened(job: jobs.ValidateJob, split: _Split | None = None) -> tuple[_Split, Swapper]:

@@ -5,7 +5,7 @@ bundle what the splits need, so a clip added tomorrow is the only one encoded to
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,8 +58,10 @@ def bundle(
     return entries
 
 
-def items(clips: Path, directory: Path) -> "dict[str, ClipItem]":
-    """Every clip of a split file with its encoding, in the order of the clip ids.
+def items(
+    clips: Path, directory: Path, choose: Callable[[list[str]], Collection[str]] = list
+) -> "dict[str, ClipItem]":
+    """Every clip of a split file with its encoding, in the order of the clip ids; `choose`: those of the ids that are wanted, others are not loaded.
 
     Raises RecordError when a clip was never encoded or a shard does not hold what the index says.
     """
@@ -73,6 +75,8 @@ def items(clips: Path, directory: Path) -> "dict[str, ClipItem]":
         raise RecordError(
             f"{directory}/index.parquet has no encoding of {len(missing)} clips of {clips}, first {missing[0]}. Run: dvc repro encode"
         )
+    chosen = set(choose([row.clip_id for row in rows]))
+    rows = [row for row in rows if row.clip_id in chosen]
     found: dict[str, dict[str, Tensor]] = {}
     for file in sorted({known[row.clip_id].file for row in rows}):
         wanted = {row.clip_id for row in rows if known[row.clip_id].file == file}
