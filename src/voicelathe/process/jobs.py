@@ -127,6 +127,7 @@ class WeightsRef:
     path: str
     sha256: str
     reference: Reference | None = None  # of a prompted candidate, instead of the job's
+    decoding: dict[str, float] | None = None  # its own settings, instead of the job's
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,7 @@ class ValidateJob:
     seed: int
     clips: str
     train_clips: str  # some of them are looked at for overfitting
-    general: (
-        str | None
-    )  # directory of other speakers' clips and their encodings: has the model forgotten what the base could?
+    general: str | None  # directory of clips of other speakers: has the model forgotten what the base could?
     latents: str
     lora: schema.Lora | None  # what the adapters among the weights were made with
     weights: list[WeightsRef]
@@ -169,13 +168,21 @@ class SpeakJob:
         None  # the place of untouched bases, where other recipes find what they said; None: `out`
     )
     engine: schema.Engine = IN_THE_WORKER  # ray: lines are spread over the cluster
+    timed: bool = False  # how long a sample took is written beside it
 
 
 def sample_record(job: SpeakJob, ref: WeightsRef, line: records.Line) -> Path:
     """Where the record of a spoken sample lies; its WAV has the same name."""
     place = job.shared if job.shared is not None and ref.kind == "base" else job.out
     name = ref.reference.name if ref.reference else ref.candidate.name
+    if ref.decoding is not None:
+        name += "".join(f"-{setting}-{value:g}" for setting, value in sorted(ref.decoding.items()))
     return Path(place) / name / f"{line.line_id}-{line.seed}.json"
+
+
+def time_of(record: Path) -> Path:
+    """How many seconds a sample took, if the job was `timed`: apart from its record, which is the same every time."""
+    return record.with_suffix(".seconds")
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ With `interactive` the worker then answers requests from stdin with the first ca
 import json
 import math
 import sys
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,11 @@ class _Voice:
     held: jobs.WeightsRef | None = None
 
     def take(self, ref: jobs.WeightsRef) -> None:
-        if ref != self.held:
+        weights = replace(ref, decoding=None)
+        if weights != self.held:
             self.held = None  # until all of them are in place
-            self.swapper.put(ref)
-            self.held = ref
+            self.swapper.put(weights)
+            self.held = weights
 
 
 @dataclass(frozen=True)
@@ -117,13 +119,23 @@ def _content(passage: Passage) -> str:
     return f"{passage.ref.candidate.name}, {len(passage.lines)} lines from {passage.lines[0].line_id}"
 
 
-def _said(job: jobs.SpeakJob, passage: Passage) -> list[Spoken]:
-    """What a candidate says, in this process or one of a cluster."""
+def _said(job: jobs.SpeakJob, passage: Passage) -> list[tuple[Spoken, float]]:
+    """What a candidate says, in this process or one of a cluster, each line with the seconds it took."""
     on_node.use_threads(job.target.machine.threads)
     with on_node.named(_content(passage)):
         voice = _voice(job)
         voice.take(passage.ref)
-        return [_speak(job, passage.ref, voice.swapper, line) for line in passage.lines]
+        return [_timed(job, passage.ref, voice.swapper, line) for line in passage.lines]
+
+
+def _timed(
+    job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: records.Line
+) -> tuple[Spoken, float]:
+    """On the CPU its own seconds, which others on the machine do not lengthen; on a GPU those of the clock."""
+    clock = time.process_time if job.target.machine.device == "cpu" else time.perf_counter
+    begun = clock()
+    spoken = _speak(job, ref, swapper, line)
+    return spoken, clock() - begun
 
 
 def _voice(job: jobs.SpeakJob) -> _Voice:
@@ -138,16 +150,21 @@ def _voice(job: jobs.SpeakJob) -> _Voice:
 
 
 def _keep(
-    job: jobs.SpeakJob, passages: Sequence[Passage], results: Iterator[Sequence[Spoken]], emit: Any
+    job: jobs.SpeakJob,
+    passages: Sequence[Passage],
+    results: Iterator[Sequence[tuple[Spoken, float]]],
+    emit: Any,
 ) -> int:
     """Write each sample and its record as soon as it is there. Returns how many."""
     done, total = 0, sum(len(passage.lines) for passage in passages)
     for passage in passages[:1]:
         _announce(passage, emit)
     for following, (passage, found) in enumerate(zip(passages, results, strict=True), 1):
-        for line, spoken in zip(passage.lines, found, strict=True):
-            record = jobs.sample_record(job, passage.ref, line)
-            sample = _sample(passage.ref.candidate, line, spoken, job.decoding, record.with_suffix(".wav"))
+        for line, (spoken, took_s) in zip(passage.lines, found, strict=True):
+            record, settings = jobs.sample_record(job, passage.ref, line), _settings(job, passage.ref)
+            sample = _sample(passage.ref.candidate, line, spoken, settings, record.with_suffix(".wav"))
+            if job.timed:
+                digest.write_json(jobs.time_of(record), {"seconds": took_s})
             digest.write_json(
                 record, {"key": _key(job, passage.ref, line), "sample": records.to_json(sample)}
             )
@@ -158,19 +175,23 @@ def _keep(
     return total
 
 
+def _settings(job: jobs.SpeakJob, ref: jobs.WeightsRef) -> dict[str, float]:
+    return job.decoding if ref.decoding is None else ref.decoding
+
+
 def _announce(passage: Passage, emit: Any) -> None:
     emit(jobs.PHASE, {"name": "speak", "step": passage.ref.candidate.step, "micro": passage.position})
 
 
 def _speak(job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: records.Line) -> Spoken:
-    family, loaded = swapper.family, swapper.loaded
+    family, loaded, settings = swapper.family, swapper.loaded, _settings(job, ref)
     if not ref.candidate.prompted:
-        return family.synthesize(loaded, line.text, line.language, line.seed, job.max_seconds, job.decoding)
+        return family.synthesize(loaded, line.text, line.language, line.seed, job.max_seconds, settings)
     reference = ref.reference or job.reference
     assert isinstance(family, Promptable) and reference is not None, "params refuse a recipe that asks for it"
     with prompts.heard(reference, loaded.facts.encode_rate_hz) as prompt:
         return family.synthesize_prompted(
-            loaded, line.text, line.language, line.seed, job.max_seconds, job.decoding, prompt
+            loaded, line.text, line.language, line.seed, job.max_seconds, settings, prompt
         )
 
 
@@ -188,7 +209,7 @@ def _answer(job: jobs.SpeakJob, voice: _Voice, emit: Any) -> None:
                 continue
             ref = request.weights or job.weights[0]
             voice.take(ref)
-            sample = records.to_json(_requested(voice.swapper, ref, request, job.decoding))
+            sample = records.to_json(_requested(voice.swapper, ref, request, _settings(job, ref)))
             emit(jobs.SAMPLE, {"request_id": request_id, "sample": sample})
         except (VoiceLatheError, ValueError, OSError) as problem:
             failure = {"error": type(problem).__name__, "message": str(problem)}
@@ -251,7 +272,7 @@ def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> str:
         job.target.base_digest,
         records.to_json(line),
         job.max_seconds,
-        job.decoding,
+        _settings(job, ref),
         machine.device,
         machine.threads,
     ]
