@@ -54,6 +54,16 @@ def test_what_was_spoken_with_its_own_settings_is_found_again_and_with_others_it
     assert speak.run(job({**FEW, "guidance": 1.5}), lambda kind, values: None) == {"spoken": 1}
 
 
+def test_a_sample_s_key_knows_its_own_settings_and_not_the_job_s() -> None:
+    """Its folder names settings with six digits; the key with all of them."""
+    keys = {name: speak._key(one, one.weights[0], LINE) for name, one in {
+        "usual": job(None), "own": job(FEW), "nearly": job({**FEW, "guidance": FEW["guidance"] + 1e-9}),
+        "of the job": replace(job(None), decoding=FEW),
+    }.items()}  # fmt: skip
+    assert len({keys["usual"], keys["own"], keys["nearly"]}) == 3
+    assert keys["own"] == keys["of the job"]
+
+
 def test_how_long_it_took_is_not_part_of_the_record() -> None:
     timed, quiet = job(FEW), replace(job(FEW, timed=False), out="quiet")
     (first,), (second,) = spoken(timed), spoken(quiet)
