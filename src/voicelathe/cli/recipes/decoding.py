@@ -205,6 +205,13 @@ def _recommend(settings: schema.Params, record: DecodingSweep, times: DecodingTi
         if name is not None:
             screen.say(f"{told}: {_praise(by_name[name], by_name[record.in_use], times, known)}")
     winner = record.better or record.cheaper
+    others = [one for one in record.tried if one.name != record.in_use]
+    if others and all(one.standing == "not_measured" for one in others):
+        screen.say(
+            f"Nothing can be recommended: what the guards ask, or likeness, was measured for none of them. recipes.{recipe}.listen.metrics needs "
+            "recogniser, speaker and quality, and speech.recogniser one that knows the language (docs/metrics.md)."
+        )
+        return
     if winner is None:
         screen.say(
             f"Nothing was shown to be better than what is in use, or as good and cheaper, on {len(record.lines)} lines, so it stays. More lines see "
