@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.factories import runs
 from tests.pipeline.conftest import command, make, write
 from voicelathe import digest, layout, records
 from voicelathe.config import params
@@ -64,6 +65,55 @@ def test_a_comment_in_a_stage_s_library_re_runs_nothing_and_an_edited_section_on
     assert {name for name in would_run(project) if not name.startswith("track")} == {"select@tiny"}
     (project / "params.yaml").write_bytes(original)
     assert would_run(project) == set()
+
+
+def test_decoding_settings_race_after_the_selection_and_a_killed_sweep_leaves_the_same_record(
+    project: Path,
+) -> None:
+    lines = {f"l{number}": f"Line {number} is said." for number in range(8)}
+    records.write(project / "lines/other.jsonl", runs.pack(lines))
+    asked = [
+        "decoding",
+        "tiny",
+        "--anyway",
+        "--checkpoints",
+        "1",
+        "--grid",
+        "steps=2,4",
+        "--lines",
+        "lines/other.jsonl",
+    ]
+    refused = command(project, "voicelathe", *[one for one in asked if one != "--anyway"], check=False)
+    assert refused.returncode == 1 and "nothing ships" in refused.stderr, "the tiny recipe ships nothing"
+    place, record = project / layout.CACHE / "decoding", project / layout.run("tiny", "decoding.json")
+    program = Path(sys.executable).parent / "voicelathe"
+    with subprocess.Popen(
+        [program, *asked], cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as one:
+        while one.poll() is None and len(list(place.rglob("*.wav"))) < 3:
+            time.sleep(0.02)
+        one.kill()
+    assert one.returncode == -signal.SIGKILL and not record.exists(), "killed while it spoke"
+    said = command(project, "voicelathe", *asked).stdout
+    found = records.read_one(record, records.DecodingSweep)
+    assert {one.decoding["steps"] for one in found.tried} == {
+        2.0,
+        4.0,
+        10.0,
+    } and "Nothing can be recommended" in said
+    assert {one.standing for one in found.tried} == {"in_use", "not_measured"}, "nothing heard likeness here"
+    before, spoken = record.read_bytes(), {path: path.stat().st_mtime_ns for path in place.rglob("*.wav")}
+    command(project, "voicelathe", *asked)
+    assert {path: path.stat().st_mtime_ns for path in place.rglob("*.wav")} == spoken, (
+        "nothing is spoken again"
+    )
+    shutil.rmtree(place)
+    command(project, "voicelathe", *asked)
+    assert record.read_bytes() == before, "the same bytes, killed or not"
+    times = records.read_one(project / layout.run("tiny", "decoding_times.json"), records.DecodingTimes)
+    assert len(times.times) == 3 and all(one.compute_s_per_s > 0 for one in times.times)
+    (project / "lines/other.jsonl").unlink()
+    assert would_run(project) == set(), "no stage knows of it"
 
 
 def test_clips_and_ways_race_to_be_the_reference_and_another_one_is_heard_without_training_anew(

@@ -11,7 +11,16 @@ import typer
 from voicelathe.cli.data import consents, corpus, cutting, rows, spoken
 from voicelathe.cli.machine import bases, environments, health, memory, recognisers, settings
 from voicelathe.cli.production import archives, conforming, exports, histories, production, retention, serving
-from voicelathe.cli.recipes import comparisons, references, replicates, retraining, runs, summary, why
+from voicelathe.cli.recipes import (
+    comparisons,
+    decoding,
+    references,
+    replicates,
+    retraining,
+    runs,
+    summary,
+    why,
+)
 from voicelathe.errors import VoiceLatheError
 
 app = typer.Typer(
@@ -39,6 +48,7 @@ for area in (
     comparisons,
     retraining,
     runs,
+    decoding,
     references,
     replicates,
     memory,

@@ -101,6 +101,13 @@ def edit(changes: Mapping[str, object], path: Path = FILE) -> None:
     _write(tree, path)
 
 
+def sharing(recipe: str, section: str, path: Path = FILE) -> list[str]:
+    """Other recipes whose section is the very same by an anchor, so that an edit would change them, too."""
+    recipes = read_yaml(path)["recipes"]
+    own = recipes[recipe][section]
+    return [name for name, one in recipes.items() if name != recipe and one.get(section) is own]
+
+
 def _write(tree: Any, path: Path) -> None:
     check(tree, f"{path} (after the edit)")
     write_text(path, dump(tree))

@@ -5,7 +5,7 @@ and whether the other one is better. Strata, vetoes and listeners are not forese
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,14 @@ REPLACES = {
     LIKENESS: "would hardly be shown to be nearer to the speaker, or to keep more words",
     DOMINATED: "another one is nearer to the speaker",
 }
+DECODES = {
+    **REPLACES,
+    WORDS: "would hardly be shown to keep its words",
+    ENDINGS: "would hardly be shown to end its lines as it should",
+    QUALITY: "would hardly be shown to keep its sound",
+    LIKENESS: "would hardly be shown to be better, or as good and cheaper",
+}
+NEAR = 0.02  # of likeness: what other decoding settings may lose and still count as near; half of what a fine-tune should gain (docs/decoding.md)
 
 
 @dataclass(frozen=True)
@@ -151,6 +159,48 @@ def to_replace(names: Sequence[str], against: Bar, num_lines: int, num_out: int 
     eligible = np.logical_and.reduce(list(passes.values()))
     first_R = np.where(eligible, likeness.mean_RC(), -np.inf).argmax(axis=1)
     return _told(names, [(_Outcome(passes, first_R, against), np.ones(DRAWS, dtype=bool))], REPLACES)
+
+
+def to_decode(
+    names: Sequence[str], against: Bar, num_lines: int, num_out: int = 0, *, work: Mapping[str, float]
+) -> dict[str, Chance]:
+    """Of each way to decode, to be recommended: as better than the one in use (the bar's base), or as good and cheaper (`stages.decoding.verdict`).
+
+    `work`: how much each of them, and the base, computes.
+    """
+    names = _judged(names, against)
+    if not names:
+        return {}
+    final = drawn(names, against.found, against.base, _measures(names, against.found, against), num_lines)
+    likeness = final[LIKENESS]
+    keeps = {
+        measure: final[measure].lows_RC() + against.allowance(measure) > -margin
+        for measure, margin in against.margins.items()
+    }
+    asked = [final[measure] for measure in (LIKENESS, WORDS) if measure in final]
+    p = statistics.holm_rows(
+        np.concatenate([one.p_better_RC() for one in asked], axis=1), len(asked) * num_out
+    )
+    shown = [
+        (of_one < SIGNIFICANT) & (one.lows_RC() > 0.0)
+        for one, of_one in zip(asked, np.split(p, len(asked), axis=1), strict=True)
+    ]
+    is_near = likeness.lows_RC() > -NEAR
+    better = {**keeps, LIKENESS: np.logical_or.reduce(shown) & is_near}
+    spent_C = np.array([work[name] for name in names])
+    cheaper = {**keeps, LIKENESS: is_near & (spent_C < work[against.base])}
+    nearest_R = np.where(np.logical_and.reduce(list(better.values())), likeness.mean_RC(), -np.inf).argmax(
+        axis=1
+    )
+    found = _told(names, [(_Outcome(better, nearest_R, against), np.ones(DRAWS, dtype=bool))], DECODES)
+    eligible = np.logical_and.reduce(list(cheaper.values()))
+    least_R = np.where(eligible, spent_C, np.inf).min(axis=1)
+    least = eligible & (spent_C == least_R[:, None])
+    first_R = np.where(least, likeness.mean_RC(), -np.inf).argmax(axis=1)
+    for place, name in enumerate(names):
+        wins = float(np.mean(least[:, place] & (first_R == place)))
+        found[name] = replace(found[name], wins=min(1.0, found[name].wins + wins))
+    return found
 
 
 def _told(

@@ -4,6 +4,7 @@ Decoding settings are part of what is judged: a recipe names every one of them i
 promoted version speaks with no others unless somebody asks for it.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ class Setting:
     keyword: str  # upstream's name of it
     meaning: str
     whole: bool = False  # counts something
+    tried: tuple[float, ...] = ()  # what `voicelathe decoding` tries where nobody says otherwise
+    costs: bool = False  # a voice computes in proportion to it
 
     def problem(self, value: float) -> str | None:
         """What is wrong with a value, in words that go behind it; None when nothing is."""
@@ -82,6 +85,11 @@ def as_arguments(known: Mapping[str, Setting], decoding: Decoding) -> str:
     return ", ".join(
         f"{setting.keyword}={setting.written(decoding[name])}" for name, setting in known.items()
     )
+
+
+def work(known: Mapping[str, Setting], decoding: Decoding) -> float:
+    """How much is computed for the same speech, in proportion: a count of steps or beams; 1 where no setting changes it."""
+    return math.prod(decoding[name] for name, setting in known.items() if setting.costs)
 
 
 def as_text(decoding: Decoding) -> str:

@@ -33,6 +33,7 @@ class PackSources:
     train: columns.Table  # clip_id and text
     barred: frozenset[str]  # recordings that give the base the speaker's voice
     max_seconds: float  # of the shortest listen.max_seconds
+    said: frozenset[str] = frozenset()  # words of texts that are not proposed again
 
 
 @dataclass
@@ -72,6 +73,8 @@ def _held_out(corpus: PackSources, notes: list[str], seed: int) -> list[PackLine
             refused[f"of {clip.recording_id}, which gives the base the speaker's voice"] += 1
         elif clip.duration_s > MAX_HELD_OUT_S or clip.duration_s > SPEAKING_SHARE * corpus.max_seconds:
             refused["too long for a line"] += 1
+        elif characters.words(clip.text) in corpus.said:
+            refused["spoken already"] += 1
         elif not characters.num_spoken_chars(clip.text) or key in fit:
             refused["without words, or with those of another clip"] += 1
         else:
@@ -119,7 +122,11 @@ def _written(
         some = [
             line
             for line in lines.read(path)
-            if line.id in include or characters.usual_letters(line.text) <= limit
+            if line.id in include
+            or (
+                characters.usual_letters(line.text) <= limit
+                and characters.words(line.text) not in corpus.said
+            )
         ]
         found += [_in(line, language) for line in some]
     untrained = _untrained(found, corpus.train)

@@ -1,6 +1,6 @@
 """What the stage process asks of a worker, and what the worker says while it works.
 
-A job is one JSON file; events come back as JSON lines. Nothing here imports torch, so both sides share it.
+A job is one JSON file; events (`events`) come back as JSON lines. Nothing here imports torch, so both sides share it.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,15 @@ from typing import Any
 
 from voicelathe import digest, records
 from voicelathe.config import schema
-from voicelathe.errors import WorkerError
+from voicelathe.process.events import DONE as DONE
+from voicelathe.process.events import FAILED as FAILED
+from voicelathe.process.events import NOTICE as NOTICE
+from voicelathe.process.events import PHASE as PHASE
+from voicelathe.process.events import PROGRESS as PROGRESS
+from voicelathe.process.events import READY as READY
+from voicelathe.process.events import SAMPLE as SAMPLE
+from voicelathe.process.events import Event as Event
+from voicelathe.process.events import decode as decode
 
 IN_THE_WORKER = schema.Engine("serial", 1)  # one thing after the other
 STOP_S = 600  # for a trainer that is asked to stop: it ends its step and writes its state, 14 GB for VoxCPM 2, full
@@ -127,6 +135,7 @@ class WeightsRef:
     path: str
     sha256: str
     reference: Reference | None = None  # of a prompted candidate, instead of the job's
+    decoding: dict[str, float] | None = None  # its own settings, instead of the job's
 
 
 @dataclass(frozen=True)
@@ -138,9 +147,7 @@ class ValidateJob:
     seed: int
     clips: str
     train_clips: str  # some of them are looked at for overfitting
-    general: (
-        str | None
-    )  # directory of other speakers' clips and their encodings: has the model forgotten what the base could?
+    general: str | None  # directory of clips of other speakers: has the model forgotten what the base could?
     latents: str
     lora: schema.Lora | None  # what the adapters among the weights were made with
     weights: list[WeightsRef]
@@ -169,6 +176,7 @@ class SpeakJob:
         None  # the place of untouched bases, where other recipes find what they said; None: `out`
     )
     engine: schema.Engine = IN_THE_WORKER  # ray: lines are spread over the cluster
+    timed: bool = False  # how long a sample took is written beside it
 
 
 def sample_record(job: SpeakJob, ref: WeightsRef, line: records.Line) -> Path:
@@ -179,7 +187,14 @@ def sample_record(job: SpeakJob, ref: WeightsRef, line: records.Line) -> Path:
         name = ref.reference.name
     elif ref.candidate.prompted and job.reference:
         name = f"{name}-{job.reference.name}"  # another clip is another place: both are still there when the first one comes back
+    if ref.decoding is not None:
+        name += "".join(f"-{setting}-{value:g}" for setting, value in sorted(ref.decoding.items()))
     return Path(place) / name / f"{line.line_id}-{line.seed}.json"
+
+
+def time_of(record: Path) -> Path:
+    """How many seconds a sample took, if the job was `timed`: apart from its record, which is the same every time."""
+    return record.with_suffix(".seconds")
 
 
 @dataclass(frozen=True)
@@ -262,35 +277,3 @@ def threads_of(job: Job) -> int:
     if isinstance(job, RehearseJob):
         return job.threads
     return job.machine.threads if isinstance(job, MeasureJob | CutJob) else job.target.machine.threads
-
-
-@dataclass(frozen=True)
-class Event:
-    """One thing a worker says. `kind` is one of the constants below; `values` are plain JSON."""
-
-    kind: str
-    values: dict[str, Any]
-
-
-PHASE = (
-    "phase"  # name, step, micro: announced BEFORE the phase begins, so that a dead worker can be diagnosed
-)
-PROGRESS = "progress"  # done, total, unit; of a training also waited_s
-NOTICE = "notice"  # text: something a person should look at; the work goes on
-SAMPLE = "sample"  # request_id, sample: the SampleRecord that answers a SpeakRequest; None for an empty text
-READY = "ready"  # an interactive speak worker takes requests now
-DONE = "done"  # results of the job
-FAILED = "failed"  # error class, message; in an answer to a SpeakRequest also request_id
-
-
-def decode(line: bytes) -> Event:
-    """Parse one event line. Raises WorkerError on anything else: the worker's stdout carries events only."""
-    import json
-
-    try:
-        value = json.loads(line)
-        return Event(value["kind"], value["values"])
-    except (ValueError, KeyError, TypeError):
-        raise WorkerError(
-            f"The worker wrote something that is not an event: {line[:200]!r}. This is a bug of voicelathe."
-        ) from None

@@ -48,6 +48,7 @@ from voicelathe.records.decisions import (
     Verdict,
     WeightRange,
 )
+from voicelathe.records.decoding import DecodingSweep, DecodingTime, DecodingTimes, TriedDecoding
 from voicelathe.records.files import from_json, read, read_one, require_inside, to_json, write
 from voicelathe.records.heard import Ceiling, Delivery, Level, LineTest, Prosody
 from voicelathe.records.lines import HELD_OUT, LONG, STRATA, PackLine
@@ -109,6 +110,9 @@ __all__ = [
     "CutDecision",
     "CutDecisions",
     "CutRecording",
+    "DecodingSweep",
+    "DecodingTime",
+    "DecodingTimes",
     "Delivery",
     "Drop",
     "Ending",
@@ -171,6 +175,7 @@ __all__ = [
     "StepTiming",
     "Strength",
     "Stretch",
+    "TriedDecoding",
     "Verdict",
     "WeightRange",
     "from_json",

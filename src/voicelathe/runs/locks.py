@@ -11,10 +11,10 @@ from voicelathe.errors import RunLocked, VoiceLatheError
 
 
 @contextmanager
-def run_directory(directory: Path) -> Iterator[None]:
+def run_directory(directory: Path, doing: str = "trained") -> Iterator[None]:
     """Hold the run's directory. Raises RunLocked naming the process that has it."""
     directory.mkdir(parents=True, exist_ok=True)
-    with _flock(directory / ".lock", f"{directory} is being trained"):
+    with _flock(directory / ".lock", f"{directory} is being {doing}"):
         yield
 
 

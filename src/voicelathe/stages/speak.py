@@ -21,6 +21,7 @@ def speak(
     reference: jobs.Reference | None = None,
     workers: int = 1,
     shared: Path | None = None,
+    timed: bool = False,
 ) -> list[records.SampleRecord]:
     """Let candidates speak lines, `workers` at a time; samples of an earlier, equal request are reused, one by one.
 
@@ -31,10 +32,11 @@ def speak(
     """
     if lacking := environments.lacking(run.identity.family, "speak"):
         print(f"{run.recipe}: nothing is spoken. {lacking}", file=sys.stderr)
-        return [_unspoken(ref.candidate, line, decoding) for ref in refs for line in lines]
+        return [_unspoken(ref.candidate, line, ref.decoding or decoding) for ref in refs for line in lines]
     job = jobs.SpeakJob(
         target=target(params, run.identity.base), lora=run.identity.train.lora, weights=refs, lines=lines,
         max_seconds=max_seconds, decoding=decoding, reference=reference, out=str(out), interactive=False, shared=str(shared) if shared else None,
+        timed=timed,
     )  # fmt: skip
     if workers > 1 and on_cluster(params.engine, run.recipe, run.identity.family):
         runner.run(replace(job, engine=replace(params.engine, workers=workers)), run.recipe)

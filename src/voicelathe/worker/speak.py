@@ -6,6 +6,7 @@ With `interactive` the worker then answers requests from stdin with the first ca
 import json
 import math
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,10 +39,11 @@ class _Voice:
     held: jobs.WeightsRef | None = None
 
     def take(self, ref: jobs.WeightsRef) -> None:
-        if ref != self.held:
+        weights = replace(ref, decoding=None)
+        if weights != self.held:
             self.held = None  # until all of them are in place
-            self.swapper.put(ref)
-            self.held = ref
+            self.swapper.put(weights)
+            self.held = weights
 
 
 @dataclass(frozen=True)
@@ -117,14 +119,23 @@ def _content(passage: Passage) -> str:
     return f"{passage.ref.candidate.name}, {len(passage.lines)} lines from {passage.lines[0].line_id}"
 
 
-def _said(job: jobs.SpeakJob, passage: Passage) -> list[Spoken]:
-    """What a candidate says, in this process or one of a cluster."""
+def _said(job: jobs.SpeakJob, passage: Passage) -> list[tuple[Spoken, float]]:
+    """What a candidate says, in this process or one of a cluster, each line with the seconds it took."""
     on_node.use_threads(job.target.machine.threads)
     with on_node.named(_content(passage)):
         voice = _voice(job)
         voice.take(passage.ref)
-        limit_s, how = job.max_seconds, job.decoding
-        return [_speak(job, passage.ref, voice.swapper, line, limit_s, how) for line in passage.lines]
+        return [_timed(job, passage.ref, voice.swapper, line) for line in passage.lines]
+
+
+def _timed(
+    job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: records.Line
+) -> tuple[Spoken, float]:
+    """On the CPU its own seconds, which others on the machine do not lengthen; on a GPU those of the clock."""
+    clock = time.process_time if job.target.machine.device == "cpu" else time.perf_counter
+    begun = clock()
+    spoken = _speak(job, ref, swapper, line, job.max_seconds, _settings(job, ref))
+    return spoken, clock() - begun
 
 
 def _voice(job: jobs.SpeakJob) -> _Voice:
@@ -139,16 +150,21 @@ def _voice(job: jobs.SpeakJob) -> _Voice:
 
 
 def _keep(
-    job: jobs.SpeakJob, passages: Sequence[Passage], results: Iterator[Sequence[Spoken]], emit: Any
+    job: jobs.SpeakJob,
+    passages: Sequence[Passage],
+    results: Iterator[Sequence[tuple[Spoken, float]]],
+    emit: Any,
 ) -> int:
     """Write each sample and its record as soon as it is there. Returns how many."""
     done, total = 0, sum(len(passage.lines) for passage in passages)
     for passage in passages[:1]:
         _announce(passage, emit)
     for following, (passage, found) in enumerate(zip(passages, results, strict=True), 1):
-        for line, spoken in zip(passage.lines, found, strict=True):
-            record = jobs.sample_record(job, passage.ref, line)
-            sample = _sample(passage.ref.candidate, line, spoken, job.decoding, record.with_suffix(".wav"))
+        for line, (spoken, took_s) in zip(passage.lines, found, strict=True):
+            record, settings = jobs.sample_record(job, passage.ref, line), _settings(job, passage.ref)
+            sample = _sample(passage.ref.candidate, line, spoken, settings, record.with_suffix(".wav"))
+            if job.timed:
+                digest.write_json(jobs.time_of(record), {"seconds": took_s})
             digest.write_json(
                 record, {"key": _key(job, passage.ref, line), "sample": records.to_json(sample)}
             )
@@ -157,6 +173,10 @@ def _keep(
         for passage in passages[following : following + 1]:
             _announce(passage, emit)
     return total
+
+
+def _settings(job: jobs.SpeakJob, ref: jobs.WeightsRef) -> dict[str, float]:
+    return job.decoding if ref.decoding is None else ref.decoding
 
 
 def _announce(passage: Passage, emit: Any) -> None:
@@ -206,7 +226,7 @@ def _answer(job: jobs.SpeakJob, voice: _Voice, emit: Any) -> None:
 def _requested(
     job: jobs.SpeakJob, swapper: Swapper, ref: jobs.WeightsRef, request: jobs.SpeakRequest
 ) -> records.SampleRecord:
-    decoding = job.decoding if request.decoding is None else request.decoding
+    decoding = _settings(job, ref) if request.decoding is None else request.decoding
     scale = ref.candidate.lora_scale if request.lora_scale is None else request.lora_scale
     if ref.kind == "lora" and scale is not None:
         swapper.scale(scale)
@@ -257,7 +277,7 @@ def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> str:
         job.target.base_digest,
         records.to_json(line),
         job.max_seconds,
-        job.decoding,
+        _settings(job, ref),
         machine.device,
         machine.threads,
     ]

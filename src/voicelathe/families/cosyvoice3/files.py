@@ -31,8 +31,10 @@ model.model.llm.sampling = partial(model.model.llm.sampling, DECODING)
 audio = next(model.inference_sft(text, "voice", text_frontend=False))["tts_speech"]
 rate = model.sample_rate"""
 DECODING = {  # as cosyvoice3.yaml of the published model has them; its flow has 10 steps, which nobody can choose
-    "top_p": Setting(0.8, 0.01, 1, "top_p", "share of the probability that is drawn from"),
-    "top_k": Setting(25, 1, 6561, "top_k", "speech tokens that are drawn from", True),
+    "top_p": Setting(
+        0.8, 0.01, 1, "top_p", "share of the probability that is drawn from", tried=(0.7, 0.8, 0.9)
+    ),
+    "top_k": Setting(25, 1, 6561, "top_k", "speech tokens that are drawn from", True, (15, 25, 50)),
 }
 USAGE = {  # of an export; see families.base.FamilySpec.
     "adapter": f"""{OPENED}from peft import PeftModel

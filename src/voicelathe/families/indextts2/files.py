@@ -26,11 +26,13 @@ soundfile.write("voice.wav", load_file("HERE/speaker_reference.safetensors")["0/
 model.infer("voice.wav", "The lamp is on.", "spoken.wav", DECODING)
 audio, rate = soundfile.read("spoken.wav")"""
 DECODING = {  # as upstream's infer() has them; its flow has 25 steps and guidance 0.7, which nobody can choose
-    "temperature": Setting(0.8, 0.05, 2, "temperature", "of the codes; higher is more varied"),
+    "temperature": Setting(
+        0.8, 0.05, 2, "temperature", "of the codes; higher is more varied", tried=(0.6, 0.8, 1.0)
+    ),
     "top_k": Setting(30, 1, 8192, "top_k", "codes that are drawn from", True),
     "top_p": Setting(0.8, 0.01, 1, "top_p", "share of the probability that is drawn from"),
     "repetition_penalty": Setting(10.0, 1, 20, "repetition_penalty", "on codes that were drawn before"),
-    "beams": Setting(3, 1, 10, "num_beams", "of the beam search", True),
+    "beams": Setting(3, 1, 10, "num_beams", "of the beam search", True, (1, 3), True),
     "length_penalty": Setting(0.0, -2, 2, "length_penalty", "of the beam search; higher is longer"),
 }
 USAGE = {  # of an export; see families.base.FamilySpec

@@ -34,9 +34,11 @@ speaker = model.get_supported_speakers()[0]
 (audio,), rate = model.generate_custom_voice("The lamp is on.", speaker, do_sample=True, subtalker_dosample=True, DECODING)""",
 }
 DECODING = {  # what upstream takes where neither the caller nor the base's generation_config.json says otherwise
-    "temperature": Setting(0.9, 0.05, 2, "temperature", "of the first codebook; higher is more varied"),
+    "temperature": Setting(
+        0.9, 0.05, 2, "temperature", "of the first codebook; higher is more varied", tried=(0.7, 0.9, 1.0)
+    ),
     "top_k": Setting(50, 1, 3072, "top_k", "codes that are drawn from", True),
-    "top_p": Setting(1.0, 0.01, 1, "top_p", "share of the probability that is drawn from"),
+    "top_p": Setting(1.0, 0.01, 1, "top_p", "share of the probability that is drawn from", tried=(0.9, 1.0)),
     "repetition_penalty": Setting(1.05, 1, 10, "repetition_penalty", "on codes that were drawn before"),
     "predictor_temperature": Setting(
         0.9, 0.05, 2, "subtalker_temperature", "of the other codebooks, which the code predictor draws"

@@ -11,8 +11,19 @@ from voicelathe.families.shared import seeding, torchaudio_shim
 from voicelathe.families.voxcpm import prompting
 
 DECODING = {  # as upstream's generate() has them; its command line has the limits
-    "steps": Setting(10, 1, 100, "inference_timesteps", "steps of the flow that makes each position", True),
-    "guidance": Setting(2.0, 0.1, 10, "cfg_value", "classifier-free guidance of that flow"),
+    "steps": Setting(
+        10,
+        1,
+        100,
+        "inference_timesteps",
+        "steps of the flow that makes each position",
+        True,
+        (6, 10, 16),
+        True,
+    ),
+    "guidance": Setting(
+        2.0, 0.1, 10, "cfg_value", "classifier-free guidance of that flow", tried=(1.5, 2.0, 2.5)
+    ),
     "max_length_ratio": Setting(
         6.0, 1, 100, "retry_badcase_ratio_threshold", "positions of sound for each token of text, at most"
     ),

@@ -1,0 +1,1 @@
+"""With which decoding settings does a voice speak best, and with which as well for less?"""

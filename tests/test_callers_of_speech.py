@@ -1,0 +1,199 @@
+"""Nobody speaks with settings that are in no record: every place that makes a voice speak, where its settings come from, and where they are kept.
+
+The lists are the contract. A new caller fails the test, and so does a known one that takes its settings from somewhere else: whoever adds
+one says here where the settings stand, and where they are written down.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.test_structure import SRC, module_name, nodes, sources
+
+Place = tuple[str, str]  # module, function
+
+# Who asks for speech, and by which expression it names the settings.
+SPEAK_JOBS: dict[Place, str] = {
+    ("stages.speak", "speak"): "decoding",  # of its callers, below
+    ("stages.references.audition", "_spoken"): "self.settings.speak",  # the recipe's
+    ("registry.voice", "_job"): "served.decoding_of(config)",  # of the registered version
+    (
+        "registry.speaking.say",
+        "_take",
+    ): "settings",  # of speak_base: upstream's own with --set; the tag of the WAV has them
+}
+REQUESTS: dict[Place, str] = {
+    (
+        "registry.voice",
+        "_take",
+    ): "asked.decoding",  # the version's own, or what was asked for: the tag has them, and as_judged
+    ("registry.speaking.say", "_take"): "None",  # the job's own
+    ("process.runner", "ping"): "None",  # no text: nothing is spoken
+}
+CALLS_OF_THE_STAGE: dict[Place, str] = {
+    ("stages.listen", "_take"): "self.decoding",  # the recipe's
+    ("stages.preflight", "preflight"): "one.speak",  # the recipe's
+    (
+        "stages.decoding.sweep",
+        "_spoken",
+    ): "self.settings.speak",  # each of the weights has its own: `decoding` below
+}
+OWN_SETTINGS: dict[Place, str] = {  # WeightsRef with settings of its own
+    ("stages.decoding.sweep", "__init__"): "way",  # of grid.crossed: in decoding.json, setting by setting
+}
+# Who calls a family, and with what.
+SYNTHESES: dict[Place, str] = {
+    ("worker.speak", "_speak"): "_settings(job, ref)",  # the weights' own, else the job's
+    ("worker.speak", "_requested"): "own if request.decoding is None else request.decoding",  # else the job's
+}
+# Who writes down what was spoken, and as spoken with what.
+SAMPLES: dict[Place, str] = {
+    ("worker.speak", "_sample"): "decoding",
+    ("stages.speak", "_unspoken"): "decoding",
+}
+
+
+def functions(tree: ast.AST, inside: ast.AST | None = None) -> Iterator[tuple[ast.AST, ast.Call]]:
+    """Every call, with the innermost function that it stands in."""
+    for node in ast.iter_child_nodes(tree):
+        within = node if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else inside or tree
+        if isinstance(node, ast.Call):
+            yield inside or tree, node
+        yield from functions(node, within)
+
+
+def name_of(function: ast.AST) -> str:
+    return getattr(function, "name", "")
+
+
+def called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def argument(function: ast.AST, call: ast.Call, name: str, place: int) -> str:
+    """The expression of an argument, by its name or its place; of a local name what it was set to."""
+    named = next((one.value for one in call.keywords if one.arg == name), None)
+    found = named if named is not None else call.args[place] if len(call.args) > place else None
+    if found is None:
+        return "(missing)"
+    set_to = assigned(function, found.id) if isinstance(found, ast.Name) else []
+    return " | ".join(set_to) or ast.unparse(found)
+
+
+def assigned(function: ast.AST, name: str) -> list[str]:
+    """Everything that a function sets a name to."""
+    values = []
+    for node in ast.walk(function):
+        for target in node.targets if isinstance(node, ast.Assign) else []:
+            pairs = [(target, node.value)]  # type: ignore[attr-defined]
+            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):  # type: ignore[attr-defined]
+                pairs = list(zip(target.elts, node.value.elts, strict=True))  # type: ignore[attr-defined]
+            values += [ast.unparse(value) for one, value in pairs if ast.unparse(one) == name]
+    return values
+
+
+def found(root: Path, what: str, name: str, place: int, must: str | None = None) -> dict[Place, str]:
+    """Who calls `what`, and with which expression as its argument `name`; `must`: only calls that have this keyword."""
+    known: dict[Place, str] = {}
+    for path in sources(root):
+        if root == SRC and path.is_relative_to(SRC / "families"):
+            continue  # what is called, not who calls
+        for function, call in functions(ast.parse(path.read_text())):
+            if called(call) != what or (must and must not in {one.arg for one in call.keywords}):
+                continue
+            module = module_name(path, root).removeprefix("voicelathe.")
+            known[module, name_of(function)] = argument(function, call, name, place)
+    return known
+
+
+def stage_calls(root: Path) -> dict[Place, str]:
+    """Calls of `stages.speak.speak`, under whichever name a module imports it."""
+    known: dict[Place, str] = {}
+    for path in sources(root):
+        tree = ast.parse(path.read_text())
+        names = {
+            alias.asname or alias.name
+            for node in nodes(path.read_text())
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+            if f"{node.module}.{alias.name}" in ("voicelathe.stages.speak", "voicelathe.stages.speak.speak")
+        }
+        for function, call in functions(tree):
+            text = ast.unparse(call.func)
+            if text in names or text in {f"{one}.speak" for one in names}:
+                module = module_name(path, root).removeprefix("voicelathe.")
+                known[module, name_of(function)] = argument(function, call, "decoding", 5)
+    return known
+
+
+def test_every_speak_job_takes_its_settings_from_where_they_are_on_record() -> None:
+    assert found(SRC, "SpeakJob", "decoding", 5) == SPEAK_JOBS
+
+
+def test_every_request_to_a_speaker_says_with_which_settings() -> None:
+    assert found(SRC, "SpeakRequest", "decoding", 6) == REQUESTS
+
+
+def test_every_caller_of_the_stage_gives_the_recipe_s_settings() -> None:
+    assert stage_calls(SRC) == CALLS_OF_THE_STAGE
+
+
+def test_weights_have_settings_of_their_own_only_where_a_record_names_each() -> None:
+    own = {
+        place: said
+        for place, said in found(SRC, "replace", "decoding", 99, must="decoding").items()
+        if said != "None"
+    }
+    assert own == OWN_SETTINGS
+
+
+def test_a_family_is_made_to_speak_by_the_worker_alone() -> None:
+    spoken = found(SRC, "synthesize", "decoding", 5) | found(SRC, "synthesize_prompted", "decoding", 5)
+    assert spoken == SYNTHESES
+
+
+def test_every_sample_keeps_what_it_was_spoken_with() -> None:
+    assert found(SRC, "SampleRecord", "decoding", 6) == SAMPLES
+
+
+def test_upstream_s_defaults_are_taken_only_where_the_tag_or_the_record_has_them() -> None:
+    """`decoding.defaults` is what nobody chose: a base that speaks as it is, versions from before recipes named settings, older files."""
+    assert set(found(SRC, "defaults", "known", 0)) == {
+        ("registry.speaking.say", "speak_base"),  # its tag: tag.of_base(..., spoken)
+        ("registry.promoted", "decoding_of"),  # versions from before: as they were judged
+    }
+
+
+def test_no_stage_script_makes_anybody_speak_by_itself() -> None:
+    scripts = SRC.parents[1] / "pipelines"
+    calls = {
+        called(call) for path in scripts.glob("*.py") for _, call in functions(ast.parse(path.read_text()))
+    }
+    assert not calls & {"SpeakJob", "SpeakRequest", "Speaker", "synthesize", "synthesize_prompted", "speak"}
+
+
+PLANTED = {
+    "def f(t):\n    return jobs.SpeakJob(t, None, [], [], 2.0, {}, None, 'out', False)": ("SpeakJob", 5, "{}"),
+    "def f(t):\n    return SpeakJob(target=t, decoding=defaults(known))": ("SpeakJob", 5, "defaults(known)"),
+    "def f(t):\n    own, other = {}, 1\n    return SpeakJob(t, None, [], [], 2.0, own, None, 'out', False)": ("SpeakJob", 5, "{}"),
+    "class A:\n    def f(self):\n        return self.family.synthesize(a, b, c, d, e, {'steps': 4})": (
+        "synthesize", 5, "{'steps': 4}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", PLANTED)
+def test_a_planted_caller_is_seen(tmp_path: Path, source: str) -> None:
+    what, place, said = PLANTED[source]
+    (tmp_path / "m.py").write_text(source)
+    assert found(tmp_path, what, "decoding", place) == {("m", "f"): said}
+
+
+def test_a_planted_call_of_the_stage_is_seen_under_any_name(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(
+        "from voicelathe.stages.speak import speak as say\nfrom voicelathe.stages import speak\n"
+        "def f():\n    say(p, r, refs, lines, 2.0, {'steps': 4}, out)\n"
+        "def g():\n    speak.speak(p, r, refs, lines, 2.0, decoding=own, out=out)\n"
+    )
+    assert stage_calls(tmp_path) == {("m", "f"): "{'steps': 4}", ("m", "g"): "own"}
