@@ -29,7 +29,7 @@ LORA = schema.Lora(rank=4, alpha=8.0, dropout=0.1, scope=["dit", "lm"])
 @pytest.fixture(scope="module")
 def items(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ClipItem]:
     root = training.corpus(tmp_path_factory.mktemp("corpus"), train=4, validation=4)
-    return cache.items(root / "validation.jsonl", root / "latents")
+    return cache.items(root / "validation.jsonl", root / "latents", None)
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +206,7 @@ def test_the_prompted_base_hears_a_clip_of_another_recording_never_the_clip_itse
         training.target(), schema.Evaluate(1, 3, [1.0], "reference", None, 3), 9, str(root / "validation.jsonl"), "", None, str(root / "latents"),
         None, [], jobs.Reference([first, second], ""), "",
     )  # fmt: skip
-    known = cache.items(root / "validation.jsonl", root / "latents")
+    known = cache.items(root / "validation.jsonl", root / "latents", None)
     heard = {
         item.clip_id: item.tensors["reference"]
         for item in prompts.in_front(FAMILY, list(known.values()), job)

@@ -50,6 +50,7 @@ from voicelathe.records.decisions import (
 )
 from voicelathe.records.files import from_json, read, read_one, require_inside, to_json, write
 from voicelathe.records.heard import Ceiling, Delivery, Level, LineTest, Prosody
+from voicelathe.records.lexicon import Lexicon, ReadText, Respelling
 from voicelathe.records.lines import HELD_OUT, LONG, STRATA, PackLine
 from voicelathe.records.measures import (
     ClipRef,
@@ -126,6 +127,7 @@ __all__ = [
     "Kernel",
     "LatentEntry",
     "Level",
+    "Lexicon",
     "Line",
     "LineTest",
     "Link",
@@ -152,12 +154,14 @@ __all__ = [
     "Quarantined",
     "Race",
     "Ranked",
+    "ReadText",
     "Reason",
     "RecogniserFacts",
     "RecogniserRef",
     "ReferencePlan",
     "Rehearsal",
     "RejectedLine",
+    "Respelling",
     "Round",
     "RunIdentity",
     "RunRecord",

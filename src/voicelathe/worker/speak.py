@@ -17,6 +17,7 @@ import numpy as np
 from voicelathe import checkpoints, digest, families, records
 from voicelathe.config import schema
 from voicelathe.data.audio import waveform
+from voicelathe.data.lexicon.reading import as_read
 from voicelathe.errors import VoiceLatheError
 from voicelathe.families.base import Promptable, Spoken
 from voicelathe.parallel import local, on_node
@@ -164,13 +165,14 @@ def _announce(passage: Passage, emit: Any) -> None:
 
 def _speak(job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: records.Line) -> Spoken:
     family, loaded = swapper.family, swapper.loaded
+    text = as_read(job.target.lexicon, line.text, line.language)
     if not ref.candidate.prompted:
-        return family.synthesize(loaded, line.text, line.language, line.seed, job.max_seconds, job.decoding)
+        return family.synthesize(loaded, text, line.language, line.seed, job.max_seconds, job.decoding)
     reference = ref.reference or job.reference
     assert isinstance(family, Promptable) and reference is not None, "params refuse a recipe that asks for it"
-    with prompts.heard(reference, loaded.facts.encode_rate_hz) as prompt:
+    with prompts.heard(reference, loaded.facts.encode_rate_hz, job.target.lexicon) as prompt:
         return family.synthesize_prompted(
-            loaded, line.text, line.language, line.seed, job.max_seconds, job.decoding, prompt
+            loaded, text, line.language, line.seed, job.max_seconds, job.decoding, prompt
         )
 
 
@@ -202,8 +204,9 @@ def _requested(
     scale = ref.candidate.lora_scale if request.lora_scale is None else request.lora_scale
     if ref.kind == "lora" and scale is not None:
         swapper.scale(scale)
+    text = as_read(request.lexicon, request.text, request.language)
     spoken = swapper.family.synthesize(
-        swapper.loaded, request.text, request.language, request.seed, request.max_seconds, decoding
+        swapper.loaded, text, request.language, request.seed, request.max_seconds, decoding
     )
     line = records.Line("request", request.text, request.language, request.seed)
     candidate = records.Candidate(ref.candidate.step, scale if ref.kind == "lora" else None)
@@ -255,10 +258,13 @@ def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> str:
         machine.device,
         machine.threads,
     ]
+    if (text := as_read(job.target.lexicon, line.text, line.language)) != line.text:
+        parts.append({"read": text})
     reference = ref.reference or job.reference
     if ref.candidate.prompted and reference is not None:
         heard = reference.clips[0]  # its id does not know how its silence was trimmed
-        parts.append([reference.way, *heard.sound, heard.text])
+        said = as_read(job.target.lexicon, heard.text, heard.language)
+        parts.append([reference.way, *heard.sound, said])
     return digest.of_value(parts)
 
 

@@ -110,9 +110,14 @@ def _needs(job: jobs.ValidateJob, todo: Sequence[jobs.WeightsRef]) -> Needs:
 
 
 def _split(job: jobs.ValidateJob) -> _Split:
-    items = cache.items(Path(job.clips), Path(job.latents))
-    train = cache.items(Path(job.train_clips), Path(job.latents))
-    general = {} if job.general is None else cache.items(Path(job.general, "clips.jsonl"), Path(job.general))
+    lexicon = job.target.lexicon
+    items = cache.items(Path(job.clips), Path(job.latents), lexicon)
+    train = cache.items(Path(job.train_clips), Path(job.latents), lexicon)
+    general = (
+        {}
+        if job.general is None
+        else cache.items(Path(job.general, "clips.jsonl"), Path(job.general), lexicon)
+    )
     return _Split(items, probes.choose(items, train, general, job.seed, job.how.probe_clips))
 
 

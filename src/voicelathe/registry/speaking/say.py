@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe import checkpoints, digest, families
+from voicelathe.data.lexicon import lexicon_file
 from voicelathe.errors import PromotionError, RequestError, WorkerError
 from voicelathe.families import bases, decoding
 from voicelathe.process import jobs
@@ -100,7 +101,12 @@ def speak_base(
         )
     signer = signing.read(sign) if sign is not None else signing.of_environment()
     mark = marking.of_project(root, marking.BASE)
-    family, machine = bases.recognise(base), gates.load_params(root).machine
+    settings_of = gates.load_params(root)
+    family, machine, words = (
+        bases.recognise(base),
+        settings_of.machine,
+        lexicon_file.of_project(settings_of, root),
+    )
     known = families.spec(family).decoding
     chosen: dict[str, Any] = {"language": "en", "seed": BASE_SEED, "max_seconds": BASE_SECONDS}
     requests.check_options(options, chosen)
@@ -111,11 +117,12 @@ def speak_base(
     requests.check_seed(int(chosen["seed"]))
     requests.check([text], float(chosen["max_seconds"]), VoiceLimits())
     facts = families.find(family).describe(base, "", True)
-    target = jobs.Target(family, str(base), facts.digest, machine)
+    target = jobs.Target(family, str(base), facts.digest, machine, words)
     sample, audio = _take(target, text, chosen, spoken)
     if mark is not None:
         audio = mark.put(audio)
-    about = tag.of_base(family, facts.digest, spoken) | ({"watermark": mark.about} if mark else {})
+    about = tag.of_base(family, facts.digest, spoken) | tag.of_lexicon(words)
+    about |= {"watermark": mark.about} if mark else {}
     audio = sentences.tagged(audio, digest.canonical_json(about))
     if signer is not None:
         audio = signer.signed(audio, about)
@@ -143,6 +150,7 @@ def _take(
             decoding=None,
             path=str(path),
             weights=None,
+            lexicon=target.lexicon,
         )
         with Speaker(job) as speaker:
             sample = speaker.say(asked)

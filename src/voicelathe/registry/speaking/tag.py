@@ -6,6 +6,7 @@ from typing import Any
 
 from voicelathe import digest, layout, records
 from voicelathe.data import consent
+from voicelathe.data.lexicon import lexicon_file
 from voicelathe.records import Promotion
 
 MACHINE_MADE = {"generated_by": "a text-to-speech model"}
@@ -28,6 +29,11 @@ def of_version(root: Path, promotion: Promotion) -> dict[str, Any]:
 def of_base(family: str, base_digest: str, decoding: dict[str, float]) -> dict[str, Any]:
     """Of speech by a base as it is."""
     return {**MACHINE_MADE, "family": family, "base_digest": base_digest, "decoding": decoding}
+
+
+def of_lexicon(lexicon: records.Lexicon | None) -> dict[str, str]:
+    """By which respellings the text was read; nothing where it was spoken as it is written."""
+    return {"lexicon": lexicon_file.identity(lexicon)} if lexicon else {}
 
 
 def _scopes(root: Path, speakers: Iterable[str]) -> list[dict[str, Any]]:
