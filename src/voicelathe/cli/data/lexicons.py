@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from voicelathe.cli import screen
-from voicelathe.cli.names import Recipe
+from voicelathe.cli.names import Candidate, Recipe
 from voicelathe.errors import LexiconError
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ File = Annotated[
 Times = Annotated[
     int, typer.Option(metavar="N", min=1, help="Leave out words that were asked for less often.")
 ]
+Entries = Annotated[
+    list[str], typer.Argument(metavar="WORD=RESPELLING...", help="What to try; quote spaces.")
+]
+Seeds = Annotated[int, typer.Option(metavar="N", min=2, help="Takes of each sentence, the same for both.")]
 Language = Annotated[str, typer.Option(metavar="CODE", help="Language of the text.")]
 group = typer.Typer(
     no_args_is_help=True, help="Respellings by which every model reads text: docs/lexicon.md."
@@ -74,7 +78,9 @@ def pin(file: File = None) -> None:
     path = _path(settings, file)
     name, digest = layout.in_project(path), lexicon_file.identity(lexicon_file.read(path))
     if Path(name).is_absolute():
-        raise LexiconError(f"{path} lies outside the project, where git does not keep it. Copy it here: cp {path} {FILE}")
+        raise LexiconError(
+            f"{path} lies outside the project, where git does not keep it. Copy it here: cp {path} {FILE}"
+        )
     if (settings.lexicon.file, settings.lexicon.digest) == (name, digest):
         screen.say(f"{name} is pinned already: {digest}")
         return
@@ -126,6 +132,58 @@ def propose(recipe: Recipe, times: Times = 3) -> None:
         "The recogniser may be the one who does not know a name: listen first. A word that is said wrong gets an entry in "
         f"{FILE} (docs/lexicon.md)."
     )
+
+
+@group.command("try")
+def try_(
+    recipe: Recipe,
+    entries: Entries,
+    language: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Of the words; default: that of most lines.")
+    ] = None,
+    candidate: Candidate = None,
+    seeds: Seeds = 5,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Write the entries that help into the lexicon.")
+    ] = False,
+) -> None:
+    """Let a checkpoint say the sentences that have a word without an entry and with it: is the word heard right more often?"""
+    from voicelathe import lines
+    from voicelathe.config import params
+    from voicelathe.data.lexicon import lexicon_file
+    from voicelathe.records import Respelling
+    from voicelathe.stages.lexicon import trial
+
+    settings = params.load()
+    tag = language or lines.commonest_language(lines.of(settings, recipe))
+    wanted = [Respelling(tag, *_entry(one)) for one in entries]
+    found = trial.hold(settings, recipe, wanted, candidate, seeds)
+    rows = [
+        (one.entry.written, one.entry.said, str(one.takes), str(one.right_without), str(one.right_with), f"{one.p:.3f}", "helps" if one.helps else "not shown")
+        for one in found.tried
+    ]  # fmt: skip
+    columns = ("word", "is read", "takes", "right without", "right with", "p", "")
+    screen.table(f"{recipe} {found.candidate}", columns, rows)
+    screen.say(f"Listen: {found.place}, a folder without the entries and one with them.")
+    helpful = [one.entry for one in found.tried if one.helps]
+    if not keep or not helpful:
+        screen.say(
+            "Nothing was written." if keep else "To write what helps into the lexicon: the same with --keep"
+        )
+        return
+    path = Path(settings.lexicon.file or FILE)
+    lexicon_file.add(path, helpful)
+    screen.say(
+        f"{path}: {', '.join(one.written for one in helpful)}. To use it: voicelathe lexicon pin {path}"
+    )
+
+
+def _entry(given: str) -> tuple[str, str]:
+    """Word and respelling. Raises LexiconError for what is none."""
+    word, _, said = (part.strip() for part in given.partition("="))
+    if not word or not said:
+        raise LexiconError(f"{given!r}: give WORD=RESPELLING, for example 'Nguyen=win'.")
+    return word, said
 
 
 def _path(settings: schema.Params, file: Path | None) -> Path:

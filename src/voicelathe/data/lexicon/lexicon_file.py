@@ -6,7 +6,7 @@ neither the lexicon nor its digest. Parent side; docs/lexicon.md has the format.
 
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,31 @@ def written(lexicon: Lexicon) -> str:
     )
     numbers = f"{NUMBERS}: {str(lexicon.write_out_numbers).lower()}\n"
     return numbers + (f"{RESPELL}:\n{text}" if text else "")
+
+
+def add(path: Path, entries: Sequence[Respelling]) -> None:
+    """Write entries into a lexicon, a new one where there is none; comments and order of what stands there are kept.
+
+    Raises LexiconError for a result that `read` would refuse; then nothing is written.
+    """
+    from voicelathe.config import params
+
+    tree: Any = (
+        params.parse(path.read_text(encoding="utf-8-sig"), str(path))
+        if path.is_file()
+        else params.parse("{}", "")
+    )
+    if not path.is_file():
+        tree.fa.set_block_style()
+    for one in entries:
+        own = tree.setdefault(RESPELL, {}).setdefault(one.language, {})
+        alike = next(
+            (word for word in own if reading.folded(str(word)) == reading.folded(one.written)), one.written
+        )
+        own[alike] = one.said
+    text = params.dump(tree)
+    parse(text, str(path))
+    digest.write_text(path, text)
 
 
 def parse(text: str, where: str) -> Lexicon:
