@@ -14,7 +14,7 @@ from voicelathe.records import Lexicon, Respelling
 
 
 @dataclass(frozen=True)
-class Usage:
+class LexiconUsage:
     """What a lexicon changes in a project."""
 
     rows: Counter[Respelling]  # of the raw manifest
@@ -23,7 +23,7 @@ class Usage:
     has_rows: bool  # False: ingest has not run yet
 
 
-def of_project(lexicon: Lexicon, params: schema.Params, root: Path = Path()) -> Usage:
+def of_project(lexicon: Lexicon, params: schema.Params, root: Path = Path()) -> LexiconUsage:
     """Look through the rows of the manifest and the lines of every recipe."""
     rows: list[tuple[str, str]] = []
     if has_rows := (root / layout.MANIFEST).is_file():
@@ -39,7 +39,7 @@ def of_project(lexicon: Lexicon, params: schema.Params, root: Path = Path()) -> 
     known = {languages.canonical(tag) for tag in {tag for _, tag in [*rows, *spoken]}}
     known |= {languages.primary(tag) for tag in known}
     unused = sorted({one.language for one in lexicon.respellings} - known)
-    return Usage(changed(lexicon, rows), changed(lexicon, spoken), unused, has_rows)
+    return LexiconUsage(changed(lexicon, rows), changed(lexicon, spoken), unused, has_rows)
 
 
 def changed(lexicon: Lexicon, texts: Iterable[tuple[str, str]]) -> Counter[Respelling]:

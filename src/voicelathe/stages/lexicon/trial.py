@@ -40,7 +40,7 @@ class Take:
 
 
 @dataclass(frozen=True)
-class Tried:
+class TriedEntry:
     """What came of one entry."""
 
     entry: Respelling
@@ -57,17 +57,17 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Trial:
+class LexiconTrial:
     """Everything that was tried, and where to listen."""
 
-    tried: list[Tried]
+    tried: list[TriedEntry]
     candidate: str
     place: Path
 
 
 def hold(
     params: schema.Params, recipe: str, entries: Sequence[Respelling], candidate: str | None, num_seeds: int
-) -> Trial:
+) -> LexiconTrial:
     """Raises LexiconError for entries that cannot be tried: no sentence has the word, they clash, nobody can hear them."""
     ears = recogniser_files.reference(params.speech, params.machine)
     if ears is None:
@@ -99,7 +99,7 @@ def hold(
         ]
     heard = [_heard(params, run, samples, wanted, ears) for samples in arms.values()]
     takes = [Take(line.text, line.language, *both) for line, *both in zip(wanted, *heard, strict=True)]
-    return Trial(judged(entries, takes), ref.candidate.name, place)
+    return LexiconTrial(judged(entries, takes), ref.candidate.name, place)
 
 
 def with_entries(lexicon: Lexicon | None, entries: Sequence[Respelling]) -> Lexicon:
@@ -121,7 +121,7 @@ def with_entries(lexicon: Lexicon | None, entries: Sequence[Respelling]) -> Lexi
     return lexicon_file.parse(lexicon_file.written(made), "The lexicon with these entries")
 
 
-def judged(entries: Sequence[Respelling], takes: Sequence[Take]) -> list[Tried]:
+def judged(entries: Sequence[Respelling], takes: Sequence[Take]) -> list[TriedEntry]:
     """The test of every entry over the takes whose text it changes. A take that was not heard on one side counts as wrong there."""
     found = []
     for entry in entries:
@@ -130,7 +130,7 @@ def judged(entries: Sequence[Respelling], takes: Sequence[Take]) -> list[Tried]:
         pairs = [(_is_right(entry, one, one.without), _is_right(entry, one, one.with_)) for one in own]
         gained, lost = pairs.count((False, True)), pairs.count((True, False))
         right = (sum(before for before, _ in pairs), sum(after for _, after in pairs))
-        found.append(Tried(entry, len(pairs), *right, gained, lost, at_least(gained, gained + lost)))
+        found.append(TriedEntry(entry, len(pairs), *right, gained, lost, at_least(gained, gained + lost)))
     corrected = statistics.holm([one.p for one in found]) if found else []
     return [replace(one, p=p) for one, p in zip(found, corrected, strict=True)]
 
