@@ -96,7 +96,7 @@ def score(root: Path, job: jobs.TrainJob, weights: Path | None) -> float:
     if weights is not None:
         family.load_full(loaded, weights)
     loaded.core.eval()
-    items = list(cache.items(root / "data/split/validation.jsonl", Path(job.latents)).values())
+    items = list(cache.items(root / "data/split/validation.jsonl", Path(job.latents), None).values())
     found = losses.of_clips(family, loaded, items, 0, PASSES, 8)
     return statistics.mean(losses.totals(found, family.spec.loss_weights).values())
 

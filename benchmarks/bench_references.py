@@ -106,7 +106,7 @@ def score(settings: schema.Params, weights: Path | None) -> Scores:
     loaded.core.eval()
     items: dict[str, ClipItem] = {}
     for split in HELD_OUT:
-        items |= cache.items(layout.split(split), layout.latents(recipe.base))
+        items |= cache.items(layout.split(split), layout.latents(recipe.base), None)
     alone = _losses(family, loaded, list(items.values()))
     draws = []
     for heard in in_front(settings, items):

@@ -136,7 +136,7 @@ def noise(recipe: str) -> str:
     refs = [ref for ref in results.candidates(index, [1.0]) if ref.candidate.step]
     swapper = Swapper(family, loaded, base, identity.train.lora, refs)
     loaded.core.eval()
-    items = list(cache.items(layout.split("validation"), layout.latents(identity.base)).values())
+    items = list(cache.items(layout.split("validation"), layout.latents(identity.base), None).values())
     weights = family.spec.loss_weights
     totals_CD = []
     for ref in refs:

@@ -20,7 +20,7 @@ WRITES = [f"runs/${{key}}/{name}" for name in LEFT]
 HEARD = ("evaluate.reference", "evaluate.zero_shot")
 PARTS = ("listen", "speak", "select.guards", "select.vetoes", "select.max_vetoed_share")
 OWN = [f"recipes.${{key}}.{name}" for name in (*HEARD, *PARTS)]
-PARAMS = ["machine", "speech", "ingest.audio_root", "gate.max_text_overlap", *OWN]
+PARAMS = ["machine", "speech", "lexicon", "ingest.audio_root", "gate.max_text_overlap", *OWN]
 
 
 def main() -> None:

@@ -17,7 +17,13 @@ LATENTS = [f"data/latents/${{item.base}}/{name}" for name in ("index.parquet", "
 READS = ["pipelines/preflight.py", *SPLIT, *LATENTS, "${item.preflight.evidence}"]
 WRITES = ["runs/${key}/preflight.json"]
 _RECIPE = ("preflight", "train", "speak", "select.guards")
-PARAMS = ["seed", "machine", "bases.${item.base}", *(f"recipes.${{key}}.{part}" for part in _RECIPE)]
+PARAMS = [
+    "seed",
+    "machine",
+    "lexicon",
+    "bases.${item.base}",
+    *(f"recipes.${{key}}.{part}" for part in _RECIPE),
+]
 
 
 def main() -> None:

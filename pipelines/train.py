@@ -22,7 +22,7 @@ READS = [
     "runs/${key}/preflight.json",
 ]
 WRITES = ["runs/${key}/run.json", "runs/${key}/steps.jsonl", "runs/${key}/checkpoints.json"]
-PARAMS = ["seed", "machine", "bases.${item.base}", "recipes.${key}.train"]
+PARAMS = ["seed", "machine", "lexicon", "bases.${item.base}", "recipes.${key}.train"]
 
 
 def main() -> None:

@@ -112,7 +112,7 @@ SECTIONS = {field.name for part in (schema.Params, schema.Recipe) for field in d
 def settings(text: str) -> list[str]:
     """Dotted names in backticks that begin with a section of params.yaml or of a recipe."""
     quoted = re.findall(r"`([a-z_]+(?:\.(?:\*|[A-Za-z_]+))+)(?::[^`]*)?`", text)
-    return [name for name in quoted if name.split(".")[0] in SECTIONS]
+    return [name for name in quoted if name.split(".")[0] in SECTIONS and not name.endswith(".yaml")]
 
 
 def is_a_setting(dotted: str) -> bool:
@@ -172,7 +172,9 @@ def said_settings(text: str) -> list[str]:
     """Dotted names of a message that begin with a section, but for names of files and settings that are gone and said to be."""
     found = re.findall(rf"(?<![\w./`{{}}-])((?:{'|'.join(sorted(SECTIONS))})(?:\.[a-z0-9_]+)+)", text)
     gone = {name for name, value, _hint in params.HINTS if value is None}
-    return [one for one in found if one not in gone and not one.endswith((".json", ".jsonl", ".tsv"))]
+    return [
+        one for one in found if one not in gone and not one.endswith((".json", ".jsonl", ".tsv", ".yaml"))
+    ]
 
 
 def test_settings_that_messages_and_comments_of_recipes_name_exist() -> None:

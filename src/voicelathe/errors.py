@@ -68,6 +68,10 @@ class LinesError(VoiceLatheError):
     """A pack of lines must be corrected, proposed anew or restored."""
 
 
+class LexiconError(VoiceLatheError):
+    """The lexicon must be corrected, pinned anew or restored."""
+
+
 class SplitError(VoiceLatheError):
     """The recordings cannot make three splits."""
 

@@ -6,6 +6,7 @@ The other server is a stand-in for other people's programs; real clips of the de
 import contextlib
 import io
 import json
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from voicelathe import digest, layout, records
 from voicelathe.cli import app
 from voicelathe.config import params
 from voicelathe.data.audio import waveform
+from voicelathe.data.lexicon import reading
 from voicelathe.errors import ServerError
 from voicelathe.evaluate.scoring import judging
 from voicelathe.process import jobs, runner
@@ -189,6 +191,23 @@ def command(stranger: Stranger, *more: str) -> tuple[int, str]:
 
 def lost(output: str) -> set[str]:
     return {line.split()[0] for line in output.splitlines() if line.endswith("LOST")}
+
+
+def test_another_program_is_given_the_text_as_the_voice_reads_it(
+    stranger: Stranger, judged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(shutil.copytree(judged, tmp_path / "project"))
+    monkeypatch.chdir(root)
+    path = layout.run(RECIPE, "run.json")
+    run = records.read_one(path, records.RunRecord)
+    words = records.Lexicon((records.Respelling("en", "the", "thuh"),), False)
+    digest.write_json(path, records.to_json(replace(run, identity=replace(run.identity, lexicon=words))))
+    stranger.say = lambda text: (400, b"no")
+    asked_for = ["conform", stranger.url, "--recipe", RECIPE, "--candidate", CANDIDATE]
+    assert "spoke none of 4 lines" in str(CliRunner().invoke(app, asked_for).exception)
+    written = [one.text for one in records.read(layout.run(RECIPE, "samples.jsonl"), SampleRecord)]
+    asked = [body["input"] for body in stranger.asked]
+    assert asked == [reading.as_read(words, text, "en") for text in written] != written
 
 
 @pytest.mark.slow

@@ -35,7 +35,9 @@ def job(out: Path) -> jobs.SpeakJob:
 
 def request(folder: Path, words: str, number: int = 0, max_seconds: float = 0.4) -> jobs.SpeakRequest:
     path = folder / f"{number}-{threading.get_ident()}.wav"
-    return jobs.SpeakRequest(f"{words}/{number}", words, "en", 1, None, max_seconds, None, str(path), None)
+    return jobs.SpeakRequest(
+        f"{words}/{number}", words, "en", 1, None, max_seconds, None, str(path), None, None
+    )
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,8 @@ def spoken(root: Path, path: str, text: str) -> str:
             target, run.train.lora, [weights], [], 1.0, settings, None, scratch, interactive=True
         )
         with Speaker(job) as speaker:
-            speaker.say(jobs.SpeakRequest(uuid.uuid4().hex, text, "en", 42, 1.0, 1.0, None, str(out), None))
+            speaker.say(
+                jobs.SpeakRequest(uuid.uuid4().hex, text, "en", 42, 1.0, 1.0, None, str(out), None, None)
+            )
         with wave.open(str(out)) as file:
             return digest_of(file.readframes(file.getnframes()))

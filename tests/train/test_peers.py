@@ -214,7 +214,7 @@ def test_what_stops_the_second_process_is_told_by_its_own_words(corpus: Path, tm
     """Its clip is not a number; the first process never sees that clip."""
     train = training.train_settings("lora", steps=4, every=2)
     other = training.corpus(tmp_path / "bad")
-    order = cache.items(other / "train.jsonl", other / "latents")
+    order = cache.items(other / "train.jsonl", other / "latents", None)
     name = batches.Order(list(order), train.clips_per_step, 1).of_step(1)[-1]  # of the second pass
     cached = {clip_id: tmp_path / "cache" / f"{clip_id}.safetensors" for clip_id in order}
     for clip_id, item in order.items():

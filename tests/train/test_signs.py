@@ -95,7 +95,7 @@ def test_a_probe_repeats_exactly_and_leaves_the_model_training(tmp_path: Path) -
     loaded = family.load(
         training.BASE, family.describe(training.BASE, "", False), training.target().machine, "core"
     )
-    clips = cache.items(root / "train.jsonl", root / "latents")
+    clips = cache.items(root / "train.jsonl", root / "latents", None)
     chosen = [clips[clip_id] for clip_id in probe.clips(list(clips), seed=1)]
     assert len(chosen) == 8
     loaded.core.train()

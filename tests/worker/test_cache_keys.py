@@ -32,7 +32,7 @@ def validated(root: Path, ref: jobs.WeightsRef, way: schema.Way = "reference") -
         training.target(), how, 9, str(root / "validation.jsonl"), str(root / "train.jsonl"), None,
         str(root / "latents"), None, [ref], jobs.Reference(clips[:2], "audio", way), "out",
     )  # fmt: skip
-    items = cache.items(Path(job.clips), Path(job.latents)).values()
+    items = cache.items(Path(job.clips), Path(job.latents), None).values()
     return validate._key(job, ref, str(validate._fingerprints(items)))
 
 
@@ -125,7 +125,7 @@ def encoded(root: Path, folder: str, clips: list[CleanClip]) -> list[torch.Tenso
     records.write(rows, clips)
     job = jobs.EncodeJob(training.target(), {"train": str(rows)}, str(root), str(cached), str(out), SERIAL)
     encode.run(job, lambda kind, values: None)
-    found = cache.items(rows, out)
+    found = cache.items(rows, out, None)
     return [found[one.clip_id].tensors["latents"] for one in clips]
 
 

@@ -33,7 +33,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def items(corpus: Path) -> dict[str, ClipItem]:
-    return cache.items(corpus / "validation.jsonl", corpus / "latents")
+    return cache.items(corpus / "validation.jsonl", corpus / "latents", None)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,10 @@ def test_every_probe_looks_at_the_same_clips_whatever_their_order(items: dict[st
 def test_of_training_clips_only_those_that_are_looked_at_are_loaded(corpus: Path) -> None:
     """The same ones as of all of them, for hours of speech need not be held to look at a few."""
     train, latents = corpus / "train.jsonl", corpus / "latents"
-    validation, every = cache.items(corpus / "validation.jsonl", latents), cache.items(train, latents)
+    validation, every = (
+        cache.items(corpus / "validation.jsonl", latents, None),
+        cache.items(train, latents, None),
+    )
     how = schema.Evaluate(1, 3, [1.0], None, None, 3)
     job = jobs.ValidateJob(
         training.target(), how, 9, str(corpus / "validation.jsonl"), str(train), None, str(latents), LORA, [], None, ""
@@ -167,7 +170,7 @@ def test_of_training_clips_only_those_that_are_looked_at_are_loaded(corpus: Path
     assert (
         split.identity() == validate._Split(validation, probes.choose(validation, every, {}, 9, 3)).identity()
     )
-    few = cache.items(train, latents, lambda clip_ids: clip_ids[1:3])
+    few = cache.items(train, latents, None, lambda clip_ids: clip_ids[1:3])
     assert list(few) == list(every)[1:3]
 
 
@@ -228,7 +231,7 @@ def test_the_prompted_base_hears_a_clip_of_another_recording_never_the_clip_itse
         training.target(), schema.Evaluate(1, 3, [1.0], "reference", None, 3), 9, str(root / "validation.jsonl"), "", None, str(root / "latents"),
         None, [], jobs.Reference([first, second], ""), "",
     )  # fmt: skip
-    known = cache.items(root / "validation.jsonl", root / "latents")
+    known = cache.items(root / "validation.jsonl", root / "latents", None)
     heard = {
         item.clip_id: item.tensors["reference"]
         for item in prompts.in_front(FAMILY, list(known.values()), job)

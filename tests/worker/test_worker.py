@@ -190,7 +190,7 @@ def test_the_same_line_and_seed_give_the_same_audio_and_another_seed_does_not(
         def say(seed: int, name: str, scale: float | None = None) -> str | None:
             return speaker.say(
                 jobs.SpeakRequest(
-                    "r", "The lamp is on.", "en", seed, scale, 2.0, None, str(tmp_path / name), None
+                    "r", "The lamp is on.", "en", seed, scale, 2.0, None, str(tmp_path / name), None, None
                 )
             ).sha256
 
@@ -209,7 +209,7 @@ def test_an_adapter_is_swapped_for_another_without_loading_the_base_again(
 
     def say(speaker: runner.Speaker, ref: jobs.WeightsRef | None) -> str | None:
         asked = jobs.SpeakRequest(
-            "r", "The lamp is on.", "en", 1, None, 2.0, None, str(tmp_path / "a.wav"), ref
+            "r", "The lamp is on.", "en", 1, None, 2.0, None, str(tmp_path / "a.wav"), ref, None
         )
         return speaker.say(asked).sha256
 
@@ -223,9 +223,11 @@ def test_an_adapter_is_swapped_for_another_without_loading_the_base_again(
 def test_a_refused_request_does_not_end_the_speaker(trained: Path, tmp_path: Path) -> None:
     with runner.Speaker(speak_job(tmp_path / "x", weights(trained)[:1], interactive=True)) as speaker:
         with pytest.raises(WorkerError):
-            speaker.say(jobs.SpeakRequest("r", "x", "en", 1, None, 2.0, None, "/proc/nowhere/x.wav", None))
+            speaker.say(
+                jobs.SpeakRequest("r", "x", "en", 1, None, 2.0, None, "/proc/nowhere/x.wav", None, None)
+            )
         assert speaker.say(
-            jobs.SpeakRequest("r", "The lamp.", "en", 1, None, 2.0, None, str(tmp_path / "x.wav"), None)
+            jobs.SpeakRequest("r", "The lamp.", "en", 1, None, 2.0, None, str(tmp_path / "x.wav"), None, None)
         ).sha256
 
 
@@ -238,7 +240,7 @@ def test_a_refused_request_leaves_the_strength_and_the_weights_as_they_were(
 
         def say(out: Path, scale: float | None = None, ref: jobs.WeightsRef | None = None) -> str | None:
             return speaker.say(
-                jobs.SpeakRequest("r", "The lamp is on.", "en", 1, scale, 2.0, None, str(out), ref)
+                jobs.SpeakRequest("r", "The lamp is on.", "en", 1, scale, 2.0, None, str(out), ref, None)
             ).sha256
 
         first = say(tmp_path / "a.wav")

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from voicelathe.cli.data import consents, corpus, cutting, rows, spoken
+from voicelathe.cli.data import consents, corpus, cutting, lexicons, rows, spoken
 from voicelathe.cli.machine import bases, environments, health, memory, recognisers, settings
 from voicelathe.cli.production import archives, conforming, exports, histories, production, retention, serving
 from voicelathe.cli.recipes import (
@@ -43,6 +43,7 @@ for area in (
     consents,
     rows,
     spoken,
+    lexicons,
     summary,
     why,
     comparisons,

@@ -162,6 +162,7 @@ COMPILE = "compile_layers: false # layers as programs of torch.compile: fewer ke
 REFERENCE = "reference: null # the clip that the base hears, of the validation split; null: one of about five seconds (voicelathe references RECIPE tries others)"
 WATERMARK = "watermark: null # plug-in (entry points voicelathe.watermarks) that marks all speech given out; a record with watermark_required needs one (docs/serving.md)"
 SERVING = "serving:\n  hear_words: false # speech.recogniser hears every take before it is given out; one that misses words is repeated (docs/serving.md)\n\n"
+LEXICON = "lexicon: # respellings by which every model reads text, in training, sweep and serving alike (docs/lexicon.md)\n  file: null # for example lexicon.yaml; null: as it is written\n  digest: null # of what the file says: voicelathe lexicon pin\n\n"
 CLUSTER = "address: null # of a Ray cluster: auto, or HOST:PORT of its head; null: a Ray of this machine that ends with the command"
 CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead to
     2: (
@@ -199,7 +200,7 @@ CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead t
         Add("recipes.*.train", "activation_checkpointing", COMPILE),
         Add("recipes.*.evaluate", "zero_shot", REFERENCE),
     ),
-    4: (NameWay(),),
+    4: (NameWay(), Add("", "speech", LEXICON)),
 }
 
 

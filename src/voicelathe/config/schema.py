@@ -38,6 +38,7 @@ __all__ = [
     "Guards",
     "Hear",
     "Ingest",
+    "LexiconFile",
     "Listen",
     "Lora",
     "Machine",
@@ -110,6 +111,14 @@ class SpeechModels(Closed):
     """Who hears words: in clips (hear.words) and in what candidates speak (metric `recogniser`). It runs on machine.device."""
 
     recogniser: PinnedRecogniser | None  # None: PocketSphinx stands in, for English only and much less exact
+
+
+@dataclass(frozen=True)
+class LexiconFile(Closed):
+    """Respellings by which text is read to every model: in training, in the sweep, and by what is promoted (docs/lexicon.md)."""
+
+    file: Annotated[str, MinLen(1)] | None  # None: text is read as it is written
+    digest: Sha256 | None  # of what the file says (`voicelathe lexicon pin`)
 
 
 @dataclass(frozen=True)
@@ -266,6 +275,7 @@ class Params(Closed):
     general: Ingest  # pinned clips of other speakers, never trained on: has a fine-tune forgotten what the base could?
     measure: Measure
     speech: SpeechModels
+    lexicon: LexiconFile
     serving: Serving
     hear: Hear
     audit: Audit

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from voicelathe.config import schema
 from voicelathe.families.decoding import Decoding, Setting
-from voicelathe.records import BaseFacts
+from voicelathe.records import BaseFacts, ReadText
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +66,7 @@ class ClipItem:
     """One clip as training and validation see it: cached encoding and text. The first dimension of a tensor counts positions."""
 
     clip_id: str
-    text: str
+    text: ReadText
     language: str
     speaker_id: str
     tensors: Mapping[str, "torch.Tensor"]
@@ -78,7 +78,7 @@ class Prompt:
 
     way: schema.Way
     sound: Path  # a mono WAV at `facts.encode_rate_hz`
-    text: str  # its words
+    text: ReadText  # its words
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class Family(Protocol):
         """Copy a directory's weights into the loaded model. Raises CheckpointError when names do not fit."""
 
     def synthesize(
-        self, loaded: Any, text: str, language: str, seed: int, max_seconds: float, decoding: Decoding
+        self, loaded: Any, text: ReadText, language: str, seed: int, max_seconds: float, decoding: Decoding
     ) -> Spoken:
         """Speak with upstream's own generation. `decoding` has every setting of `spec.decoding`."""
 
@@ -221,7 +221,7 @@ class Promptable(Protocol):
     def synthesize_prompted(
         self,
         loaded: Any,
-        text: str,
+        text: ReadText,
         language: str,
         seed: int,
         max_seconds: float,
@@ -283,7 +283,7 @@ class Plannable(Protocol):
     def positions_per_s(self, config: Mapping[str, Any]) -> float:
         """Audio positions in one second."""
 
-    def text_lengths(self, loaded: Any, texts: Sequence[str]) -> list[int]:
+    def text_lengths(self, loaded: Any, texts: Sequence[ReadText]) -> list[int]:
         """Tokens of each text. Needs a sketch with a base."""
 
     def example(self, loaded: Any, text_tokens: Sequence[int], positions: Sequence[int]) -> tuple[Any, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from voicelathe import digest, families, layout, records, rng
 from voicelathe.config import schema
+from voicelathe.data.lexicon import lexicon_file
 from voicelathe.plan import cards
 from voicelathe.plan.cards import Card
 from voicelathe.process import jobs, runner
@@ -62,7 +63,7 @@ def rehearse(
     job = jobs.RehearseJob(
         family=one.family, config=dict(config), base=str(path) if present else None, train=train, seed=rng.training_seed(train, params.seed), clip_s=clip_s,
         clips=str(clips) if from_data else None, latents=str(index.parent) if from_data else None, threads=params.machine.threads,
-        on_card=on_card, references=None if paired is None else str(paired),
+        on_card=on_card, references=None if paired is None else str(paired), lexicon=lexicon_file.of_project(params) if from_data else None,
     )  # fmt: skip
     found = _recalled(job, [index, clips] if from_data else [], label)
     return found, [*assumptions, f"lengths: {found.size.source}"]

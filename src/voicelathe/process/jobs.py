@@ -32,6 +32,9 @@ class Target:
     base: str  # directory
     base_digest: str  # checked before anything is imported from or loaded out of the directory
     machine: schema.Machine
+    lexicon: records.Lexicon | None = field(  # by which all text is read to it; None: as it is written
+        default=None, metadata=schema.ADDED_LATER
+    )
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,7 @@ class RehearseJob:
             default=None, metadata=schema.ADDED_LATER
         )
     )
+    lexicon: records.Lexicon | None = field(default=None, metadata=schema.ADDED_LATER)  # as in Target
 
 
 @dataclass(frozen=True)
@@ -251,6 +255,7 @@ class SpeakRequest:
     weights: (
         WeightsRef | None
     )  # others of the same base, put in place without loading it again; None: the job's own
+    lexicon: records.Lexicon | None  # of the version that speaks; nothing else is asked
 
 
 Job = MeasureJob | CutJob | EncodeJob | CopyJob | TrainJob | ValidateJob | SpeakJob | ExportJob | RehearseJob

@@ -113,7 +113,9 @@ class Speaker:
     def ping(self, limit_s: float) -> None:
         """Raises WorkerError unless the worker answers."""
         with self._turn:
-            self._ask(jobs.SpeakRequest(uuid.uuid4().hex, "", "", 0, None, 0.0, None, "", None), limit_s)
+            self._ask(
+                jobs.SpeakRequest(uuid.uuid4().hex, "", "", 0, None, 0.0, None, "", None, None), limit_s
+            )
 
     @property
     def is_alive(self) -> bool:

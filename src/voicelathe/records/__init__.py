@@ -51,6 +51,7 @@ from voicelathe.records.decisions import (
 from voicelathe.records.decoding import DecodingSweep, DecodingTime, DecodingTimes, TriedDecoding
 from voicelathe.records.files import from_json, read, read_one, require_inside, to_json, write
 from voicelathe.records.heard import Ceiling, Delivery, Level, LineTest, Prosody
+from voicelathe.records.lexicon import Lexicon, ReadText, Respelling
 from voicelathe.records.lines import HELD_OUT, LONG, STRATA, PackLine
 from voicelathe.records.measures import (
     ClipRef,
@@ -130,6 +131,7 @@ __all__ = [
     "Kernel",
     "LatentEntry",
     "Level",
+    "Lexicon",
     "Line",
     "LineTest",
     "Link",
@@ -157,12 +159,14 @@ __all__ = [
     "Quarantined",
     "Race",
     "Ranked",
+    "ReadText",
     "Reason",
     "RecogniserFacts",
     "RecogniserRef",
     "ReferencePlan",
     "Rehearsal",
     "RejectedLine",
+    "Respelling",
     "Round",
     "RunIdentity",
     "RunRecord",

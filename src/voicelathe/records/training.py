@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from voicelathe import rng
 from voicelathe.config import schema
 from voicelathe.records.corpus import CleanClip
+from voicelathe.records.lexicon import Lexicon
 from voicelathe.records.planning import Rehearsal
 from voicelathe.records.reasons import Reason
 
@@ -46,6 +47,9 @@ class RunIdentity:
     processes: int  # that shared the clips of a step
     torch: str  # public version, without the build tag
     references_digest: str | None = field(  # of the ReferencePlan; None: trained without references
+        default=None, metadata=schema.ADDED_LATER
+    )
+    lexicon: Lexicon | None = field(  # by which its texts were read; None: as they were written
         default=None, metadata=schema.ADDED_LATER
     )
 

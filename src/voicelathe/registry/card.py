@@ -10,15 +10,18 @@ from typing import Any
 
 from voicelathe import __version__, digest, families, layout, records
 from voicelathe.data import consent
+from voicelathe.data.lexicon import lexicon_file
 from voicelathe.families import decoding
 from voicelathe.families.base import Referenced
 from voicelathe.records import CleanClip, SpeechMeasures
 from voicelathe.registry import judged
 from voicelathe.registry.gates import Case
+from voicelathe.registry.speaking import tag
 
 HUB_LICENCES = {  # SPDX names that the hub knows; any other is `other` with its name beside it
     *("apache-2.0", "mit", "cc-by-4.0", "cc-by-3.0", "cc-by-sa-4.0", "cc0-1.0", "bsd-3-clause", "bsd-2-clause", "unlicense", "openrail")
 }  # fmt: skip
+LEXICON = "lexicon.yaml"  # of an export
 KINDS = {"adapter": "adapter", "merged": "finetune", "full": "finetune"}
 WHAT = {
     "adapter": "A LoRA adapter; it needs the base beside it.",
@@ -75,7 +78,7 @@ def render(card: About) -> str:
         _front_matter(card),
         f"# {run.recipe}, {shown.candidate.name}\n\nA text-to-speech voice, fine-tuned from `{card.base_model}`. {WHAT[card.form]}",
         *(["**The base has random weights: this is a demonstration of the format, not a voice.**"] if not card.case.base.trained else []),
-        f"## Use\n\n```python\n{usage(card)}\n```\n\n{_judged_with(card)}",
+        f"## Use\n\n```python\n{usage(card)}\n```\n\n{_judged_with(card)}{_read_by(card)}",
         "## What nobody may do with it\n\n" + "\n".join(_scope(card)),
         "## Data\n\n" + "\n".join(_data(card)),
         "## Evaluation\n\n" + "\n".join(judged.evaluation(card.case, card.measures)),
@@ -99,6 +102,7 @@ def provenance(card: About, files: Mapping[str, str]) -> dict[str, Any]:
         "checkpoint_sha256": shown.checkpoint.sha256,
         "base_digest": run.identity.base_digest,
         "decoding": card.case.files.selection.decoding,
+        **tag.of_lexicon(run.identity.lexicon),
         "inputs": _inputs(card),
         "consent": [digest.of_file(_record(card, name)) for name in sorted(card.case.speakers)],
         "overridden": list(card.waived),
@@ -125,7 +129,7 @@ def serving(card: About) -> str | None:
     return (
         "# Serving this voice with other programs\n\nWritten from their documents; none of these programs was run with it here. `HERE` is this "
         "folder's whole path. Consent and licence (README.md) bind whoever serves it, and no other program asks for them.\n\n"
-        f"{text.replace('BASE', card.base_model)}\n## With which settings?\n\n{_judged_with(card)}\n\n## Does it say what was judged?\n\nIn the project this came from:\n\n```sh\n"
+        f"{text.replace('BASE', card.base_model)}\n## With which settings?\n\n{_judged_with(card)}{_read_by(card)}\n\n## Does it say what was judged?\n\nIn the project this came from:\n\n```sh\n"
         f"voicelathe conform http://127.0.0.1:8091/v1 --recipe {recipe} --candidate {candidate}\n```\n\n"
         "It speaks the judged lines through that server and compares words, likeness and length; exit code 3 if they differ.\n"
     )
@@ -139,6 +143,18 @@ def _judged_with(card: About) -> str:
     return (
         f"Everything below was judged with {decoding.as_text(used)} (upstream's names: `{theirs}`), and without taking a bad take again. "
         "With other settings it is another voice, which nobody has judged."
+    )
+
+
+def _read_by(card: About) -> str:
+    """What other programs have to do with a text before they give it to this voice; empty where nothing."""
+    found = card.case.files.run.identity.lexicon
+    if found is None:
+        return ""
+    return (
+        f"\n\nTexts were read with the lexicon `{LEXICON}` (sha256 `{lexicon_file.identity(found)}`), in training and wherever it was judged. Other programs "
+        "do not know it: respell every text before it is spoken.\n\n```python\nfrom pathlib import Path\n\nfrom voicelathe.data.lexicon import lexicon_file, reading\n\n"
+        f'text = reading.as_read(lexicon_file.read(Path("{LEXICON}")), text, language="en")\n```'
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from voicelathe import checkpoints, digest, families, layout
 from voicelathe.data import consent
+from voicelathe.data.lexicon import lexicon_file
 from voicelathe.errors import ConsentError, PromotionError
 from voicelathe.families.shared import conversion
 from voicelathe.process import jobs, runner
@@ -68,6 +69,8 @@ def export(
         digest.write_text(draft / CARD, card.render(about))
         if (servers := card.serving(about)) is not None:
             digest.write_text(draft / SERVERS, servers)
+        if (found := case.files.run.identity.lexicon) is not None:
+            digest.write_text(draft / card.LEXICON, lexicon_file.written(found))
         files = digest.of_tree(draft)
         digest.write_json(draft / PROVENANCE, card.provenance(about, files))
         size = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())

@@ -21,6 +21,7 @@ from voicelathe.registry.gates import Case
 from voicelathe.registry.history import earlier, journal, reachable, refusals
 from voicelathe.registry.history.journal import ABANDONED, BEGUN, DONE, Book, Entry, Standing
 from voicelathe.registry.promoted import differs, judge
+from voicelathe.registry.speaking import tag
 from voicelathe.tracking import mutex, registered
 from voicelathe.tracking.registered import CANDIDATE, PREVIOUS, PRODUCTION, Registered
 from voicelathe.tracking.runs import TAG
@@ -244,6 +245,7 @@ def _audit_tags(case: Case) -> dict[str, str]:
         f"{TAG}licence": case.base.licence,
         f"{TAG}speakers": ", ".join(case.speakers),
         f"{TAG}decoding": decoding.as_text(case.files.selection.decoding),
+        **{f"{TAG}{name}": value for name, value in tag.of_lexicon(run.identity.lexicon).items()},
     }
 
 

@@ -51,6 +51,7 @@ def configuration(case: gates.Case) -> dict[str, Any]:
         "attempts": 3
         if case.base.trained
         else 1,  # random weights never end a sentence, however often they try
+        **({"lexicon": records.to_json(run.identity.lexicon)} if run.identity.lexicon else {}),
     }
 
 
@@ -75,6 +76,12 @@ def interface(config: Mapping[str, Any]) -> Interface:
 def decoding_of(config: Mapping[str, Any]) -> dict[str, float]:
     """What a version was judged with."""
     return promoted.decoding_of(config["family"], config.get("decoding"))
+
+
+def lexicon_of(config: Mapping[str, Any]) -> records.Lexicon | None:
+    """By which respellings a version was trained and judged, whatever the project's lexicon says now."""
+    found = config.get("lexicon")
+    return records.from_json(records.Lexicon, found, "lexicon of the version") if found else None
 
 
 def _decoding_options(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:

@@ -61,6 +61,7 @@ class Asked:
     checks: takes.TakeChecks  # of the version that speaks, in the language that is asked for
     decoding: dict[str, float]
     mark: marking.SpokenMark | None  # that every piece carries
+    lexicon: records.Lexicon | None  # of the version that speaks
 
 
 @dataclass
@@ -162,12 +163,13 @@ class Voice:
             "decoding": spoken,
             "as_judged": spoken == judged and chosen.get("lora_scale") == config["lora_scale"],
             **({"watermark": mark.about} if mark else {}),
+            **tag.of_lexicon(served.lexicon_of(config)),
         }
         checks = takes.TakeChecks(
             pace.of_config(config).spoken_in(str(chosen["language"])),
             hearing.of_project(self.root, promotion.version, config, str(chosen["language"])),
         )
-        return Asked(chosen, weights, about, checks, spoken, mark)
+        return Asked(chosen, weights, about, checks, spoken, mark, served.lexicon_of(config))
 
     def takes(
         self, turn: Turn, asked: "Asked", pieces: Sequence[str]
@@ -227,6 +229,7 @@ class Voice:
             asked.decoding,
             str(path),
             asked.weights,
+            asked.lexicon,
         )
         try:
             sample = self.desk.take(turn, request)

@@ -11,6 +11,7 @@ from voicelathe import digest, families, layout, records
 from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
 from voicelathe.data.latents import index
+from voicelathe.data.lexicon import lexicon_file
 from voicelathe.errors import BaseModelError
 from voicelathe.process import jobs
 from voicelathe.runs import references
@@ -22,9 +23,9 @@ RESEARCH = "research.json"  # beside weights that were trained on data without c
 
 
 def target(params: schema.Params, base: str) -> jobs.Target:
-    """The base a worker will load, pinned by the digest in params.yaml."""
+    """The base a worker will load, pinned by the digest in params.yaml, and how text is read to it."""
     one = params.bases[base]
-    return jobs.Target(one.family, one.path, one.digest, params.machine)
+    return jobs.Target(one.family, one.path, one.digest, params.machine, lexicon_file.of_project(params))
 
 
 def identify(params: schema.Params, name: str, revision: int) -> records.RunRecord:
@@ -43,7 +44,7 @@ def of_training(
         train=train, base=base, family=facts.family, base_digest=facts.digest, latents_digest=trained_on(base, facts.family),
         seed=params.seed, revision=revision, device=params.machine.device, threads=params.machine.threads,
         processes=params.machine.processes, torch=version("torch").split("+")[0],
-        references_digest=references.digest_of(params, train),
+        references_digest=references.digest_of(params, train), lexicon=lexicon_file.of_project(params),
     )  # fmt: skip
     run_digest = digest.of_value(records.to_json(identity))
     clips = layout.split("train")

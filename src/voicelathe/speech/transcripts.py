@@ -107,6 +107,26 @@ def never_right(
     return sorted(found, key=lambda one: (-one[1], one[0]))
 
 
+def is_right(word: str, text: str, heard: str, language: str) -> bool:
+    """Whether a word, or several, was heard wherever the text has it. False for one that the text does not have."""
+    spaced = primary(language) not in UNSPACED
+    wanted, words, said = (_units(normalise(one, language), spaced) for one in (word, text, heard))
+    right, size = set(_matched(words, said)), len(wanted)
+    at = [place for place in range(len(words) - size + 1) if size and words[place : place + size] == wanted]
+    return bool(at) and all(right >= set(range(place, place + size)) for place in at)
+
+
+def instead(word: str, pairs: Iterable[tuple[str, str]], language: str) -> list[tuple[str, int]]:
+    """What was heard where (text, heard) pairs have a word, most often first; an empty text where nothing was."""
+    spaced, counts = primary(language) not in UNSPACED, Counter[str]()
+    for text, heard in pairs:
+        words, said = _units(normalise(text, language), spaced), _units(normalise(heard, language), spaced)
+        for block in _levenshtein().opcodes(words, said):
+            if block.tag in ("replace", "delete") and word in words[block.src_start : block.src_end]:
+                counts[" ".join(said[block.dest_start : block.dest_end])] += 1
+    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+
+
 def primary(language: str) -> str:
     """The language of a BCP 47 tag without script and region."""
     return language.lower().replace("_", "-").partition("-")[0]

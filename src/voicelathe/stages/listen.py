@@ -14,6 +14,7 @@ from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
 from voicelathe.data import columns
 from voicelathe.data.gate import line_leaks
+from voicelathe.data.lexicon import lexicon_file
 from voicelathe.errors import LinesError
 from voicelathe.evaluate import baseline, failures, guards, racing, scores
 from voicelathe.evaluate.evidence import BASE, BASES
@@ -162,18 +163,17 @@ class _Track:
         machine = self.params.machine
         texts = [[line.id, line.text, line.language] for line in self.pack]
         long = [[line.id, line.text, line.language] for line in self.how.long_lines]
-        identity = self.record.identity
-        return digest.of_value(
-            [
-                identity.base_digest,
-                max_seconds,
-                self.decoding,
-                machine.device,
-                machine.threads,
-                texts,
-                long,
-            ]
-        )[:16]
+        found = lexicon_file.of_project(self.params)
+        made_of = [
+            self.record.identity.base_digest,
+            max_seconds,
+            self.decoding,
+            machine.device,
+            machine.threads,
+            texts,
+            long,
+        ]
+        return digest.of_value(made_of + ([lexicon_file.identity(found)] if found else []))[:16]
 
     def _long(self, race: Race) -> None:
         """The long lines, with the first seed."""

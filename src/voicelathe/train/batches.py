@@ -109,13 +109,13 @@ class TrainingClips:
 
 def opened(job: jobs.TrainJob, family: Family, loaded: Any) -> TrainingClips:
     """Read the encodings of the train split, and of what its rows name as references."""
-    items = cache.items(Path(job.clips), Path(job.latents))
+    items = cache.items(Path(job.clips), Path(job.latents), job.target.lexicon)
     made = TrainingClips(family, loaded, job.train.cache_encoder, items)
     if job.references is None:
         return made
     folder = Path(job.references)
     plan = records.read_one(folder / pairs.PLAN, records.ReferencePlan)
-    named = cache.items(folder / pairs.ROWS, folder) if plan.named else {}
+    named = cache.items(folder / pairs.ROWS, folder, job.target.lexicon) if plan.named else {}
     _require_room(family, loaded, items, [*(items[one] for one in plan.usable), *named.values()])
     return replace(made, references=named, paired=pairs.Pairs(plan, job.train.reference_share, job.seed))
 

@@ -9,6 +9,7 @@ from typing import Any
 from voicelathe import records
 from voicelathe.data.audio import waveform
 from voicelathe.data.latents import cache
+from voicelathe.data.lexicon.reading import as_read
 from voicelathe.families.base import ClipItem, Prompt, Promptable
 from voicelathe.process import jobs
 
@@ -18,7 +19,8 @@ def in_front(family: Any, items: Sequence[ClipItem], job: jobs.ValidateJob) -> l
     assert isinstance(family, Promptable) and job.reference is not None, (
         "params refuse a recipe that asks for it"
     )
-    known, before = cache.items(Path(job.clips), Path(job.latents)), chosen(job)
+    known = cache.items(Path(job.clips), Path(job.latents), job.target.lexicon)
+    before = chosen(job)
     return [
         item
         if (prompt := before[item.clip_id]) is None
@@ -39,11 +41,11 @@ def chosen(job: jobs.ValidateJob) -> dict[str, str | None]:
 
 
 @contextmanager
-def heard(reference: jobs.Reference, rate_hz: int) -> Iterator[Prompt]:
+def heard(reference: jobs.Reference, rate_hz: int, lexicon: records.Lexicon | None) -> Iterator[Prompt]:
     """The first reference as a base hears it: a WAV at the rate of its encoder, and its words."""
     clip = reference.clips[0]
     samples = waveform.read_mono(Path(reference.audio_root), clip, rate_hz)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "reference.wav"
         waveform.write_wav(path, samples, rate_hz)
-        yield Prompt(reference.way, path, clip.text)
+        yield Prompt(reference.way, path, as_read(lexicon, clip.text, clip.language))

@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from voicelathe import families, records
 from voicelathe.config import schema
 from voicelathe.data.latents import index
+from voicelathe.data.lexicon.reading import as_read
 from voicelathe.data.references import pairs
 from voicelathe.errors import FamilyUnavailable
 from voicelathe.families.base import Plannable
@@ -165,7 +166,7 @@ def _largest(job: jobs.RehearseJob, family: Plannable, loaded: Any) -> records.P
     texts = dict(
         zip(
             [row.clip_id for row in rows],
-            family.text_lengths(loaded, [row.text for row in rows]),
+            family.text_lengths(loaded, [as_read(job.lexicon, row.text, row.language) for row in rows]),
             strict=True,
         )
     )

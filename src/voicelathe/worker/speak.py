@@ -18,6 +18,7 @@ import numpy as np
 from voicelathe import checkpoints, digest, families, records
 from voicelathe.config import schema
 from voicelathe.data.audio import waveform
+from voicelathe.data.lexicon.reading import as_read
 from voicelathe.errors import VoiceLatheError
 from voicelathe.families.base import Promptable, Spoken
 from voicelathe.parallel import local, on_node
@@ -134,7 +135,8 @@ def _timed(
     """On the CPU its own seconds, which others on the machine do not lengthen; on a GPU those of the clock."""
     clock = time.process_time if job.target.machine.device == "cpu" else time.perf_counter
     begun = clock()
-    spoken = _speak(job, ref, swapper, line, job.max_seconds, _settings(job, ref))
+    settings, lexicon = _settings(job, ref), job.target.lexicon
+    spoken = _speak(job, ref, swapper, line, job.max_seconds, settings, lexicon)
     return spoken, clock() - begun
 
 
@@ -190,15 +192,17 @@ def _speak(
     line: records.Line,
     max_seconds: float,
     decoding: dict[str, float],
+    lexicon: records.Lexicon | None,
 ) -> Spoken:
     family, loaded = swapper.family, swapper.loaded
+    text = as_read(lexicon, line.text, line.language)
     if not ref.candidate.prompted:
-        return family.synthesize(loaded, line.text, line.language, line.seed, max_seconds, decoding)
+        return family.synthesize(loaded, text, line.language, line.seed, max_seconds, decoding)
     reference = ref.reference or job.reference
     assert isinstance(family, Promptable) and reference is not None, "params refuse a recipe that asks for it"
-    with prompts.heard(reference, loaded.facts.encode_rate_hz) as prompt:
+    with prompts.heard(reference, loaded.facts.encode_rate_hz, lexicon) as prompt:
         return family.synthesize_prompted(
-            loaded, line.text, line.language, line.seed, max_seconds, decoding, prompt
+            loaded, text, line.language, line.seed, max_seconds, decoding, prompt
         )
 
 
@@ -231,7 +235,7 @@ def _requested(
     if ref.kind == "lora" and scale is not None:
         swapper.scale(scale)
     line = records.Line("request", request.text, request.language, request.seed)
-    spoken = _speak(job, ref, swapper, line, request.max_seconds, decoding)
+    spoken = _speak(job, ref, swapper, line, request.max_seconds, decoding, request.lexicon)
     candidate = replace(ref.candidate, lora_scale=scale if ref.kind == "lora" else None)
     return _sample(candidate, line, spoken, decoding, Path(request.path))
 
@@ -281,10 +285,13 @@ def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> str:
         machine.device,
         machine.threads,
     ]
+    if (text := as_read(job.target.lexicon, line.text, line.language)) != line.text:
+        parts.append({"read": text})
     reference = ref.reference or job.reference
     if ref.candidate.prompted and reference is not None:
         heard = reference.clips[0]  # its id does not know how its silence was trimmed
-        parts.append([reference.way, *heard.sound, heard.text])
+        said = as_read(job.target.lexicon, heard.text, heard.language)
+        parts.append([reference.way, *heard.sound, said])
     return digest.of_value(parts)
 
 

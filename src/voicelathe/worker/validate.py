@@ -114,10 +114,10 @@ def _split(job: jobs.ValidateJob) -> _Split:
     def few(clip_ids: list[str]) -> list[str]:
         return probe.clips(clip_ids, job.seed, job.how.probe_clips)
 
-    items = cache.items(Path(job.clips), Path(job.latents))
-    train = cache.items(Path(job.train_clips), Path(job.latents), few)  # hours of them need not be held
-    general = Path(job.general) if job.general else None
-    others = cache.items(general / "clips.jsonl", general, few) if general else {}
+    lexicon, general = job.target.lexicon, Path(job.general) if job.general else None
+    items = cache.items(Path(job.clips), Path(job.latents), lexicon)
+    train = cache.items(Path(job.train_clips), Path(job.latents), lexicon, few)  # hours need not be held
+    others = cache.items(general / "clips.jsonl", general, lexicon, few) if general else {}
     return _Split(items, probes.choose(items, train, others, job.seed, job.how.probe_clips))
 
 

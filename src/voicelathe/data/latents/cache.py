@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from voicelathe import digest, records
 from voicelathe.data import tables
 from voicelathe.data.latents import index
+from voicelathe.data.lexicon.reading import as_read
 from voicelathe.errors import RecordError
 
 if TYPE_CHECKING:
@@ -59,9 +60,14 @@ def bundle(
 
 
 def items(
-    clips: Path, directory: Path, choose: Callable[[list[str]], Collection[str]] = list
+    clips: Path,
+    directory: Path,
+    lexicon: records.Lexicon | None,
+    choose: Callable[[list[str]], Collection[str]] = list,
 ) -> "dict[str, ClipItem]":
-    """Every clip of a split file with its encoding, in the order of the clip ids; `choose`: those of the ids that are wanted, others are not loaded.
+    """Every clip of a split file with its encoding and its text as the model reads it, in the order of the clip ids.
+
+    `choose`: those of the ids that are wanted; others are not loaded.
 
     Raises RecordError when a clip was never encoded or a shard does not hold what the index says.
     """
@@ -91,7 +97,13 @@ def items(
                 f"{directory}/{known[row.clip_id].file}: the encoding of {row.clip_id} is not the one in the index. Run: dvc repro -f -s encode"
             )
     return {
-        row.clip_id: ClipItem(row.clip_id, row.text, row.language, row.speaker_id, found[row.clip_id])
+        row.clip_id: ClipItem(
+            row.clip_id,
+            as_read(lexicon, row.text, row.language),
+            row.language,
+            row.speaker_id,
+            found[row.clip_id],
+        )
         for row in rows
     }
 

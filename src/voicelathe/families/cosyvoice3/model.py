@@ -22,7 +22,7 @@ from voicelathe.families.cosyvoice3.text import BREAK, INSTRUCTION
 from voicelathe.families.decoding import Decoding
 from voicelathe.families.shared import conversion, parameter_groups, peft_files, speaker_means
 from voicelathe.families.shared.base_directory import PinnedDirectory
-from voicelathe.records import BaseFacts
+from voicelathe.records import BaseFacts, ReadText
 
 if TYPE_CHECKING:
     import numpy as np
@@ -224,7 +224,8 @@ class CosyVoice3(PinnedDirectory):
     def prompted(self, item: ClipItem, reference: ClipItem, way: schema.Way) -> ClipItem:
         """Upstream's zero-shot: the reference's words before the text, its tokens before the speech."""
         heard = {"heard": reference.tensors["tokens"]}
-        return replace(item, text=f"{reference.text}{BREAK}{item.text}", tensors={**item.tensors, **heard})
+        both = ReadText(f"{reference.text}{BREAK}{item.text}")
+        return replace(item, text=both, tensors={**item.tensors, **heard})
 
     def adapter_targets(self, loaded: Loaded, scope: Sequence[str]) -> str:
         """One regular expression over whole module names."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from voicelathe.config import schema
 from voicelathe.families.base import ClipItem
+from voicelathe.records import ReadText
 
 
 def behind(item: ClipItem, reference: ClipItem, way: schema.Way) -> ClipItem:
@@ -23,9 +24,9 @@ def behind(item: ClipItem, reference: ClipItem, way: schema.Way) -> ClipItem:
     return replace(item, text=continued(reference.text, item.text), tensors=own)
 
 
-def continued(said: str, text: str) -> str:
+def continued(said: str, text: str) -> ReadText:
     """Both texts as one, as upstream tokenises them."""
-    return f"{lead(said)}{text.strip()}"
+    return ReadText(f"{lead(said)}{text.strip()}")
 
 
 def lead(said: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from voicelathe import digest, layout, lines, records
 from voicelathe.config import params
+from voicelathe.data.lexicon.reading import as_read
 from voicelathe.errors import SelectionError, ServerError
 from voicelathe.evaluate import scores
 from voicelathe.evaluate.listening import design
@@ -93,8 +94,10 @@ def conform(
         spoken, failures, num_same = [], [], 0
         for one in judged:
             exact = {"seed": one.seed, "language": languages[one.line_id]} if is_ours else {}
+            lexicon = None if is_ours else run.identity.lexicon  # which other programs do not know
+            words = as_read(lexicon, one.text, languages[one.line_id])
             try:
-                frames, rate_hz = server.speak({**own, **exact, **asked, "input": one.text})
+                frames, rate_hz = server.speak({**own, **exact, **asked, "input": words})
             except ServerError as problem:
                 failures.append(f"{one.line_id}: {problem}")
                 continue

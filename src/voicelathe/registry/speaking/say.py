@@ -15,6 +15,7 @@ from typing import Any
 
 from voicelathe import checkpoints, digest, families, layout
 from voicelathe.config.params import recipe as find_recipe
+from voicelathe.data.lexicon import lexicon_file
 from voicelathe.errors import ConsentError, ParamsError, PromotionError, RequestError, WorkerError
 from voicelathe.families import bases, decoding
 from voicelathe.process import jobs
@@ -102,14 +103,15 @@ def speak_base(
             "RECIPE), then: voicelathe say TEXT, or --uri models:/NAME/VERSION"
         )
     finish = _Finish.of(root, sign)
-    family, machine = bases.recognise(base), gates.load_params(root).machine
+    params = gates.load_params(root)
+    family, machine, words = bases.recognise(base), params.machine, lexicon_file.of_project(params, root)
     known = families.spec(family).decoding
     chosen = _chosen(text, options, "en", BASE_SECONDS)
     spoken = decoding.chosen(known, decoding.defaults(known), settings or {})
     facts = families.find(family).describe(base, "", True)
-    target = jobs.Target(family, str(base), facts.digest, machine)
+    target = jobs.Target(family, str(base), facts.digest, machine, words)
     sample, audio = _take(target, text, chosen, spoken)
-    audio = finish.write(out, audio, tag.of_base(family, facts.digest, spoken))
+    audio = finish.write(out, audio, tag.of_base(family, facts.digest, spoken) | tag.of_lexicon(words))
     return Said(
         out, f"the base {base}", sentences.rate_hz(audio), sample.duration_s, sample.stopped, sample.problem
     )
@@ -150,11 +152,12 @@ def speak_zero_shot(
     finish = _Finish.of(root, sign, [clip.speaker_id])
     spoken = decoding.chosen(families.spec(base.family).decoding, found.speak, settings or {})
     families.find(base.family).verify(root / base.path, base.digest)
-    target = jobs.Target(base.family, str(root / base.path), base.digest, params.machine)
+    words = lexicon_file.of_project(params, root)
+    target = jobs.Target(base.family, str(root / base.path), base.digest, params.machine, words)
     sample, audio = _take(target, text, chosen, spoken, reference)
     heard = {"clip_id": clip.clip_id, "way": reference.way, "audio_sha256": clip.audio_sha256}
     about = tag.of_zero_shot(root, base.family, base.digest, spoken, heard, clip.speaker_id)
-    audio = finish.write(out, audio, about)
+    audio = finish.write(out, audio, about | tag.of_lexicon(words))
     who = f"the base {found.base}, which hears {clip.clip_id} of {clip.speaker_id} ({reference.way})"
     return Said(out, who, sentences.rate_hz(audio), sample.duration_s, sample.stopped, sample.problem)
 
@@ -219,6 +222,7 @@ def _take(
             decoding=None,
             path=str(path),
             weights=None,
+            lexicon=target.lexicon,
         )
         with Speaker(job) as speaker:
             sample = speaker.say(asked)

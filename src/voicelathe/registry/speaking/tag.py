@@ -6,6 +6,7 @@ from typing import Any
 
 from voicelathe import digest, layout, records
 from voicelathe.data import consent
+from voicelathe.data.lexicon import lexicon_file
 from voicelathe.records import Promotion
 
 MACHINE_MADE = {"generated_by": "a text-to-speech model"}
@@ -44,6 +45,11 @@ def of_zero_shot(
         "zero_shot": heard,
         "consent": _scopes(root, [speaker]),
     }
+
+
+def of_lexicon(lexicon: records.Lexicon | None) -> dict[str, str]:
+    """By which respellings the text was read; nothing where it was spoken as it is written."""
+    return {"lexicon": lexicon_file.identity(lexicon)} if lexicon else {}
 
 
 def _scopes(root: Path, speakers: Iterable[str]) -> list[dict[str, Any]]:

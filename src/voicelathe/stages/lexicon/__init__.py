@@ -1,0 +1,1 @@
+"""Does an entry of the lexicon help? What `voicelathe lexicon try` does."""
