@@ -179,7 +179,7 @@ def test_torchrun_gives_a_trainer_that_is_asked_to_stop_as_long_as_its_parent_do
     monkeypatch.setattr(sys, "argv", ["worker", "job.json"])
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
     monkeypatch.setattr(os, "execv", lambda _path, command: became.extend(command))
-    worker._spread(2)
+    worker._spread(2, None)
     assert {f"--shutdown-timeout={jobs.STOP_S}", "--signals-to-handle=SIGTERM"} <= set(became)
 
 

@@ -11,7 +11,16 @@ import typer
 from voicelathe.cli.data import consents, corpus, cutting, rows, spoken
 from voicelathe.cli.machine import bases, environments, health, memory, recognisers, settings
 from voicelathe.cli.production import archives, conforming, exports, histories, production, retention, serving
-from voicelathe.cli.recipes import comparisons, references, replicates, retraining, runs, summary, why
+from voicelathe.cli.recipes import (
+    comparisons,
+    joining,
+    references,
+    replicates,
+    retraining,
+    runs,
+    summary,
+    why,
+)
 from voicelathe.errors import VoiceLatheError
 
 app = typer.Typer(
@@ -38,6 +47,7 @@ for area in (
     why,
     comparisons,
     retraining,
+    joining,
     runs,
     references,
     replicates,

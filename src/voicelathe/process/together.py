@@ -1,0 +1,45 @@
+"""Training in a worker of this machine, or of several that meet first."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from voicelathe import families
+from voicelathe.config import schema
+from voicelathe.parallel import meeting
+from voicelathe.parallel.needs import Needs
+from voicelathe.process import jobs, runner
+
+PACKAGES = ("bitsandbytes", "peft", "safetensors")
+
+
+def train(job: jobs.TrainJob, recipe: str, nodes: schema.Nodes) -> dict[str, Any]:
+    """Train to the end. Raises ClusterError, before work begins, when a machine is missing or differs, and when one is lost."""
+    if nodes.count == 1:
+        return runner.run(job, recipe)
+    with meeting.called(recipe, job, nodes, needed(job), say) as placed:
+        return runner.run(placed, recipe)
+
+
+def join(recipe: str, nodes: schema.Nodes) -> jobs.TrainJob:
+    """Train together with the machine that runs the stage, to the end; returns the job that was done."""
+    job = meeting.answered(recipe, nodes, say)
+    assert job.node is not None
+    runner.run(job, f"{recipe}-machine{job.node.rank}")
+    return job
+
+
+def needed(job: jobs.TrainJob) -> Needs:
+    """What has to be the same on every machine: updates are computed on each, so no last digit may differ."""
+    index = Path(job.latents) / "index.parquet"
+    references = [job.references] if job.references is not None else []
+    return Needs(
+        files=(job.clips, str(index)),
+        folders=(job.target.base, *references),
+        packages=tuple(sorted({*PACKAGES, *families.spec(job.target.family).requires})),
+        is_exact=True,
+    )
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
