@@ -60,6 +60,20 @@ def stage(folder: Path, job: jobs.TrainJob, **environment: str) -> subprocess.Po
     return _begun(folder, ["-c", STAGE, "job.json"], environment)
 
 
+def workers(
+    folder: Path, job: jobs.TrainJob, silent_s: float, second: jobs.TrainJob | None = None
+) -> list[subprocess.Popen[str]]:
+    """The workers of two machines that have met; the second may have another job. What they say are events."""
+    place = records.NodePlace(0, 2, "127.0.0.1", free_port(), "0" * 32, silent_s)
+    begun = []
+    for rank, one in enumerate((job, second or job)):
+        placed = replace(one, node=replace(place, rank=rank))
+        described = {"verb": "train", "job": records.to_json(placed)}
+        digest.write_json(folder / f"{rank}.json", described)
+        begun.append(_begun(folder, ["-m", "voicelathe.worker", f"{rank}.json"], {}))
+    return begun
+
+
 def joiner(folder: Path, **environment: str) -> subprocess.Popen[str]:
     """Any other machine."""
     return _begun(folder, ["-m", "voicelathe.cli", "join", RECIPE], environment)

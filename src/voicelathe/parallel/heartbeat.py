@@ -5,6 +5,7 @@ its network says nothing, and who waits for it would wait until the longest time
 """
 
 import os
+import re
 import socket
 import threading
 import time
@@ -38,7 +39,7 @@ class Heartbeat:
         self._connect, self._rank, self._silent_s, self._lost = connect, rank, silent_s, lost
         self._silence_s = dict.fromkeys((one for one in range(count) if one != rank), 0.0)
         self._said: dict[int, str] = {}
-        self._store: Any = None
+        self._store: Any = self._opened()
         self._turn, self._over = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
         self._thread.start()
@@ -46,7 +47,7 @@ class Heartbeat:
     def end(self, state: str = ENDED, message: str = "") -> None:
         """Say how this process ends, and listen no more."""
         self._over.set()
-        self._thread.join()
+        self._thread.join(WORDS_S)  # it may be looking for a store that is gone
         with self._turn:
             self._tell(state, message)
 
@@ -60,11 +61,11 @@ class Heartbeat:
                 state, host, message = said.split("\n", 2)
                 if state == FAILED:
                     return ClusterError(f"Process {rank} of this run, on {host}, stopped: {message}\n{AGAIN}")
-            if time.monotonic() >= deadline:
+            if self._store is None or time.monotonic() >= deadline:
                 break
             time.sleep(0.2)
         return ClusterError(
-            f"The connection to another process of this run broke ({first_line(problem)}). Its machine, or the command on it, has "
+            f"The connection to another process of this run broke ({_plain(problem)}). Its machine, or the command on it, has "
             f"ended, or the network between them. Look at its own output. {AGAIN}"
         )
 
@@ -72,6 +73,8 @@ class Heartbeat:
         beats, before_s = 0, time.monotonic()
         while not self._over.wait(BEAT_S):
             beats += 1
+            if self._store is None:
+                self._store = self._opened()
             with self._turn:
                 self._tell(ALIVE, str(beats))
                 heard = self._listen()
@@ -96,16 +99,20 @@ class Heartbeat:
         return self._said.get(rank, "").split("\n")[0]
 
     def _tell(self, state: str, message: str) -> None:
+        if self._store is None:
+            return
         try:
-            self._reached().set(f"beat/{self._rank}", f"{state}\n{socket.gethostname()}\n{message}")
+            self._store.set(f"beat/{self._rank}", f"{state}\n{socket.gethostname()}\n{message}")
         except Exception:  # the store has many; none is news of another process
             self._store = None
 
     def _listen(self) -> set[int]:
         """Who said something new."""
-        heard = set()
+        heard = set[int]()
+        store = self._store
+        if store is None:
+            return heard
         try:
-            store = self._reached()
             for rank in self._silence_s:
                 if not store.check([f"beat/{rank}"]):
                     continue
@@ -117,10 +124,17 @@ class Heartbeat:
             self._store = None
         return heard
 
-    def _reached(self) -> Any:
-        if self._store is None:
-            self._store = self._connect()
-        return self._store
+    def _opened(self) -> Any:
+        """The store, or None: the machine that has it may be gone. Nobody waits for this but the thread that looks."""
+        try:
+            return self._connect()
+        except Exception:
+            return None
+
+
+def _plain(problem: Exception) -> str:
+    """What gloo says, without the place in its source and its advice."""
+    return re.sub(r"^\[\S+\] |\.? This is typically.*$", "", first_line(problem))
 
 
 def state_of(problem: BaseException) -> tuple[str, str]:

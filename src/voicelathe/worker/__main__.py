@@ -110,7 +110,7 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
 def _train(job: Any, emit: Any) -> dict[str, Any]:
     """The run directory belongs to the first process, each GPU to its own."""
     from voicelathe.runs import locks
-    from voicelathe.train import distributed, loop
+    from voicelathe.train import distributed
 
     machine = job.target.machine
     with distributed.watched(job.node, emit) as pulse:
@@ -118,7 +118,22 @@ def _train(job: Any, emit: Any) -> dict[str, Any]:
         with locks.device(machine), distributed.joined(machine, pulse) as together:
             directory = Path(job.directory)
             with locks.run_directory(directory) if together.is_first else contextlib.nullcontext():
-                return loop.run(job, emit, together)
+                return _run(job, emit, together)
+
+
+def _run(job: Any, emit: Any, together: Any) -> dict[str, Any]:
+    """A machine may be asked to stop that is not this one: its parent would see only that torchrun has failed."""
+    from voicelathe.process import jobs
+    from voicelathe.train import loop
+
+    try:
+        return loop.run(job, emit, together)
+    except SystemExit:
+        if job.node is not None:
+            told = "One of the machines of this run was asked to stop: all of them ended after the same step, and its state is saved."
+            again = "Start the same commands again on every machine to go on."
+            emit(jobs.FAILED, {"error": "WorkerError", "message": f"{told} {again}"})
+        raise
 
 
 def _spread(processes: int, node: dict[str, Any] | None) -> None:
