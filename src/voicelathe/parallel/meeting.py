@@ -24,7 +24,7 @@ from voicelathe.parallel import needs, nodes
 from voicelathe.process import jobs
 
 PLACE = layout.CACHE / "nodes"
-CALL, GO, REFUSED = "call.json", "go.json", "refused.json"
+CALL, GO, REFUSED, MACHINES = "call.json", "go.json", "refused.json", "machines.json"
 LOOK_S = 0.25
 START_S = 60.0  # a machine that has answered says that it starts within this
 Say = Callable[[str], None]
@@ -72,6 +72,8 @@ def called(
         _await_answers(recipe, room, how, call)
         digest.write_json(room / GO, {})
         _await_starts(room, how)
+        answers = [digest.read_json(room / f"{rank}.json") for rank in range(1, how.count)]
+        digest.write_json(folder / MACHINES, [str(one["host"]) for one in answers])
         yield job
     finally:
         (folder / CALL).unlink(missing_ok=True)
@@ -106,6 +108,17 @@ def answered(recipe: str, how: schema.Nodes, say: Say) -> jobs.TrainJob:
                 return replace(job, node=replace(job.node, rank=seen[1]))
         time.sleep(LOOK_S)
     raise ClusterError(_nobody(recipe, how, seen))
+
+
+def others(recipe: str) -> list[str]:
+    """The machines that trained with this one when it called last; none where it trained alone since."""
+    path = PLACE / recipe / MACHINES
+    return [str(one) for one in digest.read_json(path)] if path.is_file() else []
+
+
+def alone(recipe: str) -> None:
+    """This machine trains without others: what is left of meetings is no longer true."""
+    shutil.rmtree(PLACE / recipe, ignore_errors=True)
 
 
 def meeting_point(how: schema.Nodes) -> tuple[str, int]:

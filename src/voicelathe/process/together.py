@@ -16,6 +16,7 @@ PACKAGES = ("bitsandbytes", "peft", "safetensors")
 def train(job: jobs.TrainJob, recipe: str, nodes: schema.Nodes) -> dict[str, Any]:
     """Train to the end. Raises ClusterError, before work begins, when a machine is missing or differs, and when one is lost."""
     if nodes.count == 1:
+        meeting.alone(recipe)
         return runner.run(job, recipe)
     with meeting.called(recipe, job, nodes, needed(job), say) as placed:
         return runner.run(placed, recipe)
