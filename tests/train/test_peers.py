@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import load_file
 
 from tests.factories import training
-from tests.train import kill_lab
+from tests.train import kill_lab, node_lab
 from tests.train.test_loop import final_state
 from voicelathe import checkpoints, digest, records
 from voicelathe.config import params, schema
 from voicelathe.data.latents import cache
-from voicelathe.errors import ParamsError, WorkerError
+from voicelathe.errors import CheckpointError, ParamsError, WorkerError
 from voicelathe.process import jobs, runner
 from voicelathe.train import batches, distributed, loop, memory
 from voicelathe.worker import __main__ as worker
@@ -157,6 +157,21 @@ def test_a_gradient_that_is_missing_here_counts_as_zero_and_one_missing_everywhe
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
+    children = [kill_lab.child(lambda rank=rank: work(rank), tmp_path / "log") for rank in (0, 1)]
+    assert [kill_lab.ended(child) for child in children] == [0, 0], (tmp_path / "log").read_text()
+
+
+def test_processes_that_would_go_on_from_different_steps_are_stopped(tmp_path: Path) -> None:
+    """As where another machine sees an older state: their weights would differ, and nobody would notice."""
+
+    def work(rank: int) -> None:
+        os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        with distributed.joined(schema.Machine("cpu", 1, 2)) as group:
+            assert group.require_same_step(7) == 7
+            with pytest.raises(CheckpointError, match="from different steps: 10, 11, in the order"):
+                group.require_same_step(10 + rank)
+
+    port = str(node_lab.free_port())
     children = [kill_lab.child(lambda rank=rank: work(rank), tmp_path / "log") for rank in (0, 1)]
     assert [kill_lab.ended(child) for child in children] == [0, 0], (tmp_path / "log").read_text()
 

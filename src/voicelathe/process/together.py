@@ -1,15 +1,19 @@
 """Training in a worker of this machine, or of several that meet first."""
 
+import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from voicelathe import families
+from voicelathe import families, records
 from voicelathe.config import schema
+from voicelathe.errors import ClusterError
 from voicelathe.parallel import meeting
 from voicelathe.parallel.needs import Needs
 from voicelathe.process import jobs, runner
 
+REACH_S = 120.0  # machine 0 starts torchrun meanwhile
 PACKAGES = ("bitsandbytes", "peft", "safetensors")
 
 
@@ -26,8 +30,25 @@ def join(recipe: str, nodes: schema.Nodes) -> jobs.TrainJob:
     """Train together with the machine that runs the stage, to the end; returns the job that was done."""
     job = meeting.answered(recipe, nodes, say)
     assert job.node is not None
+    require_reachable(job.node)
     runner.run(job, f"{recipe}-machine{job.node.rank}")
     return job
+
+
+def require_reachable(node: records.NodePlace, within_s: float = REACH_S) -> None:
+    """Raises ClusterError when nothing answers where machine 0 said that torchrun meets: a name or a port that is closed to us."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            socket.create_connection((node.host, node.port), 5.0).close()
+            return
+        except OSError as problem:
+            if time.monotonic() >= deadline:
+                raise ClusterError(
+                    f"Machine 0 meets the others at {node.host}:{node.port}, and {socket.gethostname()} does not reach it ({problem}). Open "
+                    "the port between the machines, or name another address of machine 0: nodes.rendezvous: HOST:PORT in params.yaml."
+                ) from None
+        time.sleep(0.5)
 
 
 def needed(job: jobs.TrainJob) -> Needs:
