@@ -55,10 +55,10 @@ def test_the_words_of_the_process_that_failed_are_told_and_not_those_of_who_lost
     store = HashStore()
     first, second, _ = pair(store, count=3)
     third = Heartbeat(lambda: store, 2, 3, 60.0, lambda _text: None)
-    third.end(*heartbeat.state_of(ClusterError("process 1 was lost")))
-    second.end(*heartbeat.state_of(WorkerError("the loss of clip a is not finite")))
+    second.end(*heartbeat.state_of(ClusterError("process 2 was lost")))
+    third.end(*heartbeat.state_of(WorkerError("the loss of clip a is not finite")))
     told = str(first.broken(RuntimeError("Connection closed by peer")))
-    assert re.match(r"Process 1 of this run, on \S+, stopped: the loss of clip a is not finite\n", told)
+    assert re.match(r"Process 2 of this run, on \S+, stopped: the loss of clip a is not finite\n", told)
     first.end()
 
 
