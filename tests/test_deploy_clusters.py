@@ -132,13 +132,12 @@ def test_the_ray_cluster_has_the_ray_of_the_lock_and_a_head_that_only_drives() -
 
 
 def test_skypilot_starts_the_same_script_with_its_own_rank() -> None:
-    known = {"name", "num_nodes", "resources", "volumes", "envs", "setup", "run"}
+    known = {"name", "num_nodes", "resources", "volumes", "envs", "run"}
     assert set(SKY) <= known and "SKYPILOT_NODE_RANK" in SKY["run"] and "SKYPILOT_NODE_IPS" in SKY["run"]
     cards = int(SKY["resources"]["accelerators"].split(":")[1])
     assert agreed((DEPLOY / "skypilot/train.yaml").read_text(), SKY["num_nodes"], cards)
-    for part in ("setup", "run"):
-        done = subprocess.run(["bash", "-n"], input=SKY[part], capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
+    done = subprocess.run(["bash", "-n"], input=SKY["run"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_rank_0_runs_the_stages_others_join_and_a_stop_waits_until_the_trainer_has_saved(
