@@ -1,6 +1,8 @@
 """Machines meet in a folder: who is missing, late, another or one too many is said by name before any work begins."""
 
 import re
+import subprocess
+import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -204,3 +206,11 @@ def test_a_file_from_before_there_was_more_than_one_machine_is_read() -> None:
     tree = params.read_yaml(Path(__file__).parents[2] / "params.yaml")
     del tree["nodes"]
     assert params.check(tree, "params.yaml").nodes == schema.ALONE
+
+
+def test_there_is_nothing_to_join_where_one_machine_trains_and_the_command_says_what_to_set() -> None:
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "voicelathe.cli", "join", "mini-lora"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.startswith("ParamsError: nodes.count = 1: ") and "machine.processes" in done.stderr

@@ -127,3 +127,16 @@ def test_what_stops_one_machine_is_told_on_the_other_in_its_own_words(corpus: Pa
     gone = replace(job, clips=str(tmp_path / "gone.jsonl"))
     said = [node_lab.ended(one)[1] for one in node_lab.workers(tmp_path, job, 60.0, second=gone)]
     assert "stopped: " in said[0] and "gone.jsonl is missing" in said[0], said
+
+
+def test_who_joins_trains_the_preflight_and_then_the_run(corpus: Path, tmp_path: Path) -> None:
+    train = training.train_settings("lora", steps=2, every=2)
+    folder = node_lab.project(tmp_path / "project")
+    joiner = node_lab.joiner(folder)
+    for name in ("preflight-0123", "0123"):
+        job = node_lab.shared(training.train_job(corpus, tmp_path / name, train))
+        code, said = node_lab.ended(node_lab.stage(folder, job))
+        assert code == 0, said
+    code, said = node_lab.ended(joiner)
+    assert code == 0 and "the preflight is trained; waiting for the training itself" in said, said
+    assert final_state(tmp_path / "preflight-0123") == final_state(tmp_path / "0123")
