@@ -113,7 +113,7 @@ class WorkerLost(WorkerError):
 
 
 class ClusterError(VoiceLatheError):
-    """The Ray cluster must be started, joined or corrected, or another engine chosen."""
+    """Machines that work together must be started, joined or corrected: a Ray cluster, or those that train one run."""
 
 
 class DiskFull(VoiceLatheError):

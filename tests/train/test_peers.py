@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import load_file
 
 from tests.factories import training
-from tests.train import kill_lab
+from tests.train import kill_lab, node_lab
 from tests.train.test_loop import final_state
 from voicelathe import checkpoints, digest, records
 from voicelathe.config import params, schema
 from voicelathe.data.latents import cache
-from voicelathe.errors import ParamsError, WorkerError
+from voicelathe.errors import CheckpointError, ParamsError, WorkerError
 from voicelathe.process import jobs, runner
 from voicelathe.train import batches, distributed, loop, memory
 from voicelathe.worker import __main__ as worker
@@ -161,6 +161,21 @@ def test_a_gradient_that_is_missing_here_counts_as_zero_and_one_missing_everywhe
     assert [kill_lab.ended(child) for child in children] == [0, 0], (tmp_path / "log").read_text()
 
 
+def test_processes_that_would_go_on_from_different_steps_are_stopped(tmp_path: Path) -> None:
+    """As where another machine sees an older state: their weights would differ, and nobody would notice."""
+
+    def work(rank: int) -> None:
+        os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        with distributed.joined(schema.Machine("cpu", 1, 2)) as group:
+            assert group.require_same_step(7) == 7
+            with pytest.raises(CheckpointError, match="from different steps: 10, 11, in the order"):
+                group.require_same_step(10 + rank)
+
+    port = str(node_lab.free_port())
+    children = [kill_lab.child(lambda rank=rank: work(rank), tmp_path / "log") for rank in (0, 1)]
+    assert [kill_lab.ended(child) for child in children] == [0, 0], (tmp_path / "log").read_text()
+
+
 @pytest.mark.slow
 def test_torchrun_trains_a_job_for_two_and_its_weights_load(corpus: Path, tmp_path: Path) -> None:
     """The worker becomes torchrun: events of one process, weights of all, one process id to follow."""
@@ -179,7 +194,7 @@ def test_torchrun_gives_a_trainer_that_is_asked_to_stop_as_long_as_its_parent_do
     monkeypatch.setattr(sys, "argv", ["worker", "job.json"])
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
     monkeypatch.setattr(os, "execv", lambda _path, command: became.extend(command))
-    worker._spread(2)
+    worker._spread(2, None)
     assert {f"--shutdown-timeout={jobs.STOP_S}", "--signals-to-handle=SIGTERM"} <= set(became)
 
 

@@ -164,6 +164,13 @@ WATERMARK = "watermark: null # plug-in (entry points voicelathe.watermarks) that
 SERVING = "serving:\n  hear_words: false # speech.recogniser hears every take before it is given out; one that misses words is repeated (docs/serving.md)\n\n"
 LEXICON = "lexicon: # respellings by which every model reads text, in training, sweep and serving alike (docs/lexicon.md)\n  file: null # for example lexicon.yaml; null: as it is written\n  digest: null # of what the file says: voicelathe lexicon pin\n\n"
 CLUSTER = "address: null # of a Ray cluster: auto, or HOST:PORT of its head; null: a Ray of this machine that ends with the command"
+NODES = """\
+nodes: # machines that train one run together (docs/scale.md); no stage depends on it, machine.processes counts them all
+  count: 1 # each starts machine.processes / count processes
+  rendezvous: null # HOST:PORT of the first machine; null: MASTER_ADDR and MASTER_PORT, where a scheduler set them, or its own name
+  wait_s: 600.0 # machines wait so long for each other
+
+"""
 CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead to
     2: (
         Add("measure", "silence_dbfs", UNDER),
@@ -200,7 +207,7 @@ CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead t
         Add("recipes.*.train", "activation_checkpointing", COMPILE),
         Add("recipes.*.evaluate", "zero_shot", REFERENCE),
     ),
-    4: (NameWay(), Add("", "speech", LEXICON)),
+    4: (NameWay(), Add("", "speech", LEXICON), Add("", "engine", NODES)),
 }
 
 

@@ -21,6 +21,7 @@ def contradictions(params: schema.Params) -> Iterator[str]:
                 yield f"{kind}.{name}: a name may hold lower-case letters, digits, '_' and '-' only"
     if (address := params.engine.address) not in (None, "auto") and not re.fullmatch(ADDRESS, address or ""):
         yield f"engine.address = {address!r}: auto, HOST:PORT of the cluster's head or null is expected, without a scheme (docs/scale.md)"
+    yield from of_nodes(params.nodes, params.machine.processes)
     if params.ingest.recording_from is not None:
         yield from _regex("ingest.recording_from", params.ingest.recording_from, groups=1)
     for number, pattern in enumerate(params.gate.boilerplate):
@@ -35,6 +36,17 @@ def contradictions(params: schema.Params) -> Iterator[str]:
             family = families.find(params.bases[one.base].family)
             yield from of_family(f"recipes.{name}", one, family.spec)
             yield from of_zero_shot(f"recipes.{name}.evaluate", one.evaluate, family.spec)
+
+
+def of_nodes(nodes: schema.Nodes, processes: int) -> Iterator[str]:
+    """Processes that machines cannot share evenly, and an address that is none."""
+    if processes % nodes.count:
+        yield (
+            f"nodes.count = {nodes.count}: machine.processes = {processes}, the processes of all machines together, cannot be shared evenly; "
+            f"set it to {nodes.count} times the GPUs of one machine, or nodes.count: 1"
+        )
+    if nodes.rendezvous is not None and not re.fullmatch(ADDRESS, nodes.rendezvous):
+        yield f"nodes.rendezvous = {nodes.rendezvous!r}: HOST:PORT of the first machine or null is expected, without a scheme (docs/scale.md)"
 
 
 def of_zero_shot(where: str, one: schema.Evaluate, spec: FamilySpec) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The sections of params.yaml as frozen dataclasses: one definition for the pipeline, which validates it, and the worker, which obeys it.
 
-Only what was added to `train` or `engine` later has a default: params.yaml is the whole truth, so DVC sees every change. `params` turns the file into these.
+Only what was added to `train` or `engine` later, and `nodes`, has a default: params.yaml is the whole truth, so DVC sees every change. `params` turns the file into these.
 A constraint stands beside its field (`annotated_types`); `params` enforces it and names the dotted path that broke it.
 """
 
@@ -43,6 +43,7 @@ __all__ = [
     "Lora",
     "Machine",
     "Measure",
+    "Nodes",
     "Params",
     "PinnedRecogniser",
     "Preflight",
@@ -66,7 +67,7 @@ class Machine(Closed):
 
     device: Literal["cpu", "cuda"]
     threads: Positive  # part of the run digest: results are bit-identical only at one thread count
-    processes: Positive  # GPUs that train one run together; part of the run digest: other sums of gradients
+    processes: Positive  # GPUs that train one run together, on all its machines (nodes.count); part of the run digest: other sums of gradients
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,20 @@ class Engine(Closed):
     address: Annotated[str, MinLen(1)] | None = (
         None  # of a Ray cluster: auto, or HOST:PORT of its head; null: one of this machine
     )
+
+
+@dataclass(frozen=True)
+class Nodes(Closed):
+    """Machines that train one run together. No stage depends on this: what decides the weights is machine.processes, all of them counted."""
+
+    count: Positive  # each starts machine.processes / count processes
+    rendezvous: (
+        Annotated[str, MinLen(1)] | None
+    )  # HOST:PORT of the first machine; null: MASTER_ADDR, MASTER_PORT
+    wait_s: PositiveFloat  # so long machines wait for each other before work begins
+
+
+ALONE = Nodes(1, None, 600.0)
 
 
 @dataclass(frozen=True)
@@ -283,3 +298,4 @@ class Params(Closed):
     gate: Gate
     bases: dict[str, Base]
     recipes: dict[str, Recipe]
+    nodes: Nodes = ALONE  # of files that were written before there was more than one

@@ -113,6 +113,7 @@ class TrainJob:
     run_digest: str
     directory: str  # of the weights
     references: str | None = None  # directory with who may stand in front of whom (train.reference_share)
+    node: records.NodePlace | None = None  # None: all processes are on this machine
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ from voicelathe.records.measures import (
     RecogniserRef,
     SpeechMeasures,
 )
+from voicelathe.records.nodes import NodePlace
 from voicelathe.records.planning import REFERENCE_MARKS, Kernel, PassSize, Phase, Plan, Rehearsal
 from voicelathe.records.probes import AdapterProof, Ending, Interval, Probed, ProbeRecord
 from voicelathe.records.race import Drop, PromptClip, Race, Round
@@ -141,6 +142,7 @@ __all__ = [
     "MeasuredSample",
     "MetricJob",
     "MetricRun",
+    "NodePlace",
     "Opinion",
     "PackLine",
     "PassSize",

@@ -7,7 +7,7 @@ from pathlib import Path
 from voicelathe import checkpoints, digest, layout, records
 from voicelathe.config import schema
 from voicelathe.errors import CheckpointError
-from voicelathe.process import jobs, runner
+from voicelathe.process import jobs, together
 from voicelathe.runs import references, tombstones
 from voicelathe.runs.identity import FINISHED, IDENTITY, RESEARCH, base_facts, target
 
@@ -30,7 +30,7 @@ def train(
             audio_root=params.ingest.audio_root, run_digest=run.run_digest, directory=run.directory,
             references=None if paired is None else str(paired),
         )  # fmt: skip
-        counts = runner.run(job, run.recipe)
+        counts = together.train(job, run.recipe, params.nodes)
         digest.write_json(directory / FINISHED, counts)
     counts = digest.read_json(directory / FINISHED)
     return replace(run, num_trainable=counts["num_trainable"]), _index(params, run)

@@ -1,21 +1,25 @@
-"""The processes that train one model together, one GPU each: torchrun starts them, and they meet three times a step.
+"""The processes that train one model together, one GPU each, on one machine or several: torchrun starts them, and they meet three times a step.
 
 Every process holds the whole model and takes its share of a step's passes. Gradients are added up before the norm is taken, so the
 update is computed everywhere from the same numbers and the weights stay the same without being sent. The first process alone writes.
 """
 
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 
+from voicelathe import records
 from voicelathe.config import schema
-from voicelathe.errors import VoiceLatheError
+from voicelathe.errors import CheckpointError, VoiceLatheError
+from voicelathe.parallel import heartbeat
+from voicelathe.process import jobs
 
 PATIENCE = timedelta(hours=1)  # the first process may have to write a whole state while the others wait
 T = TypeVar("T")
@@ -27,6 +31,7 @@ class Peers:
 
     rank: int = 0
     count: int = 1
+    pulse: heartbeat.Heartbeat | None = None  # of processes on several machines
 
     @property
     def is_first(self) -> bool:
@@ -35,7 +40,7 @@ class Peers:
     def add(self, tensor: Tensor) -> Tensor:
         """The sum of this tensor over all processes, in place."""
         if self.count > 1:
-            distributed.all_reduce(tensor)
+            self._meet(lambda: distributed.all_reduce(tensor))
         return tensor
 
     def any(self, raised: bool) -> bool:
@@ -47,11 +52,25 @@ class Peers:
         if self.count == 1:
             return work()
         if not self.is_first:
-            distributed.barrier()
+            self._meet(distributed.barrier)
         result = work()
         if self.is_first:
-            distributed.barrier()
+            self._meet(distributed.barrier)
         return result
+
+    def require_same_step(self, step: int) -> int:
+        """The step, which all processes have found. Raises CheckpointError where another machine sees an older file system."""
+        if self.count == 1:
+            return step
+        steps = torch.zeros(self.count, dtype=torch.int64)
+        steps[self.rank] = step
+        if len(set(found := self.add(steps).tolist())) > 1:
+            raise CheckpointError(
+                f"The processes of this run would go on from different steps: {', '.join(map(str, found))}, in the order of their ranks. "
+                "Their machines do not see the same files: mount one file system on all of them, wait until it shows the newest state, "
+                "and start the same commands again."
+            )
+        return step
 
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Make every gradient the sum over all processes, added in fp32 and rounded once to its own precision.
@@ -69,33 +88,78 @@ class Peers:
                 parameter.grad = torch.zeros_like(parameter)
             parameter.grad.copy_(self.add(parameter.grad.float().contiguous()))
 
+    def _meet(self, together: Callable[[], object]) -> None:
+        met(together, self.pulse)
+
 
 ALONE = Peers()
 
 
+def met(together: Callable[[], object], pulse: heartbeat.Heartbeat | None) -> None:
+    """Something that all processes do at once. Raises ClusterError where another machine ended meanwhile, with what it said."""
+    try:
+        together()
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as problem:  # gloo's and NCCL's
+        if pulse is None:
+            raise
+        raise pulse.broken(problem) from None
+
+
 @contextmanager
-def joined(machine: schema.Machine) -> Iterator[Peers]:
-    """Meet the others that torchrun has started. Raises VoiceLatheError when there are fewer GPUs than processes."""
+def watched(
+    node: records.NodePlace | None, emit: Callable[[str, dict[str, Any]], None]
+) -> Iterator[heartbeat.Heartbeat | None]:
+    """Tell processes on other machines that this one lives and how it ends, and end it where one of them is lost."""
+    if node is None:
+        yield None
+        return
+
+    def connect() -> Any:
+        patience = timedelta(seconds=heartbeat.STORE_S)
+        store = distributed.TCPStore(node.host, node.port, timeout=patience, wait_for_workers=False)  # type: ignore[attr-defined]
+        return distributed.PrefixStore(node.token, store)  # type: ignore[attr-defined]
+
+    def lost(text: str) -> None:
+        emit(jobs.FAILED, {"error": "ClusterError", "message": text})
+        heartbeat.leave()
+
+    count = int(os.environ["WORLD_SIZE"])
+    pulse = heartbeat.Heartbeat(connect, int(os.environ["RANK"]), count, node.silent_s, lost)
+    try:
+        yield pulse
+    except BaseException as problem:
+        pulse.end(*heartbeat.state_of(problem))
+        raise
+    pulse.end()
+
+
+@contextmanager
+def joined(machine: schema.Machine, pulse: heartbeat.Heartbeat | None = None) -> Iterator[Peers]:
+    """Meet the others that torchrun has started."""
     if machine.processes == 1:
         yield ALONE
         return
-    distributed.init_process_group(
-        "gloo" if machine.device == "cpu" else "cpu:gloo,cuda:nccl", timeout=PATIENCE
-    )
+    backend = "gloo" if machine.device == "cpu" else "cpu:gloo,cuda:nccl"
+    met(lambda: distributed.init_process_group(backend, timeout=PATIENCE), pulse)
     try:
-        yield Peers(distributed.get_rank(), distributed.get_world_size())
+        yield Peers(distributed.get_rank(), distributed.get_world_size(), pulse)
     finally:
         distributed.destroy_process_group()
 
 
 def choose_device(machine: schema.Machine) -> None:
-    """From now on `cuda` is this process's own GPU."""
+    """From now on `cuda` is this process's own GPU. Raises VoiceLatheError when this machine has fewer GPUs than processes."""
     if machine.processes == 1 or machine.device == "cpu":
         return
     place, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if place >= found:
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", machine.processes))
+        machines = machine.processes // here
+        where = "" if machines == 1 else f" on {machines} machines, {here} on each"
         raise VoiceLatheError(
-            f"machine.processes = {machine.processes}: torch finds {found} CUDA devices and each process needs its own. "
-            f"Set machine.processes: {max(1, found)}."
+            f"machine.processes = {machine.processes}{where}: torch finds {found} CUDA devices on {socket.gethostname()} and each process "
+            f"needs its own. Set machine.processes: {max(1, found) * machines}."
         )
     torch.cuda.set_device(place)

@@ -82,6 +82,7 @@ def run(job: jobs.TrainJob, emit: Emit, peers: Peers = ALONE) -> dict[str, Any]:
     done = peers.first_alone(
         lambda: resume.restore(trainer.directory, trainer.plan.trainable, trainer.optimizer)
     )
+    peers.require_same_step(done)
     if peers.is_first:
         journal.truncate(done)
         trainer.watch = anomalies.Watch(journal.read())

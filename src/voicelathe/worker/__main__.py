@@ -17,6 +17,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 STRICT_NUMERICS = {
     "MKL_CBWR": "AVX2,STRICT"
 }  # without it MKL's last digits depend on where a matrix lies in memory
+MEET_S = 300  # torchrun of machines that are all there already
 
 NO_ROOM = (  # what is no OutOfMemoryError of torch: the host's allocator; CUDA without room for a context, a handle, a workspace
     *("can't allocate memory", "CUDA error: out of memory"),
@@ -32,8 +33,8 @@ def main() -> int:
     if description["verb"] == "train":
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, too, which asks us to save
         if "TORCHELASTIC_RUN_ID" not in os.environ:
-            _spread(description["job"]["target"]["machine"]["processes"])
-    is_peer = os.environ.get("TORCHELASTIC_RUN_ID") is not None and os.environ["RANK"] != "0"
+            _spread(description["job"]["target"]["machine"]["processes"], description["job"].get("node"))
+    is_peer = os.environ.get("TORCHELASTIC_RUN_ID") is not None and os.environ["LOCAL_RANK"] != "0"
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
 
@@ -43,7 +44,7 @@ def main() -> int:
 
     def emit(kind: str, values: dict[str, Any]) -> None:
         if is_peer and kind != jobs.FAILED:
-            return  # the first process says how it goes, and every one what stopped it
+            return  # the first process of a machine says how it goes, and every one what stopped it
         with contextlib.suppress(BrokenPipeError):  # nobody listens any more: the state is still to be saved
             events.write(digest.canonical_json({"kind": kind, "values": values}) + "\n")
 
@@ -109,17 +110,33 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
 def _train(job: Any, emit: Any) -> dict[str, Any]:
     """The run directory belongs to the first process, each GPU to its own."""
     from voicelathe.runs import locks
-    from voicelathe.train import distributed, loop
+    from voicelathe.train import distributed
 
     machine = job.target.machine
-    distributed.choose_device(machine)
-    with locks.device(machine), distributed.joined(machine) as together:
-        directory = Path(job.directory)
-        with locks.run_directory(directory) if together.is_first else contextlib.nullcontext():
-            return loop.run(job, emit, together)
+    with distributed.watched(job.node, emit) as pulse:
+        distributed.choose_device(machine)
+        with locks.device(machine), distributed.joined(machine, pulse) as together:
+            directory = Path(job.directory)
+            with locks.run_directory(directory) if together.is_first else contextlib.nullcontext():
+                return _run(job, emit, together)
 
 
-def _spread(processes: int) -> None:
+def _run(job: Any, emit: Any, together: Any) -> dict[str, Any]:
+    """A machine may be asked to stop that is not this one: its parent would see only that torchrun has failed."""
+    from voicelathe.process import jobs
+    from voicelathe.train import loop
+
+    try:
+        return loop.run(job, emit, together)
+    except SystemExit:
+        if job.node is not None:
+            told = "One of the machines of this run was asked to stop: all of them ended after the same step, and its state is saved."
+            again = "Start the same commands again on every machine to go on."
+            emit(jobs.FAILED, {"error": "WorkerError", "message": f"{told} {again}"})
+        raise
+
+
+def _spread(processes: int, node: dict[str, Any] | None) -> None:
     """For more than one process, become torchrun, which starts this module again for each of them.
 
     It keeps our process id, our output and our death signal, so the parent sees one worker, and the processes see that one as theirs.
@@ -129,10 +146,25 @@ def _spread(processes: int) -> None:
     from voicelathe.process.jobs import STOP_S
 
     os.environ["PYTHONSAFEPATH"] = "1"  # -P, which torchrun does not hand on
-    launch = ["-P", "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    launch = ["-P", "-m", "torch.distributed.run", *_meeting(processes, node)]
     launch += ["--signals-to-handle=SIGTERM", f"--shutdown-timeout={STOP_S}"]
     command = [sys.executable, *launch, "-m", "voicelathe.worker", sys.argv[1], str(os.getpid())]
     os.execv(sys.executable, command)
+
+
+def _meeting(processes: int, node: dict[str, Any] | None) -> list[str]:
+    """How many torchrun starts here, and where it meets those of other machines.
+
+    Machine 0 must have rank 0, because its stage owns the files; so the ranks are given out before, and the rendezvous is static.
+    """
+    if node is None:
+        return ["--standalone", f"--nproc-per-node={processes}"]
+    count = node["count"]
+    where = [f"--master-addr={node['host']}", f"--master-port={node['port']}", f"--rdzv-id={node['token']}"]
+    return [
+        *(f"--nnodes={count}", f"--node-rank={node['rank']}", f"--nproc-per-node={processes // count}"),
+        *("--rdzv-backend=static", f"--rdzv-conf=timeout={MEET_S}", *where),
+    ]
 
 
 def _die_with_parent(expected: int | None) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from voicelathe import layout
 from voicelathe.cli import screen
-from voicelathe.cli.machine import cluster, machine, reaching
+from voicelathe.cli.machine import cluster, machine, makers, reaching
 from voicelathe.cli.machine.machine import BAD, NOTE, OK, MachineFinding
 from voicelathe.errors import VoiceLatheError
 from voicelathe.redaction import public
@@ -291,6 +291,7 @@ CHECKS: tuple[Callable[[], Iterator[MachineFinding]], ...] = (
         _production,
         machine.programs,
         _cluster,
+        makers.made,
         _locks,
     ),
 )
