@@ -18,6 +18,7 @@ Place = tuple[str, str]  # module, function
 SPEAK_JOBS: dict[Place, str] = {
     ("stages.speak", "speak"): "decoding",  # of its callers, below
     ("stages.references.audition", "_spoken"): "self.settings.speak",  # the recipe's
+    ("stages.lexicon.trial", "hold"): "find_recipe(params, recipe).speak",  # the recipe's
     ("registry.voice", "_job"): "served.decoding_of(config)",  # of the registered version
     (
         "registry.speaking.say",
@@ -45,8 +46,14 @@ OWN_SETTINGS: dict[Place, str] = {  # WeightsRef with settings of its own
 }
 # Who calls a family, and with what.
 SYNTHESES: dict[Place, str] = {
-    ("worker.speak", "_speak"): "_settings(job, ref)",  # the weights' own, else the job's
-    ("worker.speak", "_requested"): "own if request.decoding is None else request.decoding",  # else the job's
+    ("worker.speak", "_speak"): "decoding",  # what its caller gives: TAKES
+}
+TAKES: dict[Place, str] = {
+    ("worker.speak", "_timed"): "_settings(job, ref)",  # the weights' own, else the job's
+    (
+        "worker.speak",
+        "_requested",
+    ): "_settings(job, ref) if request.decoding is None else request.decoding",
 }
 # Who writes down what was spoken, and as spoken with what.
 SAMPLES: dict[Place, str] = {
@@ -152,6 +159,7 @@ def test_weights_have_settings_of_their_own_only_where_a_record_names_each() -> 
 def test_a_family_is_made_to_speak_by_the_worker_alone() -> None:
     spoken = found(SRC, "synthesize", "decoding", 5) | found(SRC, "synthesize_prompted", "decoding", 5)
     assert spoken == SYNTHESES
+    assert found(SRC, "_speak", "decoding", 5) == TAKES
 
 
 def test_every_sample_keeps_what_it_was_spoken_with() -> None:

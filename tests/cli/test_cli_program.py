@@ -82,7 +82,7 @@ def test_the_planned_commands_exist() -> None:
         *("import", "pin", "gate", "contamination", "freeze", "export-data"),
         *("recogniser add", "recogniser check", "params upgrade", "cut propose", "cut long", "cut apply"),
         *("base add", "base check", "consent new", "consent check", "consent list"),
-        *("plan", "doctor", "summary", "compare", "decoding", "references", "replicate", "why", "triage", "spikes", "retrain", "track"),
+        *("plan", "doctor", "summary", "compare", "decoding", "references", "replicate", "why", "triage", "spikes", "retrain", "track", "join"),
         *("lexicon check", "lexicon pin", "lexicon read", "lexicon propose", "lexicon try"),
         *("lines propose", "lines freeze", "env create", "env list", "prune plan", "prune apply"),
         *("promote", "rollback", "status", "history", "merge-history", "serve", "conform", "verify", "say", "ui", "archive", "restore", "verdict import", "export"),

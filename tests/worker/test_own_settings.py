@@ -8,7 +8,7 @@ import pytest
 from tests.factories import training
 from voicelathe import digest, records
 from voicelathe.process import jobs
-from voicelathe.worker import speak
+from voicelathe.worker import speak, weights
 
 LINE = records.Line("one", "The lamp is on.", "en", 3)
 FEW = {**training.DECODING, "steps": 2.0}
@@ -80,7 +80,7 @@ def test_weights_are_put_in_place_once_for_all_their_settings(monkeypatch: pytes
         def put(self, ref: jobs.WeightsRef) -> None:
             put.append(ref)
 
-    voice = speak._Voice(Counting())  # type: ignore[arg-type]
+    voice = weights.HeldVoice(Counting())  # type: ignore[arg-type]
     for ref in job(None, FEW, training.DECODING).weights:
         voice.take(ref)
     assert len(put) == 1

@@ -24,7 +24,7 @@ from voicelathe.config.data_schema import (
     Share,
     Split,
 )
-from voicelathe.config.train_schema import ADDED_LATER, Lora, Train
+from voicelathe.config.train_schema import ADDED_LATER, ALONE, Lora, Nodes, Train
 
 __all__ = [
     "ADDED_LATER",
@@ -79,20 +79,6 @@ class Engine(Closed):
     address: Annotated[str, MinLen(1)] | None = (
         None  # of a Ray cluster: auto, or HOST:PORT of its head; null: one of this machine
     )
-
-
-@dataclass(frozen=True)
-class Nodes(Closed):
-    """Machines that train one run together. No stage depends on this: what decides the weights is machine.processes, all of them counted."""
-
-    count: Positive  # each starts machine.processes / count processes
-    rendezvous: (
-        Annotated[str, MinLen(1)] | None
-    )  # HOST:PORT of the first machine; null: MASTER_ADDR, MASTER_PORT
-    wait_s: PositiveFloat  # so long machines wait for each other before work begins
-
-
-ALONE = Nodes(1, None, 600.0)
 
 
 @dataclass(frozen=True)

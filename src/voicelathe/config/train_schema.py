@@ -1,4 +1,4 @@
-"""The section `train` of a recipe, which decides a run's weights: all of it is part of the run's digest."""
+"""The section `train` of a recipe, which decides a run's weights: all of it is part of the run's digest. And the machines that train, which are no part of it."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -79,3 +79,17 @@ class Train(Closed):
     eps: PositiveFloat = field(default=1e-8, metadata=ADDED_LATER)
     reference_share: Share = field(default=0.0, metadata=ADDED_LATER)
     compile_layers: bool = field(default=False, metadata=ADDED_LATER)
+
+
+@dataclass(frozen=True)
+class Nodes(Closed):
+    """Machines that train one run together. No stage depends on this: what decides the weights is machine.processes, all of them counted."""
+
+    count: Positive  # each starts machine.processes / count processes
+    rendezvous: (
+        Annotated[str, MinLen(1)] | None
+    )  # HOST:PORT of the first machine; null: MASTER_ADDR, MASTER_PORT
+    wait_s: PositiveFloat  # so long machines wait for each other before work begins
+
+
+ALONE = Nodes(1, None, 600.0)

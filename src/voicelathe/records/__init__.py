@@ -51,8 +51,7 @@ from voicelathe.records.decisions import (
 from voicelathe.records.decoding import DecodingSweep, DecodingTime, DecodingTimes, TriedDecoding
 from voicelathe.records.files import from_json, read, read_one, require_inside, to_json, write
 from voicelathe.records.heard import Ceiling, Delivery, Level, LineTest, Prosody
-from voicelathe.records.lexicon import Lexicon, ReadText, Respelling
-from voicelathe.records.lines import HELD_OUT, LONG, STRATA, PackLine
+from voicelathe.records.lines import HELD_OUT, LONG, STRATA, Lexicon, PackLine, ReadText, Respelling
 from voicelathe.records.measures import (
     ClipRef,
     Figure,
@@ -63,7 +62,6 @@ from voicelathe.records.measures import (
     RecogniserRef,
     SpeechMeasures,
 )
-from voicelathe.records.nodes import NodePlace
 from voicelathe.records.planning import REFERENCE_MARKS, Kernel, PassSize, Phase, Plan, Rehearsal
 from voicelathe.records.probes import AdapterProof, Ending, Interval, Probed, ProbeRecord
 from voicelathe.records.race import Drop, PromptClip, Race, Round
@@ -78,6 +76,7 @@ from voicelathe.records.training import (
     ClipLoss,
     EvaluationRecord,
     Line,
+    NodePlace,
     PreflightRecord,
     ReferencePlan,
     RunIdentity,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from voicelathe import rng
 from voicelathe.config import schema
 from voicelathe.records.corpus import CleanClip
-from voicelathe.records.lexicon import Lexicon
+from voicelathe.records.lines import Lexicon
 from voicelathe.records.planning import Rehearsal
 from voicelathe.records.reasons import Reason
 
@@ -232,3 +232,17 @@ class SampleRecord:
 
     def project_paths(self) -> list[str]:
         return [self.path] if self.path is not None else []
+
+
+@dataclass(frozen=True)
+class NodePlace:
+    """One machine's place; everything but `rank` is the same on all of them."""
+
+    rank: int  # of this machine; 0 owns the stage and its files
+    count: int  # machines
+    host: str  # of machine 0, as the others reach it
+    port: int
+    token: (
+        str  # of this meeting, new for every one: a process of another meeting is not taken for one of this
+    )
+    silent_s: float = 120.0  # so long nothing is heard of a process before it counts as lost

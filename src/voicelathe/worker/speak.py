@@ -25,26 +25,11 @@ from voicelathe.parallel import local, on_node
 from voicelathe.parallel.needs import Needs, WorkWatch, base_bytes
 from voicelathe.process import jobs
 from voicelathe.worker import prompts
-from voicelathe.worker.weights import Swapper
+from voicelathe.worker.weights import HeldVoice, Swapper
 
 REVISION = 1  # of the spoken samples: a new one speaks every line again
 SILENT_DBFS = -60.0
 EMPTY_S = 0.1
-
-
-@dataclass
-class _Voice:
-    """The base that a process holds, and the weights that are in it now."""
-
-    swapper: Swapper
-    held: jobs.WeightsRef | None = None
-
-    def take(self, ref: jobs.WeightsRef) -> None:
-        weights = replace(ref, decoding=None)
-        if weights != self.held:
-            self.held = None  # until all of them are in place
-            self.swapper.put(weights)
-            self.held = weights
 
 
 @dataclass(frozen=True)
@@ -56,7 +41,7 @@ class Passage:
     position: int
 
 
-_voices: dict[str, _Voice] = {}  # at most one; a process of a cluster keeps it for its next passage
+_voices: dict[str, HeldVoice] = {}  # at most one; a process of a cluster keeps it for its next passage
 
 
 def run(job: jobs.SpeakJob, emit: Any) -> dict[str, Any]:
@@ -140,14 +125,14 @@ def _timed(
     return spoken, clock() - begun
 
 
-def _voice(job: jobs.SpeakJob) -> _Voice:
+def _voice(job: jobs.SpeakJob) -> HeldVoice:
     """The base of a job, loaded once in a process."""
     key = digest.of_value(records.to_json(job))
     if key not in _voices:
         _voices.clear()
         family, base, machine = families.find(job.target.family), Path(job.target.base), job.target.machine
         loaded = family.load(base, family.describe(base, "", True), machine, "all")
-        _voices[key] = _Voice(Swapper(family, loaded, base, job.lora, job.weights))
+        _voices[key] = HeldVoice(Swapper(family, loaded, base, job.lora, job.weights))
     return _voices[key]
 
 
@@ -206,7 +191,7 @@ def _speak(
         )
 
 
-def _answer(job: jobs.SpeakJob, voice: _Voice, emit: Any) -> None:
+def _answer(job: jobs.SpeakJob, voice: HeldVoice, emit: Any) -> None:
     """One request line in, one event out with its id; a request that fails does not end the worker."""
     voice.take(job.weights[0])
     emit(jobs.READY, {})

@@ -1,6 +1,7 @@
 """Put one candidate's weights after another into a model that is loaded once."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,18 @@ class Swapper:
         if self.holds_full is not None:
             self.family.load_full(self.loaded, self.base)
             self.holds_full = None
+
+
+@dataclass
+class HeldVoice:
+    """The base that a process holds, and the weights that are in it now."""
+
+    swapper: Swapper
+    held: jobs.WeightsRef | None = None
+
+    def take(self, ref: jobs.WeightsRef) -> None:
+        weights = replace(ref, decoding=None)
+        if weights != self.held:
+            self.held = None  # until all of them are in place
+            self.swapper.put(weights)
+            self.held = weights

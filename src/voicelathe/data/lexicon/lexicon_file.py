@@ -16,7 +16,7 @@ from voicelathe.config import schema
 from voicelathe.data.lexicon import reading
 from voicelathe.data.text import languages
 from voicelathe.errors import LexiconError, listing
-from voicelathe.records.lexicon import Lexicon, Respelling
+from voicelathe.records.lines import Lexicon, Respelling
 
 RESPELL, NUMBERS = "respell", "write_out_numbers"
 TEXT, TRUTH = "tag:yaml.org,2002:str", "tag:yaml.org,2002:bool"

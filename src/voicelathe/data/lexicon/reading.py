@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from voicelathe.data.lexicon import number_words
 from voicelathe.data.text import languages
-from voicelathe.records.lexicon import Lexicon, ReadText, Respelling
+from voicelathe.records.lines import Lexicon, ReadText, Respelling
 
 APOSTROPHES = "'\u2019\u02bc"
 JOINERS = "\u200c\u200d"  # inside words of Persian, Hindi and others
