@@ -19,6 +19,7 @@ from voicelathe.registry import export, gates, promote, served, voice
 from voicelathe.registry.authority import Authority
 from voicelathe.registry.speaking import tag
 from voicelathe.tracking import registered, replay, store
+from voicelathe.tracking import runs as tracked_runs
 
 WORDS = Lexicon((Respelling("en", "SQL", "sequel"),), True)
 DIGEST = lexicon_file.identity(WORDS)
@@ -129,3 +130,14 @@ def test_an_export_without_a_lexicon_says_nothing_of_one(finished_project: Path,
     assert not (tmp_path / "out/lexicon.yaml").exists()
     assert "lexicon" not in (tmp_path / "out/README.md").read_text()
     assert "lexicon" not in digest.read_json(tmp_path / "out/provenance.json")
+
+
+def test_mlflow_compares_runs_by_the_digest_of_a_lexicon_and_never_gets_its_entries(trained: Path) -> None:
+    """A parameter holds 6,000 characters."""
+    run = records.read_one(trained / layout.run(RECIPE, "run.json"), records.RunRecord)
+    many = Lexicon(tuple(Respelling("en", f"word{number}", "a" * 50) for number in range(500)), False)
+    given = dict(tracked_runs._params(replace(run, identity=replace(run.identity, lexicon=many))))
+    assert given["lexicon"] == lexicon_file.identity(many) and max(map(len, given.values())) < 6000
+    assert not [name for name in given if name.startswith("lexicon.")]
+    plain = dict(tracked_runs._params(replace(run, identity=replace(run.identity, lexicon=None))))
+    assert "lexicon" not in plain and plain.keys() == given.keys() - {"lexicon"}
