@@ -21,7 +21,12 @@ from voicelathe.registry.speaking import tag
 from voicelathe.tracking import registered, replay, store
 from voicelathe.tracking import runs as tracked_runs
 
-WORDS = Lexicon((Respelling("en", "SQL", "sequel"),), True)
+WORDS = Lexicon(  # words that YAML, in which MLflow keeps a version, could take for something else
+    tuple(
+        Respelling("en", *one) for one in (("10", "ten"), ("SQL", "sequel"), ("no", "know"), ("yes", "jess"))
+    ),
+    True,
+)
 DIGEST = lexicon_file.identity(WORDS)
 
 
@@ -95,6 +100,8 @@ def test_what_is_promoted_is_spoken_with_its_own_lexicon_and_says_so(tracked: Pa
         store.connect(gates.load_params(project).tracking, project), promotion.name
     )
     assert (models.tags(promotion.version) or {})["voicelathe.lexicon"] == DIGEST
+    kept = registered.registration(store.address(project), f"models:/{promotion.name}/{promotion.version}")
+    assert served.lexicon_of(kept.config) == WORDS
     other = project / "lexicon.yaml"
     other.write_text("respell: {en: {SQL: another}}")
     pinned = {
