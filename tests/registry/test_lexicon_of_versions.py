@@ -19,8 +19,14 @@ from voicelathe.registry import export, gates, promote, served, voice
 from voicelathe.registry.authority import Authority
 from voicelathe.registry.speaking import tag
 from voicelathe.tracking import registered, replay, store
+from voicelathe.tracking import runs as tracked_runs
 
-WORDS = Lexicon((Respelling("en", "SQL", "sequel"),), True)
+WORDS = Lexicon(  # words that YAML, in which MLflow keeps a version, could take for something else
+    tuple(
+        Respelling("en", *one) for one in (("10", "ten"), ("SQL", "sequel"), ("no", "know"), ("yes", "jess"))
+    ),
+    True,
+)
 DIGEST = lexicon_file.identity(WORDS)
 
 
@@ -94,6 +100,8 @@ def test_what_is_promoted_is_spoken_with_its_own_lexicon_and_says_so(tracked: Pa
         store.connect(gates.load_params(project).tracking, project), promotion.name
     )
     assert (models.tags(promotion.version) or {})["voicelathe.lexicon"] == DIGEST
+    kept = registered.registration(store.address(project), f"models:/{promotion.name}/{promotion.version}")
+    assert served.lexicon_of(kept.config) == WORDS
     other = project / "lexicon.yaml"
     other.write_text("respell: {en: {SQL: another}}")
     pinned = {
@@ -129,3 +137,14 @@ def test_an_export_without_a_lexicon_says_nothing_of_one(finished_project: Path,
     assert not (tmp_path / "out/lexicon.yaml").exists()
     assert "lexicon" not in (tmp_path / "out/README.md").read_text()
     assert "lexicon" not in digest.read_json(tmp_path / "out/provenance.json")
+
+
+def test_mlflow_compares_runs_by_the_digest_of_a_lexicon_and_never_gets_its_entries(trained: Path) -> None:
+    """A parameter holds 6,000 characters."""
+    run = records.read_one(trained / layout.run(RECIPE, "run.json"), records.RunRecord)
+    many = Lexicon(tuple(Respelling("en", f"word{number}", "a" * 50) for number in range(500)), False)
+    given = dict(tracked_runs._params(replace(run, identity=replace(run.identity, lexicon=many))))
+    assert given["lexicon"] == lexicon_file.identity(many) and max(map(len, given.values())) < 6000
+    assert not [name for name in given if name.startswith("lexicon.")]
+    plain = dict(tracked_runs._params(replace(run, identity=replace(run.identity, lexicon=None))))
+    assert "lexicon" not in plain and plain.keys() == given.keys() - {"lexicon"}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe import __version__, digest, layout, records
+from voicelathe.data.lexicon import lexicon_file
 from voicelathe.records import RunRecord
 from voicelathe.redaction import redacted
 from voicelathe.tracking.curves import Point, batches
@@ -126,7 +127,12 @@ def inputs(run: RunRecord, root: Path) -> dict[str, str]:
 
 def _params(run: RunRecord) -> Iterator[tuple[str, str]]:
     """Everything that was chosen, flat, so that runs compare column by column."""
-    identity = records.to_json(run.identity)
+    if run.identity.lexicon is not None:
+        yield "lexicon", lexicon_file.identity(run.identity.lexicon)
+    identity = {
+        **records.to_json(run.identity),
+        "lexicon": None,
+    }  # its entries would be longer than a parameter may be
     for key, value in sorted(_flat(identity)):
         if not key.endswith("_digest"):
             yield key, value
