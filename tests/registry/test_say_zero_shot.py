@@ -13,10 +13,9 @@ from voicelathe import digest, layout, records
 from voicelathe.config import params
 from voicelathe.data.audio import waveform
 from voicelathe.errors import ConsentError, ParamsError, RequestError
-from voicelathe.process import jobs
+from voicelathe.process import jobs, runner
 from voicelathe.registry.speaking import say
 from voicelathe.stages.references import clips
-from voicelathe.worker import speak
 
 RECIPE, TEXT = "mini-lora", "The lamp is on."
 SHORT = {"max_seconds": 1.0}
@@ -59,7 +58,7 @@ def test_it_says_what_the_zero_shot_base_said_when_it_was_judged(spoken_from: Pa
     job = jobs.SpeakJob(
         target, None, [ref], [line], 1.0, recipe.speak, heard, str(tmp_path / "judged"), False
     )
-    speak.run(job, lambda _kind, _values: None)
+    runner.run(job, "judged")
     judged, _ = soundfile.read(jobs.sample_record(job, ref, line).with_suffix(".wav"), dtype="int16")
     mine, _ = soundfile.read(out, dtype="int16")
     assert np.array_equal(judged, mine) and len(mine)
