@@ -17,7 +17,7 @@ from voicelathe.data.audio.waveform import mono, read_clip, resample
 from voicelathe.errors import SelectionError
 from voicelathe.evaluate.metrics import found
 from voicelathe.evaluate.scoring import judging
-from voicelathe.evaluate.scoring.questioning import MAX_DEATHS, Panel, Told
+from voicelathe.evaluate.scoring.questioning import MAX_DEATHS, MetricAnswer, Panel, Told
 from voicelathe.records import ClipRef, MetricRun, RecogniserRef
 
 TWO = schema.Engine("processes", 2)
@@ -202,6 +202,15 @@ def test_without_a_recogniser_pocketsphinx_stands_in_and_says_how_weak_it_is(pla
     assert ears.run.status == "not_applicable" and "voicelathe recogniser add" in ears.run.detail
     assert words.run.status == "measured" and "10 to 20 %" in words.run.detail
     assert words.answer is not None and set(words.answer.values[0]) == {"rough_cer", "rough_wer", "aligned"}
+
+
+def test_what_a_metric_says_of_itself_stays_where_it_is_asked_in_several_questions() -> None:
+    weak = Told(
+        MetricRun("words", "measured", "PocketSphinx loses 10 to 20 %", 0),
+        MetricAnswer("words", [], {}, [], [{}], []),
+    )
+    (whole,) = judging.joined([(1, [weak]), (1, [weak])])
+    assert whole.run == weak.run
 
 
 def test_both_may_be_asked_without_a_clash(place: Path) -> None:

@@ -74,7 +74,7 @@ def test_an_export_holds_the_lexicon_and_says_how_to_use_it(files: Path, tmp_pat
     found = lexicon_file.read(tmp_path / "out/lexicon.yaml")
     assert found == WORDS and lexicon_file.identity(found) == DIGEST
     said = (tmp_path / "out/README.md").read_text()
-    assert f"Texts were read with the lexicon `lexicon.yaml` (sha256 `{DIGEST}`)" in said
+    assert f"Texts were read with the lexicon `lexicon.yaml` (digest of what it says: `{DIGEST}`)" in said
     told = digest.read_json(tmp_path / "out/provenance.json")
     assert told["lexicon"] == DIGEST and "lexicon.yaml" in told["files"]
     (code,) = [part for part in said.split("```python\n") if part.startswith("from pathlib")]

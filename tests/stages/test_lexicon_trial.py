@@ -13,7 +13,7 @@ from voicelathe.data.audio import files
 from voicelathe.data.lexicon import lexicon_file
 from voicelathe.errors import LexiconError
 from voicelathe.process import runner
-from voicelathe.records import Lexicon, PackLine, Respelling
+from voicelathe.records import Lexicon, MetricRun, PackLine, Respelling
 from voicelathe.stages.lexicon import trial
 
 ROOT = Path(__file__).parents[2]
@@ -151,3 +151,13 @@ def _sentences(project: schema.Params) -> int:
         one.text for one in records.read(layout.split("validation"), records.CleanClip)
     ]
     return sum("lamp" in text.split() for text in said)
+
+
+def test_takes_that_the_recogniser_lost_are_no_proof_of_an_entry() -> None:
+    trial.require_heard([MetricRun("recogniser", "measured", "", 0)])
+    for lost in (
+        MetricRun("recogniser", "measured", "no value for 32 of 60 samples: crashed", 32),
+        MetricRun("recogniser", "crashed", "exit code 11", 60),
+    ):
+        with pytest.raises(LexiconError, match=r"did not hear everything .* Nothing was judged"):
+            trial.require_heard([lost])

@@ -4,7 +4,8 @@ After a block the chance of each candidate to win is foreseen: to be the one tha
 The least likely drop out as long as their chances together are within the block's share of the error rate. So the error rate is the
 chance that the race drops out whom the whole pack would have shipped.
 Who stays speaks every line, so the guards judge the survivors on a number of lines that nobody chose by looking. Where nobody is left
-people need to know which base to speak with, so two bases go on until one of them is shown to be the better. Everything is computed
+people need to know which base to speak with, so two bases go on until a look after a block finds p < 0.05 between them. That is no proof: who looks
+several times finds it more often. One of both it has to be. Everything is computed
 from what was spoken, in any order; nothing here knows clocks or processes.
 """
 

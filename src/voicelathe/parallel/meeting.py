@@ -90,9 +90,11 @@ def answered(recipe: str, how: schema.Nodes, say: Say) -> jobs.TrainJob:
         f"{recipe}: {host} waits up to {how.wait_s:g} s for the machine that trains: dvc repro -s train@{recipe}"
     )
     seen: tuple[NodeCall, int] | None = None
+    looked_at = set[str]()  # calls: what they ask for is hashed once
     while time.monotonic() < deadline:
         call = _call(folder)
-        if call is not None and (seen is None or seen[0].token != call.token):
+        if call is not None and call.token not in looked_at:
+            looked_at.add(call.token)
             rank = _place(recipe, folder / call.token, call)
             seen = None if rank is None else (call, rank)
             if rank is not None:

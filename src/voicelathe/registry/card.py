@@ -152,7 +152,7 @@ def _read_by(card: About) -> str:
     if found is None:
         return ""
     return (
-        f"\n\nTexts were read with the lexicon `{LEXICON}` (sha256 `{lexicon_file.identity(found)}`), in training and wherever it was judged. Other programs "
+        f"\n\nTexts were read with the lexicon `{LEXICON}` (digest of what it says: `{lexicon_file.identity(found)}`), in training and wherever it was judged. Other programs "
         "do not know it: respell every text before it is spoken.\n\n```python\nfrom pathlib import Path\n\nfrom voicelathe.data.lexicon import lexicon_file, reading\n\n"
         f'text = reading.as_read(lexicon_file.read(Path("{LEXICON}")), text, language="en")\n```'
     )

@@ -22,10 +22,10 @@ NOTED = "recorded.json"  # beside the weights: every md5 that the run's record, 
 RESEARCH = "research.json"  # beside weights that were trained on data without consent; it never goes away
 
 
-def target(params: schema.Params, base: str) -> jobs.Target:
-    """The base a worker will load, pinned by the digest in params.yaml, and how text is read to it."""
+def target(params: schema.Params, base: str, lexicon: records.Lexicon | None) -> jobs.Target:
+    """The base a worker will load, pinned by the digest in params.yaml, and how text is read to it: by the lexicon of the run that it is loaded for."""
     one = params.bases[base]
-    return jobs.Target(one.family, one.path, one.digest, params.machine, lexicon_file.of_project(params))
+    return jobs.Target(one.family, one.path, one.digest, params.machine, lexicon)
 
 
 def identify(params: schema.Params, name: str, revision: int) -> records.RunRecord:

@@ -41,7 +41,7 @@ def measure(params: schema.Params, base: str) -> Ceiling:
     copied, real = known[::2], known[1::2]  # nobody meets its own original
     if len(real) < 2:
         return nothing(f"{path} holds {len(known)} clips of the speaker; it takes four")
-    job = jobs.CopyJob(identity.target(params, base), copied, str(layout.CACHE / "copies"))
+    job = jobs.CopyJob(identity.target(params, base, None), copied, str(layout.CACHE / "copies"))
     runner.run(job, base)
     copies = [_ref(jobs.copied(job, clip), clip) for clip in copied]
     ears = recogniser_files.reference(params.speech, params.machine)

@@ -14,7 +14,7 @@ def encode(params: schema.Params, base: str) -> None:
     facts = families.find(one.family).pinned(Path(one.path), one.licence, one.trained, one.digest)
     splits = {name: str(layout.split(name)) for name in layout.SPLITS}
     job = jobs.EncodeJob(
-        target(params, base), splits, params.ingest.audio_root, str(layout.CACHE / "latents"), str(out), params.engine
+        target(params, base, None), splits, params.ingest.audio_root, str(layout.CACHE / "latents"), str(out), params.engine
     )  # fmt: skip
     runner.run(job, base)
     digest.write_json(out / "base.json", records.to_json(facts))

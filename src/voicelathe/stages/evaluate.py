@@ -45,7 +45,7 @@ def _validate(
 ) -> list[_Found]:
     out = Path(run.directory) / "validation"
     job = jobs.ValidateJob(
-        target=target(params, run.identity.base), how=how, seed=params.seed, clips=str(layout.split("validation")),
+        target=target(params, run.identity.base, run.identity.lexicon), how=how, seed=params.seed, clips=str(layout.split("validation")),
         train_clips=str(layout.split("train")), general=str(layout.general(run.identity.base)), latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs,
         reference=reference(params, run.recipe), out=str(out), engine=params.engine,
     )  # fmt: skip

@@ -12,7 +12,7 @@ def encode_general(params: schema.Params, base: str) -> None:
     out, clips = layout.general(base), layout.general(base) / "clips.jsonl"
     records.write(clips, general_set.clips(params.general))
     job = jobs.EncodeJob(
-        target(params, base), {"general": str(clips)}, params.general.audio_root, str(layout.CACHE / "latents"), str(out),
+        target(params, base, None), {"general": str(clips)}, params.general.audio_root, str(layout.CACHE / "latents"), str(out),
         params.engine,
     )  # fmt: skip
     runner.run(job, base)

@@ -163,7 +163,7 @@ class _Track:
         machine = self.params.machine
         texts = [[line.id, line.text, line.language] for line in self.pack]
         long = [[line.id, line.text, line.language] for line in self.how.long_lines]
-        found = lexicon_file.of_project(self.params)
+        found = self.record.identity.lexicon
         made_of = [
             self.record.identity.base_digest,
             max_seconds,

@@ -34,7 +34,7 @@ def speak(
         print(f"{run.recipe}: nothing is spoken. {lacking}", file=sys.stderr)
         return [_unspoken(ref.candidate, line, ref.decoding or decoding) for ref in refs for line in lines]
     job = jobs.SpeakJob(
-        target=target(params, run.identity.base), lora=run.identity.train.lora, weights=refs, lines=lines,
+        target=target(params, run.identity.base, run.identity.lexicon), lora=run.identity.train.lora, weights=refs, lines=lines,
         max_seconds=max_seconds, decoding=decoding, reference=reference, out=str(out), interactive=False, shared=str(shared) if shared else None,
         timed=timed,
     )  # fmt: skip

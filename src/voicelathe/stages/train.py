@@ -25,7 +25,7 @@ def train(
     if not (directory / FINISHED).is_file():
         paired = references.encoded(params, run.identity.base, run.identity.train)
         job = jobs.TrainJob(
-            target=target(params, run.identity.base), train=run.identity.train, seed=run.identity.training_seed,
+            target=target(params, run.identity.base, run.identity.lexicon), train=run.identity.train, seed=run.identity.training_seed,
             clips=str(layout.split("train")), latents=str(layout.latents(run.identity.base)),
             audio_root=params.ingest.audio_root, run_digest=run.run_digest, directory=run.directory,
             references=None if paired is None else str(paired),

@@ -154,3 +154,11 @@ def test_the_project_uses_only_the_lexicon_that_is_pinned(tmp_path: Path) -> Non
             VoiceLatheError, match=r"lexicon\.digest in params\.yaml is (null|0000).*voicelathe lexicon pin"
         ):
             of(wrong)
+
+
+@pytest.mark.parametrize("text", ["respell:\n", "respell:\n  en:\n", "write_out_numbers: true\n"])
+def test_an_entry_is_added_to_a_file_whose_section_is_empty(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "lexicon.yaml"
+    path.write_text(text)
+    lexicon_file.add(path, [Respelling("en", "SQL", "sequel")])
+    assert lexicon_file.read(path).respellings == (Respelling("en", "SQL", "sequel"),)

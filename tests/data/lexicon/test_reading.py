@@ -135,6 +135,20 @@ def test_an_entry_wins_over_the_numbers_and_is_found_in_what_they_become() -> No
     )
 
 
+def test_a_code_whose_letters_have_an_entry_keeps_its_number() -> None:
+    found = of({"en": {"COVID": "covvid", "GPT": "gee pee tee", "C": "see", "five": "fife"}}, numbers=True)
+    for text, read in (
+        ("COVID-19 and GPT-4.", "covvid-19 and gee pee tee-4."),
+        ("COVID 19", "covvid nineteen"),
+        ("C++11", "see++11"),
+        ("12 GPT, 5", "twelve gee pee tee, fife"),
+        ("\ua66e COVID 3", "\ua66e covvid three"),
+        ("\ua66e\ua668\ua66a\ua66c COVID 3", "\ua66e\ua668\ua66a\ua66c covvid 3"),
+    ):
+        assert as_read(found, text, "en") == read
+    assert [one.written for one in changed(found, "It is 5 now, GPT.", "en")] == ["five", "GPT"]
+
+
 def test_the_entries_that_change_a_text_are_named_in_their_order() -> None:
     assert [one.written for one in changed(NAMES, "SQL by Nguyen, live SQL", "en")] == [
         "SQL",

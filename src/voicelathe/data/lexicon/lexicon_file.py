@@ -94,7 +94,7 @@ def add(path: Path, entries: Sequence[Respelling]) -> None:
     if not path.is_file():
         tree.fa.set_block_style()
     for one in entries:
-        own = tree.setdefault(RESPELL, {}).setdefault(one.language, {})
+        own = _section(_section(tree, RESPELL), one.language)
         alike = next(
             (word for word in own if reading.folded(str(word)) == reading.folded(one.written)), one.written
         )
@@ -102,6 +102,13 @@ def add(path: Path, entries: Sequence[Respelling]) -> None:
     text = params.dump(tree)
     parse(text, str(path))
     digest.write_text(path, text)
+
+
+def _section(tree: Any, name: str) -> Any:
+    """What stands below a key; a new one where it is missing, or there and empty."""
+    if tree.get(name) is None:
+        tree[name] = {}
+    return tree[name]
 
 
 def parse(text: str, where: str) -> Lexicon:

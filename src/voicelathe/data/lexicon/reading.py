@@ -22,6 +22,7 @@ RUNNING = frozenset(
 BESIDE_OTHERS = RUNNING | {
     "HANGUL"
 }  # whose letters may stand right behind a word of another script, as particles do
+PLACEHOLDERS = "\ua66e\ua668\ua66a\ua66c"  # letters of a few old manuscripts; a text has at most some of them
 ELIDED = {  # what stands before an apostrophe and is a word of its own
     "fr": frozenset(["c", "d", "j", "l", "m", "n", "s", "t", "qu", "jusqu", "lorsqu", "puisqu", "quoiqu"]),
     "it": frozenset(["d", "l", "un", "all", "coll", "dall", "dell", "nell", "quell", "quest", "sull"]),
@@ -36,7 +37,7 @@ def as_read(lexicon: Lexicon | None, text: str, language: str) -> ReadText:
 
 def changed(lexicon: Lexicon, text: str, language: str) -> list[Respelling]:
     """The entries that change this text, in the order in which they stand in it."""
-    return [entry for _start, _end, entry in _reader(lexicon, language).found(text)]
+    return [part for part in _reader(lexicon, language).parts(text) if not isinstance(part, str)]
 
 
 def entries_of(lexicon: Lexicon, language: str) -> list[Respelling]:
@@ -70,22 +71,36 @@ class _Reader:
     write_out: Callable[[str], str]
 
     def read(self, text: str) -> str:
-        parts, at = [], 0
-        for start, end, entry in self.found(text):
-            parts += [self._between(text[at:start]), entry.said]
-            at = end
-        return "".join([*parts, self._between(text[at:])])
+        return "".join(part if isinstance(part, str) else part.said for part in self.parts(text))
 
-    def _between(self, text: str) -> str:
-        """What no entry stands for: numbers are written out, and words that come of it are looked up."""
-        written = self.write_out(text)
-        if written == text:
-            return text
-        parts, at = [], 0
-        for start, end, entry in self.found(written):
-            parts += [written[at:start], entry.said]
+    def parts(self, text: str) -> list[str | Respelling]:
+        """The text as it is read, with an entry wherever one stands for something.
+
+        Numbers are written out with a letter in the place of each entry, so that what stands behind or before one is read as it would be
+        without: `COVID-19` is a code, whether or not COVID has an entry. Entries are then looked up in the words that came of numbers.
+        """
+        first = self._split(text)
+        mark = next((letter for letter in PLACEHOLDERS if letter not in text), None)
+        if mark is None:
+            return first
+        masked = "".join(part if isinstance(part, str) else mark for part in first)
+        if (written := self.write_out(masked)) == masked:
+            return first
+        entries, parts = iter([part for part in first if not isinstance(part, str)]), list[str | Respelling]()
+        for part in self._split(written):
+            if not isinstance(part, str):
+                parts.append(part)
+                continue
+            for number, piece in enumerate(part.split(mark)):
+                parts += [next(entries), piece] if number else [piece]
+        return parts
+
+    def _split(self, text: str) -> list[str | Respelling]:
+        parts, at = list[str | Respelling](), 0
+        for start, end, entry in self.found(text):
+            parts += [text[at:start], entry]
             at = end
-        return "".join([*parts, written[at:]])
+        return [*parts, text[at:]]
 
     def found(self, text: str) -> Iterator[tuple[int, int, Respelling]]:
         """From left to right, at each place the longest."""

@@ -201,12 +201,13 @@ def _joined(parts: Sequence[tuple[int, Told]]) -> Told:
     runs = [told.run for _, told in parts]
     lost = sum(run.lost for run in runs)
     answered = [told.answer for _, told in parts if told.answer]
+    noted = [told.run.detail for _, told in parts if told.answer]
     if not answered:
         worst = next((run for run in runs if run.lost), runs[0])
         return Told(replace(worst, lost=lost), None)
     number = sum(size for size, _ in parts)
     why = [f"{run.status}: {run.detail}" for run in runs if run.lost]
-    detail = f"no value for {lost} of {number} samples: {why[0]}"[:TAIL_CHARS] if lost else ""
+    detail = f"no value for {lost} of {number} samples: {why[0]}"[:TAIL_CHARS] if lost else noted[-1]
     values: list[dict[str, float | None]] = []
     said: list[str | None] = []
     for size, told in parts:

@@ -181,7 +181,9 @@ def _heard(
         asked = panel.ask(real, clips)
     told = judging.measures(run.recipe, run.run_digest, spoken, asked, len(real), {})
     if broken := [
-        f"{one.metric} {one.status} ({one.detail})" for one in told.metrics if one.status != "measured"
+        f"{one.metric} {one.status} ({one.detail})"
+        for one in told.metrics
+        if one.status != "measured" or one.lost or one.lost
     ]:
         raise SelectionError(
             f"What the server said could not be heard: {'; '.join(broken)}. See docs/metrics.md."

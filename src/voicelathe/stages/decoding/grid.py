@@ -45,6 +45,8 @@ def _values(setting: Setting, said: str) -> tuple[list[float], list[str]]:
             continue
         if (problem := setting.problem(value)) is not None:
             wrong.append(f"{value:g}: {problem}")
+        elif value != float(f"{value:g}"):
+            wrong.append(f"{value!r}: give at most six digits, or two values could have one name")
         else:
             found.append(value)
     return list(dict.fromkeys(found)), wrong

@@ -80,7 +80,7 @@ def hold(
     how = find_recipe(params, recipe).listen
     before = run.identity.lexicon
     after = with_entries(before, entries)
-    said = _sentences(lines.of(params, recipe), entries)
+    said = _sentences(lines.of(params, recipe), entries, after.write_out_numbers)
     seeds = [how.seeds[0] + number for number in range(num_seeds)]
     wanted = [replace(line, seed=seed) for line in said for seed in seeds]
     arms = {}
@@ -88,7 +88,7 @@ def hold(
     place = PLACE / recipe / ref.candidate.name
     for name, lexicon in (("without", before), (lexicon_file.identity(after)[:16], after)):
         job = jobs.SpeakJob(
-            target=replace(target(params, run.identity.base), lexicon=lexicon), lora=run.identity.train.lora, weights=[ref], lines=wanted,
+            target=target(params, run.identity.base, lexicon), lora=run.identity.train.lora, weights=[ref], lines=wanted,
             max_seconds=how.max_seconds, decoding=find_recipe(params, recipe).speak, reference=None, out=(place / name).as_posix(),
             interactive=False,
         )  # fmt: skip
@@ -99,7 +99,7 @@ def hold(
         ]
     heard = [_heard(params, run, samples, wanted, ears) for samples in arms.values()]
     takes = [Take(line.text, line.language, *both) for line, *both in zip(wanted, *heard, strict=True)]
-    return LexiconTrial(judged(entries, takes), ref.candidate.name, place)
+    return LexiconTrial(judged(entries, takes, after.write_out_numbers), ref.candidate.name, place)
 
 
 def with_entries(lexicon: Lexicon | None, entries: Sequence[Respelling]) -> Lexicon:
@@ -121,11 +121,13 @@ def with_entries(lexicon: Lexicon | None, entries: Sequence[Respelling]) -> Lexi
     return lexicon_file.parse(lexicon_file.written(made), "The lexicon with these entries")
 
 
-def judged(entries: Sequence[Respelling], takes: Sequence[Take]) -> list[TriedEntry]:
+def judged(
+    entries: Sequence[Respelling], takes: Sequence[Take], write_out_numbers: bool = False
+) -> list[TriedEntry]:
     """The test of every entry over the takes whose text it changes. A take that was not heard on one side counts as wrong there."""
     found = []
     for entry in entries:
-        alone = Lexicon((entry,), False)
+        alone = Lexicon((entry,), write_out_numbers)
         own = [one for one in takes if reading.changed(alone, one.text, one.language)]
         pairs = [(_is_right(entry, one, one.without), _is_right(entry, one, one.with_)) for one in own]
         gained, lost = pairs.count((False, True)), pairs.count((True, False))
@@ -145,7 +147,9 @@ def _is_right(entry: Respelling, take: Take, heard: str | None) -> bool:
     return heard is not None and transcripts.is_right(entry.written, take.text, heard, take.language)
 
 
-def _sentences(pack: Sequence[PackLine], entries: Sequence[Respelling]) -> list[records.Line]:
+def _sentences(
+    pack: Sequence[PackLine], entries: Sequence[Respelling], write_out_numbers: bool
+) -> list[records.Line]:
     """Lines of the pack and sentences of the validation split that have the words. Raises LexiconError for a word that none has."""
     validation = records.read(layout.split("validation"), CleanClip)
     texts = [(line.id, line.text, line.language) for line in pack]
@@ -156,7 +160,7 @@ def _sentences(pack: Sequence[PackLine], entries: Sequence[Respelling]) -> list[
     ]
     found: dict[str, records.Line] = {}
     for entry in entries:
-        alone = Lexicon((entry,), False)
+        alone = Lexicon((entry,), write_out_numbers)
         own = [one for one in texts if reading.changed(alone, one[1], one[2])]
         if not own:
             raise LexiconError(
@@ -165,6 +169,15 @@ def _sentences(pack: Sequence[PackLine], entries: Sequence[Respelling]) -> list[
             )
         found |= {name: records.Line(name, text, language, 0) for name, text, language in own[:MAX_SENTENCES]}
     return list(found.values())
+
+
+def require_heard(runs: Sequence[records.MetricRun]) -> None:
+    """Raises LexiconError where takes were lost: counted as wrong in one arm, they would make an entry look helpful."""
+    for one in runs:
+        if one.status != "measured" or one.lost:
+            raise LexiconError(
+                f"The recogniser did not hear everything ({one.status}): {one.detail} Nothing was judged; run the same command again."
+            )
 
 
 def _ref(recipe: str, index: Sequence[records.CheckpointRecord], candidate: str | None) -> jobs.WeightsRef:
@@ -202,7 +215,7 @@ def _heard(
     with judging.Panel(["recogniser"], how.metric_timeout_s, ears, params.engine) as panel:
         told = panel.ask(real, [judging.clip(one, tags) for one in hearable])
     found = judging.measures(run.recipe, run.run_digest, hearable, told, len(real), {})
-    if hearable and (unheard := next((one for one in found.metrics if one.status != "measured"), None)):
-        raise LexiconError(f"The recogniser did not listen: {unheard.status}. {unheard.detail}")
+    if hearable:
+        require_heard(found.metrics)
     said = {(one.line_id, one.seed): one.said for one in found.samples}
     return [said.get((line.line_id, line.seed)) for line in wanted]

@@ -13,6 +13,7 @@ from pathlib import Path
 from voicelathe import digest, families, layout, lines, records
 from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
+from voicelathe.data.lexicon import lexicon_file
 from voicelathe.data.split import speakers
 from voicelathe.errors import ParamsError, SelectionError
 from voicelathe.evaluate import chances, guards, racing, scores, statistics
@@ -91,7 +92,7 @@ class _Race:
         heard = [pair(own, clip, params.ingest.audio_root, way) for clip, way in tried]
         self.own, self.heard = own, {one.name: one for one in heard if one}
         self.settings = find_recipe(params, recipe)
-        self.target = identity.target(params, self.settings.base)
+        self.target = identity.target(params, self.settings.base, lexicon_file.of_project(params))
         self.place = PLACE / self.settings.base
         self.samples: list[SampleRecord] = []
         self.told: judging.Parts = []
