@@ -62,6 +62,15 @@ def test_the_words_of_the_process_that_failed_are_told_and_not_those_of_who_lost
     first.end()
 
 
+def test_the_words_of_a_process_that_failed_before_it_joined_are_told_and_not_its_silence() -> None:
+    """A GPU in use: no connection breaks, because there was none."""
+    first, second, losses = pair(HashStore(), silent_s=60.0)
+    second.end(*heartbeat.state_of(WorkerError("The GPU is in use by process 77")))
+    text = losses.get(timeout=20)
+    assert re.match(r"Process 1 of this run, on \S+, stopped: The GPU is in use by process 77\n", text)
+    first.end()
+
+
 def test_a_connection_that_broke_without_words_says_what_gloo_said_and_what_to_do() -> None:
     first, second, _ = pair(HashStore())
     said = "[/x/gloo/pair.cc:553] Connection closed by peer [10.0.0.2]:1. This is typically caused by a crash. GLHF!"

@@ -16,7 +16,7 @@ from voicelathe.config import params, schema
 from voicelathe.errors import ClusterError, ParamsError
 from voicelathe.parallel import meeting
 from voicelathe.parallel.needs import Needs
-from voicelathe.process import jobs
+from voicelathe.process import jobs, together
 from voicelathe.worker import __main__ as worker
 
 TWO = schema.Nodes(2, "127.0.0.1:29500", 20.0)
@@ -89,6 +89,61 @@ def test_one_machine_more_than_there_are_places_is_not_taken() -> None:
     assert first.result().count == 2
     failed = [one for one in others if one.exception() is not None]
     assert len(failed) == 1 and "No machine trains voice" in str(failed[0].exception())
+
+
+def test_who_waits_is_told_at_once_when_machine_0_gives_up() -> None:
+    """Stopped while it waits for a third machine: nobody holds a GPU for the rest of wait_s."""
+    how = replace(TWO, count=3, wait_s=60.0)
+    taken = threading.Event()
+
+    def stopped() -> None:
+        with meeting.called(
+            "voice", job(), replace(how, wait_s=2.0), Needs(folders=("base",), is_exact=True), quiet
+        ):
+            raise AssertionError("nobody came third")
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(stopped)
+        other = pool.submit(
+            meeting.answered, "voice", how, lambda text: taken.set() if "is machine 1" in text else None
+        )
+        assert taken.wait(30)
+        assert "only 2 came" in str(first.exception()) and "only 2 came" in str(other.exception())
+
+
+def test_who_is_ready_hears_why_the_meeting_ended_and_not_of_a_port() -> None:
+    room = meeting.room_of("voice", "t" * 32)
+    room.mkdir(parents=True)
+    digest.write_json(room / meeting.REFUSED, {"message": "h2 answered and then did not start"})
+    place = records.NodePlace(1, 3, "127.0.0.1", 9, "t" * 32)
+    with pytest.raises(ClusterError, match="h2 answered and then did not start"):
+        together.require_reachable(place, 60.0, room)
+
+
+def test_an_error_after_all_have_come_is_told_to_who_has_not_started_yet() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        other = pool.submit(meeting.answered, "voice", TWO, quiet)
+        with (
+            pytest.raises(RuntimeError, match="no memory"),
+            meeting.called("voice", job(), TWO, Needs(folders=("base",), is_exact=True), quiet) as placed,
+        ):
+            raise RuntimeError("no memory")
+        room = meeting.room_of("voice", other.result().node.token)
+    assert placed.node is not None and placed.node.token == room.name
+    with pytest.raises(ClusterError, match=r"which called, has ended \(RuntimeError\): look at its output"):
+        meeting.require_not_refused(room)
+
+
+def test_a_machine_that_waited_in_vain_gives_its_place_back() -> None:
+    call = meeting.NodeCall(
+        "0" * 32, "gone", str(Path.cwd()), {"folders": ["base"]}, {}, {"node": {"count": 3}}
+    )
+    digest.write_json(meeting.PLACE / "voice" / meeting.CALL, vars(call))
+    room = meeting.room_of("voice", call.token)
+    room.mkdir()
+    with pytest.raises(ClusterError, match="gone called for voice"):
+        meeting.answered("voice", SOON, quiet)
+    assert [one.name for one in room.iterdir()] == []
 
 
 @pytest.mark.parametrize(

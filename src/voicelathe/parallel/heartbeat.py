@@ -39,6 +39,7 @@ class Heartbeat:
         self._connect, self._rank, self._silent_s, self._lost = connect, rank, silent_s, lost
         self._silence_s = dict.fromkeys((one for one in range(count) if one != rank), 0.0)
         self._said: dict[int, str] = {}
+        self._failed_s: dict[int, float] = {}
         self._store: Any = self._opened()
         self._turn, self._over = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
@@ -57,10 +58,9 @@ class Heartbeat:
         while True:
             with self._turn:
                 self._listen()
-            for rank, said in self._said.items():
-                state, host, message = said.split("\n", 2)
-                if state == FAILED:
-                    return ClusterError(f"Process {rank} of this run, on {host}, stopped: {message}\n{AGAIN}")
+            for rank in self._said:
+                if self._state(rank) == FAILED:
+                    return ClusterError(self._failure(rank))
             if self._store is None or time.monotonic() >= deadline:
                 break
             time.sleep(0.2)
@@ -82,11 +82,24 @@ class Heartbeat:
             # A machine that slept did not hear the others: so much at most can pass between two looks of one that was awake.
             passed_s, before_s = min(now_s - before_s, 2 * (STORE_S + BEAT_S)), now_s
             for rank in self._silence_s:
+                if told := self._settled(rank, passed_s):
+                    return self._lost(told)
                 is_heard = rank in heard or self._state(rank) == ENDED
                 self._silence_s[rank] = 0.0 if is_heard else self._silence_s[rank] + passed_s
                 limit_s = self._silent_s if rank in self._said else max(START_S, self._silent_s)
                 if self._silence_s[rank] >= limit_s:
                     return self._lost(self._missed(rank))
+
+    def _settled(self, rank: int, passed_s: float) -> str:
+        """What to end with where a process has said why it stopped and nothing else noticed: it failed before it joined. Empty: nothing yet."""
+        if self._state(rank) != FAILED:
+            return ""
+        self._failed_s[rank] = self._failed_s.get(rank, 0.0) + passed_s
+        return self._failure(rank) if self._failed_s[rank] >= 2 * WORDS_S else ""
+
+    def _failure(self, rank: int) -> str:
+        _, host, message = self._said[rank].split("\n", 2)
+        return f"Process {rank} of this run, on {host}, stopped: {message}\n{AGAIN}"
 
     def _missed(self, rank: int) -> str:
         host = self._said[rank].split("\n")[1] if rank in self._said else "a machine that was never heard of"

@@ -26,7 +26,7 @@ from voicelathe.process import jobs
 PLACE = layout.CACHE / "nodes"
 CALL, GO, REFUSED, MACHINES = "call.json", "go.json", "refused.json", "machines.json"
 LOOK_S = 0.25
-START_S = 60.0  # a machine that has answered says that it starts within this
+START_S = 180.0  # a machine that has answered says that it starts within this; NFS may show a new file only after a minute
 Say = Callable[[str], None]
 
 
@@ -75,8 +75,16 @@ def called(
         answers = [digest.read_json(room / f"{rank}.json") for rank in range(1, how.count)]
         digest.write_json(folder / MACHINES, [str(one["host"]) for one in answers])
         yield job
+    except BaseException as problem:
+        if not (room / REFUSED).exists():  # whoever still waits for this machine need not do so
+            digest.write_json(room / REFUSED, {"message": _ended(call.host, problem)})
+        raise
     finally:
         (folder / CALL).unlink(missing_ok=True)
+
+
+def _ended(host: str, problem: BaseException) -> str:
+    return f"{host}, which called, has ended ({type(problem).__name__}): look at its output, then start the same commands again on every machine."
 
 
 def answered(recipe: str, how: schema.Nodes, say: Say) -> jobs.TrainJob:
@@ -101,15 +109,34 @@ def answered(recipe: str, how: schema.Nodes, say: Say) -> jobs.TrainJob:
                 say(f"{recipe}: {host} is machine {rank} of {call.host}'s meeting, waiting for the others")
         if seen is not None:
             room = folder / seen[0].token
-            if (room / REFUSED).is_file():
-                raise ClusterError(str(digest.read_json(room / REFUSED)["message"]))
-            if (room / GO).is_file():
+            require_not_refused(room)
+            if GO in _names(room):
                 digest.write_json(room / f"{seen[1]}.started.json", {})
                 job = records.from_json(jobs.TrainJob, seen[0].job, str(folder / CALL))
                 assert job.node is not None
                 return replace(job, node=replace(job.node, rank=seen[1]))
         time.sleep(LOOK_S)
+    if seen is not None:
+        (folder / seen[0].token / f"{seen[1]}.json").unlink(missing_ok=True)  # the place is free again
     raise ClusterError(_nobody(recipe, how, seen))
+
+
+def require_not_refused(room: Path) -> None:
+    """Raises ClusterError with what machine 0 said when it gave the meeting up."""
+    if REFUSED in _names(room):
+        raise ClusterError(str(digest.read_json(room / REFUSED)["message"]))
+
+
+def room_of(recipe: str, token: str) -> Path:
+    """Where the machines of a meeting leave their notes."""
+    return PLACE / recipe / token
+
+
+def _names(room: Path) -> set[str]:
+    """Of the notes that are there: to read the folder shows on NFS what others have just written, to ask for a file may not."""
+    with suppress(OSError):
+        return {one.name for one in os.scandir(room)}
+    return set()
 
 
 def others(recipe: str) -> list[str]:
@@ -177,7 +204,7 @@ def _await_answers(recipe: str, room: Path, how: schema.Nodes, call: NodeCall) -
 def _await_starts(room: Path, how: schema.Nodes) -> None:
     """A machine may have gone since it answered."""
     deadline = time.monotonic() + START_S
-    while gone := [one for one in range(1, how.count) if not (room / f"{one}.started.json").is_file()]:
+    while gone := [one for one in range(1, how.count) if f"{one}.started.json" not in _names(room)]:
         if time.monotonic() >= deadline:
             hosts = ", ".join(str(digest.read_json(room / f"{rank}.json")["host"]) for rank in gone)
             raise _refused(
@@ -196,7 +223,7 @@ def _refused(room: Path, message: str) -> ClusterError:
 
 def _call(folder: Path) -> NodeCall | None:
     """The newest call, if it still waits for machines."""
-    with suppress(FileNotFoundError, TypeError):  # taken away this moment; of another version
+    with suppress(OSError, TypeError):  # taken away this moment; of another version
         call = NodeCall(**digest.read_json(folder / CALL))
         room = folder / call.token
         if room.is_dir() and not (room / GO).exists() and not (room / REFUSED).exists():

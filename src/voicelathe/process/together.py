@@ -30,15 +30,17 @@ def join(recipe: str, nodes: schema.Nodes) -> jobs.TrainJob:
     """Train together with the machine that runs the stage, to the end; returns the job that was done."""
     job = meeting.answered(recipe, nodes, say)
     assert job.node is not None
-    require_reachable(job.node)
+    require_reachable(job.node, room=meeting.room_of(recipe, job.node.token))
     runner.run(job, f"{recipe}-machine{job.node.rank}")
     return job
 
 
-def require_reachable(node: records.NodePlace, within_s: float = REACH_S) -> None:
+def require_reachable(node: records.NodePlace, within_s: float = REACH_S, room: Path | None = None) -> None:
     """Raises ClusterError when nothing answers where machine 0 said that torchrun meets: a name or a port that is closed to us."""
     deadline = time.monotonic() + within_s
     while True:
+        if room is not None:
+            meeting.require_not_refused(room)  # a third machine may be missing: then no port is to blame
         try:
             socket.create_connection((node.host, node.port), 5.0).close()
             return
