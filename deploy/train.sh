@@ -5,9 +5,11 @@ set -u
 recipe=${1:?deploy/train.sh RECIPE RANK} rank=${2:?deploy/train.sh RECIPE RANK}
 [ "$rank" = 0 ] || exec voicelathe join "$recipe"
 
+stages='' stopped=''
+trap 'stopped=1; [ -z "$stages" ] || kill -TERM "$stages" 2>/dev/null' TERM INT
 dvc repro -s "preflight@$recipe" "train@$recipe" &
 stages=$!
-trap 'kill -TERM "$stages" 2>/dev/null' TERM INT
+[ -z "$stopped" ] || kill -TERM "$stages" 2>/dev/null # asked before DVC had begun
 wait "$stages"
 code=$?
 wait "$stages" 2>/dev/null # a signal ends the first wait before DVC has ended

@@ -15,6 +15,7 @@ from tests.train.test_peers import steps_of, together
 from voicelathe.train import loop
 
 pytestmark = pytest.mark.slow
+STEPS = 200  # enough that a signal is there before they are done, on a quick machine, too
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_a_killed_machine_ends_the_other_with_what_to_do_and_the_same_commands_r
 def test_a_term_signal_to_one_machine_saves_and_ends_both_and_the_same_commands_resume_exactly(
     corpus: Path, tmp_path: Path, which: str
 ) -> None:
-    train = training.train_settings("lora", steps=40, every=40)
+    train = training.train_settings("lora", steps=STEPS, every=STEPS)
     whole = node_lab.shared(training.train_job(corpus, tmp_path / "whole", train))
     assert together(whole, tmp_path / "log") == [0, 0], (tmp_path / "log").read_text()
     folder, run = node_lab.project(tmp_path / "project"), tmp_path / "run"
@@ -97,7 +98,7 @@ def test_a_term_signal_to_one_machine_saves_and_ends_both_and_the_same_commands_
     other = ends["joiner" if which == "stage" else "stage"]
     assert other[0] == 1 and "One of the machines of this run was asked to stop" in other[1], ends
     (state,) = run.glob("state_*")
-    assert int(state.name.removeprefix("state_")) == lines_of(run / "steps.jsonl") < 40
+    assert int(state.name.removeprefix("state_")) == lines_of(run / "steps.jsonl") < STEPS
     assert [code for code, _ in node_lab.both(folder, job)] == [0, 0]
     assert final_state(run) == final_state(tmp_path / "whole")
 
