@@ -55,6 +55,16 @@ TAKES: dict[Place, str] = {
         "_requested",
     ): "_settings(job, ref) if request.decoding is None else request.decoding",
 }
+LEXICONS: dict[Place, str] = {
+    ("stages.ceiling", "measure"): "None",
+    ("stages.encode", "encode"): "None",
+    ("stages.general", "encode_general"): "None",
+    ("stages.train", "train"): "run.identity.lexicon",
+    ("stages.evaluate", "_validate"): "run.identity.lexicon",
+    ("stages.speak", "speak"): "run.identity.lexicon",
+    ("stages.references.audition", "__init__"): "lexicon_file.of_project(params)",
+    ("stages.lexicon.trial", "hold"): "lexicon",  # without the entries, then with them
+}
 # Who writes down what was spoken, and as spoken with what.
 SAMPLES: dict[Place, str] = {
     ("worker.speak", "_sample"): "decoding",
@@ -161,6 +171,12 @@ def test_a_family_is_made_to_speak_by_the_worker_alone() -> None:
     assert found(SRC, "synthesize", "decoding", 5) == SYNTHESES
     assert found(SRC, "synthesize_prompted", "decoding", 5) == SYNTHESES
     assert found(SRC, "_speak", "decoding", 5) == TAKES
+
+
+def test_a_finished_run_reads_its_texts_by_its_own_lexicon() -> None:
+    """Encodings and copies are of sound alone; a base that is auditioned reads as the project does."""
+    asked = found(SRC, "target", "lexicon", 2)
+    assert {place: said for place, said in asked.items() if place[0].startswith("stages.")} == LEXICONS
 
 
 def test_every_sample_keeps_what_it_was_spoken_with() -> None:

@@ -71,6 +71,17 @@ def test_the_words_of_a_process_that_failed_before_it_joined_are_told_and_not_it
     first.end()
 
 
+def test_who_has_joined_is_not_ended_over_a_failure_that_its_next_step_will_show_it() -> None:
+    """It may be writing a state meanwhile. If no step shows it, the words are told when the silence is over."""
+    first, second, losses = pair(HashStore(), silent_s=2.5)
+    first.has_joined = True
+    second.end(*heartbeat.state_of(WorkerError("the loss of clip a is not finite")))
+    time.sleep(1.5)
+    assert losses.empty()
+    assert "stopped: the loss of clip a is not finite" in losses.get(timeout=20)
+    first.end()
+
+
 def test_a_connection_that_broke_without_words_says_what_gloo_said_and_what_to_do() -> None:
     first, second, _ = pair(HashStore())
     said = "[/x/gloo/pair.cc:553] Connection closed by peer [10.0.0.2]:1. This is typically caused by a crash. GLHF!"

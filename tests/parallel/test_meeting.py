@@ -134,6 +134,23 @@ def test_an_error_after_all_have_come_is_told_to_who_has_not_started_yet() -> No
         meeting.require_not_refused(room)
 
 
+def test_what_a_call_asks_for_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine too many would else hash the base again and again."""
+    looked: list[str] = []
+    differences = meeting._differences
+    monkeypatch.setattr(
+        meeting, "_differences", lambda call: (looked.append(call.token), differences(call))[1]
+    )
+    call = meeting.NodeCall(
+        "0" * 32, "full", str(Path.cwd()), {"folders": ["base"]}, {}, {"node": {"count": 1}}
+    )
+    digest.write_json(meeting.PLACE / "voice" / meeting.CALL, vars(call))
+    meeting.room_of("voice", call.token).mkdir()
+    with pytest.raises(ClusterError, match="No machine trains voice"):
+        meeting.answered("voice", replace(SOON, wait_s=1.5), quiet)
+    assert looked == [call.token]
+
+
 def test_a_machine_that_waited_in_vain_gives_its_place_back() -> None:
     call = meeting.NodeCall(
         "0" * 32, "gone", str(Path.cwd()), {"folders": ["base"]}, {}, {"node": {"count": 3}}

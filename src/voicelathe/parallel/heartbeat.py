@@ -40,6 +40,7 @@ class Heartbeat:
         self._silence_s = dict.fromkeys((one for one in range(count) if one != rank), 0.0)
         self._said: dict[int, str] = {}
         self._failed_s: dict[int, float] = {}
+        self.has_joined = False  # connected to the others: the end of one of them breaks that
         self._store: Any = self._opened()
         self._turn, self._over = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
@@ -91,8 +92,11 @@ class Heartbeat:
                     return self._lost(self._missed(rank))
 
     def _settled(self, rank: int, passed_s: float) -> str:
-        """What to end with where a process has said why it stopped and nothing else noticed: it failed before it joined. Empty: nothing yet."""
-        if self._state(rank) != FAILED:
+        """What to end with where a process has said why it stopped and nothing else can notice. Empty: nothing yet.
+
+        Whoever has joined sees it at the next sum of gradients, and may be writing a state until then.
+        """
+        if self.has_joined or self._state(rank) != FAILED:
             return ""
         self._failed_s[rank] = self._failed_s.get(rank, 0.0) + passed_s
         return self._failure(rank) if self._failed_s[rank] >= 2 * WORDS_S else ""
@@ -102,6 +106,8 @@ class Heartbeat:
         return f"Process {rank} of this run, on {host}, stopped: {message}\n{AGAIN}"
 
     def _missed(self, rank: int) -> str:
+        if self._state(rank) == FAILED:
+            return self._failure(rank)
         host = self._said[rank].split("\n")[1] if rank in self._said else "a machine that was never heard of"
         return (
             f"Nothing was heard of process {rank} of this run, on {host}, for {self._silence_s[rank]:.0f} s: its machine or the network "

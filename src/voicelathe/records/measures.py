@@ -96,6 +96,11 @@ class MetricRun:
     detail: str
     lost: int = 0  # samples without a value because its process died, hung or answered nonsense
 
+    @property
+    def is_whole(self) -> bool:
+        """It measured every clip that it was asked about: what was lost on one side of a comparison would look like a difference."""
+        return self.status == "measured" and not self.lost
+
 
 @dataclass(frozen=True)
 class MeasuredSample:

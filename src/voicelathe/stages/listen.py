@@ -34,7 +34,7 @@ from voicelathe.records import (
 from voicelathe.runs.results import read
 from voicelathe.stages import candidates
 from voicelathe.stages.references.clips import reference
-from voicelathe.stages.speak import speak
+from voicelathe.stages.speak import speak, takes
 
 NUM_LONG = 2  # candidates that speak long lines, which cost minutes
 SHARED = "_bases"  # below checkpoints/: what untouched bases said; no recipe can be called so
@@ -128,11 +128,7 @@ class _Track:
     def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.BlockResult:
         """One block: whoever is named speaks it, metrics hear it."""
         by_id = {line.id: line for line in self.pack}
-        said = [
-            records.Line(one, by_id[one].text, by_id[one].language, seed)
-            for one in lines
-            for seed in self.how.seeds
-        ]
+        said = takes([by_id[one] for one in lines], self.how.seeds)
         self._take(names, said, self.how.max_seconds, "speech")
         planned = len(self.pack) * len(self.how.seeds)
         return heard(self.samples, self._measures(), self.select, self.totals, planned)
@@ -152,10 +148,7 @@ class _Track:
             self.how.race.workers,
             shared,
         )
-        languages = {line.line_id: line.language for line in said}
-        hearable = [one for one in new if design.is_hearable(one)]
-        clips = [judging.clip(one, languages) for one in hearable]
-        self.told += self.panel.parts(self.real, clips)
+        self.told += self.panel.parts(self.real, judging.clips(new, said))
         self.samples += new
 
     def _shared(self, max_seconds: float) -> str:

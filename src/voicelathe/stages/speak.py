@@ -1,6 +1,7 @@
 """Candidates speak lines in workers, one speaker a device; what was said before is not said again."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,11 @@ def speak(
     return [
         records.from_json(records.SampleRecord, digest.read_json(path)["sample"], str(path)) for path in paths
     ]
+
+
+def takes(lines: Sequence[records.PackLine], seeds: Sequence[int]) -> list[records.Line]:
+    """Every line with every seed."""
+    return [records.Line(line.id, line.text, line.language, seed) for line in lines for seed in seeds]
 
 
 def on_cluster(engine: schema.Engine, recipe: str, family: str) -> bool:

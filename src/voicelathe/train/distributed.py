@@ -143,6 +143,8 @@ def joined(machine: schema.Machine, pulse: heartbeat.Heartbeat | None = None) ->
         return
     backend = "gloo" if machine.device == "cpu" else "cpu:gloo,cuda:nccl"
     met(lambda: distributed.init_process_group(backend, timeout=PATIENCE), pulse)
+    if pulse is not None:
+        pulse.has_joined = True
     try:
         yield Peers(distributed.get_rank(), distributed.get_world_size(), pulse)
     finally:

@@ -182,7 +182,7 @@ def _told(record: DecodingSweep, times: DecodingTimes) -> list[str]:
     said += [
         f"{run.metric} did not judge everything: {run.status}. {run.detail}"
         for run in record.metrics
-        if run.lost or run.status != "measured"
+        if not run.is_whole
     ]
     if record.known_lines:
         said.append(

@@ -53,7 +53,7 @@ def table(measures: SpeechMeasures, selection: Selection) -> Table:
         [
             f"{one.metric}: {one.status.replace('_', ' ')}, {one.detail}"
             for one in measures.metrics
-            if one.status != "measured"
+            if not one.is_whole
         ],
         measures.num_real,
     )

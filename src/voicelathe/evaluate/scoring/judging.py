@@ -31,6 +31,7 @@ __all__ = [
     "Parts",
     "Told",
     "ask",
+    "clips",
     "held_out",
     "joined",
     "judge",
@@ -164,6 +165,12 @@ def outside(value: float | None, low: float | None, high: float | None) -> str |
     if low is not None and value < low:
         return f"{value:.3g}, at least {low:.3g}"
     return f"{value:.3g}, at most {high:.3g}" if high is not None and value > high else None
+
+
+def clips(samples: Sequence[SampleRecord], said: Sequence[records.Line]) -> list[ClipRef]:
+    """Those samples that can be heard, as metrics are asked about them. `said`: the lines they are of."""
+    languages = {line.line_id: line.language for line in said}
+    return [clip(one, languages) for one in samples if design.is_hearable(one)]
 
 
 def clip(one: SampleRecord, languages: Mapping[str, str]) -> ClipRef:

@@ -180,11 +180,7 @@ def _heard(
     with judging.Panel(metrics, how.metric_timeout_s, ears, here) as panel:
         asked = panel.ask(real, clips)
     told = judging.measures(run.recipe, run.run_digest, spoken, asked, len(real), {})
-    if broken := [
-        f"{one.metric} {one.status} ({one.detail})"
-        for one in told.metrics
-        if one.status != "measured" or one.lost or one.lost
-    ]:
+    if broken := [f"{one.metric} {one.status} ({one.detail})" for one in told.metrics if not one.is_whole]:
         raise SelectionError(
             f"What the server said could not be heard: {'; '.join(broken)}. See docs/metrics.md."
         )

@@ -27,7 +27,7 @@ from voicelathe.speech import recogniser_files
 from voicelathe.stages.decoding import grid, standing, verdict
 from voicelathe.stages.decoding.fresh_lines import DrawnLines
 from voicelathe.stages.listen import line_strata
-from voicelathe.stages.speak import speak
+from voicelathe.stages.speak import speak, takes
 
 PLACE = layout.CACHE / "decoding"
 
@@ -131,15 +131,9 @@ class _Sweep:
     def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.BlockResult:
         """One block: these settings speak it, metrics hear it."""
         by_id = {line.id: line for line in self.pack}
-        wanted = [
-            records.Line(one, by_id[one].text, by_id[one].language, seed)
-            for one in lines
-            for seed in self.how.seeds
-        ]
+        wanted = takes([by_id[one] for one in lines], self.how.seeds)
         new = self._spoken(names, wanted)
-        languages = {line.line_id: line.language for line in wanted}
-        clips = [judging.clip(one, languages) for one in new if design.is_hearable(one)]
-        self.told += self.panel.parts(self.real, clips)
+        self.told += self.panel.parts(self.real, judging.clips(new, wanted))
         self.samples += new
         measures = self._measures()
         planned = len(self.pack) * len(self.how.seeds)

@@ -174,7 +174,7 @@ def _sentences(
 def require_heard(runs: Sequence[records.MetricRun]) -> None:
     """Raises LexiconError where takes were lost: counted as wrong in one arm, they would make an entry look helpful."""
     for one in runs:
-        if one.status != "measured" or one.lost:
+        if not one.is_whole:
             raise LexiconError(
                 f"The recogniser did not hear everything ({one.status}): {one.detail} Nothing was judged; run the same command again."
             )

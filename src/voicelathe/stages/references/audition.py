@@ -25,6 +25,7 @@ from voicelathe.records import CleanClip, Drop, LineTest, PackLine, SampleRecord
 from voicelathe.runs import identity
 from voicelathe.speech import recogniser_files
 from voicelathe.stages.references.clips import pair, reference, usable
+from voicelathe.stages.speak import takes
 
 METRICS = ("recogniser", "speaker", "quality")
 PLACE = layout.CACHE / "references"
@@ -126,9 +127,7 @@ class _Race:
         bar = self._bar()
         found = bar.found
         tried = [self._tried(name, used, found, drops.get(name)) for name in self.heard]
-        unheard = [
-            one.run for one in judging.joined(self.told) if one.run.lost or one.run.status != "measured"
-        ]
+        unheard = [one.run for one in judging.joined(self.told) if not one.run.is_whole]
         return Audition(tried, better(tried, bar), len(found.lines(used)), self.place, unheard)
 
     def _tried(self, name: str, used: str, found: scores.Scores, drop: Drop | None) -> Tried:
@@ -140,15 +139,9 @@ class _Race:
     def speak(self, names: Sequence[str], lines: Sequence[str]) -> racing.BlockResult:
         """One block: the base speaks it after each of these clips, metrics hear it."""
         by_id = {line.id: line for line in self.pack}
-        wanted = [
-            records.Line(one, by_id[one].text, by_id[one].language, seed)
-            for one in lines
-            for seed in self.settings.listen.seeds
-        ]
+        wanted = takes([by_id[one] for one in lines], self.settings.listen.seeds)
         new = self._spoken(names, wanted)
-        languages = {line.line_id: line.language for line in wanted}
-        clips = [judging.clip(one, languages) for one in new if design.is_hearable(one)]
-        self.told += self.panel.parts(self.real, clips)
+        self.told += self.panel.parts(self.real, judging.clips(new, wanted))
         self.samples += new
         audio_s = math.fsum(one.duration_s for one in self.samples)
         return racing.BlockResult(self._bar(), {}, len(self.samples), audio_s)
