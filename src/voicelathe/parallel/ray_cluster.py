@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -25,6 +26,7 @@ Shard = TypeVar("Shard")
 Result = TypeVar("Result")
 
 REACH_S = 5.0
+JOIN_TRIES, JOIN_WAIT_S = 3, 5.0  # a busy machine's Ray does not always answer the first time
 STORE_BYTES = 100 << 20  # of a Ray of our own: results are small
 CARRIED = (
     *("MKL_CBWR", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TOKENIZERS_PARALLELISM", "PYTHONWARNINGS"),
@@ -34,6 +36,7 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to Ray's makers
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # nodes have their own environment, which is compared
     "RAY_raylet_start_wait_time_s": "180",  # a busy machine takes minutes to start a node
+    "RAY_health_check_timeout_ms": "60000",  # and a node of ours that is slow to answer is not dead
 }
 INSTALL = "Install it: pip install 'voicelathe[ray]' (make setup does), or set engine.kind: processes."
 
@@ -132,11 +135,21 @@ def _join(ray: Any, address: str, threads: int) -> str:
 def _init(ray: Any, address: str, threads: int, **options: Any) -> None:
     variables = {name: os.environ[name] for name in CARRIED if name in os.environ}
     environment = {"env_vars": {**variables, "OMP_NUM_THREADS": str(threads)}}
-    try:
-        ray.init(address, runtime_env=environment, log_to_driver=False, logging_level="ERROR", **options)
-    except Exception as problem:  # Ray raises this very class for a node that does not start
-        ray.shutdown()
-        raise ClusterError(_not_joined(address, str(problem), ray.__version__)) from None
+    for tried in range(1, JOIN_TRIES + 1):
+        try:
+            ray.init(address, runtime_env=environment, log_to_driver=False, logging_level="ERROR", **options)
+            return
+        except Exception as problem:  # Ray raises this very class for a node that does not start
+            ray.shutdown()
+            if tried == JOIN_TRIES or address in ("auto", "local") or not isinstance(problem, ConnectionError):
+                raise ClusterError(_not_joined(address, _chain(problem), ray.__version__)) from None
+        time.sleep(JOIN_WAIT_S)
+
+
+def _chain(problem: BaseException) -> str:
+    """What Ray says, and what it says that is because of: its own sentence often names no reason."""
+    because = problem.__cause__
+    return str(problem) if because is None else f"{str(problem).strip()}: {_chain(because).strip()}"
 
 
 def _require_listening(address: str) -> None:
@@ -164,10 +177,11 @@ def _not_joined(address: str, said: str, version: str) -> str:
             "engine.address = 'auto': no Ray runs on this machine. Join the cluster (ray start --address HEAD:PORT), name its head "
             "(engine.address: HOST:PORT), or set it to null for a Ray of this machine."
         )
-    first = next((line for line in said.splitlines() if line.strip()), "no reason given")
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no reason given"]
+    first = lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1]}"  # of a traceback, what was raised
     if address == "local":
         return f"engine.address = null: Ray {version} could not start on this machine: {first}"
     return (
-        f"engine.address = {address!r}: Ray {version} could not join: {first} The command has to run on a machine of the cluster: "
-        "ray start --address HEAD:PORT"
+        f"engine.address = {address!r}: Ray {version} could not join: {first} If this machine is not one of the cluster's yet, "
+        "join it: ray start --address HEAD:PORT"
     )
