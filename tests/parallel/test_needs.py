@@ -105,6 +105,12 @@ def test_what_ray_says_becomes_a_sentence() -> None:
         "no Ray runs on this machine. Join the cluster (ray start --address HEAD:PORT)"
         in ray_cluster._not_joined("auto", none, "2.60.0")
     )
+    joined = ConnectionError("Failed to connect to Ray cluster at head:6379")
+    joined.__cause__ = RuntimeError("No node info found matching attributes: ''")
+    assert (
+        "could not join: Failed to connect to Ray cluster at head:6379: No node info found matching attributes: '' If this machine"
+        in ray_cluster._not_joined("head:6379", ray_cluster._chain(joined), "2.60.0")
+    )
 
 
 def test_ray_that_is_not_installed_is_one_sentence_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
