@@ -141,7 +141,8 @@ def _init(ray: Any, address: str, threads: int, **options: Any) -> None:
             return
         except Exception as problem:  # Ray raises this very class for a node that does not start
             ray.shutdown()
-            if tried == JOIN_TRIES or address in ("auto", "local") or not isinstance(problem, ConnectionError):
+            may_pass = isinstance(problem, ConnectionError) and address not in ("auto", "local")
+            if tried == JOIN_TRIES or not may_pass:
                 raise ClusterError(_not_joined(address, _chain(problem), ray.__version__)) from None
         time.sleep(JOIN_WAIT_S)
 
