@@ -4,7 +4,7 @@ Usage:  python -m benchmarks.bench_families [voxcpm15-full|voxcpm15-lora|qwen3_t
 Random models of about 20 M parameters in the real proportions. VoxCPM 1.5: against upstream's own loop, audio encoded in it, as
 in bench_step. Qwen3-TTS: against upstream's own forward clip by clip with codes given (its trainer has them, too) and every shift
 done once; upstream's trainer itself pads a batch and computes another, wrong loss. CosyVoice 3: against the same Qwen2 on one clip at a
-time and on a padded batch as upstream's trainer makes them (equal losses: tests/families/test_cosyvoice3.py).
+time and on a padded batch as upstream's trainer makes them (equal losses: tests/families/cosyvoice3/test_cosyvoice3.py).
 """
 
 import os

@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from tests.factories import indextts2_base, training
-from tests.families import labs, official_indextts2
+from tests.families import labs
+from tests.families.indextts2 import official_indextts2
 from voicelathe import families
 from voicelathe.config import schema
 from voicelathe.families.indextts2 import losses
@@ -75,13 +76,13 @@ def test_upstreams_class_has_the_losses_of_our_checkpoint(base: Path, tmp_path: 
     before = [value for value in (os.environ.get("PYTHONPATH"),) if value]
     path = os.pathsep.join([str(Path(given).resolve()), str(HERE), str(HERE / "src"), *before])
     done = subprocess.run(
-        [python, "tests/families/opened_by_indextts2.py", str(base), str(kept), way],
+        [python, "tests/families/indextts2/opened_by_indextts2.py", str(base), str(kept), way],
         cwd=HERE, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     theirs = json.loads(done.stdout.splitlines()[-1])
     for name, values in ours.items():
         assert values == pytest.approx([one[name] for one in theirs], abs=1e-5), name
-    plain = json.loads((HERE / "tests/families/official_indextts2.json").read_text())["clips"]
+    plain = json.loads((HERE / "tests/families/indextts2/official_indextts2.json").read_text())["clips"]
     assert ours["mel"] != pytest.approx([one["mel"] for one in plain], abs=0.01), (
         "it must be far from the base"
     )

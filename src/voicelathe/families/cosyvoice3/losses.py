@@ -7,7 +7,7 @@ One clip, laid out before its speech:
 or interleaved (upstream's bistream, for text that arrives while it speaks): five text tokens, fifteen speech tokens and so on; every
 full group ends by predicting `fill`, the rest is laid out as above from `task` on. Upstream draws the second layout for half of the
 clips that have more than three speech tokens a text token; validation never does. The module tree is that of the official llm.pt, so
-its names load strictly; tests/families/test_cosyvoice3.py compares losses with the official class's.
+its names load strictly; tests/families/cosyvoice3/test_cosyvoice3.py compares losses with the official class's.
 
 Shapes: T positions of the stream, K those with text, M those with speech, N targets (speech tokens, fills, one end a clip), B clips,
 C model width, V speech tokens and their specials.

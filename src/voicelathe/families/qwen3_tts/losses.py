@@ -9,7 +9,7 @@ with the text laid out before the speech, as upstream generates with `non_stream
 embeddings. The hidden state at bos predicts code 0 of frame 0, the one at frame t predicts code 0 of frame t + 1, and the one at
 the last frame predicts the end. Codes 1 to 15 of a frame are predicted by a small second transformer that sees the hidden state of
 the position BEFORE the frame, then the frame's codes one by one. Every shift happens here, once, by `predicts_at_N`.
-Upstream's modules are called, never changed; tests/families/test_qwen3_tts_bugs.py shows what goes wrong elsewhere.
+Upstream's modules are called, never changed; tests/families/qwen3_tts/test_qwen3_tts_bugs.py shows what goes wrong elsewhere.
 
 Shapes: T positions of the stream, F frames, G = 16 code groups, N = F + B targets of code 0 (the frames and one end a clip), B clips,
 C model width, V codes.

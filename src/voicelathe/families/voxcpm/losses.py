@@ -3,7 +3,7 @@
 Upstream pads a batch to its longest clip, runs the local encoder and the local diffusion transformer over text and padding, too,
 and encodes audio in the loop. Here latents come from the cache, the local models see audio positions only, and the clips of a
 pass are one stream of tokens: every linear layer sees [1, T, C], attention is causal inside each clip and positions restart.
-Upstream's modules are called, never changed. tests/families/test_voxcpm_parity.py holds the equality.
+Upstream's modules are called, never changed. tests/families/voxcpm/test_voxcpm_parity.py holds the equality.
 
 Shapes: T all positions of the pack, A its audio positions that are predicted, F its audio positions that are fed, B clips,
 P latent frames a position, D latent width, C model width, K tokens of the condition: 2, or 1 in VoxCPM 1.5.

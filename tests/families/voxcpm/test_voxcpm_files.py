@@ -17,7 +17,7 @@ from voicelathe.errors import BaseModelError
 from voicelathe.families import bases, find
 from voicelathe.families.voxcpm import config
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 VOXCPM2 = find("voxcpm2")
 EMBEDDED = ROOT / "data" / "bases" / "voxcpm2-mini"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.families import upstream_voxcpm as upstream
+from tests.families.voxcpm import upstream_voxcpm as upstream
 from voicelathe import families
 from voicelathe.config import schema
 from voicelathe.families.base import Recompute

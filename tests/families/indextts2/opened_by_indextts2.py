@@ -1,6 +1,6 @@
 """What upstream's own UnifiedVoice makes of a checkpoint of ours, run by test_upstream_index.py in upstream's interpreter.
 
-    PYTHONPATH=CHECKOUT:.:src PYTHON tests/families/opened_by_indextts2.py BASE CHECKPOINT card|worker|full
+    PYTHONPATH=CHECKOUT:.:src PYTHON tests/families/indextts2/opened_by_indextts2.py BASE CHECKPOINT card|worker|full
 
 card: peft opens the adapter, as a model card says. worker: the steps of our own worker before it speaks. full: the weights, as it loads them.
 The class is made ready to generate first, as upstream's `IndexTTS2` does.
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from tests.families import official_indextts2
+from tests.families.indextts2 import official_indextts2
 
 
 def main() -> None:

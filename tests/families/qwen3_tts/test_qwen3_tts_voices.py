@@ -14,7 +14,7 @@ import torch
 
 from tests.factories import audio, qwen_base
 from tests.factories.training import train_settings
-from tests.families import upstream_qwen3_tts as upstream
+from tests.families.qwen3_tts import upstream_qwen3_tts as upstream
 from voicelathe import checkpoints, families
 from voicelathe.config import schema
 from voicelathe.errors import BaseModelError, FamilyUnavailable, ManifestError, RecordError, RequestError

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.factories import audio, training
-from tests.families import upstream_voxcpm as upstream
+from tests.families.voxcpm import upstream_voxcpm as upstream
 from voicelathe import families
 from voicelathe.config import schema
 from voicelathe.data.audio import waveform

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.factories import indextts2_base
-from tests.families import official_indextts2
+from tests.families.indextts2 import official_indextts2
 from voicelathe import families
 from voicelathe.config import schema
 from voicelathe.errors import ManifestError, RecordError, RequestError

@@ -1,6 +1,6 @@
 """What upstream's own CosyVoice 3 computes on the tests' small weights, written to official_cosyvoice3.json.
 
-    PYTHONPATH=CHECKOUT:. PYTHON tests/families/official_cosyvoice3.py
+    PYTHONPATH=CHECKOUT:. PYTHON tests/families/cosyvoice3/official_cosyvoice3.py
 
 CHECKOUT is FunAudioLLM/CosyVoice at the commit in envs/cosyvoice3; PYTHON is the interpreter `voicelathe env create cosyvoice3` makes.
 `mels` are what openai-whisper makes of the same sound. Losses come from upstream's forward, one clip at a time, with its choice of layout forced; `steps` from its decoding, one position

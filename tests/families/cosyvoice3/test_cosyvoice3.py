@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.factories import audio, cosyvoice3_base
-from tests.families import official_cosyvoice3
+from tests.families.cosyvoice3 import official_cosyvoice3
 from voicelathe import families
 from voicelathe.config import schema
 from voicelathe.errors import BaseModelError, ManifestError, RecordError

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.factories import qwen_base
-from tests.families import upstream_qwen3_tts as upstream
+from tests.families.qwen3_tts import upstream_qwen3_tts as upstream
 from voicelathe import families
 
 FAMILY = families.find("qwen3_tts")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.families import upstream_qwen3_tts as upstream
+from tests.families.qwen3_tts import upstream_qwen3_tts as upstream
 from voicelathe import families
 from voicelathe.config import schema
 from voicelathe.families.base import ClipItem

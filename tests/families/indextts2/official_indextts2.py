@@ -1,6 +1,6 @@
 """What upstream's own UnifiedVoice computes on the tests' small weights, written to official_indextts2.json.
 
-    PYTHONPATH=CHECKOUT:.:src PYTHON tests/families/official_indextts2.py
+    PYTHONPATH=CHECKOUT:.:src PYTHON tests/families/indextts2/official_indextts2.py
 
 CHECKOUT is index-tts/index-tts at the commit in envs/indextts2; PYTHON has transformers 4.52.1. Logits come from upstream's
 `get_logits`; the losses are their masked means over the tokens and one stop, of each clip alone. `mel_spoken` is the loss of the codes

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.factories import audio, training
-from tests.families import upstream_voxcpm
+from tests.families.voxcpm import upstream_voxcpm
 from voicelathe import families
 from voicelathe.config import checks, params, schema
 from voicelathe.families.base import ClipItem, TrainedWithReferences
