@@ -29,7 +29,7 @@ from voicelathe.cli import app
 from voicelathe.config import params
 from voicelathe.data.audio import waveform
 from voicelathe.data.lexicon import reading
-from voicelathe.errors import ServerError
+from voicelathe.errors import SelectionError, ServerError
 from voicelathe.evaluate.scoring import judging
 from voicelathe.process import jobs, runner
 from voicelathe.records import SampleRecord
@@ -273,6 +273,17 @@ def test_answers_without_sound_are_failures_and_never_kept(stranger: Stranger, s
     found = conforming.conform(asking.Server(stranger.url), RECIPE, CANDIDATE, {}, conforming.Margins())
     assert len(found.failures) == 1 and "line-1" in found.failures[0] and not found.is_kept
     assert all(one.is_kept for one in found.compared), "what was said was said well"
+
+
+def test_what_could_not_be_heard_in_time_is_an_error_and_no_proof(
+    stranger: Stranger, said: dict[str, Any], judged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(shutil.copytree(judged, tmp_path / "project"))
+    monkeypatch.chdir(root)
+    params.edit({f"recipes/{RECIPE}/listen/metric_timeout_s": 0.01}, root / "params.yaml")
+    stranger.say = lambda text: (200, wav(said[text]))
+    with pytest.raises(SelectionError, match="could not be heard: .*recogniser"):
+        conforming.conform(asking.Server(stranger.url), RECIPE, CANDIDATE, {}, conforming.Margins())
 
 
 @pytest.mark.parametrize(
