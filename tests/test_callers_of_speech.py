@@ -167,6 +167,7 @@ def test_weights_have_settings_of_their_own_only_where_a_record_names_each() -> 
     assert own == OWN_SETTINGS
 
 
+@pytest.mark.slow
 def test_a_family_is_made_to_speak_by_the_worker_alone() -> None:
     assert found(SRC, "synthesize", "decoding", 5) == SYNTHESES
     assert found(SRC, "synthesize_prompted", "decoding", 5) == SYNTHESES

@@ -170,6 +170,7 @@ def test_shipping_nothing_is_never_worse_than_the_base() -> None:
     assert one.worse == 0.0 and one.regret > 0.5
 
 
+@pytest.mark.slow
 def test_tables_hold_every_rule_and_every_column() -> None:
     known = [report.Judged(trained(likeness=NEAR, cer=LOST), TRUTH)]
     for told in (
@@ -180,6 +181,7 @@ def test_tables_hold_every_rule_and_every_column() -> None:
     assert all(f"| {rule} |" in report.ties_table(known) for rule in replay.TIES)
 
 
+@pytest.mark.slow
 def test_a_case_counts_once_however_often_its_lines_are_drawn() -> None:
     many = report.Judged(trained(likeness=NEAR, cer=LOST), TRUTH)
     once = report.Judged(replace(trained(likeness=NEAR), name="other"), TRUTH)

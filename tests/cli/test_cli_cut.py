@@ -20,6 +20,7 @@ from voicelathe.data.cutting import decisions
 from voicelathe.data.manifest import ingest
 from voicelathe.records import CutDecisions, Proposal, sealed
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 GIVEN = ("--name", "talk", "--speaker", "lark", "--language", "English")
 LATE_S = 0.7

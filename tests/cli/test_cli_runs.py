@@ -350,6 +350,7 @@ def test_a_run_in_progress_is_not_set_aside(trained: Path, run: Run) -> None:
     assert place.is_dir() and not list(place.parent.glob("*set-aside*"))
 
 
+@pytest.mark.slow
 def test_a_failing_stage_says_where_the_former_weights_are(trained: Path, run: Run) -> None:
     (trained / "fail").touch()
     aside = f"{directory()}.set-aside-1"

@@ -77,6 +77,7 @@ def test_families_that_can_decode_are_known_by_their_protocol() -> None:
     assert can == {"voxcpm2", "voxcpm15", "qwen3_tts"}
 
 
+@pytest.mark.slow
 def test_the_worker_copies_each_clip_once_and_the_copy_is_as_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +114,7 @@ def test_clips_of_the_same_seconds_and_other_samples_never_share_a_copy() -> Non
     assert jobs.copied(job, replace(plain, text="another", audio="moved.wav")) == jobs.copied(job, plain)
 
 
+@pytest.mark.slow
 def test_a_codec_that_draws_noise_gives_the_same_copy_in_every_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

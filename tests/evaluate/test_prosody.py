@@ -101,6 +101,7 @@ def judge(spoken: Mapping[str, Sequence[Values]]) -> dict[str, records.Prosody]:
     return {one.candidate: one for one in prosody.judge(list(spoken), "base", measures(spoken), 7)}
 
 
+@pytest.mark.slow
 def test_a_monotonous_reading_is_flat_against_the_speaker_and_against_the_base() -> None:
     found = judge({"base": measured("real"), TUNED: measured("flat")})[TUNED]
     assert [one.split(":")[0] for one in found.findings] == ["flat"]

@@ -106,6 +106,7 @@ def test_the_process_of_a_metric_outlives_no_parent(place: Path) -> None:
     assert not Path(f"/proc/{pid}").exists(), done.stderr
 
 
+@pytest.mark.slow
 def test_a_recogniser_that_dies_loses_one_question_and_is_started_again(place: Path) -> None:
     ref, good, bad = recognisers.reference(), said(place), tone(place, text="die")
     with Panel(["mortal"], 120.0, ref) as panel:
@@ -126,6 +127,7 @@ def test_a_recogniser_that_dies_loses_one_question_and_is_started_again(place: P
     assert whole.answer.said[1] is None and whole.answer.said[0] == whole.answer.said[3]
 
 
+@pytest.mark.slow
 def test_one_that_dies_every_time_is_given_up_and_one_that_hangs_at_once(place: Path) -> None:
     ref, bad, hanging = recognisers.reference(), tone(place, text="die"), tone(place, "t", text="hang")
     with Panel(["mortal"], 120.0, ref) as panel:
@@ -159,6 +161,7 @@ def test_words_that_are_there_that_are_missing_and_that_nobody_said(place: Path)
     assert again.answer.values[::-1] == told.answer.values and again.answer.said[::-1] == told.answer.said
 
 
+@pytest.mark.slow
 def test_no_metric_dies_of_a_file_without_a_sample(place: Path) -> None:
     real = [said(place, f"r{number}") for number in range(2)]
     clips = [said(place), clip(place, "empty", made.silence(0.0), TEXT)]

@@ -315,6 +315,7 @@ def shipped(found: Scores) -> str | None:
     return selection.nominee(eligible, judged, found) if passes else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [0.0, 0.025, 0.05])
 @pytest.mark.parametrize("ahead", [0.0, 0.01, 0.02])
 def test_the_candidate_that_would_have_shipped_drops_out_in_at_most_one_race_of_twenty(
@@ -345,6 +346,7 @@ def test_the_blocks_but_the_last_share_half_of_the_error_rate_by_the_lines_that_
     assert racing.level(0.06, [8, 8], 0) == 0.03 and racing.level(0.06, [24], 0) == 0.0
 
 
+@pytest.mark.slow
 def test_a_chance_is_as_often_true_as_it_says() -> None:
     """Of what was foreseen of 16 lines after 8, in 150 races of six candidates: how often did they ship?"""
     said: list[tuple[float, bool]] = []

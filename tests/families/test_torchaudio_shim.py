@@ -28,6 +28,7 @@ def test_an_extension_for_another_torch_is_left_out(tmp_path: Path, problem: str
     assert done.stdout.split("\n")[0] == "no extension"
 
 
+@pytest.mark.slow
 def test_a_constant_of_torchaudio_has_its_value_although_a_model_was_sketched_first() -> None:
     """Imported inside `torch.device("meta")` it had none, and every later clip of CosyVoice 3 ended in an error."""
     sketched = "families.find('voxcpm2').sketch(families.find('voxcpm2').published, None)"

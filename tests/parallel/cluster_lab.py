@@ -29,7 +29,9 @@ class Lab:
         own = {"PYTHONPATH": CODE, "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
         own["RAY_raylet_start_wait_time_s"] = "120"  # a busy machine is slow to start them
         own["RAY_health_check_timeout_ms"] = "60000"  # and to answer; who is killed is missed at once
-        own["RAY_worker_niceness"] = "0"  # at Ray's 15 a machine that does anything else gives them next to nothing
+        own["RAY_worker_niceness"] = (
+            "0"  # at Ray's 15 a machine that does anything else gives them next to nothing
+        )
         self.before = {name: os.environ.get(name) for name in own}
         os.environ.update(own)
         from ray.cluster_utils import Cluster

@@ -135,6 +135,7 @@ def starved(seconds: float) -> Iterator[float]:
         burner.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_the_time_that_a_worker_waits_for_a_core_does_not_count() -> None:
     began = time.monotonic()

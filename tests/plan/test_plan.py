@@ -97,6 +97,7 @@ def test_a_step_takes_the_longer_of_the_cards_work_and_the_time_to_ask_for_it() 
     assert on_cpu.step_s < tiny.step_s
 
 
+@pytest.mark.slow
 def test_the_workspace_of_cudas_kernels_is_not_taken_from_a_cpu() -> None:
     one = replace(ONE, train=train_settings("full", weights="bf16_split16", optimizer="adamw8bit"))
     one = replace(one, train=replace(one.train, activation_checkpointing="all"))

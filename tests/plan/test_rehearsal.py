@@ -106,6 +106,7 @@ def test_what_a_tensor_is_asked_and_how_it_is_looked_at_moves_no_memory() -> Non
         )
 
 
+@pytest.mark.slow
 def test_an_update_is_counted_on_the_real_optimizer_its_kernels_and_what_they_overwrite() -> None:
     train = train_settings("full", weights="bf16_split16", optimizer="adamw8bit")
     found, tuned = rehearsed(train), rehearsed(replace(train, max_grad_norm=None))

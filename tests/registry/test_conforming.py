@@ -264,6 +264,7 @@ def test_a_server_that_cannot_be_asked_is_an_error_in_one_sentence(
         conforming.conform(asking.Server(stranger.url), RECIPE, "step_7", {}, conforming.Margins())
 
 
+@pytest.mark.slow
 def test_answers_without_sound_are_failures_and_never_kept(stranger: Stranger, said: dict[str, Any]) -> None:
     texts = list(said)
     stranger.say = lambda text: (200, wav(np.zeros(0)))
@@ -282,7 +283,7 @@ def test_what_could_not_be_heard_in_time_is_an_error_and_no_proof(
     monkeypatch.chdir(root)
     params.edit({f"recipes/{RECIPE}/listen/metric_timeout_s": 0.01}, root / "params.yaml")
     stranger.say = lambda text: (200, wav(said[text]))
-    with pytest.raises(SelectionError, match="could not be heard: .*recogniser"):
+    with pytest.raises(SelectionError, match=r"could not be heard: .*recogniser"):
         conforming.conform(asking.Server(stranger.url), RECIPE, CANDIDATE, {}, conforming.Margins())
 
 

@@ -84,6 +84,7 @@ def test_twenty_who_ask_at_once_hear_their_own_words(opened: Desk, home: Path, a
     assert heard == [alone[one.text] for one in asked]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_under_load_is_replaced_and_nobody_hears_another_ones_words(
     opened: Desk, home: Path, alone: dict[str, str]
 ) -> None:
@@ -110,6 +111,7 @@ def test_health_asks_the_worker_and_a_dead_one_is_replaced_by_asking(opened: Des
     assert opened.restarts == before + 1 and opened._speaker is not speaker
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_silent_is_ended_and_replaced(
     opened: Desk, home: Path, alone: dict[str, str]
 ) -> None:
@@ -126,6 +128,7 @@ def test_a_worker_that_is_silent_is_ended_and_replaced(
     assert say(opened, request(home, WORDS[0])) == alone[WORDS[0]]
 
 
+@pytest.mark.slow
 def test_an_answer_to_another_request_is_never_given_out(home: Path) -> None:
     """As after a request whose asker went away while the worker was speaking."""
     with runner.Speaker(job(home)) as speaker:

@@ -18,6 +18,7 @@ from voicelathe.registry.speaking import say
 from voicelathe.stages.references import clips
 
 RECIPE, TEXT = "mini-lora", "The lamp is on."
+pytestmark = pytest.mark.slow
 SHORT = {"max_seconds": 1.0}
 
 

@@ -18,6 +18,7 @@ from voicelathe.plan import forecast
 from voicelathe.runs import identity, references
 from voicelathe.stages import encode, preflight, train
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 NUM = 8  # recordings of one clip each: six in train, one in validation, one in test
 

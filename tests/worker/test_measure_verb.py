@@ -107,6 +107,7 @@ def test_languages_that_the_recogniser_does_not_know_are_not_judged(project: sch
     assert found["c0002"].cer is not None and found["c0009"].cer is None
 
 
+@pytest.mark.slow
 def test_more_workers_hear_the_same(project: schema.Params) -> None:
     known = [replace(one, clip_id=f"c{number:04d}") for number in range(20) for one in clips()[:2]]
     known = [replace(one, text=f"{one.text} {number}") for number, one in enumerate(known)]
@@ -121,6 +122,7 @@ def test_more_workers_hear_the_same(project: schema.Params) -> None:
     assert digest.of_tree(Path("one")) == digest.of_tree(Path("two"))
 
 
+@pytest.mark.slow
 def test_another_recogniser_hears_everything_again(project: schema.Params) -> None:
     def whisper(folder: Path) -> schema.Params:
         facts = recogniser_files.describe(str(recognisers.copy(folder)), "MIT", None)
