@@ -163,6 +163,9 @@ def of_family(where: str, one: schema.Recipe, spec: FamilySpec) -> Iterator[str]
             f"{where}.train.reference_share = {one.train.reference_share}: upstream does not train {spec.id} with references, only {able}; "
             "set it to 0.0"
         )
+    if one.train.control and not spec.trains_with_control:
+        able = ", ".join(name for name in families.TABLE if families.spec(name).trains_with_control)
+        yield f"{where}.train.control = true: upstream's {spec.id} knows no control in front of a text, only {able}; set it to false"
     for name, problem in decoding.problems(spec.decoding, one.speak):
         yield f"{where}.speak.{name} = {one.speak.get(name, '(missing)')}: {problem}"
     if set(one.select.loss_weights) != set(spec.loss_weights):

@@ -157,6 +157,7 @@ class ValidateJob:
     weights: list[WeightsRef]
     reference: Reference | None  # for a prompted candidate
     out: str  # <candidate>.json below it
+    control: bool = False  # clips have their control in front, as in training (train.control)
     engine: schema.Engine = IN_THE_WORKER  # ray: candidates are spread over the cluster
 
 

@@ -52,6 +52,9 @@ class RunIdentity:
     lexicon: Lexicon | None = field(  # by which its texts were read; None: as they were written
         default=None, metadata=schema.ADDED_LATER
     )
+    controls_digest: str | None = field(  # of the control of every training clip; None: trained without
+        default=None, metadata=schema.ADDED_LATER
+    )
 
     @property
     def training_seed(self) -> int:

@@ -109,7 +109,10 @@ class TrainingClips:
 
 def opened(job: jobs.TrainJob, family: Family, loaded: Any) -> TrainingClips:
     """Read the encodings of the train split, and of what its rows name as references."""
-    items = cache.items(Path(job.clips), Path(job.latents), job.target.lexicon)
+    controlled = job.train.control
+    items = cache.items(Path(job.clips), Path(job.latents), job.target.lexicon, with_control=controlled)
+    if controlled:
+        _require_short(family, loaded, items)
     made = TrainingClips(family, loaded, job.train.cache_encoder, items)
     if job.references is None:
         return made
@@ -118,6 +121,26 @@ def opened(job: jobs.TrainJob, family: Family, loaded: Any) -> TrainingClips:
     named = cache.items(folder / pairs.ROWS, folder, job.target.lexicon) if plan.named else {}
     _require_room(family, loaded, items, [*(items[one] for one in plan.usable), *named.values()])
     return replace(made, references=named, paired=pairs.Pairs(plan, job.train.reference_share, job.seed))
+
+
+def _require_short(family: Any, loaded: Any, items: dict[str, ClipItem]) -> None:
+    """A control has fewer tokens than its clip has positions, and both fit. Raises ManifestError with clips and values."""
+    most = round(loaded.facts.max_clip_s * loaded.facts.positions_per_s)
+    told = [item for item in items.values() if item.control]
+    whole = family.text_lengths(loaded, [item.text for item in told])
+    words = family.text_lengths(loaded, [item.words for item in told])
+    long = []
+    for item, tokens, of_words in zip(told, whole, words, strict=True):
+        control, positions = tokens - of_words, _positions(item)
+        if control > positions or tokens + positions + 1 > most:
+            long.append(
+                f"clip {item.clip_id}: {item.control[:60]!r} takes {control} tokens, its words {of_words}, its audio {positions} positions"
+            )
+    if long:
+        raise ManifestError(
+            f"{len(long)} controls are longer than their clip, or leave no room for it among the {most} positions of {loaded.base}:\n"
+            f"{listing(long)}\nSay it in fewer words in the column control of the manifest, or leave it out of these rows."
+        )
 
 
 def _require_room(

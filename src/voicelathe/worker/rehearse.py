@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from voicelathe import families, records
 from voicelathe.config import schema
+from voicelathe.data import control
 from voicelathe.data.latents import index
 from voicelathe.data.lexicon.reading import as_read
 from voicelathe.data.references import pairs
@@ -158,6 +159,11 @@ def _alike(job: jobs.RehearseJob, family: Plannable, clip_s: float) -> records.P
     return records.PassSize(*sizes, f"{source}, as is a reference of the same length before each", sizes[1])
 
 
+def _text(job: jobs.RehearseJob, row: records.CleanClip) -> records.ReadText:
+    """As the training would read it."""
+    return as_read(job.lexicon, row.text, row.language, control.of(row) if job.train.control else None)
+
+
 def _largest(job: jobs.RehearseJob, family: Plannable, loaded: Any) -> records.PassSize:
     """The pass of the whole run with the most positions: which clips meet is a function of the seed."""
     assert job.clips is not None and job.latents is not None
@@ -166,7 +172,7 @@ def _largest(job: jobs.RehearseJob, family: Plannable, loaded: Any) -> records.P
     texts = dict(
         zip(
             [row.clip_id for row in rows],
-            family.text_lengths(loaded, [as_read(job.lexicon, row.text, row.language) for row in rows]),
+            family.text_lengths(loaded, [_text(job, row) for row in rows]),
             strict=True,
         )
     )

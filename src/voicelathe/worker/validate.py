@@ -115,8 +115,10 @@ def _split(job: jobs.ValidateJob) -> _Split:
         return probe.clips(clip_ids, job.seed, job.how.probe_clips)
 
     lexicon, general = job.target.lexicon, Path(job.general) if job.general else None
-    items = cache.items(Path(job.clips), Path(job.latents), lexicon)
-    train = cache.items(Path(job.train_clips), Path(job.latents), lexicon, few)  # hours need not be held
+    items = cache.items(Path(job.clips), Path(job.latents), lexicon, with_control=job.control)
+    train = cache.items(
+        Path(job.train_clips), Path(job.latents), lexicon, few, job.control
+    )  # hours need not be held
     others = cache.items(general / "clips.jsonl", general, lexicon, few) if general else {}
     return _Split(items, probes.choose(items, train, others, job.seed, job.how.probe_clips))
 
