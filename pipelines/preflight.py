@@ -12,7 +12,8 @@ from voicelathe.errors import PreflightError, listing
 from voicelathe.stages import lora_first, preflight
 
 REVISION = 9
-LATENTS = [f"data/latents/${{item.base}}/{name}" for name in ("index.parquet", "base.json", "ceiling.json")]
+PARTS = ("index.parquet", "base.json", "general", "ceiling.json")
+LATENTS = [f"data/latents/${{item.base}}/{name}" for name in PARTS]
 READS = ["pipelines/preflight.py", *SPLIT, *LATENTS, "${item.preflight.evidence}"]
 WRITES = ["runs/${key}/preflight.json"]
 _RECIPE = ("preflight", "train", "speak", "select.guards")

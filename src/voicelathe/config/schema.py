@@ -273,7 +273,7 @@ class Params(Closed):
     tracking: Tracking
     consent: ConsentPolicy
     ingest: Ingest
-    general: Ingest  # pinned clips of other speakers, never trained on: has a fine-tune forgotten what the base could?
+    general: Ingest  # pinned clips of other speakers, never trained on but for a replayed half: has a fine-tune forgotten what the base could?
     measure: Measure
     speech: SpeechModels
     lexicon: LexiconFile

@@ -45,6 +45,7 @@ class FamilySpec:
     reads_language: bool = False  # a clip's language changes its losses: part of what a run was trained on
     zero_shot: tuple[schema.Way, ...] = ()  # how its base takes over a voice from a clip; the usual way first
     trains_with_references: bool = False  # upstream trains clips with another recording in front; `Promptable.prompted` by reference then is its training, too
+    replays_others: bool = False  # other speakers can be mixed in: its checkpoints hold nothing of a speaker
     trains_with_control: bool = (
         False  # upstream writes how a text is to be spoken in front of it, in brackets
     )

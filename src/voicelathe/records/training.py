@@ -55,6 +55,9 @@ class RunIdentity:
     controls_digest: str | None = field(  # of the control of every training clip; None: trained without
         default=None, metadata=schema.ADDED_LATER
     )
+    replay_digest: str | None = field(  # of the general clips that were mixed in; None: none
+        default=None, metadata=schema.ADDED_LATER
+    )
 
     @property
     def training_seed(self) -> int:
@@ -103,6 +106,9 @@ class StepRecord:
         field(  # clip -> the one that stood in front of it; None: trained without
             default=None, metadata=schema.ADDED_LATER
         )
+    )
+    replayed: list[str] | None = field(  # those of other speakers; None: none are mixed in
+        default=None, metadata=schema.ADDED_LATER
     )
 
 

@@ -47,7 +47,7 @@ def _validate(
     job = jobs.ValidateJob(
         target=target(params, run.identity.base, run.identity.lexicon), how=how, seed=params.seed, clips=str(layout.split("validation")),
         train_clips=str(layout.split("train")), general=str(layout.general(run.identity.base)), latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs,
-        reference=reference(params, run.recipe), out=str(out), control=run.identity.train.control, engine=params.engine,
+        reference=reference(params, run.recipe), out=str(out), replays=run.identity.train.replay_share > 0, control=run.identity.train.control, engine=params.engine,
     )  # fmt: skip
     runner.run(job, run.recipe)
     clips = {clip.clip_id: clip for clip in records.read(layout.split("validation"), records.CleanClip)}

@@ -49,6 +49,7 @@ FAMILY = VoxCPM2(
         ),
         trains_with_references=True,
         trains_with_control=True,
+        replays_others=True,
     ),
     Format(
         architecture="voxcpm2", module="voxcpm2", model="VoxCPM2Model", codec="AudioVAEV2", published=VOXCPM2
