@@ -86,8 +86,18 @@ def test_a_share_that_would_show_clips_too_often_is_refused_with_the_numbers() -
 def test_the_voice_s_own_recordings_are_not_replayed() -> None:
     held = clip(1, "lark")
     same = replace(clip(2, "other"), audio_sha256=held.audio_sha256)
-    replay.require_strangers([clip(3, "other")], {"test": [held]})
+    stranger = clip(3, "other", text="Nobody else says this.")
+    replay.require_strangers([stranger], {"test": [held]})
     with pytest.raises(
         SplitError, match=rf"clip g002, {same.audio}: its audio is that of {held.audio} of test"
     ):
         replay.require_strangers([same], {"train": [], "test": [held]})
+
+
+def test_a_replayed_clip_may_say_what_a_training_clip_says_and_not_what_a_held_out_one_says() -> None:
+    held = clip(1, "lark", text="The lamp is on.")
+    same = clip(2, "other", text="the lamp, is on")
+    replay.require_strangers([same], {"train": [held], "validation": [], "test": []})
+    replay.require_strangers([replace(same, language="de")], {"validation": [held]})
+    with pytest.raises(SplitError, match=r"clip g002, .*: it says what clip g001 of validation says"):
+        replay.require_strangers([same], {"validation": [held]})

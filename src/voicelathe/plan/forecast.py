@@ -11,7 +11,6 @@ from typing import Any
 
 from voicelathe import digest, families, layout, records, rng
 from voicelathe.config import schema
-from voicelathe.data.latents import general_set
 from voicelathe.data.lexicon import lexicon_file
 from voicelathe.plan import cards
 from voicelathe.plan.cards import Card
@@ -67,9 +66,7 @@ def rehearse(
         on_card=on_card, references=None if paired is None else str(paired), lexicon=lexicon_file.of_project(params) if from_data else None,
         general=replay.place(base, train) if from_data else None,
     )  # fmt: skip
-    made_of = [index, clips] if from_data else []
-    if job.general is not None:
-        made_of += [Path(job.general, name) for name in ("index.parquet", general_set.CLIPS)]
+    made_of = [index, clips, *replay.files(base, train)] if from_data else []
     found = _recalled(job, made_of, label)
     return found, [*assumptions, f"lengths: {found.size.source}"]
 

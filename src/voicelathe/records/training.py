@@ -211,6 +211,9 @@ class Line:
     text: str
     language: str
     seed: int
+    control: str | None = field(  # how it is to be spoken; None: nothing is said of it
+        default=None, metadata=schema.ADDED_LATER
+    )
 
 
 NOT_SPOKEN = (

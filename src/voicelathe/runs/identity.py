@@ -58,7 +58,10 @@ def of_training(
         num_parameters=facts.num_parameters,
         num_trainable=None,
         inputs=digest.of_files(
-            {clips.as_posix(): clips, (file := layout.latents(base) / "index.parquet").as_posix(): file}
+            {
+                path.as_posix(): path
+                for path in (clips, layout.latents(base) / index.FILE, *replay.files(base, train))
+            }
         ),
     )
 

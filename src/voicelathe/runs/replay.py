@@ -1,6 +1,7 @@
 """The general clips that a run mixes in against forgetting, from the parent's side: whether it may, which they are, and what people should know."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from voicelathe import digest, layout, records
 from voicelathe.config import schema
@@ -15,6 +16,13 @@ SHOWN = 5
 def place(base: str, train: schema.Train) -> str | None:
     """The directory of the general set's encodings for the worker; None for a training without replay."""
     return str(layout.general(base)) if train.replay_share else None
+
+
+def files(base: str, train: schema.Train) -> list[Path]:
+    """What decides which clips are mixed in; empty for a training without replay."""
+    if not train.replay_share:
+        return []
+    return [layout.general(base) / name for name in (general_set.CLIPS, index.FILE)]
 
 
 def digest_of(base: str, train: schema.Train) -> str | None:

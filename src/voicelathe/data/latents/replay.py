@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from voicelathe import rng
+from voicelathe.data.text import characters, languages
 from voicelathe.errors import ParamsError, SplitError, listing
 from voicelathe.records import CleanClip
 
@@ -62,18 +63,28 @@ def require_enough(where: str, visits: int, of: int, clips: int, most: int) -> N
 
 
 def require_strangers(replayed: Sequence[CleanClip], splits: Mapping[str, Sequence[CleanClip]]) -> None:
-    """No replayed clip has the audio of a clip of the voice. Raises SplitError with both."""
-    held = {clip.audio_sha256: (split, clip) for split, clips in splits.items() for clip in clips}
+    """No replayed clip has the audio of a clip of the voice, or says what a held-out one says. Raises SplitError with both."""
+    sounds: dict[str, str] = {}
+    sentences: dict[tuple[str, str], str] = {}
+    for split, clips in splits.items():
+        for clip in clips:
+            sounds.setdefault(clip.audio_sha256, f"its audio is that of {clip.audio} of {split}")
+            if split != "train":
+                sentences.setdefault(_sentence(clip), f"it says what clip {clip.clip_id} of {split} says")
     found = [
-        f"clip {clip.clip_id}, {clip.audio}: its audio is that of {held[clip.audio_sha256][1].audio} of {held[clip.audio_sha256][0]}"
+        f"clip {clip.clip_id}, {clip.audio}: {why}"
         for clip in replayed
-        if clip.audio_sha256 in held
+        if (why := sounds.get(clip.audio_sha256) or sentences.get(_sentence(clip))) is not None
     ]
     if found:
         raise SplitError(
-            f"{len(found)} clips of the general set would be replayed (train.replay_share) and are recordings of the voice itself, so that what "
-            f"is held out could be trained on:\n{listing(found)}\nTake them out of general.manifest, or set train.replay_share to 0.0."
+            f"{len(found)} clips of the general set would be replayed (train.replay_share), so that what is held out would be trained on:\n"
+            f"{listing(found)}\nTake them out of general.manifest, or set train.replay_share to 0.0."
         )
+
+
+def _sentence(clip: CleanClip) -> tuple[str, str]:
+    return languages.primary(clip.language), characters.words(clip.text)
 
 
 def _groups(clips: Sequence[CleanClip], name_of: Callable[[CleanClip], str]) -> list[list[CleanClip]]:
