@@ -23,7 +23,7 @@ WRITES = [
     "runs/${key}/clip_losses.parquet",
     "runs/${key}/probes.jsonl",
 ]
-PARAMS = ["seed", "machine", "lexicon", "recipes.${key}.evaluate"]
+PARAMS = ["seed", "machine", "lexicon", "recipes.${key}.evaluate", "recipes.${key}.speak"]
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from voicelathe import digest, records
 from voicelathe.config import params
 from voicelathe.data.manifest import ingest
 
-REVISION = 4
+REVISION = 5
 READS = ["pipelines/ingest.py", "${ingest.manifest}", "${ingest.audio_root}"]
 WRITES = ["data/raw/manifest.jsonl", "data/raw/rejected.jsonl", "data/raw/audio.sha256"]
 PARAMS = ["ingest"]

@@ -9,11 +9,11 @@ from pipelines.train import SPLIT
 from voicelathe import digest, layout, records
 from voicelathe.config import params
 from voicelathe.errors import PreflightError, listing
-from voicelathe.runs import references
-from voicelathe.stages import ceiling, lora_first, preflight
+from voicelathe.stages import lora_first, preflight
 
-REVISION = 8
-LATENTS = [f"data/latents/${{item.base}}/{name}" for name in ("index.parquet", "base.json", "ceiling.json")]
+REVISION = 9
+PARTS = ("index.parquet", "base.json", "general", "ceiling.json")
+LATENTS = [f"data/latents/${{item.base}}/{name}" for name in PARTS]
 READS = ["pipelines/preflight.py", *SPLIT, *LATENTS, "${item.preflight.evidence}"]
 WRITES = ["runs/${key}/preflight.json"]
 _RECIPE = ("preflight", "train", "speak", "select.guards")
@@ -30,7 +30,7 @@ def main() -> None:
     recipe = sys.argv[1]
     settings = params.load()
     refused, waived = lora_first.check(settings, recipe)
-    for text in (notices := [*references.notices(settings, recipe), *ceiling.notices(settings, recipe)]):
+    for text in (notices := preflight.notices(settings, recipe)):
         print(f"{recipe}: {text}", file=sys.stderr)
     found = replace(preflight.preflight(settings, recipe, TRAIN_REVISION, refused, waived), notices=notices)
     digest.write_json(layout.run(recipe, "preflight.json"), records.to_json(found))

@@ -19,6 +19,7 @@ READS = [
     *SPLIT,
     "data/latents/${item.base}/index.parquet",
     "data/latents/${item.base}/base.json",
+    "data/latents/${item.base}/general",
     "runs/${key}/preflight.json",
 ]
 WRITES = ["runs/${key}/run.json", "runs/${key}/steps.jsonl", "runs/${key}/checkpoints.json"]

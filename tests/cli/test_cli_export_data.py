@@ -120,6 +120,23 @@ def test_voxcpm_gets_references_only_where_the_manifest_has_them(
     assert len(reference) == 64000
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_control_is_written_as_upstream_reads_it_or_said_to_be_left_out(
+    project: Path, run: Run, gated: dict[str, list[CleanClip]], form: str
+) -> None:
+    first, *others = gated["train"]
+    records.write(layout.split("train"), [replace(first, control=" slow "), *others])
+    pass_gate("required")
+    told = run("export-data", "out", "--format", form).out
+    if form == "voxcpm":
+        texts = [json.loads(line)["text"] for line in Path("out/train/train.jsonl").read_text().splitlines()]
+        assert texts[0] == "(slow)It rains." and texts[1:] == [one.text for one in others]
+        assert "1 clips have a control; in the format voxcpm it stands in front of their text." in told
+    else:
+        assert f"1 clips have a control; in the format {form} it is not written" in told
+        assert not [path for path in Path("out/train").glob("*.*") if b"slow" in path.read_bytes()]
+
+
 def test_kaldi_files_are_sorted_and_complete(
     project: Path, run: Run, gated: dict[str, list[CleanClip]]
 ) -> None:

@@ -207,12 +207,32 @@ def test_columns_that_nothing_trains_with_are_said_with_what_to_do(project: Path
         "ref_audio: 5 rows name a reference, and no recipe trains with it. To train with it, set train.reference_share in a recipe "
         "(voxcpm2 only, docs/voxcpm2.md)"
     ) in said
-    assert "control: 1 rows have one, and nothing is trained with it. Upstream's way is to write it" in said
-    params.edit({"recipes/mini-lora/train/reference_share": 0.5})
-    assert "ref_audio: 5 rows" not in run("import", path, *options).out
+    assert (
+        "control: 1 rows have one, and no recipe trains with it. To train with it, set train.control: true in a recipe (voxcpm2 only, "
+        "docs/voxcpm2.md). It is never counted as spoken"
+    ) in said
+    params.edit({"recipes/mini-lora/train/reference_share": 0.5, "recipes/mini-lora/train/control": True})
+    used = run("import", path, *options).out
+    assert "ref_audio: 5 rows" not in used and "control: 1 rows" not in used
+    assert "not read: control" not in said
     corpora.json_lines(path, lines)
     plain = run("import", path, *options).out
     assert "ref_audio:" not in plain and "control:" not in plain
+
+
+def test_controls_that_cannot_be_trained_with_are_said_by_line_and_value(project: Path, run: Run) -> None:
+    path = corpora.voxcpm(project / "corpus")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    held = ["(slow)", "a\nb", "x" * 201, "  ", None, "whispering"]
+    corpora.json_lines(path, [{**line, "control": one} for line, one in zip(lines, held, strict=False)])
+    told = run("import", path, "--recording-from", RULE, *FILLED).out
+    assert (
+        "line 1: control '(slow)' cannot be trained with (brackets: it holds ( ); write the words alone"
+        in told
+    )
+    assert r"line 2: control 'a\nb' cannot be trained with (control_characters" in told
+    assert "line 3: control 'xxx" in told and "201 characters, at most 200" in told
+    assert "control: 4 rows have one" in told and told.count("cannot be trained with") == 3
 
 
 def test_a_manifest_without_any_text_is_imported_with_a_warning(project: Path, run: Run) -> None:

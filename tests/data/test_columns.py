@@ -88,6 +88,18 @@ def test_every_text_and_number_is_written_as_its_record_is(tmp_path: Path) -> No
     assert (tmp_path / "columns.jsonl").read_bytes() == (tmp_path / "records.jsonl").read_bytes()
 
 
+def test_a_field_that_was_added_later_is_left_out_of_the_rows_that_do_not_have_it(tmp_path: Path) -> None:
+    """A corpus without controls has the bytes it always had."""
+    said = {1: "slow", 3: "  "}
+    known = [rows.clean_clip(number, control=said.get(number)) for number in range(5)]
+    records.write(tmp_path / "records.jsonl", known)
+    columns.write(tmp_path / "columns.jsonl", columns.of(known, CleanClip))
+    written = (tmp_path / "columns.jsonl").read_bytes()
+    assert written == (tmp_path / "records.jsonl").read_bytes()
+    assert [b"control" in line for line in written.splitlines()] == [False, True, False, True, False]
+    assert columns.rows_of(columns.read(tmp_path / "columns.jsonl", CleanClip), CleanClip) == known
+
+
 def test_what_is_no_number_is_not_written(tmp_path: Path) -> None:
     table = columns.of([rows.clean_clip(1, start_s=float("nan"))], CleanClip)
     with pytest.raises(ValueError, match="JSON compliant"):

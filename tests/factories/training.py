@@ -11,7 +11,7 @@ from tests.factories import voxcpm2_base
 from tests.factories.evaluations import DECODING as DECODING
 from voicelathe import digest, families, records
 from voicelathe.config import schema
-from voicelathe.data.latents import cache
+from voicelathe.data.latents import cache, general_set
 from voicelathe.data.references import pairs
 from voicelathe.process import jobs
 from voicelathe.train import adapters, precision
@@ -80,6 +80,22 @@ def corpus(root: Path, train: int = 12, validation: int = 4) -> Path:
             cache.store(cached[member.clip_id], {"latents": encoding})
     cache.bundle(splits, cached, root / "latents")
     return root
+
+
+def general(root: Path, clips: int = 8, speakers: int = 2) -> str:
+    """A general set of other speakers beside the corpus, with random encodings, as the stage `general` leaves it."""
+    folder = root / "latents" / "general"
+    members = [
+        replace(clip(500 + n, "general"), speaker_id=f"other{n % speakers}", recording_id=f"general{n}")
+        for n in range(clips)
+    ]
+    records.write(folder / general_set.CLIPS, members)
+    cached = {one.clip_id: root / "cache" / f"{one.clip_id}.safetensors" for one in members}
+    for number, path in enumerate(cached.values()):
+        generator = torch.Generator().manual_seed(2000 + number)
+        cache.store(path, {"latents": torch.randn((3 + number % 4, 4, 32), generator=generator) * 0.3})
+    cache.bundle({"general": members}, cached, folder)
+    return str(folder)
 
 
 def target() -> jobs.Target:

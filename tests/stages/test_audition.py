@@ -144,6 +144,13 @@ def test_clips_are_tried_recording_by_recording_the_one_in_use_first() -> None:
     assert names(clips.usable(own, own[2], [], 2)) == ["b1", "a1"]
 
 
+def test_a_clip_with_a_control_stands_in_last() -> None:
+    own = [replace(clip("a", "a", 5.0), control="whispering"), clip("b", "b", 9.0), clip("c", "c", 2.5)]
+    found = clips.pair(own, None, "audio", "reference")
+    assert found is not None and names(found.clips) == ["c", "b"]
+    assert names(clips.usable(own, own[2], [], 6)) == ["c", "b", "a"]
+
+
 @pytest.mark.parametrize("seconds", [1.9, 15.1])
 def test_a_clip_too_short_or_too_long_for_a_reference_is_not_tried(seconds: float) -> None:
     own = [clip("a", "a"), clip("b", "b", seconds), clip("c", "c")]

@@ -159,6 +159,10 @@ BETA2 = "beta2: 0.999"
 EPS = "eps: 1.0e-08 # added to the root of the second moment"
 REFERENCES = "reference_share: 0.0 # how often a clip is trained with another recording of its speaker in front (docs/voxcpm2.md)"
 COMPILE = "compile_layers: false # layers as programs of torch.compile: fewer kernels, other last digits, a minute to begin with (docs/memory.md)"
+CONTROL = "control: false # the column control of the manifest stands in front of its text, as (slow)text (docs/voxcpm2.md)"
+REPLAY = "replay_share: 0.0 # of all visits, how many are clips of the general set, other speakers, against forgetting (docs/voxcpm2.md)"
+VISITS = "replay_visits: 10 # so often one of these clips may be seen in a run"
+CONTROLS = "control_lines: 0 # every candidate speaks so many lines under six controls: is control kept? 16 is a start (docs/voxcpm2.md)"
 REFERENCE = "reference: null # the clip that the base hears, of the validation split; null: one of about five seconds (voicelathe references RECIPE tries others)"
 WATERMARK = "watermark: null # plug-in (entry points voicelathe.watermarks) that marks all speech given out; a record with watermark_required needs one (docs/serving.md)"
 SERVING = "serving:\n  hear_words: false # speech.recogniser hears every take before it is given out; one that misses words is repeated (docs/serving.md)\n\n"
@@ -207,7 +211,15 @@ CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead t
         Add("recipes.*.train", "activation_checkpointing", COMPILE),
         Add("recipes.*.evaluate", "zero_shot", REFERENCE),
     ),
-    4: (NameWay(), Add("", "speech", LEXICON), Add("", "engine", NODES)),
+    4: (
+        NameWay(),
+        Add("", "speech", LEXICON),
+        Add("", "engine", NODES),
+        Add("recipes.*.train", "reference_share", CONTROL),
+        Add("recipes.*.train", "control", REPLAY),
+        Add("recipes.*.train", "replay_share", VISITS),
+        Add("recipes.*.evaluate", "probe_clips", CONTROLS),
+    ),
 }
 
 

@@ -74,6 +74,8 @@ def of_recipe(where: str, one: schema.Recipe, params: schema.Params) -> Iterator
         yield f"{where}.train.checkpoint_every = {train.checkpoint_every}: no checkpoint before steps ({train.steps}) is over"
     if train.autocast and params.machine.device == "cpu":
         yield f"{where}.train.autocast = true: upstream's autocast is for CUDA; set it to false with machine.device: cpu"
+    if train.replay_share >= 1.0:
+        yield f"{where}.train.replay_share = {train.replay_share}: no clip of the voice would be trained on; set less than 1, for example 0.1"
     yield from of_schedule(f"{where}.train", train)
     yield from of_shares(f"{where}.train", train, params.machine.processes)
     yield from of_memory(f"{where}.train", train)
@@ -162,6 +164,20 @@ def of_family(where: str, one: schema.Recipe, spec: FamilySpec) -> Iterator[str]
         yield (
             f"{where}.train.reference_share = {one.train.reference_share}: upstream does not train {spec.id} with references, only {able}; "
             "set it to 0.0"
+        )
+    if one.train.control and not spec.trains_with_control:
+        able = ", ".join(name for name in families.TABLE if families.spec(name).trains_with_control)
+        yield f"{where}.train.control = true: upstream's {spec.id} knows no control in front of a text, only {able}; set it to false"
+    if one.evaluate.control_lines and not spec.trains_with_control:
+        able = ", ".join(name for name in families.TABLE if families.spec(name).trains_with_control)
+        yield f"{where}.evaluate.control_lines = {one.evaluate.control_lines}: upstream's {spec.id} knows no control, only {able}; set it to 0"
+    if "ignores_control" in one.select.vetoes and not one.evaluate.control_lines:
+        yield f"{where}.select.vetoes names ignores_control, and evaluate.control_lines is 0: nothing would show it; set 16, or take it out"
+    if one.train.replay_share and not spec.replays_others:
+        able = ", ".join(name for name in families.TABLE if families.spec(name).replays_others)
+        yield (
+            f"{where}.train.replay_share = {one.train.replay_share}: a checkpoint of {spec.id} would carry the other speakers, too; only {able} "
+            "can mix them in; set it to 0.0"
         )
     for name, problem in decoding.problems(spec.decoding, one.speak):
         yield f"{where}.speak.{name} = {one.speak.get(name, '(missing)')}: {problem}"

@@ -4,7 +4,7 @@ Only what was added to `train` or `engine` later, and `nodes`, has a default: pa
 A constraint stands beside its field (`annotated_types`); `params` enforces it and names the dotted path that broke it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
@@ -179,6 +179,9 @@ class Evaluate(Closed):
         str | None
     )  # clip_id of that clip, of the validation split; null: one of about five seconds (`voicelathe references` tries others)
     probe_clips: Annotated[int, Ge(2)]  # of each kind that the probes of text, ending and overfitting look at
+    control_lines: Annotated[int, Ge(0)] = field(  # every candidate speaks so many under six controls each
+        default=0, metadata=ADDED_LATER
+    )
 
 
 @dataclass(frozen=True)
@@ -220,7 +223,7 @@ class Listen(Closed):
 
 @dataclass(frozen=True)
 class ProbeLimits(Closed):
-    """Beyond these a candidate shows the codes ignores_text, stops_early, runs_on and forgets; `vetoes` says which of them exclude."""
+    """Beyond these a candidate shows the codes ignores_text, stops_early, runs_on, forgets and ignores_control; `vetoes` says which of them exclude."""
 
     min_text_share: Share  # of the base's own dependence on the text that must be left
     max_stops_early_share: Share  # of the probed clips; a base that was never trained sets no example
@@ -273,7 +276,7 @@ class Params(Closed):
     tracking: Tracking
     consent: ConsentPolicy
     ingest: Ingest
-    general: Ingest  # pinned clips of other speakers, never trained on: has a fine-tune forgotten what the base could?
+    general: Ingest  # pinned clips of other speakers, never trained on but for a replayed half: has a fine-tune forgotten what the base could?
     measure: Measure
     speech: SpeechModels
     lexicon: LexiconFile

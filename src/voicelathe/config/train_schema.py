@@ -45,6 +45,13 @@ class Train(Closed):
     reference_share: how often a clip has a reference in front while it is trained on, another recording of its speaker that the model
     hears and is not asked to say. 0: never. Only for a family whose upstream trains so (`FamilySpec.trains_with_references`).
 
+    control: what a row says of how it is spoken (its `control`) stands in front of its text as upstream writes it, `(slow)text`, in training and
+    in the losses of held-out clips. Only for a family whose upstream has controls (`FamilySpec.trains_with_control`).
+
+    replay_share: of all visits of a clip, how many are of the general set's replayed half, other speakers, against forgetting. 0: none. Forgetting is
+    measured on the other half. Only for a family that remembers nothing of speakers beside its weights (`FamilySpec.replays_others`).
+    replay_visits: so often one of these clips may be seen in a run; a share that would need more is refused.
+
     compile_layers: torch.compile makes one program of each kind of layer, at any length of clip. The same arithmetic in another order, so
     the last digits differ from a run without it; with it, runs repeat as they do without.
 
@@ -79,6 +86,9 @@ class Train(Closed):
     eps: PositiveFloat = field(default=1e-8, metadata=ADDED_LATER)
     reference_share: Share = field(default=0.0, metadata=ADDED_LATER)
     compile_layers: bool = field(default=False, metadata=ADDED_LATER)
+    control: bool = field(default=False, metadata=ADDED_LATER)
+    replay_share: Share = field(default=0.0, metadata=ADDED_LATER)
+    replay_visits: Positive = field(default=10, metadata=ADDED_LATER)
 
 
 @dataclass(frozen=True)

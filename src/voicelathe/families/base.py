@@ -4,7 +4,7 @@ Importable without torch. Shapes: B clips, A audio positions of a clip, T positi
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -23,9 +23,7 @@ class FamilySpec:
 
     id: str
     modes: frozenset[str]
-    loss_weights: Mapping[
-        str, float
-    ]  # total = sum(weight * loss); training, validation and selection use the same
+    loss_weights: Mapping[str, float]  # total = sum(weight * loss); everybody uses the same
     licence: str
     requires: tuple[str, ...]  # distributions that must be importable
     scopes: frozenset[str]  # groups of linears that can carry an adapter
@@ -43,16 +41,14 @@ class FamilySpec:
     pickled: Mapping[str, str] = field(
         default_factory=dict
     )  # a file that upstream reads as a pickle -> ours with the same tensors
-    terms: str = (
-        ""  # what the licence asks of whoever passes a fine-tuned voice on, where it asks more than a notice
-    )
-    reads_language: bool = (
-        False  # a clip's language changes its losses, so it is part of what a run was trained on
-    )
-    zero_shot: tuple[
-        schema.Way, ...
-    ] = ()  # ways in which its base takes over a voice from a clip; the first is the usual one
+    terms: str = ""  # what the licence asks of whoever passes a voice on, where it asks more than a notice
+    reads_language: bool = False  # a clip's language changes its losses: part of what a run was trained on
+    zero_shot: tuple[schema.Way, ...] = ()  # how its base takes over a voice from a clip; the usual way first
     trains_with_references: bool = False  # upstream trains clips with another recording in front; `Promptable.prompted` by reference then is its training, too
+    replays_others: bool = False  # other speakers can be mixed in: its checkpoints hold nothing of a speaker
+    trains_with_control: bool = (
+        False  # upstream writes how a text is to be spoken in front of it, in brackets
+    )
     servers: Mapping[str, str] = field(
         default_factory=dict
     )  # adapter | full -> how other programs serve an export, in Markdown; BASE and HERE are places
@@ -70,6 +66,16 @@ class ClipItem:
     language: str
     speaker_id: str
     tensors: Mapping[str, "torch.Tensor"]
+    control: str = ""  # what the text begins with that nobody says, such as (slow); empty: nothing
+
+    @property
+    def words(self) -> ReadText:
+        """What is said."""
+        return ReadText(self.text.removeprefix(self.control))
+
+    def saying(self, words: ReadText) -> "ClipItem":
+        """The clip with other words, under its own control."""
+        return replace(self, text=ReadText(f"{self.control}{words}"))
 
 
 @dataclass(frozen=True)

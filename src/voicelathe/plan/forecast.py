@@ -16,7 +16,7 @@ from voicelathe.plan import cards
 from voicelathe.plan.cards import Card
 from voicelathe.process import jobs, runner
 from voicelathe.records import Plan, Rehearsal
-from voicelathe.runs import references
+from voicelathe.runs import references, replay
 from voicelathe.train import optimizers
 
 REVISION = 4  # of what a rehearsal means: a new one rehearses again
@@ -64,8 +64,10 @@ def rehearse(
         family=one.family, config=dict(config), base=str(path) if present else None, train=train, seed=rng.training_seed(train, params.seed), clip_s=clip_s,
         clips=str(clips) if from_data else None, latents=str(index.parent) if from_data else None, threads=params.machine.threads,
         on_card=on_card, references=None if paired is None else str(paired), lexicon=lexicon_file.of_project(params) if from_data else None,
+        general=replay.place(base, train) if from_data else None,
     )  # fmt: skip
-    found = _recalled(job, [index, clips] if from_data else [], label)
+    made_of = [index, clips, *replay.files(base, train)] if from_data else []
+    found = _recalled(job, made_of, label)
     return found, [*assumptions, f"lengths: {found.size.source}"]
 
 

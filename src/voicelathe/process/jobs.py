@@ -113,6 +113,9 @@ class TrainJob:
     run_digest: str
     directory: str  # of the weights
     references: str | None = None  # directory with who may stand in front of whom (train.reference_share)
+    general: str | None = (
+        None  # directory of clips of other speakers, some of which are mixed in (train.replay_share)
+    )
     node: records.NodePlace | None = None  # None: all processes are on this machine
 
 
@@ -157,6 +160,10 @@ class ValidateJob:
     weights: list[WeightsRef]
     reference: Reference | None  # for a prompted candidate
     out: str  # <candidate>.json below it
+    replays: bool = (
+        False  # the run was trained on some clips of `general`, and they are left out (train.replay_share)
+    )
+    control: bool = False  # clips have their control in front, as in training (train.control)
     engine: schema.Engine = IN_THE_WORKER  # ray: candidates are spread over the cluster
 
 
@@ -234,6 +241,7 @@ class RehearseJob:
         )
     )
     lexicon: records.Lexicon | None = field(default=None, metadata=schema.ADDED_LATER)  # as in Target
+    general: str | None = field(default=None, metadata=schema.ADDED_LATER)  # as in TrainJob
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """What flows through the data stages: rows, measures, findings, splits, and the facts of a base with its cached encodings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from voicelathe.config import schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class ManifestRow:
     user_id: str | None
     extra: dict[str, str]
     channel: int | None = None  # counted from 0; None: not said, and the mean of all channels is used
+    control: str | None = field(default=None, metadata=schema.ADDED_LATER)  # how it is spoken, as written
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,11 @@ class CleanClip:
     channel: int | None = None  # that is used; None: the mean of all
     offset: float = 0.0  # that is taken off the samples, full scale 1.0
     gain_db: float = 0.0  # by which they are lifted
+    control: str | None = (
+        field(  # how it is spoken, as its row has it: `data.control` says what is trained with
+            default=None, metadata=schema.ADDED_LATER
+        )
+    )
 
     @property
     def sound(self) -> list[str | float | None]:

@@ -24,7 +24,7 @@ def to_json(record: object) -> dict[str, Any]:
     """A record as plain JSON values."""
     assert is_dataclass(record) and not isinstance(record, type)
     values = {name: _plain(getattr(record, name)) for name in _names(type(record))}
-    for name, default in _left_out(type(record)).items():
+    for name, default in left_out(type(record)).items():
         if values[name] == default:
             del values[name]
     return values
@@ -104,7 +104,7 @@ def _values(kind: type, value: object, where: str) -> list[Any]:
     if not isinstance(value, Mapping):
         raise RecordError(f"{where}: expected an object of {kind.__name__}, got {type(value).__name__}.")
     known = _names(kind)
-    if defaults := _left_out(kind):
+    if defaults := left_out(kind):
         value = {**defaults, **value}
     if len(value) != len(known) or any(name not in value for name in known):
         missing, unknown = (
@@ -128,7 +128,7 @@ def _names(kind: type) -> tuple[str, ...]:
 
 
 @cache
-def _left_out(kind: type) -> dict[str, Any]:
+def left_out(kind: type) -> dict[str, Any]:
     """Fields that were added later (`config.schema.ADDED_LATER`), with the default that is not written down."""
     return {one.name: one.default for one in fields(cast(Any, kind)) if one.metadata.get("left_out")}
 

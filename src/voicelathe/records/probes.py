@@ -1,6 +1,6 @@
 """What the probes after training measured of one candidate: raw figures of every clip, so that any share and interval can be recomputed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from voicelathe.records.reasons import Reason
 
@@ -50,6 +50,25 @@ class ProbeRecord:
     endings: dict[str, Ending]  # validation clip -> where it would end
     train_totals: dict[str, float]  # training clip -> weighted loss, noise frozen as in validation
     general_totals: dict[str, float]  # clip of other speakers -> weighted loss; empty where there are none
+    controls: dict[str, dict[str, float]] | None = (
+        field(  # pace, level, pitch -> validation clip -> what opposite
+            default=None,
+            metadata={"left_out": True},  # controls made of its text; None: not asked
+        )
+    )
+
+
+@dataclass(frozen=True)
+class KeptControl:
+    """What is left of one pair of opposite controls, against the base on the same lines."""
+
+    kind: str  # pace | level | pitch
+    num_lines: int  # that both spoke under both controls
+    base_effect: float  # mean over lines: natural logarithm of seconds, dB, semitones; above 0: as asked
+    base_interval: Interval | None  # 95 %, over lines
+    effect: float
+    kept: float | None  # share of the base's effect; None where the base shows none clearly
+    kept_interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -72,3 +91,10 @@ class Probed:
     )  # by what share the loss on other speakers rose since the base; None where there are none
     forgetting_interval: Interval | None
     findings: list[Reason]  # what is outside select.probes
+    controls: list[KeptControl] | None = field(default=None, metadata={"left_out": True})  # None: not asked
+
+    @property
+    def control_kept(self) -> float | None:
+        """The mean share that is left of what the base follows clearly; None where it follows nothing, or nothing was asked."""
+        shares = [one.kept for one in self.controls or () if one.kept is not None]
+        return round(sum(shares) / len(shares), 6) if shares else None

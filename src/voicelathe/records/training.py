@@ -52,6 +52,12 @@ class RunIdentity:
     lexicon: Lexicon | None = field(  # by which its texts were read; None: as they were written
         default=None, metadata=schema.ADDED_LATER
     )
+    controls_digest: str | None = field(  # of the control of every training clip; None: trained without
+        default=None, metadata=schema.ADDED_LATER
+    )
+    replay_digest: str | None = field(  # of the general clips that were mixed in; None: none
+        default=None, metadata=schema.ADDED_LATER
+    )
 
     @property
     def training_seed(self) -> int:
@@ -100,6 +106,9 @@ class StepRecord:
         field(  # clip -> the one that stood in front of it; None: trained without
             default=None, metadata=schema.ADDED_LATER
         )
+    )
+    replayed: list[str] | None = field(  # those of other speakers; None: none are mixed in
+        default=None, metadata=schema.ADDED_LATER
     )
 
 
@@ -202,6 +211,9 @@ class Line:
     text: str
     language: str
     seed: int
+    control: str | None = field(  # how it is to be spoken; None: nothing is said of it
+        default=None, metadata=schema.ADDED_LATER
+    )
 
 
 NOT_SPOKEN = (

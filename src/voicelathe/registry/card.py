@@ -244,6 +244,8 @@ def _limits(card: About) -> Iterator[str]:
         one for one in card.case.files.selection.probes if one.candidate == card.case.shown.candidate.name
     ]
     yield from (f"* {finding}" for one in probed for finding in one.findings)
+    kept = (one.control_kept for one in probed)
+    yield from (f"* Control kept: {share:.2f} of the base's." for share in kept if share is not None)
     samples = card.case.shown.samples
     stopped = sum(one.stopped for one in samples)
     yield f"* Of {len(samples)} sentences it spoke, {stopped} ended by themselves."

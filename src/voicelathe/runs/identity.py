@@ -14,7 +14,7 @@ from voicelathe.data.latents import index
 from voicelathe.data.lexicon import lexicon_file
 from voicelathe.errors import BaseModelError
 from voicelathe.process import jobs
-from voicelathe.runs import references
+from voicelathe.runs import controls, references, replay
 
 FINISHED = "finished.json"
 IDENTITY = "identity.json"
@@ -45,6 +45,7 @@ def of_training(
         seed=params.seed, revision=revision, device=params.machine.device, threads=params.machine.threads,
         processes=params.machine.processes, torch=version("torch").split("+")[0],
         references_digest=references.digest_of(params, train), lexicon=lexicon_file.of_project(params),
+        controls_digest=controls.digest_of(train), replay_digest=replay.digest_of(base, train),
     )  # fmt: skip
     run_digest = digest.of_value(records.to_json(identity))
     clips = layout.split("train")
@@ -57,7 +58,10 @@ def of_training(
         num_parameters=facts.num_parameters,
         num_trainable=None,
         inputs=digest.of_files(
-            {clips.as_posix(): clips, (file := layout.latents(base) / "index.parquet").as_posix(): file}
+            {
+                path.as_posix(): path
+                for path in (clips, layout.latents(base) / index.FILE, *replay.files(base, train))
+            }
         ),
     )
 

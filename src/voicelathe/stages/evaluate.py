@@ -1,6 +1,7 @@
 """Stage `evaluate`: validation losses and probes of the base and of every checkpoint, with frozen noise."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from voicelathe import digest, families, layout, records
@@ -11,6 +12,7 @@ from voicelathe.process import jobs, runner
 from voicelathe.runs.identity import target
 from voicelathe.runs.results import FULL_SCALE, candidates, read
 from voicelathe.stages.candidates import zero_shot
+from voicelathe.stages.controls import effects
 from voicelathe.stages.references.clips import reference
 
 _Found = tuple[records.EvaluationRecord, list[records.ClipLoss], records.ProbeRecord | None]
@@ -35,9 +37,20 @@ def evaluate(
         best = {one.step for one in tuned[:SWEPT_STEPS]}
         swept = candidates([entry for entry in index_ if entry.step in best], others)
         found += _validate(params, run, how, swept)
+        refs += swept
+    if how.control_lines:
+        found = _with_controls(
+            found, effects.of(params, run, [ref for ref in refs if not ref.candidate.prompted])
+        )
     found.sort(key=lambda one: (one[0].step, -(one[0].lora_scale or 0.0), one[0].candidate))
     rows = [row for _, members, _ in found for row in members]
     return [one for one, _, _ in found], rows, [probed for _, _, probed in found if probed]
+
+
+def _with_controls(found: list[_Found], known: Mapping[str, effects.Effects]) -> list[_Found]:
+    return [
+        (one, rows, probed and replace(probed, controls=known[one.candidate])) for one, rows, probed in found
+    ]
 
 
 def _validate(
@@ -47,7 +60,7 @@ def _validate(
     job = jobs.ValidateJob(
         target=target(params, run.identity.base, run.identity.lexicon), how=how, seed=params.seed, clips=str(layout.split("validation")),
         train_clips=str(layout.split("train")), general=str(layout.general(run.identity.base)), latents=str(layout.latents(run.identity.base)), lora=run.identity.train.lora, weights=refs,
-        reference=reference(params, run.recipe), out=str(out), engine=params.engine,
+        reference=reference(params, run.recipe), out=str(out), replays=run.identity.train.replay_share > 0, control=run.identity.train.control, engine=params.engine,
     )  # fmt: skip
     runner.run(job, run.recipe)
     clips = {clip.clip_id: clip for clip in records.read(layout.split("validation"), records.CleanClip)}

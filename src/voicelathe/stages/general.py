@@ -9,7 +9,7 @@ from voicelathe.runs.identity import target
 
 def encode_general(params: schema.Params, base: str) -> None:
     """Stage `general`: encodings of other speakers' clips, by which forgetting is measured. Raises ManifestError when a pin does not fit."""
-    out, clips = layout.general(base), layout.general(base) / "clips.jsonl"
+    out, clips = layout.general(base), layout.general(base) / general_set.CLIPS
     records.write(clips, general_set.clips(params.general))
     job = jobs.EncodeJob(
         target(params, base, None), {"general": str(clips)}, params.general.audio_root, str(layout.CACHE / "latents"), str(out),

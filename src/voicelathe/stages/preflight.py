@@ -9,8 +9,9 @@ from voicelathe import records
 from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
 from voicelathe.plan import cards, forecast
-from voicelathe.runs import identity
+from voicelathe.runs import controls, identity, references, replay
 from voicelathe.runs.results import FULL_SCALE, candidates
+from voicelathe.stages import ceiling
 from voicelathe.stages.speak import speak
 from voicelathe.stages.train import train
 
@@ -41,6 +42,12 @@ def preflight(
     return records.PreflightRecord(
         "no_go" if reasons else "go", reasons, steps, index_, samples, rehearsal, waived, [], run.inputs
     )
+
+
+def notices(params: schema.Params, recipe: str) -> list[str]:
+    """What people should know before the hours are spent. Raises where a recipe asks for what its clips cannot give."""
+    asked = (controls.notices, references.notices, replay.notices, ceiling.notices)
+    return [text for ask in asked for text in ask(params, recipe)]
 
 
 def trial(one: schema.Recipe) -> schema.Train:

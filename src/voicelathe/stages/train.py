@@ -8,7 +8,7 @@ from voicelathe import checkpoints, digest, layout, records
 from voicelathe.config import schema
 from voicelathe.errors import CheckpointError
 from voicelathe.process import jobs, together
-from voicelathe.runs import references, tombstones
+from voicelathe.runs import references, replay, tombstones
 from voicelathe.runs.identity import FINISHED, IDENTITY, RESEARCH, base_facts, target
 
 
@@ -23,12 +23,13 @@ def train(
     _claim(directory, run)
     _stamp(directory)
     if not (directory / FINISHED).is_file():
+        replay.require(run.recipe, run.identity.base, run.identity.train)
         paired = references.encoded(params, run.identity.base, run.identity.train)
         job = jobs.TrainJob(
             target=target(params, run.identity.base, run.identity.lexicon), train=run.identity.train, seed=run.identity.training_seed,
             clips=str(layout.split("train")), latents=str(layout.latents(run.identity.base)),
             audio_root=params.ingest.audio_root, run_digest=run.run_digest, directory=run.directory,
-            references=None if paired is None else str(paired),
+            references=None if paired is None else str(paired), general=replay.place(run.identity.base, run.identity.train),
         )  # fmt: skip
         counts = together.train(job, run.recipe, params.nodes)
         digest.write_json(directory / FINISHED, counts)

@@ -212,7 +212,7 @@ def _probed(files: RunFiles, shown: Shown) -> Iterator[tuple[str, float]]:
         if one.candidate == shown.candidate.name:
             figures = {
                 "text_gap": one.text_gap, "stops_early_share": one.stops_early_share, "runs_on_share": one.runs_on_share,
-                "overfitting": one.overfitting, "forgetting": one.forgetting, "adapter_shift": one.adapter_shift,
+                "overfitting": one.overfitting, "forgetting": one.forgetting, "adapter_shift": one.adapter_shift, "control_kept": one.control_kept,
             }  # fmt: skip
             yield from ((f"{section}/{name}", value) for name, value in figures.items() if value is not None)
 

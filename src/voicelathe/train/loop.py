@@ -151,7 +151,9 @@ def _prepare(job: jobs.TrainJob, emit: Telling, peers: Peers) -> Trainer:
     family.prepare(loaded, list(clips.items.values()))
     if isinstance(family, Referenced):
         _keep_references(family, loaded, job)
-    order = batches.Order(list(clips.items), train.clips_per_step, job.seed)
+    order = batches.Order(
+        list(clips.items), train.clips_per_step, job.seed, list(clips.replayed), train.replay_share
+    )
     return Trainer(
         job, family, loaded, plan, optimizer, clips, emit, released, anomalies.Watch([]), peers, order
     )
@@ -192,7 +194,10 @@ def _step(trainer: Trainer, step: int) -> records.StepRecord:
         seen = _probe(trainer, step)
         found += trainer.watch.probed(seen)
     before = trainer.clips.in_front(clip_ids, step)
-    record = records.StepRecord(step, means, weighted, norm, parts, rate, clip_ids, seen, found, before)
+    replayed = trainer.clips.replayed_of(clip_ids)
+    record = records.StepRecord(
+        step, means, weighted, norm, parts, rate, clip_ids, seen, found, before, replayed
+    )
     trainer.watch.remember(record)
     for text in found:
         trainer.emit(jobs.NOTICE, {"text": f"step {step}: {text}"})

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,7 +28,7 @@ def look(family: Family, loaded: Any, items: Sequence[ClipItem], seed: int) -> d
     loaded.core.eval()
     own = _losses(family, loaded, items, seed)
     found = {"stop": own[family.spec.stop_loss]}
-    if len({item.text for item in items}) > 1:
+    if len({item.words for item in items}) > 1:
         main = main_loss(family.spec)
         swapped = with_other_texts(items)
         found["text_gap"] = _losses(family, loaded, swapped, seed)[main] / own[main] - 1.0
@@ -38,14 +37,12 @@ def look(family: Family, loaded: Any, items: Sequence[ClipItem], seed: int) -> d
 
 
 def with_other_texts(items: Sequence[ClipItem]) -> list[ClipItem]:
-    """Every clip with the text of the next one that says something else; all stay as they are when there is only one text."""
+    """Every clip with the text of the next one that says something else, under its own control; all stay as they are when there is only one text."""
     swapped = []
     for place, item in enumerate(items):
         following = [*items[place + 1 :], *items[:place]]
         swapped.append(
-            replace(
-                item, text=next((other.text for other in following if other.text != item.text), item.text)
-            )
+            item.saying(next((other.words for other in following if other.words != item.words), item.words))
         )
     return swapped
 

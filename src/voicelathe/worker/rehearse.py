@@ -14,7 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from voicelathe import families, records
 from voicelathe.config import schema
-from voicelathe.data.latents import index
+from voicelathe.data import control
+from voicelathe.data.latents import general_set, index, replay
 from voicelathe.data.lexicon.reading import as_read
 from voicelathe.data.references import pairs
 from voicelathe.errors import FamilyUnavailable
@@ -158,6 +159,26 @@ def _alike(job: jobs.RehearseJob, family: Plannable, clip_s: float) -> records.P
     return records.PassSize(*sizes, f"{source}, as is a reference of the same length before each", sizes[1])
 
 
+def _others(
+    job: jobs.RehearseJob, family: Plannable, loaded: Any, texts: dict[str, int], known: dict[str, int]
+) -> dict[str, int]:
+    """Clips of other speakers that are mixed in: tokens of each, which `texts` and `known` then have, too."""
+    if job.general is None:
+        return {}
+    folder = Path(job.general)
+    clips = replay.sides(records.read(folder / general_set.CLIPS, records.CleanClip)).replayed
+    read = [as_read(job.lexicon, one.text, one.language) for one in clips]
+    found = dict(zip([one.clip_id for one in clips], family.text_lengths(loaded, read), strict=True))
+    texts.update(found)
+    known.update({one.clip_id: one.num_positions for one in index.read(folder) if one.clip_id in found})
+    return found
+
+
+def _text(job: jobs.RehearseJob, row: records.CleanClip) -> records.ReadText:
+    """As the training would read it."""
+    return as_read(job.lexicon, row.text, row.language, control.of(row) if job.train.control else None)
+
+
 def _largest(job: jobs.RehearseJob, family: Plannable, loaded: Any) -> records.PassSize:
     """The pass of the whole run with the most positions: which clips meet is a function of the seed."""
     assert job.clips is not None and job.latents is not None
@@ -166,12 +187,13 @@ def _largest(job: jobs.RehearseJob, family: Plannable, loaded: Any) -> records.P
     texts = dict(
         zip(
             [row.clip_id for row in rows],
-            family.text_lengths(loaded, [as_read(job.lexicon, row.text, row.language) for row in rows]),
+            family.text_lengths(loaded, [_text(job, row) for row in rows]),
             strict=True,
         )
     )
     names, train, best = list(texts), job.train, (0, 0, [""])
-    order = batches.Order(names, train.clips_per_step, job.seed)
+    others = _others(job, family, loaded, texts, known)
+    order = batches.Order(names, train.clips_per_step, job.seed, list(others), train.replay_share)
     paired = None
     if job.references is not None:
         plan = records.read_one(Path(job.references) / pairs.PLAN, records.ReferencePlan)
@@ -179,7 +201,8 @@ def _largest(job: jobs.RehearseJob, family: Plannable, loaded: Any) -> records.P
         paired = pairs.Pairs(plan, train.reference_share, job.seed)
     for step in range(1, train.steps + 1):
         clips = order.of_step(step)
-        before = paired.of_step(clips, step) if paired else {}
+        own = [one for one in clips if one not in others]
+        before = paired.of_step(own, step) if paired else {}
         for start in range(0, len(clips), train.clips_per_pass):
             part = clips[start : start + train.clips_per_pass]
             heard = sum(known[before[one]] + records.REFERENCE_MARKS for one in part if one in before)
@@ -189,5 +212,5 @@ def _largest(job: jobs.RehearseJob, family: Plannable, loaded: Any) -> records.P
     size = records.PassSize([texts[one] for one in part], [known[one] for one in part], source)
     if paired is None:
         return size
-    before = paired.of_step(part, -step)
+    before = paired.of_step([one for one in part if one not in others], -step)
     return replace(size, references=[known[before[one]] if one in before else 0 for one in part])

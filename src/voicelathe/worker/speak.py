@@ -180,7 +180,7 @@ def _speak(
     lexicon: records.Lexicon | None,
 ) -> Spoken:
     family, loaded = swapper.family, swapper.loaded
-    text = as_read(lexicon, line.text, line.language)
+    text = as_read(lexicon, line.text, line.language, line.control)
     if not ref.candidate.prompted:
         return family.synthesize(loaded, text, line.language, line.seed, max_seconds, decoding)
     reference = ref.reference or job.reference

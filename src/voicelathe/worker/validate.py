@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from voicelathe import checkpoints, digest, families, records
-from voicelathe.data.latents import cache, index
+from voicelathe.data.latents import cache, general_set, index, replay
 from voicelathe.errors import CheckpointError
 from voicelathe.families.base import ClipItem
 from voicelathe.parallel import local, on_node
@@ -102,7 +102,7 @@ def _needs(job: jobs.ValidateJob, todo: Sequence[jobs.WeightsRef]) -> Needs:
         return Needs()
     target, spec = job.target, families.spec(job.target.family)
     files = [job.clips, job.train_clips, str(Path(job.latents, index.FILE))]
-    files += [str(Path(job.general, name)) for name in ("clips.jsonl", index.FILE)] if job.general else []
+    files += [str(Path(job.general, name)) for name in (general_set.CLIPS, index.FILE)] if job.general else []
     files += [str(Path(ref.path, checkpoints.MANIFEST)) for ref in todo if ref.kind != "base"]
     return Needs(
         tuple(sorted(set(files))), (target.base,), spec.requires, is_exact=True, cpus=target.machine.threads,
@@ -114,10 +114,19 @@ def _split(job: jobs.ValidateJob) -> _Split:
     def few(clip_ids: list[str]) -> list[str]:
         return probe.clips(clip_ids, job.seed, job.how.probe_clips)
 
+    def measured(clip_ids: list[str]) -> list[str]:
+        """What the run did not train on."""
+        if not job.replays or job.general is None:
+            return few(clip_ids)
+        clips = records.read(Path(job.general) / general_set.CLIPS, records.CleanClip)
+        return few([one.clip_id for one in replay.sides(clips).measured])
+
     lexicon, general = job.target.lexicon, Path(job.general) if job.general else None
-    items = cache.items(Path(job.clips), Path(job.latents), lexicon)
-    train = cache.items(Path(job.train_clips), Path(job.latents), lexicon, few)  # hours need not be held
-    others = cache.items(general / "clips.jsonl", general, lexicon, few) if general else {}
+    items = cache.items(Path(job.clips), Path(job.latents), lexicon, with_control=job.control)
+    train = cache.items(
+        Path(job.train_clips), Path(job.latents), lexicon, few, job.control
+    )  # hours need not be held
+    others = cache.items(general / general_set.CLIPS, general, lexicon, measured) if general else {}
     return _Split(items, probes.choose(items, train, others, job.seed, job.how.probe_clips))
 
 

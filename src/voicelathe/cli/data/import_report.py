@@ -44,12 +44,26 @@ def unused(read: Ingested, recipes: Mapping[str, schema.Recipe]) -> None:
             f"ref_audio: {named} rows name a reference, and no recipe trains with it. To train with it, set train.reference_share in a "
             f"recipe ({able} only, docs/voxcpm2.md); otherwise nothing is to be done, and exports keep it."
         )
-    controlled = sum(1 for row in read.rows if row.extra.get("control", "").strip())
-    if controlled:
+    _controls(read, any(one.train.control for one in recipes.values()))
+
+
+def _controls(read: Ingested, is_used: bool) -> None:
+    """Rows that say how they are spoken, and what cannot be trained with."""
+    from voicelathe import families
+    from voicelathe.data import control
+
+    held = [(row.line, row.control) for row in read.rows if row.control and row.control.strip()]
+    if held and not is_used:
+        able = ", ".join(name for name in families.TABLE if families.spec(name).trains_with_control)
         screen.say(
-            f"control: {controlled} rows have one, and nothing is trained with it. Upstream's way is to write it into the text, as "
-            "(control)text; the audit then counts its letters as spoken, so look at what it drops."
+            f"control: {len(held)} rows have one, and no recipe trains with it. To train with it, set train.control: true in a recipe "
+            f"({able} only, docs/voxcpm2.md). It is never counted as spoken: leave it out of the text."
         )
+    bad = [(line, one, why) for line, one in held if (why := control.problem(one)) is not None]
+    for line, one, why in bad[:SHOWN]:
+        screen.say(f"Warning: line {line}: control {control.shown(one)} cannot be trained with ({why}).")
+    if len(bad) > SHOWN:
+        screen.say(f"  ... and {len(bad) - SHOWN} more controls that cannot be trained with")
 
 
 def report(wanted: schema.Ingest, read: Ingested) -> None:

@@ -11,6 +11,8 @@ from voicelathe.cli import screen
 from voicelathe.cli.names import Recipe
 from voicelathe.errors import GateError, ParamsError, SplitError
 
+GENERAL = "a clip of the general set"  # whichever it is: no row of the raw manifest
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Folder below splits/ to write.")]
 
 
@@ -87,10 +89,14 @@ def contamination(
     for name, recipe in settings.recipes.items():
         train = recipe.train
         seed, share = rng.training_seed(train, settings.seed), train.reference_share
-        steps = batches.every_step(ids, train.steps, train.clips_per_step, seed)
+        mixed = train.replay_share
+        steps = batches.every_step(
+            ids, train.steps, train.clips_per_step, seed, [GENERAL] if mixed else [], mixed
+        )
         paired = pairs.Pairs(planning.of_raw(rows, bad), share, seed) if share else None
-        found = contamination.of(name, ids, bad, steps, paired)
-        heard = f" and references of {share:.0%} of them" if share else ""
+        found = contamination.of(name, ids, bad, steps, paired, 1.0 - mixed)
+        heard = f", {mixed:.0%} of them of the general set," if mixed else ""
+        heard += f" and references of {share:.0%} of them" if share else ""
         screen.say(
             f"{name}: {len(found.bad_steps)} of {found.steps} steps of {found.clips_per_step} clips{heard} hold a bad row "
             f"({found.exact:.2%}; by 1 - (1 - p)^N {found.closed_form:.2%})"
@@ -112,7 +118,7 @@ def spikes(recipe: Recipe) -> None:
         screen.say(f"step {spike.step}: {'; '.join(spike.signs)}")
         for clip in spike.clips:
             place = (
-                "not in the raw manifest"
+                (GENERAL if clip.is_replayed else "not in the raw manifest")
                 if clip.line is None
                 else f"line {clip.line} {rules.shown(clip.text)}"
             )

@@ -35,6 +35,7 @@ def export_data(to: To, format: Form) -> None:
     """Write the clean split, cut into WAV files, as VoxCPM, Qwen3-TTS, CosyVoice, LJSpeech or Hugging Face train on it."""
     from voicelathe import digest, records
     from voicelathe.config import params
+    from voicelathe.data import control
     from voicelathe.data.manifest import exporting
 
     root = Path(params.load().ingest.audio_root)
@@ -45,6 +46,14 @@ def export_data(to: To, format: Form) -> None:
     screen.say(
         f"Written to {to}: " + ", ".join(f"{len(clips)} clips for {name}" for name, clips in written.items())
     )
+    controlled = sum(1 for clips in splits.values() for clip in clips if control.of(clip))
+    if controlled:
+        what = (
+            "stands in front of their text"
+            if format == "voxcpm"
+            else "is not written: it has no place for it"
+        )
+        screen.say(f"{controlled} clips have a control; in the format {format} it {what}.")
     if passed.policy != "required":
         screen.say(
             f"The data passed under consent.policy = {passed.policy}: no voice trained on it may be used as one. "

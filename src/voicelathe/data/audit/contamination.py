@@ -28,18 +28,19 @@ def of(
     bad: Collection[str],
     clips_of_steps: Iterable[Sequence[str]],
     paired: Pairs | None = None,
+    own_share: float = 1.0,
 ) -> Exposure:
     """Look for bad rows in every step; `clips_of_steps` is what the recipe's sampler makes of all rows of the raw manifest.
 
     Accumulated passes and packing do not matter: a step holds the same clips however they are cut into passes. What stands in front of
-    a clip (`paired`) is in the step as well.
+    a clip (`paired`) is in the step as well. `own_share`: of the clips of a step, how many are rows of the manifest and not of the general set.
     """
     share = len(set(bad) & set(clip_ids)) / len(clip_ids)
     steps = [list(clips) for clips in clips_of_steps]
     held = [{*clips, *_in_front(paired, clips, number)} for number, clips in enumerate(steps, 1)]
     met = [number for number, clips in enumerate(held, 1) if not clips.isdisjoint(bad)]
     size, seen = len(steps[0]), 1.0 + (paired.share if paired else 0.0)
-    return Exposure(recipe, len(steps), size, closed_form(share, size * seen), met)
+    return Exposure(recipe, len(steps), size, closed_form(share, size * own_share * seen), met)
 
 
 def _in_front(paired: Pairs | None, clips: list[str], step: int) -> Iterable[str]:

@@ -28,6 +28,7 @@ class Suspect:
     findings: list[str]
     num_spikes: int  # of the run, that this clip was in
     num_steps: int
+    is_replayed: bool = False  # it is a clip of the general set, of another speaker
 
 
 def find(
@@ -38,6 +39,7 @@ def find(
     in_spikes = Counter(clip_id for step in marked for clip_id in set(step.clip_ids))
     in_steps = Counter(clip_id for step in steps for clip_id in set(step.clip_ids))
     known = {row.clip_id: row for row in rows}
+    replayed = {clip_id for step in marked for clip_id in step.replayed or ()}
     said: dict[str, list[str]] = {}
     for finding in findings:
         said.setdefault(finding.clip_id, []).append(f"{finding.rule} ({finding.value})")
@@ -51,6 +53,7 @@ def find(
             findings=said.get(clip_id, []),
             num_spikes=in_spikes[clip_id],
             num_steps=in_steps[clip_id],
+            is_replayed=clip_id in replayed,
         )
 
     return [

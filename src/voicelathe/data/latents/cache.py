@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from voicelathe import digest, records
-from voicelathe.data import tables
+from voicelathe.data import control, tables
 from voicelathe.data.latents import index
-from voicelathe.data.lexicon.reading import as_read
+from voicelathe.data.lexicon.reading import as_read, in_front
 from voicelathe.errors import RecordError
 
 if TYPE_CHECKING:
@@ -64,10 +64,11 @@ def items(
     directory: Path,
     lexicon: records.Lexicon | None,
     choose: Callable[[list[str]], Collection[str]] = list,
+    with_control: bool = False,
 ) -> "dict[str, ClipItem]":
     """Every clip of a split file with its encoding and its text as the model reads it, in the order of the clip ids.
 
-    `choose`: those of the ids that are wanted; others are not loaded.
+    `choose`: those of the ids that are wanted; others are not loaded. `with_control`: a control stands in front of the text.
 
     Raises RecordError when a clip was never encoded or a shard does not hold what the index says.
     """
@@ -96,13 +97,15 @@ def items(
             raise RecordError(
                 f"{directory}/{known[row.clip_id].file}: the encoding of {row.clip_id} is not the one in the index. Run: dvc repro -f -s encode"
             )
+    controls = {row.clip_id: control.of(row) if with_control else None for row in rows}
     return {
         row.clip_id: ClipItem(
             row.clip_id,
-            as_read(lexicon, row.text, row.language),
+            as_read(lexicon, row.text, row.language, controls[row.clip_id]),
             row.language,
             row.speaker_id,
             found[row.clip_id],
+            in_front(controls[row.clip_id]),
         )
         for row in rows
     }

@@ -10,6 +10,8 @@ from voicelathe.data.manifest import ingest
 from voicelathe.errors import ManifestError, listing
 from voicelathe.records import CleanClip, ManifestRow
 
+CLIPS = "clips.jsonl"  # beside the encodings of a base
+
 
 def clips(general: schema.Ingest) -> list[CleanClip]:
     """Every row, by id. Raises ManifestError when a pin does not fit or a row has no text, no audio or no extent."""

@@ -30,9 +30,15 @@ ELIDED = {  # what stands before an apostrophe and is a word of its own
 }
 
 
-def as_read(lexicon: Lexicon | None, text: str, language: str) -> ReadText:
-    """The text as a model gets it; without a lexicon, as it is written."""
-    return ReadText(text) if lexicon is None else ReadText(_reader(lexicon, language).read(text))
+def as_read(lexicon: Lexicon | None, text: str, language: str, control: str | None = None) -> ReadText:
+    """The text as a model gets it; without a lexicon, as it is written. A control stands in front as it is written: no lexicon reads it."""
+    read = text if lexicon is None else _reader(lexicon, language).read(text)
+    return ReadText(f"{in_front(control)}{read}")
+
+
+def in_front(control: str | None) -> str:
+    """How upstream writes a control: in brackets, without a space behind them (voxcpm 2.0.3, cli.py)."""
+    return f"({control})" if control else ""
 
 
 def changed(lexicon: Lexicon, text: str, language: str) -> list[Respelling]:

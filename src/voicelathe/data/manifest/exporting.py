@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicelathe import digest, records
+from voicelathe.data import control
 from voicelathe.data.audio import waveform
 from voicelathe.data.audio.files import AudioProblem
 from voicelathe.data.audio.waveform import AudioFile
+from voicelathe.data.lexicon.reading import in_front
 from voicelathe.data.manifest.names import ExportFormat
 from voicelathe.errors import ManifestError, listing
 from voicelathe.records import CleanClip
@@ -130,7 +132,13 @@ Manifests = dict[str, str]
 
 
 def _voxcpm(clips: Sequence[ExportedClip], _: Mapping[str, Path]) -> Manifests:
-    return {"train.jsonl": _json_lines(_json_row(one, one.ref_wav) for one in clips)}
+    """Upstream's trainer reads the text alone: a control stands in front of it."""
+    rows = ({**_json_row(one, one.ref_wav), "text": _controlled(one.clip)} for one in clips)
+    return {"train.jsonl": _json_lines(rows)}
+
+
+def _controlled(clip: CleanClip) -> str:
+    return f"{in_front(control.of(clip))}{clip.text}"
 
 
 def _qwen3_tts(clips: Sequence[ExportedClip], references: Mapping[str, Path]) -> Manifests:

@@ -24,7 +24,7 @@ from voicelathe.redaction import labelled, scrub
 
 KNOWN = (
     *("id", "audio", "start_s", "end_s", "text", "recording_id"),
-    *("speaker_id", "language", "sample_rate_hz", "ref_audio", "channel"),
+    *("speaker_id", "language", "sample_rate_hz", "ref_audio", "channel", "control"),
 )
 MISSING = "no {}"  # detail of a line without a field that every row needs
 CHANNELS = {"left": 0, "l": 0, "right": 1, "r": 1}
@@ -47,6 +47,7 @@ class RawRow:
     speaker_id: str
     language: str
     channel: int | None = None
+    control: str | None = None
 
 
 Read = RawRow | RejectedLine
@@ -100,6 +101,7 @@ def _typed(line: int, named: Mapping[str, Any], ingest: schema.Ingest) -> RawRow
             "language", languages.canonical(_name(named, "language") or ingest.language or "")
         ),
         channel=_channel(named),
+        control=_text(named, "control"),
     )
 
 

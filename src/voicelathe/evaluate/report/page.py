@@ -86,7 +86,7 @@ def render(
         delivered=prosody.table(selection),
         prosody_names=list(prosody.NAMES.values()),
         ceiling=selection.ceiling,
-        probe_columns=panels.COLUMNS,
+        probe_columns=panels.columns(selection),
         probe_rows=panels.rows(selection),
         probe_pictures=panels.pictures(selection),
         listening=selection.listening,

@@ -36,6 +36,38 @@ COLUMNS = [
 ]
 
 
+CONTROL = (
+    "control kept",
+    "share that is left of what opposite controls make of the base's speech: pace, level and pitch, where the base follows them clearly",
+)
+
+
+def columns(selection: Selection) -> list[tuple[str, str]]:
+    """The last one only where controls were asked."""
+    return [*COLUMNS, CONTROL] if _asks(selection) else COLUMNS
+
+
+def _asks(selection: Selection) -> bool:
+    return any(one.controls is not None for one in selection.probes)
+
+
+def _control(one: Probed) -> str:
+    """`0.80 (pace 0.90, level 0.70)`, or what the base does not follow."""
+    if one.controls is None:
+        return "\u2013"
+    parts = [f"{kept.kind} {_share(kept.kept)}" for kept in one.controls]
+    whole = (
+        "the base follows none clearly"
+        if one.control_kept is None
+        else f"{_share(one.control_kept)} of the base's"
+    )
+    return f"{whole} ({', '.join(parts)})" if parts else "no line was spoken under both"
+
+
+def _share(kept: float | None) -> str:
+    return "not judged" if kept is None else _plain(f"{kept:.2f}")
+
+
 def rows(selection: Selection) -> list[ProbeRow]:
     """In the order of the steps."""
     return [
@@ -45,6 +77,7 @@ def rows(selection: Selection) -> list[ProbeRow]:
                 "\u2013" if one.adapter_shift is None else f"{one.adapter_shift:.0%}",
                 _change(one.text_gap), _ends(one.text_gap_interval), f"{one.stops_early_share:.0%}", f"{one.runs_on_share:.0%}",
                 _signed(one.overfitting), _change(one.forgetting), _ends(one.forgetting_interval),
+                *([_control(one)] if _asks(selection) else []),
             ],
             one.findings,
         )

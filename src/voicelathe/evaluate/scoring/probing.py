@@ -15,7 +15,7 @@ from voicelathe.errors import SelectionError, listing
 from voicelathe.evaluate import evidence
 from voicelathe.evaluate.evidence import BASE
 from voicelathe.evaluate.metrics import found
-from voicelathe.evaluate.scoring import prosody
+from voicelathe.evaluate.scoring import controls, prosody
 from voicelathe.evaluate.statistics import Floats, percentile_interval, resampled_means, rounded
 from voicelathe.records import (
     BaseFacts,
@@ -30,7 +30,7 @@ from voicelathe.records import (
 )
 
 EARLY_S = 0.25  # an end this close to the real one loses nothing that is heard
-CODES = ("ignores_text", "stops_early", "runs_on", "forgets")
+CODES = ("ignores_text", "stops_early", "runs_on", "forgets", controls.CODE)
 DIGITS = 6
 
 
@@ -68,6 +68,7 @@ def judge(
                 forgetting=lost,
                 forgetting_interval=lost_interval,
                 findings=[],
+                controls=controls.judge(own, one, seed),
             )
         )
     return [_with_findings(one, rows[0], limits, base.trained) for one in rows]
@@ -145,6 +146,7 @@ def _findings(one: Probed, base: Probed, limits: schema.ProbeLimits, base_traine
     lost = one.forgetting_interval
     if one.forgetting is not None and lost is not None and lost.low > limits.max_forgetting:
         yield Reason("forgets", f"the loss on other speakers rose by {one.forgetting:.1%}")
+    yield from controls.findings(one.controls)
 
 
 def _rise(

@@ -9,7 +9,10 @@ from voicelathe.records import ReadText
 
 
 def behind(item: ClipItem, reference: ClipItem, way: schema.Way) -> ClipItem:
-    """The clip as `collate` takes it. Every position of the reference is fed, its last one, too, which no clip of its own feeds."""
+    """The clip as `collate` takes it. Every position of the reference is fed, its last one, too, which no clip of its own feeds.
+
+    Where a prompt is continued there is no control, as upstream refuses the two together (voxcpm 2.0.3, cli.py).
+    """
     heard = reference.tensors["latents"]
     if way == "reference":
         tensors = {**item.tensors, "reference": heard}
@@ -21,7 +24,7 @@ def behind(item: ClipItem, reference: ClipItem, way: schema.Way) -> ClipItem:
         return replace(item, tensors=tensors)
     own = {name: tensor for name, tensor in item.tensors.items() if name != "patches"}  # computed anew
     own |= {"prompt": heard} | ({"reference": heard} if way == "both" else {})
-    return replace(item, text=continued(reference.text, item.text), tensors=own)
+    return replace(item, text=continued(reference.words, item.words), tensors=own, control="")
 
 
 def continued(said: str, text: str) -> ReadText:

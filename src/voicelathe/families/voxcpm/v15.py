@@ -4,15 +4,20 @@ takes over a voice by continuing a clip.
 VoxCPM 0.5B has the same format at 16 kHz and is accepted; nothing was tried with it.
 """
 
+from dataclasses import replace
+
 from voicelathe.families.voxcpm.model import Format, VoxCPM, describe_family
 from voicelathe.families.voxcpm.published import VOXCPM15
 
 FAMILY = VoxCPM(
-    describe_family(
-        "voxcpm15",
-        "voxcpm",
-        "huggingface-cli download openbmb/VoxCPM1.5 --local-dir DIR",
-        ("continuation",),
+    replace(
+        describe_family(
+            "voxcpm15",
+            "voxcpm",
+            "huggingface-cli download openbmb/VoxCPM1.5 --local-dir DIR",
+            ("continuation",),
+        ),
+        replays_others=True,
     ),
     Format(architecture="voxcpm", module="voxcpm", model="VoxCPMModel", codec="AudioVAE", published=VOXCPM15),
 )

@@ -48,6 +48,8 @@ FAMILY = VoxCPM2(
             ("reference", "both", "continuation"),
         ),
         trains_with_references=True,
+        trains_with_control=True,
+        replays_others=True,
     ),
     Format(
         architecture="voxcpm2", module="voxcpm2", model="VoxCPM2Model", codec="AudioVAEV2", published=VOXCPM2

@@ -134,5 +134,6 @@ def _as_written(row: ManifestRow) -> dict[str, object]:
         "sample_rate_hz": row.sample_rate_hz,
         "ref_audio": row.ref_audio,
         "channel": row.channel,
+        "control": row.control,
     }
     return {**row.extra, **{name: value for name, value in values.items() if value is not None}}

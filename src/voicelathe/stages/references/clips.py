@@ -58,8 +58,9 @@ def usable(
     return [first, *(clip for clip in turns if clip.clip_id != first.clip_id)][:number]
 
 
-def _order(clip: CleanClip) -> tuple[float, str]:
-    return abs(_seconds(clip) - REFERENCE_S), clip.clip_id
+def _order(clip: CleanClip) -> tuple[bool, float, str]:
+    """Clips that were spoken in a manner of their own come last: a voice is not taken over from a whisper."""
+    return bool((clip.control or "").strip()), abs(_seconds(clip) - REFERENCE_S), clip.clip_id
 
 
 def _seconds(clip: CleanClip) -> float:

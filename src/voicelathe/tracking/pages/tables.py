@@ -159,6 +159,11 @@ def _probe_rows(selection: records.Selection) -> list[dict[str, Any]]:
                 f"{name}_low": ends["low"] if ends else None,
                 f"{name}_high": ends["high"] if ends else None,
             }
+        if (asked := plain.pop("controls", None)) is not None:
+            plain |= {
+                "control_kept": one.control_kept,
+                **{f"{kept['kind']}_kept": kept["kept"] for kept in asked},
+            }
         rows.append({**plain, "findings": "; ".join(one.findings)})
     return rows
 

@@ -1,0 +1,95 @@
+"""The general clips that a run mixes in against forgetting, from the parent's side: whether it may, which they are, and what people should know."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from voicelathe import digest, layout, records
+from voicelathe.config import schema
+from voicelathe.config.params import recipe as find_recipe
+from voicelathe.data import consent
+from voicelathe.data.latents import general_set, index, replay
+from voicelathe.errors import ConsentError, listing
+
+SHOWN = 5
+
+
+def place(base: str, train: schema.Train) -> str | None:
+    """The directory of the general set's encodings for the worker; None for a training without replay."""
+    return str(layout.general(base)) if train.replay_share else None
+
+
+def files(base: str, train: schema.Train) -> list[Path]:
+    """What decides which clips are mixed in; empty for a training without replay."""
+    if not train.replay_share:
+        return []
+    return [layout.general(base) / name for name in (general_set.CLIPS, index.FILE)]
+
+
+def digest_of(base: str, train: schema.Train) -> str | None:
+    """Identity of what is mixed in: clips and their encodings; None for a training without replay."""
+    if not train.replay_share:
+        return None
+    known = {entry.clip_id: entry.sha256 for entry in index.read(layout.general(base))}
+    return digest.of_value({clip.clip_id: known[clip.clip_id] for clip in _sides(base).replayed})
+
+
+def require(recipe: str, base: str, train: schema.Train) -> None:
+    """Raises where clips would be seen too often (ParamsError), are the voice's own (SplitError) or their speakers did not consent (ConsentError)."""
+    if not train.replay_share:
+        return
+    found, visits = _sides(base), train.steps * train.clips_per_step
+    replays = replay.num_replayed(train.steps, train.clips_per_step, train.replay_share)
+    replay.require_enough(f"recipes.{recipe}", replays, visits, len(found.replayed), train.replay_visits)
+    splits = {name: records.read(layout.split(name), records.CleanClip) for name in layout.SPLITS}
+    replay.require_strangers(found.replayed, splits)
+    _require_consent(found.replayed)
+
+
+def notices(params: schema.Params, recipe: str) -> list[str]:
+    """What people should know before a recipe trains with replay; nothing for one that does not. Raises as `require` does."""
+    one = find_recipe(params, recipe)
+    train = one.train
+    if not train.replay_share:
+        return []
+    require(recipe, one.base, train)
+    found, visits = _sides(one.base), train.steps * train.clips_per_step
+    replays = replay.num_replayed(train.steps, train.clips_per_step, train.replay_share)
+    most = replay.most_visits(replays, len(found.replayed))
+    said = [
+        f"replay: {replays} of {visits} visits are of {len(found.replayed)} clips of the general set ({_names(found.by, found.replayed)}), each "
+        f"seen at most {most} times of {train.replay_visits}; forgetting is measured on the other {len(found.measured)} "
+        f"({_names(found.by, found.measured)}), so by fewer clips than in a recipe without replay"
+    ]
+    own = {clip.speaker_id for clip in records.read(layout.split("train"), records.CleanClip)}
+    if same := sorted({clip.speaker_id for clip in found.replayed} & own):
+        said.append(
+            f"replay_of_own_speaker: {', '.join(same)} is a speaker of the voice and of the general set; where that is one person, "
+            "what they say there is no protection against forgetting others"
+        )
+    return said
+
+
+def _sides(base: str) -> replay.Sides:
+    return replay.sides(records.read(layout.general(base) / general_set.CLIPS, records.CleanClip))
+
+
+def _require_consent(replayed: list[records.CleanClip]) -> None:
+    """Who is trained on must have agreed, as the gate asks of the voice itself; what passed for research is stamped so, whatever was mixed in."""
+    if not layout.GATE.is_file() or records.read_one(layout.GATE, records.Passed).policy != "required":
+        return
+    used: dict[str, set[str]] = {}
+    for clip in replayed:
+        used.setdefault(clip.speaker_id, set()).add(clip.language)
+    today = datetime.now(UTC).date()
+    found = [text for name in sorted(used) for text in consent.problems(name, "train", today, used[name])]
+    if found:
+        raise ConsentError(
+            f"train.replay_share trains on clips of {len(used)} speakers of the general set, and consent.policy = required asks for a record of each:\n"
+            f"{listing(found)}\nMake one: voicelathe consent new SPEAKER, or set train.replay_share to 0.0."
+        )
+
+
+def _names(by: str, clips: list[records.CleanClip]) -> str:
+    names = sorted({clip.speaker_id if by == "speaker" else clip.recording_id for clip in clips})
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{by}s {', '.join(names[:SHOWN])}{more}"
