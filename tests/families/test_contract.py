@@ -3,6 +3,7 @@
 import ast
 import random
 import re
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from voicelathe.data.latents import cache
 from voicelathe.errors import FamilyUnavailable, ParamsError
 from voicelathe.families import decoding
 from voicelathe.families.base import Plannable, Promptable, Settling
+from voicelathe.families.shared import layers
 from voicelathe.process import jobs
 from voicelathe.train import adapters, loop, saving
 from voicelathe.worker import export
@@ -416,6 +418,34 @@ def test_a_sketch_is_the_model_that_is_trained_without_its_weights(lab: Lab) -> 
     assert all(len(values) == 2 and torch.isfinite(values).all() for values in found.values())
     lengths = lab.family.text_lengths(sketch, [item.text for item in lab.items()])
     assert lengths[1] < lengths[0] < lengths[2], "the sentences of the lab, by length"
+
+
+def test_the_layers_that_a_spec_lists_are_those_that_are_run_as_one_and_none_is_called_by_itself(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training puts a layer together in `run_layer`, once; a layer that the spec forgot would only cost memory, one called apart would be wrong."""
+    loaded, items = lab.load(), lab.items()
+    lab.family.prepare(loaded, items)
+    seen: list[torch.nn.Module] = []
+    real = layers.run_layer
+
+    def run(function: Any, layer: Any, *given: Any, recompute: bool) -> Any:
+        seen.append(layer)
+        return real(function, layer, *given, recompute=recompute)
+
+    for forward in [one for name, one in sys.modules.items() if name.startswith("voicelathe.families.")]:
+        if hasattr(forward, "run_layer") and forward is not layers:
+            monkeypatch.setattr(forward, "run_layer", run)
+    listed, called = layers.listed(loaded.core, lab.family.spec.layers), []
+    for layer in listed:
+        layer.register_forward_pre_hook(lambda one, _given: called.append(one))
+    losses(lab, loaded, items)
+    assert listed and {id(one) for one in seen} == {id(one) for one in listed}
+    assert called == []
+    own = {id(p) for layer in listed for p in layer.parameters()}
+    assert len(own) == sum(len(list(layer.parameters())) for layer in listed), (
+        "no two layers share a parameter"
+    )
 
 
 def test_the_probability_of_the_end_is_that_of_the_stop_loss(lab: Lab) -> None:

@@ -141,7 +141,11 @@ def _init(ray: Any, address: str, threads: int, **options: Any) -> None:
             return
         except Exception as problem:  # Ray raises this very class for a node that does not start
             ray.shutdown()
-            if tried == JOIN_TRIES or address in ("auto", "local") or not isinstance(problem, ConnectionError):
+            if (
+                tried == JOIN_TRIES
+                or address in ("auto", "local")
+                or not isinstance(problem, ConnectionError)
+            ):
                 raise ClusterError(_not_joined(address, _chain(problem), ray.__version__)) from None
         time.sleep(JOIN_WAIT_S)
 
