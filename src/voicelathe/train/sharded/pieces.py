@@ -79,16 +79,18 @@ class Pieces:
         return result
 
     def add_gradients(self) -> None:
-        """They are added already: each process takes its rows. A parameter that no pass used has none."""
+        """They are added already: each process takes its rows, where it has any. A parameter that no pass used has none."""
         for name, parameter in self.core.named_parameters():
             if parameter.grad is not None:
-                self.own[name].grad = parameter.grad.to_local()
+                if self.own[name].numel():
+                    self.own[name].grad = parameter.grad.to_local()
                 parameter.grad = None
 
     def norms(self, own: Mapping[str, float]) -> dict[str, float]:
-        """The same numbers in every process."""
-        squares = self.peers.add(torch.tensor([value * value for value in own.values()], dtype=torch.float64))
-        return dict(zip(own, map(math.sqrt, squares.tolist()), strict=True))
+        """The same numbers in every process; 0 for a parameter without a gradient."""
+        squares = [own.get(name, 0.0) ** 2 for name in self.own]
+        added = self.peers.add(torch.tensor(squares, dtype=torch.float64))
+        return dict(zip(self.own, map(math.sqrt, added.tolist()), strict=True))
 
     @contextmanager
     def whole_on_host(self) -> Iterator[None]:
