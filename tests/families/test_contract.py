@@ -16,6 +16,7 @@ import torch
 from tests.factories import audio, training
 from tests.families import labs
 from tests.families.labs import Lab
+from tests.train import test_peers
 from voicelathe import checkpoints, digest, families, records, rng
 from voicelathe.config import params, schema
 from voicelathe.data.latents import cache
@@ -267,6 +268,32 @@ def test_a_few_steps_of_the_common_loop_lower_the_loss(lab: Lab, mode: str, tmp_
     assert set(steps[0].losses) == set(lab.family.spec.loss_weights)
     for step in (3, 6):
         checkpoints.verify(tmp_path / "run" / f"step_{step:07d}")
+
+
+@pytest.mark.slow
+def test_processes_that_share_the_weights_of_any_family_make_the_bytes_of_those_that_each_hold_them(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """One pass each and nothing clipped, with recomputation: the same losses, norms but for their last digits, and the same checkpoints."""
+    job, log = _job(lab, tmp_path, "full"), tmp_path / "log"
+    train = replace(job.train, clips_per_step=2, clips_per_pass=1, max_grad_norm=None)
+    target = replace(job.target, machine=schema.Machine("cpu", 1, 2))
+    for name, shard in (("whole", False), ("pieces", True)):
+        one = replace(job, train=replace(train, shard=shard), target=target, directory=str(tmp_path / name))
+        assert test_peers.together(one, log) == [0, 0], log.read_text()[-3000:]
+    found = [test_peers.steps_of(tmp_path / name) for name in ("whole", "pieces")]
+    assert len(found[0]) == 6
+    for alone, joint in zip(*found, strict=True):
+        assert joint.losses == alone.losses
+        assert joint.grad_norm == pytest.approx(alone.grad_norm, rel=1e-4), (
+            "a large head's norm is a long sum in fp32"
+        )
+    for step in ("step_0000003", "step_0000006"):
+        files = [
+            digest.read_json(tmp_path / name / step / checkpoints.MANIFEST)["files"]
+            for name in ("whole", "pieces")
+        ]
+        assert files[0] == files[1]
 
 
 def _job(lab: Lab, root: Path, mode: str) -> Any:
