@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks import bench_step, table
 from tests.factories import qwen_base, voxcpm15_base
-from tests.families import upstream_qwen3_tts as upstream
+from tests.families.qwen3_tts import upstream_qwen3_tts as upstream
 from voicelathe import families
 from voicelathe.config import schema
 from voicelathe.families.cosyvoice3 import losses

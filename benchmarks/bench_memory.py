@@ -22,7 +22,7 @@ from torch import Tensor
 
 from benchmarks import bench_step
 from tests.factories import training, voxcpm2_base
-from tests.families import upstream_voxcpm as upstream
+from tests.families.voxcpm import upstream_voxcpm as upstream
 from voicelathe import families, records, rng
 from voicelathe.config import schema
 from voicelathe.families.shared import packing

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from benchmarks import table
 from tests.factories import voxcpm2_base
-from tests.families import upstream_voxcpm as upstream
+from tests.families.voxcpm import upstream_voxcpm as upstream
 from voicelathe import families, rng
 from voicelathe.config import schema
 from voicelathe.families.base import Recompute

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from benchmarks import bench_step, table
 from tests.factories import voxcpm2_base
-from tests.families import upstream_voxcpm as upstream
+from tests.families.voxcpm import upstream_voxcpm as upstream
 from voicelathe import families, layout
 from voicelathe.config import schema
 from voicelathe.data.latents import cache

@@ -78,14 +78,17 @@ class Draft:
         digest.write_json(self.directory / name, value)
         self._seal(name)
 
-    def link(self, name: str, source: Path) -> None:
-        """A hard link to an unchanging file, a copy where links cannot reach."""
+    def link(self, name: str, source: Path, known: dict[str, Any] | None = None) -> None:
+        """A hard link to an unchanging file, a copy where links cannot reach; it is read again unless its sha256 and size are known."""
         (self.directory / name).parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(source, self.directory / name)
         except OSError:
             shutil.copyfile(source, self.directory / name)
-        self._seal(name)
+        if known is None:
+            self._seal(name)
+        else:
+            self.files[name] = known
 
     def commit(self, about: Mapping[str, Any]) -> Path:
         """Make the directory real. An equal one that is already there stays; a different one is moved to quarantine.
@@ -233,12 +236,17 @@ def remove(directory: Path) -> None:
     shutil.rmtree(doomed)
 
 
-def newest_verified(root: Path, prefix: str) -> Path | None:
-    """The newest directory of that prefix whose every byte verifies; broken ones are moved to quarantine, never deleted."""
+def newest_verified(root: Path, prefix: str, broken: list[str] | None = None) -> Path | None:
+    """The newest directory of that prefix whose every byte verifies; broken ones are moved to quarantine, never deleted.
+
+    `broken` gets what was wrong with them.
+    """
     for directory in sorted(root.glob(f"{prefix}*"), reverse=True):
         try:
             verify(directory)
-        except CheckpointError:
+        except CheckpointError as problem:
+            if broken is not None:
+                broken.append(str(problem))
             quarantine(directory)
         else:
             return directory

@@ -3,6 +3,7 @@
 import ast
 import random
 import re
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +16,14 @@ import torch
 from tests.factories import audio, training
 from tests.families import labs
 from tests.families.labs import Lab
+from tests.train import test_peers
 from voicelathe import checkpoints, digest, families, records, rng
 from voicelathe.config import params, schema
 from voicelathe.data.latents import cache
 from voicelathe.errors import FamilyUnavailable, ParamsError
 from voicelathe.families import decoding
 from voicelathe.families.base import Plannable, Promptable, Settling
+from voicelathe.families.shared import layers
 from voicelathe.process import jobs
 from voicelathe.train import adapters, loop, saving
 from voicelathe.worker import export
@@ -267,6 +270,32 @@ def test_a_few_steps_of_the_common_loop_lower_the_loss(lab: Lab, mode: str, tmp_
         checkpoints.verify(tmp_path / "run" / f"step_{step:07d}")
 
 
+@pytest.mark.slow
+def test_processes_that_share_the_weights_of_any_family_make_the_bytes_of_those_that_each_hold_them(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """One pass each and nothing clipped, with recomputation: the same losses, norms but for their last digits, and the same checkpoints."""
+    job, log = _job(lab, tmp_path, "full"), tmp_path / "log"
+    train = replace(job.train, clips_per_step=2, clips_per_pass=1, max_grad_norm=None)
+    target = replace(job.target, machine=schema.Machine("cpu", 1, 2))
+    for name, shard in (("whole", False), ("pieces", True)):
+        one = replace(job, train=replace(train, shard=shard), target=target, directory=str(tmp_path / name))
+        assert test_peers.together(one, log) == [0, 0], log.read_text()[-3000:]
+    found = [test_peers.steps_of(tmp_path / name) for name in ("whole", "pieces")]
+    assert len(found[0]) == 6
+    for alone, joint in zip(*found, strict=True):
+        assert joint.losses == alone.losses
+        assert joint.grad_norm == pytest.approx(alone.grad_norm, rel=1e-4), (
+            "a large head's norm is a long sum in fp32"
+        )
+    for step in ("step_0000003", "step_0000006"):
+        files = [
+            digest.read_json(tmp_path / name / step / checkpoints.MANIFEST)["files"]
+            for name in ("whole", "pieces")
+        ]
+        assert files[0] == files[1]
+
+
 def _job(lab: Lab, root: Path, mode: str) -> Any:
     """A corpus of the lab's clips, encoded, and a run on it."""
     clips, cached = [], {}
@@ -416,6 +445,34 @@ def test_a_sketch_is_the_model_that_is_trained_without_its_weights(lab: Lab) -> 
     assert all(len(values) == 2 and torch.isfinite(values).all() for values in found.values())
     lengths = lab.family.text_lengths(sketch, [item.text for item in lab.items()])
     assert lengths[1] < lengths[0] < lengths[2], "the sentences of the lab, by length"
+
+
+def test_the_layers_that_a_spec_lists_are_those_that_are_run_as_one_and_none_is_called_by_itself(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training puts a layer together in `run_layer`, once; a layer that the spec forgot would only cost memory, one called apart would be wrong."""
+    loaded, items = lab.load(), lab.items()
+    lab.family.prepare(loaded, items)
+    seen: list[torch.nn.Module] = []
+    real = layers.run_layer
+
+    def run(function: Any, layer: Any, *given: Any, recompute: bool) -> Any:
+        seen.append(layer)
+        return real(function, layer, *given, recompute=recompute)
+
+    for forward in [one for name, one in sys.modules.items() if name.startswith("voicelathe.families.")]:
+        if hasattr(forward, "run_layer") and forward is not layers:
+            monkeypatch.setattr(forward, "run_layer", run)
+    listed, called = layers.listed(loaded.core, lab.family.spec.layers), []
+    for layer in listed:
+        layer.register_forward_pre_hook(lambda one, _given: called.append(one))
+    losses(lab, loaded, items)
+    assert listed and {id(one) for one in seen} == {id(one) for one in listed}
+    assert called == []
+    own = {id(p) for layer in listed for p in layer.parameters()}
+    assert len(own) == sum(len(list(layer.parameters())) for layer in listed), (
+        "no two layers share a parameter"
+    )
 
 
 def test_the_probability_of_the_end_is_that_of_the_stop_loss(lab: Lab) -> None:

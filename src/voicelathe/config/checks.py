@@ -78,6 +78,7 @@ def of_recipe(where: str, one: schema.Recipe, params: schema.Params) -> Iterator
         yield f"{where}.train.replay_share = {train.replay_share}: no clip of the voice would be trained on; set less than 1, for example 0.1"
     yield from of_schedule(f"{where}.train", train)
     yield from of_shares(f"{where}.train", train, params.machine.processes)
+    yield from of_shards(f"{where}.train", train, params.machine.processes, params.nodes.count)
     yield from of_memory(f"{where}.train", train)
     if train.mode == "lora" and not one.evaluate.lora_scales:
         yield f"{where}.evaluate.lora_scales = []: an adapter needs at least one LoRA scale, for example [1.0]"
@@ -113,6 +114,31 @@ def of_shares(where: str, train: schema.Train, processes: int) -> Iterator[str]:
         )
     if processes > 1 and train.gradient_release:
         yield f"{where}.gradient_release = true: gradients are used before machine.processes = {processes} could add theirs; set it to false"
+
+
+def of_shards(where: str, train: schema.Train, processes: int, machines: int) -> Iterator[str]:
+    """What processes cannot do that hold a model together; what can be is adamw over fp32 weights, with autocast or without."""
+    if not train.shard:
+        return
+    if train.mode == "lora":
+        yield (
+            f"{where}.shard = true: for mode: full; with mode: lora nearly all memory is the frozen base, which has no gradients and no "
+            "optimizer state to share. Set shard: false, and where a card is full weights: bf16 and activation_checkpointing: all"
+        )
+        return
+    if processes == 1:
+        yield f"{where}.shard = true: there is nobody to share with at machine.processes = 1; set that to the number of GPUs, or shard: false"
+    if machines > 1:
+        yield f"{where}.shard = true: only among the GPUs of one machine; set nodes.count ({machines}) to 1, or shard: false"
+    if train.optimizer in optimizers.TABLE and optimizers.find(train.optimizer).footprint.bits != 32:
+        yield (
+            f"{where}.optimizer = {train.optimizer!r}: 8-bit moments share a scale among values that shard: true would part; set "
+            f"{' or '.join(optimizers.of_fp32())}, or shard: false"
+        )
+    if train.weights != "fp32":
+        yield f"{where}.weights = {train.weights!r}: with shard: true weights are fp32; set that, on cuda with autocast: true, or shard: false"
+    if train.compile_layers:
+        yield f"{where}.compile_layers = true: not together with shard: true, which nobody has tried; set one of them to false"
 
 
 def of_memory(where: str, train: schema.Train) -> Iterator[str]:

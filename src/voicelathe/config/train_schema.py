@@ -55,6 +55,9 @@ class Train(Closed):
     compile_layers: torch.compile makes one program of each kind of layer, at any length of clip. The same arithmetic in another order, so
     the last digits differ from a run without it; with it, runs repeat as they do without.
 
+    shard: weights, gradients and optimizer state lie in pieces, one on each of the machine.processes, and a layer is put together while it
+    computes (PyTorch's `fully_shard`). Gradients are added pass by pass and not step by step, so last digits differ from a run without it.
+
     gradient_release: a gradient is used and freed as soon as backward has made it, so gradients never lie there together
     (2 bytes a parameter less). The global norm is known only afterwards: it is recorded, and nothing is clipped.
     """
@@ -89,6 +92,7 @@ class Train(Closed):
     control: bool = field(default=False, metadata=ADDED_LATER)
     replay_share: Share = field(default=0.0, metadata=ADDED_LATER)
     replay_visits: Positive = field(default=10, metadata=ADDED_LATER)
+    shard: bool = field(default=False, metadata=ADDED_LATER)  # mode: full, on several GPUs of one machine
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,9 @@ class FamilySpec:
         str, str
     ]  # adapter | full -> Python that opens an export with upstream's package; BASE and HERE are places, DECODING the settings
     decoding: Mapping[str, Setting]  # how it speaks; a recipe's `speak:` has a value for each
+    layers: tuple[
+        str, ...
+    ]  # lists of modules in `core` whose members `run_layer` runs: what is recomputed or shared as one
     pickled: Mapping[str, str] = field(
         default_factory=dict
     )  # a file that upstream reads as a pickle -> ours with the same tensors

@@ -64,10 +64,15 @@ def rehearse(
         family=one.family, config=dict(config), base=str(path) if present else None, train=train, seed=rng.training_seed(train, params.seed), clip_s=clip_s,
         clips=str(clips) if from_data else None, latents=str(index.parent) if from_data else None, threads=params.machine.threads,
         on_card=on_card, references=None if paired is None else str(paired), lexicon=lexicon_file.of_project(params) if from_data else None,
-        general=replay.place(base, train) if from_data else None,
+        general=replay.place(base, train) if from_data else None, processes=params.machine.processes if train.shard else 1,
     )  # fmt: skip
     made_of = [index, clips, *replay.files(base, train)] if from_data else []
     found = _recalled(job, made_of, label)
+    if train.shard:
+        assumptions.append(
+            f"memory is that of each of {found.processes} GPUs, which share the weights; in a step each sends the others {found.sent / 1e9:.1f} GB and "
+            "receives as much, and the time leaves that out"
+        )
     return found, [*assumptions, f"lengths: {found.size.source}"]
 
 
@@ -185,18 +190,28 @@ def remedy(
     report: Report,
 ) -> str:
     """The first single change of a recipe that does not fit that makes it fit, tried in order; says so when there is none."""
-    for text, changed in changes(one.train):
+    for text, changed in changes(one.train, params.machine.processes):
         report(f"{recipe}: does not fit; trying {text}")
         found, _ = rehearse(params, one.base, changed, recipe, not card.is_host, clip_s)
         if sum(_memory(found, card)[0].values()) <= card.bytes:
             return text
-    return "no single setting is enough; a larger card, or mode: lora with weights: bf16, activation_checkpointing: all and clips_per_pass: 1"
+    more = "more GPUs (machine.processes)" if one.train.shard else "a larger card"
+    return f"no single setting is enough; {more}, or mode: lora with weights: bf16, activation_checkpointing: all and clips_per_pass: 1"
 
 
-def changes(train: schema.Train) -> Iterator[tuple[str, schema.Train]]:
+def changes(train: schema.Train, processes: int = 1) -> Iterator[tuple[str, schema.Train]]:
     """Changes of one setting (with what it drags along), the cheapest in speed and quality first."""
     if train.activation_checkpointing != "all":
         yield "train.activation_checkpointing: all", replace(train, activation_checkpointing="all")
+    can_shard = (
+        train.optimizer in optimizers.of_fp32() and train.weights == "fp32" and not train.compile_layers
+    )
+    if processes > 1 and train.mode == "full" and can_shard and not train.shard:
+        yield "train.shard: true", replace(train, shard=True)
+    if train.shard:  # what follows but for shorter passes is refused with it
+        fits = [n for n in range(1, train.clips_per_pass) if not train.clips_per_step % (n * processes)]
+        yield from ((f"train.clips_per_pass: {n}", replace(train, clips_per_pass=n)) for n in fits[-1:])
+        return
     if train.mode == "lora" and train.weights == "fp32":
         yield "train.weights: bf16 (autocast: false)", replace(train, weights="bf16", autocast=False)
     leaner = optimizers.leaner(train.optimizer)

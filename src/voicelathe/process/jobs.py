@@ -242,6 +242,7 @@ class RehearseJob:
     )
     lexicon: records.Lexicon | None = field(default=None, metadata=schema.ADDED_LATER)  # as in Target
     general: str | None = field(default=None, metadata=schema.ADDED_LATER)  # as in TrainJob
+    processes: int = field(default=1, metadata=schema.ADDED_LATER)  # that share the model (train.shard)
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,8 @@ class Rehearsal:
     )
     positions_per_s: float  # of audio
     update_kernels: int = 0  # operations of norm, clipping and update
+    processes: int = field(default=1, metadata={"left_out": True})  # that share the model (train.shard)
+    sent: int = field(default=0, metadata={"left_out": True})  # bytes that each sends the others in a step
 
     @property
     def peak(self) -> Phase:

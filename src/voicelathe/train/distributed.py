@@ -2,9 +2,11 @@
 
 Every process holds the whole model and takes its share of a step's passes. Gradients are added up before the norm is taken, so the
 update is computed everywhere from the same numbers and the weights stay the same without being sent. The first process alone writes.
+With train.shard they hold one model together, and meet at every layer: `sharded`.
 """
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -57,6 +59,11 @@ class Peers:
         if self.is_first:
             self._meet(distributed.barrier)
         return result
+
+    def meet(self) -> None:
+        """Until all are here."""
+        if self.count > 1:
+            self._meet(distributed.barrier)
 
     def require_same_step(self, step: int) -> int:
         """The step, which all processes have found. Raises CheckpointError where another machine sees an older file system."""
@@ -165,3 +172,26 @@ def choose_device(machine: schema.Machine) -> None:
             f"needs its own. Set machine.processes: {max(1, found) * machines}."
         )
     torch.cuda.set_device(place)
+
+
+class Flag:
+    """Set by a signal handler, read at step boundaries."""
+
+    def __init__(self) -> None:
+        self.raised = False
+
+    def is_set(self) -> bool:
+        return self.raised
+
+
+def stop_on_sigterm() -> Flag:
+    """From now on the signal raises a flag."""
+    flag = Flag()
+
+    def handle(_number: int, _frame: Any) -> None:
+        # More than one may arrive: when a parent with several threads is killed, the kernel sends the death signal as each
+        # of them goes, because the child passes from thread to thread. Who cannot wait for the step sends SIGKILL.
+        flag.raised = True
+
+    signal.signal(signal.SIGTERM, handle)
+    return flag

@@ -7,6 +7,7 @@ from torch import nn
 
 from voicelathe.config import schema
 from voicelathe.train import optimizers, precision
+from voicelathe.train.sharded import sizes
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,15 @@ class State:
     paged: int  # of the moments
 
 
-def state(train: schema.Train, trainable: Mapping[str, nn.Parameter]) -> State:
-    """What the optimizer keeps after its first step."""
+def state(train: schema.Train, trainable: Mapping[str, nn.Parameter], processes: int = 1) -> State:
+    """What the optimizer keeps after its first step, in each of the processes that share a model."""
     low = precision.LOW_DTYPES.get(train.weights) if train.mode == "full" else None
-    masters = sum(p.numel() for p in trainable.values()) * (low.itemsize if low else 0)
-    taken, sizes = optimizers.find(train.optimizer).footprint, [p.numel() for p in trainable.values()]
-    return State(masters, sum(map(taken.kept, sizes)), sum(map(taken.paged, sizes)))
+    taken, own = (
+        optimizers.find(train.optimizer).footprint,
+        [sizes.rows(p, processes) for p in trainable.values()],
+    )
+    masters = sum(own) * (low.itemsize if low else 0)
+    return State(masters, sum(map(taken.kept, own)), sum(map(taken.paged, own)))
 
 
 def checkpoint_bytes(train: schema.Train, core: nn.Module, trainable: Mapping[str, nn.Parameter]) -> int:

@@ -6,7 +6,6 @@ Several processes (`peers`) share the passes of a step; all of them compute the 
 """
 
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,8 +22,20 @@ from voicelathe.errors import WorkerError
 from voicelathe.families.base import Family, Referenced, TrainPlan
 from voicelathe.families.shared import layers
 from voicelathe.process import jobs
-from voicelathe.train import adapters, anomalies, batches, memory, precision, probe, resume, saving, schedule
+from voicelathe.train import (
+    adapters,
+    anomalies,
+    batches,
+    distributed,
+    memory,
+    precision,
+    probe,
+    resume,
+    saving,
+    schedule,
+)
 from voicelathe.train.distributed import ALONE, Peers
+from voicelathe.train.sharded import pieces, states
 
 Emit = Callable[[str, dict[str, Any]], None]
 STOPPED = 143  # exit code after SIGTERM, as a shell reports it
@@ -64,6 +75,7 @@ class Trainer:
     watch: anomalies.Watch
     peers: Peers
     order: batches.Order
+    held: pieces.Held
 
     @property
     def directory(self) -> Path:
@@ -76,18 +88,16 @@ def run(job: jobs.TrainJob, emit: Emit, peers: Peers = ALONE) -> dict[str, Any]:
     SIGTERM to any of the processes saves at the next step boundary, and all of them exit with 143. Every progress event says how
     long this process has waited so far for its journal to be durable and for its events to be taken (`waited_s`).
     """
-    stop = _stop_on_sigterm()
+    stop = distributed.stop_on_sigterm()
     trainer = _prepare(job, Telling(emit), peers)
     journal = resume.Journal(trainer.directory)
-    done = peers.first_alone(
-        lambda: resume.restore(trainer.directory, trainer.plan.trainable, trainer.optimizer)
-    )
+    done = peers.first_alone(lambda: states.restored(trainer.directory, trainer.held, trainer.optimizer))
     peers.require_same_step(done)
     if peers.is_first:
         journal.truncate(done)
         trainer.watch = anomalies.Watch(journal.read())
     trainer.loaded.core.train()
-    saver = saving.Saver(job, trainer.family, trainer.loaded, trainer.plan.trainable, trainer.optimizer, emit)
+    saver = states.saver(job, trainer.family, trainer.loaded, trainer.held, trainer.optimizer, emit)
     try:
         _steps(trainer, journal, saver, done + 1, stop)
     finally:
@@ -95,12 +105,18 @@ def run(job: jobs.TrainJob, emit: Emit, peers: Peers = ALONE) -> dict[str, Any]:
     total = sum(parameter.numel() for parameter in trainer.loaded.core.parameters())
     return {
         "num_parameters": total,
-        "num_trainable": sum(p.numel() for p in trainer.plan.trainable.values()),
+        "num_trainable": sum(p.numel() for p in trainer.loaded.core.parameters() if p.requires_grad),
         "num_train_clips": len(trainer.clips),
     }
 
 
-def _steps(trainer: Trainer, journal: resume.Journal, saver: saving.Saver, first: int, stop: "_Flag") -> None:
+def _steps(
+    trainer: Trainer,
+    journal: resume.Journal,
+    saver: saving.Saver | states.JointSaver,
+    first: int,
+    stop: distributed.Flag,
+) -> None:
     job, emit = trainer.job, trainer.emit
     for step in range(first, job.train.steps + 1):
         began = time.monotonic()
@@ -119,7 +135,7 @@ def _steps(trainer: Trainer, journal: resume.Journal, saver: saving.Saver, first
         emit(jobs.PROGRESS, counted)
         numbered = step % job.train.checkpoint_every == 0 or step == job.train.steps
         stops = trainer.peers.any(stop.is_set())
-        if trainer.peers.is_first and (numbered or stops):
+        if trainer.held.saves and (numbered or stops):
             emit(jobs.PHASE, {"name": "checkpoint", "step": step, "micro": 0})
             saver.save(step, numbered)
         if stops:
@@ -144,7 +160,8 @@ def _prepare(job: jobs.TrainJob, emit: Telling, peers: Peers) -> Trainer:
     plan = family.trainable(loaded, train.mode)
     lows = precision.narrow(loaded.core, train.weights, plan.trainable)
     loaded.device = torch.device(target.machine.device)
-    loaded.core.to(loaded.device)
+    held = pieces.held(loaded, train, family.spec, plan, peers)
+    plan = replace(plan, trainable=held.own)
     optimizer = memory.optimizer(train, loaded.core, plan.trainable, lows, job.seed)
     released = memory.release_gradients(optimizer, plan.trainable) if train.gradient_release else None
     clips = batches.opened(job, family, loaded)
@@ -155,7 +172,7 @@ def _prepare(job: jobs.TrainJob, emit: Telling, peers: Peers) -> Trainer:
         list(clips.items), train.clips_per_step, job.seed, list(clips.replayed), train.replay_share
     )
     return Trainer(
-        job, family, loaded, plan, optimizer, clips, emit, released, anomalies.Watch([]), peers, order
+        job, family, loaded, plan, optimizer, clips, emit, released, anomalies.Watch([]), peers, order, held
     )
 
 
@@ -180,7 +197,7 @@ def _step(trainer: Trainer, step: int) -> records.StepRecord:
         these = slice(micro * train.clips_per_pass, (micro + 1) * train.clips_per_pass)
         losses_LB[:, these] = _pass(trainer, clip_ids[these], step, micro)
     peers.add(losses_LB)  # each clip was seen by one process, so the others add zeros
-    peers.add_gradients(trainer.plan.trainable.values())
+    trainer.held.add_gradients()
     norm, parts = _update(trainer, clip_ids, step)
     means = {name: math.fsum(row) / len(row) for name, row in zip(weights, losses_LB.tolist(), strict=True)}
     weighted = sum(weights[name] * value for name, value in means.items())
@@ -190,7 +207,7 @@ def _step(trainer: Trainer, step: int) -> records.StepRecord:
     }
     found = trainer.watch.spikes(means, norm, of_clips)
     seen: dict[str, float] = {}
-    if peers.is_first and (step == 1 or step % train.probe_every == 0):
+    if trainer.held.looks and (step == 1 or step % train.probe_every == 0):
         seen = _probe(trainer, step)
         found += trainer.watch.probed(seen)
     before = trainer.clips.in_front(clip_ids, step)
@@ -209,7 +226,7 @@ def _pass(trainer: Trainer, clip_ids: list[str], step: int, micro: int) -> Tenso
     trainer.emit(jobs.PHASE, {"name": "forward", "step": step, "micro": micro})
     weights = trainer.family.spec.loss_weights
     with layers.compiled_layers(trainer.job.train.compile_layers):
-        losses = _forward(trainer, clip_ids, step)
+        losses = trainer.held.run(_forward, trainer, clip_ids, step)
     total = sum(weights[name] * loss for name, loss in losses.items())
     assert isinstance(total, Tensor)
     _require_finite(total, clip_ids, step)
@@ -231,13 +248,17 @@ def _probe(trainer: Trainer, step: int) -> dict[str, float]:
     trainer.emit(jobs.PHASE, {"name": "probe", "step": step, "micro": 0})
     chosen = probe.clips(list(trainer.clips), trainer.job.seed)
     with _precision(trainer):
-        return probe.look(trainer.family, trainer.loaded, trainer.clips.bare(chosen), trainer.job.seed)
+        bare = trainer.clips.bare(chosen)
+        return trainer.held.look(probe.look, trainer.family, trainer.loaded, bare, trainer.job.seed)
 
 
 def _precision(trainer: Trainer) -> torch.autocast:
     train = trainer.job.train
     in_bf16 = train.autocast or train.weights != "fp32"
-    return torch.autocast(trainer.job.target.machine.device, torch.bfloat16, enabled=in_bf16)
+    keeps = not train.shard  # a kept copy would outlive the layer that it was made for
+    return torch.autocast(
+        trainer.job.target.machine.device, torch.bfloat16, enabled=in_bf16, cache_enabled=keeps
+    )
 
 
 def _require_finite(total_B: Tensor, clip_ids: list[str], step: int) -> None:
@@ -254,7 +275,7 @@ def _require_finite(total_B: Tensor, clip_ids: list[str], step: int) -> None:
 def _update(trainer: Trainer, clip_ids: list[str], step: int) -> tuple[float, dict[str, float]]:
     """Clip exactly and update; returns the gradient norm before clipping, of everything and of each part."""
     if trainer.released is None:
-        norms = memory.gradient_norms(trainer.plan.trainable)
+        norms = trainer.held.norms(memory.gradient_norms(trainer.plan.trainable))
     else:
         norms = memory.released_norms(trainer.released)
     norm, limit = memory.global_norm(norms), trainer.job.train.max_grad_norm
@@ -276,25 +297,3 @@ def _update(trainer: Trainer, clip_ids: list[str], step: int) -> tuple[float, di
     else:
         trainer.released.clear()
     return norm, parts
-
-
-class _Flag:
-    """Set by a signal handler, read at step boundaries."""
-
-    def __init__(self) -> None:
-        self.raised = False
-
-    def is_set(self) -> bool:
-        return self.raised
-
-
-def _stop_on_sigterm() -> _Flag:
-    flag = _Flag()
-
-    def handle(_number: int, _frame: Any) -> None:
-        # More than one may arrive: when a parent with several threads is killed, the kernel sends the death signal as each
-        # of them goes, because the child passes from thread to thread. Who cannot wait for the step sends SIGKILL.
-        flag.raised = True
-
-    signal.signal(signal.SIGTERM, handle)
-    return flag

@@ -26,9 +26,10 @@ def optimizer(
     Weight decay falls on the weights of linear layers. Biases and norms are left alone, and so are embeddings and tokens that are
     added to the input: decay would shrink the rows of words that the data does not contain.
     """
-    linear = {id(module.weight) for module in core.modules() if isinstance(module, nn.Linear)}
-    decayed = [p for p in parameters.values() if id(p) in linear]
-    others = [p for p in parameters.values() if id(p) not in linear]
+    weights_of_linear = {id(module.weight) for module in core.modules() if isinstance(module, nn.Linear)}
+    linear = {name for name, parameter in core.named_parameters() if id(parameter) in weights_of_linear}
+    decayed = [p for name, p in parameters.items() if name in linear]
+    others = [p for name, p in parameters.items() if name not in linear]
     groups = [
         {"params": members, "weight_decay": decay}
         for members, decay in ((decayed, train.weight_decay), (others, 0.0))

@@ -69,6 +69,25 @@ def forget_others(kept: Path) -> None:
             checkpoints.remove(old)
 
 
+def newest(root: Path) -> Path | None:
+    """The newest verified state, which alone is left; None for a run that has saved none yet. Raises as `restore` does."""
+    checkpoints.sweep(root)
+    broken: list[str] = []
+    directory = checkpoints.newest_verified(root, PREFIX, broken)
+    if directory is not None:
+        forget_others(directory)
+        return directory
+    damaged = any((root / "quarantine").glob(f"{PREFIX}*"))
+    kept = checkpoints.kept(root)
+    if damaged or len([one for one in root.glob("step_*") if one.name not in kept]) > 1:
+        seen = f" Seen now: {broken[0]}." if broken else ""
+        raise CheckpointError(
+            f"{root} holds checkpoints but no state to resume from (damaged ones are in {root}/quarantine).{seen} "
+            "Restore it, or set the run aside and start over: voicelathe retrain RECIPE"
+        )
+    return None
+
+
 def restore(root: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> int:
     """Load the newest verified state; returns its step, 0 for a run that has saved none yet.
 
@@ -78,18 +97,8 @@ def restore(root: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch
     """
     from safetensors.torch import load_file
 
-    checkpoints.sweep(root)
-    directory = checkpoints.newest_verified(root, PREFIX)
-    if directory is None:
-        damaged = any((root / "quarantine").glob(f"{PREFIX}*"))
-        kept = checkpoints.kept(root)
-        if damaged or len([one for one in root.glob("step_*") if one.name not in kept]) > 1:
-            raise CheckpointError(
-                f"{root} holds checkpoints but no state to resume from (damaged ones are in {root}/quarantine). "
-                "Restore it, or set the run aside and start over: voicelathe retrain RECIPE"
-            )
+    if (directory := newest(root)) is None:
         return 0
-    forget_others(directory)
     stored = load_file(directory / PARAMETERS)
     if set(stored) != set(parameters):
         raise CheckpointError(

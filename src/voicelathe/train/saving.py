@@ -25,7 +25,17 @@ from voicelathe.train import adapters, memory, resume
 THREAD = "checkpoint writer"
 HOST_SHARE = 0.5  # of the host memory that is free: a larger snapshot is written in the foreground, directory after directory
 SAVES = "saves.jsonl"  # beside the weights: how long each save held up the training, and how long it took
-Contents = Mapping[str, Any]  # file name -> tensors (*.safetensors), a Path to link, or a JSON value
+Contents = Mapping[
+    str, Any
+]  # file name -> tensors (*.safetensors), a Path or Sealed to link, or a JSON value
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A file to link whose sha256 and size a manifest has."""
+
+    path: Path
+    known: dict[str, Any]
 
 
 @dataclass
@@ -104,10 +114,7 @@ class Saver:
         for final, contents, about in parts:
             kept = put(final, contents, about)
         resume.forget_others(kept)
-        took_s = time.monotonic() - began
-        line = {"step": step, "blocked_s": round(blocked_s or took_s, 4), "took_s": round(took_s, 4)}
-        with (Path(self.job.directory) / SAVES).open("a", encoding="utf-8") as file:
-            file.write(digest.canonical_json(line) + "\n")
+        note(Path(self.job.directory), step, began, blocked_s)
 
     def _size_bytes(self, numbered: bool) -> int:
         size = sum(
@@ -122,6 +129,14 @@ class Saver:
         return size
 
 
+def note(directory: Path, step: int, began: float, blocked_s: float | None) -> None:
+    """A line in SAVES; `blocked_s` None: training waited for all of it."""
+    took_s = time.monotonic() - began
+    line = {"step": step, "blocked_s": round(blocked_s or took_s, 4), "took_s": round(took_s, 4)}
+    with (directory / SAVES).open("a", encoding="utf-8") as file:
+        file.write(digest.canonical_json(line) + "\n")
+
+
 def put(final: Path, contents: Contents, about: Mapping[str, Any]) -> Path:
     """Commit a directory. Raises DiskFull, whatever the disk had no room for; nothing of it is left then."""
     draft: checkpoints.Draft | None = None
@@ -130,6 +145,8 @@ def put(final: Path, contents: Contents, about: Mapping[str, Any]) -> Path:
         for name, value in contents.items():
             if isinstance(value, Path):
                 draft.link(name, value)
+            elif isinstance(value, Sealed):
+                draft.link(name, value.path, value.known)
             elif name.endswith(".safetensors"):
                 draft.tensors(name, value)
             else:

@@ -19,10 +19,12 @@ from voicelathe.data.latents import general_set, index, replay
 from voicelathe.data.lexicon.reading import as_read
 from voicelathe.data.references import pairs
 from voicelathe.errors import FamilyUnavailable
-from voicelathe.families.base import Plannable
+from voicelathe.families.base import FamilySpec, Plannable
+from voicelathe.families.shared import layers
 from voicelathe.process import jobs
 from voicelathe.train import adapters, batches, footprint, memory, precision, rehearsal
 from voicelathe.train.optimizers.base import Piecewise
+from voicelathe.train.sharded import sizes
 
 TEXT_TOKENS_PER_S = 3.9  # read English: 15 characters a second, 3.85 characters a token; an assumption
 
@@ -52,17 +54,30 @@ def run(job: jobs.RehearseJob, emit: Any) -> dict[str, Any]:
     size = _alike(job, family, job.clip_s) if job.clip_s is not None else _largest(job, family, loaded)
     emit(jobs.PHASE, {"name": "rehearse", "step": 0, "micro": 0})
     measured = _Rehearsed(family, loaded, train, trainable, mode, size, job.on_card)
-    kept = footprint.state(train, trainable)
+    kept, of_all = footprint.state(train, trainable, job.processes), footprint.state(train, trainable)
     found = records.Rehearsal(
         architecture=str(job.config.get("architecture", job.config.get("model_type"))), num_parameters=sum(p.numel() for p in loaded.core.parameters()),
         num_trainable=sum(p.numel() for p in trainable.values()), passes=train.clips_per_step // train.clips_per_pass, size=size,
         phases=measured.phases, fragmentation=measured.fragmentation, masters=kept.masters, moments=kept.moments, paged=kept.paged,
         update=measured.update, update_traffic=measured.update_traffic, update_kernels=measured.update_kernels, kernels=measured.kernels,
-        checkpoint=footprint.checkpoint_bytes(train, loaded.core, trainable), state=footprint.state_files(trainable, kept),
+        checkpoint=footprint.checkpoint_bytes(train, loaded.core, trainable), state=footprint.state_files(trainable, of_all),
         codec=sketch.codec, caches=sketch.caches,
         activations_per_position=measured.activations / size.num_positions, positions_per_s=family.positions_per_s(job.config),
     )  # fmt: skip
-    return asdict(found)
+    return asdict(found if job.processes == 1 else _shared(found, family.spec, loaded.core, job.processes))
+
+
+def _shared(
+    found: records.Rehearsal, spec: FamilySpec, core: torch.nn.Module, count: int
+) -> records.Rehearsal:
+    """What each of several processes needs that hold the model together."""
+    sized = sizes.of(core, layers.listed(core, spec.layers), count)
+    phases = [sized.phase(one, first=" again" not in one.name) for one in found.phases]
+    own = found.passes // count
+    return replace(
+        found, phases=[*phases, sized.saving], passes=own, update=found.update // count, processes=count,
+        update_traffic=found.update_traffic // count, sent=sized.sent(own),
+    )  # fmt: skip
 
 
 class _Rehearsed:
@@ -75,7 +90,8 @@ class _Rehearsed:
         self.account = rehearsal.Account(on_card)
         for tensor in (*loaded.core.parameters(), *loaded.core.buffers()):
             self.account.name(tensor, rehearsal.WEIGHTS)
-        rehearsal.watch_gradients(self.account, list(trainable.values()), train.gradient_release)
+        leave = train.gradient_release or train.shard  # where they go is counted by `train.sharded.sizes`
+        rehearsal.watch_gradients(self.account, list(trainable.values()), leave)
         self._family, self._loaded, self._train = family, loaded, train
         heard = [] if size.references is None else [size.references]
         batch, noise = (
@@ -103,7 +119,8 @@ class _Rehearsed:
         """Forward and backward as train.loop does them."""
         train, family = self._train, self._family
         self.account.begin()
-        with torch.autocast("cpu", torch.bfloat16, enabled=train.autocast or train.weights != "fp32"):
+        in_bf16 = train.autocast or train.weights != "fp32"
+        with torch.autocast("cpu", torch.bfloat16, enabled=in_bf16, cache_enabled=not train.shard):
             losses = family.losses(self._loaded, batch, noise)
         total = sum(family.spec.loss_weights[name] * loss for name, loss in losses.items())
         assert isinstance(total, torch.Tensor)
@@ -134,6 +151,9 @@ class _Rehearsed:
                 memory.norms_of([parameter.grad])
                 made.take(parameter)
             return
+        for parameter in trainable.values() if self._train.shard else ():
+            parameter.grad = torch.empty_like(parameter)
+            self.account.name(parameter.grad, rehearsal.GRADIENTS)
         memory.norms_of([parameter.grad for parameter in trainable.values()])
         if self._train.max_grad_norm is not None:
             memory.clip(made, trainable, norm=2.0, limit=1.0)  # a step that is clipped

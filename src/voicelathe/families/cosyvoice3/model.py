@@ -79,6 +79,7 @@ class CosyVoice3(PinnedDirectory):
         download="huggingface-cli download FunAudioLLM/Fun-CosyVoice3-0.5B-2512 --local-dir DIR",
         usage=cosyvoice3_files.USAGE,
         decoding=cosyvoice3_files.DECODING,
+        layers=("llm.model.model.layers",),
         elsewhere=frozenset({"speak"}),
         pickled={PICKLE: WEIGHTS},
     )

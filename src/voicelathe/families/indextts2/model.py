@@ -78,6 +78,7 @@ class IndexTTS2(PinnedDirectory):
         download="huggingface-cli download IndexTeam/IndexTTS-2 --local-dir DIR",
         usage=indextts2_files.USAGE,
         decoding=indextts2_files.DECODING,
+        layers=("gpt.h",),
         elsewhere=frozenset({"encode", "speak"}),
         pickled={PICKLE: WEIGHTS},
         terms=(

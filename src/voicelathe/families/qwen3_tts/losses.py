@@ -206,7 +206,7 @@ def _attention(attention: Any, hidden: Tensor, rope: tuple[Tensor, Tensor], at: 
 
 
 def _predictor_layer(layer: Any, hidden: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
-    out: Tensor = layer(hidden, position_embeddings=rope)[0]
+    out: Tensor = layer.forward(hidden, position_embeddings=rope)[0]
     return out
 
 

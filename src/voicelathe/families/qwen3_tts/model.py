@@ -58,6 +58,7 @@ class Qwen3TTS(PinnedDirectory):
         usage=qwen3_tts_names.USAGE,
         servers=qwen3_tts_names.SERVERS,
         decoding=qwen3_tts_names.DECODING,
+        layers=("talker.model.layers", "talker.code_predictor.model.layers"),
         reads_language=True,
     )
 

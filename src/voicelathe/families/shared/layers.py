@@ -1,17 +1,18 @@
 """How the layers of a model are run in training: plain or as programs of torch.compile, and with what kept for backward."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from voicelathe.errors import WorkerError, first_line
 
 KINDS = 64  # of layers, at most, for which one function may be compiled anew; torch's own 8 is too few where several models share a process
+WHOLE = "run_whole"  # attribute of a layer that lies in pieces: whole(function, *given) runs function(layer, *given) while it is whole
 _COMPILED: ContextVar[bool] = ContextVar("compiled", default=False)
 
 
@@ -56,16 +57,24 @@ def _programs() -> str:
     return cache_dir()
 
 
-def run_layer(function: Callable[..., Tensor], *given: object, recompute: bool) -> Tensor:
-    """function(*given); with `recompute` only what is given is kept and the rest is computed again in backward.
+def run_layer(function: Callable[..., Tensor], layer: nn.Module, *given: object, recompute: bool) -> Tensor:
+    """function(layer, *given); with `recompute` only what is given is kept and the rest is computed again in backward.
 
     `function` is one of a module, never a lambda: it is compiled once and then serves all layers that are built alike, at any length.
+    It calls parts of the layer, or `layer.forward`, never the layer itself: hooks that make a layer whole run here, once.
     """
-    run = _compiled(function) if _COMPILED.get() else function
+    run, first = _compiled(function) if _COMPILED.get() else function, (layer,)
+    if (whole := getattr(layer, WHOLE, None)) is not None:
+        run, first = whole, (run,)
     if recompute and torch.is_grad_enabled():
-        result: Tensor = checkpoint(run, *given, use_reentrant=False)
+        result: Tensor = checkpoint(run, *first, *given, use_reentrant=False)
         return result
-    return run(*given)
+    return run(*first, *given)
+
+
+def listed(core: nn.Module, names: Sequence[str]) -> list[nn.Module]:
+    """The members of these lists of modules (`FamilySpec.layers`), in order."""
+    return [layer for name in names for layer in core.get_submodule(name).children()]
 
 
 @cache

@@ -251,7 +251,7 @@ def _local(body: Any, hidden: Tensor, recompute: bool) -> Tensor:
 
 
 def _local_layer(layer: Any, hidden: Tensor, rope: tuple[Tensor, Tensor] | None) -> Tensor:
-    out: Tensor = layer(hidden, rope, False)[0]
+    out: Tensor = layer.forward(hidden, rope, False)[0]
     return out
 
 

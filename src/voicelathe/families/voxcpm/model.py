@@ -1,7 +1,6 @@
 """VoxCPM (OpenBMB): text and audio positions in one language model, a local diffusion transformer for the latents of each position.
 
-What VoxCPM 2 and VoxCPM 1.5 share, which is nearly everything; voxcpm2.py and voxcpm15.py name the differences. The only
-importer of upstream's `voxcpm`, together with the modules beside it. Importing this file does not import torch.
+What VoxCPM 2 and 1.5 share; v2.py and v15.py name the differences. With the modules beside it the only importer of `voxcpm`; without torch.
 """
 
 import os
@@ -83,6 +82,7 @@ def describe_family(id: str, module: str, download: str, zero_shot: tuple[schema
         usage={form: text.replace("MODULE", module) for form, text in published.USAGE.items()},
         servers=published.SERVERS,
         decoding=synthesis.DECODING,
+        layers=published.LAYERS,
         zero_shot=zero_shot,
     )
 

@@ -110,3 +110,9 @@ vllm serve HERE --omni --port 8091
 """
     + NANO.replace("WHICH", "HERE").replace("ADAPTER", ""),
 }
+LAYERS = (
+    "base_lm.layers",
+    "residual_lm.layers",
+    "feat_encoder.encoder.layers",
+    "feat_decoder.estimator.decoder.layers",
+)

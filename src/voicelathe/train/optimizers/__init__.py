@@ -50,6 +50,11 @@ def resident() -> list[str]:
     ]
 
 
+def of_fp32() -> list[str]:
+    """Those whose moments stand each for itself, so that a parameter may be cut anywhere."""
+    return [name for name in TABLE if find(name).footprint.bits == 32]
+
+
 def of_bf16() -> list[str]:
     """Those that update bf16 weights, and take gradients one by one."""
     return [name for name in TABLE if find(name).footprint.scales_itself]
