@@ -73,7 +73,7 @@ def mentioned(text: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "path",
-    [README, *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("recipes/*.yaml"))],
+    [README, *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("recipes/*.yaml"))],
     ids=lambda p: p.name,
 )
 def test_documents_name_commands_that_exist(path: Path) -> None:

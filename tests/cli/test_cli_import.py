@@ -205,11 +205,11 @@ def test_columns_that_nothing_trains_with_are_said_with_what_to_do(project: Path
     said = run("import", path, *options).out
     assert (
         "ref_audio: 5 rows name a reference, and no recipe trains with it. To train with it, set train.reference_share in a recipe "
-        "(voxcpm2 only, docs/voxcpm2.md)"
+        "(voxcpm2 only, docs/families/voxcpm2.md)"
     ) in said
     assert (
         "control: 1 rows have one, and no recipe trains with it. To train with it, set train.control: true in a recipe (voxcpm2 only, "
-        "docs/voxcpm2.md). It is never counted as spoken"
+        "docs/families/voxcpm2.md). It is never counted as spoken"
     ) in said
     params.edit({"recipes/mini-lora/train/reference_share": 0.5, "recipes/mini-lora/train/control": True})
     used = run("import", path, *options).out

@@ -60,7 +60,7 @@ def planned(splits: Mapping[str, Sequence[CleanClip]]) -> list[str]:
     if not train:
         raise ManifestError(
             f"train.control is true, and none of the {len(splits['train'])} clips of train has a control. Add a column control to the "
-            "manifest (docs/voxcpm2.md), or set train.control to false."
+            "manifest (docs/families/voxcpm2.md), or set train.control to false."
         )
     values = Counter(control for clip in train if (control := of(clip)))
     rarest = min(values.items(), key=lambda one: (one[1], one[0]))

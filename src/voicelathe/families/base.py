@@ -27,9 +27,7 @@ class FamilySpec:
     licence: str
     requires: tuple[str, ...]  # distributions that must be importable
     scopes: frozenset[str]  # groups of linears that can carry an adapter
-    cached_with: frozenset[
-        str
-    ]  # those under which what `frozen` gives stays true; empty: there is nothing to cache
+    cached_with: frozenset[str]  # those under which what `frozen` gives stays true; empty: nothing to cache
     stop_loss: str  # the component that says whether speech ends
     stop_above: float  # generation ends at a position whose probability of the end is above this
     stop_after: int  # but not before so many positions
@@ -38,9 +36,7 @@ class FamilySpec:
         str, str
     ]  # adapter | full -> Python that opens an export with upstream's package; BASE and HERE are places, DECODING the settings
     decoding: Mapping[str, Setting]  # how it speaks; a recipe's `speak:` has a value for each
-    layers: tuple[
-        str, ...
-    ]  # lists of modules in `core` whose members `run_layer` runs: what is recomputed or shared as one
+    layers: tuple[str, ...]  # lists in `core` whose members `run_layer` runs: recomputed or shared as one
     pickled: Mapping[str, str] = field(
         default_factory=dict
     )  # a file that upstream reads as a pickle -> ours with the same tensors
@@ -49,9 +45,7 @@ class FamilySpec:
     zero_shot: tuple[schema.Way, ...] = ()  # how its base takes over a voice from a clip; the usual way first
     trains_with_references: bool = False  # upstream trains clips with another recording in front; `Promptable.prompted` by reference then is its training, too
     replays_others: bool = False  # other speakers can be mixed in: its checkpoints hold nothing of a speaker
-    trains_with_control: bool = (
-        False  # upstream writes how a text is to be spoken in front of it, in brackets
-    )
+    trains_with_control: bool = False  # upstream writes in front of a text how to speak it, in brackets
     servers: Mapping[str, str] = field(
         default_factory=dict
     )  # adapter | full -> how other programs serve an export, in Markdown; BASE and HERE are places

@@ -42,7 +42,7 @@ def unused(read: Ingested, recipes: Mapping[str, schema.Recipe]) -> None:
         able = ", ".join(name for name in families.TABLE if families.spec(name).trains_with_references)
         screen.say(
             f"ref_audio: {named} rows name a reference, and no recipe trains with it. To train with it, set train.reference_share in a "
-            f"recipe ({able} only, docs/voxcpm2.md); otherwise nothing is to be done, and exports keep it."
+            f"recipe ({able} only, docs/families/voxcpm2.md); otherwise nothing is to be done, and exports keep it."
         )
     _controls(read, any(one.train.control for one in recipes.values()))
 
@@ -57,7 +57,7 @@ def _controls(read: Ingested, is_used: bool) -> None:
         able = ", ".join(name for name in families.TABLE if families.spec(name).trains_with_control)
         screen.say(
             f"control: {len(held)} rows have one, and no recipe trains with it. To train with it, set train.control: true in a recipe "
-            f"({able} only, docs/voxcpm2.md). It is never counted as spoken: leave it out of the text."
+            f"({able} only, docs/families/voxcpm2.md). It is never counted as spoken: leave it out of the text."
         )
     bad = [(line, one, why) for line, one in held if (why := control.problem(one)) is not None]
     for line, one, why in bad[:SHOWN]:

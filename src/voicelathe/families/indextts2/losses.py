@@ -1,6 +1,6 @@
 """The part of IndexTTS2 that is trained, a GPT-2 over conditions, text and speech codes, on transformers alone; its losses in one pass.
 
-Written from the names and shapes of the published tensors; nothing of upstream's code is used (its licence: docs/indextts2.md).
+Written from the names and shapes of the published tensors; nothing of upstream's code is used (its licence: docs/families/indextts2.md).
 One clip is
 
     32 latents of the voice, each plus the emotion | speed 1 | speed 0 | text start, text .., text stop | code start, codes ..

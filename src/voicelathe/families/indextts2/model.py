@@ -3,7 +3,7 @@
 Trained here, on transformers alone: the 530 M parameters of GPT-2, tables and heads. The encoders that make the latents and the emotion
 stay, and what they make of each clip is computed once, by upstream's own code in an interpreter of its own, which also speaks
 (`voicelathe env create indextts2`). The only importer of `indextts`, together with the modules beside it. Importing this file does not
-import torch. Upstream's licence restricts what may be done with a fine-tuned voice: docs/indextts2.md.
+import torch. Upstream's licence restricts what may be done with a fine-tuned voice: docs/families/indextts2.md.
 
 In training a clip is heard after another clip of its speaker; in evaluation and speech after the speaker's reference, the training clip
 nearest five seconds, which every checkpoint carries.

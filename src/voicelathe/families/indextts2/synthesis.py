@@ -1,6 +1,6 @@
 """Features and speech by upstream's own IndexTTS2, inside the interpreter that `voicelathe env create indextts2` makes.
 
-Upstream's classes are called from its package; nothing of it is copied (its licence: docs/indextts2.md). NOT VERIFIED: the published
+Upstream's classes are called from its package; nothing of it is copied (its licence: docs/families/indextts2.md). NOT VERIFIED: the published
 weights and the models that upstream fetches beside them could not be had where this was written.
 """
 
