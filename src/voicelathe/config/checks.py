@@ -117,7 +117,7 @@ def of_shares(where: str, train: schema.Train, processes: int) -> Iterator[str]:
 
 
 def of_shards(where: str, train: schema.Train, processes: int, machines: int) -> Iterator[str]:
-    """What processes cannot do that hold a model together; what can be is adamw over fp32 weights, with autocast or without."""
+    """What processes cannot do that hold a model together; what they can is an optimizer with fp32 moments over fp32 weights."""
     if not train.shard:
         return
     if train.mode == "lora":

@@ -3,6 +3,7 @@
 Pieces are PyTorch's `fully_shard` (FSDP2): of every parameter a process keeps some rows, with their gradients and moments. A layer is
 put together while it computes, in forward and again in backward; what belongs to no layer (embeddings, heads, norms) is whole from
 the beginning of a pass to its end. Gradients are added up over the processes whenever backward leaves a layer, in fp32.
+Processes must find gradients for the same parameters in a pass, which holds as a family's losses use all that is trained whatever the clip.
 The optimizer is given the own rows as tensors of their own, so that it, the norms and the states need not know either.
 """
 
