@@ -22,8 +22,9 @@ LAMP = Lexicon((Respelling("en", "lamp", "small road"),), False)
 BASE = jobs.WeightsRef(records.Candidate(0, None), "base", str(training.BASE), "0" * 64)
 # Who gives text to a model, with the place of the text among the arguments.
 DOORS = {"ClipItem": 1, "Prompt": 2, "synthesize": 1, "synthesize_prompted": 1}
-MAKERS = {  # where a ReadText is made: the one function, and two texts that were read become one
+MAKERS = {  # where a ReadText is made: the one function, and what was read is cut behind its control or joined with what was read
     "data/lexicon/reading.py",
+    "families/base.py",
     "families/cosyvoice3/model.py",
     "families/voxcpm/prompting.py",
 }

@@ -84,18 +84,23 @@ def write(path: Path, table: Table, kind: type = records.CleanClip) -> None:
 def _lines(table: Table, left_out: Mapping[str, Any]) -> Iterator[bytes]:
     """Canonical JSON, column by column: three times as quick as row by row. What holds its default in a row is left out there, if it may be."""
     names = sorted(table.column_names)
-    pieces = [f'"{name}":%s,' for name in names]
+    assert names[0] not in left_out, "a comma stands before every field but the first"
+    pieces = ["%s" if name in left_out else f'"{name}":%s' for name in names]
+    line = "{" + pieces[0] + "".join(piece if piece == "%s" else f",{piece}" for piece in pieces[1:]) + "}\n"
     for batch in table.to_batches(LINES_AT_ONCE):
-        values = []
-        for name, piece in zip(names, pieces, strict=True):
-            column = batch.column(name)
-            told: Iterable[str] = map(piece.__mod__, _as_json(column))
-            if name in left_out:
-                default = left_out[name]
-                pairs = zip(column.to_pylist(), told, strict=True)
-                told = ["" if value == default else one for value, one in pairs]
-            values.append(told)
-        yield "".join(f"{{{''.join(row)[:-1]}}}\n" for row in zip(*values, strict=True)).encode()
+        values = [
+            _where_said(name, batch.column(name), left_out[name])
+            if name in left_out
+            else _as_json(batch.column(name))
+            for name in names
+        ]
+        yield "".join(map(line.__mod__, zip(*values, strict=True))).encode()
+
+
+def _where_said(name: str, column: Column, default: object) -> list[str]:
+    """The whole field with the comma before it, or nothing."""
+    told = zip(column.to_pylist(), _as_json(column), strict=True)
+    return ["" if value == default else f',"{name}":{one}' for value, one in told]
 
 
 def _as_json(column: Column) -> list[str]:
