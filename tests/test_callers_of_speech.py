@@ -36,6 +36,7 @@ REQUESTS: dict[Place, str] = {
 CALLS_OF_THE_STAGE: dict[Place, str] = {
     ("stages.listen", "_take"): "self.decoding",  # the recipe's
     ("stages.preflight", "preflight"): "one.speak",  # the recipe's
+    ("stages.controls.effects", "of"): "one.speak",  # the recipe's
     (
         "stages.decoding.sweep",
         "_spoken",

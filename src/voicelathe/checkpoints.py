@@ -85,6 +85,8 @@ class Draft:
             os.link(source, self.directory / name)
         except OSError:
             shutil.copyfile(source, self.directory / name)
+            with (self.directory / name).open("rb") as file:
+                os.fsync(file.fileno())
         if known is None:
             self._seal(name)
         else:

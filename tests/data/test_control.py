@@ -122,11 +122,13 @@ def test_a_manifest_s_column_reaches_the_clean_clips_and_no_rule_counts_it_as_sp
     assert [replace(one, control=None) for one in controlled.clean] == plain.clean
 
 
-def test_a_control_that_is_no_text_is_a_rejected_line(tmp_path: Path) -> None:
+def test_a_control_that_is_no_text_loses_no_row_and_is_taken_as_it_is_written(tmp_path: Path) -> None:
     path = rows.json_lines(
-        tmp_path / "m.jsonl", [rows.raw(1, control="slow"), rows.raw(2, control=5), rows.raw(3, control=None)]
+        tmp_path / "m.jsonl",
+        [rows.raw(number, control=given) for number, given in enumerate(("slow", 5, None, ["a", "b"]), 1)],
     )
     found, _ = formats.read(rows.ingest(path, path.parent))
-    assert [isinstance(one, RejectedLine) or one.control for one in found] == ["slow", True, None]
-    assert isinstance(found[1], RejectedLine) and found[1].detail == "control is int, not text"
+    assert not any(isinstance(one, RejectedLine) for one in found), found
+    assert [getattr(one, "control", "lost") for one in found] == ["slow", "5", None, '["a","b"]']
     assert all("control" not in one.extra for one in found if not isinstance(one, RejectedLine))
+    assert (control.problem('["a","b"]') or "").startswith("brackets"), "who trains with it is told"

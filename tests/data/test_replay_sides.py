@@ -1,6 +1,7 @@
 """The general set is divided once: what is replayed is never what forgetting is measured on; and nobody is seen too often."""
 
 import random
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -13,9 +14,10 @@ from voicelathe.records import CleanClip
 
 
 def clip(number: int, speaker: str, recording: str | None = None, **changes: object) -> CleanClip:
+    said = {"text": f"Sentence {chr(97 + number // 26 % 26)}{chr(97 + number % 26)} it is."} | changes
     return replace(
         rows.clean_clip(number), speaker_id=speaker, recording_id=recording or f"rec{number}", clip_id=f"g{number:03d}",
-        audio_sha256=f"{number:064d}", **changes,
+        audio_sha256=f"{number:064d}", **said,
     )  # fmt: skip
 
 
@@ -69,6 +71,33 @@ def test_visits_are_counted_without_the_error_of_floats() -> None:
     assert replay.most_visits(7, 7) == 1 and replay.most_visits(8, 7) == 2
 
 
+@pytest.mark.parametrize("steps", [7, 40, 1000, 9000])
+@pytest.mark.parametrize("clips", [3, 10, 24, 700])
+def test_the_share_that_a_refusal_names_would_do(steps: int, clips: int) -> None:
+    visits = steps * 8
+    for share in (0.9, 0.31, 0.013):
+        replays = replay.num_replayed(steps, 8, share)
+        try:
+            replay.require_enough("recipes.x", replays, visits, clips, 10)
+        except ParamsError as problem:
+            named = re.search(r"Lower replay_share to ([\d.]+),", str(problem))
+            assert named is not None and 0.0 < float(named[1]) < share
+            replay.require_enough(
+                "recipes.x", replay.num_replayed(steps, 8, float(named[1])), visits, clips, 10
+            )
+
+
+def test_no_sentence_is_on_both_sides_where_all_speakers_read_the_same() -> None:
+    words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    clips = [clip(n, f"s{n // 10}", text=f"It is {words[n % 10]}.") for n in range(40)]
+    found = replay.sides(clips)
+    ours, theirs = ({one.text for one in some} for some in (found.replayed, found.measured))
+    assert ours and theirs and not ours & theirs and len(ours) == len(theirs) == 5
+    assert len(found.replayed) == len(found.measured) == 10 and replay.sides(clips[::-1]) == found
+    with pytest.raises(SplitError, match="one sentence only"):
+        replay.sides([clip(n, f"s{n}", text="It is one.") for n in range(4)])
+
+
 def test_a_share_that_would_show_clips_too_often_is_refused_with_the_numbers() -> None:
     replay.require_enough("recipes.x", 240, 2400, 24, 10)
     with pytest.raises(ParamsError) as seen:
@@ -78,7 +107,7 @@ def test_a_share_that_would_show_clips_too_often_is_refused_with_the_numbers() -
         in str(seen.value)
     )
     assert (
-        "seen up to 11 times, and recipes.x.train.replay_visits = 10: with it there are enough for 240. Lower replay_share to 0.1,"
+        "seen up to 11 times, and recipes.x.train.replay_visits = 10: with it there are enough for 240. Lower replay_share to 0.0995,"
         in str(seen.value)
     )
 

@@ -170,6 +170,11 @@ def test_losses_of_other_bases_or_clips_are_never_ranked(root: Path) -> None:
     assert "their losses cannot be ranked" in text and "bottleneck" not in text
     elsewhere = replace(other, run=lora.run, validation_sha256="c" * 64)
     assert comparing.against(lora, elsewhere, root) is None
+    told = lora.run.identity
+    controlled = replace(
+        other, run=replace(lora.run, identity=replace(told, train=replace(told.train, control=True)))
+    )
+    assert comparing.against(lora, controlled, root) is None, "the texts of their losses are not the same"
 
 
 def test_a_recipe_that_is_not_finished_is_named_with_its_file(root: Path) -> None:

@@ -81,6 +81,32 @@ def test_lines_that_only_one_of_the_two_spoke_are_left_out() -> None:
     assert best.controls is not None and {one.num_lines for one in best.controls} == {15}
 
 
+@pytest.mark.parametrize("left", [0, 3])
+def test_a_candidate_that_fails_under_controls_does_not_escape_by_having_no_lines(left: int) -> None:
+    rows = probed(1.0)
+    broken = {kind: dict(list(held.items())[:left]) for kind, held in (rows[2].controls or {}).items()}
+    best = judged([*rows[:2], replace(rows[2], controls=broken)])[2]
+    assert best.control_kept is None and [one.code for one in best.findings] == ["ignores_control"] * 3
+    assert (
+        f"slow and fast: of 16 lines that the base spoke under both only {left} could be compared"
+        in best.findings[0]
+    )
+    found = panels.rows(decided([*rows[:2], replace(rows[2], controls=broken)]))[2]
+    assert f"pace on {left} of 16 lines" in found.cells[-1]
+
+
+def test_a_base_that_follows_nothing_is_seldom_taken_to_follow() -> None:
+    """By chance, over 300 bases whose effects are noise: the denominator of what is kept must not be chance."""
+    draw = np.random.default_rng(5)
+    lines = [f"l{number:02d}" for number in range(16)]
+    own = (
+        {line: float(value) for line, value in zip(lines, row, strict=True)}
+        for row in draw.normal(0, 1, (300, 16))
+    )
+    follows = [controls._kept("pace", one, one, number).follows for number, one in enumerate(own)]
+    assert sum(follows) <= 0.02 * 300
+
+
 def test_a_veto_excludes_where_the_recipe_names_it_and_is_noted_where_not() -> None:
     noted = decided(probed(0.0))
     assert noted.selected == BEST, "make.SELECT does not name it"
@@ -101,9 +127,12 @@ def test_the_report_says_what_was_kept_in_a_column_of_its_own() -> None:
     assert rows[0].cells[-1] == "1.00 of the base's (pace 1.00, level 1.00, pitch 1.00)"
     assert rows[2].cells[-1].startswith("0.78 of the base's (pace 0.79, ")
     nothing = panels.rows(decided(probed(0.8, base=0.0)))[2]
+    unheard = "not followed clearly by the base"
+    assert nothing.cells[-1] == f"not judged (pace {unheard}, level {unheard}, pitch {unheard})"
+    few = panels.rows(decided(probed(0.0, lines=5)))[2]
     assert (
-        nothing.cells[-1]
-        == "the base follows none clearly (pace not judged, level not judged, pitch not judged)"
+        few.cells[-1]
+        == "not judged (pace on too few lines (5), level on too few lines (5), pitch on too few lines (5))"
     )
 
 
@@ -114,7 +143,7 @@ def test_records_with_controls_are_read_back_as_they_were() -> None:
 
 def test_settings_that_show_nothing_or_that_a_family_does_not_have_are_refused_by_name() -> None:
     one = params.load().recipes["mini-lora"]
-    asked = replace(one, evaluate=replace(one.evaluate, control_lines=8))
+    asked = replace(one, evaluate=replace(one.evaluate, control_lines=16))
     for name in families.TABLE:
         said = [
             line for line in checks.of_family("recipes.x", asked, families.spec(name)) if "control" in line
@@ -123,10 +152,16 @@ def test_settings_that_show_nothing_or_that_a_family_does_not_have_are_refused_b
             assert said == []
         else:
             assert said == [
-                f"recipes.x.evaluate.control_lines = 8: upstream's {name} knows no control, only voxcpm2; set it to 0"
+                f"recipes.x.evaluate.control_lines = 16: upstream's {name} knows no control, only voxcpm2; set it to 0"
             ]
     named = replace(one, select=replace(one.select, vetoes=[*one.select.vetoes, "ignores_control"]))
     (said_,) = [
         line for line in checks.of_family("recipes.x", named, families.spec("voxcpm2")) if "control" in line
     ]
     assert "evaluate.control_lines is 0: nothing would show it" in said_
+    few = replace(one, evaluate=replace(one.evaluate, control_lines=controls.MIN_LINES - 1))
+    assert [
+        line for line in checks.of_family("recipes.x", few, families.spec("voxcpm2")) if "control" in line
+    ] == [
+        "recipes.x.evaluate.control_lines = 11: so few lines show nothing; set 12 or more, or 0 to leave it out"
+    ]

@@ -75,6 +75,9 @@ def test_every_candidate_speaks_the_same_lines_under_six_controls(
     assert [one.clip_id for one in effects.chosen(1, 4)] == ["c6"], "of validation alone"
     records.write(layout.split("validation"), [replace(members[6], text="(soft) It rains.")])
     assert effects.chosen(1, 4) == [], "a text that begins with brackets has a control already"
+    again = [replace(members[6], clip_id="c5", text=f"  {members[6].text.upper()}"), members[6]]
+    records.write(layout.split("validation"), again)
+    assert [one.clip_id for one in effects.chosen(1, 4)] == ["c6"], "one sentence in two manners is one line"
     records.write(layout.split("validation"), members[6:7])
     finished, index = train.train(known, identity.identify(known, "mini-lora", 1))
     refs = candidates([index[0], index[-1]], [FULL_SCALE])

@@ -14,9 +14,11 @@ from voicelathe.data.latents import general_set
 from voicelathe.data.latents import replay as replay_sides
 from voicelathe.errors import ConsentError, ParamsError, SplitError
 from voicelathe.plan import forecast
-from voicelathe.process import jobs, runner
+from voicelathe.process import jobs, runner, together
 from voicelathe.runs import identity, replay
 from voicelathe.stages import encode, train
+
+NUMBERS = ("No", "Two", "Three", "Four")
 
 
 def wanted(root: Path, share: float, visits: int = 10) -> schema.Params:
@@ -31,7 +33,7 @@ def other(root: Path, number: int, speaker: str) -> records.CleanClip:
     path = audio.write(root / "audio" / name, audio.speech(1.0 + 0.1 * number, 50 + number))
     return replace(
         clip(root, number), clip_id=f"general{number}", audio=name, speaker_id=speaker, recording_id=name, end_s=1.0 + 0.1 * number,
-        audio_sha256=files.hash_file(path.parent, name), duration_s=1.0 + 0.1 * number, text="No lamp is on.",
+        audio_sha256=files.hash_file(path.parent, name), duration_s=1.0 + 0.1 * number, text=f"{NUMBERS[number]} lamps are on.",
     )  # fmt: skip
 
 
@@ -103,6 +105,10 @@ def test_too_many_visits_are_refused_before_anything_is_trained(project: Path) -
         ParamsError, match=r"recipes.mini-lora.train.replay_share: 4 of 16 visits .* enough for 2"
     ):
         replay.notices(few, "mini-lora")
+    more = identity.identify(wanted(project, 0.25), "mini-lora", 1)
+    assert identity.identify(few, "mini-lora", 1).run_digest == more.run_digest, (
+        "a bound makes no other weights"
+    )
     with pytest.raises(ParamsError, match="replay_visits = 1"):
         train.train(few, identity.identify(few, "mini-lora", 1))
 
@@ -121,6 +127,25 @@ def test_a_general_clip_that_is_held_out_is_refused_by_name(project: Path) -> No
             SplitError, match=rf"clip {own.clip_id}, 7.wav: its audio is that of 7.wav of test"
         ):
             replay.notices(wanted(project, 0.25), "mini-lora")
+
+
+def test_machines_that_train_together_must_have_the_same_general_set(project: Path) -> None:
+    """Or each would replay other clips."""
+    mixed = wanted(project, 0.25)
+    base = mixed.recipes["mini-lora"].base
+    target, train_ = identity.target(mixed, base, None), mixed.recipes["mini-lora"].train
+    job = jobs.TrainJob(target, train_, 1, "c", "l", "a", "d", "d", general=replay.place(base, train_))
+    assert {layout.general(base) / name for name in ("clips.jsonl", "index.parquet")} <= set(
+        map(Path, together.needed(job).files)
+    )
+
+
+def test_a_plan_is_made_with_assumed_lengths_while_the_general_set_is_not_encoded(project: Path) -> None:
+    mixed = wanted(project, 0.25)
+    base = mixed.recipes["mini-lora"].base
+    (layout.general(base) / general_set.CLIPS).unlink()
+    plan, assumed = forecast.rehearse(mixed, base, mixed.recipes["mini-lora"].train, "x", False)
+    assert not plan.size.source.startswith("the largest pass of the run") and assumed
 
 
 def test_who_is_replayed_must_have_consented_where_the_gate_asks_for_it(project: Path) -> None:

@@ -197,6 +197,11 @@ def of_family(where: str, one: schema.Recipe, spec: FamilySpec) -> Iterator[str]
     if one.evaluate.control_lines and not spec.trains_with_control:
         able = ", ".join(name for name in families.TABLE if families.spec(name).trains_with_control)
         yield f"{where}.evaluate.control_lines = {one.evaluate.control_lines}: upstream's {spec.id} knows no control, only {able}; set it to 0"
+    elif 0 < one.evaluate.control_lines < schema.FEWEST_CONTROL_LINES:
+        yield (
+            f"{where}.evaluate.control_lines = {one.evaluate.control_lines}: so few lines show nothing; set {schema.FEWEST_CONTROL_LINES} or more, "
+            "or 0 to leave it out"
+        )
     if "ignores_control" in one.select.vetoes and not one.evaluate.control_lines:
         yield f"{where}.select.vetoes names ignores_control, and evaluate.control_lines is 0: nothing would show it; set 16, or take it out"
     if one.train.replay_share and not spec.replays_others:

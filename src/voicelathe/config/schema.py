@@ -165,6 +165,9 @@ Way = Literal[
 ]  # of a base to take over a voice from a clip: its sound; its sound and words, continued
 
 
+FEWEST_CONTROL_LINES = 12  # over fewer, an interval is too narrow to show that a control is kept or lost
+
+
 @dataclass(frozen=True)
 class Evaluate(Closed):
     """Validation of every checkpoint and of the base, with frozen noise."""
@@ -179,8 +182,10 @@ class Evaluate(Closed):
         str | None
     )  # clip_id of that clip, of the validation split; null: one of about five seconds (`voicelathe references` tries others)
     probe_clips: Annotated[int, Ge(2)]  # of each kind that the probes of text, ending and overfitting look at
-    control_lines: Annotated[int, Ge(0)] = field(  # every candidate speaks so many under six controls each
-        default=0, metadata=ADDED_LATER
+    control_lines: Annotated[int, Ge(0)] = (
+        field(  # every candidate speaks so many under six controls each; 0, or FEWEST_CONTROL_LINES and more
+            default=0, metadata=ADDED_LATER
+        )
     )
 
 

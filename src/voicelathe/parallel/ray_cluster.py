@@ -141,7 +141,10 @@ def _init(ray: Any, address: str, threads: int, **options: Any) -> None:
             return
         except Exception as problem:  # Ray raises this very class for a node that does not start
             ray.shutdown()
-            may_pass = isinstance(problem, ConnectionError) and address not in ("auto", "local")
+            no_node = "No node info found" in _chain(problem)  # Ray has looked for a minute by then
+            may_pass = (
+                isinstance(problem, ConnectionError) and address not in ("auto", "local") and not no_node
+            )
             if tried == JOIN_TRIES or not may_pass:
                 raise ClusterError(_not_joined(address, _chain(problem), ray.__version__)) from None
         time.sleep(JOIN_WAIT_S)

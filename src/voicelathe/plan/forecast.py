@@ -55,7 +55,7 @@ def rehearse(
     if config is None:
         config = dict(family.published)
         assumptions.append(f"{path} is not here: planned with the published sizes of {one.family}")
-    has_data = present and index.is_file() and clips.is_file()
+    has_data = present and all(map(Path.is_file, (index, clips, *replay.files(base, train))))
     if clip_s is None and not has_data:
         clip_s = DEFAULT_CLIP_S
     from_data = clip_s is None
@@ -122,7 +122,8 @@ def forecast(
         / sum(found.size.positions)
     )
     spare = card.bytes - total + memory["activations"] + memory["workspace"]
-    step_s = _step_s(found, card, paged if total + paged > card.bytes else 0)
+    own = found.passes * found.processes // params.machine.processes  # of a step's passes, those of one GPU
+    step_s = _step_s(replace(found, passes=own), card, paged if total + paged > card.bytes else 0)
     return Plan(
         recipe=recipe, architecture=found.architecture, card=card.name, card_bytes=card.bytes, memory=memory, worst=worst,
         host=paged, fits=total <= card.bytes, longest_pass_s=round(max(0.0, spare / a_second), 1),
@@ -190,7 +191,7 @@ def remedy(
     report: Report,
 ) -> str:
     """The first single change of a recipe that does not fit that makes it fit, tried in order; says so when there is none."""
-    for text, changed in changes(one.train, params.machine.processes):
+    for text, changed in changes(one.train, params.machine.processes, params.nodes.count):
         report(f"{recipe}: does not fit; trying {text}")
         found, _ = rehearse(params, one.base, changed, recipe, not card.is_host, clip_s)
         if sum(_memory(found, card)[0].values()) <= card.bytes:
@@ -199,18 +200,20 @@ def remedy(
     return f"no single setting is enough; {more}, or mode: lora with weights: bf16, activation_checkpointing: all and clips_per_pass: 1"
 
 
-def changes(train: schema.Train, processes: int = 1) -> Iterator[tuple[str, schema.Train]]:
+def changes(train: schema.Train, processes: int = 1, machines: int = 1) -> Iterator[tuple[str, schema.Train]]:
     """Changes of one setting (with what it drags along), the cheapest in speed and quality first."""
     if train.activation_checkpointing != "all":
         yield "train.activation_checkpointing: all", replace(train, activation_checkpointing="all")
     can_shard = (
         train.optimizer in optimizers.of_fp32() and train.weights == "fp32" and not train.compile_layers
     )
-    if processes > 1 and train.mode == "full" and can_shard and not train.shard:
+    if processes > 1 and machines == 1 and train.mode == "full" and can_shard and not train.shard:
         yield "train.shard: true", replace(train, shard=True)
-    if train.shard:  # what follows but for shorter passes is refused with it
+    if train.shard:  # of what follows, shorter passes alone are not refused with it
         fits = [n for n in range(1, train.clips_per_pass) if not train.clips_per_step % (n * processes)]
         yield from ((f"train.clips_per_pass: {n}", replace(train, clips_per_pass=n)) for n in fits[-1:])
+        if train.reference_share:
+            yield "train.reference_share: 0.0", replace(train, reference_share=0.0)
         return
     if train.mode == "lora" and train.weights == "fp32":
         yield "train.weights: bf16 (autocast: false)", replace(train, weights="bf16", autocast=False)

@@ -63,12 +63,22 @@ class KeptControl:
     """What is left of one pair of opposite controls, against the base on the same lines."""
 
     kind: str  # pace | level | pitch
-    num_lines: int  # that both spoke under both controls
-    base_effect: float  # mean over lines: natural logarithm of seconds, dB, semitones; above 0: as asked
-    base_interval: Interval | None  # 95 %, over lines
-    effect: float
-    kept: float | None  # share of the base's effect; None where the base shows none clearly
-    kept_interval: Interval | None
+    base_lines: int  # that the base spoke under both controls
+    num_lines: int  # of these, that the candidate did, too
+    base_effect: (
+        float  # mean over the lines of both: natural logarithm of seconds, dB, semitones; above 0: as asked
+    )
+    base_interval: Interval | None  # 99.5 %, over the base's lines; None: too few
+    effect: float | None  # of the candidate; None where it spoke none of them
+    kept: (
+        float | None
+    )  # share of the base's effect; None where the base shows none clearly, or too few lines do
+    kept_interval: Interval | None  # 95 %
+
+    @property
+    def follows(self) -> bool:
+        """Whether the base's speech clearly changes as it is asked to."""
+        return self.base_interval is not None and self.base_interval.low > 0.0
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,8 @@ def _scope(card: About) -> Iterator[str]:
 def _data(card: About) -> Iterator[str]:
     speakers = {clip.speaker_id for clips in card.clips.values() for clip in clips}
     yield f"Recordings are kept whole: none has clips in two splits. Speakers: {len(speakers)}."
+    if share := card.case.files.run.identity.train.replay_share:
+        yield f"\nOf all clips that it saw in training, {share:.1%} were of other speakers, mixed in against forgetting (train.replay_share)."
     yield "\n| split | clips | recordings | minutes |\n|---|---:|---:|---:|"
     for name, clips in card.clips.items():
         minutes = sum(clip.duration_s for clip in clips) / 60

@@ -4,6 +4,7 @@ Same digest, same weights: a finished run is verified and reused, never trained 
 starts in a directory of its own.
 """
 
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -40,8 +41,9 @@ def of_training(
     base = find_recipe(params, name).base
     facts = base_facts(params, base)
     entries = index.read(layout.latents(base))
+    bounded = replace(train, replay_visits=schema.Train.replay_visits)  # a bound makes no other weights
     identity = records.RunIdentity(
-        train=train, base=base, family=facts.family, base_digest=facts.digest, latents_digest=trained_on(base, facts.family),
+        train=bounded, base=base, family=facts.family, base_digest=facts.digest, latents_digest=trained_on(base, facts.family),
         seed=params.seed, revision=revision, device=params.machine.device, threads=params.machine.threads,
         processes=params.machine.processes, torch=version("torch").split("+")[0],
         references_digest=references.digest_of(params, train), lexicon=lexicon_file.of_project(params),

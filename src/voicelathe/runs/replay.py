@@ -33,13 +33,13 @@ def digest_of(base: str, train: schema.Train) -> str | None:
     return digest.of_value({clip.clip_id: known[clip.clip_id] for clip in _sides(base).replayed})
 
 
-def require(recipe: str, base: str, train: schema.Train) -> None:
-    """Raises where clips would be seen too often (ParamsError), are the voice's own (SplitError) or their speakers did not consent (ConsentError)."""
+def require(recipe: str, base: str, train: schema.Train, most: int) -> None:
+    """`most`: visits of a clip (train.replay_visits). Raises where clips would be seen too often (ParamsError), are the voice's own (SplitError) or their speakers did not consent (ConsentError)."""
     if not train.replay_share:
         return
     found, visits = _sides(base), train.steps * train.clips_per_step
     replays = replay.num_replayed(train.steps, train.clips_per_step, train.replay_share)
-    replay.require_enough(f"recipes.{recipe}", replays, visits, len(found.replayed), train.replay_visits)
+    replay.require_enough(f"recipes.{recipe}", replays, visits, len(found.replayed), most)
     splits = {name: records.read(layout.split(name), records.CleanClip) for name in layout.SPLITS}
     replay.require_strangers(found.replayed, splits)
     _require_consent(found.replayed)
@@ -51,7 +51,7 @@ def notices(params: schema.Params, recipe: str) -> list[str]:
     train = one.train
     if not train.replay_share:
         return []
-    require(recipe, one.base, train)
+    require(recipe, one.base, train, train.replay_visits)
     found, visits = _sides(one.base), train.steps * train.clips_per_step
     replays = replay.num_replayed(train.steps, train.clips_per_step, train.replay_share)
     most = replay.most_visits(replays, len(found.replayed))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from voicelathe import checkpoints, digest, layout, records
 from voicelathe.config import schema
+from voicelathe.config.params import recipe as find_recipe
 from voicelathe.errors import CheckpointError
 from voicelathe.process import jobs, together
 from voicelathe.runs import references, replay, tombstones
@@ -23,7 +24,8 @@ def train(
     _claim(directory, run)
     _stamp(directory)
     if not (directory / FINISHED).is_file():
-        replay.require(run.recipe, run.identity.base, run.identity.train)
+        most = find_recipe(params, run.recipe).train.replay_visits
+        replay.require(run.recipe, run.identity.base, run.identity.train, most)
         paired = references.encoded(params, run.identity.base, run.identity.train)
         job = jobs.TrainJob(
             target=target(params, run.identity.base, run.identity.lexicon), train=run.identity.train, seed=run.identity.training_seed,

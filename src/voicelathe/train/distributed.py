@@ -144,7 +144,10 @@ def watched(
 
 @contextmanager
 def joined(machine: schema.Machine, pulse: heartbeat.Heartbeat | None = None) -> Iterator[Peers]:
-    """Meet the others that torchrun has started."""
+    """Meet the others that torchrun has started.
+
+    A process that fails leaves by its end: to take leave in order would wait for processes that wait for it.
+    """
     if machine.processes == 1:
         yield ALONE
         return
@@ -152,10 +155,8 @@ def joined(machine: schema.Machine, pulse: heartbeat.Heartbeat | None = None) ->
     met(lambda: distributed.init_process_group(backend, timeout=PATIENCE), pulse)
     if pulse is not None:
         pulse.has_joined = True
-    try:
-        yield Peers(distributed.get_rank(), distributed.get_world_size(), pulse)
-    finally:
-        distributed.destroy_process_group()
+    yield Peers(distributed.get_rank(), distributed.get_world_size(), pulse)
+    distributed.destroy_process_group()
 
 
 def choose_device(machine: schema.Machine) -> None:

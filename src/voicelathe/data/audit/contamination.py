@@ -37,7 +37,11 @@ def of(
     """
     share = len(set(bad) & set(clip_ids)) / len(clip_ids)
     steps = [list(clips) for clips in clips_of_steps]
-    held = [{*clips, *_in_front(paired, clips, number)} for number, clips in enumerate(steps, 1)]
+    own = set(clip_ids)
+    held = [
+        {*clips, *_in_front(paired, [one for one in clips if one in own], number)}
+        for number, clips in enumerate(steps, 1)
+    ]
     met = [number for number, clips in enumerate(held, 1) if not clips.isdisjoint(bad)]
     size, seen = len(steps[0]), 1.0 + (paired.share if paired else 0.0)
     return Exposure(recipe, len(steps), size, closed_form(share, size * own_share * seen), met)

@@ -1,8 +1,11 @@
 """Which clips of the general set are mixed into training, and on which is forgetting measured? Never two clips of one speaker, or of one recording.
 
+Nor two of one sentence: where all speakers read the same, half of the sentences are kept of each side, and the other clips are used for neither.
+
 What is trained on cannot show what a model forgot. So the set is divided once, whatever the recipe and the seed, and a clip stays on its side.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,8 +61,14 @@ def require_enough(where: str, visits: int, of: int, clips: int, most: int) -> N
         raise ParamsError(
             f"{where}.train.replay_share: {visits} of {of} visits of the run are replays of {clips} general clips, so that each is seen up to "
             f"{most_visits(visits, clips)} times, and {where}.train.replay_visits = {most}: with it there are enough for {clips * most}. "
-            f"Lower replay_share to {clips * most / of:.2g}, raise replay_visits, or add clips to general.manifest."
+            f"Lower replay_share to {_rounded_down(clips * most / of)}, raise replay_visits, or add clips to general.manifest."
         )
+
+
+def _rounded_down(share: float) -> str:
+    """Three digits of a share, never more than it."""
+    digits = 2 - math.floor(math.log10(share))
+    return f"{math.floor(share * 10**digits) / 10**digits:.{digits}f}"
 
 
 def require_strangers(replayed: Sequence[CleanClip], splits: Mapping[str, Sequence[CleanClip]]) -> None:
@@ -119,5 +128,24 @@ def _divided(groups: Sequence[list[CleanClip]], by: str) -> Sides:
         side = int(replayed < measured)
         held[side].extend(group)
         counts[side].update(clip.language for clip in group)
-    measured_clips, replayed_clips = (sorted(one, key=lambda clip: clip.clip_id) for one in held)
+    measured_clips, replayed_clips = _without_shared_sentences(*held)
+    if not (measured_clips and replayed_clips):
+        raise SplitError(
+            "The general set says one sentence only, or its speakers do, so none can be replayed (train.replay_share) while forgetting is measured "
+            "on others. Add other sentences to general.manifest, or set train.replay_share to 0.0."
+        )
     return Sides(replayed_clips, measured_clips, by)
+
+
+def _without_shared_sentences(*held: list[CleanClip]) -> tuple[list[CleanClip], list[CleanClip]]:
+    """Both sides by id; of a sentence that both say, every other one stays on each side."""
+    said = [{_sentence(clip) for clip in clips} for clips in held]
+    shared = sorted(said[0] & said[1], key=lambda one: rng.key(0, "sentence of the general set", *one))
+    first, second = (
+        sorted(
+            (clip for clip in clips if _sentence(clip) not in shared[1 - side :: 2]),
+            key=lambda clip: clip.clip_id,
+        )
+        for side, clips in enumerate(held)
+    )
+    return first, second

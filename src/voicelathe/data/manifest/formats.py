@@ -101,7 +101,7 @@ def _typed(line: int, named: Mapping[str, Any], ingest: schema.Ingest) -> RawRow
             "language", languages.canonical(_name(named, "language") or ingest.language or "")
         ),
         channel=_channel(named),
-        control=_text(named, "control"),
+        control=None if (control := named.get("control")) is None else labelled("control", _as_text(control)),
     )
 
 

@@ -63,9 +63,9 @@ class Outcome:
         return self.run.identity.train.mode
 
     @property
-    def group(self) -> tuple[str, str | None]:
-        """Recipes of one group have comparable losses."""
-        return self.run.identity.base_digest, self.validation_sha256
+    def group(self) -> tuple[str, str | None, bool]:
+        """Recipes of one group have comparable losses: of the same base, clips and texts, controls in front of them or not."""
+        return self.run.identity.base_digest, self.validation_sha256, self.run.identity.train.control
 
 
 def read(recipe: str, root: Path) -> Outcome:
@@ -223,7 +223,7 @@ def _pair(lora: Outcome, full: Outcome, root: Path, dice: Spread | None) -> Iter
     loss = against(full, lora, root)
     if loss is None:
         yield (
-            f"{lora.recipe} and {full.recipe}: other base or other validation clips, so their losses cannot be ranked. Compare the metrics, "
+            f"{lora.recipe} and {full.recipe}: other base, other validation clips or controls in one alone, so their losses cannot be ranked. Compare the metrics, "
             "and listen."
         )
         return
@@ -265,8 +265,9 @@ def _likenesses(lora: Outcome, full: Outcome) -> str:
 
 def _forgets(lora: Outcome, full: Outcome) -> str:
     lost = [one.probe.forgetting if one.probe else None for one in (full, lora)]
-    if lost[0] is None or lost[1] is None:
-        return ""
+    replays = [one.run.identity.train.replay_share > 0 for one in (full, lora)]
+    if lost[0] is None or lost[1] is None or replays[0] != replays[1]:
+        return ""  # with replay it is measured on other clips
     return f"; loss on other speakers {lost[0]:+.1%} against {lost[1]:+.1%}"
 
 

@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from voicelathe.evaluate.report import charts, wording
 from voicelathe.records import Interval, Probed, Ranked, Reason, Selection
+from voicelathe.records.probes import KeptControl
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,20 @@ def _control(one: Probed) -> str:
     """`0.80 (pace 0.90, level 0.70)`, or what the base does not follow."""
     if one.controls is None:
         return "\u2013"
-    parts = [f"{kept.kind} {_share(kept.kept)}" for kept in one.controls]
-    whole = (
-        "the base follows none clearly"
-        if one.control_kept is None
-        else f"{_share(one.control_kept)} of the base's"
-    )
-    return f"{whole} ({', '.join(parts)})" if parts else "no line was spoken under both"
+    parts = [f"{kept.kind} {_left(kept)}" for kept in one.controls]
+    whole = "not judged" if one.control_kept is None else f"{_plain(f'{one.control_kept:.2f}')} of the base's"
+    return f"{whole} ({', '.join(parts)})" if parts else "not judged (the base spoke no line under both)"
 
 
-def _share(kept: float | None) -> str:
-    return "not judged" if kept is None else _plain(f"{kept:.2f}")
+def _left(one: KeptControl) -> str:
+    """The share, or why there is none."""
+    if one.kept is not None:
+        return _plain(f"{one.kept:.2f}")
+    if one.base_interval is None:
+        return f"on too few lines ({one.base_lines})"
+    if not one.follows:
+        return "not followed clearly by the base"
+    return f"on {one.num_lines} of {one.base_lines} lines"
 
 
 def rows(selection: Selection) -> list[ProbeRow]:

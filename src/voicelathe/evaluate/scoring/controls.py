@@ -1,16 +1,19 @@
 """How much is left of what the base makes of a control? Paired by line, with an interval; and when too little is."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from voicelathe import rng
+from voicelathe.config import schema
 from voicelathe.evaluate.statistics import percentile_interval, resampled_means, rounded
 from voicelathe.records import Reason
 from voicelathe.records.probes import KeptControl, ProbeRecord
 
 CODE = "ignores_control"
-MIN_LINES = 6  # fewer show nothing: an interval over them is too narrow
+MIN_LINES = schema.FEWEST_CONTROL_LINES
+FOLLOWED = 0.995  # level of the interval by which a base follows: the same lines are the denominator of what is kept, so chance must be small
 MIN_KEPT = (
     0.5  # a candidate that certainly has less than half of the base's effect does not follow the control
 )
@@ -25,15 +28,20 @@ def judge(base: ProbeRecord, one: ProbeRecord, seed: int) -> list[KeptControl] |
     found = []
     for kind in PAIRS:
         own, theirs = base.controls.get(kind, {}), one.controls.get(kind, {})
-        if lines := sorted(own.keys() & theirs.keys()):
-            found.append(_kept(kind, lines, own, theirs, rng.key(seed, "bootstrap control", kind)))
+        if own:
+            found.append(_kept(kind, own, theirs, rng.key(seed, "bootstrap control", kind)))
     return found
 
 
 def findings(found: Sequence[KeptControl] | None) -> Iterator[Reason]:
     """A reason for each kind that the base follows clearly and the candidate certainly does not."""
     for one in found or ():
-        if one.kept is not None and one.kept_interval is not None and one.kept_interval.high < MIN_KEPT:
+        if one.follows and one.num_lines < one.base_lines / 2:
+            yield Reason(
+                CODE,
+                f"{PAIRS[one.kind]}: of {one.base_lines} lines that the base spoke under both only {one.num_lines} could be compared",
+            )
+        elif one.kept is not None and one.kept_interval is not None and one.kept_interval.high < MIN_KEPT:
             yield Reason(
                 CODE,
                 f"{PAIRS[one.kind]}: {one.kept:.2f} of the base's effect is left (95 % {one.kept_interval.low:.2f} to "
@@ -41,16 +49,17 @@ def findings(found: Sequence[KeptControl] | None) -> Iterator[Reason]:
             )
 
 
-def _kept(
-    kind: str, lines: Sequence[str], own: Mapping[str, float], theirs: Mapping[str, float], key: int
-) -> KeptControl:
-    both = np.array([[own[line], theirs[line]] for line in lines], dtype=np.float64)
-    base, effect = (round(float(one), DIGITS) for one in both.mean(axis=0))
-    means = resampled_means(both, lines, key) if len(lines) >= MIN_LINES else None
-    if means is None:
-        return KeptControl(kind, len(lines), base, None, effect, None, None)
-    interval = rounded(percentile_interval(means[:, 0]))
-    if interval.low <= 0.0:
-        return KeptControl(kind, len(lines), base, interval, effect, None, None)
+def _kept(kind: str, own: Mapping[str, float], theirs: Mapping[str, float], key: int) -> KeptControl:
+    base_lines, lines = sorted(own), sorted(own.keys() & theirs.keys())
+    alone = np.array([[own[line]] for line in base_lines], dtype=np.float64)
+    both = np.array([[own[line], theirs[line]] for line in lines], dtype=np.float64).reshape(-1, 2)
+    base = round(float((both if lines else alone)[:, 0].mean()), DIGITS)
+    effect = round(float(both[:, 1].mean()), DIGITS) if lines else None
+    drawn = resampled_means(alone, base_lines, key) if len(base_lines) >= MIN_LINES else None
+    interval = None if drawn is None else rounded(percentile_interval(drawn[:, 0], FOLLOWED))
+    found = KeptControl(kind, len(base_lines), len(lines), base, interval, effect, None, None)
+    means = resampled_means(both, lines, key) if found.follows and len(lines) >= MIN_LINES else None
+    if means is None or effect is None or base <= 0.0:
+        return found
     share = rounded(percentile_interval(means[:, 1] / np.maximum(means[:, 0], 1e-12)))
-    return KeptControl(kind, len(lines), base, interval, effect, round(effect / base, DIGITS), share)
+    return replace(found, kept=round(effect / base, DIGITS), kept_interval=share)

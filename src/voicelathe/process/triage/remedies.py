@@ -29,12 +29,15 @@ STATE_IS_COMPLETE = "another optimizer (its state is complete after the first st
 OTHER_PROGRAMS = "end every other program on the card (nvidia-smi lists them)"
 EXPANDABLE = "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True in the environment"
 
+SHARED = "train.shard: true on several GPUs (mode: full, adamw, weights: fp32); where it is on, more machine.processes, as the settings above are refused with it"
+
 OF_OURS: Mapping[str, Remedy] = {
     WEIGHTS: Remedy(
         (
             OTHER_PROGRAMS,
             "train.weights: bf16 (mode: lora) or bf16_split16 (mode: full), half of fp32",
             "a card with more memory",
+            SHARED,
         ),
         ("shorter clips, train.clips_per_pass, train.activation_checkpointing", EIGHT_BIT_TOO_EARLY),
     ),
@@ -51,6 +54,7 @@ OF_OURS: Mapping[str, Remedy] = {
             "train.weights: bf16_split16 with autocast: false (half the gradients, and no bf16 copies)",
             "train.gradient_release: true, with max_grad_norm: null (no gradients lie there together)",
             "train.mode: lora (gradients of the adapter only)",
+            SHARED,
         ),
         (
             "train.clips_per_pass (gradients and copies are as large as the weights, whatever is packed)",
@@ -63,6 +67,7 @@ OF_OURS: Mapping[str, Remedy] = {
             f"train.optimizer: {PAGING} (the moments move to the host when the card is full)",
             "train.weights: bf16_split8 or bf16_stochastic (1 or 0 bytes of master instead of 2)",
             "train.mode: lora",
+            SHARED,
         ),
         (
             "train.activation_checkpointing, train.clips_per_pass and shorter clips (the state is as large as the weights)",

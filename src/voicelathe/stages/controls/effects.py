@@ -9,6 +9,7 @@ from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
 from voicelathe.data import control
 from voicelathe.data.audio import waveform
+from voicelathe.data.text import characters, languages
 from voicelathe.process import jobs
 from voicelathe.speech import RATE_HZ, manner
 from voicelathe.speech.manner import Manner
@@ -66,12 +67,18 @@ def of(params: schema.Params, run: records.RunRecord, refs: Sequence[jobs.Weight
 
 
 def chosen(seed: int, number: int) -> list[records.CleanClip]:
-    """Validation clips whose texts are spoken: never trained on, and the same for every candidate and recipe."""
-    known = {
-        clip.clip_id: clip
-        for clip in records.read(layout.split("validation"), records.CleanClip)
+    """Validation clips whose texts are spoken: never trained on, the same for every candidate and recipe, and no two of them say the same.
+
+    Where a corpus has each sentence in several manners, a sentence would else count as often, and show a certainty that is none.
+    """
+    clips = records.read(layout.split("validation"), records.CleanClip)
+    usable = [
+        clip
+        for clip in sorted(clips, key=lambda clip: clip.clip_id)
         if SHORTEST_S <= clip.duration_s <= LONGEST_S and not control.begins_with_one(clip.text)
-    }
+    ]
+    said = {(languages.primary(clip.language), characters.words(clip.text)): clip for clip in usable}
+    known = {clip.clip_id: clip for clip in said.values()}
     return [known[name] for name in probe.clips(list(known), seed, number)]
 
 

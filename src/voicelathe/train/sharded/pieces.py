@@ -70,7 +70,7 @@ class Pieces:
 
     def run(self, function: Callable[..., T], *given: object) -> T:
         """As `Whole.run`; inside, what belongs to no layer is whole."""
-        result: T = getattr(self.core, layers.WHOLE)(function, *given)
+        result: T = getattr(self.core, layers.WHOLE)(lambda: function(*given))  # torch walks what it is given
         return result
 
     def look(self, function: Callable[..., T], *given: object) -> T:

@@ -64,6 +64,7 @@ class JointSaver:
                     files = saving.weights(self.family, self.loaded, self.job.train, base)
                     about = {"step": step, "kind": self.job.train.mode, "run_digest": self.job.run_digest}
                     saving.put(root / f"step_{step:07d}", files, about)
+                    del files  # the state comes next, and the host need not hold both
         keep(root, step, self.pieces, self.optimizer)
         if self.pieces.peers.is_first:
             saving.note(root, step, began, None)

@@ -13,6 +13,7 @@ from voicelathe import families, records
 from voicelathe.config import checks, params
 from voicelathe.data.audit import contamination, spikes
 from voicelathe.data.latents import general_set, replay
+from voicelathe.data.references import pairs
 from voicelathe.process import jobs
 from voicelathe.records import Reason
 from voicelathe.train import batches, loop
@@ -163,6 +164,12 @@ def test_contamination_counts_a_bad_row_less_often_where_others_are_mixed_in() -
     mixed = contamination.of("x", OWN, bad, batches.every_step(OWN, 50, 4, 7, ["general"], 0.5), None, 0.5)
     assert len(mixed.bad_steps) < len(plain.bad_steps) and mixed.closed_form < plain.closed_form
     assert abs(mixed.exact - mixed.closed_form) < 0.1
+    plan = records.ReferencePlan(dict.fromkeys(OWN, "lark"), {one: one for one in OWN}, OWN, {}, [])
+    steps_ = batches.every_step(OWN, 50, 4, 7, ["general"], 0.5)
+    both = contamination.of("x", OWN, bad, steps_, pairs.Pairs(plan, 1.0, 7), 0.5)
+    assert len(both.bad_steps) > len(mixed.bad_steps), (
+        "and references stand in front of the voice's own clips alone"
+    )
 
 
 def test_a_spike_names_a_replayed_clip_as_one() -> None:
