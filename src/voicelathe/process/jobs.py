@@ -160,11 +160,11 @@ class ValidateJob:
     weights: list[WeightsRef]
     reference: Reference | None  # for a prompted candidate
     out: str  # <candidate>.json below it
+    engine: schema.Engine = IN_THE_WORKER  # ray: candidates are spread over the cluster
     replays: bool = (
-        False  # the run was trained on some clips of `general`, and they are left out (train.replay_share)
+        False  # the run was trained on clips of `general`, which are left out (train.replay_share)
     )
     control: bool = False  # clips have their control in front, as in training (train.control)
-    engine: schema.Engine = IN_THE_WORKER  # ray: candidates are spread over the cluster
 
 
 @dataclass(frozen=True)
