@@ -141,11 +141,9 @@ def _without_shared_sentences(*held: list[CleanClip]) -> tuple[list[CleanClip], 
     """Both sides by id; of a sentence that both say, every other one stays on each side."""
     said = [{_sentence(clip) for clip in clips} for clips in held]
     shared = sorted(said[0] & said[1], key=lambda one: rng.key(0, "sentence of the general set", *one))
+    gone = (set(shared[1::2]), set(shared[::2]))
     first, second = (
-        sorted(
-            (clip for clip in clips if _sentence(clip) not in shared[1 - side :: 2]),
-            key=lambda clip: clip.clip_id,
-        )
-        for side, clips in enumerate(held)
+        sorted((clip for clip in clips if _sentence(clip) not in away), key=lambda clip: clip.clip_id)
+        for clips, away in zip(held, gone, strict=True)
     )
     return first, second
