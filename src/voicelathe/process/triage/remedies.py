@@ -29,7 +29,7 @@ STATE_IS_COMPLETE = "another optimizer (its state is complete after the first st
 OTHER_PROGRAMS = "end every other program on the card (nvidia-smi lists them)"
 EXPANDABLE = "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True in the environment"
 
-SHARED = "train.shard: true on several GPUs (mode: full, adamw, weights: fp32); where it is on, more machine.processes, as the settings above are refused with it"
+SHARED = f"train.shard: true on several GPUs (mode: full, {' or '.join(optimizers.of_fp32())}, weights: fp32); where it is on, more machine.processes, as the settings above are refused with it"
 
 OF_OURS: Mapping[str, Remedy] = {
     WEIGHTS: Remedy(
