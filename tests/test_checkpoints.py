@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,27 @@ def test_a_committed_directory_verifies_and_knows_its_size(tmp_path: Path) -> No
     assert checkpoints.size_bytes(directory) == sum(
         (directory / name).stat().st_size for name in ("weights.safetensors", "config.json")
     )
+
+
+def test_a_file_that_is_copied_because_links_fail_is_on_the_disk_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, synced = commit(tmp_path) / "weights.safetensors", set[int]()
+    known = {"sha256": digest.of_file(source), "size": source.stat().st_size}
+
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    def seen(handle: int, sync: Callable[[int], None] = os.fsync) -> None:
+        synced.add(os.fstat(handle).st_ino)
+        sync(handle)
+
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(os, "fsync", seen)
+    draft = checkpoints.Draft(tmp_path / "state_0000002")
+    draft.link("rank.safetensors", source, known)
+    kept = draft.commit({"step": 2})
+    assert checkpoints.verify(kept)["step"] == 2 and (kept / "rank.safetensors").stat().st_ino in synced
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "config.json"])

@@ -81,6 +81,23 @@ def test_lines_that_only_one_of_the_two_spoke_are_left_out() -> None:
     assert best.controls is not None and {one.num_lines for one in best.controls} == {15}
 
 
+def test_a_candidate_that_spoke_most_lines_is_judged_by_them_however_few_the_base_spoke() -> None:
+    """Between half of the base's lines and the fewest that judge a base nobody escapes."""
+    rows = probed(0.0, lines=controls.MIN_LINES)
+    most = {kind: dict(list(held.items())[:-4]) for kind, held in (rows[2].controls or {}).items()}
+    best = judged([*rows[:2], replace(rows[2], controls=most)])[2]
+    assert best.controls is not None and {one.num_lines for one in best.controls} == {controls.MIN_LINES - 4}
+    assert [one.code for one in best.findings] == ["ignores_control"] * 3
+
+
+def test_one_kind_that_cannot_be_compared_is_not_left_out_of_what_is_kept() -> None:
+    rows = probed(1.0)
+    held = dict(rows[2].controls or {})
+    held["pitch"] = dict(list(held["pitch"].items())[:2])
+    best = judged([*rows[:2], replace(rows[2], controls=held)])[2]
+    assert best.control_kept is None and [one.code for one in best.findings] == ["ignores_control"]
+
+
 @pytest.mark.parametrize("left", [0, 3])
 def test_a_candidate_that_fails_under_controls_does_not_escape_by_having_no_lines(left: int) -> None:
     rows = probed(1.0)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -262,6 +263,22 @@ def test_a_node_that_is_killed_in_the_middle_costs_time_and_no_byte(
     assert not killer.is_alive(), "the node never worked; the test shows nothing"
     assert [one for one in said if "3 nodes with 3 CPUs" in one]
     assert [one for one in said if "was lost" in one] and "were lost and done again" in said[-1]
+
+
+def test_an_address_where_something_else_listens_is_one_sentence_and_not_ray_s_quarter_of_an_hour(
+    project: list[ManifestRow], said: list[str]
+) -> None:
+    ray_cluster.close()
+    before = {name: os.environ.get(name) for name in ray_cluster.ANSWER}
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(
+            ClusterError,
+            match=rf"could not join: Failed to connect to Ray cluster at \S+:{port}: .+If this machine",
+        ) as seen:
+            measured(project, schema.Engine("ray", 1, f"127.0.0.1:{port}"), said)
+    assert "Traceback" not in str(seen.value).split("…")[-1]
+    assert {name: os.environ.get(name) for name in ray_cluster.ANSWER} == before
 
 
 DRIVER = """

@@ -97,6 +97,35 @@ def test_a_step_takes_the_longer_of_the_cards_work_and_the_time_to_ask_for_it() 
     assert on_cpu.step_s < tiny.step_s
 
 
+def test_the_time_of_a_step_is_that_of_one_gpu_s_own_passes() -> None:
+    train = train_settings("full", clips_per_step=4, clips_per_pass=1)
+    found, one, card = rehearsed(train), replace(ONE, train=train), cards.NAMED["h100"]
+    assert found.passes == 4
+    alone, shared = (
+        forecast.forecast(
+            replace(PARAMS, machine=replace(PARAMS.machine, processes=n)), "x", one, found, card, ""
+        ).step_s
+        for n in (1, 4)
+    )
+    update = forecast.LAUNCH_S * found.update_kernels
+    assert shared - update == pytest.approx((alone - update) / 4, rel=0.02)
+
+
+def test_what_is_offered_for_several_gpus_passes_the_checks_of_one_machine_and_of_several() -> None:
+    train = train_settings("full", weights="fp32", optimizer="adamw", clips_per_step=8, clips_per_pass=4)
+    for machines in (1, 2):
+        known = replace(
+            PARAMS, machine=replace(PARAMS.machine, processes=2), nodes=replace(PARAMS.nodes, count=machines)
+        )
+        offered = dict(forecast.changes(train, 2, machines))
+        assert ("train.shard: true" in offered) == (machines == 1)
+        if machines == 1:
+            sharded = replace(ONE, train=offered["train.shard: true"])
+            assert not [line for line in checks.of_recipe("x", sharded, known) if "shard" in line]
+    heard = replace(train, shard=True, reference_share=0.5)
+    assert "train.reference_share: 0.0" in dict(forecast.changes(heard, 2, 1))
+
+
 @pytest.mark.slow
 def test_the_workspace_of_cudas_kernels_is_not_taken_from_a_cpu() -> None:
     one = replace(ONE, train=train_settings("full", weights="bf16_split16", optimizer="adamw8bit"))

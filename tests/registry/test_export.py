@@ -14,7 +14,7 @@ from voicelathe import digest, families, layout, records
 from voicelathe.config import params
 from voicelathe.errors import PromotionError, RequestError
 from voicelathe.families import decoding
-from voicelathe.registry import card, export, promote
+from voicelathe.registry import card, export, gates, promote
 from voicelathe.runs import identity
 from voicelathe.tracking import files as run_files
 
@@ -106,6 +106,16 @@ def test_the_numbers_of_the_card_are_those_of_the_records(files: Path, tmp_path:
     assert rows_of(text, "figure") == {"cer (share)": ["0.1", "0.4", "0.2"]}
     assert "* the nearest to the speaker" in text and "* Few recordings." in text
     assert "* Of 2 sentences it spoke, 2 ended by themselves." in text
+
+
+def test_a_card_says_that_other_speakers_are_in_the_weights(files: Path) -> None:
+    case = gates.examine(RECIPE, files, gates.load_params(files), None)
+    run = case.files.run
+    mixed = replace(run.identity, train=replace(run.identity.train, replay_share=0.125))
+    told = replace(case, files=replace(case.files, run=replace(run, identity=mixed)))
+    texts = [card.render(card.about(one, "adapter", None, None, None, [])) for one in (case, told)]
+    said = "Of all clips that it saw in training, 12.5% were of other speakers"
+    assert [said in text for text in texts] == [False, True]
 
 
 def test_a_hub_reads_the_front_matter(files: Path, tmp_path: Path) -> None:

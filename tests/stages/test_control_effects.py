@@ -30,12 +30,13 @@ def asked(root: Path, lines: int) -> schema.Params:
 
 def test_effects_are_above_zero_where_speech_is_as_it_was_asked_for() -> None:
     one, other = Manner(2.0, -20.0, 200.0), Manner(1.0, -26.0, 100.0)
-    found = {kind: compare(one, other) for kind, (_, _, compare) in effects.PAIRS.items()}
+    found = {kind: compare(one, other) for kind, compare in effects.COMPARE.items()}
     assert found == pytest.approx({"pace": math.log(2), "level": 6.0, "pitch": 12.0})
-    assert {kind: pair[:2] for kind, pair in effects.PAIRS.items()} == {
+    assert set(effects.COMPARE) == set(effects.PAIRS)
+    assert effects.PAIRS == {
         "pace": ("slow", "fast"), "level": ("loud", "soft"), "pitch": ("high", "low"),
     }  # fmt: skip
-    assert effects.PAIRS["pitch"][2](one, replace(other, pitch_hz=None)) is None
+    assert effects.COMPARE["pitch"](one, replace(other, pitch_hz=None)) is None
 
 
 def test_a_sample_that_failed_or_is_not_there_has_no_manner(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.factories import training
-from tests.train.test_loop import final_state, quiet
+from tests.train.test_loop import final_state, killed_at_step_4, quiet
 from voicelathe import families, records
 from voicelathe.config import checks, params, schema
 from voicelathe.data.latents import cache
@@ -75,14 +75,7 @@ def test_a_run_with_controls_that_is_killed_and_resumed_ends_with_the_same_weigh
 ) -> None:
     whole = job(corpus, tmp_path / "whole")
     loop.run(whole, quiet)
-    stopped = replace(whole, directory=str(tmp_path / "stopped"))
-
-    def killed(kind: str, values: dict[str, Any]) -> None:
-        if kind == jobs.PHASE and values["name"] == "backward" and values["step"] == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        loop.run(stopped, killed)
+    stopped = killed_at_step_4(replace(whole, directory=str(tmp_path / "stopped")))
     loop.run(stopped, quiet)
     assert final_state(tmp_path / "stopped") == final_state(tmp_path / "whole")
     loop.run(job(corpus, tmp_path / "bare", control=False), quiet)

@@ -34,6 +34,18 @@ def quiet(_kind: str, _values: dict[str, Any]) -> None:
     pass
 
 
+def killed_at_step_4(job: jobs.TrainJob) -> jobs.TrainJob:
+    """The same job, a run of which was killed in the backward pass of step 4."""
+
+    def die(kind: str, values: dict[str, Any]) -> None:
+        if kind == jobs.PHASE and values["name"] == "backward" and values["step"] == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(job, die)
+    return job
+
+
 def final_state(directory: Path) -> str:
     """sha256 over every checkpoint, the last resume state and the step log."""
     sha = hashlib.sha256((directory / "steps.jsonl").read_bytes())

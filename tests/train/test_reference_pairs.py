@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.factories import training
-from tests.train.test_loop import final_state, quiet
+from tests.train.test_loop import final_state, killed_at_step_4, quiet
 from voicelathe import families, records
 from voicelathe.data.references.pairs import Pairs
 from voicelathe.errors import ManifestError
@@ -37,14 +37,7 @@ def steps(directory: Path) -> list[records.StepRecord]:
 def test_a_run_that_is_killed_and_resumed_trains_on_the_same_pairs(corpus: Path, tmp_path: Path) -> None:
     whole = job(corpus, tmp_path / "whole")
     loop.run(whole, quiet)
-    stopped = replace(whole, directory=str(tmp_path / "stopped"))
-
-    def killed(kind: str, values: dict[str, Any]) -> None:
-        if kind == jobs.PHASE and values["name"] == "backward" and values["step"] == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        loop.run(stopped, killed)
+    stopped = killed_at_step_4(replace(whole, directory=str(tmp_path / "stopped")))
     assert len(steps(tmp_path / "stopped")) == 3
     loop.run(stopped, quiet)
     assert final_state(tmp_path / "stopped") == final_state(tmp_path / "whole")

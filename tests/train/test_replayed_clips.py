@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.factories import training
-from tests.train.test_loop import final_state, quiet
+from tests.train.test_loop import final_state, killed_at_step_4, quiet
 from voicelathe import families, records
 from voicelathe.config import checks, params
 from voicelathe.data.audit import contamination, spikes
@@ -77,14 +77,7 @@ def test_a_run_that_is_killed_and_resumed_replays_the_same_clips(corpus: Path, t
     whole = job(corpus, tmp_path / "whole")
     told = loop.run(whole, quiet)
     assert told["num_train_clips"] == 12, "of the voice"
-    stopped = replace(whole, directory=str(tmp_path / "stopped"))
-
-    def killed(kind: str, values: dict[str, Any]) -> None:
-        if kind == jobs.PHASE and values["name"] == "backward" and values["step"] == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        loop.run(stopped, killed)
+    stopped = killed_at_step_4(replace(whole, directory=str(tmp_path / "stopped")))
     loop.run(stopped, quiet)
     assert final_state(tmp_path / "stopped") == final_state(tmp_path / "whole")
     known = {one.clip_id for one in sides(corpus).replayed}

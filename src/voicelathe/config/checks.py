@@ -172,6 +172,11 @@ def of_memory(where: str, train: schema.Train) -> Iterator[str]:
             yield f"{where}.gradient_release = true: a step must be one pass; set clips_per_pass to clips_per_step ({train.clips_per_step})"
 
 
+def _able(what: str) -> str:
+    """The families whose spec says that they can do something."""
+    return ", ".join(name for name in families.TABLE if getattr(families.spec(name), what))
+
+
 def of_family(where: str, one: schema.Recipe, spec: FamilySpec) -> Iterator[str]:
     """What the model family of the base knows and the recipe must agree with."""
     if one.train.mode not in spec.modes:
@@ -186,17 +191,14 @@ def of_family(where: str, one: schema.Recipe, spec: FamilySpec) -> Iterator[str]
             f"of {known}"
         )
     if one.train.reference_share and not spec.trains_with_references:
-        able = ", ".join(name for name in families.TABLE if families.spec(name).trains_with_references)
         yield (
-            f"{where}.train.reference_share = {one.train.reference_share}: upstream does not train {spec.id} with references, only {able}; "
+            f"{where}.train.reference_share = {one.train.reference_share}: upstream does not train {spec.id} with references, only {_able('trains_with_references')}; "
             "set it to 0.0"
         )
     if one.train.control and not spec.trains_with_control:
-        able = ", ".join(name for name in families.TABLE if families.spec(name).trains_with_control)
-        yield f"{where}.train.control = true: upstream's {spec.id} knows no control in front of a text, only {able}; set it to false"
+        yield f"{where}.train.control = true: upstream's {spec.id} knows no control in front of a text, only {_able('trains_with_control')}; set it to false"
     if one.evaluate.control_lines and not spec.trains_with_control:
-        able = ", ".join(name for name in families.TABLE if families.spec(name).trains_with_control)
-        yield f"{where}.evaluate.control_lines = {one.evaluate.control_lines}: upstream's {spec.id} knows no control, only {able}; set it to 0"
+        yield f"{where}.evaluate.control_lines = {one.evaluate.control_lines}: upstream's {spec.id} knows no control, only {_able('trains_with_control')}; set it to 0"
     elif 0 < one.evaluate.control_lines < schema.FEWEST_CONTROL_LINES:
         yield (
             f"{where}.evaluate.control_lines = {one.evaluate.control_lines}: so few lines show nothing; set {schema.FEWEST_CONTROL_LINES} or more, "
@@ -205,9 +207,8 @@ def of_family(where: str, one: schema.Recipe, spec: FamilySpec) -> Iterator[str]
     if "ignores_control" in one.select.vetoes and not one.evaluate.control_lines:
         yield f"{where}.select.vetoes names ignores_control, and evaluate.control_lines is 0: nothing would show it; set 16, or take it out"
     if one.train.replay_share and not spec.replays_others:
-        able = ", ".join(name for name in families.TABLE if families.spec(name).replays_others)
         yield (
-            f"{where}.train.replay_share = {one.train.replay_share}: a checkpoint of {spec.id} would carry the other speakers, too; only {able} "
+            f"{where}.train.replay_share = {one.train.replay_share}: a checkpoint of {spec.id} would carry the other speakers, too; only {_able('replays_others')} "
             "can mix them in; set it to 0.0"
         )
     for name, problem in decoding.problems(spec.decoding, one.speak):

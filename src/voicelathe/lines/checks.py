@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from voicelathe.data.text import characters
-from voicelathe.lines import strata
+from voicelathe.data.text import characters, languages
 from voicelathe.records import HELD_OUT, LONG, STRATA, PackLine
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it becomes the name of a file
@@ -49,7 +48,7 @@ def _twice(pack: Sequence[tuple[int, PackLine]]) -> Iterator[str]:
         first = ids.setdefault(line.id, number)
         if first != number:
             yield f"line {number}: id {line.id!r} is that of line {first}, too; every line needs its own"
-        key = (strata.primary(line.language), characters.words(line.text))
+        key = languages.sentence(line.text, line.language)
         place, other = said.setdefault(key, (number, line.id))
         if place != number and characters.num_spoken_chars(line.text):
             yield f"line {number}: {line.id} says the same words as {other} in line {place}; a sentence counts once"

@@ -11,7 +11,7 @@ from itertools import zip_longest
 
 from voicelathe import lines, rng
 from voicelathe.data import columns
-from voicelathe.data.text import characters
+from voicelathe.data.text import characters, languages
 from voicelathe.data.text.overlap import Sentence, find
 from voicelathe.lines import shipped, strata
 from voicelathe.records import HELD_OUT, STRATA, CleanClip, PackLine
@@ -66,7 +66,7 @@ def _held_out(corpus: PackSources, notes: list[str], seed: int) -> list[PackLine
     main = {name for name, count in counts.items() if count >= MAIN_SPEAKER * len(corpus.validation)}
     fit, refused = {}, Counter[str]()
     for clip in sorted(corpus.validation, key=lambda clip: clip.clip_id):
-        key = (strata.primary(clip.language), characters.words(clip.text))
+        key = languages.sentence(clip.text, clip.language)
         if clip.speaker_id not in main:
             refused["of a speaker with few clips"] += 1
         elif clip.recording_id in corpus.barred:
@@ -111,7 +111,7 @@ def _written(
     """Shipped lines in the corpus's languages that are short enough to be spoken and not in the training text."""
     found: list[PackLine] = []
     for language in sorted({clip.language for clip in said}):
-        path = shipped.FOLDER / f"{strata.primary(language)}.jsonl"
+        path = shipped.FOLDER / f"{languages.primary(language)}.jsonl"
         if not path.is_file():
             there = ", ".join(sorted(one.stem for one in shipped.FOLDER.glob("*.jsonl")))
             notes.append(

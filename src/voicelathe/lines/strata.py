@@ -6,7 +6,7 @@ languages of the shipped lists; in other languages digits count, and names are n
 
 import re
 
-from voicelathe.data.text import characters
+from voicelathe.data.text import characters, languages
 from voicelathe.data.text.overlap import is_spaceless
 
 SHORT_WORDS, LONG_WORDS = 3, 16  # at most, at least
@@ -61,24 +61,19 @@ def size(text: str, language: str) -> int:
     return sum(map(len, said)) if is_spaceless(language) else len(said)
 
 
-def primary(language: str) -> str:
-    """`en` of `en-GB`."""
-    return language.casefold().replace("_", "-").split("-")[0]
-
-
 def has_number(text: str, language: str) -> bool:
     """Digits, number words, days and months."""
     if any(map(str.isdigit, text)):
         return True
-    if primary(language) in ("zh", "yue", "ja"):
+    if languages.primary(language) in ("zh", "yue", "ja"):
         return bool(HAN_NUMBER.search(text))
     said = characters.words(text).split()
-    return not WORDS.get(primary(language), frozenset()).isdisjoint(said)
+    return not WORDS.get(languages.primary(language), frozenset()).isdisjoint(said)
 
 
 def has_name(text: str, language: str) -> bool:
     """A capital letter within a sentence; English `I` is none, and a language that writes every noun so has no way to tell."""
-    if primary(language) in CASELESS_NAMES:
+    if languages.primary(language) in CASELESS_NAMES:
         return False
     for found in WORD.finditer(text):
         word, before = found.group(), text[: found.start()].rstrip(" \"'\u00ab\u201c\u2018\u00bf\u00a1(")

@@ -27,6 +27,10 @@ Result = TypeVar("Result")
 
 REACH_S = 5.0
 JOIN_TRIES, JOIN_WAIT_S = 3, 5.0  # a busy machine's Ray does not always answer the first time
+JOIN_QUICK_S = 30.0  # whoever needed longer to say no has tried for itself
+ANSWER = {
+    "RAY_gcs_server_port_wait_time_s": "3"
+}  # Ray's own attempts, 40 s each; 20 where something else listens
 STORE_BYTES = 100 << 20  # of a Ray of our own: results are small
 CARRIED = (
     *("MKL_CBWR", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TOKENIZERS_PARALLELISM", "PYTHONWARNINGS"),
@@ -128,7 +132,13 @@ def _join(ray: Any, address: str, threads: int) -> str:
     """Where the cluster's head is. Raises ClusterError when nothing is there, it is of another version, or has no node here."""
     if address != "auto":
         _require_listening(address)
-    _init(ray, address, threads)
+    before = {name: os.environ.get(name) for name in ANSWER}
+    os.environ.update({name: value for name, value in ANSWER.items() if before[name] is None})
+    try:
+        _init(ray, address, threads)
+    finally:
+        for name in (name for name, value in before.items() if value is None):
+            del os.environ[name]
     return str(ray.get_runtime_context().gcs_address)
 
 
@@ -136,15 +146,14 @@ def _init(ray: Any, address: str, threads: int, **options: Any) -> None:
     variables = {name: os.environ[name] for name in CARRIED if name in os.environ}
     environment = {"env_vars": {**variables, "OMP_NUM_THREADS": str(threads)}}
     for tried in range(1, JOIN_TRIES + 1):
+        began = time.monotonic()
         try:
             ray.init(address, runtime_env=environment, log_to_driver=False, logging_level="ERROR", **options)
             return
         except Exception as problem:  # Ray raises this very class for a node that does not start
             ray.shutdown()
-            no_node = "No node info found" in _chain(problem)  # Ray has looked for a minute by then
-            may_pass = (
-                isinstance(problem, ConnectionError) and address not in ("auto", "local") and not no_node
-            )
+            may_pass = isinstance(problem, ConnectionError) and address not in ("auto", "local")
+            may_pass = may_pass and time.monotonic() - began < JOIN_QUICK_S
             if tried == JOIN_TRIES or not may_pass:
                 raise ClusterError(_not_joined(address, _chain(problem), ray.__version__)) from None
         time.sleep(JOIN_WAIT_S)

@@ -73,6 +73,10 @@ def rehearse(
             f"memory is that of each of {found.processes} GPUs, which share the weights; in a step each sends the others {found.sent / 1e9:.1f} GB and "
             "receives as much, and the time leaves that out"
         )
+    elif params.machine.processes > 1:
+        assumptions.append(
+            f"time is that of each of {params.machine.processes} GPUs, which share the passes of a step; that they add up their gradients is left out"
+        )
     return found, [*assumptions, f"lengths: {found.size.source}"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from voicelathe import families, records
 from voicelathe.config import schema
-from voicelathe.data.latents import general_set
+from voicelathe.data.latents import general_set, index
 from voicelathe.errors import ClusterError
 from voicelathe.parallel import meeting
 from voicelathe.parallel.needs import Needs
@@ -56,13 +56,11 @@ def require_reachable(node: records.NodePlace, within_s: float = REACH_S, room: 
 
 def needed(job: jobs.TrainJob) -> Needs:
     """What has to be the same on every machine: updates are computed on each, so no last digit may differ."""
-    index = Path(job.latents) / "index.parquet"
+    encodings = Path(job.latents) / index.FILE
     references = [job.references] if job.references is not None else []
-    general = (
-        [Path(job.general, name) for name in (general_set.CLIPS, "index.parquet")] if job.general else []
-    )
+    general = [Path(job.general, name) for name in (general_set.CLIPS, index.FILE)] if job.general else []
     return Needs(
-        files=(job.clips, str(index), *map(str, general)),
+        files=(job.clips, str(encodings), *map(str, general)),
         folders=(job.target.base, *references),
         packages=tuple(sorted({*PACKAGES, *families.spec(job.target.family).requires})),
         is_exact=True,

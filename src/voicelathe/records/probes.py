@@ -80,6 +80,11 @@ class KeptControl:
         """Whether the base's speech clearly changes as it is asked to."""
         return self.base_interval is not None and self.base_interval.low > 0.0
 
+    @property
+    def is_comparable(self) -> bool:
+        """Whether the candidate spoke enough of what the base follows, half of its lines: who fails more is not excused by having few."""
+        return self.follows and 2 * self.num_lines >= self.base_lines
+
 
 @dataclass(frozen=True)
 class Probed:
@@ -105,6 +110,7 @@ class Probed:
 
     @property
     def control_kept(self) -> float | None:
-        """The mean share that is left of what the base follows clearly; None where it follows nothing, or nothing was asked."""
-        shares = [one.kept for one in self.controls or () if one.kept is not None]
-        return round(sum(shares) / len(shares), 6) if shares else None
+        """The mean share that is left of all that the base follows clearly; None where it follows nothing, or one kind could not be compared."""
+        shares = [one.kept for one in self.controls or () if one.follows]
+        known = [share for share in shares if share is not None]
+        return round(sum(known) / len(known), 6) if known and len(known) == len(shares) else None

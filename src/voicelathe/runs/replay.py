@@ -70,7 +70,7 @@ def notices(params: schema.Params, recipe: str) -> list[str]:
 
 
 def _sides(base: str) -> replay.Sides:
-    return replay.sides(records.read(layout.general(base) / general_set.CLIPS, records.CleanClip))
+    return replay.of_directory(layout.general(base))
 
 
 def _require_consent(replayed: list[records.CleanClip]) -> None:

@@ -167,7 +167,7 @@ def _replayed(job: jobs.TrainJob) -> dict[str, ClipItem]:
     if job.general is None:
         return {}
     clips = Path(job.general) / general_set.CLIPS
-    wanted = {one.clip_id for one in replay.sides(records.read(clips, records.CleanClip)).replayed}
+    wanted = {one.clip_id for one in replay.of_directory(Path(job.general)).replayed}
     return cache.items(clips, Path(job.general), job.target.lexicon, lambda _: wanted)
 
 

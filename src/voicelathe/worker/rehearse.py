@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from voicelathe import families, records
 from voicelathe.config import schema
 from voicelathe.data import control
-from voicelathe.data.latents import general_set, index, replay
+from voicelathe.data.latents import index, replay
 from voicelathe.data.lexicon.reading import as_read
 from voicelathe.data.references import pairs
 from voicelathe.errors import FamilyUnavailable
@@ -186,7 +186,7 @@ def _others(
     if job.general is None:
         return {}
     folder = Path(job.general)
-    clips = replay.sides(records.read(folder / general_set.CLIPS, records.CleanClip)).replayed
+    clips = replay.of_directory(folder).replayed
     read = [as_read(job.lexicon, one.text, one.language) for one in clips]
     found = dict(zip([one.clip_id for one in clips], family.text_lengths(loaded, read), strict=True))
     texts.update(found)

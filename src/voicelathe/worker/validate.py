@@ -118,8 +118,7 @@ def _split(job: jobs.ValidateJob) -> _Split:
         """What the run did not train on."""
         if not job.replays or job.general is None:
             return few(clip_ids)
-        clips = records.read(Path(job.general) / general_set.CLIPS, records.CleanClip)
-        return few([one.clip_id for one in replay.sides(clips).measured])
+        return few([one.clip_id for one in replay.of_directory(Path(job.general)).measured])
 
     lexicon, general = job.target.lexicon, Path(job.general) if job.general else None
     items = cache.items(Path(job.clips), Path(job.latents), lexicon, with_control=job.control)

@@ -10,9 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
-from voicelathe import rng
-from voicelathe.data.text import characters, languages
+from voicelathe import records, rng
+from voicelathe.data.latents import general_set
+from voicelathe.data.text import languages
 from voicelathe.errors import ParamsError, SplitError, listing
 from voicelathe.records import CleanClip
 
@@ -43,6 +45,11 @@ def sides(clips: Sequence[CleanClip]) -> Sides:
         f"All {len(clips)} clips of the general set are of one speaker and one recording, so none can be replayed (train.replay_share) "
         "while forgetting is measured on others. Add another speaker or recording to general.manifest, or set train.replay_share to 0.0."
     )
+
+
+def of_directory(general: Path) -> Sides:
+    """The sides of an encoded general set, as stage `general` leaves it. Raises SplitError as `sides` does."""
+    return sides(records.read(general / general_set.CLIPS, CleanClip))
 
 
 def num_replayed(steps: int, clips_per_step: int, share: float) -> int:
@@ -93,7 +100,7 @@ def require_strangers(replayed: Sequence[CleanClip], splits: Mapping[str, Sequen
 
 
 def _sentence(clip: CleanClip) -> tuple[str, str]:
-    return languages.primary(clip.language), characters.words(clip.text)
+    return languages.sentence(clip.text, clip.language)
 
 
 def _groups(clips: Sequence[CleanClip], name_of: Callable[[CleanClip], str]) -> list[list[CleanClip]]:

@@ -7,6 +7,8 @@ The form is BCP 47's, with its usual case: language, script where it is not the 
 import re
 from functools import cache
 
+from voicelathe.data.text import characters
+
 # ISO 639-1 (639-3 where there is none), further codes (639-2, 639-3), English name, own name.
 TABLE = """
 af afr Afrikaans Afrikaans
@@ -204,6 +206,11 @@ def _subtag(part: str) -> str:
 def primary(language: str) -> str:
     """The language without script and region, under which rows are pooled and models asked."""
     return canonical(language).partition("-")[0].lower()
+
+
+def sentence(text: str, language: str) -> tuple[str, str]:
+    """Equal for two texts that say the same words in one language, whatever its region."""
+    return primary(language), characters.words(text)
 
 
 def is_known(language: str) -> bool:

@@ -17,7 +17,11 @@ FOLLOWED = 0.995  # level of the interval by which a base follows: the same line
 MIN_KEPT = (
     0.5  # a candidate that certainly has less than half of the base's effect does not follow the control
 )
-PAIRS = {"pace": "slow and fast", "level": "loud and soft", "pitch": "high and low"}
+PAIRS = {  # the first control should give more seconds, decibels, hertz than the second
+    "pace": ("slow", "fast"),
+    "level": ("loud", "soft"),
+    "pitch": ("high", "low"),
+}
 DIGITS = 6
 
 
@@ -36,15 +40,16 @@ def judge(base: ProbeRecord, one: ProbeRecord, seed: int) -> list[KeptControl] |
 def findings(found: Sequence[KeptControl] | None) -> Iterator[Reason]:
     """A reason for each kind that the base follows clearly and the candidate certainly does not."""
     for one in found or ():
-        if one.follows and one.num_lines < one.base_lines / 2:
+        pair = " and ".join(PAIRS[one.kind])
+        if one.follows and not one.is_comparable:
             yield Reason(
                 CODE,
-                f"{PAIRS[one.kind]}: of {one.base_lines} lines that the base spoke under both only {one.num_lines} could be compared",
+                f"{pair}: of {one.base_lines} lines that the base spoke under both only {one.num_lines} could be compared",
             )
         elif one.kept is not None and one.kept_interval is not None and one.kept_interval.high < MIN_KEPT:
             yield Reason(
                 CODE,
-                f"{PAIRS[one.kind]}: {one.kept:.2f} of the base's effect is left (95 % {one.kept_interval.low:.2f} to "
+                f"{pair}: {one.kept:.2f} of the base's effect is left (95 % {one.kept_interval.low:.2f} to "
                 f"{one.kept_interval.high:.2f}, {one.num_lines} lines)",
             )
 
@@ -58,7 +63,7 @@ def _kept(kind: str, own: Mapping[str, float], theirs: Mapping[str, float], key:
     drawn = resampled_means(alone, base_lines, key) if len(base_lines) >= MIN_LINES else None
     interval = None if drawn is None else rounded(percentile_interval(drawn[:, 0], FOLLOWED))
     found = KeptControl(kind, len(base_lines), len(lines), base, interval, effect, None, None)
-    means = resampled_means(both, lines, key) if found.follows and len(lines) >= MIN_LINES else None
+    means = resampled_means(both, lines, key) if found.is_comparable else None
     if means is None or effect is None or base <= 0.0:
         return found
     share = rounded(percentile_interval(means[:, 1] / np.maximum(means[:, 0], 1e-12)))

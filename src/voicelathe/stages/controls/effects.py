@@ -1,6 +1,7 @@
 """What do opposite controls make of a candidate's speech? The same line and seed under both; seconds, level and pitch are compared."""
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
 from voicelathe.data import control
 from voicelathe.data.audio import waveform
-from voicelathe.data.text import characters, languages
+from voicelathe.data.text import languages
+from voicelathe.evaluate.scoring.controls import MIN_LINES, PAIRS
 from voicelathe.process import jobs
 from voicelathe.speech import RATE_HZ, manner
 from voicelathe.speech.manner import Manner
@@ -38,23 +40,28 @@ def _pitch(one: Manner, other: Manner) -> float | None:
     return 12.0 * math.log2(one.pitch_hz / other.pitch_hz)
 
 
-Compare = Callable[[Manner, Manner], float | None]
-PAIRS: Mapping[str, tuple[str, str, Compare]] = {  # the first control should give more than the second
-    "pace": ("slow", "fast", _pace),
-    "level": ("loud", "soft", _level),
-    "pitch": ("high", "low", _pitch),
+COMPARE: Mapping[str, Callable[[Manner, Manner], float | None]] = {
+    "pace": _pace,
+    "level": _level,
+    "pitch": _pitch,
 }
 
 
 def of(params: schema.Params, run: records.RunRecord, refs: Sequence[jobs.WeightsRef]) -> dict[str, Effects]:
     """Candidate -> effects. A pair of samples of which one failed has none. Samples are kept beside the weights and not made again."""
     one = find_recipe(params, run.recipe)
-    clips = chosen(params.seed, one.evaluate.control_lines)
+    clips, asked = chosen(params.seed, one.evaluate.control_lines), one.evaluate.control_lines
+    if len(clips) < asked:
+        print(
+            f"{run.recipe}: evaluate.control_lines = {asked}, and the validation split has {len(clips)} different sentences of {SHORTEST_S:g} to "
+            f"{LONGEST_S:g} s. Fewer than {MIN_LINES} judge nothing: hold out more recordings, or set control_lines to 0.",
+            file=sys.stderr,
+        )
     lines = [
         records.Line(f"{kind}-{word}-{clip.clip_id}", clip.text, clip.language, params.seed, word)
         for clip in clips
-        for kind, (first, second, _) in PAIRS.items()
-        for word in (first, second)
+        for kind, words in PAIRS.items()
+        for word in words
     ]
     longest = min(MOST_S, TIMES * max((clip.duration_s for clip in clips), default=LONGEST_S))
     out = Path(run.directory) / "controls"
@@ -77,7 +84,7 @@ def chosen(seed: int, number: int) -> list[records.CleanClip]:
         for clip in sorted(clips, key=lambda clip: clip.clip_id)
         if SHORTEST_S <= clip.duration_s <= LONGEST_S and not control.begins_with_one(clip.text)
     ]
-    said = {(languages.primary(clip.language), characters.words(clip.text)): clip for clip in usable}
+    said = {languages.sentence(clip.text, clip.language): clip for clip in usable}
     known = {clip.clip_id: clip for clip in said.values()}
     return [known[name] for name in probe.clips(list(known), seed, number)]
 
@@ -94,11 +101,10 @@ def heard(sample: records.SampleRecord) -> Manner | None:
 def _effects(
     held: Mapping[tuple[str, str], Manner | None], name: str, kind: str, clips: Sequence[records.CleanClip]
 ) -> dict[str, float]:
-    first, second, compare = PAIRS[kind]
     found = {}
     for clip in clips:
-        one, other = (held[name, f"{kind}-{word}-{clip.clip_id}"] for word in (first, second))
-        effect = None if one is None or other is None else compare(one, other)
+        one, other = (held[name, f"{kind}-{word}-{clip.clip_id}"] for word in PAIRS[kind])
+        effect = None if one is None or other is None else COMPARE[kind](one, other)
         if effect is not None:
             found[clip.clip_id] = round(effect, 6)
     return found
