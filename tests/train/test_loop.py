@@ -142,9 +142,13 @@ def test_a_cached_encoder_changes_no_loss_and_runs_once_for_each_clip(
 ) -> None:
     train = training.train_settings("lora", steps=4, every=4)
     loop.run(training.train_job(corpus, tmp_path / "off", train), quiet)
-    seen = []
-    encoded = losses.encoded
-    monkeypatch.setattr(losses, "encoded", lambda *a: seen.append(a[1]) or encoded(*a))
+    seen, encoded = [], losses.encoded
+
+    def counted(*given: Any) -> Any:
+        seen.append(given[1])
+        return encoded(*given)
+
+    monkeypatch.setattr(losses, "encoded", counted)
     loop.run(training.train_job(corpus, tmp_path / "on", replace(train, cache_encoder=True)), quiet)
     off, on = (records.read(tmp_path / name / "steps.jsonl", records.StepRecord) for name in ("off", "on"))
     assert [step.total for step in off] == pytest.approx([step.total for step in on], rel=1e-6)
@@ -413,10 +417,11 @@ def test_released_gradients_give_the_same_weights_as_gradients_that_stay(
 
     trained: list[torch.nn.Parameter] = []
     release = memory.release_gradients
-    memory_release = lambda optimizer, parameters: (  # noqa: E731
-        trained.extend(parameters.values()),
-        release(optimizer, parameters),
-    )[1]
+
+    def memory_release(optimizer: torch.optim.Optimizer, parameters: dict[str, torch.nn.Parameter]) -> Any:
+        trained.extend(parameters.values())
+        return release(optimizer, parameters)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "release_gradients", memory_release)
         loop.run(
