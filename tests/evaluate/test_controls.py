@@ -81,13 +81,18 @@ def test_lines_that_only_one_of_the_two_spoke_are_left_out() -> None:
     assert best.controls is not None and {one.num_lines for one in best.controls} == {15}
 
 
-def test_a_candidate_that_spoke_most_lines_is_judged_by_them_however_few_the_base_spoke() -> None:
-    """Between half of the base's lines and the fewest that judge a base nobody escapes."""
-    rows = probed(0.0, lines=controls.MIN_LINES)
+@pytest.mark.parametrize(("share", "is_lost"), [(0.0, True), (1.0, False)])
+def test_a_candidate_that_spoke_most_lines_is_judged_by_them_however_few_the_base_spoke(
+    share: float, is_lost: bool
+) -> None:
+    """Between half of the base's lines and the fewest that judge a base nobody escapes, and nobody is blamed for it."""
+    rows = probed(share, lines=controls.MIN_LINES)
     most = {kind: dict(list(held.items())[:-4]) for kind, held in (rows[2].controls or {}).items()}
     best = judged([*rows[:2], replace(rows[2], controls=most)])[2]
     assert best.controls is not None and {one.num_lines for one in best.controls} == {controls.MIN_LINES - 4}
-    assert [one.code for one in best.findings] == ["ignores_control"] * 3
+    assert best.control_kept == pytest.approx(share, abs=0.1)
+    assert [one.code for one in best.findings] == ["ignores_control"] * (3 if is_lost else 0)
+    assert all("of the base's effect is left" in one for one in best.findings)
 
 
 def test_one_kind_that_cannot_be_compared_is_not_left_out_of_what_is_kept() -> None:
