@@ -6,7 +6,7 @@ from pipelines import run
 from voicelathe.config import params
 from voicelathe.stages import general
 
-REVISION = 2
+REVISION = 3
 READS = ["pipelines/general.py", "${general.manifest}", "${general.audio_root}", "${item.path}"]
 WRITES = ["data/latents/${key}/general"]
 PARAMS = ["general", "bases.${key}", "machine"]

@@ -70,7 +70,7 @@ def chosen(clips: list[Clip], step: int, steps: int) -> Iterator[Clip]:
             if (clip.voice != "rms") == other and len(clip.phones_AP) <= longest:
                 break
         if other or (others and rng.random() < REFERENCED):
-            clip = _referenced(clip, clips, rng)
+            clip = referenced(clip, clips, rng)
         yield clip
 
 
@@ -84,10 +84,10 @@ def of_many(clips: list[Clip], step: int) -> Iterator[Clip]:
             clip = clips[rng.integers(len(clips))]
             if (clip.voice in wide) == many and len(clip.phones_AP) <= LONGEST_OF_MANY:
                 break
-        yield _referenced(clip, clips, rng) if rng.random() < MANY_REFERENCED else clip
+        yield referenced(clip, clips, rng) if rng.random() < MANY_REFERENCED else clip
 
 
-def _referenced(clip: Clip, clips: list[Clip], rng: np.random.Generator) -> Clip:
+def referenced(clip: Clip, clips: list[Clip], rng: np.random.Generator) -> Clip:
     """With a piece of another clip of the same voice in front."""
     while True:
         other = clips[rng.integers(len(clips))]

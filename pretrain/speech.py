@@ -95,7 +95,22 @@ class Watch:
 def step_losses(
     family: Any, loaded: Any, watch: Watch, helpers: Helpers, batch: list[rows.Clip], step: int
 ) -> dict[str, Tensor]:
-    """The project's `diff` and `stop`, and those of the helpers: `phone`, `mean`, `guide`. Means over the clips or positions of a step."""
+    """`spoken_losses`, and those of the helpers: `phone`, `mean`. Means over the clips or positions of a step."""
+    losses, pack = spoken_losses(family, loaded, watch, batch, step)
+    guide = losses.pop("guide")
+    semantic, residual = watch.seen["semantic"], watch.seen["residual"]
+    phones = torch.cat([clip.phones_AP for clip in batch]).to(semantic.device)
+    logits = helpers.phone(semantic).unflatten(-1, (design.PATCH, helpers.num_phones))
+    losses["phone"] = F.cross_entropy(logits.flatten(0, 1), phones.flatten())
+    means = helpers.mean(torch.cat([semantic, residual], -1)).unflatten(-1, (design.PATCH, -1))
+    losses["mean"] = (means - pack.target_APD).abs().mean()
+    return losses | {"guide": guide}
+
+
+def spoken_losses(
+    family: Any, loaded: Any, watch: Watch, batch: list[rows.Clip], step: int
+) -> tuple[dict[str, Tensor], Any]:
+    """The project's `diff` and `stop`, and `guide`, with the pack that they are of: what is fed back is disturbed."""
     generator = torch.Generator().manual_seed(SEED + step)
     pack = family.collate(loaded, [clip.item for clip in batch])
     noise = family.draw(loaded, pack, [step * 100 + at for at in range(len(batch))], None)
@@ -106,14 +121,8 @@ def step_losses(
 
     pack = replace(pack, fed_FPD=disturbed(pack.fed_FPD), previous_APD=disturbed(pack.previous_APD))
     losses = {name: value.mean() for name, value in family.losses(loaded, pack, noise).items()}
-    semantic, residual = watch.seen["semantic"], watch.seen["residual"]
-    phones = torch.cat([clip.phones_AP for clip in batch]).to(semantic.device)
-    logits = helpers.phone(semantic).unflatten(-1, (design.PATCH, helpers.num_phones))
-    losses["phone"] = F.cross_entropy(logits.flatten(0, 1), phones.flatten())
-    means = helpers.mean(torch.cat([semantic, residual], -1)).unflatten(-1, (design.PATCH, -1))
-    losses["mean"] = (means - pack.target_APD).abs().mean()
     losses["guide"] = _guide(loaded.core, watch, pack, batch)
-    return losses
+    return losses, pack
 
 
 def _guide(core: Any, watch: Watch, pack: Any, batch: list[rows.Clip]) -> Tensor:

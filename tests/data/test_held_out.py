@@ -43,6 +43,8 @@ def test_whole_files_and_slices_become_clips_with_their_bounds(tmp_path: Path) -
         for clip in general_set.clips(general(tmp_path))
     }
     assert found == {"rms": (0.0, 1.5, 1.5), "slt": (0.25, 1.25, 1.0)}
+    told = general_set.clips(general(tmp_path, control="slow"))
+    assert {clip.speaker_id: clip.control for clip in told} == {"rms": None, "slt": "slow"}
 
 
 @pytest.mark.parametrize("file", ["manifest.jsonl", "audio/slt.wav"])
@@ -60,6 +62,7 @@ def test_a_changed_file_is_refused_with_both_hashes(tmp_path: Path, file: str) -
         ({"text": "  "}, "line 2: no text"),
         ({"audio": "gone.wav"}, "line 2: gone.wav: missing"),
         ({"end_s": 0.1}, "line 2: ends at 0.1 s"),
+        ({"control": "(slow)"}, r"line 2: control '\(slow\)' cannot be used \(brackets: "),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named(tmp_path: Path, changes: dict[str, object], said: str) -> None:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from pretrain import design, encoder, features, latents, loop, rows, vocoder, warm
+from pretrain import controls, design, encoder, features, latents, loop, rows, vocoder, warm
 from tests.factories import audio
 from voicelathe.families.base import ClipItem
 
@@ -233,3 +233,30 @@ def test_an_encoder_goes_on_from_a_base_whose_latents_mean_the_same(
     other = {**basis, "directions": np.roll(basis["directions"], 1, axis=0)}
     with pytest.raises(SystemExit, match="its latents are not those of basis"):
         warm.encoder_of(other, tmp_path)
+
+
+def test_a_control_is_in_front_of_the_text_and_no_sound_is_of_it() -> None:
+    from transformers import LlamaTokenizerFast
+
+    tokenizer = LlamaTokenizerFast.from_pretrained("data/bases/voxcpm2-mini")
+    text = "It rains."
+    length = len(tokenizer.tokenize(text))
+    item = ClipItem("a", text, "en", "rms/1", {"latents": torch.zeros(3, 4, 64)})
+    plain = rows.Clip(item, "rms/1", torch.zeros(3, 4, dtype=torch.long), torch.eye(3, length))
+    told = controls.with_control(plain, "slow", tokenizer)
+    assert told.item.text == "(slow)It rains." and told.shares_AL.shape == (
+        3,
+        len(tokenizer.tokenize(told.item.text)),
+    )
+    assert torch.equal(told.shares_AL[:, -length:], plain.shares_AL)
+    assert not told.shares_AL[:, :-length].any() and told.shares_AL.shape[1] > length
+
+
+def test_slow_clips_are_planned_longer_than_fast_ones_and_each_kind_is_there() -> None:
+    stretches: dict[str, list[float]] = {}
+    for line, control in controls.plan(90, 1, ["rms"]):
+        stretches.setdefault(control, []).append(line.stretch)
+    assert min(stretches["slow"]) > 1.12 >= max(stretches[""]) and min(stretches[""]) > 0.9 * max(
+        stretches["fast"]
+    )
+    assert all(len(some) > 15 for some in stretches.values())

@@ -99,6 +99,21 @@ def test_preflight_says_who_is_replayed_and_who_is_measured(project: Path) -> No
     assert (len(told) == 2 and told[1].startswith("replay_of_own_speaker: lark")) == shared
 
 
+def test_controls_of_replayed_clips_are_said_and_make_another_run(project: Path) -> None:
+    members = [other(project, number, f"stranger{number % 2}") for number in range(4)]
+    bare = identity.identify(wanted(project, 0.25), "mini-lora", 1).run_digest
+    general(project, [replace(one, control="slow") for one in members])
+    assert replay.notices(wanted(project, 0.25), "mini-lora")[1] == (
+        "replay_control: 2 of 2 replayed clips have a control in front (slow 2), whatever train.control is"
+    )
+    slow = identity.identify(wanted(project, 0.25), "mini-lora", 1).run_digest
+    general(project, [replace(one, control="fast") for one in members])
+    fast = identity.identify(wanted(project, 0.25), "mini-lora", 1).run_digest
+    assert len({bare, slow, fast}) == 3
+    general(project, members)
+    assert identity.identify(wanted(project, 0.25), "mini-lora", 1).run_digest == bare
+
+
 def test_too_many_visits_are_refused_before_anything_is_trained(project: Path) -> None:
     few = wanted(project, 0.25, visits=1)
     with pytest.raises(

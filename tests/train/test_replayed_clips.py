@@ -1,5 +1,6 @@
 """Clips of other speakers are mixed in against forgetting: how many, which, how often; a resume draws them again; and off, nothing changes."""
 
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,11 @@ import pytest
 from tests.factories import training
 from tests.train.test_loop import final_state, killed_at_step_4, quiet
 from voicelathe import families, records
-from voicelathe.config import checks, params
+from voicelathe.config import checks, params, schema
 from voicelathe.data.audit import contamination, spikes
 from voicelathe.data.latents import general_set, replay
 from voicelathe.data.references import pairs
+from voicelathe.errors import ManifestError
 from voicelathe.process import jobs
 from voicelathe.records import Reason
 from voicelathe.train import batches, loop
@@ -91,10 +93,7 @@ def test_a_run_that_is_killed_and_resumed_replays_the_same_clips(corpus: Path, t
 def test_what_is_measured_is_never_trained_on(corpus: Path, tmp_path: Path) -> None:
     loop.run(job(corpus, tmp_path / "run", 0.9), quiet)
     met = {clip_id for one in steps(tmp_path / "run") for clip_id in one.clip_ids}
-    asked = jobs.ValidateJob(
-        training.target(), params.load().recipes["mini-lora"].evaluate, 1, str(corpus / "validation.jsonl"), str(corpus / "train.jsonl"),
-        str(corpus / "latents/general"), str(corpus / "latents"), None, [], None, str(tmp_path), replays=True,
-    )  # fmt: skip
+    asked = validation(corpus, tmp_path)
     found = sides(corpus)
     looked_at = {one.clip_id for one in validate._split(asked).probed.general}
     assert looked_at == {one.clip_id for one in found.measured} and not looked_at & met
@@ -117,6 +116,51 @@ def test_replayed_clips_have_no_reference_and_others_keep_theirs(corpus: Path, t
         assert set(one.references or {}) == set(one.clip_ids) - set(one.replayed or ())
 
 
+def test_a_replayed_clip_keeps_its_control_although_the_voice_is_trained_without(
+    corpus: Path, tmp_path: Path
+) -> None:
+    """A slow reading without its `(slow)` in front would teach a model to speak slowly unasked, and to ignore the word."""
+    shutil.copytree(corpus, tmp_path / "told")
+    file = tmp_path / "told/latents/general" / general_set.CLIPS
+    clips = records.read(file, records.CleanClip)
+    records.write(file, [replace(one, control="a" if n % 4 < 2 else None) for n, one in enumerate(clips)])
+    made = job(tmp_path / "told", tmp_path / "run", 0.5)
+    family: Any = families.find("voxcpm2")
+    facts = family.describe(training.BASE, "Apache-2.0", False)
+    loaded = family.load(training.BASE, facts, training.target().machine, "core")
+    replayed = batches.opened(made, family, loaded).replayed
+    measured = validate._split(validation(tmp_path / "told", tmp_path)).probed.general
+    for item in (*replayed.values(), *measured):
+        has_one = next(
+            one.control for one in records.read(file, records.CleanClip) if one.clip_id == item.clip_id
+        )
+        assert item.text.startswith("(a)") == (has_one is not None) and not item.words.startswith("(")
+    assert {item.control for item in replayed.values()} == {item.control for item in measured} == {"", "(a)"}
+    lengths = rehearse._others(rehearsal(tmp_path / "told", made.train), family, loaded, {}, {})
+    (*whole,) = family.text_lengths(loaded, [replayed[one].text for one in lengths])
+    assert list(lengths.values()) == whole
+    long = "as slowly as can be said, with a pause behind each word"
+    records.write(file, [replace(one, control=long) for one in clips])
+    with pytest.raises(
+        ManifestError, match=r"controls are longer than their clip(?s:.*)of general\.manifest"
+    ):
+        batches.opened(made, family, loaded)
+
+
+def validation(corpus: Path, out: Path) -> jobs.ValidateJob:
+    return jobs.ValidateJob(
+        training.target(), params.load().recipes["mini-lora"].evaluate, 1, str(corpus / "validation.jsonl"), str(corpus / "train.jsonl"),
+        str(corpus / "latents/general"), str(corpus / "latents"), None, [], None, str(out), replays=True,
+    )  # fmt: skip
+
+
+def rehearsal(corpus: Path, train: schema.Train) -> jobs.RehearseJob:
+    return jobs.RehearseJob(
+        "voxcpm2", {}, str(training.BASE), train, 1, None, str(corpus / "train.jsonl"), str(corpus / "latents"), 1, False,
+        general=str(corpus / "latents/general"),
+    )  # fmt: skip
+
+
 def test_without_replay_nothing_that_is_written_knows_of_it(corpus: Path, tmp_path: Path) -> None:
     bare = job(corpus, tmp_path / "bare", 0.0)
     loop.run(bare, quiet)
@@ -128,10 +172,7 @@ def test_the_plan_finds_the_largest_pass_with_replayed_clips(corpus: Path, tmp_p
     train = replace(training.train_settings(steps=6), replay_share=0.5)
     family: Any = families.find("voxcpm2")
     lengths = {one: n for n, one in enumerate(["a", "b"])}
-    made = jobs.RehearseJob(
-        "voxcpm2", {}, str(training.BASE), train, 1, None, str(corpus / "train.jsonl"), str(corpus / "latents"), 1, False,
-        general=str(corpus / "latents/general"),
-    )  # fmt: skip
+    made = rehearsal(corpus, train)
     facts = family.describe(training.BASE, "Apache-2.0", False)
     loaded = family.load(training.BASE, facts, training.target().machine, "core")
     texts, known = dict(lengths), dict(lengths)

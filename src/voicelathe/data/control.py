@@ -81,6 +81,16 @@ def planned(splits: Mapping[str, Sequence[CleanClip]]) -> list[str]:
     return [*said, *_left_alone(clips)]
 
 
+def replayed(clips: Sequence[CleanClip]) -> list[str]:
+    """Of general clips that are mixed in: which controls stand in front of them, said once. Nothing where none has one."""
+    values = Counter(one for clip in clips if (one := of(clip)))
+    if not values:
+        return []
+    return [
+        f"replay_control: {values.total()} of {len(clips)} replayed clips have a control in front ({_counted(values)}), whatever train.control is"
+    ]
+
+
 def not_used(clips: Sequence[CleanClip]) -> list[str]:
     """Of a training without controls: how many clips have one, said once. Nothing where none has."""
     values = Counter(control for clip in clips if (control := (clip.control or "").strip()))

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from voicelathe import digest, layout, records
+from voicelathe import digest, families, layout, records
 from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
-from voicelathe.data import consent
+from voicelathe.data import consent, control
 from voicelathe.data.latents import general_set, index, replay
 from voicelathe.errors import ConsentError, listing
 
@@ -30,7 +30,8 @@ def digest_of(base: str, train: schema.Train) -> str | None:
     if not train.replay_share:
         return None
     known = {entry.clip_id: entry.sha256 for entry in index.read(layout.general(base))}
-    return digest.of_value({clip.clip_id: known[clip.clip_id] for clip in _sides(base).replayed})
+    told = {clip.clip_id: control.of(clip) for clip in _sides(base).replayed}
+    return digest.of_value({clip: [known[clip], one] if one else known[clip] for clip, one in told.items()})
 
 
 def require(recipe: str, base: str, train: schema.Train, most: int) -> None:
@@ -60,6 +61,8 @@ def notices(params: schema.Params, recipe: str) -> list[str]:
         f"seen at most {most} times of {train.replay_visits}; forgetting is measured on the other {len(found.measured)} "
         f"({_names(found.by, found.measured)}), so by fewer clips than in a recipe without replay"
     ]
+    if families.spec(params.bases[one.base].family).trains_with_control:
+        said += control.replayed(found.replayed)
     own = {clip.speaker_id for clip in records.read(layout.split("train"), records.CleanClip)}
     if same := sorted({clip.speaker_id for clip in found.replayed} & own):
         said.append(

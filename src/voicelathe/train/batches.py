@@ -150,9 +150,9 @@ def opened(job: jobs.TrainJob, family: Family, loaded: Any) -> TrainingClips:
     """Read the encodings of the train split, and of what its rows name as references."""
     controlled = job.train.control
     items = cache.items(Path(job.clips), Path(job.latents), job.target.lexicon, with_control=controlled)
-    if controlled:
-        _require_short(family, loaded, items)
-    made = TrainingClips(family, loaded, job.train.cache_encoder, items, replayed=_replayed(job))
+    replayed = _replayed(job, family)
+    _require_short(family, loaded, items | replayed)
+    made = TrainingClips(family, loaded, job.train.cache_encoder, items, replayed=replayed)
     if job.references is None:
         return made
     folder = Path(job.references)
@@ -162,19 +162,23 @@ def opened(job: jobs.TrainJob, family: Family, loaded: Any) -> TrainingClips:
     return replace(made, references=named, paired=pairs.Pairs(plan, job.train.reference_share, job.seed))
 
 
-def _replayed(job: jobs.TrainJob) -> dict[str, ClipItem]:
-    """The clips of the general set that a run mixes in; they have no control."""
+def _replayed(job: jobs.TrainJob, family: Family) -> dict[str, ClipItem]:
+    """The clips of the general set that a run mixes in, with their control where the family knows some, whatever the voice's rows are trained with."""
     if job.general is None:
         return {}
     clips = Path(job.general) / general_set.CLIPS
     wanted = {one.clip_id for one in replay.of_directory(Path(job.general)).replayed}
-    return cache.items(clips, Path(job.general), job.target.lexicon, lambda _: wanted)
+    return cache.items(
+        clips, Path(job.general), job.target.lexicon, lambda _: wanted, family.spec.trains_with_control
+    )
 
 
 def _require_short(family: Any, loaded: Any, items: dict[str, ClipItem]) -> None:
     """A control has fewer tokens than its clip has positions, and both fit. Raises ManifestError with clips and values."""
     most = round(loaded.facts.max_clip_s * loaded.facts.positions_per_s)
     told = [item for item in items.values() if item.control]
+    if not told:
+        return
     whole = family.text_lengths(loaded, [item.text for item in told])
     words = family.text_lengths(loaded, [item.words for item in told])
     long = []
@@ -187,7 +191,7 @@ def _require_short(family: Any, loaded: Any, items: dict[str, ClipItem]) -> None
     if long:
         raise ManifestError(
             f"{len(long)} controls are longer than their clip, or leave no room for it among the {most} positions of {loaded.base}:\n"
-            f"{listing(long)}\nSay it in fewer words in the column control of the manifest, or leave it out of these rows."
+            f"{listing(long)}\nSay it in fewer words in the column control of the manifest, or leave it out of these rows (those of replayed clips: of general.manifest)."
         )
 
 

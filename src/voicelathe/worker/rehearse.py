@@ -187,7 +187,8 @@ def _others(
         return {}
     folder = Path(job.general)
     clips = replay.of_directory(folder).replayed
-    read = [as_read(job.lexicon, one.text, one.language) for one in clips]
+    told = families.spec(job.family).trains_with_control
+    read = [as_read(job.lexicon, one.text, one.language, control.of(one) if told else None) for one in clips]
     found = dict(zip([one.clip_id for one in clips], family.text_lengths(loaded, read), strict=True))
     texts.update(found)
     known.update({one.clip_id: one.num_positions for one in index.read(folder) if one.clip_id in found})

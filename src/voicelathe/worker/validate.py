@@ -125,7 +125,8 @@ def _split(job: jobs.ValidateJob) -> _Split:
     train = cache.items(
         Path(job.train_clips), Path(job.latents), lexicon, few, job.control
     )  # hours need not be held
-    others = cache.items(general / general_set.CLIPS, general, lexicon, measured) if general else {}
+    told = families.spec(job.target.family).trains_with_control  # as they are replayed
+    others = cache.items(general / general_set.CLIPS, general, lexicon, measured, told) if general else {}
     return _Split(items, probes.choose(items, train, others, job.seed, job.how.probe_clips))
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from voicelathe import digest
 from voicelathe.config import schema
+from voicelathe.data import control
 from voicelathe.data.audio.files import AudioProblem
 from voicelathe.data.audio.waveform import AudioFile
 from voicelathe.data.manifest import ingest
@@ -42,6 +43,8 @@ def _clip(row: ManifestRow, root: Path) -> CleanClip:
         raise ValueError("no text")
     if row.audio_sha256 is None:
         raise ValueError(f"{row.audio}: {row.audio_problem}")
+    if row.control and (why := control.problem(row.control)) is not None:
+        raise ValueError(f"control {control.shown(row.control)} cannot be used ({why})")
     start_s, end_s = row.start_s or 0.0, row.end_s
     if end_s is None:
         with AudioFile(root, row.audio, row.audio_sha256) as file:
@@ -51,5 +54,5 @@ def _clip(row: ManifestRow, root: Path) -> CleanClip:
     return CleanClip(
         clip_id=row.clip_id, audio=row.audio, start_s=start_s, end_s=end_s, text=row.text, recording_id=row.recording_id,
         speaker_id=row.speaker_id, language=row.language, audio_sha256=row.audio_sha256, samples_sha256=row.audio_sha256,
-        duration_s=round(end_s - start_s, 6), ref_audio=row.ref_audio,
+        duration_s=round(end_s - start_s, 6), ref_audio=row.ref_audio, control=row.control,
     )  # fmt: skip
