@@ -45,6 +45,30 @@ CALLS_OF_THE_STAGE: dict[Place, str] = {
 OWN_SETTINGS: dict[Place, str] = {  # WeightsRef with settings of its own
     ("stages.decoding.sweep", "__init__"): "way",  # of grid.crossed: in decoding.json, setting by setting
 }
+# Which clip is heard before anybody speaks: the job's, or the weights' own.
+HEARD: dict[Place, str] = {
+    ("stages.speak", "speak"): "reference",  # of its callers, below
+    ("stages.references.audition", "_spoken"): "None",  # each of the weights has its own, below
+    ("stages.lexicon.trial", "hold"): "None",
+    ("registry.voice", "_job"): "heard",  # reference.opened: what the version carries, by its sha256
+    ("registry.speaking.say", "_take"): "reference",  # of speak_zero_shot: the tag of the WAV names it
+}
+HEARD_BY_THE_STAGE: dict[Place, str] = {
+    (
+        "stages.listen",
+        "_take",
+    ): "self.reference",  # of evaluate.reference: race.json and selection.json name it
+    ("stages.preflight", "preflight"): "(missing)",  # no base speaks zero-shot there
+    ("stages.controls.effects", "of"): "(missing)",
+    ("stages.decoding.sweep", "_spoken"): "(missing)",  # checkpoints
+}
+OWN_CLIPS: dict[Place, str] = {
+    ("stages.references.audition", "_ref"): "self.heard[name]",  # in references.json, clip by clip
+}
+CLIPS: dict[Place, str] = {  # who makes up what is heard
+    ("stages.references.clips", "pair"): "[first, second]",  # held-out clips
+    ("registry.speaking.reference", "opened"): "[_row(found, config[ARTIFACT], content)]",  # hashed before
+}
 # Who calls a family, and with what.
 SYNTHESES: dict[Place, str] = {
     ("worker.speak", "_speak"): "decoding",  # what its caller gives: TAKES
@@ -127,8 +151,8 @@ def found(root: Path, what: str, name: str, place: int, must: str | None = None)
     return known
 
 
-def stage_calls(root: Path) -> dict[Place, str]:
-    """Calls of `stages.speak.speak`, under whichever name a module imports it."""
+def stage_calls(root: Path, name: str = "decoding", place: int = 5) -> dict[Place, str]:
+    """Calls of `stages.speak.speak` with an argument of theirs, under whichever name a module imports it."""
     known: dict[Place, str] = {}
     for path in sources(root):
         tree = ast.parse(path.read_text())
@@ -143,7 +167,7 @@ def stage_calls(root: Path) -> dict[Place, str]:
             text = ast.unparse(call.func)
             if text in names or text in {f"{one}.speak" for one in names}:
                 module = module_name(path, root).removeprefix("voicelathe.")
-                known[module, name_of(function)] = argument(function, call, "decoding", 5)
+                known[module, name_of(function)] = argument(function, call, name, place)
     return known
 
 
@@ -166,6 +190,16 @@ def test_weights_have_settings_of_their_own_only_where_a_record_names_each() -> 
         if said != "None"
     }
     assert own == OWN_SETTINGS
+
+
+def test_nobody_hears_a_clip_that_no_record_names() -> None:
+    assert found(SRC, "SpeakJob", "reference", 6) == HEARD
+    assert stage_calls(SRC, "reference", 7) == HEARD_BY_THE_STAGE
+    own = {
+        place: said for place, said in found(SRC, "WeightsRef", "reference", 4).items() if said != "(missing)"
+    }
+    assert own == OWN_CLIPS and found(SRC, "Reference", "clips", 0) == CLIPS
+    assert found(SRC, "replace", "reference", 99, must="reference") == {}
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from tests.factories.evaluations import DECODING, ceiling
 from voicelathe import checkpoints, digest, layout, records
 from voicelathe.config import params, schema
 from voicelathe.data import tables
+from voicelathe.data.audio import waveform
 from voicelathe.data.latents import index
 from voicelathe.evaluate import guards, scores
 from voicelathe.records import (
@@ -54,8 +55,11 @@ class Finished:
         return self.root / self.run.directory
 
 
-def project(root: Path, base: Path | None = None) -> Path:
-    """params.yaml, base (None: one of random weights), splits, gate, consent and reports, with true digests; no run yet."""
+def project(root: Path, base: Path | None = None, num_recorded: int = 0) -> Path:
+    """params.yaml, base (None: one of random weights), splits, gate, consent and reports, with true digests; no run yet.
+
+    `num_recorded` clips of the validation split have a recording that can be read.
+    """
     shutil.copytree(base or voxcpm2_base.shared(), root / "data/bases" / BASE)
     shutil.copytree(REPOSITORY / "consent", root / "consent")
     (root / "data/demo").mkdir(parents=True, exist_ok=True)
@@ -63,7 +67,10 @@ def project(root: Path, base: Path | None = None) -> Path:
     files = digest.of_tree(root / "data/bases" / BASE)
     _write_params(root, {f"bases/{BASE}/digest": digest.of_value(files), f"bases/{BASE}/trained": False})
     for name, number in NUM_CLIPS.items():
-        records.write(root / layout.split(name), [clip(name, at) for at in range(number)])
+        rows = [clip(name, at) for at in range(number)]
+        if name == "validation":
+            rows[:num_recorded] = [recorded(root, one, at) for at, one in enumerate(rows[:num_recorded])]
+        records.write(root / layout.split(name), rows)
     splits = {name: layout.split(name) for name in layout.SPLITS}
     digest.write_bytes(root / layout.MANIFEST, b"stands for the rows of the manifest")
     sha256s = {name: digest.of_file(root / path) for name, path in splits.items()}
@@ -148,6 +155,16 @@ def clip(split: str, number: int, speaker: str = "awb") -> CleanClip:
     )
 
 
+def recorded(root: Path, one: CleanClip, number: int) -> CleanClip:
+    """A clip with its recording: a tone, another one for every number."""
+    place = root / params.load(root / "params.yaml").ingest.audio_root
+    time_s = np.arange(2 * RATE_HZ) / RATE_HZ
+    tone = 0.3 * np.sin(2 * np.pi * (150 + 40 * number) * time_s)
+    waveform.write_wav(place / f"{one.clip_id}.wav", tone.astype(np.float32), RATE_HZ)
+    path = f"{one.clip_id}.wav"
+    return replace(one, audio=path, audio_sha256=digest.of_file(place / path))
+
+
 def finished(
     root: Path,
     recipe: str = "mini-lora",
@@ -159,10 +176,11 @@ def finished(
     weights_seed: int | None = None,
     adapter: Callable[[int], bytes] | None = None,
     threads: int = 2,
+    prompt: records.PromptClip | None = None,
 ) -> Finished:
     """A run that went through every stage up to `select`; `run`: as the train stage identifies it, instead of a made-up one.
 
-    `adapter`: the weights file of a step; else one of no real model.
+    `adapter`: the weights file of a step; else one of no real model. `prompt`: what the base heard, which then was judged so, too.
     """
     if not (root / "params.yaml").is_file():
         project(root)
@@ -177,7 +195,8 @@ def finished(
         *(checkpoint(root, run, step, weights_seed, adapter) for step in numbered),
     ]
     strengths = scales if run.identity.train.mode == "lora" else (None,)
-    known = [Candidate(0, None)] + [Candidate(one.step, scale) for one in kept[1:] for scale in strengths]
+    bases = [Candidate(0, None), *([Candidate(0, None, True)] if prompt else [])]
+    known = bases + [Candidate(one.step, scale) for one in kept[1:] for scale in strengths]
     sha256s = {one.step: one.sha256 for one in kept}
     evaluations = [evaluation(one, sha256s[one.step], steps) for one in known]
     folder = root / layout.run(recipe, "run.json").parent
@@ -189,12 +208,12 @@ def finished(
     records.write(folder / "samples.jsonl", [sample(root, run, one, line) for one in known for line in LINES])
     measured = records.SpeechMeasures(recipe, run.run_digest, 0, [], [], [], {})
     digest.write_json(folder / "metrics.json", records.to_json(measured))
-    digest.write_json(folder / "race.json", records.to_json(race(run, known)))
+    digest.write_json(folder / "race.json", records.to_json(race(run, known, prompt)))
     digest.write_json(root / layout.ceiling(BASE), records.to_json(ceiling()))
     digest.write_bytes(folder / "clip_losses.parquet", b"stands for losses per clip")
     digest.write_bytes(folder / "probes.jsonl", b"stands for probes per clip")
     digest.write_text(folder / "listening.html", "<!doctype html><title>listening</title><h1>listening</h1>")
-    best = min(evaluations[1:], key=lambda one: one.total)
+    best = min(evaluations[len(bases) :], key=lambda one: one.total)
     select(root, recipe, "ship", best.candidate)
     digest.write_text(
         folder / "report.html", f"<!doctype html><title>report</title><h1>{best.candidate}</h1>"
@@ -361,6 +380,7 @@ def select(root: Path, recipe: str, decision: str, candidate: str | None, heard:
     inputs = digest.of_files({layout.run(recipe, name).as_posix(): folder / name for name in names})
     judged = evidence(sorted(evaluations, key=lambda one: (one.step, one.lora_scale or 0.0)))
     gain = next(one.gain for one in judged if one.candidate == best.candidate)
+    judged_bases = [one.candidate for one in evaluations if one.step == 0]
     value = {
         "recipe": recipe, "run_digest": run.run_digest, "decision": decision, "decided_by": "speech", "unheard": None,
         "selected": chosen.candidate if chosen else None, "step": chosen.step if chosen else None,
@@ -373,17 +393,19 @@ def select(root: Path, recipe: str, decision: str, candidate: str | None, heard:
         "race": digest.read_json(folder / "race.json"),
         "best_against_base": {"candidate": best.candidate, "against": "base", "difference": -0.1, "by_recording": None, "by_clip": None},
         "robustness": [], "identical": [], "accents": [], "decoding": DECODING, "prosody": [], "ceiling": None, "probes": [probed(one) for one in evaluations], "listening": records.to_json(HEARD) if heard else None,
-        "base_trained": False, "inputs": inputs, "fallback": None if decision == "ship" else {"candidate": "base", "test": None, "because": ""},
+        "base_trained": False, "inputs": inputs, "fallback": None if decision == "ship" else {"candidate": judged_bases[-1], "test": None, "because": ""},
     }  # fmt: skip
     records.from_json(records.Selection, json.loads(json.dumps(value)), "factory")
     digest.write_json(folder / "selection.json", value)
 
 
-def race(run: RunRecord, known: Sequence[Candidate]) -> records.Race:
+def race(
+    run: RunRecord, known: Sequence[Candidate], prompt: records.PromptClip | None = None
+) -> records.Race:
     """Everybody spoke every line."""
     names, spoken = sorted(one.name for one in known), len(known) * len(LINES)
     rounds = [records.Round(sorted(LINES), names, [])]
-    return records.Race(run.recipe, run.run_digest, 0.05, rounds, {}, spoken, spoken, "all_lines")
+    return records.Race(run.recipe, run.run_digest, 0.05, rounds, {}, spoken, spoken, "all_lines", prompt)
 
 
 def evidence(evaluations: Sequence[EvaluationRecord]) -> list[records.Evidence]:

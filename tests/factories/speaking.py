@@ -5,8 +5,10 @@ from pathlib import Path
 
 from tests.factories import adapters, mlflow_stores, runs
 from voicelathe import digest, records
+from voicelathe.config import params
 from voicelathe.registry import promote
 from voicelathe.runs.identity import IDENTITY
+from voicelathe.stages.references import clips
 from voicelathe.tracking import replay
 
 RECIPE = "mini-lora"
@@ -15,6 +17,20 @@ RECIPE = "mini-lora"
 EMBEDDED = (
     runs.REPOSITORY / "data/bases/voxcpm2-mini"
 )  # speaks ten times as fast as the one of random weights
+
+
+def behind_a_clip(root: Path, databases: Path, base: Path | None = None, way: str = "reference") -> Path:
+    """A tracked run that ships nothing, whose base was judged behind a clip with real samples, too; nothing is in production."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    runs.project(root, base, num_recorded=2)
+    params.edit({f"recipes/{RECIPE}/evaluate/zero_shot": way}, root / "params.yaml")
+    heard = clips.reference(params.load(root / "params.yaml"), RECIPE, root)
+    assert heard is not None
+    runs.finished(root, threads=1, prompt=records.PromptClip.of(heard.clips[0], heard.way))
+    runs.select(root, RECIPE, "do_not_ship", None)
+    (root / "mlflow.db").write_bytes(mlflow_stores.empty_database(databases).read_bytes())
+    replay.mirror_all(RECIPE, runs.tracking(), root)
+    return root
 
 
 def project(root: Path, databases: Path, base: Path | None = None) -> Path:

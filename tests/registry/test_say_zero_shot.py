@@ -14,7 +14,7 @@ from voicelathe.config import params
 from voicelathe.data.audio import waveform
 from voicelathe.errors import ConsentError, ParamsError, RequestError
 from voicelathe.process import jobs, runner
-from voicelathe.registry.speaking import say
+from voicelathe.registry.speaking import reference, say
 from voicelathe.stages.references import clips
 
 RECIPE, TEXT = "mini-lora", "The lamp is on."
@@ -79,10 +79,16 @@ def test_the_file_says_which_clip_was_heard_and_what_the_speaker_allowed(
     )
     about = comment(done.path)
     clip = records.read(spoken_from / layout.split("validation"), records.CleanClip)[0]
+    settings = params.load(spoken_from / "params.yaml")
+    base = settings.bases[runs.BASE]
+    heard = reference.carried(
+        clip, "reference", spoken_from / settings.ingest.audio_root, base.family, spoken_from / base.path
+    )
     assert about["zero_shot"] == {
         "clip_id": clip.clip_id,
         "way": "reference",
         "audio_sha256": clip.audio_sha256,
+        "sha256": heard.record.sha256,  # as the base hears it
     }
     assert about["decoding"]["steps"] == 4.0 and about["generated_by"]  # type: ignore[index]
     assert about["consent"] and "awb" not in json.dumps(about), "no speaker is named"

@@ -247,6 +247,22 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class PromotedClip:
+    """The clip that a promoted version hears before it speaks; its sound lies with the version, by its sha256."""
+
+    clip_id: str
+    way: str  # reference | continuation | both
+    audio_sha256: str  # of the recording that it is from
+    sha256: str  # of the WAV that the base hears
+    words_sha256: str  # of its text and language
+
+    @property
+    def as_text(self) -> str:
+        """What MLflow's tag of the version says."""
+        return f"{self.way} {self.sha256}"
+
+
+@dataclass(frozen=True)
 class Promotion:
     """What was put into production, by whom, why, and everything it rests on."""
 
@@ -272,3 +288,6 @@ class Promotion:
     decoding: dict[str, float] | None = field(
         default=None, metadata={"left_out": True}
     )  # what it was judged and speaks with; None, in older journals: upstream's own values
+    reference: PromotedClip | None = field(  # what it hears before it speaks; None: nothing
+        default=None, metadata={"left_out": True}
+    )

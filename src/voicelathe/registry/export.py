@@ -106,6 +106,11 @@ def _promoted(
 
 def _require_form(case: Case, merged: bool) -> None:
     kind = case.shown.checkpoint.kind
+    if case.shown.candidate.prompted:
+        raise PromotionError(
+            f"{case.shown.candidate.name} is the untouched base with a recording of the speaker in front: there are no weights to export, and "
+            "whoever had the recording could let any model speak so. Serve it from this project instead (docs/serving.md)."
+        )
     if kind == "base":
         raise PromotionError(
             f"{case.shown.candidate.name} is the untouched base: there is nothing to export."

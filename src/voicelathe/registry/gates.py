@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicelathe import checkpoints, digest, families, layout, records
+from voicelathe import checkpoints, digest, families, layout, lines, records
 from voicelathe.config import params, schema
 from voicelathe.data import consent
 from voicelathe.errors import PromotionError, SelectionError, VoiceLatheError, listing
 from voicelathe.evaluate.listening import names, verdicts
 from voicelathe.registry import based, chain
 from voicelathe.registry.history import journal
+from voicelathe.registry.speaking import reference
+from voicelathe.registry.speaking.reference import CarriedClip
 from voicelathe.runs import identity
 from voicelathe.tracking import files as run_files
 from voicelathe.tracking.files import RunFiles, Shown
@@ -40,9 +42,12 @@ class Case:
     files: RunFiles
     shown: Shown
     params: schema.Params
-    speakers: dict[str, list[str]]  # speaker -> languages of the clips trained on
+    speakers: dict[
+        str, list[str]
+    ]  # speaker -> languages of the clips trained on, or of the one that is heard
     objections: list[Objection]
     inputs: dict[str, str]
+    heard: CarriedClip | None = None  # what the candidate hears before it speaks
 
     @property
     def base(self) -> schema.Base:
@@ -55,9 +60,11 @@ def examine(recipe: str, root: Path, chosen: schema.Params, candidate: str | Non
     Cost: reads every byte of the candidate's weights, of the base and of everything the run was made from.
     """
     files = run_files.read(recipe, root)
-    shown = _find(files, candidate)
-    speakers = _speakers(root)
+    shown = run_files.find(files, candidate)
+    heard, unheard = _heard(files, shown, chosen)
+    speakers = _speakers(files, chosen, heard)
     objections = [
+        *unheard,
         *_selection(files, shown),
         *_evidence(files, shown),
         *_data(files),
@@ -80,7 +87,7 @@ def examine(recipe: str, root: Path, chosen: schema.Params, candidate: str | Non
         *(layout.CONSENT / f"{one}.json" for one in speakers),
     ]
     inputs = digest.of_files({path.as_posix(): root / path for path in paths if (root / path).is_file()})
-    return Case(files, shown, chosen, speakers, objections, inputs)
+    return Case(files, shown, chosen, speakers, objections, inputs, heard)
 
 
 def require(case: Case, because: str | None, step: str = "go into production") -> list[str]:
@@ -94,30 +101,6 @@ def require(case: Case, because: str | None, step: str = "go into production") -
         + listing(f"{one.gate}: {one.message}" for one in standing)
         + ('\nTo do it nevertheless, on the record: --because "the reason"' if waivable else "")
     )
-
-
-def _find(files: RunFiles, candidate: str | None) -> Shown:
-    wanted = candidate or files.selection.selected
-    if wanted is None:
-        raise PromotionError(
-            f"runs/{files.run.recipe}/selection.json decided {files.selection.decision}: no candidate was selected "
-            f"({'; '.join(files.selection.reasons)}). Name one to override it: --candidate NAME --because TEXT"
-        )
-    named = [one for one in files.candidates if wanted in (one.candidate.name, one.title)]
-    found = named or [one for one in files.candidates if _is_at(one.candidate, wanted)]
-    if len(found) == 1:
-        return found[0]
-    names = ", ".join(one.candidate.name for one in found or files.candidates)
-    problem = f"more than one candidate at step {wanted}" if found else f"no candidate {wanted!r}"
-    raise PromotionError(f"{files.run.recipe} has {problem}. There are: {names}.")
-
-
-def _is_at(candidate: records.Candidate, wanted: str) -> bool:
-    """As people write it: a step, `2000`, or a step and a LoRA scale, `2000@0.35`."""
-    step, at, scale = wanted.partition("@")
-    if not step.isdecimal() or int(step) != candidate.step or candidate.step == 0:
-        return False
-    return not at or (candidate.lora_scale is not None and scale == f"{candidate.lora_scale:g}")
 
 
 def _selection(files: RunFiles, shown: Shown) -> Iterator[Objection]:
@@ -234,9 +217,23 @@ def models_of(base: str, family: str) -> list[str]:
     return sorted({base, family})
 
 
-def _speakers(root: Path) -> dict[str, list[str]]:
+def _heard(
+    files: RunFiles, shown: Shown, chosen: schema.Params
+) -> tuple[CarriedClip | None, list[Objection]]:
+    """The clip in front of everything that the candidate says, or why it cannot be carried."""
+    try:
+        return reference.of_candidate(files, shown, chosen), []
+    except VoiceLatheError as problem:
+        return None, [Objection("reference", str(problem), waivable=False)]
+
+
+def _speakers(files: RunFiles, chosen: schema.Params, heard: CarriedClip | None) -> dict[str, list[str]]:
+    """Whose voice it is: of those it was trained on; of a base that hears a clip, whoever speaks there, also in the usual language of the lines."""
+    if heard is not None:
+        spoken = lines.read(files.root / chosen.recipes[files.run.recipe].listen.lines)
+        return {heard.clip.speaker_id: sorted({heard.clip.language, lines.commonest_language(spoken)})}
     used: dict[str, set[str]] = {}
-    for clip in records.read(root / layout.split("train"), records.CleanClip):
+    for clip in records.read(files.root / layout.split("train"), records.CleanClip):
         used.setdefault(clip.speaker_id, set()).add(clip.language)
     return {speaker: sorted(languages) for speaker, languages in sorted(used.items())}
 

@@ -21,7 +21,7 @@ from voicelathe.registry.gates import Case
 from voicelathe.registry.history import earlier, journal, reachable, refusals
 from voicelathe.registry.history.journal import ABANDONED, BEGUN, DONE, Book, Entry, Standing
 from voicelathe.registry.promoted import differs, judge
-from voicelathe.registry.speaking import tag
+from voicelathe.registry.speaking import reference, tag
 from voicelathe.tracking import mutex, registered
 from voicelathe.tracking.registered import CANDIDATE, PREVIOUS, PRODUCTION, Registered
 from voicelathe.tracking.runs import TAG
@@ -192,7 +192,8 @@ def _register(models: Registered, case: Case) -> str:
             f"MLflow at {models.store.shown} does not know {shown.candidate.name} of run {run.run_digest[:16]}. "
             f"Bring it there: dvc repro -f -s track@{run.recipe}"
         )
-    registered.give_voice(models.store, model, served.CODE, config, served.interface(config))
+    heard = {reference.FILE: case.heard.content} if case.heard else {}
+    registered.give_voice(models.store, model, served.CODE, config, served.interface(config), heard)
     version = models.register(model.model_id, _audit_tags(case))
     models.set_tags(version, _audit_tags(case))  # of a version that was there: its tags may have been edited
     return version
@@ -230,6 +231,7 @@ def _promotion(
         checkpoint_sha256=shown.checkpoint.sha256, base=run.identity.base, base_path=case.base.path,
         base_digest=run.identity.base_digest, licence=case.base.licence, speakers=case.speakers, by=_who(), at=_now(),
         because=because, waived=waived, inputs=case.inputs, decoding=case.files.selection.decoding,
+        reference=case.heard.record if case.heard else None,
     )  # fmt: skip
 
 
@@ -245,6 +247,7 @@ def _audit_tags(case: Case) -> dict[str, str]:
         f"{TAG}licence": case.base.licence,
         f"{TAG}speakers": ", ".join(case.speakers),
         f"{TAG}decoding": decoding.as_text(case.files.selection.decoding),
+        **({f"{TAG}reference": case.heard.record.as_text} if case.heard else {}),
         **{f"{TAG}{name}": value for name, value in tag.of_lexicon(run.identity.lexicon).items()},
     }
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from voicelathe import families
+from voicelathe import digest, families
 from voicelathe.errors import PromotionError
 from voicelathe.families import decoding
 from voicelathe.records import Candidate, Promotion
 from voicelathe.registry import gates
 from voicelathe.registry.history import journal, reachable
 from voicelathe.registry.history.journal import Entry, Standing
+from voicelathe.registry.speaking import reference
 from voicelathe.tracking import glance, registered, store
 from voicelathe.tracking.registered import PRODUCTION
 from voicelathe.tracking.runs import TAG
@@ -92,6 +93,8 @@ def identity_tags(promotion: Promotion) -> dict[str, str]:
     }
     if promotion.decoding is not None:
         facts["decoding"] = decoding.as_text(promotion.decoding)
+    if promotion.reference is not None:
+        facts["reference"] = promotion.reference.as_text
     return {f"{TAG}{key}": value for key, value in facts.items()}
 
 
@@ -115,6 +118,7 @@ def is_same(current: Promotion, case: gates.Case) -> bool:
     run, shown = case.files.run, case.shown
     asked = (run.recipe, run.run_digest, shown.candidate.name, shown.checkpoint.sha256)
     spoken = decoding_of(run.identity.family, current.decoding) == case.files.selection.decoding
+    spoken &= current.reference == (case.heard.record if case.heard else None)
     now = (current.recipe, current.run_digest, current.candidate, current.checkpoint_sha256)
     return spoken and asked == now
 
@@ -145,6 +149,22 @@ def registration(root: Path, promotion: Promotion) -> registered.Registration:
     store.settle(tracking, root)
     with store.usable(address := store.address(root)):
         return registered.registration(address, f"models:/{promotion.name}/{promotion.version}")
+
+
+def clip_of(root: Path, promotion: Promotion) -> str | None:
+    """sha256 of the clip that MLflow has of a promoted version; None where it has none."""
+    tracking = gates.load_params(root).tracking
+    store.settle(tracking, root)
+    with store.usable(address := store.address(root)):
+        found = registered.file_of(address, f"models:/{promotion.name}/{promotion.version}", reference.FILE)
+    return None if found is None else digest.of_bytes(found)
+
+
+def clip_problems(root: Path, promotion: Promotion) -> list[str]:
+    """What is wrong with the clip that a promoted version hears; nothing of one that hears none."""
+    if promotion.reference is None or (found := clip_of(root, promotion)) == promotion.reference.sha256:
+        return []
+    return [reference.damaged(promotion.recipe, found, promotion.reference)]
 
 
 def _again(standing: Standing) -> str:
@@ -183,7 +203,8 @@ def consent_problems(root: Path, promotion: Promotion) -> list[str]:
 
 def promotion_of(promotions: list[Promotion], config: Mapping[str, Any]) -> Promotion | None:
     """The newest promotion of what a served configuration speaks with; None when it never was in production."""
-    name = Candidate(config["step"], config["lora_scale"]).name
+    heard = reference.of_config(config)
+    name = Candidate(config["step"], config["lora_scale"], heard is not None).name
     wanted = (config["run_digest"], name, config["sha256"], config["base_digest"])
     family, spoken = config["family"], decoding_of(config["family"], config.get("decoding"))
     same = [
@@ -191,5 +212,6 @@ def promotion_of(promotions: list[Promotion], config: Mapping[str, Any]) -> Prom
         for p in promotions
         if (p.run_digest, p.candidate, p.checkpoint_sha256, p.base_digest) == wanted
         and decoding_of(family, p.decoding) == spoken
+        and p.reference == heard
     ]
     return same[-1] if same else None

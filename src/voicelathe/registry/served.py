@@ -8,7 +8,7 @@ from voicelathe import checkpoints, digest, families, lines, records
 from voicelathe.errors import CheckpointError, VoiceLatheError
 from voicelathe.records import Promotion
 from voicelathe.registry import based, gates, promoted
-from voicelathe.registry.speaking import hearing, pace
+from voicelathe.registry.speaking import hearing, pace, reference
 from voicelathe.tracking.registered import Interface
 
 CODE = Path(__file__).with_name("serving_model.py")
@@ -52,6 +52,7 @@ def configuration(case: gates.Case) -> dict[str, Any]:
         if case.base.trained
         else 1,  # random weights never end a sentence, however often they try
         **({"lexicon": records.to_json(run.identity.lexicon)} if run.identity.lexicon else {}),
+        **({reference.ARTIFACT: case.heard.config} if case.heard else {}),
     }
 
 
@@ -93,7 +94,7 @@ def _decoding_options(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
 
 
 def problems(root: Path, promotion: Promotion, in_production: bool = True) -> list[str]:
-    """Why a promoted version must not speak now: weights, base or consent. One that is to come back is not `in_production`."""
+    """Why a promoted version must not speak now: weights, base, the clip it hears, or consent. One that is to come back is not `in_production`."""
     found = []
     try:
         verify_weights(root, promotion.kind, promotion.path, promotion.checkpoint_sha256, in_production)
@@ -101,7 +102,7 @@ def problems(root: Path, promotion: Promotion, in_production: bool = True) -> li
         families.find(base.family).verify(root / base.path, promotion.base_digest)
     except VoiceLatheError as problem:
         found.append(str(problem))
-    return found + promoted.consent_problems(root, promotion)
+    return found + promoted.clip_problems(root, promotion) + promoted.consent_problems(root, promotion)
 
 
 def verify_weights(root: Path, kind: str, path: str, sha256: str, in_production: bool = True) -> None:

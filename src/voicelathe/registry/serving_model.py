@@ -20,7 +20,7 @@ class Served(PythonModel):  # type: ignore[misc]
     voice: Voice
 
     def load_context(self, context: Any) -> None:
-        self.voice = Voice.open(context.model_config)
+        self.voice = Voice.open(context.model_config, artifacts=context.artifacts)
         Strict.install()
 
     def predict(

@@ -11,6 +11,7 @@ from voicelathe import checkpoints, layout
 from voicelathe.records import Promotion
 from voicelathe.registry import chain, gates, promote, promoted
 from voicelathe.registry.history import journal
+from voicelathe.registry.speaking import reference
 from voicelathe.tracking import glance
 
 
@@ -59,6 +60,9 @@ def _from_production(root: Path) -> Iterator[chain.ChainLink]:
     if promotion.kind != "base":  # whatever was pruned: these are the weights that speak
         manifest = f"{promotion.path}/{checkpoints.MANIFEST}"
         yield chain.link(root, manifest, promotion.checkpoint_sha256, entry)
+    if promotion.reference is not None:
+        place = f"{reference.FILE} of {promotion.name} version {promotion.version}"
+        yield chain.ChainLink(entry, place, promotion.reference.sha256, promoted.clip_of(root, promotion))
     consent = layout.CONSENT.as_posix()  # a record may be amended; whether it is valid was just asked
     evidence = {
         path: sha256 for path, sha256 in promotion.inputs.items() if not path.startswith(f"{consent}/")

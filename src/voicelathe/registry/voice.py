@@ -16,17 +16,27 @@ from typing import Any
 
 from voicelathe import digest, families, records
 from voicelathe.config import schema
-from voicelathe.errors import CheckpointError, RecordError, RequestError, WorkerError
+from voicelathe.errors import CheckpointError, WorkerError
 from voicelathe.families import decoding
 from voicelathe.process import jobs
 from voicelathe.process.runner import Speaker
 from voicelathe.records import Candidate, Promotion
-from voicelathe.registry import based, gates, promoted, served
+from voicelathe.registry import based, gates, served
 from voicelathe.registry.authority import Authority
 from voicelathe.registry.served import interface, verify_weights
-from voicelathe.registry.speaking import hearing, marking, pace, requests, sentences, signing, tag, takes
+from voicelathe.registry.speaking import (
+    hearing,
+    marking,
+    pace,
+    reference,
+    requests,
+    sentences,
+    signing,
+    tag,
+    takes,
+)
 from voicelathe.registry.speaking.desk import Desk, Turn, VoiceLimits
-from voicelathe.runs import identity as runs_identity
+from voicelathe.registry.weights import swapping
 from voicelathe.tracking.answers import Strict as Strict  # versions registered earlier import it from here
 
 ROOT = "VOICELATHE_ROOT"  # where the project is now, when it is not where the version was promoted
@@ -76,8 +86,15 @@ class Voice:
     signer: signing.Signer | None = None  # of every WAV that is given out whole
 
     @classmethod
-    def open(cls, config: Mapping[str, Any], limits: VoiceLimits | None = None) -> "Voice":
-        """Verify, then start the worker. Raises CheckpointError, BaseModelError, ConsentError or PromotionError instead of speaking wrongly."""
+    def open(
+        cls,
+        config: Mapping[str, Any],
+        limits: VoiceLimits | None = None,
+        artifacts: Mapping[str, str] | None = None,
+    ) -> "Voice":
+        """Verify, then start the worker. `artifacts`: files that came with the version, by name.
+
+        Raises CheckpointError, BaseModelError, ConsentError or PromotionError instead of speaking wrongly."""
         signer = signing.of_environment()
         root = Path(os.environ.get(ROOT) or config["root"])
         if not root.is_dir():
@@ -96,7 +113,8 @@ class Voice:
         authority.require(promotion)
         hearing.of_project(root, promotion.version, config, config["language"])
         scratch = tempfile.TemporaryDirectory(prefix="voicelathe-")
-        job = _job(root, config, Path(scratch.name))
+        heard = reference.opened(config, artifacts or {}, Path(scratch.name))
+        job = _job(root, config, Path(scratch.name), heard)
         desk = Desk(lambda: Speaker(job), limits or VoiceLimits())
         opened = cls(config, root, desk, scratch, authority, signer)
         try:
@@ -149,7 +167,7 @@ class Voice:
         chosen = requests.checked({**own, **(registration.options if registration else {}), **options})
         requests.check(texts, float(chosen["max_seconds"]), self.desk.limits)
         promotion = promotion or self.authority.promotion_of(self.config)
-        weights = self._weights(promotion)
+        weights = swapping.weights(self.root, self.config, promotion)
         self.authority.require(promotion)
         self.authority.require_language(promotion, str(chosen["language"]))
         config = registration.config if registration else self.config
@@ -242,59 +260,16 @@ class Voice:
             )
         return sample, content
 
-    def _weights(self, wanted: Promotion) -> jobs.WeightsRef | None:
-        """The weights of a promoted version; None for those that are loaded. Raises RequestError for what only another worker can load.
-
-        Whatever else is loaded, the worker hashes before it is put in place.
-        """
-        if self._is(wanted):
-            return None
-        if (wanted.base_digest, wanted.kind) != (self.config["base_digest"], self.config["kind"]):
-            raise RequestError(
-                f"version = {wanted.version!r}: it is {wanted.kind} on base {wanted.base}; without loading anew only versions of this "
-                "voice's kind and base can speak. Serve that version itself."
-            )
-        if wanted.kind == "lora" and _shape(self._lora_of(wanted)) != _shape(self.config["lora"]):
-            raise RequestError(
-                f"version = {wanted.version!r}: its adapter has another rank, alpha or scope than this voice's. Serve that version itself."
-            )
-        path = str(self.root / wanted.path)
-        return jobs.WeightsRef(Candidate.named(wanted.candidate), wanted.kind, path, wanted.checkpoint_sha256)
-
-    def _is(self, promotion: Promotion) -> bool:
-        return promoted.promotion_of([promotion], self.config) is not None
-
     def can_be(self, promotion: Promotion) -> bool:
         """Whether this voice speaks as that version with the base it has loaded."""
-        if (promotion.base_digest, promotion.kind) != (self.config["base_digest"], self.config["kind"]):
-            return False
-        if promotion.kind != "lora" or self._is(promotion):
-            return True
-        try:
-            return _shape(self._lora_of(promotion)) == _shape(self.config["lora"])
-        except (
-            RecordError
-        ):  # where only the weights were brought back, nobody knows: to load it anew is always right
-            return False
-
-    def _lora_of(self, other: Promotion) -> dict[str, Any]:
-        run = records.read_one(
-            self.root / Path(other.path).parent / runs_identity.IDENTITY, records.RunIdentity
-        )
-        assert run.train.lora is not None, "params refuse an adapter without its settings"
-        return records.to_json(run.train.lora)
+        return swapping.can_be(self.root, self.config, promotion)
 
 
-def _shape(lora: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be equal for one adapter to take the place of another."""
-    return {name: lora[name] for name in ("rank", "alpha", "scope")}
-
-
-def _job(root: Path, config: Mapping[str, Any], out: Path) -> jobs.SpeakJob:
+def _job(root: Path, config: Mapping[str, Any], out: Path, heard: jobs.Reference | None) -> jobs.SpeakJob:
     machine = schema.Machine(config["device"], config["threads"], 1)
     target = jobs.Target(config["family"], str(root / config["base"]), config["base_digest"], machine)
     lora = schema.Lora(**config["lora"]) if config["lora"] else None
-    candidate = Candidate(config["step"], config["lora_scale"])
+    candidate = Candidate(config["step"], config["lora_scale"], heard is not None)
     weights = jobs.WeightsRef(candidate, config["kind"], str(root / config["path"]), config["sha256"])
     limit_s, settings = config["max_seconds"], served.decoding_of(config)
-    return jobs.SpeakJob(target, lora, [weights], [], limit_s, settings, None, str(out), interactive=True)
+    return jobs.SpeakJob(target, lora, [weights], [], limit_s, settings, heard, str(out), interactive=True)

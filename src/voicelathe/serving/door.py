@@ -70,7 +70,7 @@ def _name(host: str) -> str:
 
 
 def _too_large() -> JSONResponse:
-    message = f"The request has more than {MAX_BYTES:,} bytes. Send the text in parts."
+    message = f"The request has more than {MAX_BYTES:,} bytes. Send the text in parts; no sound is taken."
     return refusal(413, message, "TooLong", {"Connection": "close"})
 
 

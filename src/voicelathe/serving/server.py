@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 
 from voicelathe import digest, errors, families
 from voicelathe.families import decoding
-from voicelathe.registry.speaking import sentences
+from voicelathe.registry.speaking import requests, sentences
 from voicelathe.registry.speaking.desk import Turn
 from voicelathe.registry.voice import Asked, Voice
 from voicelathe.serving import formats
@@ -213,6 +213,9 @@ def _add_errors(app: FastAPI, numbers: Numbers) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def of_shape(_request: Request, problem: RequestValidationError) -> JSONResponse:
+        unknown = {str(one["loc"][-1]) for one in problem.errors() if one["type"] == "extra_forbidden"}
+        if clips := requests.CLONING & unknown:
+            return await of_ours(_request, requests.refused_clone(min(clips)))
         numbers.requests.labels("400").inc()
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:]) or "body"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicelathe import digest, layout, records
-from voicelathe.errors import RecordError
+from voicelathe.errors import PromotionError, RecordError
 from voicelathe.records import (
     Candidate,
     CheckpointRecord,
@@ -69,6 +69,37 @@ def read(recipe: str, root: Path) -> RunFiles:
         selection=selection,
         validation_sha256=digest.of_file(validation) if validation.is_file() else None,
     )
+
+
+def find(files: RunFiles, candidate: str | None) -> Shown:
+    """The candidate of a name, a step or `2000@0.35`; None: the selected one. Raises PromotionError with those there are."""
+    wanted = candidate or files.selection.selected
+    if wanted is None:
+        raise PromotionError(
+            f"runs/{files.run.recipe}/selection.json decided {files.selection.decision}: no candidate was selected "
+            f"({'; '.join(files.selection.reasons)}). Name one to override it: --candidate NAME --because TEXT.{_instead(files)}"
+        )
+    named = [one for one in files.candidates if wanted in (one.candidate.name, one.title)]
+    found = named or [one for one in files.candidates if _is_at(one.candidate, wanted)]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(one.candidate.name for one in found or files.candidates)
+    problem = f"more than one candidate at step {wanted}" if found else f"no candidate {wanted!r}"
+    raise PromotionError(f"{files.run.recipe} has {problem}. There are: {names}.")
+
+
+def _is_at(candidate: Candidate, wanted: str) -> bool:
+    """As people write it: a step, `2000`, or a step and a LoRA scale, `2000@0.35`."""
+    step, at, scale = wanted.partition("@")
+    if not step.isdecimal() or int(step) != candidate.step or candidate.step == 0:
+        return False
+    return not at or (candidate.lora_scale is not None and scale == f"{candidate.lora_scale:g}")
+
+
+def _instead(files: RunFiles) -> str:
+    """Where nothing ships, how to put the base into production that is to be spoken with."""
+    found = files.selection.fallback
+    return f" The base to speak with meanwhile: --candidate {found.candidate} --because TEXT" if found else ""
 
 
 def candidates(recipe: str, root: Path, checkpoints: list[CheckpointRecord]) -> list[Shown]:

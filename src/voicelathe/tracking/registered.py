@@ -127,13 +127,25 @@ def find_model(
     return next(iter([*speaking, *silent]), None) or (_twin(store, found[0]) if found else None)
 
 
-def give_voice(store: Store, model: Any, code: Path, config: Mapping[str, Any], interface: Interface) -> None:
-    """Make a LoggedModel loadable: a few kB of code and configuration beside its artifacts, no pickle, no weights."""
+def give_voice(
+    store: Store,
+    model: Any,
+    code: Path,
+    config: Mapping[str, Any],
+    interface: Interface,
+    files: Mapping[str, bytes],
+) -> None:
+    """Make a LoggedModel loadable: a few kB of code and configuration beside its artifacts, no pickle, no weights.
+
+    `files`: what the voice is given besides, by name; without its suffix it is what `load_context` knows each by.
+    """
     voice = digest.of_value(config)
     if model.tags.get(VOICE) == voice:
         return
     with tempfile.TemporaryDirectory() as made, _quiet():
         directory = Path(made) / "model"
+        for name, content in files.items():
+            (Path(made) / name).write_bytes(content)
         mlflow("mlflow.pyfunc").save_model(
             directory,
             python_model=str(code),
@@ -141,6 +153,7 @@ def give_voice(store: Store, model: Any, code: Path, config: Mapping[str, Any], 
             signature=_signature(interface),
             pip_requirements=_requirements(),
             metadata={"voice": voice},
+            artifacts={Path(name).stem: str(Path(made) / name) for name in files} or None,
         )
         artifacts.upload_model(store, model.model_id, directory)
     store.client.set_logged_model_tags(model.model_id, {VOICE: voice})
@@ -166,6 +179,20 @@ def registration(uri: str, model: str) -> Registration:
     given = info.signature.params if info.signature and info.signature.params else ()
     config = info.flavors.get("python_function", {}).get("config") or {}
     return Registration({option.name: option.default for option in given}, dict(config))
+
+
+def file_of(uri: str, model: str, name: str) -> bytes | None:
+    """A file that a version was given besides (`give_voice`); None where it has none of that name."""
+    with _current(uri), _quiet(), tempfile.TemporaryDirectory() as directory:
+        try:
+            path = mlflow("mlflow.artifacts").download_artifacts(
+                f"{model}/artifacts/{name}", dst_path=directory
+            )
+        except (mlflow("mlflow.exceptions").MlflowException, OSError) as problem:
+            if isinstance(problem, OSError) or is_absent(problem):
+                return None
+            raise
+        return Path(path).read_bytes()
 
 
 def load(uri: str, model: str) -> Any:

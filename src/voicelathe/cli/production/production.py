@@ -278,11 +278,13 @@ SERVERS = (
 
 
 def _show(promotion: Promotion) -> None:
+    heard = promotion.reference
     rows = [
         ("model, version", f"{promotion.name}, {promotion.version} (before: {promotion.previous or 'none'})"),
         ("candidate", f"{promotion.recipe} {promotion.candidate}"),
         ("weights", f"{promotion.path} ({promotion.checkpoint_sha256[:16]})"),
         ("base, licence", f"{promotion.base}, {promotion.licence}"),
+        *([("hears first", f"clip {heard.clip_id} ({heard.way}, {heard.sha256[:16]})")] if heard else []),
         ("speakers", ", ".join(promotion.speakers)),
         ("by", f"{promotion.by}, {promotion.at}"),
         ("because", promotion.because or "selection"),

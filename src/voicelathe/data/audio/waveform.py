@@ -140,12 +140,17 @@ def to_16_bit(samples: Stored) -> NDArray[np.int16]:
 
 def write_wav(path: Path, samples: Samples, rate_hz: int) -> None:
     """Write mono [frames] as 16-bit PCM, whole or not at all."""
+    digest.write_bytes(path, wav_of(samples, rate_hz))
+
+
+def wav_of(samples: Samples, rate_hz: int) -> bytes:
+    """Mono [frames] as the bytes of a WAV with 16-bit PCM."""
     assert samples.ndim == 1 and np.isfinite(samples).all(), "only finite mono samples are written"
     content = io.BytesIO()
     with wave.open(content, "wb") as file:
         file.setparams((1, 2, rate_hz, len(samples), "NONE", ""))
         file.writeframes(to_16_bit(samples).tobytes())
-    digest.write_bytes(path, content.getvalue())
+    return content.getvalue()
 
 
 _open_files: OrderedDict[tuple[Path, str, str], "AudioFile"] = OrderedDict()

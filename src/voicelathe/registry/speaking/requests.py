@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from voicelathe import digest
-from voicelathe.errors import RequestError, TooLong
+from voicelathe.errors import ConsentError, RequestError, TooLong
 from voicelathe.registry.speaking import sentences
 from voicelathe.registry.speaking.desk import VoiceLimits
 
@@ -14,6 +14,16 @@ SEEDS = 2**32  # as many as NumPy's generator takes
 MAX_LORA_SCALE = 2.0
 MAX_ATTEMPTS = 5
 MAX_SECONDS = 60.0  # of one piece of a text; see speech.pieces
+
+
+# What other servers call a clip whose voice is to be taken over, or its words.
+CLONING = frozenset(
+    {
+        *("reference", "references", "reference_audio", "reference_id", "reference_text", "reference_wav"),
+        *("ref_audio", "ref_text", "ref_wav", "audio_prompt", "prompt_audio", "prompt_text", "prompt_wav"),
+        *("prompt_speech", "speaker_audio", "speaker_embedding", "speaker_wav", "voice_clone"),
+    }
+)
 
 
 def check(texts: Sequence[object], max_seconds: float, limits: VoiceLimits) -> None:
@@ -81,9 +91,19 @@ def checked(chosen: dict[str, Any]) -> dict[str, Any]:
     return chosen
 
 
+def refused_clone(name: str) -> ConsentError:
+    """Why nobody is cloned on request."""
+    return ConsentError(
+        f"{name}: no voice is taken over from a clip that comes with a request. Consent is recorded for each speaker of this project, and nobody "
+        "can know who speaks in such a clip. Leave it out: a version speaks with the voice, and the clip, that it was promoted with."
+    )
+
+
 def check_options(options: Iterable[str], known: Iterable[str]) -> None:
-    """Raises RequestError for unknown names. MLflow itself drops them with a warning and speaks with the default."""
+    """Raises RequestError for unknown names, ConsentError for a clip. MLflow itself drops them with a warning and speaks with the default."""
     if unknown := sorted(set(options) - set(known)):
+        if clips := CLONING & {*unknown}:
+            raise refused_clone(min(clips))
         raise RequestError(
             f"No such option: {', '.join(unknown)}. This voice takes: {', '.join(sorted(known))}."
         )

@@ -24,6 +24,7 @@ from voicelathe.records import Candidate, SampleRecord
 from voicelathe.registry import gates, promote, promoted, served, voice
 from voicelathe.registry.speaking import marking, requests, sentences, signing, tag
 from voicelathe.registry.speaking.desk import VoiceLimits
+from voicelathe.registry.speaking.reference import carried
 from voicelathe.stages.references import clips
 from voicelathe.tracking import registered, store
 from voicelathe.tracking.registered import PRODUCTION
@@ -133,8 +134,8 @@ def speak_zero_shot(
     """
     params = gates.load_params(root)
     found = find_recipe(params, recipe)
-    reference = clips.reference(params, recipe, root)
-    if reference is None:
+    before = clips.reference(params, recipe, root)
+    if before is None:
         ways = families.spec(params.bases[found.base].family).zero_shot
         why = (
             f"recipes.{recipe}.evaluate.zero_shot is null. Set it to {' or '.join(ways)}"
@@ -144,7 +145,7 @@ def speak_zero_shot(
             else "its family takes over no voice from a clip. Use a recipe of another family"
         )
         raise ParamsError(f"The base of {recipe} hears no clip before it speaks: {why}.")
-    clip, base = reference.clips[0], params.bases[found.base]
+    clip, base = before.clips[0], params.bases[found.base]
     chosen = _chosen(text, options, clip.language, found.listen.max_seconds)
     models = gates.models_of(found.base, base.family)
     if problems := gates.consent_problems(root, {clip.speaker_id: [str(chosen["language"])]}, models):
@@ -154,11 +155,11 @@ def speak_zero_shot(
     families.find(base.family).verify(root / base.path, base.digest)
     words = lexicon_file.of_project(params, root)
     target = jobs.Target(base.family, str(root / base.path), base.digest, params.machine, words)
-    sample, audio = _take(target, text, chosen, spoken, reference)
-    heard = {"clip_id": clip.clip_id, "way": reference.way, "audio_sha256": clip.audio_sha256}
-    about = tag.of_zero_shot(root, base.family, base.digest, spoken, heard, clip.speaker_id)
+    sample, audio = _take(target, text, chosen, spoken, before)
+    heard = carried(clip, before.way, Path(before.audio_root), base.family, root / base.path)
+    about = tag.of_zero_shot(root, base.family, base.digest, spoken, heard)
     audio = finish.write(out, audio, about | tag.of_lexicon(words))
-    who = f"the base {found.base}, which hears {clip.clip_id} of {clip.speaker_id} ({reference.way})"
+    who = f"the base {found.base}, which hears {clip.clip_id} of {clip.speaker_id} ({before.way})"
     return Said(out, who, sentences.rate_hz(audio), sample.duration_s, sample.stopped, sample.problem)
 
 

@@ -8,6 +8,8 @@ from voicelathe import digest, layout, records
 from voicelathe.data import consent
 from voicelathe.data.lexicon import lexicon_file
 from voicelathe.records import Promotion
+from voicelathe.registry.speaking import reference
+from voicelathe.registry.speaking.reference import CarriedClip
 
 MACHINE_MADE = {"generated_by": "a text-to-speech model"}
 
@@ -22,6 +24,7 @@ def of_version(root: Path, promotion: Promotion) -> dict[str, Any]:
         "candidate": promotion.candidate,
         "checkpoint_sha256": promotion.checkpoint_sha256,
         "base_digest": promotion.base_digest,
+        **reference.about(promotion.reference),
         "consent": _scopes(root, promotion.speakers),
     }
 
@@ -36,14 +39,13 @@ def of_zero_shot(
     family: str,
     base_digest: str,
     decoding: dict[str, float],
-    heard: dict[str, Any],
-    speaker: str,
+    heard: CarriedClip,
 ) -> dict[str, Any]:
     """Of speech by a base that heard a clip of a speaker first."""
     return {
         **of_base(family, base_digest, decoding),
-        "zero_shot": heard,
-        "consent": _scopes(root, [speaker]),
+        **reference.about(heard.record),
+        "consent": _scopes(root, [heard.clip.speaker_id]),
     }
 
 
