@@ -159,7 +159,7 @@ def _pages(card: Card) -> bool:
 
 def _disk(params: schema.Params, train: schema.Train, found: Rehearsal) -> dict[str, int]:
     """What the run writes; unchanged files of a checkpoint are links and weigh nothing. Speech is not counted."""
-    kept = len({*range(train.checkpoint_every, train.steps + 1, train.checkpoint_every), train.steps})
+    kept = len(train.checkpoint_steps)
     copies = {"adapters": kept if train.mode == "lora" else 0, "selected": 1, "all": kept}
     return {
         f"{kept} checkpoints": kept * found.checkpoint,

@@ -54,6 +54,8 @@ from voicelathe.records.heard import Ceiling, Delivery, Level, LineTest, Prosody
 from voicelathe.records.lines import HELD_OUT, LONG, STRATA, Lexicon, PackLine, ReadText, Respelling
 from voicelathe.records.measures import (
     ClipRef,
+    EarlyCheck,
+    EarlyStop,
     Figure,
     FigureRecord,
     MeasuredSample,
@@ -116,6 +118,8 @@ __all__ = [
     "DecodingTimes",
     "Delivery",
     "Drop",
+    "EarlyCheck",
+    "EarlyStop",
     "Ending",
     "EvaluationRecord",
     "Evidence",

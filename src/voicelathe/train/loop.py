@@ -9,6 +9,7 @@ from typing import Any
 
 from voicelathe import records
 from voicelathe.process import jobs
+from voicelathe.runs import early_stopping
 from voicelathe.train import anomalies, distributed, resume, saving
 from voicelathe.train.distributed import ALONE, Peers
 from voicelathe.train.sharded import states
@@ -35,7 +36,7 @@ def run(job: jobs.TrainJob, emit: Emit, peers: Peers = ALONE) -> dict[str, Any]:
     trainer.loaded.core.train()
     saver = states.saver(job, trainer.family, trainer.loaded, trainer.held, trainer.optimizer, emit)
     try:
-        _steps(trainer, journal, saver, done + 1, stop)
+        stopped = _ends(trainer, done, stop) or _steps(trainer, journal, saver, done + 1, stop)
     finally:
         saver.wait()
     total = sum(parameter.numel() for parameter in trainer.loaded.core.parameters())
@@ -43,6 +44,7 @@ def run(job: jobs.TrainJob, emit: Emit, peers: Peers = ALONE) -> dict[str, Any]:
         "num_parameters": total,
         "num_trainable": sum(p.numel() for p in trainer.loaded.core.parameters() if p.requires_grad),
         "num_train_clips": len(trainer.clips),
+        **({"stopped_early": records.to_json(stopped)} if stopped else {}),
     }
 
 
@@ -52,7 +54,7 @@ def _steps(
     saver: saving.Saver | states.JointSaver,
     first: int,
     stop: distributed.Flag,
-) -> None:
+) -> records.EarlyStop | None:
     job, emit = trainer.job, trainer.emit
     for step in range(first, job.train.steps + 1):
         began = time.monotonic()
@@ -76,3 +78,28 @@ def _steps(
             saver.save(step, numbered)
         if stops:
             raise SystemExit(STOPPED)
+        if numbered and (stopped := _ends(trainer, step, stop)):
+            return stopped
+    return None
+
+
+def _ends(trainer: Trainer, step: int, stop: distributed.Flag) -> records.EarlyStop | None:
+    """Whether early stopping ends the run after this step, in all processes alike; the first one waits for what the step rests on.
+
+    Asked again after a kill: whether this very step was the last may not have been known then. Who is asked to stop meanwhile does, as
+    at any step: all of it is saved.
+    """
+    job, peers = trainer.job, trainer.peers
+    if job.train.early_stopping is None or step not in job.train.checkpoint_steps:
+        return None
+    trainer.emit(jobs.PHASE, {"name": "checkpoint", "step": step, "micro": 0})
+    asked = (trainer.directory, job.train, job.run_digest, step)
+    found = early_stopping.ends(*asked, stop.is_set) if peers.is_first else None
+    if peers.any(stop.is_set()):
+        raise SystemExit(STOPPED)
+    if not peers.any(found is not None):
+        return None
+    found = found or early_stopping.ends(*asked, stop.is_set)  # the others read what the first one found
+    if found is not None:
+        trainer.emit(jobs.NOTICE, {"text": found.told})
+    return found
