@@ -23,7 +23,8 @@ READS = [
     "runs/${key}/preflight.json",
 ]
 WRITES = ["runs/${key}/run.json", "runs/${key}/steps.jsonl", "runs/${key}/checkpoints.json"]
-PARAMS = ["seed", "machine", "lexicon", "bases.${item.base}", "recipes.${key}.train"]
+OWN = [f"recipes.${{key}}.{part}" for part in ("train", "speak")]
+PARAMS = ["seed", "machine", "speech", "lexicon", "bases.${item.base}", *OWN]
 
 
 def main() -> None:

@@ -85,8 +85,10 @@ def _fits(
             _say(f"{recipe}: {forecast.NO_PAGING}")
         if not planned.fits:
             change = forecast.remedy(params, recipe, one, card, None, _say)
+            beside = planned.memory[forecast.EARLY]
+            share = f", {beside / 1e9:.1f} of them to judge checkpoints beside it" if beside else ""
             reasons.append(
-                f"memory: needs {planned.total / 1e9:.1f} GB in phase `{planned.worst}` and {card.name} has {card.bytes / 1e9:.1f} GB; "
+                f"memory: needs {planned.total / 1e9:.1f} GB in phase `{planned.worst}`{share} and {card.name} has {card.bytes / 1e9:.1f} GB; "
                 f"change {change}"
             )
     return found, [*reasons, *disk_reasons(one, forecast.disk_bytes(params, one.train, found))]
