@@ -17,9 +17,7 @@ SPLIT = [*map(str, map(layout.split, layout.SPLITS)), str(layout.ASSIGNMENTS)]
 READS = [
     "pipelines/train.py",
     *SPLIT,
-    "data/latents/${item.base}/index.parquet",
-    "data/latents/${item.base}/base.json",
-    "data/latents/${item.base}/general",
+    *(f"data/latents/${{item.base}}/{name}" for name in ("index.parquet", "base.json", "general")),
     "runs/${key}/preflight.json",
 ]
 WRITES = ["runs/${key}/run.json", "runs/${key}/steps.jsonl", "runs/${key}/checkpoints.json"]
