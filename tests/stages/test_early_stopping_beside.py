@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.factories import audio, training
+from tests.factories.evaluations import base_facts
 from voicelathe import digest, families, layout, records
 from voicelathe.config import params, schema
 from voicelathe.data import tables
@@ -26,10 +27,10 @@ NUM_TRAIN, NUM_HELD_OUT = 4, 4
 TEXTS = ["The lamp is on.", "Rain on a quiet road.", "Nobody speaks.", "Some small town."]
 
 
-def settings(root: Path) -> schema.Params:
+def settings(root: Path, path: Path = EMBEDDED) -> schema.Params:
     """Four checkpoints of which nothing improves: a learning rate that moves no digit that counts."""
     known = params.load(ROOT / "params.yaml")
-    facts = families.find("voxcpm2").describe(EMBEDDED, "Apache-2.0", False)
+    facts = families.find("voxcpm2").describe(path, "Apache-2.0", False)
     one = known.recipes["mini-lora"]
     wanted = replace(
         training.train_settings(steps=4, every=1),
@@ -37,7 +38,7 @@ def settings(root: Path) -> schema.Params:
         probe_every=4,
         early_stopping=schema.EarlyStopping(patience=1, lines=4),
     )
-    base = schema.Base("voxcpm2", str(EMBEDDED), facts.digest, "Apache-2.0", False)
+    base = schema.Base("voxcpm2", str(path), facts.digest, "Apache-2.0", False)
     return replace(
         known,
         ingest=replace(known.ingest, audio_root=str(root / "audio")),
@@ -113,8 +114,20 @@ def test_a_run_of_which_nothing_improves_ends_early_although_its_judge_is_killed
     assert "stopped_early" not in records.to_json(replace(finished, stopped_early=None))
 
 
-def test_what_cannot_be_judged_twice_is_written_down_with_the_cause_and_what_to_do(project: Path) -> None:
-    known = settings(project)
+def test_what_cannot_be_judged_twice_is_written_down_with_the_cause_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    known = settings(tmp_path, training.BASE)
+    name, base = next(iter(known.bases.items()))
+    training.corpus(tmp_path)
+    for split in ("train", "validation"):
+        layout.split(split).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{split}.jsonl").rename(layout.split(split))
+    layout.latents(name).parent.mkdir(parents=True)
+    (tmp_path / "latents").rename(layout.latents(name))
+    facts = replace(base_facts(), family="voxcpm2", digest=base.digest)
+    digest.write_json(layout.latents(name) / "base.json", records.to_json(facts))
     run = identity.identify(known, "mini-lora", 1)
     directory = Path(run.directory)
     digest.write_json(early_stopping.weights(directory, 1) / "MANIFEST.json", {"files": {"lost.bin": {}}})
