@@ -17,13 +17,12 @@ SPLIT = [*map(str, map(layout.split, layout.SPLITS)), str(layout.ASSIGNMENTS)]
 READS = [
     "pipelines/train.py",
     *SPLIT,
-    "data/latents/${item.base}/index.parquet",
-    "data/latents/${item.base}/base.json",
-    "data/latents/${item.base}/general",
+    *(f"data/latents/${{item.base}}/{name}" for name in ("index.parquet", "base.json", "general")),
     "runs/${key}/preflight.json",
 ]
 WRITES = ["runs/${key}/run.json", "runs/${key}/steps.jsonl", "runs/${key}/checkpoints.json"]
-PARAMS = ["seed", "machine", "lexicon", "bases.${item.base}", "recipes.${key}.train"]
+OWN = [f"recipes.${{key}}.{part}" for part in ("train", "speak")]
+PARAMS = ["seed", "machine", "speech", "lexicon", "bases.${item.base}", *OWN]
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ LAYERS = [  # a module imports only from its own line or from lines above; the l
     "train",
     "worker",
     "process.environments",
-    "process.runner process.child process.together process.progress process.triage plan runs.controls runs.identity runs.references runs.replay runs.results",
+    "process.runner process.child process.together process.progress process.triage plan runs.controls runs.early_lines runs.identity runs.references runs.replay runs.results",
     "evaluate",
     "stages",
     "tracking",

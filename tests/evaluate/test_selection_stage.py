@@ -61,6 +61,15 @@ def test_the_stage_writes_decision_and_report_with_every_input_digest(project: P
     assert "Ship step 20" in (project / "runs/mini-lora/report.html").read_text()
 
 
+def test_the_report_says_where_and_why_a_run_stopped_early(project: Path) -> None:
+    path = project / "runs/mini-lora/run.json"
+    early = records.EarlyStop(20, 60, 10, 2)
+    digest.write_json(path, {**digest.read_json(path), "stopped_early": records.to_json(early)})
+    assert stage(project).returncode == 0
+    said = "stopped at step 20 of 60: neither validation loss nor speech improved after step 10 (patience: 2 checkpoints)"
+    assert said in (project / "runs/mini-lora/report.html").read_text()
+
+
 def test_running_it_again_gives_the_same_bytes_and_a_verdict_becomes_an_input(project: Path) -> None:
     stage(project)
     before = {

@@ -65,6 +65,26 @@ def test_paged_moments_lie_on_the_host_of_a_card_and_nowhere_else_on_a_cpu() -> 
     assert on_cpu.memory["optimizer"] == on_card.memory["optimizer"] + found.paged == found.moments
 
 
+def test_judging_checkpoints_on_the_same_card_is_counted_and_elsewhere_it_is_not() -> None:
+    early = schema.EarlyStopping(patience=2, lines=4)
+    plain, _ = planned(10**9)
+    beside, one = planned(10**9, early_stopping=early)
+    found = rehearsed(train_settings("full"))
+    extra = beside.memory[forecast.EARLY]
+    assert plain.memory[forecast.EARLY] == 0 and beside.total == plain.total + extra
+    assert extra >= 1000 + 4 * found.num_parameters, "a context and all weights in fp32"
+    elsewhere, _ = planned(10**9, early_stopping=replace(early, device="cpu"))
+    assert elsewhere.total == plain.total
+    tight, _ = planned(beside.total - 1, early_stopping=early)
+    assert beside.fits and not tight.fits
+    offered = dict(forecast.changes(one.train))
+    first, second = list(offered)[:2]
+    assert first.startswith("train.early_stopping.device: cpu") and second == "train.early_stopping: null"
+    assert offered[second].early_stopping is None
+    on_cpu = forecast.forecast(PARAMS, "x", one, found, cards.CPU_SPEED, "")
+    assert on_cpu.memory[forecast.EARLY] > 0, "the host holds both"
+
+
 def test_disk_counts_every_checkpoint_that_is_kept() -> None:
     few, _ = planned(10**9, steps=10, checkpoint_every=4)
     assert "3 checkpoints" in few.disk  # 4, 8 and the last

@@ -108,6 +108,16 @@ def test_the_numbers_of_the_card_are_those_of_the_records(files: Path, tmp_path:
     assert "* Of 2 sentences it spoke, 2 ended by themselves." in text
 
 
+def test_a_card_says_how_many_steps_were_made_and_why_no_more(files: Path) -> None:
+    case = gates.examine(RECIPE, files, gates.load_params(files), None)
+    run = case.files.run
+    early = records.EarlyStop(20, run.identity.train.steps, 10, 2)
+    told = replace(case, files=replace(case.files, run=replace(run, stopped_early=early)))
+    text = card.render(card.about(told, "adapter", None, None, None, []))
+    assert "* 20 steps of" in text and f"* {early.told}" in text
+    assert "stopped at step" not in card.render(card.about(case, "adapter", None, None, None, []))
+
+
 def test_a_card_says_that_other_speakers_are_in_the_weights(files: Path) -> None:
     case = gates.examine(RECIPE, files, gates.load_params(files), None)
     run = case.files.run

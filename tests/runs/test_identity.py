@@ -31,8 +31,8 @@ def sample(candidate: str, number: int, problem: str | None) -> records.SampleRe
 
 
 def test_every_multiple_and_the_last_step_are_kept_and_no_step_twice() -> None:
-    assert train.checkpoint_steps(training.train_settings(steps=10, every=4)) == [4, 8, 10]
-    assert train.checkpoint_steps(training.train_settings(steps=8, every=4)) == [4, 8]
+    assert training.train_settings(steps=10, every=4).checkpoint_steps == [4, 8, 10]
+    assert training.train_settings(steps=8, every=4).checkpoint_steps == [4, 8]
 
 
 def test_the_base_is_one_candidate_whatever_the_strengths() -> None:

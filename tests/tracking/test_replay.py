@@ -60,6 +60,14 @@ def test_every_step_of_every_curve_is_in_the_store_exactly_once(tracked: Path) -
         assert stores.history(client, run.info.run_id, key) == list(enumerate(values, 1)), key
 
 
+def test_the_mlflow_run_says_where_and_why_a_run_stopped_early(project: Path) -> None:
+    path = project / layout.run(RECIPE, "run.json")
+    early = records.EarlyStop(NUM_STEPS, 90, 40, 2)
+    digest.write_json(path, {**digest.read_json(path), "stopped_early": records.to_json(early)})
+    track(project)
+    assert stores.only_run(stores.client(project)).data.tags["voicelathe.stopped_early"] == early.told
+
+
 def test_a_second_replay_adds_nothing_and_returns_the_same(project: Path) -> None:
     tables = ("metrics", "params", "tags", "runs", "logged_models", "logged_model_metrics", "inputs")
     first, before, kept = track(project), {table: rows(project, table) for table in tables}, files(project)

@@ -167,6 +167,7 @@ REFERENCE = "reference: null # the clip that the base hears, of the validation s
 WATERMARK = "watermark: null # plug-in (entry points voicelathe.watermarks) that marks all speech given out; a record with watermark_required needs one (docs/serving.md)"
 SERVING = "serving:\n  hear_words: false # speech.recogniser hears every take before it is given out; one that misses words is repeated (docs/serving.md)\n\n"
 LEXICON = "lexicon: # respellings by which every model reads text, in training, sweep and serving alike (docs/lexicon.md)\n  file: null # for example lexicon.yaml; null: as it is written\n  digest: null # of what the file says: voicelathe lexicon pin\n\n"
+EARLY = "early_stopping: null # {patience: 3, lines: 8}: the run ends when neither validation loss nor speech has improved for 3 checkpoints (docs/choosing.md)"
 CLUSTER = "address: null # of a Ray cluster: auto, or HOST:PORT of its head; null: a Ray of this machine that ends with the command"
 NODES = """\
 nodes: # machines that train one run together (docs/scale.md); no stage depends on it, machine.processes counts them all
@@ -218,6 +219,7 @@ CHANGES: Mapping[int, tuple[Change, ...]] = {  # by the version that they lead t
         Add("recipes.*.train", "reference_share", CONTROL),
         Add("recipes.*.train", "control", REPLAY),
         Add("recipes.*.train", "replay_share", VISITS),
+        Add("recipes.*.train", "checkpoint_every", EARLY),
         Add("recipes.*.evaluate", "probe_clips", CONTROLS),
     ),
 }

@@ -80,6 +80,7 @@ def of_recipe(where: str, one: schema.Recipe, params: schema.Params) -> Iterator
     yield from of_shares(f"{where}.train", train, params.machine.processes)
     yield from of_shards(f"{where}.train", train, params.machine.processes, params.nodes.count)
     yield from of_memory(f"{where}.train", train)
+    yield from of_early_stopping(f"{where}.train", train, params.nodes.count)
     if train.mode == "lora" and not one.evaluate.lora_scales:
         yield f"{where}.evaluate.lora_scales = []: an adapter needs at least one LoRA scale, for example [1.0]"
     pack = PurePosixPath(one.listen.lines)
@@ -139,6 +140,20 @@ def of_shards(where: str, train: schema.Train, processes: int, machines: int) ->
         yield f"{where}.weights = {train.weights!r}: with shard: true weights are fp32; set that, on cuda with autocast: true, or shard: false"
     if train.compile_layers:
         yield f"{where}.compile_layers = true: not together with shard: true, which nobody has tried; set one of them to false"
+
+
+def of_early_stopping(where: str, train: schema.Train, machines: int) -> Iterator[str]:
+    """A run that could never stop early, and one whose checkpoints nobody beside the training could judge."""
+    if (early := train.early_stopping) is None:
+        return
+    num, least = len(train.checkpoint_steps), early.patience + 3
+    if num < least:
+        yield (
+            f"{where}.early_stopping.patience = {early.patience}: a run of {num} checkpoints ends before it could stop early, which takes {least}; "
+            "lower patience or checkpoint_every, or set early_stopping: null"
+        )
+    if machines > 1:
+        yield f"{where}.early_stopping: only on one machine; set nodes.count ({machines}) to 1, or early_stopping: null"
 
 
 def of_memory(where: str, train: schema.Train) -> Iterator[str]:

@@ -24,7 +24,7 @@ from voicelathe.config.data_schema import (
     Share,
     Split,
 )
-from voicelathe.config.train_schema import ADDED_LATER, ALONE, Lora, Nodes, Train
+from voicelathe.config.train_schema import ADDED_LATER, ALONE, EarlyStopping, Lora, Nodes, Train
 
 __all__ = [
     "ADDED_LATER",
@@ -32,6 +32,7 @@ __all__ = [
     "Audit",
     "Base",
     "ConsentPolicy",
+    "EarlyStopping",
     "Engine",
     "Evaluate",
     "Gate",

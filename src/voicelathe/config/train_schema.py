@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Lt, MinLen
+from annotated_types import Ge, Le, Lt, MinLen
 
 from voicelathe.config.data_schema import Closed, Positive, PositiveFloat, Share
 
@@ -21,6 +21,20 @@ class Lora(Closed):
     alpha: PositiveFloat
     dropout: Annotated[float, Ge(0), Lt(1)]
     scope: Annotated[list[str], MinLen(1)]  # groups of linears; which there are is the family's to say
+
+
+@dataclass(frozen=True)
+class EarlyStopping(Closed):
+    """End a run when neither validation loss nor speech has improved for `patience` checkpoints (Prechelt, 1998; docs/choosing.md).
+
+    Each checkpoint is judged beside the training, which is never more than one checkpoint ahead.
+    """
+
+    patience: Positive  # checkpoints in a row
+    lines: Annotated[
+        int, Ge(4), Le(64)
+    ]  # that each speaks: texts of the validation split, the same with the same seeds
+    device: Literal["cpu"] | None = field(default=None)  # of that process; null: machine.device
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,13 @@ class Train(Closed):
     replay_share: Share = field(default=0.0, metadata=ADDED_LATER)
     replay_visits: Positive = field(default=10, metadata=ADDED_LATER)
     shard: bool = field(default=False, metadata=ADDED_LATER)  # mode: full, on several GPUs of one machine
+    early_stopping: EarlyStopping | None = field(default=None, metadata=ADDED_LATER)  # null: all steps
+
+    @property
+    def checkpoint_steps(self) -> list[int]:
+        """The steps that are kept where nothing ends the run early: every multiple of checkpoint_every, and the last."""
+        every = range(self.checkpoint_every, self.steps + 1, self.checkpoint_every)
+        return sorted({*every, self.steps})
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from voicelathe.config import schema
 from voicelathe.errors import RequestError
 
 GIB, MIB = 2**30, 2**20
-CUDA_CONTEXT_BYTES = 550_000_000  # driver, kernels and handles of one process: the only number in a plan that is not counted; an assumption
+CUDA_CONTEXT_BYTES = 550_000_000  # driver, kernels and handles of one process: an assumption, where nearly all of a plan is counted
 TERA, GIGA = 1e12, 1e9
 
 

@@ -61,7 +61,7 @@ def rehearse(
     from_data = clip_s is None
     paired = references.written(params, base, train) if from_data else None
     job = jobs.RehearseJob(
-        family=one.family, config=dict(config), base=str(path) if present else None, train=train, seed=rng.training_seed(train, params.seed), clip_s=clip_s,
+        family=one.family, config=dict(config), base=str(path) if present else None, train=replace(train, early_stopping=None), seed=rng.training_seed(train, params.seed), clip_s=clip_s,
         clips=str(clips) if from_data else None, latents=str(index.parent) if from_data else None, threads=params.machine.threads,
         on_card=on_card, references=None if paired is None else str(paired), lexicon=lexicon_file.of_project(params) if from_data else None,
         general=replay.place(base, train) if from_data else None, processes=params.machine.processes if train.shard else 1,
@@ -77,10 +77,15 @@ def rehearse(
         assumptions.append(
             f"time is that of each of {params.machine.processes} GPUs, which share the passes of a step; that they add up their gradients is left out"
         )
+    if train.early_stopping is not None:
+        assumptions.append(
+            f"{EARLY}: a bound on what judging a checkpoint takes beside the training, not counted as the rest is"
+        )
     return found, [*assumptions, f"lengths: {found.size.source}"]
 
 
 DEFAULT_CLIP_S = 10.0
+EARLY = "early stopping"  # the process that judges checkpoints
 NO_PAGING = "WSL2 does not page: the optimizer's moments stay on the card"
 
 
@@ -117,7 +122,7 @@ def forecast(
     params: schema.Params, recipe: str, one: schema.Recipe, found: Rehearsal, card: Card, speed_of: str
 ) -> Plan:
     """Everything but the remedy."""
-    memory, worst = _memory(found, card)
+    memory, worst = _memory(found, card, one.train)
     total, paged = sum(memory.values()), found.paged if _pages(card) else 0
     a_second = (
         found.activations_per_position
@@ -136,7 +141,7 @@ def forecast(
     )  # fmt: skip
 
 
-def _memory(found: Rehearsal, card: Card) -> tuple[dict[str, int], str]:
+def _memory(found: Rehearsal, card: Card, train: schema.Train) -> tuple[dict[str, int], str]:
     """What the card holds at the worst moment of any step but the first, when optimizer state is there, too."""
     peak = found.peak
     return {
@@ -149,7 +154,22 @@ def _memory(found: Rehearsal, card: Card) -> tuple[dict[str, int], str]:
         "activations": peak.activations,
         "workspace": peak.workspace,
         "fragmentation": found.fragmentation,
+        EARLY: _beside(found, card, train),
     }, peak.name
+
+
+def _beside(found: Rehearsal, card: Card, train: schema.Train) -> int:
+    """What judging checkpoints takes of the same card: a bound, not a rehearsal.
+
+    A process of its own with all weights in fp32, codec and caches; of a forward that keeps nothing for backward no more than the training
+    holds, and twice that where the training computes in 16 bits.
+    """
+    early = train.early_stopping
+    if early is None or (early.device == "cpu" and not card.is_host):
+        return 0
+    wider = 2 if train.weights != "fp32" or train.autocast else 1
+    own = 4 * found.num_parameters + found.codec + found.caches
+    return card.context + own + wider * (found.peak.activations + found.peak.workspace)
 
 
 def _pages(card: Card) -> bool:
@@ -159,7 +179,7 @@ def _pages(card: Card) -> bool:
 
 def _disk(params: schema.Params, train: schema.Train, found: Rehearsal) -> dict[str, int]:
     """What the run writes; unchanged files of a checkpoint are links and weigh nothing. Speech is not counted."""
-    kept = len({*range(train.checkpoint_every, train.steps + 1, train.checkpoint_every), train.steps})
+    kept = len(train.checkpoint_steps)
     copies = {"adapters": kept if train.mode == "lora" else 0, "selected": 1, "all": kept}
     return {
         f"{kept} checkpoints": kept * found.checkpoint,
@@ -198,7 +218,7 @@ def remedy(
     for text, changed in changes(one.train, params.machine.processes, params.nodes.count):
         report(f"{recipe}: does not fit; trying {text}")
         found, _ = rehearse(params, one.base, changed, recipe, not card.is_host, clip_s)
-        if sum(_memory(found, card)[0].values()) <= card.bytes:
+        if sum(_memory(found, card, changed)[0].values()) <= card.bytes:
             return text
     more = "more GPUs (machine.processes)" if one.train.shard else "a larger card"
     return f"no single setting is enough; {more}, or mode: lora with weights: bf16, activation_checkpointing: all and clips_per_pass: 1"
@@ -206,6 +226,12 @@ def remedy(
 
 def changes(train: schema.Train, processes: int = 1, machines: int = 1) -> Iterator[tuple[str, schema.Train]]:
     """Changes of one setting (with what it drags along), the cheapest in speed and quality first."""
+    if (early := train.early_stopping) is not None and early.device is None:
+        yield (
+            "train.early_stopping.device: cpu (training waits for it)",
+            replace(train, early_stopping=replace(early, device="cpu")),
+        )
+        yield "train.early_stopping: null", replace(train, early_stopping=None)
     if train.activation_checkpointing != "all":
         yield "train.activation_checkpointing: all", replace(train, activation_checkpointing="all")
     can_shard = (

@@ -15,6 +15,7 @@ COLOURS = {
     "activations": "#3d9970",
     "workspace": "#8fce9f",
     "fragmentation": "#c8ced3",
+    "early stopping": "#b05f8a",
 }
 LEFT, RIGHT, TOP, BAR, GAP, WIDTH = 190, 40, 54, 34, 26, 960
 GIGA = 1e9

@@ -165,6 +165,9 @@ class ValidateJob:
         False  # the run was trained on clips of `general`, which are left out (train.replay_share)
     )
     control: bool = False  # clips have their control in front, as in training (train.control)
+    beside_training: bool = field(  # of the same run, which holds the GPU
+        default=False, metadata=schema.ADDED_LATER
+    )
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,7 @@ class SpeakJob:
     )
     engine: schema.Engine = IN_THE_WORKER  # ray: lines are spread over the cluster
     timed: bool = False  # how long a sample took is written beside it
+    beside_training: bool = field(default=False, metadata=schema.ADDED_LATER)  # as in ValidateJob
 
 
 def sample_record(job: SpeakJob, ref: WeightsRef, line: records.Line) -> Path:

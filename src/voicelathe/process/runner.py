@@ -21,13 +21,37 @@ from voicelathe.process import child, jobs, progress, triage
 _NUMBERS = itertools.count(1)  # two speakers of one process have a log each
 
 
-def run(job: jobs.Job, label: str) -> dict[str, Any]:
-    """Do a job in a worker of its own; returns the values of its `done` event.
+class Leash:
+    """By which another thread may end workers before they are done."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._worker: child.Worker | None = None
+        self.is_pulled = False
+
+    def hold(self, worker: child.Worker) -> None:
+        with self._lock:
+            self._worker = worker
+            if self.is_pulled:
+                worker.process.kill()
+
+    def pull(self) -> None:
+        """End the worker that runs now, and every one that would be started after it."""
+        with self._lock:
+            self.is_pulled = True
+            if self._worker is not None:
+                self._worker.process.kill()
+
+
+def run(job: jobs.Job, label: str, leash: Leash | None = None) -> dict[str, Any]:
+    """Do a job in a worker of its own; returns the values of its `done` event. With a leash its progress is not shown.
 
     Raises the worker's own VoiceLatheError, or WorkerError with a diagnosis when it died.
     """
     with child.started(job, label) as worker:
-        return _follow(worker, label)
+        if leash is not None:
+            leash.hold(worker)
+        return _follow(worker, label, is_shown=leash is None)
 
 
 def run_all(shares: Sequence[jobs.Job], label: str, device: str) -> list[dict[str, Any]]:
@@ -65,14 +89,14 @@ def _cards() -> list[str]:
     return []
 
 
-def _follow(worker: child.Worker, label: str) -> dict[str, Any]:
+def _follow(worker: child.Worker, label: str, is_shown: bool = True) -> dict[str, Any]:
     with progress.Display(label) as display:
         phase: dict[str, Any] = {"name": "start", "step": 0, "micro": 0}
         for event in worker.events():
             if event.kind == jobs.PHASE:
                 phase = event.values
                 display.phase(phase["name"])
-            elif event.kind == jobs.PROGRESS:
+            elif event.kind == jobs.PROGRESS and is_shown:
                 display.advance(event.values["done"], event.values["total"], event.values["unit"])
             elif event.kind == jobs.NOTICE:
                 display.notice(event.values["text"])

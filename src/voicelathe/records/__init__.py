@@ -55,6 +55,8 @@ from voicelathe.records.heard import Ceiling, Delivery, Level, LineTest, Prosody
 from voicelathe.records.lines import HELD_OUT, LONG, STRATA, Lexicon, PackLine, ReadText, Respelling
 from voicelathe.records.measures import (
     ClipRef,
+    EarlyCheck,
+    EarlyStop,
     Figure,
     FigureRecord,
     MeasuredSample,
@@ -117,6 +119,8 @@ __all__ = [
     "DecodingTimes",
     "Delivery",
     "Drop",
+    "EarlyCheck",
+    "EarlyStop",
     "Ending",
     "EvaluationRecord",
     "Evidence",

@@ -125,3 +125,34 @@ class SpeechMeasures:
     figures: list[FigureRecord]  # of the metrics that measured
     samples: list[MeasuredSample]
     inputs: dict[str, str]
+
+
+@dataclass(frozen=True)
+class EarlyStop:
+    """Where train.early_stopping ended a run, and why."""
+
+    step: int  # the last one, which has a checkpoint
+    steps: int  # that were planned
+    since: int  # the checkpoint after which neither validation loss nor speech improved
+    patience: int  # checkpoints
+
+    @property
+    def told(self) -> str:
+        return (
+            f"stopped at step {self.step} of {self.steps}: neither validation loss nor speech improved after step {self.since} "
+            f"(patience: {self.patience} checkpoints)"
+        )
+
+
+@dataclass(frozen=True)
+class EarlyCheck:
+    """What one checkpoint came to while its run went on."""
+
+    step: int
+    sha256: str  # of the checkpoint
+    run_digest: str
+    loss: float  # validation total
+    speech: dict[str, float]  # line -> words kept x likeness
+    improved: list[str]  # of loss and speech: what is better than in every checkpoint before
+    since: int  # the newest step of which something had improved
+    stale: int  # checkpoints since then

@@ -7,6 +7,7 @@ from voicelathe import rng
 from voicelathe.config import schema
 from voicelathe.records.corpus import CleanClip
 from voicelathe.records.lines import Lexicon
+from voicelathe.records.measures import EarlyStop
 from voicelathe.records.planning import Rehearsal
 from voicelathe.records.reasons import Reason
 
@@ -25,6 +26,14 @@ class RunRecord:
     num_parameters: int  # of the base
     num_trainable: int | None  # None until the worker has counted them
     inputs: dict[str, str]
+    stopped_early: EarlyStop | None = field(  # None: every step was made
+        default=None, metadata=schema.ADDED_LATER
+    )
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that were made."""
+        return self.stopped_early.step if self.stopped_early else self.identity.train.steps
 
     def project_paths(self) -> list[str]:
         """What must lie below the project; asked of every record that is read from a file."""
@@ -56,6 +65,9 @@ class RunIdentity:
         default=None, metadata=schema.ADDED_LATER
     )
     replay_digest: str | None = field(  # of the general clips that were mixed in; None: none
+        default=None, metadata=schema.ADDED_LATER
+    )
+    early_stopping_digest: str | None = field(  # of what its checkpoints were judged by; None: all steps
         default=None, metadata=schema.ADDED_LATER
     )
 

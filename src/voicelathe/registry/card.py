@@ -259,7 +259,9 @@ def _provenance(card: About) -> Iterator[str]:
     yield f"* run `{run.run_digest}`, weights `{card.case.shown.checkpoint.sha256}`, base `{run.identity.base_digest}`"
     if card.version is not None:
         yield f"* version {card.version} of the registry it was promoted in"
-    yield f"* {run.identity.train.steps} steps of {run.identity.train.clips_per_step} clips, seed {run.identity.training_seed}, torch {run.identity.torch}"
+    yield f"* {run.num_steps} steps of {run.identity.train.clips_per_step} clips, seed {run.identity.training_seed}, torch {run.identity.torch}"
+    if run.stopped_early is not None:
+        yield f"* {run.stopped_early.told}"
     yield "* the sha256 of every file here and of every record it rests on: `provenance.json`"
 
 

@@ -15,7 +15,7 @@ from voicelathe.data.latents import index
 from voicelathe.data.lexicon import lexicon_file
 from voicelathe.errors import BaseModelError
 from voicelathe.process import jobs
-from voicelathe.runs import controls, references, replay
+from voicelathe.runs import controls, early_lines, references, replay
 
 FINISHED = "finished.json"
 IDENTITY = "identity.json"
@@ -48,6 +48,7 @@ def of_training(
         processes=params.machine.processes, torch=version("torch").split("+")[0],
         references_digest=references.digest_of(params, train), lexicon=lexicon_file.of_project(params),
         controls_digest=controls.digest_of(train), replay_digest=replay.digest_of(base, train),
+        early_stopping_digest=early_lines.digest_of(params, name, train),
     )  # fmt: skip
     run_digest = digest.of_value(records.to_json(identity))
     clips = layout.split("train")

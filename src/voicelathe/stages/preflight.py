@@ -9,7 +9,7 @@ from voicelathe import records
 from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
 from voicelathe.plan import cards, forecast
-from voicelathe.runs import controls, identity, references, replay
+from voicelathe.runs import controls, early_lines, identity, references, replay
 from voicelathe.runs.results import FULL_SCALE, candidates
 from voicelathe.stages import ceiling
 from voicelathe.stages.speak import speak
@@ -46,7 +46,7 @@ def preflight(
 
 def notices(params: schema.Params, recipe: str) -> list[str]:
     """What people should know before the hours are spent. Raises where a recipe asks for what its clips cannot give."""
-    asked = (controls.notices, references.notices, replay.notices, ceiling.notices)
+    asked = (controls.notices, references.notices, replay.notices, ceiling.notices, early_lines.notices)
     return [text for ask in asked for text in ask(params, recipe)]
 
 
@@ -60,6 +60,7 @@ def trial(one: schema.Recipe) -> schema.Train:
         warmup_steps=1,
         decay_steps=None if one.train.decay_steps is None else 1,
         probe_every=min(every, one.train.probe_every),
+        early_stopping=None,
     )
 
 
@@ -84,8 +85,10 @@ def _fits(
             _say(f"{recipe}: {forecast.NO_PAGING}")
         if not planned.fits:
             change = forecast.remedy(params, recipe, one, card, None, _say)
+            beside = planned.memory[forecast.EARLY]
+            share = f", {beside / 1e9:.1f} of them to judge checkpoints beside it" if beside else ""
             reasons.append(
-                f"memory: needs {planned.total / 1e9:.1f} GB in phase `{planned.worst}` and {card.name} has {card.bytes / 1e9:.1f} GB; "
+                f"memory: needs {planned.total / 1e9:.1f} GB in phase `{planned.worst}`{share} and {card.name} has {card.bytes / 1e9:.1f} GB; "
                 f"change {change}"
             )
     return found, [*reasons, *disk_reasons(one, forecast.disk_bytes(params, one.train, found))]

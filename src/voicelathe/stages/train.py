@@ -9,8 +9,9 @@ from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
 from voicelathe.errors import CheckpointError
 from voicelathe.process import jobs, together
-from voicelathe.runs import references, replay, tombstones
+from voicelathe.runs import early_lines, references, replay, tombstones
 from voicelathe.runs.identity import FINISHED, IDENTITY, RESEARCH, base_facts, target
+from voicelathe.stages.early_stopping import beside
 
 
 def train(
@@ -33,10 +34,15 @@ def train(
             audio_root=params.ingest.audio_root, run_digest=run.run_digest, directory=run.directory,
             references=None if paired is None else str(paired), general=replay.place(run.identity.base, run.identity.train),
         )  # fmt: skip
-        counts = together.train(job, run.recipe, params.nodes)
+        early_lines.require(params, run.recipe, run.identity.train)
+        with beside.judged(params, run):
+            counts = together.train(job, run.recipe, params.nodes)
         digest.write_json(directory / FINISHED, counts)
-    counts = digest.read_json(directory / FINISHED)
-    return replace(run, num_trainable=counts["num_trainable"]), _index(params, run)
+    counts, early = digest.read_json(directory / FINISHED), None
+    if (told := counts.get("stopped_early")) is not None:
+        early = records.from_json(records.EarlyStop, told, str(directory / FINISHED))
+    finished = replace(run, num_trainable=counts["num_trainable"], stopped_early=early)
+    return finished, _index(params, finished)
 
 
 def _claim(directory: Path, run: records.RunRecord) -> None:
@@ -69,7 +75,7 @@ def _index(params: schema.Params, run: records.RunRecord) -> list[records.Checkp
     ]
     settings_ = run.identity.train
     excuses = tombstones.excused()
-    for step in checkpoint_steps(settings_):
+    for step in [one for one in settings_.checkpoint_steps if one <= run.num_steps]:
         directory = Path(run.directory) / f"step_{step:07d}"
         if (gone := excuses.get(directory.as_posix())) is not None:
             found.append(
@@ -87,11 +93,6 @@ def _index(params: schema.Params, run: records.RunRecord) -> list[records.Checkp
             )
         )
     return found
-
-
-def checkpoint_steps(train_: schema.Train) -> list[int]:
-    """The steps that are kept: every multiple of checkpoint_every, and the last."""
-    return sorted({*range(train_.checkpoint_every, train_.steps + 1, train_.checkpoint_every), train_.steps})
 
 
 def _bytes(base: Path, files: Mapping[str, str]) -> int:

@@ -160,6 +160,7 @@ def _tags(run: RunRecord) -> dict[str, str]:
         f"{TAG}latents_digest": run.identity.latents_digest,
         f"{TAG}torch": run.identity.torch,
         f"{TAG}weights": run.directory,
+        **({f"{TAG}stopped_early": run.stopped_early.told} if run.stopped_early else {}),
     }
 
 

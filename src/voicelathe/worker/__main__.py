@@ -92,7 +92,9 @@ def _do(job: Any, emit: Any) -> dict[str, Any]:
     families.find(job.target.family).verify(Path(job.target.base), job.target.base_digest)
     if isinstance(job, jobs.TrainJob):
         return _train(job, emit)
-    with locks.device(machine, shared=isinstance(job, jobs.SpeakJob) and job.interactive):
+    is_beside = isinstance(job, jobs.ValidateJob | jobs.SpeakJob) and job.beside_training
+    shared = isinstance(job, jobs.SpeakJob) and job.interactive
+    with contextlib.nullcontext() if is_beside else locks.device(machine, shared=shared):
         match job:
             case jobs.EncodeJob():
                 return encode.run(job, emit)

@@ -254,6 +254,7 @@ def _identity(run: RunRecord) -> list[tuple[str, str]]:
         ("machine class", f"{one.device}, {one.threads} threads, torch {one.torch}"),
         ("train stage revision", str(one.revision)),
         ("training clips", f"{run.num_train_clips:,}"),
+        *([("early stopping", run.stopped_early.told)] if run.stopped_early else []),
         (
             "parameters",
             f"{run.num_parameters:,}"

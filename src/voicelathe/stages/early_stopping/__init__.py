@@ -1,0 +1,1 @@
+"""Early stopping (`train.early_stopping`): checkpoints are judged while their run goes on."""

@@ -1,0 +1,1 @@
+"""One optimizer step: what it works on, and what it computes."""
