@@ -4,7 +4,7 @@ from datetime import date
 from pathlib import Path
 
 from pipelines import run
-from voicelathe import digest, layout, lines, records
+from voicelathe import digest, layout, records
 from voicelathe.config import params
 from voicelathe.data import columns, tables
 from voicelathe.data.gate import table
@@ -21,11 +21,12 @@ PARAMS = ["gate", "consent.policy"]
 
 def main() -> None:
     settings = params.load()
+    splits = {name: columns.read(path, records.CleanClip) for name, path in SPLITS.items()}
     data = gate.Data(
-        splits={name: columns.read(path, records.CleanClip) for name, path in SPLITS.items()},
+        splits=splits,
         rows=columns.read(layout.MANIFEST, records.ManifestRow).select(table.OF_ROWS),
-        measures=tables.columns(MEASURES, records.ClipMeasure).select(table.LOOKED_AT),
-        packs=lines.recorded(settings, records.read(SPLITS["validation"], records.CleanClip)),
+        measures=tables.columns(MEASURES, records.ClipMeasure, table.LOOKED_AT),
+        packs=gate.packs(settings, splits["validation"]),
         inputs=digest.of_files({str(path): path for path in READ}),
     )
     gate.decide(data, settings.gate, settings.consent.policy, date.today(), layout.GATE.parent)

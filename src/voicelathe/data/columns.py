@@ -1,13 +1,16 @@
-"""A corpus as columns: a million rows in a few hundred megabytes, and records only of the rows that somebody looks at."""
+"""A corpus as columns: what is large lies on the disk (`mapped`), and records are made only of the rows that somebody looks at."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numpy as np
+
 from voicelathe import digest, records
-from voicelathe.data import tables
+from voicelathe.data import mapped, tables
 from voicelathe.errors import RecordError, missing_record
 from voicelathe.records import files
 
@@ -17,6 +20,7 @@ Column = Any  # pyarrow.ChunkedArray
 Rows = Sequence[object] | Table
 BLOCK_BYTES = 1 << 24  # a line must fit; texts are far shorter
 LINES_AT_ONCE = 1 << 13
+ROWS_AT_ONCE, FEW_ROWS = 1 << 17, 1 << 13
 
 
 def read(path: Path, kind: type) -> Table:
@@ -34,20 +38,14 @@ def read(path: Path, kind: type) -> Table:
         first = file.readline()
     if not first:
         return schema.empty_table()
-    pool = pyarrow.system_memory_pool()  # the usual one keeps some 400 MB of a million parsed rows
     try:
         records.from_json(kind, json.loads(first), f"{path}:1")
         parse = pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-        table = pyarrow.json.read_json(
-            path,
-            pyarrow.json.ReadOptions(block_size=BLOCK_BYTES),
-            parse_options=parse,
-            memory_pool=pool,
-        )
+        size = pyarrow.json.ReadOptions(block_size=BLOCK_BYTES)
+        batches = pyarrow.json.open_json(path, size, parse_options=parse)
+        return mapped.table((one.select(schema.names).cast(schema) for one in batches), schema)
     except ValueError as problem:
         raise RecordError(f"{path}: {problem}. Run the stage that writes it again.") from None
-    pool.release_unused()
-    return table.select(schema.names).cast(schema)
 
 
 def of(rows: Rows, kind: type) -> Table:
@@ -65,7 +63,7 @@ def of(rows: Rows, kind: type) -> Table:
 
 def rows_of(table: Table, kind: type[Record], at: Any = None) -> list[Record]:
     """The records of some rows, by their places; of all rows without. What holds objects is empty in them."""
-    chosen = table if at is None else table.take(at)
+    chosen = table if at is None else take(table, at)
     missing: dict[str, Any] = {
         one.name: {} for one in fields(cast(Any, kind)) if one.name not in table.column_names
     }
@@ -74,6 +72,51 @@ def rows_of(table: Table, kind: type[Record], at: Any = None) -> list[Record]:
         return [kind(*values) for values in zip(*held, strict=True)]
     names = table.column_names
     return [kind(**dict(zip(names, values, strict=True)), **missing) for values in zip(*held, strict=True)]
+
+
+def pieces(table: Table) -> Iterator[tuple[int, Table]]:
+    """Some rows at a time, each with the place of its first; at least one piece, which may be empty. Pages that were read are let go of."""
+    for start in range(0, max(1, len(table)), ROWS_AT_ONCE):
+        yield start, table.slice(start, ROWS_AT_ONCE)
+        mapped.let_go()
+
+
+def gather(table: Table, at: Any) -> Table:
+    """The rows at some places, in that order; null is a row of nulls. On the disk when they are many."""
+
+    parts = (take(table, at[start : start + ROWS_AT_ONCE]) for start in range(0, len(at), ROWS_AT_ONCE))
+    return mapped.table((batch for part in parts for batch in part.to_batches()), table.schema)
+
+
+def take(table: Table, at: Any) -> Table:
+    """As `table.take`, which would first copy every column as a whole when it came in parts."""
+    import pyarrow
+
+    batches = table.to_batches()
+    if len(batches) < 2:
+        return table.take(at)
+    at = at if hasattr(at, "is_valid") else pyarrow.array(at, pyarrow.int64())
+    known, places = np.asarray(at.is_valid()), np.asarray(at.drop_null())
+    order = np.argsort(places, kind="stable")
+    ranked = places[order]
+    starts = np.cumsum([0, *(len(one) for one in batches)])
+    cuts = np.searchsorted(ranked, starts)
+    inverse = np.empty(len(order), np.int64)
+    inverse[order] = np.arange(len(order))
+    back = np.zeros(len(known), np.int64)
+    back[known] = inverse
+    found = []
+    for name in table.column_names:
+        parts = [
+            one.column(name).take(pyarrow.array(ranked[begin:end] - start))
+            for one, start, begin, end in zip(batches, starts, cuts, cuts[1:], strict=False)
+            if end > begin
+        ]
+        held = pyarrow.concat_arrays(parts) if parts else pyarrow.array([], table.schema.field(name).type)
+        found.append(held.take(pyarrow.array(back, mask=~known)))
+        if len(at) > FEW_ROWS:
+            mapped.let_go()
+    return pyarrow.table(found, schema=table.schema)
 
 
 def write(path: Path, table: Table, kind: type = records.CleanClip) -> None:
@@ -95,6 +138,7 @@ def _lines(table: Table, left_out: Mapping[str, Any]) -> Iterator[bytes]:
             for name in names
         ]
         yield "".join(map(line.__mod__, zip(*values, strict=True))).encode()
+        mapped.let_go()
 
 
 def _where_said(name: str, column: Column, default: object) -> list[str]:
@@ -147,12 +191,38 @@ def has_distinct(column: Column, num: int) -> bool:
 
 
 def codes(column: Column) -> Any:
-    """Equal values have equal numbers from 0 on, and -1 where there is none."""
-    import pyarrow.compute as pc
+    """Equal values have equal numbers from 0 on, in the order in which they appear, and -1 where there is none.
 
-    encoded = pc.dictionary_encode(column).combine_chunks()
-    found = encoded.indices if hasattr(encoded, "indices") else encoded.chunk(0).indices
-    return pc.fill_null(found, -1).to_numpy()
+    Texts are compared by 64 bits of their digests: of ten million, two are taken for equal once in 400,000 corpora.
+    """
+    import pyarrow
+
+    found = np.empty(len(column), np.uint64)
+    known = np.ones(len(column), bool)
+    for start, piece in pieces(column):
+        here = slice(start, start + len(piece))
+        encoded = pyarrow.chunked_array(piece.chunks, piece.type).combine_chunks().dictionary_encode()
+        encoded = encoded.combine_chunks() if isinstance(encoded, pyarrow.ChunkedArray) else encoded
+        known[here] = encoded.is_valid().to_numpy(zero_copy_only=False)
+        values = _digests(encoded.dictionary)
+        if len(values):
+            found[here] = values[encoded.indices.fill_null(0).to_numpy()]
+    numbers = np.full(len(column), -1, np.int64)
+    _, first, code = np.unique(found[known], return_index=True, return_inverse=True)
+    place = np.empty(len(first), np.int64)
+    place[np.argsort(first, kind="stable")] = np.arange(len(first))
+    numbers[known] = place[code]
+    return numbers
+
+
+def _digests(values: Any) -> Any:
+    """64 bits for every value; numbers are their own."""
+    import pyarrow
+
+    if not pyarrow.types.is_string(values.type):
+        return values.cast(pyarrow.int64()).to_numpy().view(np.uint64)
+    made = (hashlib.blake2b(one.encode(), digest_size=8).digest() for one in values.to_pylist())
+    return np.frombuffer(b"".join(made), "<u8")
 
 
 def _flat(schema: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voicelathe.data import columns
+from voicelathe.data import columns, mapped
 from voicelathe.data.clip import MeasuredRow
 from voicelathe.data.columns import Column, Rows, Table
 from voicelathe.data.text import columns as text_columns
@@ -34,18 +34,22 @@ class Corpus:
 
     def clips(self, at: Any = None) -> list[MeasuredRow]:
         """The clips at some places, or all of them."""
+        import pyarrow
+
         chosen = np.arange(len(self)) if at is None else at
         rows = columns.rows_of(self.rows, ManifestRow, chosen)
         measures = columns.rows_of(self.measures, ClipMeasure, chosen)
         heard: Iterable[Heard | None] = [
             one if one.clip_id is not None else None for one in columns.rows_of(self.heard, Heard, chosen)
         ]
-        written = self.written.take(chosen).to_pylist()
+        written = columns.take(pyarrow.table({"text": self.written}), chosen)["text"].to_pylist()
         return [MeasuredRow(*one) for one in zip(rows, measures, heard, written, strict=True)]
 
     def measured(self, name: str) -> Floats:
         """One measure of every row."""
-        return np.asarray(columns.numbers(self.measures[name]))
+        found = np.asarray(columns.numbers(self.measures[name]))
+        mapped.let_go()
+        return found
 
     @cached_property
     def ends(self) -> tuple[Floats, Floats]:
@@ -68,6 +72,11 @@ class Corpus:
         share, duration_s, before_s, after_s = map(self.measured, names)
         inner = np.maximum(0.0, share * duration_s - before_s - after_s) / self.speech_s
         return np.where(np.isnan(share) | np.isnan(duration_s), np.nan, np.where(np.isnan(inner), 1.0, inner))
+
+    @cached_property
+    def is_simple(self) -> Mask:
+        """`text.columns.is_simple` of every text."""
+        return np.asarray(text_columns.is_simple(self.rows["text"]).to_numpy())
 
     @cached_property
     def num_spoken_chars(self) -> NDArray[np.int64]:
@@ -125,8 +134,8 @@ def of(rows: Rows, measures: Rows, heard: Rows = ()) -> Corpus:
         raise RecordError("data/measured/clips.parquet is not of these rows. Run: dvc repro measure")
     written = table["text"]
     table = table.set_column(table.schema.get_field_index("text"), "text", text_columns.normalised(written))
-    heard_of = known.take(pc.index_in(table["clip_id"], known["clip_id"]))
-    return Corpus(table, measured.take(at), heard_of, written)
+    heard_of = columns.gather(known, pc.index_in(table["clip_id"], known["clip_id"]))
+    return Corpus(table, columns.gather(measured, at), heard_of, written)
 
 
 def _by_line(table: Table) -> Table:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from voicelathe import digest
+from voicelathe.data import mapped
 from voicelathe.errors import RecordError, missing_record
 
 if TYPE_CHECKING:
     import pyarrow
 
 Record = TypeVar("Record")
+ROWS_AT_ONCE, GROUP_ROWS = 1 << 15, 1 << 17
 
 
 def write(path: Path, rows: Sequence[object], kind: type | None = None) -> None:
@@ -21,11 +23,13 @@ def write(path: Path, rows: Sequence[object], kind: type | None = None) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    declared = kind or type(rows[0])
-    columns = schema(declared)
-    table = pyarrow.table([_array(rows, field) for field in columns], schema=columns)
+    columns = schema(kind or type(rows[0]))
     content = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(table, content, compression="zstd", version="2.6", row_group_size=1 << 17)
+    with pyarrow.parquet.ParquetWriter(content, columns, compression="zstd", version="2.6") as writer:
+        for start in range(0, max(1, len(rows)), GROUP_ROWS):
+            some = rows[start : start + GROUP_ROWS]
+            table = pyarrow.table([_array(some, field) for field in columns], schema=columns)
+            writer.write_table(table, row_group_size=GROUP_ROWS)
     digest.write_bytes(path, content.getvalue().to_pybytes())
 
 
@@ -50,24 +54,26 @@ def read(path: Path, kind: type[Record]) -> list[Record]:
     return [kind(*values) for values in zip(*held, strict=True)]
 
 
-def columns(path: Path, kind: type) -> "pyarrow.Table":
-    """The same as columns, without a record for each row."""
+def columns(path: Path, kind: type, names: Sequence[str] | None = None) -> "pyarrow.Table":
+    """The same as columns, without a record for each row; some of them, or all."""
     import pyarrow
     import pyarrow.parquet
 
     if not path.is_file():
         raise missing_record(path)
     try:
-        table = pyarrow.parquet.ParquetFile(path).read()
+        file = pyarrow.parquet.ParquetFile(path)
+        if not file.schema_arrow.equals(schema(kind)):
+            raise RecordError(
+                f"{path} does not hold {kind.__name__}. Written by another version? Run its stage again."
+            )
+        chosen = pyarrow.schema([schema(kind).field(name) for name in names or schema(kind).names])
+        batches = file.iter_batches(ROWS_AT_ONCE, columns=chosen.names)
+        return mapped.table((one.select(chosen.names) for one in batches), chosen)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowIOError) as problem:
         raise RecordError(
             f"{path} is not a Parquet file ({problem}). Run the stage that writes it again."
         ) from None
-    if not table.schema.equals(schema(kind)):
-        raise RecordError(
-            f"{path} does not hold {kind.__name__}. Written by another version? Run its stage again."
-        )
-    return table
 
 
 def schema(kind: type) -> "pyarrow.Schema":

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
-from voicelathe import digest, layout, records
+import numpy as np
+
+from voicelathe import digest, layout, lines, records
 from voicelathe.config import schema
 from voicelathe.data import columns, consent
 from voicelathe.data.columns import Rows
@@ -31,6 +33,19 @@ class Data:
     measures: Rows  # ClipMeasure
     packs: line_leaks.Packs
     inputs: Mapping[str, str]
+
+
+def packs(settings: schema.Params, validation: Rows) -> line_leaks.Packs:
+    """The lines that are recorded, by the path of their pack; of the validation split, records only of the clips that lines name.
+
+    Raises LinesError when a held-out line is none of that split.
+    """
+    import pyarrow.compute as pc
+
+    named = {line.clip_id for _, pack in lines.packs(settings) for line in pack if line.clip_id}
+    clips = columns.of(validation, CleanClip)
+    at = np.flatnonzero(columns.mask(pc.is_in(clips["clip_id"], columns.strings(named))))
+    return lines.recorded(settings, columns.rows_of(clips, CleanClip, at))
 
 
 def decide(data: Data, limits: schema.Gate, policy: str, on: date, out: Path) -> records.Passed:

@@ -3,17 +3,19 @@
 Clean and quarantined rows and rejected lines add up to the lines of the raw manifest.
 """
 
+import heapq
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voicelathe.config import schema
-from voicelathe.data import columns, corpus, tables
+from voicelathe.data import columns, corpus, mapped, tables
 from voicelathe.data.audit import coverage, rules
 from voicelathe.data.audit.contamination import closed_form
 from voicelathe.data.audit.coverage import Coverage
@@ -30,6 +32,7 @@ LIFTED_DBFS, MOST_PEAK_DBFS = (
     -20.0,
     -3.0,
 )  # of the loudest tenth of a second of a clip that was too quiet; of its peak
+QUARANTINED = ["line", "clip_id", "user_id", "audio", "text"]
 ROWS_AT_ONCE = 1 << 12  # records of suspects in memory
 STEP_CLIPS = 8  # of the contamination figure in the summary: a usual batch
 SELDOM_JUDGED = (
@@ -54,7 +57,7 @@ class AuditResult:
     is_bad: Mask = field(compare=False)  # of every row: it is dropped
     kept: Table  # columns of CleanClip
     links: list[Link]
-    quarantine: list[Quarantined]
+    quarantine: "Quarantine"
     coverage: list[Coverage]
 
     @property
@@ -95,7 +98,9 @@ def audit(
         is_bad=bad,
         kept=_kept(found, ~bad, limits),
         links=links,
-        quarantine=_quarantine(found, bad, rejected, ordered),
+        quarantine=Quarantine(
+            columns.gather(found.rows.select(QUARANTINED), np.flatnonzero(bad)), rejected, ordered
+        ),
         coverage=coverage.of(found, distances),
     )
 
@@ -155,32 +160,35 @@ def _kept(found: Corpus, chosen: Mask, limits: schema.Audit) -> Table:
 
     `samples_sha256` stays that of the whole row: it is what other rows are compared with.
     """
-    import pyarrow
-    import pyarrow.compute as pc
-
-    names = tables.schema(CleanClip).names
-    own = [name for name in names if name in found.rows.column_names and name != "channel"]
-    rows = found.rows.select(own).filter(chosen)  # of the others a copy would cost hundreds of bytes a row
-    measures = found.measures.select(["duration_s", "samples_sha256"]).filter(chosen)
-    starts = pc.fill_null(rows["start_s"], 0.0).to_numpy().copy()
-    ends = _rounded(starts + measures["duration_s"].to_numpy())
-    edges = np.maximum(found.measured("leading_silence_s"), found.measured("trailing_silence_s"))[chosen]
+    at = np.flatnonzero(chosen)
+    starts = np.nan_to_num(columns.numbers(found.rows["start_s"]))[at]
+    ends = _rounded(starts + found.measured("duration_s")[at])
+    edges = np.maximum(found.measured("leading_silence_s"), found.measured("trailing_silence_s"))[at]
     long = np.flatnonzero(edges > limits.max_edge_silence_s)
-    for at, clip in zip(long.tolist(), found.clips(np.flatnonzero(chosen)[long]), strict=True):
-        starts[at], ends[at] = rules.trimmed(clip, limits) or (starts[at], ends[at])
-    correction = corrections(found, limits)
-    made = {
-        **{name: rows[name] for name in own},
-        "start_s": starts,
-        "end_s": ends,
-        **{
-            name: pyarrow.array(some[chosen], pyarrow.float64(), from_pandas=True)
-            for name, some in correction.items()
-        },
-        "samples_sha256": measures["samples_sha256"],
-        "duration_s": _rounded(ends - starts),
+    for place, clip in zip(long.tolist(), found.clips(at[long]), strict=True):
+        starts[place], ends[place] = rules.trimmed(clip, limits) or (starts[place], ends[place])
+    made = {"start_s": starts, "end_s": ends, "duration_s": _rounded(ends - starts)}
+    made |= {name: some[at] for name, some in corrections(found, limits).items()}
+    parts = (_kept_piece(found, at, made, start) for start in range(0, len(at), columns.ROWS_AT_ONCE))
+    return mapped.table((batch for part in parts for batch in part.to_batches()), tables.schema(CleanClip))
+
+
+def _kept_piece(found: Corpus, at: NDArray[np.int64], made: Mapping[str, Any], start: int) -> Table:
+    """Some of the rows that are kept, with what was made of all of them."""
+    import pyarrow
+
+    schema = tables.schema(CleanClip)
+    here = slice(start, start + columns.ROWS_AT_ONCE)
+    own = [name for name in schema.names if name in found.rows.column_names and name not in made]
+    rows = columns.take(found.rows.select(own), at[here])
+    held = {name: rows[name] for name in own}
+    held |= {
+        name: pyarrow.array(some[here], pyarrow.float64(), from_pandas=True) for name, some in made.items()
     }
-    table = pyarrow.table(made).select(names).cast(tables.schema(CleanClip))
+    held |= {
+        "samples_sha256": columns.take(found.measures.select(["samples_sha256"]), at[here])["samples_sha256"]
+    }
+    table = pyarrow.table(held).select(schema.names).cast(schema)
     needed = ("text", "audio_sha256", "samples_sha256")
     assert not any(table[name].null_count for name in needed), "a clean clip has text and audio"
     return table
@@ -239,35 +247,44 @@ def _in_order(found: Corpus, findings: Sequence[Finding]) -> list[Finding]:
     import pyarrow.compute as pc
 
     ids = pyarrow.array([finding.clip_id for finding in findings], pyarrow.string())
-    line = dict(zip(ids.to_pylist(), pc.index_in(ids, found.rows["clip_id"]).to_pylist(), strict=True))
+    line = pc.index_in(ids, found.rows["clip_id"]).to_numpy(zero_copy_only=False)
     place = {rule.code: number for number, rule in enumerate(ALL_RULES)}
-    return sorted(findings, key=lambda finding: (line[finding.clip_id], place[finding.rule]))
+    order = np.lexsort(([place[finding.rule] for finding in findings], line))
+    return [findings[at] for at in order.tolist()]
 
 
-def _quarantine(
-    found: Corpus, bad: Mask, rejected: Iterable[RejectedLine], findings: Iterable[Finding]
-) -> list[Quarantined]:
-    by_clip: dict[str, list[Finding]] = {}
-    for finding in findings:
-        by_clip.setdefault(finding.clip_id, []).append(finding)
-    names = ("line", "clip_id", "user_id", "audio", "text")
-    held = found.rows.select(names).filter(bad)
-    rows = [
-        Quarantined(
-            line=line,
-            clip_id=clip_id,
-            user_id=user_id,
-            audio=audio,
-            text=text,
-            reasons=[finding.rule for finding in by_clip[clip_id]],
-            details=[f"{finding.value} ({finding.threshold})" for finding in by_clip[clip_id]],
-        )
-        for line, clip_id, user_id, audio, text in zip(
-            *(held[name].to_pylist() for name in names), strict=True
-        )
-    ]
-    lines = [
-        Quarantined(one.line, None, None, None, None, [one.problem], [f"{one.detail}: {one.excerpt}"])
-        for one in rejected
-    ]
-    return sorted([*rows, *lines], key=lambda one: one.line)
+@dataclass(frozen=True)
+class Quarantine(Sequence[Quarantined]):
+    """The rows that are dropped and the lines that are none, by line; each is made when somebody looks at it."""
+
+    rows: Table  # line, clip_id, user_id, audio and text of the rows that are dropped, in the order of the manifest
+    rejected: Sequence[RejectedLine]
+    findings: Sequence[Finding]  # in the order of the manifest
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.rejected)
+
+    def __getitem__(self, at: Any) -> Any:
+        return list(self)[at]
+
+    def __iter__(self) -> Iterator[Quarantined]:
+        lines = [
+            Quarantined(one.line, None, None, None, None, [one.problem], [f"{one.detail}: {one.excerpt}"])
+            for one in self.rejected
+        ]
+        yield from heapq.merge(self._dropped(), sorted(lines, key=_line), key=_line)
+
+    def _dropped(self) -> Iterator[Quarantined]:
+        following = groupby(self.findings, key=lambda finding: finding.clip_id)
+        for _, piece in columns.pieces(self.rows):
+            for line, clip_id, user_id, audio, text in zip(
+                *(piece[name].to_pylist() for name in QUARANTINED), strict=True
+            ):
+                own = next(list(some) for name, some in following if name == clip_id)
+                reasons = [finding.rule for finding in own]
+                details = [f"{finding.value} ({finding.threshold})" for finding in own]
+                yield Quarantined(line, clip_id, user_id, audio, text, reasons, details)
+
+
+def _line(one: Quarantined) -> int:
+    return one.line

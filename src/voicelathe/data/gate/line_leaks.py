@@ -14,6 +14,7 @@ from voicelathe.data import columns
 from voicelathe.data.columns import Column, Rows
 from voicelathe.data.text.overlap import Overlap, Sentence, find
 from voicelathe.errors import LinesError, listing
+from voicelathe.layout import SPLITS
 from voicelathe.records import CleanClip, PackLine
 
 SHOWN_TEXT, SHOWN_ROWS = 80, 5
@@ -48,16 +49,16 @@ def of_splits(splits: Mapping[str, Rows], packs: Packs) -> Leaks:
     """Leaks between the splits, their rows in the order of the splits."""
     import pyarrow
 
-    held = {name: columns.of(clips, CleanClip) for name, clips in splits.items()}
-    split = [name for name, clips in held.items() for _ in range(len(clips))]
-    rows = pyarrow.concat_tables(one.select(["clip_id", "text", "language"]) for one in held.values())
-    return of(rows, np.array(split, object), packs)
+    held = [columns.of(clips, CleanClip) for clips in splits.values()]
+    split = np.repeat([SPLITS.index(name) for name in splits], [len(one) for one in held])
+    rows = pyarrow.concat_tables(one.select(["clip_id", "text", "language"]) for one in held)
+    return of(rows, split, packs)
 
 
 def of(rows: columns.Table, split: Any, packs: Packs) -> Leaks:
-    """`rows` has clip_id, text and language, `split` the name of each row's split."""
-    trained, validated = np.flatnonzero(split == "train"), np.flatnonzero(split == "validation")
-    train, validation = rows.take(trained), rows.take(validated)
+    """`rows` has clip_id, text and language, `split` the place of each row's split in SPLITS."""
+    trained, validated = (np.flatnonzero(split == SPLITS.index(name)) for name in ("train", "validation"))
+    train, validation = columns.gather(rows, trained), columns.gather(rows, validated)
     lines = [
         Sentence(f"{line.id} of {path}", line.text, line.language)
         for path, pack in sorted(packs.items())

@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from voicelathe.config import schema
-from voicelathe.data.gate.table import Table
+from voicelathe.data import columns, mapped
+from voicelathe.data.gate.table import Frame, Table, frame
 from voicelathe.layout import SPLITS
 
+ROWS_AT_ONCE = 1 << 17  # as a data frame; a run of Great Expectations takes half a second besides
 NUM_IDS = 100  # kept of the clips that fail a check
 MAX_CHARS = 100_000
 ROWS_AT_FIRST = 2_000  # in which the first rows that fail are looked for
@@ -47,6 +51,7 @@ LINE_IN_TRAINING, VALIDATION_IN_TRAINING = "line_in_training", "validation_text_
 ROWS, VALUES = "ExpectTableRowCountToBeBetween", "ExpectColumnDistinctValuesToEqualSet"
 NOT_NULL, UNIQUE = "ExpectColumnValuesToNotBeNull", "ExpectColumnValuesToBeUnique"
 BETWEEN, IN_SET = "ExpectColumnValuesToBeBetween", "ExpectColumnValuesToBeInSet"
+OF_THE_WHOLE = (ROWS, VALUES, UNIQUE)  # the others judge row by row
 MATCHES, MATCHES_NONE = "ExpectColumnValuesToMatchRegex", "ExpectColumnValuesToNotMatchRegexList"
 
 
@@ -89,14 +94,47 @@ class _Plan:
     severity: str = "critical"
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What became of a check on some rows, or on all of them."""
+
+    passed: bool
+    num_unexpected: int
+    observed: str | None
+
+
 def judge(table: Table, gate: schema.Gate) -> GateVerdict:
     """Run the suite. Raises RuntimeError when a check could not be run, which says nothing about the data."""
     plans = list(_plans(gate))
-    results = _run(table, plans, "BASIC")
-    first = _first(plans, {name: _num_unexpected(one) for name, one in results.items()}, table)
+    found = _judged(table, plans)
+    first = _first(plans, {name: one.num_unexpected for name, one in found.items()}, table)
     return GateVerdict(
-        len(table), [_check(plan, results[plan.name], first.get(plan.name, [])) for plan in plans]
+        len(table), [_check(plan, found[plan.name], first.get(plan.name, [])) for plan in plans]
     )
+
+
+def _judged(table: Table, plans: list[_Plan]) -> dict[str, _Found]:
+    """Row by row in some rows at a time, whose counts add up; what is asked of the table as a whole, of the columns that it takes."""
+    whole = [plan for plan in plans if plan.kind in OF_THE_WHOLE]
+    found = {name: _found(one) for name, one in _run(_whole(table), whole, "BASIC").items()}
+    single = [plan for plan in plans if plan.kind not in OF_THE_WHOLE]
+    for start in range(0, max(1, len(table)), ROWS_AT_ONCE):
+        rows = frame(table.slice(start, ROWS_AT_ONCE))
+        for name, result in _run(rows, single, "BASIC").items():
+            one, before = _found(result), found.get(name, _Found(True, 0, None))
+            num = before.num_unexpected + one.num_unexpected
+            found[name] = _Found(before.passed and one.passed, num, one.observed)
+        mapped.let_go()
+    return found
+
+
+def _whole(table: Table) -> Frame:
+    """The names of the splits, and a number for every id."""
+    import pandas
+
+    code = columns.codes(table["clip_id"]).astype(float)
+    code[code < 0] = np.nan
+    return pandas.DataFrame({"split": table["split"].to_pandas(), "clip_id": code})
 
 
 def _plans(gate: schema.Gate) -> Iterator[_Plan]:
@@ -155,7 +193,7 @@ def _of(column: str, **limits: Any) -> dict[str, Any]:
     return {"column": column, **limits}
 
 
-def _run(table: Table, plans: list[_Plan], result_format: str) -> dict[str, Any]:
+def _run(table: Frame, plans: list[_Plan], result_format: str) -> dict[str, Any]:
     """Results by check. The context is ephemeral: a file context writes random ids and times."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
@@ -166,7 +204,9 @@ def _run(table: Table, plans: list[_Plan], result_format: str) -> dict[str, Any]
     asset = context.data_sources.add_pandas("data").add_dataframe_asset("clips")
     batch = asset.add_batch_definition_whole_dataframe("all")
     expectations = [
-        getattr(kinds, plan.kind)(**plan.limits, severity=plan.severity, meta={"check": plan.name})
+        getattr(kinds, plan.kind)(
+            **plan.limits, severity=plan.severity, meta={"check": plan.name, "severity": plan.severity}
+        )
         for plan in plans
     ]
     suite = context.suites.add(gx.ExpectationSuite(name="gate", expectations=expectations))
@@ -181,27 +221,29 @@ def _run(table: Table, plans: list[_Plan], result_format: str) -> dict[str, Any]
     return {result.expectation_config.meta["check"]: result for result in outcome.results}
 
 
-def _check(plan: _Plan, result: Any, clip_ids: list[str]) -> Check:
+def _found(result: Any) -> _Found:
+    """Raises RuntimeError when the check gave no result."""
+    meta = result.expectation_config.meta
     if not result.result or _raised(result.exception_info):
-        raise RuntimeError(f"the check {plan.name} of the gate could not be run: {result.exception_info}")
-    assert result.expectation_config.severity.value == plan.severity
-    found = result.result
-    observed = found.get("observed_value")
+        raise RuntimeError(f"the check {meta['check']} of the gate could not be run: {result.exception_info}")
+    assert result.expectation_config.severity.value == meta["severity"]
+    observed = result.result.get("observed_value")
+    num = int(result.result.get("unexpected_count") or 0)
+    return _Found(bool(result.success), num, None if observed is None else str(observed))
+
+
+def _check(plan: _Plan, found: _Found, clip_ids: list[str]) -> Check:
     return Check(
         name=plan.name,
         question=plan.question,
         severity=plan.severity,
         expectation=plan.kind,
         limits=_shown(plan.limits),
-        passed=bool(result.success),
-        num_unexpected=_num_unexpected(result),
-        observed=None if observed is None else str(observed),
+        passed=found.passed,
+        num_unexpected=found.num_unexpected,
+        observed=found.observed,
         clip_ids=clip_ids,
     )
-
-
-def _num_unexpected(result: Any) -> int:
-    return int((result.result or {}).get("unexpected_count") or 0)
 
 
 def _first(plans: list[_Plan], num_unexpected: dict[str, int], table: Table) -> dict[str, list[str]]:
@@ -210,26 +252,28 @@ def _first(plans: list[_Plan], num_unexpected: dict[str, int], table: Table) -> 
     Great Expectations copies the whole result several times once it names places, so it is asked again about the start of the
     table, and about more of it while that holds too few; of ids that must be unique, about those that are there twice.
     """
-    found: dict[str, list[str]] = {}
     failing = [plan for plan in plans if num_unexpected[plan.name]]
+    wanted = {plan.name: min(NUM_IDS, num_unexpected[plan.name]) for plan in failing}
+    found: dict[str, list[str]] = {name: [] for name in wanted}
     for plan in (one for one in failing if one.kind == UNIQUE):
-        twice = table[table[plan.limits["column"]].duplicated(keep=False)].reset_index(drop=True)
-        found |= _ids_in(twice, [plan])
-    open_plans, size = [plan for plan in failing if plan.kind != UNIQUE], ROWS_AT_FIRST
-    while open_plans:
-        found |= _ids_in(table.iloc[:size], open_plans)
-        wanted = {plan.name: min(NUM_IDS, num_unexpected[plan.name]) for plan in open_plans}
-        open_plans = [plan for plan in open_plans if len(found[plan.name]) < wanted[plan.name]]
-        size *= 10
-        if size >= 10 * len(table):
-            break
-    return found
+        code = columns.codes(table[plan.limits["column"]])
+        twice = np.flatnonzero((code >= 0) & (np.bincount(code + 1)[code + 1] > 1))
+        found |= _ids_in(table.take(twice), [plan])
+    start, size = 0, ROWS_AT_FIRST
+    while left := [
+        plan for plan in failing if plan.kind != UNIQUE and len(found[plan.name]) < wanted[plan.name]
+    ]:
+        assert start < len(table), "what was counted is found again"
+        for name, ids in _ids_in(table.slice(start, size), left).items():
+            found[name] += ids
+        start, size = start + size, min(10 * size, ROWS_AT_ONCE)
+    return {name: ids[:NUM_IDS] for name, ids in found.items()}
 
 
 def _ids_in(table: Table, plans: list[_Plan]) -> dict[str, list[str]]:
-    results = _run(table, plans, "COMPLETE")
+    results = _run(frame(table), plans, "COMPLETE")
     places = {plan.name: list(results[plan.name].result.get("unexpected_index_list") or []) for plan in plans}
-    return {name: [str(table["clip_id"].iloc[at]) for at in some[:NUM_IDS]] for name, some in places.items()}
+    return {name: [str(table["clip_id"][at]) for at in some[:NUM_IDS]] for name, some in places.items()}
 
 
 def _raised(info: Any) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from voicelathe import rng
-from voicelathe.data import columns
-from voicelathe.data.columns import Column, Rows
+from voicelathe.data import columns, mapped, tables
+from voicelathe.data.columns import Rows
 from voicelathe.data.gate import line_leaks
 from voicelathe.data.gate.line_leaks import Leaks
 from voicelathe.data.near_duplicates import leakage
@@ -21,7 +21,8 @@ from voicelathe.errors import RecordError
 from voicelathe.layout import SPLITS
 from voicelathe.records import CleanClip, ClipMeasure, ManifestRow
 
-Table = Any  # pandas.DataFrame with the columns of GateRow
+Table = Any  # pyarrow.Table with the columns of GateRow
+Frame = Any  # pandas.DataFrame
 CUT_S = 0.001  # an end that is measured in samples may lie that far behind the one in the manifest
 OF_ROWS = [
     *("clip_id", "audio", "start_s", "end_s", "text", "recording_id", "speaker_id", "language"),
@@ -62,6 +63,21 @@ class GateRow:
     matches_manifest: bool | None  # text, recording, speaker, audio and bounds are those of the raw manifest
 
 
+@dataclass(frozen=True)
+class _Sources:
+    """Where the rows of a table come from: the raw manifest, the measures, the clips that would be trained on, and what was counted over all."""
+
+    split: Any  # place in SPLITS of every row
+    raw: columns.Table
+    row_at: Any  # place of every row in `raw`, and in `measured`; null where it was not measured
+    measured: columns.Table
+    measure_at: Any
+    start_s: Any
+    end_s: Any
+    duration_s: Any  # of what would be trained on
+    clips: columns.Table | None  # CleanClip; None: the rows of the manifest, as they are
+
+
 def of_splits(
     splits: Mapping[str, Rows], rows: Rows, measures: Rows, same: Mapping[str, Sequence[str]], leaks: Leaks
 ) -> Table:
@@ -72,11 +88,8 @@ def of_splits(
     import pyarrow
     import pyarrow.compute as pc
 
-    held = {name: columns.of(clips, CleanClip) for name, clips in splits.items()}
-    clips = pyarrow.concat_tables(held.values())
-    split = pyarrow.chunked_array(
-        [pyarrow.array([name] * len(some), pyarrow.string()) for name, some in held.items()]
-    )
+    held = [columns.of(splits[name], CleanClip) for name in splits]
+    clips = pyarrow.concat_tables(held)
     known, measured = columns.of(rows, ManifestRow), columns.of(measures, ClipMeasure)
     known, measured = known.select(OF_ROWS), measured.select(OF_MEASURES)
     row_at = pc.index_in(clips["clip_id"], known["clip_id"])
@@ -86,10 +99,13 @@ def of_splits(
         raise RecordError(
             f"data/split names {len(strangers)} clips that data/raw does not, first {strangers[0]}. Run: dvc repro"
         )
-    raw, measured = known.take(row_at), measured.take(measure_at)
-    length_s = np.round(columns.numbers(clips["end_s"]) - columns.numbers(clips["start_s"]), 6)
-    bounds = (clips["start_s"], clips["end_s"], np.minimum(columns.numbers(measured["duration_s"]), length_s))
-    return _table(split, raw, measured, clips["text"], bounds, _matches(clips, raw), same, leaks)
+    start_s, end_s = columns.numbers(clips["start_s"]), columns.numbers(clips["end_s"])
+    measured_s = columns.numbers(measured["duration_s"])[measure_at.to_numpy()]
+    duration_s = np.minimum(measured_s, np.round(end_s - start_s, 6))
+    split = np.repeat([SPLITS.index(name) for name in splits], [len(one) for one in held])
+    return _table(
+        _Sources(split, known, row_at, measured, measure_at, start_s, end_s, duration_s, clips), same, leaks
+    )
 
 
 def of_manifest(
@@ -103,81 +119,106 @@ def of_manifest(
     import pyarrow.compute as pc
 
     raw, measured = columns.of(rows, ManifestRow), columns.of(measures, ClipMeasure).select(OF_MEASURES)
-    measured = measured.take(pc.index_in(raw["clip_id"], measured["clip_id"]))
-    names = [_row_split(one) for one in raw["clip_id"].to_pylist()]
-    split = pyarrow.chunked_array([pyarrow.array(names, pyarrow.string())])
+    measure_at = pc.index_in(raw["clip_id"], measured["clip_id"])
+    split = np.array(
+        [_row_split(one) for _, some in columns.pieces(raw["clip_id"]) for one in some.to_pylist()]
+    )
     written = {path: [line for line in pack if not line.is_held_out] for path, pack in packs.items()}
-    leaks = line_leaks.of(raw.select(["clip_id", "text", "language"]), np.array(names, object), written)
-    start_s = pc.fill_null(raw["start_s"], 0.0)
-    bounds = (start_s, pc.add(start_s, measured["duration_s"]), columns.numbers(measured["duration_s"]))
-    return _table(split, raw, measured, raw["text"], bounds, np.ones(len(raw), bool), same, leaks)
+    leaks = line_leaks.of(raw.select(["clip_id", "text", "language"]), split, written)
+    start_s = np.nan_to_num(columns.numbers(raw["start_s"]))
+    duration_s = columns.numbers(measured["duration_s"].take(measure_at))
+    row_at = pyarrow.chunked_array([np.arange(len(raw))])
+    return _table(
+        _Sources(
+            split, raw, row_at, measured, measure_at, start_s, start_s + duration_s, duration_s, clips=None
+        ),
+        same,
+        leaks,
+    )
 
 
-def _row_split(clip_id: str) -> str:
+def _row_split(clip_id: str) -> int:
     drawn = rng.unit(0, "split by rows", clip_id)
-    return SPLITS[sum(drawn >= limit for limit in ROW_BY_ROW)]
+    return sum(drawn >= limit for limit in ROW_BY_ROW)
 
 
-def frame(rows: Sequence[GateRow]) -> Table:
-    """The rows as a data frame with fixed types, also when there are none or a column is empty."""
+def frame(table: Table) -> Frame:
+    """Rows as a data frame with fixed types, also when there are none or a column is empty."""
     import pandas
+    import pyarrow
 
-    columns = {}
-    for field in fields(GateRow):
-        values = [getattr(row, field.name) for row in rows]
-        columns[field.name] = pandas.Series(
-            values, dtype="float64" if "float" in str(field.type) else "object"
-        )
-    return pandas.DataFrame(columns)
+    made = {}
+    for name in table.column_names:
+        kind = "float64" if pyarrow.types.is_floating(table[name].type) else "object"
+        made[name] = table[name].to_pandas().astype(kind)
+    return pandas.DataFrame(made)
 
 
-def _table(
-    split: Column,
-    raw: columns.Table,
-    measured: columns.Table,
-    trained: Column,
-    bounds: tuple[Column, Column, Any],
-    matches: Any,
-    same: Mapping[str, Sequence[str]],
-    leaks: Leaks,
-) -> Table:
-    """`bounds` are start, end and the seconds between them of what would be trained on."""
-    import pandas
+def _table(sources: _Sources, same: Mapping[str, Sequence[str]], leaks: Leaks) -> Table:
+    schema = tables.schema(GateRow)
+    shared = _sharing(sources, same)
+    parts = (
+        _piece(sources, start, shared, leaks) for start in range(0, len(sources.split), columns.ROWS_AT_ONCE)
+    )
+    return mapped.table(
+        (batch for part in parts for batch in part.select(schema.names).cast(schema).to_batches()), schema
+    )
+
+
+def _sharing(sources: _Sources, same: Mapping[str, Sequence[str]]) -> Sharing:
+    """What splits share; recordings, files and samples are compared as numbers."""
+    import pyarrow
+
+    at, measure_at = sources.row_at.to_numpy(), sources.measure_at
+    recording, audio = (columns.codes(sources.raw[name])[at] for name in ("recording_id", "audio_sha256"))
+    samples = np.append(columns.codes(sources.measured["samples_sha256"]), -1)
+    samples = samples[measure_at.fill_null(len(samples) - 1).to_numpy()]
+    numbered = {"recording_id": recording, "audio_sha256": audio, "samples_sha256": samples}
+    ids = sources.raw["clip_id"] if sources.clips is None else sources.clips["clip_id"]
+    return leakage.count(
+        pyarrow.table(
+            {
+                "clip_id": ids,
+                "split": pyarrow.array(SPLITS).take(pyarrow.array(sources.split)),
+                **{name: pyarrow.array(code, mask=code < 0) for name, code in numbered.items()},
+                "start_s": sources.start_s,
+                "end_s": sources.end_s,
+            }
+        ),
+        same,
+    )
+
+
+def _piece(sources: _Sources, start: int, sharing: Sharing, leaks: Leaks) -> Table:
+    """Some of the rows, whole."""
     import pyarrow
     import pyarrow.compute as pc
 
-    plain = text_columns.plain(trained)
-    duration_s = bounds[2]
-    named = {"clip_id": raw["clip_id"], "split": split, "recording_id": raw["recording_id"]}
-    where = {"audio_sha256": raw["audio_sha256"], "samples_sha256": measured["samples_sha256"]}
-    sharing = leakage.count(pyarrow.table({**named, **where, "start_s": bounds[0], "end_s": bounds[1]}), same)
+    here = slice(start, start + columns.ROWS_AT_ONCE)
+    raw = columns.take(sources.raw, sources.row_at.slice(start, columns.ROWS_AT_ONCE))
+    measured = columns.take(sources.measured, sources.measure_at.slice(start, columns.ROWS_AT_ONCE))
+    clips = raw if sources.clips is None else sources.clips.slice(start, columns.ROWS_AT_ONCE)
+    plain, duration_s = text_columns.plain(clips["text"]), sources.duration_s[here]
     with np.errstate(divide="ignore", invalid="ignore"):
         pace = columns.numbers(pc.utf8_length(plain)) / np.where(duration_s == 0.0, np.nan, duration_s)
-    text = trained.to_pandas().astype("object")
-    texts = {"text": text, "plain_text": _with_changes(text, trained, plain)}
-    figures = {
-        "num_spoken_chars": columns.numbers(text_columns.num_spoken_chars(trained)),
-        "duration_s": duration_s,
-        "num_nonfinite": columns.numbers(measured["num_nonfinite"]),
-        "file_rate_hz": columns.numbers(measured["file_rate_hz"]),
-        "chars_per_s": pace,
-        "line_overlap": leaks.line_overlap,
-        "training_overlap": leaks.training_overlap,
-        **{f"num_splits_of_{one.name}": getattr(sharing, one.name).astype(float) for one in fields(Sharing)},
-    }
-    names = {name: one.to_pandas() for name, one in {**named, "speaker_id": raw["speaker_id"]}.items()}
-    made = {**texts, **figures, **names, "matches_manifest": pandas.Series(matches, dtype="object")}
-    return pandas.DataFrame({field.name: made[field.name] for field in fields(GateRow)})
-
-
-def _with_changes(text: Any, trained: Column, plain: Column) -> Any:
-    """The plain texts; where one is the text itself, the same object, which is most of the memory of a million rows."""
-    import pyarrow.compute as pc
-
-    found = text.copy()
-    is_other = pc.fill_null(pc.not_equal(trained, plain), False)
-    found[is_other.to_numpy()] = plain.filter(is_other).to_pylist()
-    return found
+    counts = {one.name: getattr(sharing, one.name)[here] for one in fields(Sharing)}
+    return pyarrow.table(
+        {
+            **{name: raw[name] for name in ("clip_id", "recording_id", "speaker_id")},
+            "split": pyarrow.array(SPLITS).take(pyarrow.array(sources.split[here])),
+            "text": clips["text"],
+            "plain_text": plain,
+            "num_spoken_chars": columns.numbers(text_columns.num_spoken_chars(clips["text"])),
+            "duration_s": duration_s,
+            "num_nonfinite": columns.numbers(measured["num_nonfinite"]),
+            "file_rate_hz": columns.numbers(measured["file_rate_hz"]),
+            "chars_per_s": pace,
+            "line_overlap": leaks.line_overlap[here],
+            "training_overlap": leaks.training_overlap[here],
+            **{f"num_splits_of_{name}": some.astype(float) for name, some in counts.items()},
+            "matches_manifest": np.ones(len(raw), bool) if sources.clips is None else _matches(clips, raw),
+        }
+    )
 
 
 def _matches(clips: columns.Table, raw: columns.Table) -> Any:

@@ -71,6 +71,8 @@ def assign(
     so that nothing moves when recordings are added that join none of the old ones. Raises SplitError when a split would stay
     empty, when one component holds parts of two frozen splits, and when nothing that was tested on is known again.
     """
+    import pyarrow.compute as pc
+
     table = columns.of(clips, CleanClip)
     component_of, joined_by = components.joined(
         components.telling(table, split.same_text_together), links, split.same_text_together
@@ -88,13 +90,13 @@ def assign(
         else _dealt(free, split, seed, parts, fixed, choices)
     )
     _require_three(split_of, component_of, joined_by)
-    ordered = table.append_column(
-        "place", [np.array([SPLITS.index(split_of[one]) for one in named])[at_component]]
-    )
-    ordered = ordered.sort_by([(name, "ascending") for name in ("audio", "start_s", "clip_id")])
-    place = ordered["place"].to_numpy()
-    held = ordered.drop_columns("place")
-    placed = {name: held.filter(place == number) for number, name in enumerate(SPLITS)}
+    place = np.array([SPLITS.index(split_of[one]) for one in named], np.int8)[at_component]
+    order = pc.sort_indices(
+        table, [(name, "ascending") for name in ("audio", "start_s", "clip_id")]
+    ).to_numpy()
+    placed = {
+        name: columns.gather(table, order[place[order] == number]) for number, name in enumerate(SPLITS)
+    }
     method = "by hash" if by_chance else "dealt"
     return Splits(placed, _assignments(table, component_of, split_of), method, joined_by)
 

@@ -15,9 +15,13 @@ LINKS = ("audio", "audio_sha256", "samples_sha256")  # what two recordings must 
 
 def telling(table: Table, same_text: bool) -> list[CleanClip]:
     """Clips enough to know what joins recordings: one of each recording and file, and those that share samples or words."""
-    named = [columns.codes(table[name]) for name in ("recording_id", "audio", "audio_sha256")]
     chosen = np.zeros(len(table), bool)
-    chosen[np.unique(np.stack(named), axis=1, return_index=True)[1]] = True
+    together = np.zeros(len(table), np.int64)
+    for name in ("recording_id", "audio", "audio_sha256"):
+        code = columns.codes(table[name])
+        pairs = together * (code.max(initial=0) + 2) + code + 1
+        _, first, together = np.unique(pairs, return_index=True, return_inverse=True)
+    chosen[first] = True
     shared = [table["samples_sha256"]] + ([text_columns.words(table["text"])] if same_text else [])
     for column in shared:
         code = columns.codes(column)

@@ -4,10 +4,12 @@ Plain ASCII needs no Unicode, so regular expressions of a few bytes give what th
 """
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from voicelathe.data import columns, mapped
 from voicelathe.data.columns import Column
 from voicelathe.data.text import characters, normaliser
 
@@ -29,6 +31,10 @@ def is_simple(column: Column) -> Column:
 
 def plain(column: Column) -> Column:
     """`text.plain` of every text; null stays null."""
+    return _by_pieces(_plain, column)
+
+
+def _plain(column: Column) -> Column:
     import pyarrow.compute as pc
 
     fast = pc.utf8_trim(pc.replace_substring_regex(column, " +", " "), " ")
@@ -37,6 +43,10 @@ def plain(column: Column) -> Column:
 
 def normalised(column: Column) -> Column:
     """`normaliser.text_of` of every text; null stays null."""
+    return _by_pieces(_normalised, column)
+
+
+def _normalised(column: Column) -> Column:
     import pyarrow.compute as pc
 
     is_simple = pc.match_substring_regex(column, normaliser.SIMPLE)
@@ -47,10 +57,15 @@ def normalised(column: Column) -> Column:
 
 def num_letters(column: Column) -> tuple[Any, Any]:
     """`text.num_letters` of every text, the fewest and the most; null is NaN."""
+    fewest, most = zip(*(_num_letters(piece) for _, piece in columns.pieces(column)), strict=True)
+    return np.concatenate(fewest), np.concatenate(most)
+
+
+def _num_letters(column: Column) -> tuple[Any, Any]:
     import pyarrow
     import pyarrow.compute as pc
 
-    length = pc.utf8_length(plain(column)).cast(pyarrow.float64())
+    length = pc.utf8_length(_plain(column)).cast(pyarrow.float64())
     counted = pc.match_substring_regex(column, READ_IN_SEVERAL_WAYS)
     hard = pc.fill_null(pc.or_(pc.invert(is_simple(column)), counted), False)
     held = column.filter(hard).to_pylist()
@@ -65,6 +80,10 @@ def num_letters(column: Column) -> tuple[Any, Any]:
 
 def words(column: Column) -> Column:
     """`text.words` of every text; null stays null."""
+    return _by_pieces(_words, column)
+
+
+def _words(column: Column) -> Column:
     import pyarrow.compute as pc
 
     folded = pc.replace_substring(pc.ascii_lower(column), "'", "")
@@ -74,12 +93,22 @@ def words(column: Column) -> Column:
 
 def num_spoken_chars(column: Column) -> Column:
     """`text.num_spoken_chars` of every text; 0 for null."""
+    return _by_pieces(_num_spoken_chars, column)
+
+
+def _num_spoken_chars(column: Column) -> Column:
     import pyarrow
     import pyarrow.compute as pc
 
     said = pc.replace_substring_regex(column, "[^0-9A-Za-z]+", "")
     fast = pc.fill_null(pc.binary_length(said), 0).cast(pyarrow.int64())
     return _others(column, fast, characters.num_spoken_chars)
+
+
+def _by_pieces(judge: Callable[[Column], Column], column: Column) -> Column:
+    parts = (judge(piece) for _, piece in columns.pieces(column))
+    first = next(parts)
+    return mapped.column(chain([first], parts), first.type)
 
 
 def _others(column: Column, fast: Column, slow: Callable[[str], Any]) -> Column:

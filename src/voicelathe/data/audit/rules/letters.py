@@ -1,7 +1,5 @@
 """Rules over the letters of a text: are they those that were typed, and those of its language, and not only alike?"""
 
-import numpy as np
-
 from voicelathe.data import columns
 from voicelathe.data.audit.rule import Limits, Seen, drop, shown, warn
 from voicelathe.data.clip import MeasuredRow
@@ -23,7 +21,7 @@ def _stress_marks(clip: MeasuredRow, _: Limits) -> Seen | None:
 
 
 def _not_ascii(corpus: Corpus, _: Limits) -> Mask:
-    return ~np.asarray(text_columns.is_simple(corpus.rows["text"]).to_numpy())
+    return ~corpus.is_simple
 
 
 RULES = (

@@ -9,7 +9,6 @@ from voicelathe.data.audit.rule import SHOWN_CHARS, Limits, Seen, drop, shown, w
 from voicelathe.data.clip import MeasuredRow
 from voicelathe.data.corpus import Corpus, Mask
 from voicelathe.data.text import characters, charsets, markup, normaliser, scripts
-from voicelathe.data.text import columns as text_columns
 
 # "Thank you." is said in 0.55 to 0.96 s by five professional speakers (benchmarks/real_speech.py), 8 to 15 letters a second.
 SAID_FASTEST, SAID_SLOWEST, SAID_FIXED_S = 28.0, 8.0, 0.5
@@ -115,7 +114,7 @@ def _long_text(clip: MeasuredRow, limits: Limits) -> Seen | None:
 
 def _not_simple(corpus: Corpus) -> Mask:
     """Whatever is not plain ASCII, or null, is looked at by every rule of this file."""
-    return ~np.asarray(text_columns.is_simple(corpus.rows["text"]).to_numpy())
+    return ~corpus.is_simple
 
 
 def _may_be_empty(corpus: Corpus, _: Limits) -> Mask:
