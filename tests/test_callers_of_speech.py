@@ -19,6 +19,7 @@ SPEAK_JOBS: dict[Place, str] = {
     ("stages.speak", "speak"): "decoding",  # of its callers, below
     ("stages.references.audition", "_spoken"): "self.settings.speak",  # the recipe's
     ("stages.lexicon.trial", "hold"): "find_recipe(params, recipe).speak",  # the recipe's
+    ("stages.early_stopping.checking", "_speech"): "one.speak",  # the recipe's
     ("registry.voice", "_job"): "served.decoding_of(config)",  # of the registered version
     (
         "registry.speaking.say",
@@ -50,6 +51,7 @@ HEARD: dict[Place, str] = {
     ("stages.speak", "speak"): "reference",  # of its callers, below
     ("stages.references.audition", "_spoken"): "None",  # each of the weights has its own, below
     ("stages.lexicon.trial", "hold"): "None",
+    ("stages.early_stopping.checking", "_speech"): "None",  # checkpoints
     ("registry.voice", "_job"): "heard",  # reference.opened: what the version carries, by its sha256
     ("registry.speaking.say", "_take"): "reference",  # of speak_zero_shot: the tag of the WAV names it
 }
@@ -85,6 +87,7 @@ LEXICONS: dict[Place, str] = {
     ("stages.encode", "encode"): "None",
     ("stages.general", "encode_general"): "None",
     ("stages.train", "train"): "run.identity.lexicon",
+    ("stages.early_stopping.checking", "_target"): "run.identity.lexicon",
     ("stages.evaluate", "_validate"): "run.identity.lexicon",
     ("stages.speak", "speak"): "run.identity.lexicon",
     ("stages.references.audition", "__init__"): "lexicon_file.of_project(params)",
