@@ -56,7 +56,7 @@ def test_no_room_for_the_columns_is_said(small: None) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
     try:
-        with pytest.raises(DiskFull, match=r"no place for the columns of a large corpus .File too large"):
+        with pytest.raises(DiskFull, match=r"no place for the columns of a large corpus \(File too large\)"):
             in_parts()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import audio, training
+from tests.factories import training
 from tests.factories.evaluations import base_facts
 from voicelathe import digest, families, layout, records
 from voicelathe.config import params, schema
@@ -24,10 +24,21 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 EMBEDDED = ROOT / "data/bases/voxcpm2-mini"
 NUM_TRAIN, NUM_HELD_OUT = 4, 4
-TEXTS = ["The lamp is on.", "Rain on a quiet road.", "Nobody speaks.", "Some small town."]
+AUDIO = ROOT / "data/demo/audio"
+SPOKEN = [  # a voice is needed: how much like it a checkpoint sounds is half of what it is judged by
+    ("rec_23.opus", 7.06, 10.05, "I think the horse should stay across the attic."),
+    ("rec_03.opus", 49.11, 51.77, "Did Thomas really watch the dusty watch?"),
+    ("rec_19.opus", 27.96, 30.42, "A famous pigeon ran near the white bottle."),
+    ("rec_24.opus", 0.38, 3.25, "The eagle and the pig slept under the square."),
+    ("rec_33.opus", 40.73, 43.59, "Let us open the vase and eat some sausage."),
+    ("rec_06.opus", 24.43, 26.98, "There was a crimson mouse beside the island."),
+    ("rec_34.opus", 42.47, 45.02, "There was a square bear beyond the cellar."),
+    ("rec_31.opus", 18.76, 21.24, "We studied the simple map in the autumn."),
+    ("rec_14.opus", 17.84, 20.61, "A curious owl ran around the black bell."),
+]
 
 
-def settings(root: Path, path: Path = EMBEDDED) -> schema.Params:
+def settings(path: Path = EMBEDDED) -> schema.Params:
     """Four checkpoints of which nothing improves: a learning rate that moves no digit that counts."""
     known = params.load(ROOT / "params.yaml")
     facts = families.find("voxcpm2").describe(path, "Apache-2.0", False)
@@ -41,26 +52,25 @@ def settings(root: Path, path: Path = EMBEDDED) -> schema.Params:
     base = schema.Base("voxcpm2", str(path), facts.digest, "Apache-2.0", False)
     return replace(
         known,
-        ingest=replace(known.ingest, audio_root=str(root / "audio")),
+        ingest=replace(known.ingest, audio_root=str(AUDIO)),
         bases={one.base: base},
         recipes={"mini-lora": replace(one, train=wanted)},
     )
 
 
-def clip(root: Path, number: int) -> records.CleanClip:
-    name, length_s = f"{number}.wav", 1.2 + 0.1 * number
-    path = audio.write(root / "audio" / name, audio.speech(length_s, number))
+def clip(number: int) -> records.CleanClip:
+    name, start_s, end_s, text = SPOKEN[number]
     return records.CleanClip(
-        clip_id=f"c{number}", audio=name, start_s=0.0, end_s=round(length_s, 6), text=TEXTS[number % len(TEXTS)], recording_id=name,
-        speaker_id="lark", language="en", audio_sha256=files.hash_file(path.parent, name), samples_sha256=digest.of_value(number),
-        duration_s=round(length_s, 6), ref_audio=None,
+        clip_id=f"c{number}", audio=name, start_s=start_s, end_s=end_s, text=text, recording_id=name,
+        speaker_id="lark", language="en", audio_sha256=files.hash_file(AUDIO, name), samples_sha256=digest.of_value(number),
+        duration_s=round(end_s - start_s, 6), ref_audio=None,
     )  # fmt: skip
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    clips = [clip(tmp_path, number) for number in range(NUM_TRAIN + NUM_HELD_OUT + 1)]
+    clips = [clip(number) for number in range(NUM_TRAIN + NUM_HELD_OUT + 1)]
     first, last = clips[:NUM_TRAIN], clips[NUM_TRAIN:-1]
     for split, members in (("train", first), ("validation", last), ("test", clips[-1:])):
         records.write(layout.split(split), members)
@@ -68,7 +78,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         layout.ASSIGNMENTS,
         [records.SplitAssignment(one.recording_id, one.recording_id, "train", 1, 1.0) for one in clips],
     )
-    known = settings(tmp_path)
+    known = settings()
     encode.encode(known, next(iter(known.bases)))
     return tmp_path
 
@@ -90,7 +100,7 @@ def kill_one(verb: str, over: threading.Event) -> None:
 def test_a_run_of_which_nothing_improves_ends_early_although_its_judge_is_killed_and_is_found_again(
     project: Path,
 ) -> None:
-    known = settings(project)
+    known = settings()
     run = identity.identify(known, "mini-lora", 1)
     over = threading.Event()
     killer = threading.Thread(target=kill_one, args=("speak", over))
@@ -118,7 +128,7 @@ def test_what_cannot_be_judged_twice_is_written_down_with_the_cause_and_what_to_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    known = settings(tmp_path, training.BASE)
+    known = settings(training.BASE)
     name, base = next(iter(known.bases.items()))
     training.corpus(tmp_path)
     for split in ("train", "validation"):

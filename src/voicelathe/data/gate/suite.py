@@ -95,7 +95,7 @@ class _Plan:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Counted:
     """What became of a check on some rows, or on all of them."""
 
     passed: bool
@@ -113,7 +113,7 @@ def judge(table: Table, gate: schema.Gate) -> GateVerdict:
     )
 
 
-def _judged(table: Table, plans: list[_Plan]) -> dict[str, _Found]:
+def _judged(table: Table, plans: list[_Plan]) -> dict[str, _Counted]:
     """Row by row in some rows at a time, whose counts add up; what is asked of the table as a whole, of the columns that it takes."""
     whole = [plan for plan in plans if plan.kind in OF_THE_WHOLE]
     found = {name: _found(one) for name, one in _run(_whole(table), whole, "BASIC").items()}
@@ -121,9 +121,9 @@ def _judged(table: Table, plans: list[_Plan]) -> dict[str, _Found]:
     for start in range(0, max(1, len(table)), ROWS_AT_ONCE):
         rows = frame(table.slice(start, ROWS_AT_ONCE))
         for name, result in _run(rows, single, "BASIC").items():
-            one, before = _found(result), found.get(name, _Found(True, 0, None))
+            one, before = _found(result), found.get(name, _Counted(True, 0, None))
             num = before.num_unexpected + one.num_unexpected
-            found[name] = _Found(before.passed and one.passed, num, one.observed)
+            found[name] = _Counted(before.passed and one.passed, num, one.observed)
         mapped.let_go()
     return found
 
@@ -221,7 +221,7 @@ def _run(table: Frame, plans: list[_Plan], result_format: str) -> dict[str, Any]
     return {result.expectation_config.meta["check"]: result for result in outcome.results}
 
 
-def _found(result: Any) -> _Found:
+def _found(result: Any) -> _Counted:
     """Raises RuntimeError when the check gave no result."""
     meta = result.expectation_config.meta
     if not result.result or _raised(result.exception_info):
@@ -229,10 +229,10 @@ def _found(result: Any) -> _Found:
     assert result.expectation_config.severity.value == meta["severity"]
     observed = result.result.get("observed_value")
     num = int(result.result.get("unexpected_count") or 0)
-    return _Found(bool(result.success), num, None if observed is None else str(observed))
+    return _Counted(bool(result.success), num, None if observed is None else str(observed))
 
 
-def _check(plan: _Plan, found: _Found, clip_ids: list[str]) -> Check:
+def _check(plan: _Plan, found: _Counted, clip_ids: list[str]) -> Check:
     return Check(
         name=plan.name,
         question=plan.question,
