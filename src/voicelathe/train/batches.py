@@ -175,10 +175,10 @@ def _replayed(job: jobs.TrainJob, family: Family) -> dict[str, ClipItem]:
 
 def _require_short(family: Any, loaded: Any, items: dict[str, ClipItem]) -> None:
     """A control has fewer tokens than its clip has positions, and both fit. Raises ManifestError with clips and values."""
-    most = round(loaded.facts.max_clip_s * loaded.facts.positions_per_s)
     told = [item for item in items.values() if item.control]
     if not told:
         return
+    most = round(loaded.facts.max_clip_s * loaded.facts.positions_per_s)
     whole = family.text_lengths(loaded, [item.text for item in told])
     words = family.text_lengths(loaded, [item.words for item in told])
     long = []
