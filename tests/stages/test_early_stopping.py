@@ -1,6 +1,9 @@
 """When does a run with early stopping end? What counts as better, which lines are spoken, and what is refused before the hours are spent."""
 
 import random
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +12,11 @@ import pytest
 from tests.factories import training
 from voicelathe import layout, records
 from voicelathe.config import checks, params, schema
-from voicelathe.errors import ParamsError
+from voicelathe.errors import MetricUnavailable, ParamsError
 from voicelathe.records import EarlyCheck
-from voicelathe.runs import early_lines
+from voicelathe.runs import early_lines, early_stopping
 from voicelathe.stages import preflight
-from voicelathe.stages.early_stopping import improvement
+from voicelathe.stages.early_stopping import checking, improvement
 
 ROOT = Path(__file__).parents[2]
 EARLY = schema.EarlyStopping(patience=2, lines=4)
@@ -140,3 +143,60 @@ def test_a_run_without_it_has_the_identity_of_before() -> None:
     known = params.load(ROOT / "params.yaml").recipes["mini-lora"].train
     assert known.early_stopping is None and "early_stopping" not in records.to_json(known)
     assert early_lines.digest_of(settings(None), "mini-lora", known) is None
+
+
+def test_a_metric_that_lost_a_sample_judges_nothing() -> None:
+    whole = records.MetricRun("speaker", "measured", "")
+    checking.require_whole([whole])
+    with pytest.raises(MetricUnavailable, match="recogniser: measured, without 2 samples: its process died"):
+        checking.require_whole([whole, records.MetricRun("recogniser", "measured", "its process died", 2)])
+    with pytest.raises(MetricUnavailable, match="speaker: timed_out: 600 s"):
+        checking.require_whole([records.MetricRun("speaker", "timed_out", "600 s")])
+
+
+JUDGE = """
+import resource, sys, time
+from dataclasses import replace
+from pathlib import Path
+from tests.factories import evaluations, training
+from voicelathe.config import params, schema
+from voicelathe.runs import early_stopping
+from voicelathe.stages.early_stopping import beside
+
+root = Path(sys.argv[1])
+train = replace(training.train_settings(steps=6, every=1), early_stopping=schema.EarlyStopping(patience=2, lines=4))
+plain = evaluations.run()
+run = replace(plain, identity=replace(plain.identity, train=train), directory=str(root))
+early_stopping.weights(root, 1).mkdir()
+known = params.load(Path("params.yaml"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+with beside.judged(known, run):
+    time.sleep(120)
+"""
+
+
+@pytest.mark.slow
+def test_a_judge_that_can_write_nothing_ends_the_training_that_waits_for_it_with_the_cause(
+    tmp_path: Path,
+) -> None:
+    """A full disk, for example: the training would wait for ever."""
+    done = subprocess.run(
+        [sys.executable, "-c", JUDGE, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGTERM
+    assert "the checkpoint of step 1 could not be judged, 2 times. FileNotFoundError" in done.stderr
+    assert "failed.json could not be written: " in done.stderr and "File too large" in done.stderr
+
+
+def test_who_waits_long_is_told_what_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(early_stopping, "TOLD_S", 0.0)
+    train, told = replace(training.train_settings(steps=6, every=1), early_stopping=EARLY), list[str]()
+    assert early_stopping.ends(tmp_path, train, "1" * 64, 3, lambda: bool(told), told.append) is None
+    assert told == [
+        "step 3 is saved and training waits: early stopping still judges the checkpoint of step 2"
+    ]

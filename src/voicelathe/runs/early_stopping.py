@@ -16,6 +16,7 @@ from voicelathe.records import EarlyCheck, EarlyStop
 FOLDER = "early_stopping"  # below the directory of the weights
 FAILED = "failed.json"  # why nothing is judged any more; whoever starts judging removes it
 POLL_S = 0.2
+TOLD_S = 20.0  # of waiting, after which people are told what for
 SKIPPED = 2  # last checkpoints that nobody judges: what was found in them could end nothing early
 
 
@@ -45,9 +46,14 @@ def found(directory: Path, step: int, run_digest: str) -> EarlyCheck | None:
 
 
 def ends(
-    directory: Path, train: schema.Train, run_digest: str, step: int, is_asked_to_stop: Callable[[], bool]
+    directory: Path,
+    train: schema.Train,
+    run_digest: str,
+    step: int,
+    is_asked_to_stop: Callable[[], bool],
+    tell: Callable[[str], None],
 ) -> EarlyStop | None:
-    """Whether the run ends with this step, of which all is written. Waits for what the checkpoint before came to.
+    """Whether the run ends with this step, of which all is written. Waits for what the checkpoint before came to, and says so when that takes longer than TOLD_S.
 
     None at steps without a checkpoint, at the last one, and where this process is asked to stop meanwhile. Raises WorkerError where nobody
     judges any more.
@@ -55,17 +61,27 @@ def ends(
     steps, early = train.checkpoint_steps, train.early_stopping
     if early is None or step not in steps[1:-1]:
         return None
-    check = _awaited(directory, steps[steps.index(step) - 1], run_digest, is_asked_to_stop)
+    before = steps[steps.index(step) - 1]
+    waits = f"step {step} is saved and training waits: early stopping still judges the checkpoint of step {before}"
+    check = _awaited(directory, before, run_digest, is_asked_to_stop, lambda: tell(waits))
     if check is None or check.stale < early.patience:
         return None
     return EarlyStop(step, train.steps, check.since, early.patience)
 
 
 def _awaited(
-    directory: Path, step: int, run_digest: str, is_asked_to_stop: Callable[[], bool]
+    directory: Path,
+    step: int,
+    run_digest: str,
+    is_asked_to_stop: Callable[[], bool],
+    tell: Callable[[], None],
 ) -> EarlyCheck | None:
+    began, is_told = time.monotonic(), False
     while (check := found(directory, step, run_digest)) is None and not is_asked_to_stop():
         _require_judged(directory)
+        if not is_told and time.monotonic() - began > TOLD_S:
+            is_told = True
+            tell()
         time.sleep(POLL_S)
     return check
 

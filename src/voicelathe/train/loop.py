@@ -93,13 +93,17 @@ def _ends(trainer: Trainer, step: int, stop: distributed.Flag) -> records.EarlyS
     if job.train.early_stopping is None or step not in job.train.checkpoint_steps:
         return None
     trainer.emit(jobs.PHASE, {"name": "checkpoint", "step": step, "micro": 0})
-    asked = (trainer.directory, job.train, job.run_digest, step)
-    found = early_stopping.ends(*asked, stop.is_set) if peers.is_first else None
+    asked = (trainer.directory, job.train, job.run_digest, step, stop.is_set)
+
+    def tell(text: str) -> None:
+        trainer.emit(jobs.NOTICE, {"text": text})
+
+    found = early_stopping.ends(*asked, tell) if peers.is_first else None
     if peers.any(stop.is_set()):
         raise SystemExit(STOPPED)
     if not peers.any(found is not None):
         return None
-    found = found or early_stopping.ends(*asked, stop.is_set)  # the others read what the first one found
+    found = found or early_stopping.ends(*asked, tell)  # the others read what the first one found
     if found is not None:
-        trainer.emit(jobs.NOTICE, {"text": found.told})
+        tell(found.told)
     return found

@@ -258,7 +258,7 @@ def _first(plans: list[_Plan], num_unexpected: dict[str, int], table: Table) -> 
     for plan in (one for one in failing if one.kind == UNIQUE):
         code = columns.codes(table[plan.limits["column"]])
         twice = np.flatnonzero((code >= 0) & (np.bincount(code + 1)[code + 1] > 1))
-        found |= _ids_in(table.take(twice), [plan])
+        found |= _ids_in(columns.take(table, twice), [plan])
     start, size = 0, ROWS_AT_FIRST
     while left := [
         plan for plan in failing if plan.kind != UNIQUE and len(found[plan.name]) < wanted[plan.name]

@@ -82,10 +82,16 @@ def of_candidate(files: RunFiles, shown: Shown, params: schema.Params) -> Carrie
 
 
 def of_config(config: Mapping[str, Any]) -> PromotedClip | None:
-    """Which clip a registered voice hears; None for one that hears none."""
+    """Which clip a registered voice hears; None for one that hears none. Raises CheckpointError where the configuration says half of it."""
     kept = config.get(ARTIFACT)
     if not kept:
         return None
+    needed = ("clip_id", "way", "audio_sha256", "sha256", "text", "language")
+    if missing := [name for name in needed if name not in kept]:
+        raise CheckpointError(
+            f"The configuration of this version in MLflow says which clip it hears ({ARTIFACT}: {', '.join(sorted(kept))}), and lacks "
+            f"{', '.join(missing)}: somebody edited it. Promote it again: voicelathe promote {config['recipe']}"
+        )
     return PromotedClip(
         kept["clip_id"],
         kept["way"],

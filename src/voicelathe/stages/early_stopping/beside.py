@@ -1,5 +1,8 @@
 """While a run trains: judge its checkpoints as they appear, in order, each once; what was judged before a kill is not judged again."""
 
+import os
+import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +52,13 @@ class _Listener(threading.Thread):
         self.join()
 
     def run(self) -> None:
+        """Judge; whatever goes wrong is told to the training, which waits for this thread and would wait for ever."""
+        try:
+            self._judge()
+        except Exception as problem:
+            self._fail(f"Early stopping: nothing is judged any more. {_said(problem)}\n{_remedy(self._run)}")
+
+    def _judge(self) -> None:
         before: list[EarlyCheck] = []
         for step in early_stopping.judged(self._run.identity.train):
             if not self._appeared(step):
@@ -75,21 +85,32 @@ class _Listener(threading.Thread):
                 return None
             try:
                 check = checking.check(self._params, self._run, step, before, self._leash)
+                digest.write_json(early_stopping.place(self._directory, step), records.to_json(check))
             except Exception as found:
                 problem = found
             else:
-                digest.write_json(early_stopping.place(self._directory, step), records.to_json(check))
                 return check
         if not self._over.is_set() and problem is not None:
-            digest.write_json(self._failed, {"message": self._told(step, problem)})
+            self._fail(
+                f"Early stopping: the checkpoint of step {step} could not be judged, {TRIES} times. {_said(problem)}\n{_remedy(self._run)}"
+            )
         return None
 
-    def _told(self, step: int, problem: Exception) -> str:
-        said = (
-            str(problem) if isinstance(problem, VoiceLatheError) else f"{type(problem).__name__}: {problem}"
-        )
-        return (
-            f"Early stopping: the checkpoint of step {step} could not be judged, {TRIES} times. {said}\n"
-            "Training ended at its next checkpoint, and all of it is saved: correct what is named and run the same command again. "
-            f"Or train all steps, which is another run: recipes.{self._run.recipe}.train.early_stopping: null."
-        )
+    def _fail(self, message: str) -> None:
+        """Write down why nothing is judged any more; where not even that can be written, end this process as SIGTERM does."""
+        try:
+            digest.write_json(self._failed, {"message": message})
+        except (OSError, VoiceLatheError) as problem:
+            print(f"{message}\n{self._failed} could not be written: {_said(problem)}", file=sys.stderr)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _said(problem: Exception) -> str:
+    return str(problem) if isinstance(problem, VoiceLatheError) else f"{type(problem).__name__}: {problem}"
+
+
+def _remedy(run: records.RunRecord) -> str:
+    return (
+        "Training ended at its next checkpoint, and all of it is saved: correct what is named and run the same command again. "
+        f"Or train all steps, which is another run: recipes.{run.recipe}.train.early_stopping: null."
+    )

@@ -21,7 +21,6 @@ from voicelathe.speech import recogniser_files
 from voicelathe.stages.early_stopping import improvement
 
 PASSES, PROBED = 1, 2  # noises of each clip; clips of the probes, which nobody reads here
-MEASURED = "measured"  # status of a metric that answered
 
 
 def check(
@@ -95,7 +94,7 @@ def _heard(
     samples: Sequence[records.SampleRecord],
     timeout_s: float,
 ) -> records.SpeechMeasures:
-    """What a recogniser and the speaker's likeness say, on the CPU: the card is for the training. Raises MetricUnavailable where one does not answer."""
+    """What a recogniser and the speaker's likeness say, on the CPU: the card is for the training. Raises MetricUnavailable where one does not answer for every sample."""
     on_host = replace(params.machine, device="cpu")
     ears = recogniser_files.reference(params.speech, on_host)
     metrics = ["words" if ears is None else "recogniser", "speaker"]
@@ -103,9 +102,16 @@ def _heard(
     languages = {line.line_id: line.language for line in lines}
     found = judging.judge(run, samples, languages, real, metrics, timeout_s, {}, recogniser=ears)
     heard = [one for one in samples if design.is_hearable(one)]
-    if heard and (silent := [one for one in found.metrics if one.status != MEASURED]):
-        raise MetricUnavailable(f"{silent[0].metric}: {silent[0].status}: {silent[0].detail}")
+    if heard:
+        require_whole(found.metrics)
     return found
+
+
+def require_whole(asked: Sequence[records.MetricRun]) -> None:
+    """Raises MetricUnavailable where a metric did not answer for every sample: what is lost by chance would decide where the run ends."""
+    if short := [one for one in asked if not one.is_whole]:
+        lost = f", without {short[0].lost} samples" if short[0].lost else ""
+        raise MetricUnavailable(f"{short[0].metric}: {short[0].status}{lost}: {short[0].detail}")
 
 
 def _label(run: records.RunRecord) -> str:
