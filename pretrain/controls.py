@@ -27,7 +27,7 @@ from voicelathe import families
 from voicelathe.config import schema
 
 BASE = Path("data/bases/voxcpm2-mini")
-SEED, VOLUMES, NUM_CLIPS = 20261130, 1, 2400
+SEED, NUM_CLIPS = 20261130, 2400
 SHARES = {"": 0.4, "slow": 0.3, "fast": 0.3}
 STRETCH = {"": (0.9, 1.12), "slow": (1.35, 1.5), "fast": (0.62, 0.74)}
 GENERAL_SEED, GENERAL_SPEAKERS, GENERAL_EACH = SEED + 50, 16, 18
@@ -50,29 +50,12 @@ def plan(number: int, seed: int, voices: list[str]) -> list[tuple[corpus.Line, s
 
 
 def record(state: Path) -> None:
-    """STATE/clips.npz and clips.jsonl: samples and what they say; volume after volume, in one thread."""
-    voices = [*corpus.wide(), corpus.OWN_VOICE]
-    for volume in range(VOLUMES):
-        file = state / f"corpus/{volume}.jsonl"
-        if file.is_file():
-            continue
-        file.parent.mkdir(parents=True, exist_ok=True)
-        told, sounds = [], []
-        for line, control in plan(NUM_CLIPS, SEED + volume, voices):
-            samples, phones = corpus.speak(line)
-            told.append(
-                {
-                    "text": line.text,
-                    "voice": line.voice,
-                    "control": control,
-                    "length": len(samples),
-                    "phones": phones,
-                }
-            )
-            sounds.append(samples)
-        np.save(file.with_suffix(".npy"), np.concatenate(sounds))
-        file.write_text("".join(json.dumps(row) + "\n" for row in told), encoding="utf-8")
-        print(f"volume {volume}: {sum(map(len, sounds)) / corpus.RATE_HZ / 3600:.2f} h", flush=True)
+    """STATE/corpus/0.npy and 0.jsonl, as `corpus` has them, with the control of each line."""
+    out = state / "corpus"
+    if not (out / "0.jsonl").is_file():
+        out.mkdir(parents=True, exist_ok=True)
+        lines = plan(NUM_CLIPS, SEED, [*corpus.wide(), corpus.OWN_VOICE])
+        corpus.store(out, 0, [(line, {"control": control}) for line, control in lines])
 
 
 def basis(state: Path) -> None:
@@ -133,6 +116,8 @@ def write(state: Path, out: Path) -> None:
     """The embedded base's directory with the trained language model."""
     from safetensors.torch import save_file
 
+    if out.exists():
+        raise SystemExit(f"{out} is there already. Name another directory, or remove it.")
     shutil.copytree(BASE, out)
     weights = loop.weights(state / "controls.safetensors", "model")
     halved = {name: t.to(torch.bfloat16) if t.is_floating_point() else t for name, t in weights.items()}
@@ -145,8 +130,10 @@ def write(state: Path, out: Path) -> None:
 def general(out: Path) -> None:
     """Clips that nothing was trained on, in voices of the corpus: a third without a control, a third slow, a third fast."""
     voices = list(corpus.wide())[:: corpus.NUM_WIDE // GENERAL_SPEAKERS][:GENERAL_SPEAKERS]
-    trained = {line.text for v in range(VOLUMES) for line, _ in plan(NUM_CLIPS, SEED + v, voices)}
+    trained = {line.text for line, _ in plan(NUM_CLIPS, SEED, voices)}
     said = [one for one in texts.training(2400, GENERAL_SEED) if one not in trained and 20 <= len(one) <= 90]
+    if out.exists():
+        raise SystemExit(f"{out} is there already. Name another directory, or remove it.")
     (out / "audio").mkdir(parents=True)
     told = []
     for number, text in enumerate(sorted(set(said), key=said.index)[: GENERAL_SPEAKERS * GENERAL_EACH]):

@@ -13,6 +13,7 @@ import random
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -154,21 +155,20 @@ def main(state: Path = STATE, volumes: int = VOLUMES, num_clips: int = NUM_CLIPS
     out.mkdir(parents=True, exist_ok=True)
     for volume in range(volumes):
         if not (out / f"{volume}.jsonl").is_file():
-            lines = plan(num_clips, SEED + volume)
-            with ThreadPoolExecutor(int(os.environ.get("OMP_NUM_THREADS", "1"))) as pool:
-                spoken = list(pool.map(speak, lines))
-            np.save(out / f"{volume}.npy", np.concatenate([samples for samples, _ in spoken]))
-            rows = [
-                {**asdict(line), "length": len(samples), "phones": phones}
-                for line, (samples, phones) in zip(lines, spoken, strict=True)
-            ]
-            (out / f"{volume}.jsonl").write_text(
-                "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8"
-            )
-            print(
-                f"{out}: volume {volume}, {sum(row['length'] for row in rows) / RATE_HZ / 3600:.2f} h",
-                flush=True,
-            )
+            store(out, volume, [(line, {}) for line in plan(num_clips, SEED + volume)])
+
+
+def store(out: Path, volume: int, lines: Sequence[tuple[Line, dict[str, str]]]) -> None:
+    """Speak a volume and write it, its rows last; each line has what its row says besides."""
+    with ThreadPoolExecutor(int(os.environ.get("OMP_NUM_THREADS", "1"))) as pool:
+        spoken = list(pool.map(speak, [line for line, _ in lines]))
+    np.save(out / f"{volume}.npy", np.concatenate([samples for samples, _ in spoken]))
+    rows = [
+        {**asdict(line), **more, "length": len(samples), "phones": phones}
+        for (line, more), (samples, phones) in zip(lines, spoken, strict=True)
+    ]
+    (out / f"{volume}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    print(f"{out}: volume {volume}, {sum(row['length'] for row in rows) / RATE_HZ / 3600:.2f} h", flush=True)
 
 
 def read(state: Path) -> tuple[list[dict[str, Any]], list[np.ndarray[Any, Any]]]:
