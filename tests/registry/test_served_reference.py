@@ -269,3 +269,10 @@ def test_a_clip_that_comes_with_a_request_is_refused_and_why_is_said(name: str) 
         requests.check_options({name: "clip.wav", "seed": 1}, ["seed"])
     with pytest.raises(RequestError, match="No such option: loudness"):
         requests.check_options({"loudness": 1}, ["seed"])
+
+
+def test_a_configuration_that_says_half_of_its_clip_is_refused_with_what_is_missing() -> None:
+    assert reference.of_config({"recipe": "mini-lora"}) is None
+    edited = {"recipe": "mini-lora", reference.ARTIFACT: {"clip_id": "c1", "way": "both", "sha256": "0" * 64}}
+    with pytest.raises(CheckpointError, match=r"lacks audio_sha256, text, language.*promote mini-lora"):
+        reference.of_config(edited)
