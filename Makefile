@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
+unexport PYTHONDONTWRITEBYTECODE # images set it; uv writes no bytecode either, so every process of a run would compile torch and MLflow again
 
 .PHONY: audit sbom site help setup repro test test-all check upstream ui bench campaign clean-runs
 
