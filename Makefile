@@ -81,4 +81,4 @@ bench: setup ## the measured claims of README, into benchmarks/RESULTS.md
 
 campaign: setup ## long reliability runs; kills go on where they stopped; date their results in benchmarks/RESULTS.md
 	VOICELATHE_KILLS=200 VOICELATHE_SEQUENCES=10 VOICELATHE_REQUESTS=10000 VOICELATHE_SERVER_KILLS=50 VOICELATHE_KILLS_LOG=$(CURDIR)/.cache/campaign-$$(git rev-parse --short HEAD).jsonl VOICELATHE_OUTAGE_S=600 \
-	$(BIN)/python -m pytest -m slow --timeout 3600
+	$(BIN)/python -m pytest -m 'slow or campaign' --timeout 3600

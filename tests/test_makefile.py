@@ -11,5 +11,13 @@ def test_bytecode_is_kept_where_the_environment_forbids_it() -> None:
     """Images set PYTHONDONTWRITEBYTECODE; a process that finds no bytecode takes 9.5 s to import torch, 3.7 s with it."""
     asked = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     show = "include Makefile\nshow-environment:\n\t@env\n"
-    done = subprocess.run(["make", "-f", "-", "show-environment"], cwd=ROOT, env=asked, input=show, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "-f", "-", "show-environment"],
+        cwd=ROOT,
+        env=asked,
+        input=show,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "PYTHONDONTWRITEBYTECODE" not in done.stdout and "DVC_NO_ANALYTICS=1" in done.stdout

@@ -50,7 +50,7 @@ def check(lab: Lab, name: str) -> None:
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 512 * 1024
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_of_hours_takes_little_memory(lab: Lab, name: str) -> None:

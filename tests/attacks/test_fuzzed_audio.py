@@ -92,7 +92,7 @@ def test_three_hundred_mutated_files_are_measured_or_refused(tmp_path: Path) -> 
     alone(tmp_path, 300, seed=1)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.timeout(3400)
 def test_twenty_thousand_mutated_files_are_measured_or_refused(tmp_path: Path) -> None:
     alone(tmp_path, 20_000, seed=5)

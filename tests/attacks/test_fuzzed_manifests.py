@@ -57,7 +57,7 @@ def test_two_hundred_hostile_manifests_lose_no_good_row() -> None:
     check(200, each=100)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.timeout(3000)
 def test_ten_thousand_hostile_manifests_lose_no_good_row() -> None:
     check(10_000, each=250)

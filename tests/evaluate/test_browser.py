@@ -512,7 +512,7 @@ def test_the_comparison_of_recipes_plays_by_keyboard_alone_without_a_network(
     assert is_as_wide_as_a_phone(page)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_twelve_candidates_and_eight_lines_stay_under_15_mb_and_are_usable_within_two_seconds(
     page: Any, tmp_path: Path
 ) -> None:

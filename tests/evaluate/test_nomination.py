@@ -290,7 +290,10 @@ def test_the_zero_shot_base_to_speak_with_is_named_with_its_clip_and_its_command
     same = {one.name: 0.6 for one in TWO_BASES} | {ZERO_SHOT.name: 0.98}
     found = with_two_bases(0.2, cer={ZERO_SHOT.name: 0.2}, likeness=same, prompt=prompt)
     assert found.race.prompt == prompt, "selection.json keeps it"
-    how = "speak with the zero-shot base (clip book-07, continuation; voicelathe say TEXT --zero-shot mini-lora): against"
+    how = (
+        "speak with the zero-shot base (clip book-07, continuation; voicelathe say TEXT --zero-shot mini-lora, and into production: "
+        "voicelathe promote mini-lora --candidate base_zero_shot --because TEXT): against"
+    )
     assert any(how in one for one in found.reasons), found.reasons
     plain = with_two_bases(0.2, cer={ZERO_SHOT.name: 0.45}, likeness=same, prompt=prompt)
     assert any("speak with the base: against" in one for one in plain.reasons), plain.reasons

@@ -1,8 +1,10 @@
 """Runs, losses, samples and verdicts of an imaginary sweep, so that a test states only what matters to it."""
 
 import hashlib
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -254,13 +256,21 @@ def race(
 
 def write_tone(path: Path, hz: float, seconds: float, gain: float) -> str:
     """A tone with a slow swell, as 16-bit WAV; gives its sha256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = _tone(hz, seconds, gain)
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+@cache
+def _tone(hz: float, seconds: float, gain: float) -> bytes:
     import soundfile
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     time = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
     wave = gain * np.sin(2 * np.pi * hz * time) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time))
-    soundfile.write(path, wave.astype(np.float32), RATE_HZ, subtype="PCM_16")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    file = io.BytesIO()
+    soundfile.write(file, wave.astype(np.float32), RATE_HZ, subtype="PCM_16", format="WAV")
+    return file.getvalue()
 
 
 Taste = Callable[[str, str, int], float]  # candidate, line, seed -> how good it sounds
@@ -393,6 +403,7 @@ def write_run(
     return folder
 
 
+@cache
 def _centred(num: int, width: float, *purpose: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     values = np.random.default_rng(rng.key(3, "factory", *purpose)).normal(0.0, width, num)
     return values - values.mean()

@@ -1,11 +1,13 @@
 """`voicelathe serve` as a program on a port of its own, and what a client and a watcher ask of it."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,3 +97,51 @@ def running(root: Path, *options: str) -> Iterator[Served]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+
+
+@contextlib.contextmanager
+def mlflows_own(root: Path, **more: str) -> Iterator[int]:
+    """`mlflow models serve` of what is in production, as a program; gives its port. `more` goes into its environment. Ends with the block."""
+    from voicelathe.tracking import ui
+
+    port = mlflow_stores.free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/voicelathe@production"]
+    command += ["--env-manager", "local", "-p", str(port), "-h", "127.0.0.1"]
+    environment = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # it starts `uvicorn` by name
+        **more,
+    }
+    written = root / "mlflow-serve.log"
+    with written.open("wb") as log:
+        process = subprocess.Popen(
+            command, env=environment, cwd=root, start_new_session=True, stdout=log, stderr=log
+        )
+    try:
+        while not _answers(port):  # until the test's own limit
+            assert process.poll() is None, written.read_text()
+            time.sleep(0.5)
+        yield port
+    finally:
+        ui.stop(process)
+
+
+def invocation(port: int, body: dict[str, Any]) -> urllib.request.Request:
+    address, header = f"http://127.0.0.1:{port}/invocations", {"Content-Type": "application/json"}
+    return urllib.request.Request(address, json.dumps(body).encode(), header)
+
+
+def invoked(port: int, *texts: str, **settings: Any) -> list[dict[str, Any]]:
+    """The rows that MLflow's server answers with."""
+    body = {"dataframe_records": [{"text": text} for text in texts], "params": settings}
+    with urllib.request.urlopen(invocation(port, body), timeout=240) as answer:
+        found: list[dict[str, Any]] = json.load(answer)["predictions"]
+    return found
+
+
+def _answers(port: int) -> bool:
+    address = f"http://127.0.0.1:{port}/ping"
+    with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2) as answer:
+        return bool(answer.status == 200)
+    return False

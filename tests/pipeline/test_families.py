@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 import torch
 
 from tests.factories import cosyvoice3_base, indextts2_base, qwen_base, voxcpm15_base
@@ -87,6 +88,17 @@ def test_voxcpm_1_5_in_full_goes_from_the_manifest_into_production(tmp_path: Pat
     assert behind and {one.sha256 for one in behind}.isdisjoint(
         one.sha256 for one in said if one.candidate == "base"
     ), "it continues a clip of the speaker"
+    _said_as_judged(root, behind[0])
+
+
+def _said_as_judged(root: Path, judged: records.SampleRecord) -> None:
+    """The base behind its clip in production says the judged line with the judged samples."""
+    command(root, "voicelathe", "promote", "tiny", "--candidate", judged.candidate, "--because", "to hear it")
+    words = [judged.text, "-o", str(root / "behind.wav"), "--seed", str(judged.seed), "--max-seconds", "1.0"]
+    command(root, "voicelathe", "say", *words)
+    said, _ = soundfile.read(root / "behind.wav", dtype="int16")
+    heard, _ = soundfile.read(root / str(judged.path), dtype="int16")
+    assert len(said) and said.tobytes() == heard.tobytes()
 
 
 def test_cosyvoice3_is_trained_and_judged_where_its_upstream_cannot_speak(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from voicelathe import digest, layout, records
 from voicelathe.config import params
 from voicelathe.records import RunRecord, SampleRecord
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(3600)]
 LINES = {
     "short": "The lamp is on.",
     "other": "We walked home in the rain.",

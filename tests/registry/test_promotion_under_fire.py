@@ -55,7 +55,7 @@ def test_a_promotion_killed_while_it_switches_leaves_the_old_or_the_new_version(
     assert [trial["survived"] is None for trial in trials] == [True, True, False]
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.timeout(3600)
 def test_a_promotion_killed_at_any_write_at_all_can_be_repeated(project: Path, tmp_path: Path) -> None:
     """From the first byte of the registration on; every trial starts from a candidate that was never registered."""
@@ -65,7 +65,7 @@ def test_a_promotion_killed_at_any_write_at_all_can_be_repeated(project: Path, t
     assert all(trial["num_versions"] == 2 for trial in trials), "a repeated promotion registers nothing twice"
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.timeout(3600)
 def test_a_hundred_kills_leave_the_old_or_the_new_version_and_a_whole_journal(project: Path) -> None:
     trials = lab("crash", str(project), "100")
@@ -97,13 +97,13 @@ def test_of_four_promoters_exactly_one_wins_every_time(short: list[dict[str, Any
     assert_one_winner_each(trials)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.timeout(3600)
 def test_of_four_promoters_exactly_one_wins_a_hundred_times(project: Path) -> None:
     assert_one_winner_each(lab("race", str(project), "100"))
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.timeout(3600)
 def test_of_two_checkouts_exactly_one_wins_a_hundred_times_whatever_their_reasons(
     root: Path, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch

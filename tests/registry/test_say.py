@@ -3,11 +3,7 @@
 import base64
 import contextlib
 import io
-import os
 import shutil
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +13,7 @@ import pytest
 
 from tests.factories import mlflow_stores as stores
 from tests.factories import runs
+from tests.factories.served import FEW, invocation, invoked, mlflows_own
 from voicelathe import digest, records
 from voicelathe.config import params
 from voicelathe.errors import CheckpointError, PromotionError, RequestError
@@ -244,52 +241,23 @@ def test_the_voice_in_production_speaks_a_sentence_into_a_file(
 @pytest.mark.slow
 def test_mlflows_own_server_speaks_with_the_promoted_version(project: Path) -> None:
     import json
-    import urllib.request
 
     import soundfile
 
     promote.promote(RECIPE, project, "to hear it", "base")
-    port = stores.free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{NAME}@production"]
-    command += ["--env-manager", "local", "-p", str(port), "-h", "127.0.0.1"]
-    environment = {
-        **os.environ,
-        "MLFLOW_TRACKING_URI": f"sqlite:///{project}/mlflow.db",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # it starts `uvicorn` by name
-    }
-    with (project / "serve.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, env=environment, cwd=project, start_new_session=True, stdout=log, stderr=log
-        )
-    try:
-        began = time.monotonic()
-        while not _answers(port):
-            assert process.poll() is None and time.monotonic() - began < 240, (
-                project / "serve.log"
-            ).read_text()
-            time.sleep(0.5)
-        body = {"dataframe_records": [{"text": "The lamp is on."}], "params": {"seed": 5, "max_seconds": 2.0}}
-        with urllib.request.urlopen(_invocation(port, body), timeout=240) as answer:
-            (row,) = json.load(answer)["predictions"]
-        print("first audio after", round(time.monotonic() - began, 1), "s")
+    with mlflows_own(project) as port:
+        (row,) = invoked(port, "The lamp is on.", seed=5, max_seconds=2.0)
         assert_refused_in_our_words(port)
         assert_everybody_hears_the_own_words(port)
-        content = base64.b64decode(row["wav_base64"])
-        samples, rate_hz = soundfile.read(io.BytesIO(content))
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
-            about = json.loads(file.comment)
-        assert about["version"] == "1" and about["consent"][0]["purposes"] == ["clone", "commercial", "train"]
-        assert "awb" not in json.dumps(about), "a file that is given away names no speaker"
-        assert (
-            rate_hz == row["sample_rate_hz"]
-            and len(samples) > 0
-            and row["problem"] in ("", "runaway", "silent")
-        )
-    finally:
-        from voicelathe.tracking import ui
-
-        ui.stop(process)
+    content = base64.b64decode(row["wav_base64"])
+    samples, rate_hz = soundfile.read(io.BytesIO(content))
+    with soundfile.SoundFile(io.BytesIO(content)) as file:
+        about = json.loads(file.comment)
+    assert about["version"] == "1" and about["consent"][0]["purposes"] == ["clone", "commercial", "train"]
+    assert "awb" not in json.dumps(about), "a file that is given away names no speaker"
+    assert (
+        rate_hz == row["sample_rate_hz"] and len(samples) > 0 and row["problem"] in ("", "runaway", "silent")
+    )
 
 
 def assert_refused_in_our_words(port: int) -> None:
@@ -311,17 +279,10 @@ def assert_refused_in_our_words(port: int) -> None:
 
 def assert_everybody_hears_the_own_words(port: int) -> None:
     """Twelve at once, then one after the other, and a worker that is killed in between."""
-    import json
-    import urllib.request
     from concurrent.futures import ThreadPoolExecutor
 
     def heard(words: str) -> str:
-        body = {
-            "dataframe_records": [{"text": words}],
-            "params": {"seed": 5, "max_seconds": 0.5, "attempts": 1},
-        }
-        with urllib.request.urlopen(_invocation(port, body), timeout=240) as answer:
-            (row,) = json.load(answer)["predictions"]
+        (row,) = invoked(port, words, **FEW)
         assert row["text"] == words
         return str(row["wav_base64"])
 
@@ -343,28 +304,10 @@ def _speaks_for(process: psutil.Process, port: int) -> bool:
     return False
 
 
-def _invocation(port: int, body: dict[str, Any]) -> Any:
-    import json
-    import urllib.request
-
-    address, header = f"http://127.0.0.1:{port}/invocations", {"Content-Type": "application/json"}
-    return urllib.request.Request(address, json.dumps(body).encode(), header)
-
-
 def _refusal(port: int, body: dict[str, Any]) -> tuple[int, str]:
     import urllib.error
     import urllib.request
 
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(_invocation(port, body), timeout=240)
+        urllib.request.urlopen(invocation(port, body), timeout=240)
     return caught.value.code, caught.value.read().decode()
-
-
-def _answers(port: int) -> bool:
-    import urllib.request
-
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False

@@ -10,7 +10,7 @@ REQUESTS = int(os.environ.get("VOICELATHE_REQUESTS", "200"))
 KILLS = int(os.environ.get("VOICELATHE_SERVER_KILLS", "2"))
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.timeout(3600)
 def test_every_client_hears_its_own_words_while_workers_are_killed(
     capsys: pytest.CaptureFixture[str],

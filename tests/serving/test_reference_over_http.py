@@ -1,5 +1,6 @@
 """A base that hears a clip of the speaker, served: the judged bytes by every door, and no clip of anybody else's."""
 
+import base64
 import io
 import json
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import soundfile
 
 from tests.factories import mlflow_stores, runs
 from tests.factories import speaking as speakers
-from tests.factories.served import Served, running
+from tests.factories.served import Served, invoked, mlflows_own, running
 from voicelathe import layout, records
 from voicelathe.config import params
 from voicelathe.process import jobs, runner
@@ -105,3 +106,11 @@ def test_say_loads_it_through_mlflow_and_says_the_judged_bytes_too(
     done = say.speak_production(TEXT, tmp_path / "said.wav", project, {"seed": SEED, "max_seconds": LIMIT_S})
     assert frames(done.path.read_bytes()) == judged and done.who == "version 1"
     assert mlflow_stores.client(project).get_model_version("voicelathe", "1").tags["voicelathe.reference"]
+
+
+def test_mlflows_own_server_says_the_judged_bytes_too(project: Path, judged: bytes) -> None:
+    with mlflows_own(project) as port:
+        (row,) = invoked(port, TEXT, seed=SEED, max_seconds=LIMIT_S)
+    content = base64.b64decode(row["wav_base64"])
+    assert frames(content) == judged
+    assert (comment(content)["candidate"], comment(content)["as_judged"]) == ("base_zero_shot", True)

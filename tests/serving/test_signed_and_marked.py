@@ -1,14 +1,11 @@
 """Both servers and `say` as programs: with a key every WAV is signed, with a plug-in all speech is marked, whatever the format."""
 
 import base64
-import contextlib
 import io
 import json
 import os
 import subprocess
 import sys
-import time
-import urllib.request
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +18,7 @@ import soundfile
 
 from tests.factories import certificates, watermarks
 from tests.factories import mlflow_stores as stores
-from tests.factories.served import FEW, Served, running
+from tests.factories.served import FEW, Served, invoked, mlflows_own, running
 from tests.registry.test_authority import amend
 from voicelathe.config import params
 from voicelathe.registry import promote
@@ -108,37 +105,10 @@ def test_what_cannot_sign_is_refused_before_anything_is_loaded(place: Path, tmp_
 
 
 def test_mlflows_own_server_signs_and_marks_with_the_folder_of_the_environment(place: Path) -> None:
-    port = stores.free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/voicelathe@production"]
-    command += ["--env-manager", "local", "-p", str(port), "-h", "127.0.0.1"]
-    environment = {
-        **os.environ,
-        "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        signing.SIGN: str(place.parent / "key"),
-    }
-    with (place / "mlflow-serve.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, env=environment, cwd=place, start_new_session=True, stdout=log, stderr=log
-        )
-    try:
-        while not answers(port):  # until the test's own limit
-            assert process.poll() is None, (place / "mlflow-serve.log").read_text()
-            time.sleep(0.5)
-        body = {"dataframe_records": [{"text": TWO}], "params": FEW}
-        asked = urllib.request.Request(
-            f"http://127.0.0.1:{port}/invocations",
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(asked, timeout=240) as answer:
-            (row,) = json.load(answer)["predictions"]
-        about = assert_signed_and_marked(base64.b64decode(row["wav_base64"]), VERSION)
-        assert about["watermark"] == {"plugin": "bits", "payload": "0001"}
-    finally:
-        from voicelathe.tracking import ui
-
-        ui.stop(process)
+    with mlflows_own(place, **{signing.SIGN: str(place.parent / "key")}) as port:
+        (row,) = invoked(port, TWO, **FEW)
+    about = assert_signed_and_marked(base64.b64decode(row["wav_base64"]), VERSION)
+    assert about["watermark"] == {"plugin": "bits", "payload": "0001"}
 
 
 def test_a_mark_that_cannot_be_read_back_is_a_503_without_a_sound(place: Path) -> None:
@@ -165,10 +135,3 @@ def said(root: Path, *arguments: str) -> str:
     done = program(root, "say", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def answers(port: int) -> bool:
-    address = f"http://127.0.0.1:{port}/ping"
-    with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2) as answer:
-        return bool(answer.status == 200)
-    return False

@@ -89,7 +89,7 @@ def last_step(uri: str) -> int:
     return max(step for step, _ in stores.history(client, stores.only_run(client).info.run_id, "train/lr"))
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("outage", ["refused", "black hole"])
 def test_a_worker_neither_waits_for_a_server_that_is_away_nor_loses_or_doubles_a_point(

@@ -111,7 +111,7 @@ def page(browser: Any, link: str) -> Any:
     return opened
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.browser
 def test_the_links_open_the_machine_learning_view(served: dict[str, str], browser: Any) -> None:
     opened = page(browser, served["runs"])
@@ -122,7 +122,7 @@ def test_the_links_open_the_machine_learning_view(served: dict[str, str], browse
     assert without.get_by_text("Prompts").count() > 0, "the parameter makes no difference any more"
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.browser
 def test_curves_of_both_runs_share_their_charts(served: dict[str, str], browser: Any) -> None:
     opened = page(browser, served["curves"])
@@ -147,7 +147,7 @@ def card(opened: Any, title: str) -> Any:
     return found.filter(has=opened.get_by_text(title, exact=True))
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.browser
 def test_one_link_shows_what_decides_and_nothing_else(served: dict[str, str], browser: Any) -> None:
     opened = page(browser, served["compare"])
@@ -162,7 +162,7 @@ def test_one_link_shows_what_decides_and_nothing_else(served: dict[str, str], br
     opened.get_by_text("train_speed/clips_per_s", exact=True).wait_for(timeout=30_000)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.browser
 def test_the_table_of_the_same_view_says_what_ships(served: dict[str, str], browser: Any) -> None:
     opened = page(browser, served["compare"].replace("&compareRunsMode=CHART", ""))
@@ -173,7 +173,7 @@ def test_the_table_of_the_same_view_says_what_ships(served: dict[str, str], brow
     assert not {"Source", "Models", "Dataset"} & set(heads)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.browser
 @pytest.mark.parametrize("prefix", ["", "/mlflow"])
 def test_the_description_leads_there_under_any_path(
@@ -190,7 +190,7 @@ def test_the_description_leads_there_under_any_path(
         assert opened.url.startswith(f"http://127.0.0.1:{port}{prefix}/#/experiments/")
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.browser
 def test_candidates_are_named_by_recipe_and_step(served: dict[str, str], browser: Any) -> None:
     opened = page(browser, served["candidates"])
@@ -200,7 +200,7 @@ def test_candidates_are_named_by_recipe_and_step(served: dict[str, str], browser
         assert shown.is_visible(), name
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.browser
 def test_a_sample_plays_on_the_runs_page(served: dict[str, str], browser: Any) -> None:
     opened = page(browser, served["runs"])
@@ -215,7 +215,7 @@ def test_a_sample_plays_on_the_runs_page(served: dict[str, str], browser: Any) -
     assert audio.evaluate("one => one.play().then(() => !one.error)")
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.browser
 def test_the_candidates_open_as_a_table(served: dict[str, str], browser: Any) -> None:
     opened = page(browser, served["runs"])
@@ -229,7 +229,7 @@ def test_the_candidates_open_as_a_table(served: dict[str, str], browser: Any) ->
     assert row.count() == 1, "one row a candidate"
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.browser
 def test_the_runs_page_shows_the_data_it_was_trained_on(served: dict[str, str], browser: Any) -> None:
     for recipe, rows in (("mini-lora-", "20"), ("mini-full-", "20")):

@@ -37,8 +37,10 @@ def sentence(selection: Selection) -> Iterator[str]:
 
 
 def _how(selection: Selection) -> str:
-    """Which clip the zero-shot base hears, and the command; nothing for the plain base."""
+    """Which clip the zero-shot base hears, and the commands; nothing for the plain base."""
     found, prompt = selection.fallback, selection.race.prompt
     if found is None or found.candidate != ZERO_SHOT or prompt is None:
         return ""
-    return f" (clip {prompt.clip_id}, {prompt.way}; voicelathe say TEXT --zero-shot {selection.recipe})"
+    heard, recipe = f"clip {prompt.clip_id}, {prompt.way}", selection.recipe
+    into = f"voicelathe promote {recipe} --candidate {ZERO_SHOT} --because TEXT"
+    return f" ({heard}; voicelathe say TEXT --zero-shot {recipe}, and into production: {into})"

@@ -7,15 +7,28 @@ scripts that were shipped, so a transcript that looks like markup stays text eve
 import base64
 import hashlib
 import json
+from functools import cache
 from importlib import resources
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def build(template: str, styles: list[str], scripts: list[str], **values: Any) -> str:
     """Render page/<template>; `style` and `script` of the template are the named files, joined. Equal values give equal bytes."""
-    from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
     from markupsafe import Markup
+
+    style, script = "\n".join(map(asset, styles)), "\n".join(map(asset, scripts))
+    page = _environment().get_template(template)
+    return page.render(**values, policy=policy(style, script), style=Markup(style), script=Markup(script))
+
+
+@cache
+def _environment() -> "Environment":
+    """One for all pages of a process: it keeps the templates that it has compiled."""
+    from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
 
     class Packaged(BaseLoader):
         def get_source(self, environment: Environment, name: str) -> tuple[str, None, None]:
@@ -24,17 +37,13 @@ def build(template: str, styles: list[str], scripts: list[str], **values: Any) -
             except FileNotFoundError:
                 raise TemplateNotFound(name) from None
 
-    environment = Environment(
+    return Environment(
         loader=Packaged(),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-    )
-    style, script = "\n".join(map(asset, styles)), "\n".join(map(asset, scripts))
-    return environment.get_template(template).render(
-        **values, policy=policy(style, script), style=Markup(style), script=Markup(script)
     )
 
 
