@@ -56,7 +56,7 @@ def asked_for(monkeypatch: pytest.MonkeyPatch, folder: Path, *more: str) -> argp
     return gpu.arguments()
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_every_part_trains_on_a_small_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a part does on a card, here on the CPU, so that none of them has rotted when a card is at hand."""
     monkeypatch.chdir(ROOT)

@@ -97,11 +97,24 @@ def twice(layer: torch.nn.Module, given: Tensor) -> Tensor:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recompute", ["none", "all"])
-@pytest.mark.parametrize("mode", ["lora", "full"])
+@pytest.mark.parametrize("lab", ["voxcpm2"], indirect=True)
+@pytest.mark.parametrize("mode, recompute", [("lora", "none"), ("full", "all")])
 def test_compiled_layers_have_the_losses_and_gradients_of_plain_ones(
     lab: Lab, mode: str, recompute: Any
 ) -> None:
+    compare(lab, mode, recompute)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("recompute", ["none", "all"])
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_compiled_layers_of_every_family_have_the_losses_and_gradients_of_plain_ones(
+    lab: Lab, mode: str, recompute: Any
+) -> None:
+    compare(lab, mode, recompute)
+
+
+def compare(lab: Lab, mode: str, recompute: Any) -> None:
     loaded = adapted(lab) if mode == "lora" else lab.load()
     items = lab.items()
     lab.family.prepare(loaded, items)
@@ -132,7 +145,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["lora", "full"])
+@pytest.mark.parametrize("mode", ["lora", pytest.param("full", marks=pytest.mark.campaign)])
 def test_a_compiled_run_learns_as_a_plain_one_and_resumes_to_the_same_bytes(
     corpus: Path, tmp_path: Path, mode: str
 ) -> None:

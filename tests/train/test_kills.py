@@ -1,6 +1,6 @@
 """Training is killed at every point of a commit and at random moments, and ends with the bytes of a run that nobody disturbed.
 
-`make campaign` runs 200 random kills of each optimizer and mode (VOICELATHE_KILLS); CI runs 30 of one. A campaign that names a
+`make campaign` runs 200 random kills of each optimizer and mode (VOICELATHE_KILLS); `.ci/run` makes 10 of one. A campaign that names a
 file (VOICELATHE_KILLS_LOG) writes a line there for each run that ended, and goes on from it when it is started again.
 """
 
@@ -26,7 +26,7 @@ from voicelathe import checkpoints, digest
 from voicelathe.process import jobs
 from voicelathe.train import optimizers, resume, saving
 
-KILLS = int(os.environ.get("VOICELATHE_KILLS", "30"))
+KILLS = int(os.environ.get("VOICELATHE_KILLS", "10"))
 LOG = os.environ.get("VOICELATHE_KILLS_LOG")
 ALL = [(mode, optimizer) for mode in ("lora", "full") for optimizer in optimizers.TABLE]
 
