@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Any
 
 import psutil
+import pytest
 
 from voicelathe import digest, records
 from voicelathe.config import schema
@@ -20,6 +21,8 @@ from voicelathe.process import jobs
 
 ROOT = Path(__file__).parents[2]
 CODE = f"{ROOT}{os.pathsep}{ROOT / 'src'}"  # PYTHONPATH of whoever runs the work of tests
+# Numbers of workers that have to give what one process gives.
+WORKERS = [2, pytest.param(1, marks=pytest.mark.campaign), pytest.param(5, marks=pytest.mark.campaign)]
 
 
 class Lab:
