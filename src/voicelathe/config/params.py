@@ -7,11 +7,14 @@ import functools
 from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from voicelathe.config import checks, schema, version
 from voicelathe.digest import write_text
 from voicelathe.errors import ParamsError, listing
+
+if TYPE_CHECKING:
+    import pydantic
 
 FILE = Path("params.yaml")
 PACKS = "lines are a file below lines/ now, held-out ones among them (docs/lines.md); make one: voicelathe lines propose"
@@ -44,12 +47,19 @@ def check(raw: object, where: str) -> schema.Params:
     import pydantic
 
     try:
-        params = pydantic.TypeAdapter(schema.Params).validate_python(version.without(raw, where))
+        params = _adapter().validate_python(version.without(raw, where))
     except pydantic.ValidationError as problem:
         raise ParamsError(_report(where, _structural(problem, raw))) from None
     if problems := list(checks.contradictions(params)):
         raise ParamsError(_report(where, problems))
     return params
+
+
+@functools.cache
+def _adapter() -> "pydantic.TypeAdapter[schema.Params]":
+    import pydantic
+
+    return pydantic.TypeAdapter(schema.Params)
 
 
 def recipe(params: schema.Params, name: str) -> schema.Recipe:
