@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pyarrow
+import pytest
 
 from tests.factories import rows
 from voicelathe.data.audit import clean, report
@@ -134,6 +135,7 @@ def test_there_are_many_payloads() -> None:
     assert len(set(PAYLOADS)) >= 180
 
 
+@pytest.mark.slow
 def test_the_data_report_has_the_same_elements_whatever_a_manifest_says() -> None:
     harmless = Shape(data_page(WORD))
     for payload in PAYLOADS:

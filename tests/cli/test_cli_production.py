@@ -14,6 +14,7 @@ from voicelathe.registry.weights import forgotten
 from voicelathe.runs import identity
 
 
+@pytest.mark.slow
 def test_into_production_and_back_through_the_command_line(tracked: Path, run: Run) -> None:
     assert run("status").out == "voicelathe: none\n"
     assert "Nothing was ever promoted here." in run("history").out

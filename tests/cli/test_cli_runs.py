@@ -342,6 +342,7 @@ def promote() -> Path:
     return weights
 
 
+@pytest.mark.slow
 def test_a_run_in_progress_is_not_set_aside(trained: Path, run: Run) -> None:
     place = directory()
     with locks.run_directory(place):

@@ -47,6 +47,7 @@ def programs() -> int:
     return Counter(counters["stats"])["unique_graphs"]
 
 
+@pytest.mark.slow
 def test_more_kinds_of_layers_than_torch_compiles_by_itself_still_run() -> None:
     """Several models in one process, or several settings of one: torch alone gives up after the eighth."""
     with layers.compiled_layers(True):
@@ -171,6 +172,7 @@ def test_a_compiled_run_learns_as_a_plain_one_and_resumes_to_the_same_bytes(
     assert whole == parts
 
 
+@pytest.mark.slow
 def test_a_machine_without_a_compiler_is_told_what_to_install(corpus: Path, tmp_path: Path) -> None:
     from torch._inductor import config
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.conftest import command
-from voicelathe import digest, records
+from tests.pipeline.test_end_to_end import tree, would_run
+from voicelathe import digest, layout, records
 from voicelathe.config import params
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
@@ -106,3 +107,23 @@ def test_checkpoints_on_another_disk_are_used_where_they_lie(project: Path, tmp_
         said.returncode != 0
         and f"{root / 'checkpoints'} is a link to {disk}, which is not there" in said.stderr
     )
+
+
+@pytest.mark.campaign
+def test_settings_that_are_taken_over_are_spoken_and_judged_by_the_next_repro_without_training(
+    project: Path,
+) -> None:
+    """As after `decoding --set`, which writes into `speak` of the recipe."""
+    original, trained = (project / "params.yaml").read_bytes(), tree(project, "checkpoints")
+    params.edit({"recipes/tiny/speak/steps": 4}, project / "params.yaml")
+    try:
+        ran = command(project, "dvc", "repro").stdout
+        assert "Running stage 'listen@tiny'" in ran and "Running stage 'select@tiny'" in ran
+        assert "Running stage 'train@tiny'" not in ran and tree(project, "checkpoints") == trained
+        said = records.read(project / layout.run("tiny", "samples.jsonl"), records.SampleRecord)
+        assert said and {one.decoding["steps"] for one in said} == {4.0}
+        assert would_run(project) == set()
+    finally:
+        (project / "params.yaml").write_bytes(original)
+        command(project, "dvc", "repro")
+    assert would_run(project) == set()

@@ -119,6 +119,7 @@ def test_weights_stay_the_same_in_every_process_and_only_the_first_writes(
     assert len((tmp_path / "run" / "saves.jsonl").read_text().splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_a_term_signal_to_one_process_saves_and_ends_all_at_the_same_step_and_they_resume_exactly(
     corpus: Path, tmp_path: Path
 ) -> None:

@@ -109,6 +109,7 @@ def test_with_one_pass_each_and_nothing_clipped_a_sharded_run_has_the_bytes_of_o
     assert [name for name in wanted if not torch.equal(found[name], wanted[name])] == []
 
 
+@pytest.mark.slow
 def test_each_process_holds_about_half_of_weights_and_state_and_the_card_one_layer_besides(
     corpus: Path, tmp_path: Path
 ) -> None:
@@ -206,6 +207,7 @@ def test_torchrun_kills_and_resumes_a_sharded_run_as_any_other(corpus: Path, tmp
     checkpoints.verify(tmp_path / "run" / "state_0000004")
 
 
+@pytest.mark.slow
 def test_a_missing_file_of_one_process_is_named_and_so_is_another_number_of_processes(
     corpus: Path, tmp_path: Path
 ) -> None:

@@ -95,6 +95,7 @@ def last_step(directory: Path) -> int:
     return records.read(directory / "steps.jsonl", records.StepRecord)[-1].step
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("kept_handler")
 def test_it_ends_after_the_same_step_with_the_same_bytes_whether_judges_are_quick_or_slow(
     corpus: Path, tmp_path: Path
