@@ -3,8 +3,6 @@
 Some may be overridden with a reason that is recorded for ever; consent, licence, data and integrity may not.
 """
 
-import contextlib
-import datetime
 import getpass
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from voicelathe.registry import based, chain
 from voicelathe.registry.history import journal
 from voicelathe.registry.speaking import reference
 from voicelathe.registry.speaking.reference import CarriedClip
-from voicelathe.runs import identity
+from voicelathe.runs import identity, replay
 from voicelathe.tracking import files as run_files
 from voicelathe.tracking.files import RunFiles, Shown
 
@@ -69,6 +67,7 @@ def examine(recipe: str, root: Path, chosen: schema.Params, candidate: str | Non
         *_evidence(files, shown),
         *_data(files),
         *_consent(root, chosen, speakers, models_of(files.run.identity.base, files.run.identity.family)),
+        *mixed_in(files, shown),
         *_licence(chosen, files),
         *_terms(files.run.identity.family),
         *_weights(files, shown, chosen),
@@ -193,18 +192,22 @@ def _consent(
         yield Objection("consent", problem, waivable=False)
 
 
+def mixed_in(files: RunFiles, shown: Shown) -> Iterator[Objection]:
+    """Whom the weights saw against forgetting, too, must still agree to be trained on; nobody hears their voices, so no more is asked."""
+    try:
+        used = {} if shown.checkpoint.kind == "base" else replay.speakers(files.run, files.root)
+        problems = replay.without_consent(used, journal.today(files.root), files.root / layout.CONSENT)
+    except VoiceLatheError as problem:
+        problems = [str(problem)]
+    yield from (Objection("consent", one, waivable=False) for one in problems)
+
+
 def consent_problems(
     root: Path, speakers: Mapping[str, Sequence[str]], models: Sequence[str] = ()
 ) -> list[str]:
-    """What is wrong today with the consent of these speakers to a voice of theirs in these languages, made by this model.
-
-    Today is no earlier than the journal's newest line: a clock that was set back makes no record valid again.
-    """
+    """What is wrong today with the consent of these speakers to a voice of theirs in these languages, made by this model."""
     watermark = load_params(root).consent.watermark
-    today, place = datetime.datetime.now(datetime.UTC).date(), root / layout.CONSENT
-    newest = max((entry.promotion.at[:10] for entry in journal.read(root)), default="")
-    with contextlib.suppress(ValueError):
-        today = max(today, datetime.date.fromisoformat(newest))
+    today, place = journal.today(root), root / layout.CONSENT
     return [
         text
         for one, used in speakers.items()

@@ -29,6 +29,7 @@ def _changes(case: Case, root: Path) -> Iterator[str]:
     yield from gates.consent_problems(
         root, case.speakers, gates.models_of(base, case.files.run.identity.family)
     )
+    yield from (one.message for one in gates.mixed_in(case.files, case.shown))
     for path, sha256 in case.inputs.items():
         if not (root / path).is_file() or digest.of_file(root / path) != sha256:
             yield f"{path} is not what the gates read"

@@ -1,6 +1,7 @@
 """The general clips that a run mixes in against forgetting, from the parent's side: whether it may, which they are, and what people should know."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from voicelathe import digest, families, layout, records
@@ -8,7 +9,7 @@ from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
 from voicelathe.data import consent, control
 from voicelathe.data.latents import general_set, index, replay
-from voicelathe.errors import ConsentError, listing
+from voicelathe.errors import ConsentError, ManifestError, listing
 
 SHOWN = 5
 
@@ -76,20 +77,42 @@ def _sides(base: str) -> replay.Sides:
     return replay.of_directory(layout.general(base))
 
 
+def speakers(run: records.RunRecord, root: Path) -> dict[str, list[str]]:
+    """Whom a run saw besides its voice, and in which languages; nobody without replay. Raises ManifestError where that is not known any more."""
+    base = run.identity.base
+    if not run.identity.train.replay_share:
+        return {}
+    path = layout.general(base) / general_set.CLIPS
+    if not (root / path).is_file() or digest.of_file(root / path) != run.inputs.get(path.as_posix()):
+        raise ManifestError(
+            f"{path} is not the file that {run.recipe} was trained with, so it is not known whose clips were mixed in (train.replay_share). "
+            f"Restore it (dvc checkout {layout.general(base)}), or train with the set of now: dvc repro select@{run.recipe}"
+        )
+    return _languages(replay.of_directory(root / layout.general(base)).replayed)
+
+
+def without_consent(used: Mapping[str, Iterable[str]], on: date, place: Path = layout.CONSENT) -> list[str]:
+    """What keeps these speakers from being trained on, on a day."""
+    return [text for name in used for text in consent.problems(name, "train", on, used[name], place)]
+
+
 def _require_consent(replayed: list[records.CleanClip]) -> None:
     """Who is trained on must have agreed, as the gate asks of the voice itself; what passed for research is stamped so, whatever was mixed in."""
     if not layout.GATE.is_file() or records.read_one(layout.GATE, records.Passed).policy != "required":
         return
-    used: dict[str, set[str]] = {}
-    for clip in replayed:
-        used.setdefault(clip.speaker_id, set()).add(clip.language)
-    today = datetime.now(UTC).date()
-    found = [text for name in sorted(used) for text in consent.problems(name, "train", today, used[name])]
-    if found:
+    used = _languages(replayed)
+    if found := without_consent(used, datetime.now(UTC).date()):
         raise ConsentError(
             f"train.replay_share trains on clips of {len(used)} speakers of the general set, and consent.policy = required asks for a record of each:\n"
             f"{listing(found)}\nMake one: voicelathe consent new SPEAKER, or set train.replay_share to 0.0."
         )
+
+
+def _languages(clips: Iterable[records.CleanClip]) -> dict[str, list[str]]:
+    used: dict[str, set[str]] = {}
+    for clip in clips:
+        used.setdefault(clip.speaker_id, set()).add(clip.language)
+    return {name: sorted(used[name]) for name in sorted(used)}
 
 
 def _names(by: str, clips: list[records.CleanClip]) -> str:

@@ -5,10 +5,11 @@ closed (`done`, `abandoned`) after it was read back, so that a kill at any momen
 versions may be in production. The file is rewritten whole and renamed: a line is there or it is not.
 """
 
+import datetime
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,3 +154,12 @@ def standing(entries: list[Entry], name: str) -> Standing:
             pending = entry if entry.event == BEGUN else None
             current = entry.promotion if entry.event == DONE else current
     return Standing(current, pending)
+
+
+def today(root: Path) -> datetime.date:
+    """No earlier than the newest line: a clock that was set back makes no consent valid again."""
+    newest = max((entry.promotion.at[:10] for entry in read(root)), default="")
+    found = datetime.datetime.now(datetime.UTC).date()
+    with suppress(ValueError):
+        found = max(found, datetime.date.fromisoformat(newest))
+    return found
