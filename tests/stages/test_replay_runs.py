@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import audio
+from tests.factories import audio, runs
 from tests.stages.test_reference_runs import clip, settings
 from voicelathe import digest, layout, records
 from voicelathe.config import schema
 from voicelathe.data.audio import files
 from voicelathe.data.latents import general_set
 from voicelathe.data.latents import replay as replay_sides
-from voicelathe.errors import ConsentError, ParamsError, SplitError
+from voicelathe.errors import ConsentError, LinesError, ParamsError, SplitError
 from voicelathe.plan import forecast
 from voicelathe.process import jobs, runner, together
 from voicelathe.runs import identity, replay
-from voicelathe.stages import encode, train
+from voicelathe.stages import encode, listen, train
 
 NUMBERS = ("No", "Two", "Three", "Four")
 
@@ -175,3 +175,23 @@ def test_who_is_replayed_must_have_consented_where_the_gate_asks_for_it(project:
     assert replay.notices(wanted(project, 0.0), "mini-lora") == []
     passed("research")
     assert replay.notices(mixed, "mini-lora")
+
+
+def test_a_line_that_somebody_says_whose_clips_are_mixed_in_is_no_line_to_judge_by(project: Path) -> None:
+    """It would be recited, whoever said it in training."""
+    mixed = wanted(project, 0.25)
+    one = mixed.recipes["mini-lora"]
+    (said, *_), (other, *_) = (
+        getattr(replay_sides.of_directory(layout.general(one.base)), side)
+        for side in ("replayed", "measured")
+    )
+    for text in (said.text, other.text, "Nobody says this in any of the clips."):
+        records.write(Path(one.listen.lines), runs.pack({"first": text}))
+        assert listen.spoken_lines(wanted(project, 0.0), "mini-lora"), (
+            "nothing of the general set is trained on"
+        )
+        if text == said.text:
+            with pytest.raises(LinesError, match=rf"first of .*100% of it in {said.clip_id} "):
+                listen.spoken_lines(mixed, "mini-lora")
+        else:
+            assert [line.text for line in listen.spoken_lines(mixed, "mini-lora")] == [text]

@@ -7,7 +7,7 @@ from pathlib import Path
 from voicelathe import digest, families, layout, records
 from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
-from voicelathe.data import consent, control
+from voicelathe.data import columns, consent, control
 from voicelathe.data.latents import general_set, index, replay
 from voicelathe.errors import ConsentError, ManifestError, listing
 
@@ -45,6 +45,18 @@ def require(recipe: str, base: str, train: schema.Train, most: int) -> None:
     splits = {name: records.read(layout.split(name), records.CleanClip) for name in layout.SPLITS}
     replay.require_strangers(found.replayed, splits)
     _require_consent(found.replayed)
+
+
+def trained_texts(params: schema.Params, recipe: str) -> "columns.Table":
+    """clip_id, text and language of all that a recipe trains on: the voice's clips, and those of others that are mixed in."""
+    import pyarrow
+
+    one, wanted = find_recipe(params, recipe), ["clip_id", "text", "language"]
+    own = columns.read(layout.split("train"), records.CleanClip).select(wanted)
+    if not one.train.replay_share:
+        return own
+    mixed = columns.of(_sides(one.base).replayed, records.CleanClip).select(wanted)
+    return pyarrow.concat_tables([own, mixed], promote_options="permissive")
 
 
 def notices(params: schema.Params, recipe: str) -> list[str]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from voicelathe import digest, layout, lines, records
 from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
-from voicelathe.data import columns
 from voicelathe.data.gate import line_leaks
 from voicelathe.data.lexicon import lexicon_file
 from voicelathe.errors import LinesError
@@ -31,6 +30,7 @@ from voicelathe.records import (
     SampleRecord,
     SpeechMeasures,
 )
+from voicelathe.runs import replay
 from voicelathe.runs.results import read
 from voicelathe.stages import candidates
 from voicelathe.stages.references.clips import reference
@@ -246,8 +246,7 @@ def spoken_lines(params: schema.Params, recipe: str) -> list[records.PackLine]:
     the voice.
     """
     pack, path = lines.of(params, recipe), find_recipe(params, recipe).listen.lines
-    train = columns.read(layout.split("train"), records.CleanClip)
-    line_leaks.require(pack, path, train, params.gate.max_text_overlap)
+    line_leaks.require(pack, path, replay.trained_texts(params, recipe), params.gate.max_text_overlap)
     lines.require_recordings(pack, records.read(layout.split("validation"), records.CleanClip), path)
     heard = reference(params, recipe)
     barred = heard.clips[0].recording_id if heard else None

@@ -11,12 +11,12 @@ from pathlib import Path
 from voicelathe import layout, lines, records
 from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
-from voicelathe.data import columns
 from voicelathe.data.gate import line_leaks
 from voicelathe.data.text import characters
 from voicelathe.errors import LinesError
 from voicelathe.lines import proposing
 from voicelathe.records import CleanClip, PackLine
+from voicelathe.runs import replay
 from voicelathe.stages.references.clips import reference
 
 FEWEST = 8  # lines that say anything
@@ -36,7 +36,7 @@ def drawn(params: schema.Params, recipe: str, num: int | None) -> DrawnLines:
     barred = reference(params, recipe)
     corpus = proposing.PackSources(
         validation=records.read(layout.split("validation"), CleanClip),
-        train=columns.read(layout.split("train"), CleanClip).select(["clip_id", "text"]),
+        train=replay.trained_texts(params, recipe).select(["clip_id", "text"]),
         barred=frozenset([barred.clips[0].recording_id] if barred else []),
         max_seconds=find_recipe(params, recipe).listen.max_seconds,
         said=frozenset(characters.words(line.text) for line in heard),
@@ -54,8 +54,8 @@ def drawn(params: schema.Params, recipe: str, num: int | None) -> DrawnLines:
 def of_pack(params: schema.Params, recipe: str, path: Path) -> DrawnLines:
     """The lines of a pack. Raises LinesError for one that cannot be read, was trained on, or has too few lines."""
     pack = lines.read(path)
-    train = columns.read(layout.split("train"), CleanClip)
-    line_leaks.require(pack, path.as_posix(), train, params.gate.max_text_overlap)
+    trained = replay.trained_texts(params, recipe)
+    line_leaks.require(pack, path.as_posix(), trained, params.gate.max_text_overlap)
     lines.require_recordings(pack, records.read(layout.split("validation"), CleanClip), path.as_posix())
     if len(pack) < FEWEST:
         raise LinesError(f"{path} holds {len(pack)} lines, and it takes {FEWEST}. Add some: docs/lines.md")
