@@ -364,6 +364,7 @@ def test_a_failing_stage_says_where_the_former_weights_are(trained: Path, run: R
     assert "6 of 6" in run("retrain", "mini-lora").out, "the advice brought them back"
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_without_record_is_found_by_its_directory(trained: Path, run: Run) -> None:
     place = directory()
     layout.run("mini-lora", "run.json").unlink()

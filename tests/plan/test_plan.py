@@ -161,6 +161,7 @@ def test_the_workspace_of_cudas_kernels_is_not_taken_from_a_cpu() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_card_without_bf16_is_refused_by_name_for_what_needs_it() -> None:
     t4 = cards.named("Tesla T4")
     assert t4 is not None and t4.name == "T4"

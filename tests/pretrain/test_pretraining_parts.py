@@ -218,6 +218,7 @@ def test_a_crop_that_was_opus_is_the_same_speech() -> None:
     assert np.corrcoef(heard, crop)[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_an_encoder_goes_on_from_a_base_whose_latents_mean_the_same(
     tmp_path: Path, basis: dict[str, features.Array]
 ) -> None:

@@ -36,6 +36,7 @@ def directory(root: Path) -> Path:
     return root / records.read_one(root / layout.run(RECIPE, "run.json"), records.RunRecord).directory
 
 
+@pytest.mark.slow
 def test_a_second_machine_restores_verifies_and_promotes(
     files: Path, tmp_path: Path, empty_database: Path
 ) -> None:

@@ -193,6 +193,7 @@ def lost(output: str) -> set[str]:
     return {line.split()[0] for line in output.splitlines() if line.endswith("LOST")}
 
 
+@pytest.mark.slow
 def test_another_program_is_given_the_text_as_the_voice_reads_it(
     stranger: Stranger, judged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def server(directory: Path, empty_database: Path) -> Iterator[str]:
         yield stack.enter_context(stores.server(directory))
 
 
+@pytest.mark.slow
 def test_a_run_lives_on_a_server_from_its_first_step_to_production(
     server: str,
     directory: Path,

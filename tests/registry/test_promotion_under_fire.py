@@ -45,6 +45,7 @@ def short(tmp_path_factory: pytest.TempPathFactory, tracked_project: Path) -> li
     return lab("short", str(root))
 
 
+@pytest.mark.slow
 def test_a_promotion_killed_while_it_switches_leaves_the_old_or_the_new_version(
     short: list[dict[str, Any]],
 ) -> None:

@@ -28,6 +28,12 @@ def asked(root: Path, lines: int) -> schema.Params:
     )
 
 
+@pytest.fixture(autouse=True)
+def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights never end by themselves."""
+    monkeypatch.setattr(effects, "TIMES", 0.5)
+
+
 def test_effects_are_above_zero_where_speech_is_as_it_was_asked_for() -> None:
     one, other = Manner(2.0, -20.0, 200.0), Manner(1.0, -26.0, 100.0)
     found = {kind: compare(one, other) for kind, compare in effects.COMPARE.items()}
@@ -65,6 +71,7 @@ def test_a_sample_that_failed_or_is_not_there_has_no_manner(tmp_path: Path) -> N
     assert effects.heard(replace(sample, path=None, sha256=None)) is None
 
 
+@pytest.mark.slow
 def test_every_candidate_speaks_the_same_lines_under_six_controls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +107,7 @@ def test_every_candidate_speaks_the_same_lines_under_six_controls(
     assert {path: path.stat().st_mtime_ns for path in before} == before, "nothing is spoken again"
 
 
+@pytest.mark.slow
 def test_the_stage_evaluate_keeps_effects_beside_the_other_probes(project: Path) -> None:
     known = asked(project, 2)
     one = known.recipes["mini-lora"]

@@ -34,6 +34,7 @@ def members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[records.Cle
     return [clip(tmp_path, number) for number in range(8)]
 
 
+@pytest.mark.slow
 def test_a_run_with_controls_is_another_run_and_another_control_another_one(
     tmp_path: Path, members: list[records.CleanClip]
 ) -> None:

@@ -67,6 +67,7 @@ def passed(policy: str) -> None:
     digest.write_json(layout.GATE, records.to_json(records.Passed({}, policy, {}, {})))
 
 
+@pytest.mark.slow
 def test_a_run_with_replay_is_another_run_and_the_worker_mixes_clips_in(project: Path) -> None:
     bare = identity.identify(wanted(project, 0.0), "mini-lora", 1)
     assert "replay_digest" not in records.to_json(bare.identity)

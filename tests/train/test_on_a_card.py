@@ -126,6 +126,7 @@ def test_an_update_on_the_card_is_the_update_on_the_cpu(device: str, name: str, 
     assert not torch.equal(ends[0][0], torch.zeros(64, 80))
 
 
+@pytest.mark.slow
 @anywhere
 def test_paged_moments_give_the_bits_of_resident_ones_also_after_a_resume(
     short: Path, tmp_path: Path, device: str
