@@ -52,10 +52,10 @@ def ended(pid: int) -> int:
 def preload(*runs: jobs.TrainJob) -> None:
     """Do here, once, what every child would do first: the imports, by training a step or two of each, and loading their base.
 
-    A child gets the loaded base by the fork, as it was loaded: this process never trains it.
+    A child gets the loaded base by the fork, as it was loaded: this process never trains it, nor does it take it for what it loads later.
     """
     for job in runs:
-        train(job)
+        loop.run(job, lambda _kind, _values: None)
     family = families.find(job.target.family)
     facts = family.describe(Path(job.target.base), "", True)
     loaded = family.load(Path(job.target.base), facts, job.target.machine, "core")
@@ -63,7 +63,7 @@ def preload(*runs: jobs.TrainJob) -> None:
 
 
 def train(job: jobs.TrainJob, diary: Path | None = None) -> None:
-    """`diary` gets a line for each phase that is announced."""
+    """For a child. `diary` gets a line for each phase that is announced."""
     family = families.find(job.target.family)
     if loaded := _LOADED.get(str(job.target.base)):
         type(family).load = lambda *_arguments, **_options: loaded  # type: ignore[method-assign]
