@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_bytecode_is_kept_where_the_environment_forbids_it() -> None:
-    """Images set PYTHONDONTWRITEBYTECODE; a process that finds no bytecode takes 9.5 s to import torch, 3.7 s with it."""
+    """Images set PYTHONDONTWRITEBYTECODE; without bytecode `import torch` takes twice the CPU (benchmarks/RESULTS.md, bytecode)."""
     asked = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     show = "include Makefile\nshow-environment:\n\t@env\n"
     done = subprocess.run(

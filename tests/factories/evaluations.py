@@ -406,7 +406,9 @@ def write_run(
 @cache
 def _centred(num: int, width: float, *purpose: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     values = np.random.default_rng(rng.key(3, "factory", *purpose)).normal(0.0, width, num)
-    return values - values.mean()
+    values -= values.mean()
+    values.setflags(write=False)  # it is given to many
+    return values
 
 
 def _score(mode: str, worth: Mapping[str, float], name: str) -> int:

@@ -61,6 +61,7 @@ def test_a_consent_that_was_taken_back_or_is_gone_keeps_the_weights_out_and_the_
     digest.write_json(record, {**digest.read_json(record), "revoked_at": "2026-06-01"})
     (said,) = against(project)
     assert record.name in said and "revoked_at is 2026-06-01" in said
+    assert "Its clips were mixed in (train.replay_share). Renew the record, or take them out" in said
     assert said in list(last_look._changes(case, project)), "asked again before the alias moves"
     assert against(project, "base") == []
     record.unlink()
@@ -79,5 +80,7 @@ def test_another_general_set_than_the_run_saw_is_named(project: Path) -> None:
     records.write(project / CLIPS, rows[1:])
     for _ in range(2):
         (said,) = against(project)
-        assert f"{CLIPS} is not the file that mini-lora was trained with" in said and "dvc checkout" in said
+        now = digest.of_file(project / CLIPS) if (project / CLIPS).is_file() else "gone"
+        assert f"{CLIPS} is not the file that mini-lora was trained with (sha256 " in said
+        assert f"and now {now})" in said and "dvc checkout" in said
         (project / CLIPS).unlink(missing_ok=True)

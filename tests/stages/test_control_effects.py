@@ -9,6 +9,7 @@ import pytest
 
 from tests.stages.test_control_runs import wanted, write
 from tests.stages.test_reference_runs import clip
+from tests.stages.test_replay_runs import encoded as encoded
 from tests.stages.test_replay_runs import project as project
 from voicelathe import digest, layout, records
 from voicelathe.config import schema

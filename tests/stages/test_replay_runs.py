@@ -1,5 +1,6 @@
 """Training with replay from the parent's side: what preflight says and refuses, which run it is, who has to consent, what the worker makes of it."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,18 +38,27 @@ def other(root: Path, number: int, speaker: str) -> records.CleanClip:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("encoded") / "project"
+    root.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        clips = [clip(root, number) for number in range(8)]
+        for split, members in (("train", clips[:6]), ("validation", clips[6:7]), ("test", clips[7:])):
+            records.write(layout.split(split), members)
+        known = wanted(root, 0.0)
+        encode.encode(known, next(iter(known.bases)))
+        general(root, [other(root, number, f"stranger{number % 2}") for number in range(4)])
+    return root
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, encoded: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A split of eight clips and a general set of four clips of two speakers, encoded by the real worker."""
-    monkeypatch.chdir(tmp_path)
-    clips = [clip(tmp_path, number) for number in range(8)]
-    for split, members in (("train", clips[:6]), ("validation", clips[6:7]), ("test", clips[7:])):
-        records.write(layout.split(split), members)
-    known = wanted(tmp_path, 0.0)
-    base = next(iter(known.bases))
-    encode.encode(known, base)
-    general(tmp_path, [other(tmp_path, number, f"stranger{number % 2}") for number in range(4)])
-    return tmp_path
+    root = Path(shutil.copytree(encoded, tmp_path / "project"))
+    monkeypatch.chdir(root)
+    return root
 
 
 def general(root: Path, members: list[records.CleanClip]) -> None:

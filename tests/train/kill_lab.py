@@ -19,6 +19,7 @@ from voicelathe.train import loop
 
 KILLED, BROKEN = 137, 70  # exit codes of a child: by its own crash point; by an error that is a defect
 _LOADED: dict[str, Any] = {}  # bases, for children only
+PARENT = os.getpid()
 TOUCHES = (
     "fsync",
     "rename",
@@ -63,7 +64,8 @@ def preload(*runs: jobs.TrainJob) -> None:
 
 
 def train(job: jobs.TrainJob, diary: Path | None = None) -> None:
-    """For a child. `diary` gets a line for each phase that is announced."""
+    """For a child, whose family loads nothing anew from then on. `diary` gets a line for each phase that is announced."""
+    assert os.getpid() != PARENT, "every later test of this process would be given the weights of this one"
     family = families.find(job.target.family)
     if loaded := _LOADED.get(str(job.target.base)):
         type(family).load = lambda *_arguments, **_options: loaded  # type: ignore[method-assign]

@@ -194,9 +194,11 @@ def _consent(
 
 def mixed_in(files: RunFiles, shown: Shown) -> Iterator[Objection]:
     """Whom the weights saw against forgetting, too, must still agree to be trained on; nobody hears their voices, so no more is asked."""
+    again = f"Its clips were mixed in (train.replay_share). Renew the record, or take them out of general.manifest and train again: dvc repro select@{files.run.recipe}"
     try:
         used = {} if shown.checkpoint.kind == "base" else replay.speakers(files.run, files.root)
-        problems = replay.without_consent(used, journal.today(files.root), files.root / layout.CONSENT)
+        found = replay.without_consent(used, journal.today(files.root), files.root / layout.CONSENT)
+        problems = [f"{one} {again}" for one in found]
     except VoiceLatheError as problem:
         problems = [str(problem)]
     yield from (Objection("consent", one, waivable=False) for one in problems)

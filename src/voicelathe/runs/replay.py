@@ -47,7 +47,7 @@ def require(recipe: str, base: str, train: schema.Train, most: int) -> None:
     _require_consent(found.replayed)
 
 
-def trained_texts(params: schema.Params, recipe: str) -> "columns.Table":
+def trained_texts(params: schema.Params, recipe: str) -> columns.Table:
     """clip_id, text and language of all that a recipe trains on: the voice's clips, and those of others that are mixed in."""
     import pyarrow
 
@@ -56,7 +56,7 @@ def trained_texts(params: schema.Params, recipe: str) -> "columns.Table":
     if not one.train.replay_share:
         return own
     mixed = columns.of(_sides(one.base).replayed, records.CleanClip).select(wanted)
-    return pyarrow.concat_tables([own, mixed], promote_options="permissive")
+    return pyarrow.concat_tables([own, mixed])
 
 
 def notices(params: schema.Params, recipe: str) -> list[str]:
@@ -95,9 +95,11 @@ def speakers(run: records.RunRecord, root: Path) -> dict[str, list[str]]:
     if not run.identity.train.replay_share:
         return {}
     path = layout.general(base) / general_set.CLIPS
-    if not (root / path).is_file() or digest.of_file(root / path) != run.inputs.get(path.as_posix()):
+    found = digest.of_file(root / path) if (root / path).is_file() else "gone"
+    if found != (wanted := run.inputs.get(path.as_posix())):
         raise ManifestError(
-            f"{path} is not the file that {run.recipe} was trained with, so it is not known whose clips were mixed in (train.replay_share). "
+            f"{path} is not the file that {run.recipe} was trained with (sha256 {wanted}, and now {found}), so it is not known whose clips were "
+            "mixed in (train.replay_share). "
             f"Restore it (dvc checkout {layout.general(base)}), or train with the set of now: dvc repro select@{run.recipe}"
         )
     return _languages(replay.of_directory(root / layout.general(base)).replayed)
