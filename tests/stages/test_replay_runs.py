@@ -18,6 +18,7 @@ from voicelathe.plan import forecast
 from voicelathe.process import jobs, runner, together
 from voicelathe.runs import identity, replay
 from voicelathe.stages import encode, listen, train
+from voicelathe.stages.decoding import fresh_lines
 
 NUMBERS = ("No", "Two", "Three", "Four")
 
@@ -204,5 +205,7 @@ def test_a_line_that_somebody_says_whose_clips_are_mixed_in_is_no_line_to_judge_
         if text == said.text:
             with pytest.raises(LinesError, match=rf"first of .*100% of it in {said.clip_id} "):
                 listen.spoken_lines(mixed, "mini-lora")
+            with pytest.raises(LinesError, match=rf"100% of it in {said.clip_id} "):
+                fresh_lines.of_pack(mixed, "mini-lora", Path(one.listen.lines))
         else:
             assert [line.text for line in listen.spoken_lines(mixed, "mini-lora")] == [text]
