@@ -176,6 +176,6 @@ def test_a_clock_that_was_set_back_makes_no_record_valid_again(
             return cls(2026, 1, 2, tzinfo=tz)
 
     amend(promoted, valid_until="2026-02-01")
-    monkeypatch.setattr(promote.gates.datetime, "datetime", Yesteryear)
+    monkeypatch.setattr(journal.datetime, "datetime", Yesteryear)
     problems = promote.gates.consent_problems(promoted, {"awb": ["en"]})
     assert len(problems) == 1 and "valid_until was 2026-02-01" in problems[0]
