@@ -11,7 +11,7 @@ from voicelathe.runs import identity, results
 from voicelathe.speech import recogniser_files
 from voicelathe.stages import listen
 
-REVISION = 15
+REVISION = 16
 OF_RUN = [f"runs/${{key}}/{name}" for name in ("run.json", "checkpoints.json", "evaluations.jsonl")]
 SPLITS = ["data/split/train.jsonl", "data/split/validation.jsonl"]
 READS = ["pipelines/listen.py", "lines", "data/latents/${item.base}/base.json", *SPLITS, *OF_RUN]

@@ -11,7 +11,7 @@ from voicelathe.config import params
 from voicelathe.errors import PreflightError, listing
 from voicelathe.stages import lora_first, preflight
 
-REVISION = 9
+REVISION = 10
 PARTS = ("index.parquet", "base.json", "general", "ceiling.json")
 LATENTS = [f"data/latents/${{item.base}}/{name}" for name in PARTS]
 READS = ["pipelines/preflight.py", *SPLIT, *LATENTS, "${item.preflight.evidence}"]

@@ -20,7 +20,7 @@ LAYERS = [  # a module imports only from its own line or from lines above; the l
     "config.params config.checks parallel checkpoints runs runs.tombstones runs.experiments runs.locks",
     "speech",  # measures of one clip
     "data",
-    "lines config.changes config.upgrade",  # lines that stood in params.yaml become a pack
+    "lines config.changes config.upgrade process.sample_files",  # lines that stood in params.yaml become a pack
     "train",
     "worker",
     "process.environments",

@@ -63,5 +63,5 @@ def run(recipe: str, file: str) -> Path:
 
 
 def weights(recipe: str, run_digest: str) -> Path:
-    """Directory of one run's weights. Inside: step_0000100/, steps.jsonl, timings.jsonl, speech/<candidate>/<line>-<seed>.wav."""
+    """Directory of one run's weights. Inside: step_0000100/, steps.jsonl, timings.jsonl, speech/<candidate>/<line>-<seed>-<key>.wav."""
     return CHECKPOINTS / recipe / run_digest[:16]

@@ -113,9 +113,11 @@ def test_checkpoints_on_another_disk_are_used_where_they_lie(project: Path, tmp_
 def test_settings_that_are_taken_over_are_spoken_and_judged_by_the_next_repro_without_training(
     project: Path, tmp_path: Path
 ) -> None:
-    """As after `decoding --set`, which writes into `speak` of the recipe."""
+    """As after `decoding --set`, which writes into `speak` of the recipe; and back again, where DVC restores the records of before."""
     root = Path(shutil.copytree(project, tmp_path / "project"))
     trained = {name: sha for name, sha in tree(root, "checkpoints").items() if "/speech/" not in name}
+    settings = (root / "params.yaml").read_bytes()
+    judged = tree(root, "runs")
     params.edit({"recipes/tiny/speak/steps": 4}, root / "params.yaml")
     ran = command(root, "dvc", "repro").stdout
     assert "Running stage 'listen@tiny'" in ran and "Running stage 'select@tiny'" in ran
@@ -124,3 +126,13 @@ def test_settings_that_are_taken_over_are_spoken_and_judged_by_the_next_repro_wi
     said = records.read(root / layout.run("tiny", "samples.jsonl"), records.SampleRecord)
     assert said and {one.decoding["steps"] for one in said} == {4.0}
     assert would_run(root) == set()
+    (root / "params.yaml").write_bytes(settings)
+    command(root, "dvc", "repro")
+    assert would_run(root) == set()
+    back = tree(root, "runs")
+    mirrored = {name for name in judged if name.endswith("tracked.json")}
+    assert {name: back[name] for name in judged if name not in mirrored} == {
+        name: sha for name, sha in judged.items() if name not in mirrored
+    }
+    for one in records.read(root / layout.run("tiny", "samples.jsonl"), records.SampleRecord):
+        assert one.path is None or digest.of_file(root / one.path) == one.sha256

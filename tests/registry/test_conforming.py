@@ -31,7 +31,7 @@ from voicelathe.data.audio import waveform
 from voicelathe.data.lexicon import reading
 from voicelathe.errors import SelectionError, ServerError
 from voicelathe.evaluate.scoring import judging
-from voicelathe.process import jobs, runner
+from voicelathe.process import jobs, runner, sample_files
 from voicelathe.records import SampleRecord
 from voicelathe.registry import gates
 from voicelathe.registry.speaking import asking, conforming
@@ -370,7 +370,7 @@ def test_our_own_server_says_the_judged_lines_to_the_byte(
     lines = [records.Line(name, text, "en", 42) for name, text in runs.LINES.items()]
     job = jobs.SpeakJob(target, None, [base], lines, 0.8, settings, None, "spoken", interactive=False)
     runner.run(job, "judged")
-    kept = [digest.read_json(jobs.sample_record(job, base, line))["sample"] for line in lines]
+    kept = [digest.read_json(sample_files.place(job, base, line))["sample"] for line in lines]
     samples = [records.from_json(SampleRecord, one, "worker") for one in kept]
     hear(root, run, samples)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

@@ -13,7 +13,7 @@ from voicelathe import digest, layout, records
 from voicelathe.config import params
 from voicelathe.data.audio import waveform
 from voicelathe.errors import ConsentError, ParamsError, RequestError
-from voicelathe.process import jobs, runner
+from voicelathe.process import jobs, runner, sample_files
 from voicelathe.registry.speaking import reference, say
 from voicelathe.stages.references import clips
 
@@ -60,7 +60,7 @@ def test_it_says_what_the_zero_shot_base_said_when_it_was_judged(spoken_from: Pa
         target, None, [ref], [line], 1.0, recipe.speak, heard, str(tmp_path / "judged"), False
     )
     runner.run(job, "judged")
-    judged, _ = soundfile.read(jobs.sample_record(job, ref, line).with_suffix(".wav"), dtype="int16")
+    judged, _ = soundfile.read(sample_files.place(job, ref, line).with_suffix(".wav"), dtype="int16")
     mine, _ = soundfile.read(out, dtype="int16")
     assert np.array_equal(judged, mine) and len(mine)
     plain = say.speak_base(

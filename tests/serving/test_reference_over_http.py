@@ -17,7 +17,7 @@ from tests.factories import speaking as speakers
 from tests.factories.served import Served, invoked, mlflows_own, running
 from voicelathe import layout, records
 from voicelathe.config import params
-from voicelathe.process import jobs, runner
+from voicelathe.process import jobs, runner, sample_files
 from voicelathe.registry import promote
 from voicelathe.registry.speaking import say
 from voicelathe.stages.references import clips
@@ -55,7 +55,7 @@ def judged(project: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     speak = settings.recipes[RECIPE].speak
     job = jobs.SpeakJob(target, None, [ref], [line], LIMIT_S, speak, heard, out, False)
     runner.run(job, "judged")
-    samples = frames(jobs.sample_record(job, ref, line).with_suffix(".wav").read_bytes())
+    samples = frames(sample_files.place(job, ref, line).with_suffix(".wav").read_bytes())
     for one in heard.clips:
         Path(heard.audio_root, one.audio).unlink()
     validation = project / layout.split("validation")

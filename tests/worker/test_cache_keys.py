@@ -14,9 +14,9 @@ from voicelathe.config import schema
 from voicelathe.data.audio import files
 from voicelathe.data.latents import cache
 from voicelathe.data.references import named
-from voicelathe.process import jobs
+from voicelathe.process import jobs, sample_files
 from voicelathe.records import CleanClip
-from voicelathe.worker import encode, speak, validate
+from voicelathe.worker import encode, validate
 
 BASE = jobs.WeightsRef(records.Candidate(0, None), "base", "base", "0" * 64)
 ZERO_SHOT = replace(BASE, candidate=records.Candidate(0, None, True))
@@ -74,8 +74,8 @@ def test_zero_shot_is_computed_and_spoken_again_when_the_clip_is_heard_in_anothe
         )
         for way in ways
     }  # fmt: skip
-    assert len({speak._key(job, ZERO_SHOT, line) for job in jobs_of.values()}) == 3
-    assert len({speak._key(job, BASE, line) for job in jobs_of.values()}) == 1
+    assert len({sample_files.key(job, ZERO_SHOT, line) for job in jobs_of.values()}) == 3
+    assert len({sample_files.key(job, BASE, line) for job in jobs_of.values()}) == 1
 
 
 def test_a_line_is_spoken_again_with_other_settings() -> None:
@@ -83,7 +83,7 @@ def test_a_line_is_spoken_again_with_other_settings() -> None:
         line = records.Line("one", "The lamp is on.", "en", 3)
         settings = {**training.DECODING, **other}
         job = jobs.SpeakJob(training.target(), None, [BASE], [line], 2.0, settings, None, "out", False)
-        return speak._key(job, BASE, line)
+        return sample_files.key(job, BASE, line)
 
     assert (
         key() == key(steps=10.0)
@@ -97,7 +97,7 @@ def test_zero_shot_speaks_again_when_the_clip_it_hears_was_trimmed_otherwise() -
     def key(clip: CleanClip, ref: jobs.WeightsRef) -> str:
         line = records.Line("one", "The lamp is on.", "en", 3)
         reference = jobs.Reference([clip], "audio")
-        return speak._key(
+        return sample_files.key(
             jobs.SpeakJob(
                 training.target(), None, [ref], [line], 2.0, training.DECODING, reference, "out", False
             ),
@@ -168,9 +168,9 @@ def test_weights_with_a_clip_of_their_own_are_kept_apart_by_it_and_hear_it_inste
         job = jobs.SpeakJob(
             training.target(), None, [ref], [line], 2.0, training.DECODING, given, "out", False
         )
-        return jobs.sample_record(job, ref, line), speak._key(job, ref, line)
+        return sample_files.place(job, ref, line), sample_files.key(job, ref, line)
 
     trimmed = replace(own, start_s=1.3)
     assert spoken(own, None) == spoken(own, other), "whatever the job says"
-    assert spoken(own, None)[0] == spoken(trimmed, None)[0] != spoken(other, None)[0]
-    assert spoken(own, None)[1] != spoken(trimmed, None)[1]
+    assert len({spoken(own, None), spoken(trimmed, None), spoken(other, None)}) == 3
+    assert len({spoken(clip, None)[0] for clip in (own, trimmed, other)}) == 3, "each has a place of its own"

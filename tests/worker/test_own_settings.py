@@ -7,7 +7,7 @@ import pytest
 
 from tests.factories import training
 from voicelathe import digest, records
-from voicelathe.process import jobs
+from voicelathe.process import jobs, sample_files
 from voicelathe.worker import speak, weights
 
 LINE = records.Line("one", "The lamp is on.", "en", 3)
@@ -31,7 +31,7 @@ def job(*own: dict[str, float] | None, timed: bool = True) -> jobs.SpeakJob:
 
 def spoken(one: jobs.SpeakJob) -> list[records.SampleRecord]:
     speak.run(one, lambda kind, values: None)
-    paths = [jobs.sample_record(one, ref, LINE) for ref in one.weights]
+    paths = [sample_files.place(one, ref, LINE) for ref in one.weights]
     return [
         records.from_json(records.SampleRecord, digest.read_json(path)["sample"], str(path)) for path in paths
     ]
@@ -44,7 +44,7 @@ def test_each_sample_is_spoken_with_its_own_settings_says_so_and_how_long_it_too
     alone = replace(job(None), decoding=FEW, out="other")
     assert spoken(alone)[0].sha256 == few.sha256, "as if all had spoken so"
     for ref in asked.weights:
-        took = jobs.time_of(jobs.sample_record(asked, ref, LINE))
+        took = sample_files.seconds(sample_files.place(asked, ref, LINE))
         assert digest.read_json(took)["seconds"] > 0.0
 
 
@@ -55,8 +55,7 @@ def test_what_was_spoken_with_its_own_settings_is_found_again_and_with_others_it
 
 
 def test_a_sample_s_key_knows_its_own_settings_and_not_the_job_s() -> None:
-    """Its folder names settings with six digits; the key with all of them."""
-    keys = {name: speak._key(one, one.weights[0], LINE) for name, one in {
+    keys = {name: sample_files.key(one, one.weights[0], LINE) for name, one in {
         "usual": job(None), "own": job(FEW), "nearly": job({**FEW, "guidance": FEW["guidance"] + 1e-9}),
         "of the job": replace(job(None), decoding=FEW),
     }.items()}  # fmt: skip
@@ -64,12 +63,34 @@ def test_a_sample_s_key_knows_its_own_settings_and_not_the_job_s() -> None:
     assert keys["own"] == keys["of the job"]
 
 
+@pytest.mark.parametrize("other", ["settings", "seconds", "text", "lexicon"])
+def test_what_is_spoken_otherwise_leaves_the_files_of_before_where_they_were(other: str) -> None:
+    """DVC brings records of former settings back from its cache; the files that they name have to be those."""
+    lexicon = records.Lexicon((records.Respelling("en", "lamp", "lahmp"),), False)
+    usual = job(None)
+    changed = {
+        "settings": replace(usual, decoding=FEW),
+        "seconds": replace(usual, max_seconds=0.5),
+        "text": replace(usual, lines=[replace(LINE, text="The door is open.")]),
+        "lexicon": replace(usual, target=replace(usual.target, lexicon=lexicon)),
+    }[other]
+    before = spoken(usual)[0]
+    speak.run(changed, lambda kind, values: None)
+    after = sample_files.read(changed, changed.weights[0], changed.lines[0])
+    assert before.path and after.path and before.sha256 != after.sha256
+    assert (
+        digest.of_file(Path(before.path)) == before.sha256
+        and digest.of_file(Path(after.path)) == after.sha256
+    )
+    assert spoken(usual) == [before] and speak.run(usual, lambda kind, values: None) == {"spoken": 0}
+
+
 def test_how_long_it_took_is_not_part_of_the_record() -> None:
     timed, quiet = job(FEW), replace(job(FEW, timed=False), out="quiet")
     (first,), (second,) = spoken(timed), spoken(quiet)
     assert first.sha256 == second.sha256
-    assert not jobs.time_of(jobs.sample_record(quiet, quiet.weights[0], LINE)).exists()
-    kept = digest.read_json(jobs.sample_record(timed, timed.weights[0], LINE))
+    assert not sample_files.seconds(sample_files.place(quiet, quiet.weights[0], LINE)).exists()
+    kept = digest.read_json(sample_files.place(timed, timed.weights[0], LINE))
     assert set(kept) == {"key", "sample"}
 
 

@@ -17,7 +17,7 @@ from voicelathe.data.audio import waveform
 from voicelathe.data.latents import cache
 from voicelathe.errors import CheckpointError
 from voicelathe.families.base import ClipItem
-from voicelathe.process import jobs
+from voicelathe.process import jobs, sample_files
 from voicelathe.train import adapters, probe
 from voicelathe.worker import applied, losses, probes, prompts, speak, validate
 from voicelathe.worker.weights import Swapper
@@ -272,7 +272,7 @@ def test_the_prompted_base_speaks_otherwise_than_the_base_and_the_same_each_time
             False,
         )
         speak.run(job, lambda kind, values: None)
-        paths = [jobs.sample_record(job, ref, lines[0]) for ref in refs]
+        paths = [sample_files.place(job, ref, lines[0]) for ref in refs]
         return [digest.of_file(path.with_suffix(".wav")) for path in paths]
 
     plain, prompted = say("a")

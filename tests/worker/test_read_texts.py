@@ -12,7 +12,7 @@ from tests.factories import audio, training
 from voicelathe import digest, families, records
 from voicelathe.config import schema
 from voicelathe.data.latents import cache
-from voicelathe.process import jobs, runner
+from voicelathe.process import jobs, runner, sample_files
 from voicelathe.records import Lexicon, Respelling
 from voicelathe.train import batches
 from voicelathe.worker import prompts, speak, validate
@@ -131,7 +131,7 @@ def spoken(tmp_path: Path, text: str, lexicon: Lexicon | None, name: str) -> rec
     line = records.Line("one", text, "en", 3)
     asked = job(tmp_path, line, lexicon, name)
     speak.run(asked, lambda *_: None)
-    path = jobs.sample_record(asked, BASE, line)
+    path = sample_files.place(asked, BASE, line)
     return records.from_json(records.SampleRecord, digest.read_json(path)["sample"], str(path))
 
 
@@ -149,7 +149,7 @@ def test_a_line_sounds_as_it_is_read_and_its_record_has_what_is_written(
 def test_only_a_line_that_an_entry_changes_is_spoken_again(tmp_path: Path) -> None:
     def key(text: str, lexicon: Lexicon | None) -> str:
         line = records.Line("one", text, "en", 3)
-        return speak._key(job(tmp_path, line, lexicon, "x"), BASE, line)
+        return sample_files.key(job(tmp_path, line, lexicon, "x"), BASE, line)
 
     other = Lexicon((*LAMP.respellings, Respelling("en", "rain", "rayn")), False)
     assert key("The lamp.", None) != key("The lamp.", LAMP) == key("The lamp.", other)
@@ -166,7 +166,7 @@ def test_the_words_of_a_clip_that_a_base_hears_are_read_too(tmp_path: Path) -> N
     ref = replace(BASE, candidate=records.Candidate(0, None, True))
     line = records.Line("one", "Rain.", "en", 3)
     asked = [replace(job(tmp_path, line, one, "x"), reference=reference) for one in (None, LAMP)]
-    assert len({speak._key(one, ref, line) for one in asked}) == 2
+    assert len({sample_files.key(one, ref, line) for one in asked}) == 2
 
 
 def test_a_request_is_read_with_the_lexicon_of_its_version_and_not_with_another(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ class ValidateJob:
 
 @dataclass(frozen=True)
 class SpeakJob:
-    """Let several candidates speak lines to <place>/<candidate>/<line>-<seed>.wav, the record of each sample beside it.
+    """Let several candidates speak lines each sample to a WAV with its record beside it, where `process.samples` says.
 
     With `interactive` the worker then stays alive and answers `SpeakRequest` lines on stdin, one event each, until stdin ends.
     """
@@ -192,24 +192,6 @@ class SpeakJob:
     engine: schema.Engine = IN_THE_WORKER  # ray: lines are spread over the cluster
     timed: bool = False  # how long a sample took is written beside it
     beside_training: bool = field(default=False, metadata=schema.ADDED_LATER)  # as in ValidateJob
-
-
-def sample_record(job: SpeakJob, ref: WeightsRef, line: records.Line) -> Path:
-    """Where the record of a spoken sample lies; its WAV has the same name."""
-    place = job.shared if job.shared is not None and ref.kind == "base" else job.out
-    name = ref.candidate.name
-    if ref.reference:
-        name = ref.reference.name
-    elif ref.candidate.prompted and job.reference:
-        name = f"{name}-{job.reference.name}"  # another clip is another place: both are still there when the first one comes back
-    if ref.decoding is not None:
-        name += "".join(f"-{setting}-{value:g}" for setting, value in sorted(ref.decoding.items()))
-    return Path(place) / name / f"{line.line_id}-{line.seed}.json"
-
-
-def time_of(record: Path) -> Path:
-    """How many seconds a sample took, if the job was `timed`: apart from its record, which is the same every time."""
-    return record.with_suffix(".seconds")
 
 
 @dataclass(frozen=True)

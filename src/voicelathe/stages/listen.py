@@ -13,7 +13,6 @@ from voicelathe import digest, layout, lines, records
 from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
 from voicelathe.data.gate import line_leaks
-from voicelathe.data.lexicon import lexicon_file
 from voicelathe.errors import LinesError
 from voicelathe.evaluate import baseline, failures, guards, racing, scores
 from voicelathe.evaluate.evidence import BASE, BASES
@@ -135,7 +134,7 @@ class _Track:
 
     def _take(self, names: Sequence[str], said: list[records.Line], max_seconds: float, folder: str) -> None:
         refs, own = [self.refs[name] for name in names], Path(self.record.directory) / folder
-        shared = layout.CHECKPOINTS / SHARED / self._shared(max_seconds) / folder
+        shared = layout.CHECKPOINTS / SHARED / self.record.identity.base_digest[:16] / folder
         new = speak(
             self.params,
             self.record,
@@ -150,23 +149,6 @@ class _Track:
         )
         self.told += self.panel.parts(self.real, judging.clips(new, said))
         self.samples += new
-
-    def _shared(self, max_seconds: float) -> str:
-        """One folder for everything on which a base's samples depend beside line, seed and the clip that it hears."""
-        machine = self.params.machine
-        texts = [[line.id, line.text, line.language] for line in self.pack]
-        long = [[line.id, line.text, line.language] for line in self.how.long_lines]
-        found = self.record.identity.lexicon
-        made_of = [
-            self.record.identity.base_digest,
-            max_seconds,
-            self.decoding,
-            machine.device,
-            machine.threads,
-            texts,
-            long,
-        ]
-        return digest.of_value(made_of + ([lexicon_file.identity(found)] if found else []))[:16]
 
     def _long(self, race: Race) -> None:
         """The long lines, with the first seed."""

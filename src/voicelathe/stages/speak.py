@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from voicelathe import digest, families, records
+from voicelathe import families, records
 from voicelathe.config import schema
-from voicelathe.process import environments, jobs, runner
+from voicelathe.process import environments, jobs, runner, sample_files
 from voicelathe.runs.identity import target
 
 
@@ -44,10 +44,7 @@ def speak(
     else:
         shares = [refs[number::workers] for number in range(min(workers, len(refs)))]
         runner.run_all([replace(job, weights=share) for share in shares], run.recipe, params.machine.device)
-    paths = [jobs.sample_record(job, ref, line) for ref in refs for line in lines]
-    return [
-        records.from_json(records.SampleRecord, digest.read_json(path)["sample"], str(path)) for path in paths
-    ]
+    return [sample_files.read(job, ref, line) for ref in refs for line in lines]
 
 
 def takes(lines: Sequence[records.PackLine], seeds: Sequence[int]) -> list[records.Line]:

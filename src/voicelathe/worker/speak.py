@@ -23,11 +23,10 @@ from voicelathe.errors import VoiceLatheError
 from voicelathe.families.base import Promptable, Spoken
 from voicelathe.parallel import local, on_node
 from voicelathe.parallel.needs import Needs, WorkWatch, base_bytes
-from voicelathe.process import jobs
+from voicelathe.process import jobs, sample_files
 from voicelathe.worker import prompts
 from voicelathe.worker.weights import HeldVoice, Swapper
 
-REVISION = 1  # of the spoken samples: a new one speaks every line again
 SILENT_DBFS = -60.0
 EMPTY_S = 0.1
 
@@ -120,7 +119,7 @@ def _timed(
     """On the CPU its own seconds, which others on the machine do not lengthen; on a GPU those of the clock."""
     clock = time.process_time if job.target.machine.device == "cpu" else time.perf_counter
     begun = clock()
-    settings, lexicon = _settings(job, ref), job.target.lexicon
+    settings, lexicon = sample_files.settings(job, ref), job.target.lexicon
     spoken = _speak(job, ref, swapper, line, job.max_seconds, settings, lexicon)
     return spoken, clock() - begun
 
@@ -148,22 +147,21 @@ def _keep(
         _announce(passage, emit)
     for following, (passage, found) in enumerate(zip(passages, results, strict=True), 1):
         for line, (spoken, took_s) in zip(passage.lines, found, strict=True):
-            record, settings = jobs.sample_record(job, passage.ref, line), _settings(job, passage.ref)
+            record, settings = (
+                sample_files.place(job, passage.ref, line),
+                sample_files.settings(job, passage.ref),
+            )
             sample = _sample(passage.ref.candidate, line, spoken, settings, record.with_suffix(".wav"))
             if job.timed:
-                digest.write_json(jobs.time_of(record), {"seconds": took_s})
+                digest.write_json(sample_files.seconds(record), {"seconds": took_s})
             digest.write_json(
-                record, {"key": _key(job, passage.ref, line), "sample": records.to_json(sample)}
+                record, {"key": sample_files.key(job, passage.ref, line), "sample": records.to_json(sample)}
             )
             done += 1
             emit(jobs.PROGRESS, {"done": done, "total": total, "unit": "samples"})
         for passage in passages[following : following + 1]:
             _announce(passage, emit)
     return total
-
-
-def _settings(job: jobs.SpeakJob, ref: jobs.WeightsRef) -> dict[str, float]:
-    return job.decoding if ref.decoding is None else ref.decoding
 
 
 def _announce(passage: Passage, emit: Any) -> None:
@@ -215,7 +213,7 @@ def _answer(job: jobs.SpeakJob, voice: HeldVoice, emit: Any) -> None:
 def _requested(
     job: jobs.SpeakJob, swapper: Swapper, ref: jobs.WeightsRef, request: jobs.SpeakRequest
 ) -> records.SampleRecord:
-    decoding = _settings(job, ref) if request.decoding is None else request.decoding
+    decoding = sample_files.settings(job, ref) if request.decoding is None else request.decoding
     scale = ref.candidate.lora_scale if request.lora_scale is None else request.lora_scale
     if ref.kind == "lora" and scale is not None:
         swapper.scale(scale)
@@ -256,33 +254,11 @@ def _dbfs(amplitude: float) -> float | None:
     return round(20.0 * math.log10(amplitude), 2) if amplitude > 0 else None
 
 
-def _key(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> str:
-    """Everything one sample depends on."""
-    machine = job.target.machine
-    parts = [
-        REVISION,
-        ref.sha256,
-        ref.candidate.lora_scale,
-        job.target.base_digest,
-        records.to_json(line),
-        job.max_seconds,
-        _settings(job, ref),
-        machine.device,
-        machine.threads,
-    ]
-    if (text := as_read(job.target.lexicon, line.text, line.language)) != line.text:
-        parts.append({"read": text})
-    reference = ref.reference or job.reference
-    if ref.candidate.prompted and reference is not None:
-        heard = reference.clips[0]  # its id does not know how its silence was trimmed
-        said = as_read(job.target.lexicon, heard.text, heard.language)
-        parts.append([reference.way, *heard.sound, said])
-    return digest.of_value(parts)
-
-
 def _is_finished(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> bool:
-    path = jobs.sample_record(job, ref, line)
-    if not path.is_file() or (stored := digest.read_json(path)).get("key") != _key(job, ref, line):
+    path = sample_files.place(job, ref, line)
+    if not path.is_file() or (stored := digest.read_json(path)).get("key") != sample_files.key(
+        job, ref, line
+    ):
         return False
     wav = Path(stored["sample"]["path"])
     return wav.is_file() and digest.of_file(wav) == stored["sample"]["sha256"]

@@ -20,7 +20,7 @@ from voicelathe.evaluate import chances, failures, guards, racing, scores
 from voicelathe.evaluate.listening import design
 from voicelathe.evaluate.scoring import judging
 from voicelathe.families import decoding
-from voicelathe.process import environments, jobs
+from voicelathe.process import environments, sample_files
 from voicelathe.records import DecodingSweep, DecodingTime, DecodingTimes, SampleRecord, SpeechMeasures
 from voicelathe.runs import locks, results
 from voicelathe.speech import recogniser_files
@@ -150,7 +150,7 @@ class _Sweep:
         who = [name for name in names for _ in wanted]
         new = [replace(one, candidate=name) for name, one in zip(who, found, strict=True)]
         for one in new:
-            if one.path and one.duration_s and (path := jobs.time_of(Path(one.path))).is_file():
+            if one.path and one.duration_s and (path := sample_files.seconds(Path(one.path))).is_file():
                 self.times[one.candidate].append(digest.read_json(path)["seconds"] / one.duration_s)
         return new
 

@@ -12,7 +12,7 @@ from voicelathe.errors import MetricUnavailable, RecordError
 from voicelathe.evaluate import scores
 from voicelathe.evaluate.listening import design
 from voicelathe.evaluate.scoring import judging
-from voicelathe.process import jobs, runner
+from voicelathe.process import jobs, runner, sample_files
 from voicelathe.records import EarlyCheck
 from voicelathe.runs import early_lines, early_stopping
 from voicelathe.runs.identity import target
@@ -74,15 +74,12 @@ def _speech(
         max_seconds=early_lines.MAX_SECONDS, decoding=one.speak, reference=None, out=str(out), interactive=False, beside_training=True,
     )  # fmt: skip
     runner.run(job, _label(run), leash)
-    paths = [jobs.sample_record(job, ref, line) for line in job.lines]
-    samples = [
-        records.from_json(records.SampleRecord, digest.read_json(path)["sample"], str(path)) for path in paths
-    ]
-    measures = _heard(params, run, job.lines, samples, one.listen.metric_timeout_s)
-    found = improvement.spoken(scores.of(samples, measures), ref.candidate.name)
+    said = [sample_files.read(job, ref, line) for line in job.lines]
+    measures = _heard(params, run, job.lines, said, one.listen.metric_timeout_s)
+    found = improvement.spoken(scores.of(said, measures), ref.candidate.name)
     if not found:
         raise RecordError(
-            f"{out}: words and likeness are known of none of {len(samples)} samples.", "Listen to them."
+            f"{out}: words and likeness are known of none of {len(said)} samples.", "Listen to them."
         )
     return found
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from voicelathe import digest, layout, lines, records
+from voicelathe import layout, lines, records
 from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
 from voicelathe.data.lexicon import lexicon_file, reading
@@ -19,7 +19,7 @@ from voicelathe.evaluate import statistics
 from voicelathe.evaluate.guards import SIGNIFICANT
 from voicelathe.evaluate.listening import design
 from voicelathe.evaluate.scoring import judging
-from voicelathe.process import environments, jobs, runner
+from voicelathe.process import environments, jobs, runner, sample_files
 from voicelathe.records import CleanClip, Lexicon, PackLine, Respelling, SampleRecord
 from voicelathe.runs import results
 from voicelathe.runs.identity import target
@@ -93,11 +93,8 @@ def hold(
             interactive=False,
         )  # fmt: skip
         runner.run(job, recipe)
-        paths = [jobs.sample_record(job, ref, line) for line in wanted]
-        arms[name] = [
-            records.from_json(SampleRecord, digest.read_json(path)["sample"], str(path)) for path in paths
-        ]
-    heard = [_heard(params, run, samples, wanted, ears) for samples in arms.values()]
+        arms[name] = [sample_files.read(job, ref, line) for line in wanted]
+    heard = [_heard(params, run, said, wanted, ears) for said in arms.values()]
     takes = [Take(line.text, line.language, *both) for line, *both in zip(wanted, *heard, strict=True)]
     return LexiconTrial(judged(entries, takes, after.write_out_numbers), ref.candidate.name, place)
 

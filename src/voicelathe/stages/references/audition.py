@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from voicelathe import digest, families, layout, lines, records
+from voicelathe import families, layout, lines, records
 from voicelathe.config import schema
 from voicelathe.config.params import recipe as find_recipe
 from voicelathe.data.lexicon import lexicon_file
@@ -20,7 +20,7 @@ from voicelathe.evaluate import chances, guards, racing, scores, statistics
 from voicelathe.evaluate.listening import design
 from voicelathe.evaluate.scores import LIKENESS, WORDS
 from voicelathe.evaluate.scoring import judging
-from voicelathe.process import jobs, runner
+from voicelathe.process import jobs, runner, sample_files
 from voicelathe.records import CleanClip, Drop, LineTest, PackLine, SampleRecord
 from voicelathe.runs import identity
 from voicelathe.speech import recogniser_files
@@ -153,12 +153,11 @@ class _Race:
             decoding=self.settings.speak, reference=None, out=self.place.as_posix(), interactive=False,
         )  # fmt: skip
         runner.run(job, self.recipe)
-        paths = [(name, jobs.sample_record(job, ref, line)) for name, ref in refs.items() for line in wanted]
-        found = [
-            (name, records.from_json(SampleRecord, digest.read_json(path)["sample"], str(path)))
-            for name, path in paths
+        return [
+            replace(sample_files.read(job, ref, line), candidate=name)
+            for name, ref in refs.items()
+            for line in wanted
         ]
-        return [replace(one, candidate=name) for name, one in found]
 
     def _ref(self, name: str) -> jobs.WeightsRef:
         """The base that hears this clip in this way."""
