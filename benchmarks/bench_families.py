@@ -13,7 +13,6 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_CBWR="AVX2,STRICT")
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -54,11 +53,11 @@ def voxcpm15(mode: str) -> str:
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         base = voxcpm15_base.write(Path(folder), overrides=overrides)
-        family, loaded = _load("voxcpm15", base)
-        codec = family.load(base, loaded.facts, schema.Machine("cpu", 1, 1), "encoder").vae
-        parameters = _trained(family, loaded, mode, ["lm", "dit"])
+        family, model = _load("voxcpm15", base)
+        codec = family.open_encoder(base, model.facts, schema.Machine("cpu", 1, 1)).vae
+        parameters = _trained(model, mode, ["lm", "dit"])
         return bench_step.measure(
-            loaded.core, codec, parameters, f"VoxCPM 1.5, {mode}", rate_hz=44100, repeats=REPEATS
+            model.core, codec, parameters, f"VoxCPM 1.5, {mode}", rate_hz=44100, repeats=REPEATS
         )
 
 
@@ -75,13 +74,13 @@ def qwen3_tts(mode: str) -> str:
         "num_attention_heads": 5, "num_key_value_heads": 1, "rope_scaling": rope, "code_predictor_config": predictor,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        family, loaded = _load("qwen3_tts", qwen_base.write(Path(folder), **talker))
-        parameters = _trained(family, loaded, mode, ["talker"])
+        family, model = _load("qwen3_tts", qwen_base.write(Path(folder), **talker))
+        parameters = _trained(model, mode, ["talker"])
         items = [
             upstream.clip(number, frames, WORDS[: frames + 8], width=320)
             for number, frames in enumerate(FRAMES)
         ]
-        family.prepare(loaded, items)
+        model.prepare(items)
         optimizer = torch.optim.AdamW(parameters, lr=1e-5)
 
         def total(losses: Any) -> Any:
@@ -94,15 +93,15 @@ def qwen3_tts(mode: str) -> str:
 
         def theirs() -> None:
             for item in items:
-                losses = upstream.losses(loaded, item, loaded.voices["awb"], "english")
+                losses = upstream.losses(model, item, model.voices["awb"], "english")
                 (total(losses) / len(items)).backward()
             update()
 
         def ours(size: int, recompute: str) -> None:
-            family.checkpoint_blocks(loaded, recompute)
+            model.checkpoint_blocks(recompute)
             for start in range(0, len(items), size):
-                batch = family.collate(loaded, items[start : start + size])
-                (total(family.losses(loaded, batch, None)).sum() / len(items)).backward()
+                batch = model.collate(items[start : start + size])
+                (total(model.losses(batch, None)).sum() / len(items)).backward()
             update()
 
         cases = {
@@ -111,7 +110,7 @@ def qwen3_tts(mode: str) -> str:
             "ours, packed": lambda: ours(8, "none"),
             "ours, packed, activations recomputed": lambda: ours(8, "all"),
         }
-        millions = sum(parameter.numel() for parameter in loaded.core.parameters()) / 1e6
+        millions = sum(parameter.numel() for parameter in model.core.parameters()) / 1e6
         title = f"Qwen3-TTS, {mode}, {millions:.1f} M parameters"
         return table.rows(title, table.interleaved(cases, REPEATS), "upstream's forward, one clip at a time")
 
@@ -123,9 +122,9 @@ def cosyvoice3(mode: str) -> str:
         "vocab_size": 20000,
     }  # fmt: skip
     family: Any = families.find("cosyvoice3")
-    core = family.sketch({**family.published, **sizes}, None).loaded.core
-    loaded: Any = SimpleNamespace(core=core, device=torch.device("cpu"), recompute="none")
-    parameters = _trained(family, loaded, mode, ["attention"])
+    model = family.sketch({**family.published, **sizes}, None).model
+    core = model.core
+    parameters = _trained(model, mode, ["attention"])
     generator = torch.Generator().manual_seed(0)
     clips = [
         losses.ClipTokens(*(torch.randint(0, most, (n,), generator=generator) for most, n in ((20000, 7), (20000, 4 + frames // 4), (6561, 2 * frames))))
@@ -144,11 +143,11 @@ def cosyvoice3(mode: str) -> str:
         update()
 
     def ours(size: int, recompute: str) -> None:
-        family.checkpoint_blocks(loaded, recompute)
+        model.checkpoint_blocks(recompute)
         for start in range(0, len(clips), size):
             part = clips[start : start + size]
-            packed = family.draw(loaded, part, range(len(part)), (0, 1))
-            (family.losses(loaded, part, packed)["lm"].sum() / len(clips)).backward()
+            packed = model.draw(part, range(len(part)), (0, 1))
+            (model.losses(part, packed)["lm"].sum() / len(clips)).backward()
         update()
 
     cases = {
@@ -187,15 +186,15 @@ def _padded_loss(core: Any, clips: list[Any]) -> torch.Tensor:
 
 def _load(name: str, base: Path) -> tuple[Any, Any]:
     family: Any = families.find(name)
-    return family, family.load(base, family.describe(base, "", False), schema.Machine("cpu", 1, 1), "core")
+    return family, family.open_model(base, family.describe(base, "", False), schema.Machine("cpu", 1, 1))
 
 
-def _trained(family: Any, loaded: Any, mode: str, scope: list[str]) -> list[torch.nn.Parameter]:
+def _trained(model: Any, mode: str, scope: list[str]) -> list[torch.nn.Parameter]:
     if mode == "lora":
         lora = schema.Lora(rank=16, alpha=32.0, dropout=0.0, scope=scope)
-        adapters.inject(loaded.core, lora, family.adapter_targets(loaded, scope), 0)
-    loaded.core.train()
-    return list(family.trainable(loaded, mode).trainable.values())
+        adapters.inject(model.core, lora, model.adapter_targets(scope), 0)
+    model.core.train()
+    return list(model.trainable(mode).trainable.values())
 
 
 if __name__ == "__main__":

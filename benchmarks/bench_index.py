@@ -11,7 +11,6 @@ import os
 os.environ.update(OMP_NUM_THREADS="1", MKL_CBWR="AVX2,STRICT")
 import sys
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -79,14 +78,14 @@ def _summed(logits: Tensor, aims: Tensor) -> Tensor:
 def measure(mode: str) -> str:
     """A table of the five ways to make the step."""
     family: Any = families.find("indextts2")
-    core = family.sketch({**family.published, **SIZES}, None).loaded.core
+    model = family.sketch({**family.published, **SIZES}, None).model
+    core = model.core
     core.gpt.wpe = NoPositions()
-    loaded: Any = SimpleNamespace(core=core, device=torch.device("cpu"), recompute="none")
-    parameters = bench_families._trained(family, loaded, mode, ["attention", "mlp"])
+    parameters = bench_families._trained(model, mode, ["attention", "mlp"])
     batch, optimizer = clips(SIZES["model_dim"]), torch.optim.AdamW(parameters, lr=1e-5)
 
     def total(part: Sequence[ClipTokens]) -> Tensor:
-        found = losses(core, pack(part, IDS, loaded.device), loaded.recompute == "all")
+        found = losses(core, pack(part, IDS, model.device), model.recompute == "all")
         summed: Tensor = sum(weight * found[name] for name, weight in family.spec.loss_weights.items()).sum()
         return summed
 
@@ -96,7 +95,7 @@ def measure(mode: str) -> str:
         )
 
     def step(objective: Any, size: int, recompute: str = "none") -> None:
-        family.checkpoint_blocks(loaded, recompute)
+        model.checkpoint_blocks(recompute)
         for start in range(0, len(batch), size):
             (objective(batch[start : start + size]) / len(batch)).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -56,15 +56,15 @@ def overrides() -> dict[str, Any]:
 def measured(base: Path, name: str) -> str:
     """One row of the table."""
     train = bench_plan.settings_of(name).recipes[name].train
-    family, loaded, trainable, lows = training.real_model(base, train)
-    made = memory.optimizer(train, loaded.core, trainable, lows, 1, on_card=True)
+    model, trainable, lows = training.real_model(base, train)
+    made = memory.optimizer(train, model.core, trainable, lows, 1, on_card=True)
     clips = train.clips_per_pass
-    batch, noise = family.example(loaded, [TEXT_TOKENS] * clips, [POSITIONS] * clips)
+    batch, noise = model.example([TEXT_TOKENS] * clips, [POSITIONS] * clips)
 
     def passes() -> None:
         for _ in range(train.clips_per_step // clips):
             with torch.autocast("cpu", torch.bfloat16, enabled=train.autocast or train.weights != "fp32"):
-                losses = family.losses(loaded, batch, noise)
+                losses = model.losses(batch, noise)
                 (torch.stack(list(losses.values())).sum() / train.clips_per_step).backward()
 
     def update() -> None:
@@ -90,9 +90,9 @@ def compiled(base: Path, name: str) -> str:
     from torch._inductor import config
 
     train = bench_plan.settings_of(name).recipes[name].train
-    family, loaded, _, _ = training.real_model(base, train)
+    model, _, _ = training.real_model(base, train)
     clips = train.clips_per_pass
-    batch, noise = family.example(loaded, [TEXT_TOKENS] * clips, [POSITIONS] * clips)
+    batch, noise = model.example([TEXT_TOKENS] * clips, [POSITIONS] * clips)
 
     def passes(as_programs: bool) -> None:
         for _ in range(train.clips_per_step // clips):
@@ -100,7 +100,7 @@ def compiled(base: Path, name: str) -> str:
                 torch.autocast("cpu", torch.bfloat16, enabled=train.autocast or train.weights != "fp32"),
                 layers.compiled_layers(as_programs),
             ):
-                losses = family.losses(loaded, batch, noise)
+                losses = model.losses(batch, noise)
                 (torch.stack(list(losses.values())).sum() / train.clips_per_step).backward()
 
     found: list[str] = []

@@ -92,12 +92,12 @@ def planned(root: Path, directory: Path, stack: dict[str, Any], seed: int) -> jo
 def score(root: Path, job: jobs.TrainJob, weights: Path | None) -> float:
     """Mean weighted loss over the validation clips."""
     family, base = families.find(job.target.family), Path(job.target.base)
-    loaded = family.load(base, family.describe(base, "", True), MACHINE, "core")
+    model = family.open_model(base, family.describe(base, "", True), MACHINE)
     if weights is not None:
-        family.load_full(loaded, weights)
-    loaded.core.eval()
+        model.load_full(weights)
+    model.core.eval()
     items = list(cache.items(root / "data/split/validation.jsonl", Path(job.latents), None).values())
-    found = losses.of_clips(family, loaded, items, 0, PASSES, 8)
+    found = losses.of_clips(model, items, 0, PASSES, 8)
     return statistics.mean(losses.totals(found, family.spec.loss_weights).values())
 
 

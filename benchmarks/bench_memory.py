@@ -39,12 +39,12 @@ STACKS = {
 FULL = training.train_settings("full")
 
 
-def model(base: Path) -> Any:
+def opened(base: Path) -> Any:
     voxcpm2_base.write(base, bench_step.overrides())
     family = families.find("voxcpm2")
-    loaded = family.load(base, family.describe(base, "", False), schema.Machine("cpu", 1, 1), "core")
-    loaded.core.train()
-    return loaded
+    model = family.open_model(base, family.describe(base, "", False), schema.Machine("cpu", 1, 1))
+    model.core.train()
+    return model
 
 
 def clips() -> tuple[list[Tensor], list[Tensor]]:
@@ -54,12 +54,12 @@ def clips() -> tuple[list[Tensor], list[Tensor]]:
     return texts, [torch.randn((audio, *width), generator=draw) for _, audio in bench_step.CLIPS]
 
 
-def ours(loaded: Any, recompute: Any = "none") -> Tensor:
+def ours(model: Any, recompute: Any = "none") -> Tensor:
     texts, audio = clips()
     pack = losses.pack(texts, audio, [None] * len(texts), torch.device("cpu"))
     keys = [rng.key(0, "bench", number) for number in range(len(texts))]
     noise = losses.draw(pack, keys, 0.1, "log-norm", None)
-    found = losses.losses(loaded.core, pack, noise, recompute)
+    found = losses.losses(model.core, pack, noise, recompute)
     return (found["diff"] + found["stop"]).mean()
 
 
@@ -78,18 +78,18 @@ def persistent() -> str:
     ]
     for name, stack in STACKS.items():
         with tempfile.TemporaryDirectory() as folder:
-            loaded = model(Path(folder))
+            model = opened(Path(folder))
         train = replace(FULL, **stack)
-        trained = families.find("voxcpm2").trainable(loaded, "full").trainable
+        trained = model.trainable("full").trainable
         count = sum(parameter.numel() for parameter in trained.values())
-        lows = precision.narrow(loaded.core, train.weights, trained)
-        optimizer = memory.optimizer(train, loaded.core, trained, lows, 1)
+        lows = precision.narrow(model.core, train.weights, trained)
+        optimizer = memory.optimizer(train, model.core, trained, lows, 1)
         with torch.autocast("cpu", torch.bfloat16):
-            ours(loaded, "all").backward()
+            ours(model, "all").backward()
         gradients = size_bytes(p.grad for p in trained.values())
         memory.prepare(optimizer, 1, 1e-5)
         optimizer.step()
-        linear = sum(m.weight.numel() for m in loaded.core.modules() if isinstance(m, torch.nn.Linear))
+        linear = sum(m.weight.numel() for m in model.core.modules() if isinstance(m, torch.nn.Linear))
         parts = [
             size_bytes(trained.values()), gradients, size_bytes(t for e in optimizer.state.values() for t in e.values()),
             2 * linear if train.weights == "fp32" else 0,
@@ -99,11 +99,11 @@ def persistent() -> str:
     return "\n".join(lines)
 
 
-def saved_bytes(loaded: Any, forward: Callable[[], Tensor], monitor: list[Tensor]) -> int:
+def saved_bytes(model: Any, forward: Callable[[], Tensor], monitor: list[Tensor]) -> int:
     """Distinct storages kept for backward that are neither weights nor bf16 copies of weights; `monitor` has inputs of recomputed blocks."""
-    weights = {p.untyped_storage().data_ptr() for p in loaded.core.parameters()}
-    shapes = {tuple(p.shape) for p in loaded.core.parameters()} | {
-        tuple(p.T.shape) for p in loaded.core.parameters() if p.ndim == 2
+    weights = {p.untyped_storage().data_ptr() for p in model.core.parameters()}
+    shapes = {tuple(p.shape) for p in model.core.parameters()} | {
+        tuple(p.T.shape) for p in model.core.parameters() if p.ndim == 2
     }
     kept: list[Tensor] = []
 
@@ -135,17 +135,17 @@ def activations() -> str:
 
     packing.checkpoint = noted  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as folder:
-        loaded = model(Path(folder))
+        model = opened(Path(folder))
     one_by_one = [
-        saved_bytes(loaded, lambda t=t, a=a: sum(upstream.losses(loaded.core, upstream.sequence(t, a, None), 0)), inputs)
+        saved_bytes(model, lambda t=t, a=a: sum(upstream.losses(model.core, upstream.sequence(t, a, None), 0)), inputs)
         for t, a in zip(texts, audio, strict=True)
     ]  # fmt: skip
     found = {"upstream, one clip at a time, sum of 8": sum(one_by_one)}
-    trained = families.find("voxcpm2").trainable(loaded, "full").trainable
-    precision.narrow(loaded.core, "bf16_stochastic", trained)
+    trained = model.trainable("full").trainable
+    precision.narrow(model.core, "bf16_stochastic", trained)
     for which in ("none", "decoder", "all"):
         found[f"ours, bf16, 8 clips packed, recomputed: {which}"] = saved_bytes(
-            loaded, lambda w=which: ours(loaded, w), inputs
+            model, lambda w=which: ours(model, w), inputs
         )
     lines = ["| forward | MB saved for 8 clips | of upstream's |", "|---|--:|--:|"]
     lines += [f"| {name} | {size / 1e6:.1f} | {size / sum(one_by_one):.3f} |" for name, size in found.items()]
@@ -194,17 +194,15 @@ def kept_bytes(directory: Path, base: Path) -> int:
 def upstream_checkpoint_bytes(base: Path, mode: str, optimizer: str) -> int:
     """One directory as upstream's trainer saves it: fp32 weights (or the adapter), optimizer.pth, copies of codec and tokenizer."""
     family = families.find("voxcpm2")
-    loaded = family.load(base, family.describe(base, "", False), schema.Machine("cpu", 1, 1), "core")
+    model = family.open_model(base, family.describe(base, "", False), schema.Machine("cpu", 1, 1))
     if mode == "lora":
-        adapters.inject(
-            loaded.core, bench_step.LORA, family.adapter_targets(loaded, bench_step.LORA.scope), 0
-        )
-    trained = family.trainable(loaded, mode).trainable
-    made = memory.optimizer(replace(FULL, optimizer=optimizer), loaded.core, trained, {}, 1)
+        adapters.inject(model.core, bench_step.LORA, model.adapter_targets(bench_step.LORA.scope), 0)
+    trained = model.trainable(mode).trainable
+    made = memory.optimizer(replace(FULL, optimizer=optimizer), model.core, trained, {}, 1)
     for parameter in trained.values():
         parameter.grad = torch.zeros_like(parameter)
     made.step()
-    tensors = trained if mode == "lora" else loaded.core.state_dict()
+    tensors = trained if mode == "lora" else model.core.state_dict()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         save_file(

@@ -14,6 +14,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +51,18 @@ def serve(base: Path) -> None:
     for line in sys.stdin:
         if not os.fork():
             way = line.strip()
-            more = {"keep_bf16": True} if way == "kept" else {}
-            parts = "all" if way == "all" else "core"
-            print(json.dumps(_opened(family, base, facts, schema.Machine("cpu", 1, 1), parts, more)))
+            machine = schema.Machine("cpu", 1, 1)
+            if way == "all":
+                opening = partial(family.open_voice, base, facts, machine)
+            else:
+                opening = partial(family.open_model, base, facts, machine, keep_bf16=way == "kept")
+            print(json.dumps(_opened(opening)))
             sys.stdout.flush()
             os._exit(0)
         os.wait()
 
 
-def _opened(
-    family: Any, base: Path, facts: Any, machine: Any, parts: str, more: dict[str, bool]
-) -> dict[str, float]:
+def _opened(opening: Callable[[], Any]) -> dict[str, float]:
     before, highest, done = _anonymous(), [0], threading.Event()
 
     def watch() -> None:
@@ -69,11 +72,11 @@ def _opened(
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     began = time.thread_time()
-    loaded = family.load(base, facts, machine, parts, **more)
+    opened = opening()
     seconds = time.thread_time() - began
     done.set()
     watcher.join()
-    stays, count = _anonymous(), sum(p.numel() for p in loaded.core.parameters())
+    stays, count = _anonymous(), sum(p.numel() for p in opened.core.parameters())
     peak = max(highest[0], stays) - before
     return {"cpu_s": seconds, "peak": peak / 1e9, "stays": (stays - before) / 1e9, "count": count / 1e9}
 

@@ -99,21 +99,21 @@ def score(settings: schema.Params, weights: Path | None) -> Scores:
     """Weighted loss of every held-out clip, alone and behind references (the mean over its draws)."""
     recipe, asked = params.recipe(settings, RECIPE), target(settings)
     family: Any = families.find(asked.family)
-    loaded = family.load(Path(asked.base), family.describe(Path(asked.base), "", True), MACHINE, "core")
+    model = family.open_model(Path(asked.base), family.describe(Path(asked.base), "", True), MACHINE)
     if weights is not None and (lora := recipe.train.lora) is not None:
-        adapters.inject(loaded.core, lora, family.adapter_targets(loaded, lora.scope), seed=0)
-        adapters.load(loaded.core, family.load_adapter(weights))
-    loaded.core.eval()
+        adapters.inject(model.core, lora, model.adapter_targets(lora.scope), seed=0)
+        adapters.load(model.core, family.load_adapter(weights))
+    model.core.eval()
     items: dict[str, ClipItem] = {}
     for split in HELD_OUT:
         items |= cache.items(layout.split(split), layout.latents(recipe.base), None)
-    alone = _losses(family, loaded, list(items.values()))
+    alone = _losses(family, model, list(items.values()))
     draws = []
     for heard in in_front(settings, items):
         behind = [
             family.prompted(items[clip_id], items[other], "reference") for clip_id, other in heard.items()
         ]
-        draws.append(_losses(family, loaded, behind))
+        draws.append(_losses(family, model, behind))
     return {"alone": alone, "behind": {one: statistics.mean(draw[one] for draw in draws) for one in alone}}
 
 
@@ -138,8 +138,8 @@ def components() -> dict[str, str]:
     return {one.clip_id: known[one.recording_id] for one in held_out()}
 
 
-def _losses(family: Any, loaded: Any, items: list[ClipItem]) -> dict[str, float]:
-    return losses.totals(losses.of_clips(family, loaded, items, 0, PASSES, 8), family.spec.loss_weights)
+def _losses(family: Any, model: Any, items: list[ClipItem]) -> dict[str, float]:
+    return losses.totals(losses.of_clips(model, items, 0, PASSES, 8), family.spec.loss_weights)
 
 
 def table(found: Found, component_of: dict[str, str]) -> str:

@@ -60,15 +60,16 @@ def main(mode: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         voxcpm2_base.write(base, overrides())
-        family, machine = families.find("voxcpm2"), schema.Machine("cpu", 1, 1)
+        family: Any = families.find("voxcpm2")
+        machine = schema.Machine("cpu", 1, 1)
         facts = family.describe(base, "", False)
-        loaded = family.load(base, facts, machine, "core")
-        codec = family.load(base, facts, machine, "encoder").vae
+        model = family.open_model(base, facts, machine)
+        codec = family.open_encoder(base, facts, machine).vae
         if mode == "lora":
-            adapters.inject(loaded.core, LORA, family.adapter_targets(loaded, LORA.scope), 0)
-        plan = family.trainable(loaded, mode)
-        loaded.core.train()
-        print(measure(loaded.core, codec, list(plan.trainable.values()), mode))
+            adapters.inject(model.core, LORA, model.adapter_targets(LORA.scope), 0)
+        plan = model.trainable(mode)
+        model.core.train()
+        print(measure(model.core, codec, list(plan.trainable.values()), mode))
 
 
 def measure(

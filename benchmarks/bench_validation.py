@@ -72,11 +72,11 @@ def speed(given: Path | None, passes: int) -> str:
                 found["theirs"].append(np.mean(drawn, axis=0).tolist())
 
         def ours() -> None:
-            loaded = family.load(root / "base", facts, MACHINE, "core")
+            loaded = family.open_model(root / "base", facts, MACHINE)
             loaded.core.eval()
             found["ours"] = []
             for directory in directories:
-                family.load_full(loaded, directory)
+                loaded.load_full(directory)
                 found["ours"].append(_packed(loaded.core, texts, audio, inputs, passes))
 
         measured = table.interleaved({"ours": ours, "reload and batch 1": theirs}, repeats=5)
@@ -132,19 +132,16 @@ def noise(recipe: str) -> str:
     run, index = results.read(recipe)
     identity = run.identity
     family, base = families.find(identity.family), Path(index[0].path)
-    loaded = family.load(base, family.describe(base, "", True), MACHINE, "core")
+    model = family.open_model(base, family.describe(base, "", True), MACHINE)
     refs = [ref for ref in results.candidates(index, [1.0]) if ref.candidate.step]
-    swapper = Swapper(family, loaded, base, identity.train.lora, refs)
-    loaded.core.eval()
+    swapper = Swapper(family, model, identity.train.lora, refs)
+    model.core.eval()
     items = list(cache.items(layout.split("validation"), layout.latents(identity.base), None).values())
     weights = family.spec.loss_weights
     totals_CD = []
     for ref in refs:
         swapper.put(ref)
-        drawn = [
-            losses.totals(losses.of_clips(family, loaded, items, seed, 1, 8), weights)
-            for seed in range(DRAWS)
-        ]
+        drawn = [losses.totals(losses.of_clips(model, items, seed, 1, 8), weights) for seed in range(DRAWS)]
         totals_CD.append([float(np.mean(list(one.values()))) for one in drawn])
     lines = [
         f"| {recipe}, {len(items)} clips, {DRAWS} draws | difference | deviation, fresh | deviation, frozen | times less variance |",

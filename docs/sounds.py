@@ -59,16 +59,16 @@ def spoken(name: str, recipe: str, step: int | None, first: bool) -> dict[str, S
     settings = params.load()
     base = settings.bases["voxcpm2-mini"]
     family: Any = families.find(base.family)
-    loaded = family.load(
-        Path(base.path), family.describe(Path(base.path), base.licence, base.trained), settings.machine, "all"
+    voice = family.open_voice(
+        Path(base.path), family.describe(Path(base.path), base.licence, base.trained), settings.machine
     )
     made: dict[str, Samples] = {}
     if first:
-        made["base"] = family.synthesize(loaded, TEXT, "en", SEED, MAX_SECONDS, usual(family)).samples
-        made["zero_shot"] = zero_shot(family, loaded, settings)
+        made["base"] = voice.synthesize(TEXT, "en", SEED, MAX_SECONDS, usual(family)).samples
+        made["zero_shot"] = zero_shot(family, voice, settings)
     ref, lora = checkpoint(recipe, step)
-    Swapper(family, loaded, Path(base.path), lora, [ref]).put(ref)
-    made[name] = family.synthesize(loaded, TEXT, "en", SEED, MAX_SECONDS, usual(family)).samples
+    Swapper(family, voice, lora, [ref]).put(ref)
+    made[name] = voice.synthesize(TEXT, "en", SEED, MAX_SECONDS, usual(family)).samples
     print(f"{name}: step {ref.candidate.step} of {recipe}")
     return made
 
@@ -78,13 +78,13 @@ def usual(family: Any) -> dict[str, float]:
     return decoding.defaults(family.spec.decoding)
 
 
-def zero_shot(family: Any, loaded: Any, settings: Any) -> Samples:
+def zero_shot(family: Any, voice: Any, settings: Any) -> Samples:
     clip = max(records.read(layout.split("validation"), CleanClip), key=lambda one: one.duration_s)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "reference.wav")
         waveform.write_wav(path, waveform.read_mono(Path(settings.ingest.audio_root), clip, RATE_HZ), RATE_HZ)
-        said: Samples = family.synthesize_prompted(
-            loaded, TEXT, "en", SEED, MAX_SECONDS, usual(family), Prompt("reference", path, clip.text)
+        said: Samples = voice.synthesize_prompted(
+            TEXT, "en", SEED, MAX_SECONDS, usual(family), Prompt("reference", path, clip.text)
         ).samples
         return said
 

@@ -100,16 +100,16 @@ def train(state: Path, minutes: float) -> bool:
     """Go on with STATE/controls.safetensors; True when it is finished."""
     family: Any = families.find("voxcpm2")
     machine = schema.Machine(device="cpu", threads=1, processes=1)
-    loaded = family.load(BASE, family.describe(BASE, "Apache-2.0", True), machine, "core")
-    clips = read(state, loaded.core.text_tokenizer)
-    watch = speech.Watch(loaded.core)
-    loaded.core.train()
+    model = family.open_model(BASE, family.describe(BASE, "Apache-2.0", True), machine)
+    clips = read(state, model.core.text_tokenizer)
+    watch = speech.Watch(model.core)
+    model.core.train()
 
     def losses(step: int) -> dict[str, Tensor]:
-        return speech.spoken_losses(family, loaded, watch, list(chosen(clips, step)), step)[0]
+        return speech.spoken_losses(family, model, watch, list(chosen(clips, step)), step)[0]
 
     how = loop.Plan(steps=STEPS, minutes=minutes, rate=RATE, warmup=60, weight_decay=0.01, weights=WEIGHTS)
-    return loop.train(state / "controls.safetensors", {"model": loaded.core}, how, losses)
+    return loop.train(state / "controls.safetensors", {"model": model.core}, how, losses)
 
 
 def write(state: Path, out: Path) -> None:

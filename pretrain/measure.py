@@ -23,7 +23,7 @@ from voicelathe import families
 from voicelathe.config import schema
 from voicelathe.data.audio import waveform
 from voicelathe.families import decoding
-from voicelathe.families.base import Prompt, Promptable
+from voicelathe.families.base import Prompt
 from voicelathe.speech import speaker
 
 TOO_SHORT, TOO_LONG = 0.6, 1.5  # of flite's own duration: the line stopped too early, or ran on
@@ -34,32 +34,31 @@ SHOWN = ("rms", "slt", "kal16", "awb", "rms_116", "slt_90_100")
 
 def main(base: Path, num_lines: int) -> dict[str, Any]:
     torch.set_num_threads(1)
-    family, loaded = opened(base)
+    family, voice = opened(base)
     sets = {"grammar": texts.held_out_sentences(), "prose": texts.prose()[1]}
-    told = {name: reading(family, loaded, name, lines[:num_lines]) for name, lines in sets.items()}
-    voices = {voice: shown(family, loaded, voice) for voice in SHOWN}
-    return told | {"voices": voices, "copies of the demo": copies(loaded, demo_clips(COPIED_CLIPS))}
+    told = {name: reading(family, voice, name, lines[:num_lines]) for name, lines in sets.items()}
+    voices = {name: shown(family, voice, name) for name in SHOWN}
+    return told | {"voices": voices, "copies of the demo": copies(voice, demo_clips(COPIED_CLIPS))}
 
 
 def opened(base: Path) -> tuple[Any, Any]:
-    """The family and its loaded model."""
+    """The family and its voice."""
     family: Any = families.find("voxcpm2")
-    assert isinstance(family, Promptable)
     machine = schema.Machine(device="cpu", threads=1, processes=1)
-    described = family.describe(base, "Apache-2.0", True)  # type: ignore[attr-defined]
-    return family, family.load(base, described, machine, "all")  # type: ignore[attr-defined]
+    described = family.describe(base, "Apache-2.0", True)
+    return family, family.open_voice(base, described, machine)
 
 
-def reading(family: Any, loaded: Any, name: str, lines: list[str]) -> dict[str, Any]:
+def reading(family: Any, voice: Any, name: str, lines: list[str]) -> dict[str, Any]:
     """The base reads without a reference, flite reads the same, and the codec copies flite."""
     errors: dict[str, list[float]] = {"flite": [], "copy": [], "base": []}
     stops, cpu_s, audio_s = [], 0.0, 0.0
     for seed, text in enumerate(lines):
         real = flite(text, corpus.OWN_VOICE)
         began = time.process_time()
-        spoken = family.synthesize(loaded, text, "en", seed, MAX_SECONDS, settings(family))
+        spoken = voice.synthesize(text, "en", seed, MAX_SECONDS, settings(family))
         cpu_s, audio_s = cpu_s + time.process_time() - began, audio_s + len(spoken.samples) / spoken.rate_hz
-        heard = {"flite": real, "copy": copy(loaded, real), "base": spoken.samples}
+        heard = {"flite": real, "copy": copy(voice, real), "base": spoken.samples}
         for kind, samples in heard.items():
             errors[kind].append(ears.cer(text, samples))
         length = len(spoken.samples) / len(real)
@@ -69,18 +68,18 @@ def reading(family: Any, loaded: Any, name: str, lines: list[str]) -> dict[str, 
     return told | {"lines": len(lines), "bad_stops": stops.count(False), "rtf": round(cpu_s / audio_s, 2)}
 
 
-def shown(family: Any, loaded: Any, voice: str) -> dict[str, Any]:
+def shown(family: Any, voice: Any, name: str) -> dict[str, Any]:
     """Similarity to the real voice of what is read with a reference clip in front, and of the codec's copy; and whether it is understood."""
     lines = texts.held_out_sentences()
     reference, lines = lines[-1], lines[:PROMPTED_LINES]
-    real = [flite(text, voice) for text in lines]
+    real = [flite(text, name) for text in lines]
     centre = speaker.centroid([speaker.embed(one) for one in real])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "reference.wav")
-        waveform.write_wav(path, flite(reference, voice), corpus.RATE_HZ)
+        waveform.write_wav(path, flite(reference, name), corpus.RATE_HZ)
         own = [
-            family.synthesize_prompted(
-                loaded, text, "en", seed, MAX_SECONDS, settings(family), Prompt("reference", path, reference)
+            voice.synthesize_prompted(
+                text, "en", seed, MAX_SECONDS, settings(family), Prompt("reference", path, reference)
             ).samples
             for seed, text in enumerate(lines)
         ]
@@ -90,7 +89,7 @@ def shown(family: Any, loaded: Any, voice: str) -> dict[str, Any]:
 
     return {
         "similarity": similarity(own),
-        "similarity_copy": similarity([copy(loaded, one) for one in real]),
+        "similarity_copy": similarity([copy(voice, one) for one in real]),
         "cer": round(float(np.mean([ears.cer(*pair) for pair in zip(lines, own, strict=True)])), 3),
     }
 
@@ -112,9 +111,9 @@ def demo_clips(count: int) -> list[tuple[str, Any]]:
     return found
 
 
-def copies(loaded: Any, clips: list[tuple[str, Any]]) -> dict[str, float]:
+def copies(voice: Any, clips: list[tuple[str, Any]]) -> dict[str, float]:
     """What the codec loses: character errors and similarity to the centroid of the other clips, of real ones and of their copies."""
-    made = [copy(loaded, samples) for _, samples in clips]
+    made = [copy(voice, samples) for _, samples in clips]
     voices = [speaker.embed(samples) for _, samples in clips]
     others = [speaker.centroid([one for one in voices if one is not voices[at]]) for at in range(len(voices))]
     errors = {
@@ -139,11 +138,11 @@ def flite(text: str, voice: str) -> Any:
     return corpus.speak(corpus.Line(text, voice, 1.0, -6.0))[0].astype(np.float32) / 32768
 
 
-def copy(loaded: Any, samples: Any) -> Any:
+def copy(voice: Any, samples: Any) -> Any:
     """Through the encoder and the decoder."""
     with torch.inference_mode():
-        latents = loaded.vae.encode(torch.from_numpy(samples)[None, None], corpus.RATE_HZ)
-        return loaded.vae.decode(latents)[0, 0].numpy()
+        latents = voice.core.audio_vae.encode(torch.from_numpy(samples)[None, None], corpus.RATE_HZ)
+        return voice.core.audio_vae.decode(latents)[0, 0].numpy()
 
 
 if __name__ == "__main__":

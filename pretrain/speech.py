@@ -45,11 +45,11 @@ def train(
         assemble.write(base, SEED, translated(state, warm) if warm else None)
     family: Any = families.find("voxcpm2")
     machine = schema.Machine(device=device, threads=1, processes=1)
-    loaded = family.load(base, family.describe(base, "Apache-2.0", False), machine, "core")
-    clips, num_phones = rows.read(state, loaded.core.text_tokenizer)
+    model = family.open_model(base, family.describe(base, "Apache-2.0", False), machine)
+    clips, num_phones = rows.read(state, model.core.text_tokenizer)
     torch.manual_seed(SEED)
-    helpers, watch = Helpers(num_phones).to(device), Watch(loaded.core)
-    loaded.core.train()
+    helpers, watch = Helpers(num_phones).to(device), Watch(model.core)
+    model.core.train()
     steps = steps or (WARM_STEPS if warm else STEPS)
     rounds = WARM_ROUNDS if warm else ROUNDS
     first = 1 if warm else min(rounds[0], steps)
@@ -60,11 +60,11 @@ def train(
     def losses(step: int) -> dict[str, Tensor]:
         is_last = step > rounds[-1]
         chosen = rows.of_many(clips, step) if is_last else rows.chosen(known(step), step, first)
-        return step_losses(family, loaded, watch, helpers, list(chosen), step)
+        return step_losses(family, model, watch, helpers, list(chosen), step)
 
     rate = {"rate": WARM_RATE} if warm else {}
     plan = loop.Plan(**{**PLAN, "steps": steps, "minutes": minutes, "ends": rounds, **rate})  # type: ignore[arg-type]
-    return loop.train(state / "speech.safetensors", {"model": loaded.core, "helpers": helpers}, plan, losses)
+    return loop.train(state / "speech.safetensors", {"model": model.core, "helpers": helpers}, plan, losses)
 
 
 class Helpers(nn.Module):
@@ -93,10 +93,10 @@ class Watch:
 
 
 def step_losses(
-    family: Any, loaded: Any, watch: Watch, helpers: Helpers, batch: list[rows.Clip], step: int
+    family: Any, model: Any, watch: Watch, helpers: Helpers, batch: list[rows.Clip], step: int
 ) -> dict[str, Tensor]:
     """`spoken_losses`, and those of the helpers: `phone`, `mean`. Means over the clips or positions of a step."""
-    losses, pack = spoken_losses(family, loaded, watch, batch, step)
+    losses, pack = spoken_losses(family, model, watch, batch, step)
     guide = losses.pop("guide")
     semantic, residual = watch.seen["semantic"], watch.seen["residual"]
     phones = torch.cat([clip.phones_AP for clip in batch]).to(semantic.device)
@@ -108,20 +108,20 @@ def step_losses(
 
 
 def spoken_losses(
-    family: Any, loaded: Any, watch: Watch, batch: list[rows.Clip], step: int
+    family: Any, model: Any, watch: Watch, batch: list[rows.Clip], step: int
 ) -> tuple[dict[str, Tensor], Any]:
     """The project's `diff` and `stop`, and `guide`, with the pack that they are of: what is fed back is disturbed."""
     generator = torch.Generator().manual_seed(SEED + step)
-    pack = family.collate(loaded, [clip.item for clip in batch])
-    noise = family.draw(loaded, pack, [step * 100 + at for at in range(len(batch))], None)
+    pack = model.collate([clip.item for clip in batch])
+    noise = model.draw(pack, [step * 100 + at for at in range(len(batch))], None)
 
     def disturbed(latents: Tensor) -> Tensor:
         strength = DISTURBANCE * torch.rand(len(latents), 1, 1, generator=generator)
         return latents + (strength * torch.randn(latents.shape, generator=generator)).to(latents.device)
 
     pack = replace(pack, fed_FPD=disturbed(pack.fed_FPD), previous_APD=disturbed(pack.previous_APD))
-    losses = {name: value.mean() for name, value in family.losses(loaded, pack, noise).items()}
-    losses["guide"] = _guide(loaded.core, watch, pack, batch)
+    losses = {name: value.mean() for name, value in model.losses(pack, noise).items()}
+    losses["guide"] = _guide(model.core, watch, pack, batch)
     return losses, pack
 
 

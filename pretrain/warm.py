@@ -99,13 +99,13 @@ def pairs(state: Path, base: Path) -> tuple[Tensor, Tensor]:
     """[N, D] latents of the same moments: as they mean it now, and as the codec of `base` encodes them."""
     family: Any = families.find("voxcpm2")
     machine = schema.Machine(device="cpu", threads=1, processes=1)
-    loaded = family.load(base, family.describe(base, "Apache-2.0", True), machine, "all")
+    voice = family.open_voice(base, family.describe(base, "Apache-2.0", True), machine)
     stored = np.load(state / "latents.npz")
     now, then, end = [], [], 0
     for samples, count in list(zip(corpus.read(state)[1], stored["counts"], strict=False))[:NUM_CLIPS]:
         audio = torch.from_numpy(np.asarray(samples, np.float32) / 32768)
         with torch.inference_mode():
-            old = loaded.vae.encode(audio[None, None], corpus.RATE_HZ)[0].T.clone()
+            old = voice.core.audio_vae.encode(audio[None, None], corpus.RATE_HZ)[0].T.clone()
         shared = min(len(old), int(count))
         now.append(torch.from_numpy(stored["latents"][end : end + shared]))
         then.append(old[:shared])

@@ -85,7 +85,6 @@ PARENT_MODULES = {
     )
 }
 OF_EVERY_FAMILY = {  # the loop and the shared parts of families know them by these names, whichever family they are of
-    "Loaded",  # families.base.Loaded: the opened base
     "Pack",  # several clips as one stream, what `collate` or `draw` makes
     "ClipTokens",  # one clip of such a stream
     "Ids",  # special rows of the family's tables

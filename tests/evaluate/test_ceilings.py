@@ -12,7 +12,6 @@ from voicelathe import digest, families
 from voicelathe.config import params
 from voicelathe.evaluate import ceilings, selection
 from voicelathe.evaluate.report import pictures
-from voicelathe.families.base import Copying
 from voicelathe.process import jobs, runner
 from voicelathe.records import Ceiling, ClipRef, Selection
 
@@ -72,8 +71,8 @@ def test_the_copies_are_an_anchor_of_the_picture_when_they_were_heard() -> None:
     )
 
 
-def test_families_that_can_decode_are_known_by_their_protocol() -> None:
-    can = {name for name in families.TABLE if isinstance(families.find(name), Copying)}
+def test_families_whose_codec_can_be_heard_alone_say_so() -> None:
+    can = {name for name in families.TABLE if families.spec(name).copies}
     assert can == {"voxcpm2", "voxcpm15", "qwen3_tts"}
 
 

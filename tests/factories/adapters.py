@@ -14,14 +14,14 @@ from voicelathe.train import adapters
 def of_steps(base: Path, lora: schema.Lora) -> Callable[[int], bytes]:
     """step -> the file of an adapter as training would have left it."""
     family = families.find("voxcpm2")
-    loaded = family.load(base, family.describe(base, "", True), schema.Machine("cpu", 1, 1), "all")
-    adapters.inject(loaded.core, lora, family.adapter_targets(loaded, lora.scope), seed=0)
-    shapes = {name: tensor.shape for name, tensor in adapters.tensors(loaded.core).items()}
+    model = family.open_model(base, family.describe(base, "", True), schema.Machine("cpu", 1, 1))
+    adapters.inject(model.core, lora, model.adapter_targets(lora.scope), seed=0)
+    shapes = {name: tensor.shape for name, tensor in adapters.tensors(model.core).items()}
 
     def of(step: int) -> bytes:
         generator = torch.Generator().manual_seed(step)
         drawn = {name: 0.1 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
-        return save(dict(family.save_adapter(loaded, drawn, lora)["lora_weights.safetensors"]))
+        return save(dict(model.save_adapter(drawn, lora)["lora_weights.safetensors"]))
 
     return of
 

@@ -40,18 +40,18 @@ LORA = schema.Lora(rank=4, alpha=4.0, dropout=0.1, scope=["lm", "dit"])
 
 def real_model(
     base: Path, train: schema.Train
-) -> tuple[Any, Any, dict[str, torch.nn.Parameter], dict[str, torch.Tensor]]:
-    """Family, model, what is trained of it and the low halves of its weights, as training begins."""
+) -> tuple[Any, dict[str, torch.nn.Parameter], dict[str, torch.Tensor]]:
+    """The model, what is trained of it and the low halves of its weights, as training begins."""
     family = families.find("voxcpm2")
-    loaded = family.load(base, family.describe(base, "", False), schema.Machine("cpu", 1, 1), "core")
+    model = family.open_model(base, family.describe(base, "", False), schema.Machine("cpu", 1, 1))
     if train.lora is not None:
-        adapters.inject(loaded.core, train.lora, family.adapter_targets(loaded, train.lora.scope), 0)
-        adapters.leave_casts_to_autocast(loaded.core, train)
-    family.checkpoint_blocks(loaded, train.activation_checkpointing)
-    trainable = dict(family.trainable(loaded, train.mode).trainable)
-    lows = precision.narrow(loaded.core, train.weights, trainable)
-    loaded.core.train()
-    return family, loaded, trainable, lows
+        adapters.inject(model.core, train.lora, model.adapter_targets(train.lora.scope), 0)
+        adapters.leave_casts_to_autocast(model.core, train)
+    model.checkpoint_blocks(train.activation_checkpointing)
+    trainable = dict(model.trainable(train.mode).trainable)
+    lows = precision.narrow(model.core, train.weights, trainable)
+    model.core.train()
+    return model, trainable, lows
 
 
 def clip(number: int, split: str = "train") -> records.CleanClip:

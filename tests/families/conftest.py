@@ -50,22 +50,23 @@ def voxcpm(request: pytest.FixtureRequest) -> Callable[[], Any]:
     base = voxcpm2_base.shared() if request.param == "voxcpm2" else request.getfixturevalue("voxcpm15_dir")
 
     def load() -> Any:
-        loaded = family.load(base, family.describe(base, "Apache-2.0", False), CPU, "core")
-        loaded.core.train()
-        return loaded
+        model = family.open_model(base, family.describe(base, "Apache-2.0", False), CPU)
+        model.core.train()
+        return model
 
     return load
 
 
 @pytest.fixture
 def qwen(qwen_dir: Path) -> Callable[..., Any]:
-    """Load the base, freshly each time, through the official loader."""
+    """Open the base, freshly each time, through the official loader."""
 
-    def load(parts: str = "core", directory: Path = qwen_dir) -> Any:
+    def opened(role: str = "model", directory: Path = qwen_dir) -> Any:
         family = families.find("qwen3_tts")
-        return family.load(directory, family.describe(directory, "Apache-2.0", False), CPU, parts)
+        facts = family.describe(directory, "Apache-2.0", False)
+        return getattr(family, f"open_{role}")(directory, facts, CPU)
 
-    return load
+    return opened
 
 
 @pytest.fixture(scope="session", params=sorted(families.TABLE))

@@ -24,7 +24,7 @@ class Lab:
     base: Path
     open_full: Callable[
         [Path, Any], Any
-    ]  # (directory, what `family.load` gave) -> the same with upstream's model in it
+    ]  # (directory, what `family.open_model` gave) -> the same with upstream's model in it
     open_adapter: Callable[[Path, Any], Any]
     encoded: tuple[dict[str, Any], ...] = ()  # of a family whose features are not made here
 
@@ -40,8 +40,14 @@ class Lab:
         """Whether this interpreter can do it; else upstream's own must."""
         return verb not in self.family.spec.elsewhere
 
-    def load(self, parts: str = "core") -> Any:
-        return self.family.load(self.base, self.facts, CPU, parts)
+    def model(self) -> Any:
+        return self.family.open_model(self.base, self.facts, CPU)
+
+    def voice(self) -> Any:
+        return self.family.open_voice(self.base, self.facts, CPU)
+
+    def encoder(self) -> Any:
+        return self.family.open_encoder(self.base, self.facts, CPU)
 
     def samples(self) -> list[Any]:
         rate = self.facts.encode_rate_hz
@@ -53,7 +59,7 @@ class Lab:
 
 @cache
 def _items(lab: Lab) -> list[ClipItem]:
-    encoded = lab.encoded or lab.family.encode(lab.load("encoder"), lab.samples())
+    encoded = lab.encoded or lab.encoder().encode(lab.samples())
     return [
         ClipItem(f"clip{number}", SENTENCES[number][0], "en", "awb" if number else "Bea", tensors)
         for number, tensors in enumerate(encoded)
@@ -113,7 +119,7 @@ def cosyvoice3(base: Path) -> Lab:
     def full(directory: Path, ours: Any) -> Any:
         from safetensors.torch import load_file
 
-        fresh = families.find("cosyvoice3").load(base, ours.facts, CPU, "core")
+        fresh = families.find("cosyvoice3").open_model(base, ours.facts, CPU)
         fresh.core.load_state_dict(
             {n: t.float() for n, t in load_file(directory / "llm.safetensors").items()}, strict=True
         )
@@ -123,7 +129,7 @@ def cosyvoice3(base: Path) -> Lab:
     def adapter(directory: Path, ours: Any) -> Any:
         from peft import PeftModel
 
-        fresh = families.find("cosyvoice3").load(base, ours.facts, CPU, "core")
+        fresh = families.find("cosyvoice3").open_model(base, ours.facts, CPU)
         fresh.core.llm.model = PeftModel.from_pretrained(
             fresh.core.llm.model, str(directory)
         ).base_model.model
@@ -137,7 +143,7 @@ def indextts2(base: Path) -> Lab:
     from tests.factories import indextts2_base
 
     def fresh(ours: Any) -> Any:
-        made = families.find("indextts2").load(base, ours.facts, CPU, "core")
+        made = families.find("indextts2").open_model(base, ours.facts, CPU)
         return replace(made, voices=ours.voices)
 
     def full(directory: Path, ours: Any) -> Any:

@@ -26,17 +26,15 @@ from voicelathe.train import loop
 
 
 def passed(
-    lab: Lab, loaded: Any, items: list[Any], compiled: bool
+    lab: Lab, model: Any, items: list[Any], compiled: bool
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Losses of one pass and the gradients that it leaves behind."""
-    loaded.core.zero_grad(set_to_none=True)
+    model.core.zero_grad(set_to_none=True)
     with layers.compiled_layers(compiled):
-        batch = lab.family.collate(loaded, items)
-        losses = lab.family.losses(
-            loaded, batch, lab.family.draw(loaded, batch, list(range(len(items))), None)
-        )
+        batch = model.collate(items)
+        losses = model.losses(batch, model.draw(batch, list(range(len(items))), None))
     sum(losses.values()).mean().backward()  # type: ignore[union-attr]
-    gradients = {n: p.grad.clone() for n, p in loaded.core.named_parameters() if p.grad is not None}
+    gradients = {n: p.grad.clone() for n, p in model.core.named_parameters() if p.grad is not None}
     return {name: one.detach() for name, one in losses.items()}, gradients
 
 
@@ -116,18 +114,18 @@ def test_compiled_layers_of_every_family_have_the_losses_and_gradients_of_plain_
 
 
 def compare(lab: Lab, mode: str, recompute: Any) -> None:
-    loaded = adapted(lab) if mode == "lora" else lab.load()
+    model = adapted(lab) if mode == "lora" else lab.model()
     items = lab.items()
-    lab.family.prepare(loaded, items)
-    lab.family.trainable(loaded, mode)
-    lab.family.checkpoint_blocks(loaded, recompute)
-    loaded.core.train()
-    passed(lab, loaded, items, compiled=True)
-    passed(lab, loaded, items[1:], compiled=True)
+    model.prepare(items)
+    model.trainable(mode)
+    model.checkpoint_blocks(recompute)
+    model.core.train()
+    passed(lab, model, items, compiled=True)
+    passed(lab, model, items[1:], compiled=True)
     made = programs()
     for these in (items, items[::-1], items[1:], items[:2]):
-        wanted, expected = passed(lab, loaded, these, compiled=False)
-        found, gradients = passed(lab, loaded, these, compiled=True)
+        wanted, expected = passed(lab, model, these, compiled=False)
+        found, gradients = passed(lab, model, these, compiled=True)
         for name, values in wanted.items():
             assert found[name].tolist() == pytest.approx(values.tolist(), abs=1e-5), name
         assert set(gradients) == set(expected)

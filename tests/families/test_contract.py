@@ -22,7 +22,16 @@ from voicelathe.config import params, schema
 from voicelathe.data.latents import cache
 from voicelathe.errors import FamilyUnavailable, ParamsError
 from voicelathe.families import decoding
-from voicelathe.families.base import Plannable, Promptable, Settling
+from voicelathe.families.optional import (
+    Cloning,
+    Copying,
+    Measurable,
+    Plannable,
+    Promptable,
+    Referenced,
+    Settling,
+    TrainedWithReferences,
+)
 from voicelathe.families.shared import layers
 from voicelathe.process import jobs
 from voicelathe.train import adapters, loop, saving
@@ -37,25 +46,25 @@ def lora(lab: Lab) -> schema.Lora:
     return schema.Lora(rank=4, alpha=8.0, dropout=0.0, scope=sorted(lab.family.spec.scopes))
 
 
-def adapted(lab: Lab, parts: str = "core") -> Any:
-    """Loaded with an adapter that does something."""
-    loaded = lab.load(parts)
-    lab.family.prepare(loaded, lab.items())
-    adapters.inject(loaded.core, lora(lab), lab.family.adapter_targets(loaded, lora(lab).scope), seed=1)
+def adapted(lab: Lab) -> Any:
+    """A model with an adapter that does something."""
+    model = lab.model()
+    model.prepare(lab.items())
+    adapters.inject(model.core, lora(lab), model.adapter_targets(lora(lab).scope), seed=1)
     with torch.no_grad():
-        for name, parameter in loaded.core.named_parameters():
+        for name, parameter in model.core.named_parameters():
             if "lora_B" in name:
                 generator = torch.Generator().manual_seed(len(name))
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
-    loaded.core.eval()
-    return loaded
+    model.core.eval()
+    return model
 
 
 @torch.no_grad()
-def losses(lab: Lab, loaded: Any, items: list[Any], keys: list[int] | None = None) -> dict[str, list[float]]:
-    batch = lab.family.collate(loaded, items)
-    noise = lab.family.draw(loaded, batch, keys or list(range(len(items))), (0, 1))
-    return {name: values.tolist() for name, values in lab.family.losses(loaded, batch, noise).items()}
+def losses(lab: Lab, model: Any, items: list[Any], keys: list[int] | None = None) -> dict[str, list[float]]:
+    batch = model.collate(items)
+    noise = model.draw(batch, keys or list(range(len(items))), (0, 1))
+    return {name: values.tolist() for name, values in model.losses(batch, noise).items()}
 
 
 def near(found: dict[str, list[float]], wanted: dict[str, list[float]], abs_: float = 1e-5) -> bool:
@@ -71,13 +80,13 @@ def test_a_base_is_recognised_described_and_named_as_in_the_table(lab: Lab) -> N
 def test_encoding_is_deterministic_and_a_neighbour_changes_at_most_the_last_digits(lab: Lab) -> None:
     if not lab.is_here("encode"):
         with pytest.raises(FamilyUnavailable, match=f"voicelathe env create {lab.name}"):
-            lab.load("encoder")
+            lab.encoder()
         return
-    loaded, samples = lab.load("encoder"), lab.samples()
-    assert loaded.core is None, "encoding must not load the language model"
-    together = list(lab.family.encode(loaded, samples))
+    encoder, samples = lab.encoder(), lab.samples()
+    assert not hasattr(encoder, "core"), "encoding must not load the language model"
+    together = list(encoder.encode(samples))
     for one, found in zip(samples, together, strict=True):
-        (alone,), (again,) = (list(lab.family.encode(loaded, [one])) for _ in range(2))
+        (alone,), (again,) = (list(encoder.encode([one])) for _ in range(2))
         assert set(alone) == set(found)
         for name, tensor in alone.items():
             assert torch.equal(tensor, again[name]) and len(tensor) >= 1 and tensor.is_contiguous()
@@ -89,42 +98,42 @@ def test_encoding_is_deterministic_and_a_neighbour_changes_at_most_the_last_digi
 
 
 def test_every_clip_has_every_loss_and_the_same_alone_as_packed(lab: Lab) -> None:
-    loaded, items = lab.load(), lab.items()
-    lab.family.prepare(loaded, items)
-    loaded.core.eval()
-    together = losses(lab, loaded, items)
+    model, items = lab.model(), lab.items()
+    model.prepare(items)
+    model.core.eval()
+    together = losses(lab, model, items)
     assert set(together) == set(lab.family.spec.loss_weights)
     assert lab.family.spec.stop_loss in together
     for number, item in enumerate(items):
-        alone = losses(lab, loaded, [item], [number])
+        alone = losses(lab, model, [item], [number])
         assert near(alone, {name: [values[number]] for name, values in together.items()})
 
 
 def test_frozen_noise_repeats_exactly_whatever_the_global_state(lab: Lab) -> None:
-    loaded, items = lab.load(), lab.items()
-    lab.family.prepare(loaded, items)
-    loaded.core.eval()
+    model, items = lab.model(), lab.items()
+    model.prepare(items)
+    model.core.eval()
     torch.manual_seed(1)
-    first = losses(lab, loaded, items)
+    first = losses(lab, model, items)
     torch.manual_seed(2)
-    assert losses(lab, loaded, items) == first
+    assert losses(lab, model, items) == first
 
 
 def test_strength_zero_is_exactly_the_base_and_one_is_not(lab: Lab) -> None:
-    plain, loaded = lab.load(), adapted(lab)
-    lab.family.prepare(plain, lab.items())
+    plain, model = lab.model(), adapted(lab)
+    plain.prepare(lab.items())
     plain.core.eval()
     base = losses(lab, plain, lab.items())
-    assert losses(lab, loaded, lab.items()) != base
-    adapters.set_scale(loaded.core, 0.0)
-    assert losses(lab, loaded, lab.items()) == base
+    assert losses(lab, model, lab.items()) != base
+    adapters.set_scale(model.core, 0.0)
+    assert losses(lab, model, lab.items()) == base
 
 
 @pytest.mark.parametrize("mode", ["lora", "full"])
 def test_what_moves_is_what_the_mode_says_and_every_part_has_a_name(lab: Lab, mode: str) -> None:
-    loaded = adapted(lab) if mode == "lora" else lab.load()
-    plan = lab.family.trainable(loaded, mode)
-    moving = {name for name, p in loaded.core.named_parameters() if p.requires_grad}
+    model = adapted(lab) if mode == "lora" else lab.model()
+    plan = model.trainable(mode)
+    moving = {name for name, p in model.core.named_parameters() if p.requires_grad}
     assert moving == set(plan.trainable) and moving
     assert sorted(name for names in plan.parts.values() for name in names) == sorted(moving)
     assert all(("lora_" in name) == (mode == "lora") for name in moving)
@@ -134,28 +143,26 @@ def test_what_moves_is_what_the_mode_says_and_every_part_has_a_name(lab: Lab, mo
 def test_a_checkpoint_is_opened_by_upstream_with_the_same_losses_and_comes_back(
     lab: Lab, mode: str, tmp_path: Path
 ) -> None:
-    loaded = adapted(lab) if mode == "lora" else lab.load()
+    model = adapted(lab) if mode == "lora" else lab.model()
     if mode == "full":
-        lab.family.prepare(loaded, lab.items())
+        model.prepare(lab.items())
         with torch.no_grad():
-            for parameter in loaded.core.parameters():  # what a bf16 file can hold
+            for parameter in model.core.parameters():  # what a bf16 file can hold
                 parameter.copy_((parameter * 1.01).to(torch.bfloat16))
-    loaded.core.eval()
+    model.core.eval()
     train = replace(training.train_settings(mode), lora=lora(lab) if mode == "lora" else None)
-    out = saving.put(
-        tmp_path / "step_0000001", saving.weights(lab.family, loaded, train, lab.base), {"step": 1}
-    )
-    expected = losses(lab, loaded, lab.items())
-    official = (lab.open_full if mode == "full" else lab.open_adapter)(out, loaded)
+    out = saving.put(tmp_path / "step_0000001", saving.weights(model, train), {"step": 1})
+    expected = losses(lab, model, lab.items())
+    official = (lab.open_full if mode == "full" else lab.open_adapter)(out, model)
     official.core.eval()
     assert near(losses(lab, official, lab.items()), expected)
 
-    again = adapted(lab) if mode == "lora" else lab.load()
-    lab.family.recall(again, out)
+    again = adapted(lab) if mode == "lora" else lab.model()
+    again.recall(out)
     if mode == "lora":
         adapters.load(again.core, lab.family.load_adapter(out))
     else:
-        lab.family.load_full(again, out)
+        again.load_full(out)
     again.core.eval()
     assert near(losses(lab, again, lab.items()), expected, 1e-5 if mode == "lora" else 1e-3)
 
@@ -164,18 +171,16 @@ def test_a_checkpoint_is_opened_by_upstream_with_the_same_losses_and_comes_back(
 def test_an_adapter_at_a_strength_is_exported_and_opened_by_upstream_with_the_same_losses(
     lab: Lab, merged: bool, tmp_path: Path
 ) -> None:
-    loaded = adapted(lab)
+    model = adapted(lab)
     train = replace(training.train_settings("lora"), lora=lora(lab))
-    kept = saving.put(
-        tmp_path / "step_0000001", saving.weights(lab.family, loaded, train, lab.base), {"step": 1}
-    )
-    adapters.set_scale(loaded.core, 0.35)
-    expected = losses(lab, loaded, lab.items())
-    untouched = lab.load()
-    lab.family.recall(untouched, kept)
+    kept = saving.put(tmp_path / "step_0000001", saving.weights(model, train), {"step": 1})
+    adapters.set_scale(model.core, 0.35)
+    expected = losses(lab, model, lab.items())
+    untouched = lab.model()
+    untouched.recall(kept)
     change = drift(losses(lab, untouched, lab.items()), expected)
     export.run(export_job(lab, kept, 0.35, merged, tmp_path / "out"), lambda kind, values: None)
-    official = (lab.open_full if merged else lab.open_adapter)(tmp_path / "out", loaded)
+    official = (lab.open_full if merged else lab.open_adapter)(tmp_path / "out", model)
     official.core.eval()
     left = drift(losses(lab, official, lab.items()), expected)
     assert left < (change / 4 if merged else 1e-5) and change > 1e-4, (
@@ -208,17 +213,25 @@ def test_the_lines_of_a_model_card_open_an_export_and_speak_as_the_candidate_doe
     ast.parse(usage)
     if not lab.is_here("speak"):
         return
-    loaded = adapted(lab, "all")
+    model = adapted(lab)
     train = replace(training.train_settings("lora"), lora=lora(lab))
-    kept = saving.put(
-        tmp_path / "step_0000001", saving.weights(lab.family, loaded, train, lab.base), {"step": 1}
-    )
+    kept = saving.put(tmp_path / "step_0000001", saving.weights(model, train), {"step": 1})
     export.run(export_job(lab, kept, 1.0, form == "full", tmp_path / "out"), lambda kind, values: None)
     audio, rate = heard(usage, 3)
-    ours = lab.family.synthesize(loaded, "Oh.", "auto", 3, FEW / lab.facts.positions_per_s, own)
+    ours = speaking(lab, kept).synthesize("Oh.", "auto", 3, FEW / lab.facts.positions_per_s, own)
     assert rate == ours.rate_hz and len(audio) == len(ours.samples)
     if form == "adapter":
         assert np.abs(audio - ours.samples).max() < 1e-3
+
+
+def speaking(lab: Lab, kept: Path) -> Any:
+    """A voice with an adapter at scale 1."""
+    voice = lab.voice()
+    voice.recall(kept)
+    adapters.inject(voice.core, lora(lab), voice.adapter_targets(lora(lab).scope), seed=1)
+    adapters.load(voice.core, lab.family.load_adapter(kept))
+    voice.core.eval()
+    return voice
 
 
 FEW = 8  # positions: random weights do not end by themselves
@@ -240,14 +253,16 @@ def heard(usage: str, seed: int) -> tuple[Any, int]:
 def test_speech_is_capped_and_repeats_with_its_seed(lab: Lab) -> None:
     if not lab.is_here("speak"):  # the same is asked of it where upstream's code is: needs_upstream
         with pytest.raises(FamilyUnavailable, match=f"voicelathe env create {lab.name}"):
-            lab.load("all")
+            lab.voice()
         return
-    loaded = lab.load("all")
-    lab.family.prepare(loaded, lab.items())
+    voice, model = lab.voice(), lab.model()
+    model.prepare(lab.items())
+    if hasattr(model, "voices"):
+        voice.voices = model.voices
 
     def say(seed: int) -> Any:
-        return lab.family.synthesize(
-            loaded, "The lamp is on.", "en", seed, 0.64, decoding.defaults(lab.family.spec.decoding)
+        return voice.synthesize(
+            "The lamp is on.", "en", seed, 0.64, decoding.defaults(lab.family.spec.decoding)
         )
 
     first = say(3)
@@ -383,13 +398,13 @@ def test_what_a_recipe_asks_of_a_family_is_checked_before_anything_runs() -> Non
 def test_a_base_that_takes_a_reference_clip_hears_it_and_the_clips_beside_it_do_not(lab: Lab) -> None:
     if not isinstance(lab.family, Promptable):
         pytest.skip(f"{lab.name} takes over no voice from a clip in front")
-    loaded, items = lab.load(), lab.items()
-    loaded.core.eval()
-    plain = losses(lab, loaded, items)
+    model, items = lab.model(), lab.items()
+    model.core.eval()
+    plain = losses(lab, model, items)
     for way in lab.family.spec.zero_shot:
         prompted = lab.family.prompted(items[0], items[1], way)
-        alone = losses(lab, loaded, [prompted], [0])
-        beside = losses(lab, loaded, [prompted, items[2]], [0, 2])
+        alone = losses(lab, model, [prompted], [0])
+        beside = losses(lab, model, [prompted, items[2]], [0, 2])
         assert near({name: values[:1] for name, values in beside.items()}, alone)
         assert not near(alone, {name: values[:1] for name, values in plain.items()}, 1e-4)
         assert near(
@@ -397,32 +412,40 @@ def test_a_base_that_takes_a_reference_clip_hears_it_and_the_clips_beside_it_do_
         )
 
 
-def test_a_spec_names_ways_to_take_over_a_voice_exactly_where_the_family_has_them(lab: Lab) -> None:
-    assert bool(lab.family.spec.zero_shot) == isinstance(lab.family, Promptable)
+def test_a_spec_says_of_what_only_some_can_do_exactly_what_the_family_and_what_it_opens_can(lab: Lab) -> None:
+    spec, model = lab.family.spec, lab.model()
+    assert bool(spec.zero_shot) == isinstance(lab.family, Promptable)
+    assert isinstance(lab.family, Plannable) == isinstance(model, Measurable)
+    assert spec.trains_with_references == isinstance(model, TrainedWithReferences)
+    assert spec.carries_recordings == isinstance(model, Referenced)
+    if lab.is_here("encode"):
+        assert spec.copies == isinstance(lab.encoder(), Copying)
+    if lab.is_here("speak"):
+        assert bool(spec.zero_shot) == isinstance(lab.voice(), Cloning)
 
 
 def test_what_noise_does_not_touch_is_computed_once_for_several_draws_and_changes_no_bit(lab: Lab) -> None:
-    loaded = lab.load()
-    lab.family.prepare(loaded, lab.items())
-    loaded.core.eval()
+    model = lab.model()
+    model.prepare(lab.items())
+    model.core.eval()
     (items,) = validating.batches(lab.items(), 99)
     calls: Counter[str] = Counter()
-    for name, module in loaded.core.named_modules():
+    for name, module in model.core.named_modules():
         module.register_forward_hook(lambda *_, name=name: calls.update([name]))
-    found = validating.of_clips(lab.family, loaded, items, 9, 3, 99)
+    found = validating.of_clips(model, items, 9, 3, 99)
     shared = calls.copy()
     expected: dict[str, dict[str, float]] = {item.clip_id: {} for item in items}
     for number in range(3):
-        batch = lab.family.collate(loaded, items)
+        batch = model.collate(items)
         keys = [rng.key(9, "validation", item.clip_id, number) for item in items]
         with torch.inference_mode():
-            drawn = lab.family.losses(loaded, batch, lab.family.draw(loaded, batch, keys, (number, 3)))
+            drawn = model.losses(batch, model.draw(batch, keys, (number, 3)))
         for name, values in drawn.items():
             for item, value in zip(items, values.double().tolist(), strict=True):
                 expected[item.clip_id][name] = expected[item.clip_id].get(name, 0.0) + value / 3
     assert found == expected
     less = {name for name, count in (calls - shared).items() if shared[name] < count}
-    if isinstance(lab.family, Settling):
+    if isinstance(model, Settling):
         assert any("base_lm" in name for name in less) and not any("feat_decoder" in name for name in less)
     else:
         assert not less
@@ -431,19 +454,19 @@ def test_what_noise_does_not_touch_is_computed_once_for_several_draws_and_change
 def test_a_sketch_is_the_model_that_is_trained_without_its_weights(lab: Lab) -> None:
     if not isinstance(lab.family, Plannable):
         return
-    loaded = lab.load()
+    model = lab.model()
     with torch.device("meta"):
-        sketch = lab.family.sketch(lab.family.config(lab.base), lab.base).loaded
+        sketch = lab.family.sketch(lab.family.config(lab.base), lab.base).model
     shapes, drawn = (
-        {name: tuple(p.shape) for name, p in one.core.named_parameters()} for one in (loaded, sketch)
+        {name: tuple(p.shape) for name, p in one.core.named_parameters()} for one in (model, sketch)
     )
     assert shapes == drawn
-    loaded.core.eval()
+    model.core.eval()
     with torch.no_grad():
-        found = lab.family.losses(loaded, *lab.family.example(loaded, [5, 9], [12, 20]))
+        found = model.losses(*model.example([5, 9], [12, 20]))
     assert set(found) == set(lab.family.spec.loss_weights)
     assert all(len(values) == 2 and torch.isfinite(values).all() for values in found.values())
-    lengths = lab.family.text_lengths(sketch, [item.text for item in lab.items()])
+    lengths = sketch.text_lengths([item.text for item in lab.items()])
     assert lengths[1] < lengths[0] < lengths[2], "the sentences of the lab, by length"
 
 
@@ -451,8 +474,8 @@ def test_the_layers_that_a_spec_lists_are_those_that_are_run_as_one_and_none_is_
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Training puts a layer together in `run_layer`, once; a layer that the spec forgot would only cost memory, one called apart would be wrong."""
-    loaded, items = lab.load(), lab.items()
-    lab.family.prepare(loaded, items)
+    model, items = lab.model(), lab.items()
+    model.prepare(items)
     seen: list[torch.nn.Module] = []
     real = layers.run_layer
 
@@ -463,10 +486,10 @@ def test_the_layers_that_a_spec_lists_are_those_that_are_run_as_one_and_none_is_
     for forward in [one for name, one in sys.modules.items() if name.startswith("voicelathe.families.")]:
         if hasattr(forward, "run_layer") and forward is not layers:
             monkeypatch.setattr(forward, "run_layer", run)
-    listed, called = layers.listed(loaded.core, lab.family.spec.layers), []
+    listed, called = layers.listed(model.core, lab.family.spec.layers), []
     for layer in listed:
         layer.register_forward_pre_hook(lambda one, _given: called.append(one))
-    losses(lab, loaded, items)
+    losses(lab, model, items)
     assert listed and {id(one) for one in seen} == {id(one) for one in listed}
     assert called == []
     own = {id(p) for layer in listed for p in layer.parameters()}
@@ -476,12 +499,12 @@ def test_the_layers_that_a_spec_lists_are_those_that_are_run_as_one_and_none_is_
 
 
 def test_the_probability_of_the_end_is_that_of_the_stop_loss(lab: Lab) -> None:
-    loaded, items = lab.load(), lab.items()
-    lab.family.prepare(loaded, items)
-    loaded.core.eval()
+    model, items = lab.model(), lab.items()
+    model.prepare(items)
+    model.core.eval()
     with torch.no_grad():
-        chances = lab.family.endings(loaded, lab.family.collate(loaded, items))
-    stop = losses(lab, loaded, items)[lab.family.spec.stop_loss]
+        chances = model.endings(model.collate(items))
+    stop = losses(lab, model, items)[lab.family.spec.stop_loss]
     for chance, loss in zip(chances, stop, strict=True):
         goes_on = (
             -torch.log1p(-chance[:-1].double()).sum()

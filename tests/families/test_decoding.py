@@ -102,21 +102,21 @@ def test_speech_obeys_each_setting_and_a_sample_is_kept_by_all_of_them() -> None
     machine = training.target()
     family = families.find(machine.family)
     base = Path(machine.base)
-    loaded = family.load(base, family.describe(base, "Apache-2.0", True), machine.machine, "all")
+    voice = family.open_voice(base, family.describe(base, "Apache-2.0", True), machine.machine)
 
     def say(text: str = "The lamp is on.", seconds: float = 1.0, **other: float) -> Any:
-        return family.synthesize(loaded, text, "en", 3, seconds, {**DECODING, **other})
+        return voice.synthesize(text, "en", 3, seconds, {**DECODING, **other})
 
     usual = say().samples
     assert np.array_equal(usual, say().samples)
     for other in ({"steps": 4}, {"guidance": 1.0}):
         samples = say(**other).samples
         assert len(samples) != len(usual) or not np.array_equal(samples, usual), other
-    loaded.core.stop_head.weight.data.zero_()  # it never stops by itself
-    tokens, rate_hz = len(loaded.core.text_tokenizer("Oh.")), loaded.facts.speak_rate_hz
+    voice.core.stop_head.weight.data.zero_()  # it never stops by itself
+    tokens, rate_hz = len(voice.core.text_tokenizer("Oh.")), voice.facts.speak_rate_hz
     for ratio in (1, 2):
         spoken = say("Oh.", 20.0, max_length_ratio=ratio)
-        positions = round(len(spoken.samples) / rate_hz * loaded.facts.positions_per_s)
+        positions = round(len(spoken.samples) / rate_hz * voice.facts.positions_per_s)
         assert positions == tokens * ratio + 10 and not spoken.stopped, "cut at the limit"
 
 

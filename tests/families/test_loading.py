@@ -28,12 +28,12 @@ WEIGHTS = {
 }
 
 
-def from_upstream(lab: Lab, parts: str) -> Any:
+def from_upstream(lab: Lab, role: str) -> Any:
     """VoxCPM by upstream's own `from_local`, which draws every weight and then loads over it."""
     form = lab.family.format
     kind = getattr(import_module(f"voxcpm.model.{form.module}"), form.model)
-    model = kind.from_local(str(lab.base), optimize=False, training=parts == "core", device="cpu")
-    if parts == "core":
+    model = kind.from_local(str(lab.base), optimize=False, training=role == "model", device="cpu")
+    if role == "model":
         model.base_lm.kv_cache = model.residual_lm.kv_cache = model.audio_vae = None
     return model
 
@@ -86,13 +86,13 @@ def drawn_speaker_encoder(lab: Lab) -> Any:
     return encoder.eval()
 
 
-OPENED: list[tuple[str, str, str, Callable[[Lab], Any]]] = [  # family, parts, attribute, the same the long way
-    *((name, parts, "core", lambda lab, parts=parts: from_upstream(lab, parts)) for name in ("voxcpm2", "voxcpm15") for parts in ("core", "all")),
+OPENED: list[tuple[str, str, str, Callable[[Lab], Any]]] = [  # family, role, attribute, the same the long way
+    *((name, role, "core", lambda lab, role=role: from_upstream(lab, role)) for name in ("voxcpm2", "voxcpm15") for role in ("model", "voice")),
     *((name, "encoder", "vae", drawn_codec) for name in ("voxcpm2", "voxcpm15")),
-    ("qwen3_tts", "core", "core", drawn_qwen),
+    ("qwen3_tts", "model", "core", drawn_qwen),
     ("qwen3_tts", "encoder", "speaker_encoder", drawn_speaker_encoder),
-    ("cosyvoice3", "core", "core", drawn_cosyvoice),
-    ("indextts2", "core", "core", drawn_index),
+    ("cosyvoice3", "model", "core", drawn_cosyvoice),
+    ("indextts2", "model", "core", drawn_index),
 ]  # fmt: skip
 
 
@@ -109,8 +109,8 @@ def same_bytes(one: Tensor, other: Tensor) -> bool:
 
 
 def test_every_parameter_and_buffer_is_what_drawing_first_gives(lab: Lab) -> None:
-    for parts, attribute, drawn in [row[1:] for row in OPENED if row[0] == lab.name]:
-        ours, theirs = getattr(lab.load(parts), attribute), drawn(lab)
+    for role, attribute, drawn in [row[1:] for row in OPENED if row[0] == lab.name]:
+        ours, theirs = getattr(getattr(lab, role)(), attribute), drawn(lab)
         found, wanted = everything(ours), everything(theirs)
         assert set(found) == set(wanted)
         assert [name for name in wanted if not same_bytes(found[name], wanted[name])] == []
@@ -126,11 +126,11 @@ def test_an_adapter_begins_alike_whatever_torch_s_generator_was_at(lab: Lab) -> 
     begun = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        loaded = lab.load("core")
+        model = lab.model()
         scope = sorted(lab.family.spec.scopes)
         lora = schema.Lora(rank=4, alpha=8.0, dropout=0.0, scope=scope)
-        adapters.inject(loaded.core, lora, lab.family.adapter_targets(loaded, scope), seed=3)
-        begun.append(everything(loaded.core))
+        adapters.inject(model.core, lora, model.adapter_targets(scope), seed=3)
+        begun.append(everything(model.core))
     assert [name for name in begun[0] if not same_bytes(begun[0][name], begun[1][name])] == []
     assert any(float(tensor.abs().max()) > 0 for name, tensor in begun[0].items() if "lora_A" in name)
 
@@ -151,16 +151,16 @@ def test_a_missing_tensor_is_named_before_and_while_weights_are_read(lab: Lab, t
         lab.family.describe(tmp_path / "base", "Apache-2.0", False)
     if lab.name != "qwen3_tts":  # transformers opens that one, and draws what is missing
         with pytest.raises(CheckpointError, match=f"1 tensors missing .*{gone}"):
-            lab.family.load(tmp_path / "base", lab.facts, CPU, "core")
+            lab.family.open_model(tmp_path / "base", lab.facts, CPU)
 
 
-@pytest.mark.parametrize("parts", ["encoder", "all"])
-def test_a_codec_that_lacks_a_tensor_is_refused_by_name(lab: Lab, tmp_path: Path, parts: str) -> None:
+@pytest.mark.parametrize("role", ["encoder", "voice"])
+def test_a_codec_that_lacks_a_tensor_is_refused_by_name(lab: Lab, tmp_path: Path, role: str) -> None:
     if not lab.name.startswith("voxcpm"):
         pytest.skip(f"{lab.name} has no codec that is opened here from a file of its own")
     gone = without_one(lab, "audiovae.safetensors", tmp_path / "base")
     with pytest.raises(CheckpointError, match=f"audiovae.safetensors.*1 tensors missing .*{gone}"):
-        lab.family.load(tmp_path / "base", lab.facts, CPU, parts)
+        getattr(lab.family, f"open_{role}")(tmp_path / "base", lab.facts, CPU)
 
 
 def test_a_tensor_of_another_shape_is_refused_and_not_repeated_to_fit() -> None:
@@ -194,15 +194,15 @@ def test_bf16_that_is_kept_as_it_lies_is_what_training_makes_of_fp32(
 ) -> None:
     begun = []
     for keep in (False, True):
-        loaded = lab.family.load(lab.base, lab.facts, CPU, "core", keep_bf16=keep)
-        opened = {str(p.dtype) for p in loaded.core.parameters()}
+        model = lab.family.open_model(lab.base, lab.facts, CPU, keep_bf16=keep)
+        opened = {str(p.dtype) for p in model.core.parameters()}
         if weights == "bf16":
             lora = schema.Lora(rank=4, alpha=8.0, dropout=0.0, scope=sorted(lab.family.spec.scopes))
-            targets = lab.family.adapter_targets(loaded, lora.scope)
-            adapters.inject(loaded.core, lora, targets, seed=3, in_fp32=True)
-        plan = lab.family.trainable(loaded, "lora" if weights == "bf16" else "full")
-        lows = precision.narrow(loaded.core, weights, plan.trainable)
-        begun.append((everything(loaded.core), lows, opened))
+            targets = model.adapter_targets(lora.scope)
+            adapters.inject(model.core, lora, targets, seed=3, in_fp32=True)
+        plan = model.trainable("lora" if weights == "bf16" else "full")
+        lows = precision.narrow(model.core, weights, plan.trainable)
+        begun.append((everything(model.core), lows, opened))
     (wanted, wanted_lows, _), (found, lows, opened) = begun
     assert set(found) == set(wanted) and set(lows) == set(wanted_lows)
     assert [name for name in wanted if not same_bytes(found[name], wanted[name])] == []

@@ -40,30 +40,30 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained(base: Path, out: Path, mode: str) -> tuple[Path, dict[str, list[float]]]:
     """A checkpoint far from the base, and its losses here."""
-    loaded: Any = Family.load(base, Family.describe(base, "x", False), labs.CPU, "core")
+    model: Any = Family.open_model(base, Family.describe(base, "x", False), labs.CPU)
     if mode == "lora":
-        adapters.inject(loaded.core, LORA, Family.adapter_targets(loaded, LORA.scope), seed=1)
+        adapters.inject(model.core, LORA, model.adapter_targets(LORA.scope), seed=1)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for name, parameter in loaded.core.named_parameters():
+        for name, parameter in model.core.named_parameters():
             if mode == "full" or "lora_B" in name:
                 moved = parameter + torch.randn(parameter.shape, generator=generator) * (
                     0.1 if mode == "full" else 0.5
                 )
                 parameter.copy_(moved.to(torch.bfloat16))  # what a full checkpoint can hold
     train = replace(training.train_settings(mode), lora=LORA if mode == "lora" else None)
-    kept = saving.put(out / "step_0000001", saving.weights(Family, loaded, train, base), {"step": 1})
+    kept = saving.put(out / "step_0000001", saving.weights(model, train), {"step": 1})
     clips = [
         losses.ClipTokens(one["text"], one["codes"], one["condition"].view(32, -1), one["emotion"].view(-1))
         for one in official_indextts2.clips()
     ]
-    packed = losses.pack(clips, losses.Ids(0, 1, 8192, 8193), loaded.device)
-    loaded.core.eval()
+    packed = losses.pack(clips, losses.Ids(0, 1, 8192, 8193), model.device)
+    model.core.eval()
     place_M = packed.mel_place_M
     as_generated = replace(packed, mel_place_M=torch.where(place_M > 0, place_M + 1, place_M))
     with torch.no_grad():
-        found = losses.losses(loaded.core, packed, False)
-        found["mel_spoken"] = losses.losses(loaded.core, as_generated, False)["mel"]
+        found = losses.losses(model.core, packed, False)
+        found["mel_spoken"] = losses.losses(model.core, as_generated, False)["mel"]
     return kept, {name: values.tolist() for name, values in found.items()}
 
 

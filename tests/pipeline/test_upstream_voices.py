@@ -85,18 +85,18 @@ def tuned(base: Path, out: Path, mode: str) -> tuple[jobs.WeightsRef, schema.Lor
         families.find("cosyvoice3"),
         families.find("cosyvoice3").describe(base, "Apache-2.0", False),
     )
-    loaded: Any = family.load(base, facts, CPU, "core")
-    loaded.voices = {"awb": torch.linspace(-1, 1, 192)}
+    model: Any = family.open_model(base, facts, CPU)
+    model.voices = {"awb": torch.linspace(-1, 1, 192)}
     lora = schema.Lora(4, 8.0, 0.0, ["attention"]) if mode == "lora" else None
     if lora:
-        adapters.inject(loaded.core, lora, family.adapter_targets(loaded, lora.scope), seed=1)
+        adapters.inject(model.core, lora, model.adapter_targets(lora.scope), seed=1)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for name, parameter in loaded.core.named_parameters():
+        for name, parameter in model.core.named_parameters():
             if lora is None or "lora_B" in name:
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)
     train = replace(training.train_settings(mode), lora=lora)
-    put = saving.put(out / "step_0000001", saving.weights(family, loaded, train, base), {"step": 1})
+    put = saving.put(out / "step_0000001", saving.weights(model, train), {"step": 1})
     candidate = records.Candidate(1, 1.0 if lora else None)
     return jobs.WeightsRef(candidate, mode, str(put), checkpoints.identity(put)), lora
 
@@ -134,4 +134,4 @@ def test_the_interpreter_is_the_familys_and_ours_says_what_to_do(base: Path) -> 
     assert str(layout.ENVIRONMENTS / "cosyvoice3") in str(environments.python("cosyvoice3"))
     facts = families.find("cosyvoice3").describe(base, "Apache-2.0", False)
     with pytest.raises(FamilyUnavailable, match="voicelathe env create cosyvoice3"):
-        families.find("cosyvoice3").load(base, facts, CPU, "all")
+        families.find("cosyvoice3").open_voice(base, facts, CPU)

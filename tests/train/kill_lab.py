@@ -18,7 +18,7 @@ from voicelathe.process import jobs
 from voicelathe.train import loop
 
 KILLED, BROKEN = 137, 70  # exit codes of a child: by its own crash point; by an error that is a defect
-_LOADED: dict[str, Any] = {}  # bases, for children only
+_OPENED: dict[str, Any] = {}  # models, for children only
 PARENT = os.getpid()
 TOUCHES = (
     "fsync",
@@ -51,24 +51,24 @@ def ended(pid: int) -> int:
 
 
 def preload(*runs: jobs.TrainJob) -> None:
-    """Do here, once, what every child would do first: the imports, by training a step or two of each, and loading their base.
+    """Do here, once, what every child would do first: the imports, by training a step or two of each, and opening their base.
 
-    A child gets the loaded base by the fork, as it was loaded: this process never trains it, nor does it take it for what it loads later.
+    A child gets the model by the fork, as it was opened: this process never trains it, nor does it take it for what it opens later.
     """
     for job in runs:
         loop.run(job, lambda _kind, _values: None)
     family = families.find(job.target.family)
     facts = family.describe(Path(job.target.base), "", True)
-    loaded = family.load(Path(job.target.base), facts, job.target.machine, "core")
-    _LOADED[str(job.target.base)] = loaded
+    opened = family.open_model(Path(job.target.base), facts, job.target.machine)
+    _OPENED[str(job.target.base)] = opened
 
 
 def train(job: jobs.TrainJob, diary: Path | None = None) -> None:
-    """For a child, whose family loads nothing anew from then on. `diary` gets a line for each phase that is announced."""
+    """For a child, whose family opens nothing anew from then on. `diary` gets a line for each phase that is announced."""
     assert os.getpid() != PARENT, "every later test of this process would be given the weights of this one"
     family = families.find(job.target.family)
-    if loaded := _LOADED.get(str(job.target.base)):
-        type(family).load = lambda *_arguments, **_options: loaded  # type: ignore[method-assign]
+    if opened := _OPENED.get(str(job.target.base)):
+        type(family).open_model = lambda *_arguments, **_options: opened  # type: ignore[method-assign]
     handle = None if diary is None else os.open(diary, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def emit(kind: str, values: dict[str, Any]) -> None:

@@ -32,10 +32,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model() -> Any:
+def opened() -> Any:
     family = families.find("voxcpm2")
     facts = family.describe(training.BASE, "Apache-2.0", False)
-    return family, family.load(training.BASE, facts, training.target().machine, "core")
+    return family, family.open_model(training.BASE, facts, training.target().machine)
 
 
 def job(corpus: Path, directory: Path, control: bool = True) -> jobs.TrainJob:
@@ -44,11 +44,11 @@ def job(corpus: Path, directory: Path, control: bool = True) -> jobs.TrainJob:
 
 
 def test_a_control_stands_in_front_of_its_own_clip_alone_as_upstream_writes_it(
-    corpus: Path, tmp_path: Path, model: Any
+    corpus: Path, tmp_path: Path, opened: Any
 ) -> None:
     from voxcpm.cli import build_final_text
 
-    plain, told = (batches.opened(job(corpus, tmp_path, one), *model).items for one in (False, True))
+    plain, told = (batches.opened(job(corpus, tmp_path, one), *opened).items for one in (False, True))
     for clip_id, item in plain.items():
         assert told[clip_id].text == build_final_text(item.text, TOLD.get(clip_id))
         assert told[clip_id].words == item.text and item.control == ""
@@ -56,15 +56,15 @@ def test_a_control_stands_in_front_of_its_own_clip_alone_as_upstream_writes_it(
 
 
 def test_losses_change_for_clips_with_a_control_and_for_no_other(
-    corpus: Path, tmp_path: Path, model: Any
+    corpus: Path, tmp_path: Path, opened: Any
 ) -> None:
-    family, loaded = model
+    family, model = opened
     found = []
     for is_on in (False, True):
-        items = list(batches.opened(job(corpus, tmp_path, is_on), family, loaded).items.values())
-        batch = family.collate(loaded, items)
+        items = list(batches.opened(job(corpus, tmp_path, is_on), family, model).items.values())
+        batch = model.collate(items)
         with torch.no_grad():
-            losses = family.losses(loaded, batch, family.draw(loaded, batch, list(range(len(items))), None))
+            losses = model.losses(batch, model.draw(batch, list(range(len(items))), None))
         found.append((losses["diff"] + losses["stop"]).tolist())
     moved = {item.clip_id for item, one, other in zip(items, *found, strict=True) if abs(one - other) > 1e-5}
     assert moved == {"train0003", "train0004"}
@@ -92,9 +92,9 @@ def test_without_the_setting_controls_change_no_byte_of_a_run(corpus: Path, tmp_
 
 
 def test_a_control_longer_than_its_clip_is_named_with_both_lengths(
-    corpus: Path, tmp_path: Path, model: Any
+    corpus: Path, tmp_path: Path, opened: Any
 ) -> None:
-    family, loaded = model
+    family, model = opened
     clips = records.read(corpus / "train.jsonl", records.CleanClip)
     long = "as slowly as can be said, with a pause behind each word"
     records.write(
@@ -106,27 +106,27 @@ def test_a_control_longer_than_its_clip_is_named_with_both_lengths(
         ManifestError,
         match=r"(?s)1 controls are longer than their clip.*clip train0005: '\(as slowly.*takes \d+ tokens, its words \d+, its audio 4 positions",
     ):
-        batches.opened(asked, family, loaded)
-    batches.opened(replace(asked, train=replace(asked.train, control=False)), family, loaded)
+        batches.opened(asked, family, model)
+    batches.opened(replace(asked, train=replace(asked.train, control=False)), family, model)
 
 
 def test_a_control_and_its_clip_fit_into_the_positions_exactly_or_not(
-    corpus: Path, tmp_path: Path, model: Any
+    corpus: Path, tmp_path: Path, opened: Any
 ) -> None:
-    family, loaded = model
-    items = batches.opened(job(corpus, tmp_path / "run"), family, loaded).items
+    family, model = opened
+    items = batches.opened(job(corpus, tmp_path / "run"), family, model).items
     told = {one: items[one] for one in ("train0003",)}
-    (tokens,) = family.text_lengths(loaded, [told["train0003"].text])
+    (tokens,) = model.text_lengths([told["train0003"].text])
     exact = tokens + len(told["train0003"].tensors["latents"]) + 1
-    facts = loaded.facts
+    facts = model.facts
     try:
-        loaded.facts = replace(facts, max_clip_s=exact / facts.positions_per_s)
-        batches._require_short(family, loaded, told)
-        loaded.facts = replace(facts, max_clip_s=(exact - 1) / facts.positions_per_s)
+        model.facts = replace(facts, max_clip_s=exact / facts.positions_per_s)
+        batches._require_short(model, told)
+        model.facts = replace(facts, max_clip_s=(exact - 1) / facts.positions_per_s)
         with pytest.raises(ManifestError, match=f"among the {exact - 1} positions"):
-            batches._require_short(family, loaded, told)
+            batches._require_short(model, told)
     finally:
-        loaded.facts = facts
+        model.facts = facts
 
 
 def test_a_probe_swaps_words_and_leaves_every_clip_its_own_control() -> None:
@@ -142,8 +142,8 @@ def test_a_probe_swaps_words_and_leaves_every_clip_its_own_control() -> None:
     assert [one.text for one in probe.with_other_texts(items)] == ["(slow)No.", "No.", "(loud)It rains."]
 
 
-def test_a_continued_prompt_has_no_control_and_a_reference_has(model: Any) -> None:
-    family, _ = model
+def test_a_continued_prompt_has_no_control_and_a_reference_has(opened: Any) -> None:
+    family, _ = opened
     item, before = (
         ClipItem(name, f"(slow){name}.", "en", "lark", {"latents": torch.zeros(3, 4, 32)}, "(slow)")  # type: ignore[arg-type]
         for name in ("It rains", "No")

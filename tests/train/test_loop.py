@@ -382,12 +382,12 @@ def test_a_run_whose_promoted_checkpoint_comes_out_differently_stops_and_leaves_
 def test_weight_decay_falls_on_the_weights_of_linear_layers_only() -> None:
     family = families.find("voxcpm2")
     facts = family.describe(training.BASE, "", False)
-    loaded = family.load(training.BASE, facts, training.target().machine, "core")
-    plan = family.trainable(loaded, "full")
+    model = family.open_model(training.BASE, facts, training.target().machine)
+    plan = model.trainable("full")
     decayed = {
         id(p)
         for group in memory.optimizer(
-            training.train_settings("full"), loaded.core, plan.trainable, {}, seed=1
+            training.train_settings("full"), model.core, plan.trainable, {}, seed=1
         ).param_groups
         if group["weight_decay"]
         for p in group["params"]

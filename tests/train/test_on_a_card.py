@@ -73,10 +73,10 @@ def test_the_packed_bf16_forward_is_the_fp32_forward_within_two_per_cent(device:
     family, found = families.find("voxcpm2"), []
     for where, weights in (("cpu", "fp32"), (device, "bf16_split16")):
         facts = family.describe(training.BASE, "", False)
-        loaded = family.load(training.BASE, facts, schema.Machine("cpu", 1, 1), "core")
-        precision.narrow(loaded.core, weights, dict(loaded.core.named_parameters()))
-        loaded.core.eval().to(where)
-        loaded.device = torch.device(where)
+        model = family.open_model(training.BASE, facts, schema.Machine("cpu", 1, 1))
+        precision.narrow(model.core, weights, dict(model.core.named_parameters()))
+        model.core.eval().to(where)
+        model.device = torch.device(where)
         draw = torch.Generator().manual_seed(3)
         items = [
             families.base.ClipItem(
@@ -89,8 +89,8 @@ def test_the_packed_bf16_forward_is_the_fp32_forward_within_two_per_cent(device:
             for n in (5, 9, 20)
         ]
         with torch.autocast(where, torch.bfloat16, enabled=weights != "fp32"), torch.no_grad():
-            batch = family.collate(loaded, items)
-            losses = family.losses(loaded, batch, family.draw(loaded, batch, [1, 2, 3], None))
+            batch = model.collate(items)
+            losses = model.losses(batch, model.draw(batch, [1, 2, 3], None))
         found.append(torch.stack([losses[name].float().cpu() for name in ("diff", "stop")]))
     assert torch.allclose(found[0], found[1], rtol=0.02) and not torch.equal(*found)
 
@@ -201,12 +201,12 @@ def test_released_gradients_give_the_weights_of_stored_ones(short: Path, tmp_pat
 def test_a_checkpoint_opens_on_the_cpu(short: Path, tmp_path: Path, device: str) -> None:
     trained(short, tmp_path / "run", device, replace(LEAN, steps=1, checkpoint_every=1))
     family = families.find("voxcpm2")
-    loaded = family.load(
-        training.BASE, family.describe(training.BASE, "", False), schema.Machine("cpu", 1, 1), "core"
+    model = family.open_model(
+        training.BASE, family.describe(training.BASE, "", False), schema.Machine("cpu", 1, 1)
     )
-    before = loaded.core.state_dict()["stop_head.weight"].clone()
-    family.load_full(loaded, tmp_path / "run/step_0000001")
-    after = loaded.core.state_dict()["stop_head.weight"]
+    before = model.core.state_dict()["stop_head.weight"].clone()
+    model.load_full(tmp_path / "run/step_0000001")
+    after = model.core.state_dict()["stop_head.weight"]
     assert after.device.type == "cpu" and bool(after.isfinite().all()) and not torch.equal(before, after)
 
 

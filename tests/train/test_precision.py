@@ -158,19 +158,19 @@ def test_the_low_bits_of_a_base_that_is_not_bf16_are_kept() -> None:
 @pytest.mark.parametrize("weights", [*FULL, "bf16"])
 def test_rope_tables_and_adapters_stay_fp32(weights: str) -> None:
     family = families.find("voxcpm2")
-    loaded = family.load(
-        training.BASE, family.describe(training.BASE, "", False), training.target().machine, "core"
+    model = family.open_model(
+        training.BASE, family.describe(training.BASE, "", False), training.target().machine
     )
-    buffers = {name: tensor.clone() for name, tensor in loaded.core.named_buffers()}
+    buffers = {name: tensor.clone() for name, tensor in model.core.named_buffers()}
     trained = (
-        {"base_lm.norm.weight": loaded.core.base_lm.norm.weight}
+        {"base_lm.norm.weight": model.core.base_lm.norm.weight}
         if weights == "bf16"
-        else family.trainable(loaded, "full").trainable
+        else model.trainable("full").trainable
     )
-    precision.narrow(loaded.core, weights, trained)
-    assert all(torch.equal(tensor, buffers[name]) for name, tensor in loaded.core.named_buffers())
+    precision.narrow(model.core, weights, trained)
+    assert all(torch.equal(tensor, buffers[name]) for name, tensor in model.core.named_buffers())
     assert any(name.endswith("cos_cached") for name in buffers)
-    for name, parameter in loaded.core.named_parameters():
+    for name, parameter in model.core.named_parameters():
         fp32 = weights == "bf16" and name in trained
         assert parameter.dtype == (torch.float32 if fp32 else torch.bfloat16), name
 

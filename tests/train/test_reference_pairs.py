@@ -53,16 +53,16 @@ def test_references_change_the_losses_of_their_clips_alone(corpus: Path, tmp_pat
     spied: dict[str, dict[str, float]] = {}
     family = families.find("voxcpm2")
     facts = family.describe(training.BASE, "Apache-2.0", False)
-    loaded = family.load(training.BASE, facts, training.target().machine, "core")
-    held = batches.opened(job(corpus, tmp_path / "run"), family, loaded)
+    model = family.open_model(training.BASE, facts, training.target().machine)
+    held = batches.opened(job(corpus, tmp_path / "run"), family, model)
     clip_ids = list(held)
     before = held.in_front(clip_ids, 1)
     assert before and len(before) < len(clip_ids)
     for name, items in (("bare", held.bare(clip_ids)), ("with", held.of_step(clip_ids, 1))):
-        batch = family.collate(loaded, items)
-        noise = family.draw(loaded, batch, list(range(len(items))), None)
+        batch = model.collate(items)
+        noise = model.draw(batch, list(range(len(items))), None)
         with torch.no_grad():
-            found = family.losses(loaded, batch, noise)
+            found = model.losses(batch, noise)
         spied[name] = dict(zip(clip_ids, (found["diff"] + found["stop"]).tolist(), strict=True))
     moved = {one for one in clip_ids if abs(spied["bare"][one] - spied["with"][one]) > 1e-5}
     assert moved == set(before)
@@ -85,21 +85,21 @@ def test_a_cached_encoder_gives_the_losses_of_one_that_is_not(
 def test_a_clip_that_does_not_fit_behind_the_longest_reference_is_named(corpus: Path, tmp_path: Path) -> None:
     family: Any = families.find("voxcpm2")
     facts = family.describe(training.BASE, "Apache-2.0", False)
-    loaded = family.load(training.BASE, facts, training.target().machine, "core")
+    model = family.open_model(training.BASE, facts, training.target().machine)
     asked = job(corpus, tmp_path / "run")
-    held = batches.opened(asked, family, loaded)
-    (text,) = family.text_lengths(loaded, [held.items["train0000"].text])
+    held = batches.opened(asked, family, model)
+    (text,) = model.text_lengths([held.items["train0000"].text])
     clip, reference = held.items["train0000"], max(len(one.tensors["latents"]) for one in held.items.values())
     exact = (len(clip.tensors["latents"]) + text + reference + 3) / facts.positions_per_s
     others = {"train0000": clip}
     known = list(held.items.values())
-    loaded.facts = replace(facts, max_clip_s=exact)
-    batches._require_room(family, loaded, others, known)
-    loaded.facts = replace(facts, max_clip_s=exact - 1 / facts.positions_per_s)
+    model.facts = replace(facts, max_clip_s=exact)
+    batches._require_room(model, others, known)
+    model.facts = replace(facts, max_clip_s=exact - 1 / facts.positions_per_s)
     with pytest.raises(
         ManifestError, match=r"(?s)the longest reference, train\d+, takes .*clip train0000: \d+ positions"
     ):
-        batches._require_room(family, loaded, others, known)
+        batches._require_room(model, others, known)
 
 
 def test_training_does_not_begin_where_a_clip_does_not_fit_behind_the_longest_recording_that_a_row_names(
@@ -107,12 +107,12 @@ def test_training_does_not_begin_where_a_clip_does_not_fit_behind_the_longest_re
 ) -> None:
     family: Any = families.find("voxcpm2")
     facts = family.describe(training.BASE, "Apache-2.0", False)
-    loaded = family.load(training.BASE, facts, training.target().machine, "core")
+    model = family.open_model(training.BASE, facts, training.target().machine)
     bare = training.train_job(corpus, tmp_path / "run", training.train_settings())
-    items = batches.opened(bare, family, loaded).items
-    texts = family.text_lengths(loaded, [one.text for one in items.values()])
+    items = batches.opened(bare, family, model).items
+    texts = model.text_lengths([one.text for one in items.values()])
     longest = max(text + len(one.tensors["latents"]) for one, text in zip(items.values(), texts, strict=True))
-    loaded.facts = replace(facts, max_clip_s=(longest + 3 + 20) / facts.positions_per_s)
+    model.facts = replace(facts, max_clip_s=(longest + 3 + 20) / facts.positions_per_s)
 
     def asked(positions: int) -> jobs.TrainJob:
         made = job(corpus, tmp_path / "run")
@@ -120,9 +120,9 @@ def test_training_does_not_begin_where_a_clip_does_not_fit_behind_the_longest_re
             made, references=training.references(corpus, tmp_path / str(positions), OWN, positions)
         )
 
-    batches.opened(asked(20), family, loaded)
+    batches.opened(asked(20), family, model)
     with pytest.raises(ManifestError, match="the longest reference, reference-a, takes 24 of them"):
-        batches.opened(asked(21), family, loaded)
+        batches.opened(asked(21), family, model)
 
 
 def test_without_references_nothing_that_is_written_knows_of_them(corpus: Path, tmp_path: Path) -> None:

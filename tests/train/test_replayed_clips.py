@@ -127,8 +127,8 @@ def test_a_replayed_clip_keeps_its_control_although_the_voice_is_trained_without
     made = job(tmp_path / "told", tmp_path / "run", 0.5)
     family: Any = families.find("voxcpm2")
     facts = family.describe(training.BASE, "Apache-2.0", False)
-    loaded = family.load(training.BASE, facts, training.target().machine, "core")
-    replayed = batches.opened(made, family, loaded).replayed
+    model = family.open_model(training.BASE, facts, training.target().machine)
+    replayed = batches.opened(made, family, model).replayed
     measured = validate._split(validation(tmp_path / "told", tmp_path)).probed.general
     for item in (*replayed.values(), *measured):
         has_one = next(
@@ -136,15 +136,15 @@ def test_a_replayed_clip_keeps_its_control_although_the_voice_is_trained_without
         )
         assert item.text.startswith("(a)") == (has_one is not None) and not item.words.startswith("(")
     assert {item.control for item in replayed.values()} == {item.control for item in measured} == {"", "(a)"}
-    lengths = rehearse._others(rehearsal(tmp_path / "told", made.train), family, loaded, {}, {})
-    (*whole,) = family.text_lengths(loaded, [replayed[one].text for one in lengths])
+    lengths = rehearse._others(rehearsal(tmp_path / "told", made.train), model, {}, {})
+    (*whole,) = model.text_lengths([replayed[one].text for one in lengths])
     assert list(lengths.values()) == whole
     long = "as slowly as can be said, with a pause behind each word"
     records.write(file, [replace(one, control=long) for one in clips])
     with pytest.raises(
         ManifestError, match=r"controls are longer than their clip(?s:.*)of general\.manifest"
     ):
-        batches.opened(made, family, loaded)
+        batches.opened(made, family, model)
 
 
 def validation(corpus: Path, out: Path) -> jobs.ValidateJob:
@@ -174,18 +174,18 @@ def test_the_plan_finds_the_largest_pass_with_replayed_clips(corpus: Path, tmp_p
     lengths = {one: n for n, one in enumerate(["a", "b"])}
     made = rehearsal(corpus, train)
     facts = family.describe(training.BASE, "Apache-2.0", False)
-    loaded = family.load(training.BASE, facts, training.target().machine, "core")
+    model = family.open_model(training.BASE, facts, training.target().machine)
     texts, known = dict(lengths), dict(lengths)
-    others = rehearse._others(made, family, loaded, texts, known)
+    others = rehearse._others(made, model, texts, known)
     assert set(others) == {one.clip_id for one in sides(corpus).replayed}
     assert set(texts) == set(known) == {*lengths, *others}
-    size = rehearse._largest(made, family, loaded)
+    size = rehearse._largest(made, family, model)
     order = batches.Order([f"train{n:04d}" for n in range(12)], 4, 1, list(others), 0.5)
-    opened = batches.opened(job(corpus, tmp_path, 0.5), family, loaded)
+    opened = batches.opened(job(corpus, tmp_path, 0.5), family, model)
     items = {**opened.items, **opened.replayed}
 
     def positions(clip_ids: list[str]) -> int:
-        (*tokens,) = family.text_lengths(loaded, [items[one].text for one in clip_ids])
+        (*tokens,) = model.text_lengths([items[one].text for one in clip_ids])
         return sum(tokens) + sum(len(items[one].tensors["latents"]) for one in clip_ids)
 
     passes = [order.of_step(step)[at : at + 2] for step in range(1, 7) for at in (0, 2)]

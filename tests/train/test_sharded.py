@@ -123,20 +123,20 @@ def test_each_process_holds_about_half_of_weights_and_state_and_the_card_one_lay
             moments = [t for one in trainer.optimizer.state.values() for t in one.values() if t.ndim]
             storages = {
                 t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()
-                for t in (p.to_local() for p in trainer.loaded.core.parameters())
+                for t in (p.to_local() for p in trainer.model.core.parameters())
             }
             counted = {
                 "own": sum(p.numel() for p in own), "moments": sum(t.numel() for t in moments), "held": sum(storages.values()),
-                "all": sum(p.numel() for p in trainer.loaded.core.parameters()), "sharded": len(list(own)),
+                "all": sum(p.numel() for p in trainer.model.core.parameters()), "sharded": len(list(own)),
             }  # fmt: skip
             digest.write_json(tmp_path / f"rank-{group.rank}.json", counted)
 
     ended(job, tmp_path / "log", look)
     first, second = (digest.read_json(tmp_path / f"rank-{rank}.json") for rank in (0, 1))
     assert first["own"] + second["own"] == first["all"]
-    _, loaded, trainable, _ = training.real_model(training.BASE, job.train)
-    apart = layers.listed(loaded.core, families.find("voxcpm2").spec.layers)
-    planned = sizes.of(loaded.core, apart, 2)
+    model, trainable, _ = training.real_model(training.BASE, job.train)
+    apart = layers.listed(model.core, families.find("voxcpm2").spec.layers)
+    planned = sizes.of(model.core, apart, 2)
     assert first["held"] == planned.kept, "to the byte what the plan says"
     assert 4 * first["moments"] == footprint.state(job.train, trainable, 2).moments
     assert abs(first["own"] / first["all"] - 0.5) < 0.01

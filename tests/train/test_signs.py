@@ -92,18 +92,18 @@ def test_a_stop_loss_that_rises_again_is_a_sign() -> None:
 def test_a_probe_repeats_exactly_and_leaves_the_model_training(tmp_path: Path) -> None:
     root = training.corpus(tmp_path)
     family = families.find("voxcpm2")
-    loaded = family.load(
-        training.BASE, family.describe(training.BASE, "", False), training.target().machine, "core"
+    model = family.open_model(
+        training.BASE, family.describe(training.BASE, "", False), training.target().machine
     )
     clips = cache.items(root / "train.jsonl", root / "latents", None)
     chosen = [clips[clip_id] for clip_id in probe.clips(list(clips), seed=1)]
     assert len(chosen) == 8
-    loaded.core.train()
-    first = probe.look(family, loaded, chosen, seed=1)
-    assert first == probe.look(family, loaded, chosen, seed=1)
-    assert set(first) == {"text_gap", "stop"} and loaded.core.training
+    model.core.train()
+    first = probe.look(family.spec, model, chosen, seed=1)
+    assert first == probe.look(family.spec, model, chosen, seed=1)
+    assert set(first) == {"text_gap", "stop"} and model.core.training
     assert first["text_gap"] != 0.0
-    assert "text_gap" not in probe.look(family, loaded, chosen[:1], seed=1)
+    assert "text_gap" not in probe.look(family.spec, model, chosen[:1], seed=1)
 
 
 def test_probes_and_signs_are_in_the_journal_and_told_at_once(

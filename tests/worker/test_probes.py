@@ -39,11 +39,11 @@ def items(corpus: Path) -> dict[str, ClipItem]:
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., jobs.WeightsRef]:
     """Writes an adapter as training would, its names and values changed by `edit`."""
-    loaded = FAMILY.load(
-        training.BASE, FAMILY.describe(training.BASE, "", True), schema.Machine("cpu", 1, 1), "core"
+    model = FAMILY.open_model(
+        training.BASE, FAMILY.describe(training.BASE, "", True), schema.Machine("cpu", 1, 1)
     )
-    adapters.inject(loaded.core, LORA, FAMILY.adapter_targets(loaded, LORA.scope), seed=1)
-    plain = adapters.tensors(loaded.core)
+    adapters.inject(model.core, LORA, model.adapter_targets(LORA.scope), seed=1)
+    plain = adapters.tensors(model.core)
     for name, tensor in plain.items():
         if "lora_B" in name:
             generator = torch.Generator().manual_seed(len(name))
@@ -52,7 +52,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., jobs.Weig
 
     def write(edit: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> jobs.WeightsRef:
         draft = checkpoints.Draft(root / f"step_{len(made):07d}")
-        for name, value in FAMILY.save_adapter(loaded, plain, LORA).items():
+        for name, value in model.save_adapter(plain, LORA).items():
             (draft.tensors(name, edit(value)) if name.endswith("safetensors") else draft.json(name, value))
         made.append(path := draft.commit({}))
         return jobs.WeightsRef(records.Candidate(1, 1.0), "lora", str(path), checkpoints.identity(path))
@@ -61,11 +61,11 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., jobs.Weig
 
 
 def swapper_with(ref: jobs.WeightsRef) -> Swapper:
-    loaded = FAMILY.load(
-        training.BASE, FAMILY.describe(training.BASE, "", True), schema.Machine("cpu", 1, 1), "core"
+    model = FAMILY.open_model(
+        training.BASE, FAMILY.describe(training.BASE, "", True), schema.Machine("cpu", 1, 1)
     )
-    swapper = Swapper(FAMILY, loaded, training.BASE, LORA, [ref])
-    loaded.core.eval()
+    swapper = Swapper(FAMILY, model, LORA, [ref])
+    model.core.eval()
     return swapper
 
 
@@ -139,7 +139,7 @@ def test_after_the_proof_the_candidate_is_what_it_was(
     swapper.put(ref)
     before, after = (
         (
-            losses.of_clips(FAMILY, swapper.loaded, list(items.values()), 9, 1, 4),
+            losses.of_clips(swapper.opened, list(items.values()), 9, 1, 4),
             applied.prove(swapper, ref, list(items.values()), 9),
         )[0]
         for _ in range(2)
@@ -189,7 +189,7 @@ def test_a_probe_record_holds_what_each_clip_said_and_survives_its_file(
         passes=2, clips_per_pass=3, lora_scales=[1.0], zero_shot=None, reference=None, probe_clips=3
     )
     job = jobs.ValidateJob(training.target(), how, 9, "", "", None, "", LORA, [ref], None, "")
-    own = losses.of_clips(FAMILY, swapper.loaded, list(items.values()), 9, 2, 3)
+    own = losses.of_clips(swapper.opened, list(items.values()), 9, 2, 3)
     clips = probes.choose(items, items, items, 9, 3)
     found = probes.look(job, ref, swapper, clips, own)
     assert (

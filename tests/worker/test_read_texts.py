@@ -21,11 +21,11 @@ SRC = Path(families.__file__).parent.parent
 LAMP = Lexicon((Respelling("en", "lamp", "small road"),), False)
 BASE = jobs.WeightsRef(records.Candidate(0, None), "base", str(training.BASE), "0" * 64)
 # Who gives text to a model, with the place of the text among the arguments.
-DOORS = {"ClipItem": 1, "Prompt": 2, "synthesize": 1, "synthesize_prompted": 1}
+DOORS = {"ClipItem": 1, "Prompt": 2, "synthesize": 0, "synthesize_prompted": 0}
 MAKERS = {  # where a ReadText is made: the one function, and what was read is cut behind its control or joined with what was read
     "data/lexicon/reading.py",
     "families/base.py",
-    "families/cosyvoice3/model.py",
+    "families/cosyvoice3/spec.py",
     "families/voxcpm/prompting.py",
 }
 
@@ -85,7 +85,7 @@ def test_read_texts_are_made_in_one_place() -> None:
 
 
 def test_a_caller_that_forgets_the_lexicon_is_seen() -> None:
-    source = "def f():\n    text = line.text\n    a.synthesize(loaded, text)\n    b = as_read(x, y, z)\n    a.synthesize(loaded, b)\n    ClipItem(i, row.text)"
+    source = "def f():\n    text = line.text\n    a.synthesize(text)\n    b = as_read(x, y, z)\n    a.synthesize(b)\n    ClipItem(i, row.text)"
     assert unread(source) == ["line 3: synthesize", "line 6: ClipItem"]
 
 

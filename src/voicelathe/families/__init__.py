@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 TABLE = {  # name -> the module whose FAMILY implements it
     "voxcpm2": "voicelathe.families.voxcpm.v2",
     "voxcpm15": "voicelathe.families.voxcpm.v15",
-    "qwen3_tts": "voicelathe.families.qwen3_tts.model",
-    "cosyvoice3": "voicelathe.families.cosyvoice3.model",
-    "indextts2": "voicelathe.families.indextts2.model",
+    "qwen3_tts": "voicelathe.families.qwen3_tts.spec",
+    "cosyvoice3": "voicelathe.families.cosyvoice3.spec",
+    "indextts2": "voicelathe.families.indextts2.spec",
 }
 
 

@@ -1,4 +1,7 @@
-"""The protocol a model family implements; everything else (loop, optimizer, checkpoints, evaluation, selection) exists once, outside.
+"""The protocols a model family implements; everything else (loop, optimizer, checkpoints, evaluation, selection) exists once, outside.
+
+A `Family` is what is known without weights. It opens a base as one of three: a `Model` trains and is validated, a `BaseVoice` speaks, an
+`Encoder` turns clips into what is cached. What only some can do is a protocol of its own, in `families/optional.py`.
 
 Importable without torch. Shapes: B clips, A audio positions of a clip, T positions of a packed stream, P latent frames a position, D latent width.
 """
@@ -6,7 +9,7 @@ Importable without torch. Shapes: B clips, A audio positions of a clip, T positi
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from voicelathe.config import schema
 from voicelathe.families.decoding import Decoding, Setting
@@ -49,6 +52,10 @@ class FamilySpec:
     servers: Mapping[str, str] = field(
         default_factory=dict
     )  # adapter | full -> how other programs serve an export, in Markdown; BASE and HERE are places
+    copies: bool = False  # its codec can be heard by itself: its encoder is `Copying`
+    carries_recordings: bool = (
+        False  # every checkpoint holds a clip of each speaker, as sound: its model is `Referenced`
+    )
     elsewhere: frozenset[str] = (
         frozenset()
     )  # worker verbs that upstream's own code does in an interpreter of its own (`voicelathe env create`)
@@ -101,31 +108,95 @@ class Spoken:
     stopped: bool
 
 
-@dataclass(frozen=True)
-class Sketch:
-    """A model built from its configuration alone, on tensors without memory."""
-
-    loaded: Any
-    codec: int  # bytes that upstream's own trainer keeps on the device besides: the audio codec
-    caches: int  # and what it allocates for generation
-
-
-Parts = Literal["encoder", "core", "all"]
 Recompute = Literal["none", "decoder", "all"]
 
 
-class Loaded(Protocol):
-    """A loaded base; `core` is the module that is trained."""
+class Adaptable(Protocol):
+    """An open base that can become a candidate: `core` takes an adapter or whole weights, the rest what a checkpoint knows of its speakers."""
 
     core: "torch.nn.Module"
     facts: BaseFacts
+    base: Path
     device: "torch.device"  # where `core` is; whoever moves it sets this
+
+    def adapter_targets(self, scope: Sequence[str]) -> str:
+        """Regular expression over whole module names of the linears that carry an adapter."""
+
+    def recall(self, directory: Path) -> None:
+        """Take over what a checkpoint knows of its speakers, so that the untouched base can be compared with it."""
+
+    def load_full(self, directory: Path) -> None:
+        """Copy a directory's weights into `core`. Raises CheckpointError when names do not fit."""
+
+
+class Model(Adaptable, Protocol):
+    """A base as it is trained and validated."""
+
+    def prepare(self, items: Sequence[ClipItem]) -> None:
+        """See all training clips once, before the first step: refuse what cannot be trained on, remember the speakers.
+
+        Raises ManifestError or BaseModelError naming clips or speakers.
+        """
+
+    def collate(self, items: Sequence[ClipItem]) -> Any:
+        """Tokenise and pack clips into one batch."""
+
+    def draw(self, batch: Any, keys: Sequence[int], frozen: "tuple[int, int] | None") -> Any:
+        """Everything random of one forward, from one CPU generator per clip.
+
+        `frozen` = (pass, passes) is validation: no dropout of conditions, times stratified over the passes.
+        """
+
+    def losses(self, batch: Any, noise: Any) -> "dict[str, torch.Tensor]":
+        """Per-clip mean losses [B] of every component in `spec.loss_weights`."""
+
+    def endings(self, batch: Any) -> "list[torch.Tensor]":
+        """Of each clip, fed with its real speech: the probability of the end [A] at every predicted position."""
+
+    def frozen(self, item: ClipItem) -> "dict[str, torch.Tensor]":
+        """What no adapter on `spec.cached_with` can change of this clip's forward: added to its tensors, `collate` uses it. {}: nothing."""
+
+    def trainable(self, mode: str) -> TrainPlan:
+        """What moves in this mode; freezes everything else."""
+
+    def checkpoint_blocks(self, which: Recompute) -> None:
+        """Which blocks keep only their input and are computed again in backward. `decoder` is the part that makes the audio frames."""
+
+    def save_adapter(self, tensors: "dict[str, torch.Tensor]", lora: schema.Lora) -> dict[str, Any]:
+        """Files of an adapter checkpoint in the format others read: name -> tensors (safetensors) or JSON value."""
+
+    def full_files(self, dtype: "torch.dtype") -> dict[str, Any]:
+        """Files of a full checkpoint, as in `save_adapter`; what the base has besides is linked, so that upstream's loader opens it.
+
+        None instead of contents: a file of the base that would be stale beside them.
+        """
+
+
+class BaseVoice(Adaptable, Protocol):
+    """A base as it speaks."""
+
+    def synthesize(
+        self, text: ReadText, language: str, seed: int, max_seconds: float, decoding: Decoding
+    ) -> Spoken:
+        """Speak with upstream's own generation. `decoding` has every setting of `spec.decoding`."""
+
+
+class Encoder(Protocol):
+    """What turns clips into what is cached of them, without the language model's weights on the device."""
+
+    facts: BaseFacts
+    device: "torch.device"
+
+    def encode(self, samples: "Sequence[np.ndarray[Any, Any]]") -> "Iterator[dict[str, torch.Tensor]]":
+        """Mono float32 audio at `facts.encode_rate_hz` -> what is cached per clip. Deterministic; a neighbour changes at most the last digits."""
 
 
 class Family(Protocol):
-    """One model family. The only importer of its upstream package."""
+    """One model family, as it is known without weights. The only importer of its upstream package."""
 
-    spec: FamilySpec
+    @property
+    def spec(self) -> FamilySpec:
+        """What the rest of the program may know."""
 
     def recognises(self, base: Path) -> bool:
         """Whether a model directory is of this family, by its settings alone; whether it is whole is for `describe` to say."""
@@ -140,157 +211,21 @@ class Family(Protocol):
         """`verify`, then `describe`: a changed file is named before what the change broke."""
 
     def verify(self, base: Path, expected: BaseFacts | str) -> None:
-        """Compare every file with the record or its digest, before anything is loaded. Raises BaseModelError."""
+        """Compare every file with the record or its digest, before anything is opened. Raises BaseModelError."""
 
-    def load(
-        self, base: Path, facts: BaseFacts, machine: schema.Machine, parts: Parts, keep_bf16: bool = False
-    ) -> Any:
-        """Load into upstream's own classes. `encoder` must not load the language model's weights onto the device.
+    def open_model(
+        self, base: Path, facts: BaseFacts, machine: schema.Machine, keep_bf16: bool = False
+    ) -> Model:
+        """Into upstream's own classes, for training and validation; fp32.
 
-        `keep_bf16`: weights of `core` that a file has as bf16 may stay bf16, for a trainer that would make them so next; else fp32.
+        `keep_bf16`: weights of `core` that a file has as bf16 may stay bf16, for a trainer that would make them so next.
         """
 
-    def encode(
-        self, loaded: Any, samples: "Sequence[np.ndarray[Any, Any]]"
-    ) -> "Iterator[dict[str, torch.Tensor]]":
-        """Mono float32 audio at `facts.encode_rate_hz` -> what is cached per clip. Deterministic; a neighbour changes at most the last digits."""
+    def open_voice(self, base: Path, facts: BaseFacts, machine: schema.Machine) -> BaseVoice:
+        """As upstream opens it to speak."""
 
-    def prepare(self, loaded: Any, items: Sequence[ClipItem]) -> None:
-        """See all training clips once, before the first step: refuse what cannot be trained on, remember the speakers.
-
-        Raises ManifestError or BaseModelError naming clips or speakers.
-        """
-
-    def recall(self, loaded: Any, directory: Path) -> None:
-        """Take over what a checkpoint knows of its speakers, so that the untouched base can be compared with it."""
-
-    def collate(self, loaded: Any, items: Sequence[ClipItem]) -> Any:
-        """Tokenise and pack clips into one batch."""
-
-    def draw(self, loaded: Any, batch: Any, keys: Sequence[int], frozen: "tuple[int, int] | None") -> Any:
-        """Everything random of one forward, from one CPU generator per clip.
-
-        `frozen` = (pass, passes) is validation: no dropout of conditions, times stratified over the passes.
-        """
-
-    def losses(self, loaded: Any, batch: Any, noise: Any) -> "dict[str, torch.Tensor]":
-        """Per-clip mean losses [B] of every component in `spec.loss_weights`."""
-
-    def endings(self, loaded: Any, batch: Any) -> "list[torch.Tensor]":
-        """Of each clip, fed with its real speech: the probability of the end [A] at every predicted position."""
-
-    def frozen(self, loaded: Any, item: ClipItem) -> "dict[str, torch.Tensor]":
-        """What no adapter on `spec.cached_with` can change of this clip's forward: added to its tensors, `collate` uses it. {}: nothing."""
-
-    def adapter_targets(self, loaded: Any, scope: Sequence[str]) -> str:
-        """Regular expression over whole module names of the linears that carry an adapter."""
-
-    def trainable(self, loaded: Any, mode: str) -> TrainPlan:
-        """What moves in this mode; freezes everything else."""
-
-    def checkpoint_blocks(self, loaded: Any, which: Recompute) -> None:
-        """Which blocks keep only their input and are computed again in backward. `decoder` is the part that makes the audio frames."""
-
-    def save_adapter(
-        self, loaded: Any, tensors: "dict[str, torch.Tensor]", lora: schema.Lora
-    ) -> dict[str, Any]:
-        """Files of an adapter checkpoint in the format others read: name -> tensors (safetensors) or JSON value."""
+    def open_encoder(self, base: Path, facts: BaseFacts, machine: schema.Machine) -> Encoder:
+        """Must not load the language model's weights onto the device."""
 
     def load_adapter(self, directory: Path) -> "dict[str, torch.Tensor]":
-        """Back to the names `save_adapter` was given."""
-
-    def full_files(self, loaded: Any, dtype: "torch.dtype") -> dict[str, Any]:
-        """Files of a full checkpoint, as in `save_adapter`; what the base has besides is linked, so that upstream's loader opens it.
-
-        None instead of contents: a file of the base that would be stale beside them.
-        """
-
-    def load_full(self, loaded: Any, directory: Path) -> None:
-        """Copy a directory's weights into the loaded model. Raises CheckpointError when names do not fit."""
-
-    def synthesize(
-        self, loaded: Any, text: ReadText, language: str, seed: int, max_seconds: float, decoding: Decoding
-    ) -> Spoken:
-        """Speak with upstream's own generation. `decoding` has every setting of `spec.decoding`."""
-
-
-@runtime_checkable
-class Promptable(Protocol):
-    """A family whose base can take over a voice from a clip, without training, in the ways of `spec.zero_shot`."""
-
-    def prompted(self, item: ClipItem, reference: ClipItem, way: schema.Way) -> ClipItem:
-        """The clip with another one in front, for `collate`; losses are of the clip alone. What `frozen` gave of both stays true."""
-
-    def synthesize_prompted(
-        self,
-        loaded: Any,
-        text: ReadText,
-        language: str,
-        seed: int,
-        max_seconds: float,
-        decoding: Decoding,
-        prompt: Prompt,
-    ) -> Spoken:
-        """As `synthesize`, in the voice of the prompt."""
-
-
-@runtime_checkable
-class TrainedWithReferences(Promptable, Protocol):
-    """A family whose upstream trains clips with another one in front; its spec says so, too."""
-
-    def frozen_in_front(self, loaded: Any, item: ClipItem) -> "dict[str, torch.Tensor]":
-        """What is frozen of a clip that stands in front of others, beyond what `frozen` gives: added to its tensors."""
-
-
-@runtime_checkable
-class Copying(Protocol):
-    """A family whose codec can be heard by itself: what it makes of a real clip, no voice on that base can sound better than."""
-
-    def copy(self, loaded: Any, samples: "np.ndarray[Any, Any]") -> Spoken:
-        """Encode and decode a mono float32 clip at `facts.encode_rate_hz`; `loaded` with parts `encoder`. As long as the clip."""
-
-
-@runtime_checkable
-class Settling(Protocol):
-    """A family whose noise touches only a part of its forward."""
-
-    def settled(self, loaded: Any, batch: Any) -> Any:
-        """The batch with all that noise does not touch computed under the present weights, for several draws; without gradients."""
-
-
-@runtime_checkable
-class Referenced(Protocol):
-    """A family that hears a clip of the speaker before everything it says: every checkpoint carries one of each speaker."""
-
-    def references(self, loaded: Any) -> Mapping[str, str]:
-        """Speaker -> id of the training clip that stands for them; known after `prepare`."""
-
-    def keep(self, loaded: Any, speaker: str, samples: "np.ndarray[Any, Any]") -> None:
-        """Its sound: mono float32 at `facts.encode_rate_hz`."""
-
-
-@runtime_checkable
-class Plannable(Protocol):
-    """A family whose training can be rehearsed without weights (`voicelathe plan`, preflight)."""
-
-    @property
-    def published(self) -> Mapping[str, Any]:
-        """Configuration of the model the family is named after, for a base that is not here."""
-
-    def config(self, base: Path) -> Mapping[str, Any] | None:
-        """Configuration of a base that is here; None when there is none."""
-
-    def sketch(self, config: Mapping[str, Any], base: Path | None) -> Sketch:
-        """Build the model as `load` would, in whatever tensor mode the caller has entered. `base` gives the tokenizer, if there is one."""
-
-    def positions_per_s(self, config: Mapping[str, Any]) -> float:
-        """Audio positions in one second."""
-
-    def text_lengths(self, loaded: Any, texts: Sequence[ReadText]) -> list[int]:
-        """Tokens of each text. Needs a sketch with a base."""
-
-    def example(self, loaded: Any, text_tokens: Sequence[int], positions: Sequence[int]) -> tuple[Any, Any]:
-        """Batch and noise of these sizes, as `collate` and `draw` make them; the numbers mean nothing.
-
-        A family that trains with references takes a third sequence: the positions of each clip's reference, 0 for none.
-        """
+        """Back to the names `Model.save_adapter` was given."""

@@ -12,7 +12,6 @@ from voicelathe import __version__, digest, families, layout, records
 from voicelathe.data import consent
 from voicelathe.data.lexicon import lexicon_file
 from voicelathe.families import decoding
-from voicelathe.families.base import Referenced
 from voicelathe.records import CleanClip, SpeechMeasures
 from voicelathe.registry import judged
 from voicelathe.registry.gates import Case
@@ -180,10 +179,10 @@ def _front_matter(card: About) -> str:
 
 def _scope(card: About) -> Iterator[str]:
     yield f"Licence of the base: {card.case.base.licence}. It covers the weights, and gives no right to the voice of a person."
-    family = families.find(card.case.files.run.identity.family)
-    if family.spec.terms:
-        yield f"\n**{family.spec.terms}**"
-    if isinstance(family, Referenced):
+    spec = families.spec(card.case.files.run.identity.family)
+    if spec.terms:
+        yield f"\n**{spec.terms}**"
+    if spec.carries_recordings:
         yield "\n**It holds recordings: one training clip of each speaker, as sound. Whoever gets it gets them.**"
     for number, one in enumerate(card.scopes, 1):
         granted = [name for name in consent.PURPOSES if one.purposes.get(name)]

@@ -13,7 +13,6 @@ from voicelathe.data.split import speakers
 from voicelathe.evaluate import guards, scores
 from voicelathe.evaluate.ceilings import CODE, bottlenecks
 from voicelathe.evaluate.scoring import judging
-from voicelathe.families.base import Copying
 from voicelathe.process import jobs, runner
 from voicelathe.records import Ceiling, CleanClip, ClipRef, MetricRun, RecogniserRef
 from voicelathe.runs import identity
@@ -34,7 +33,7 @@ def measure(params: schema.Params, base: str) -> Ceiling:
     def nothing(why: str) -> Ceiling:
         return Ceiling(base, facts.digest, 0, why, {}, {}, [], [], inputs)
 
-    if not isinstance(families.find(facts.family), Copying):
+    if not families.spec(facts.family).copies:
         return nothing(f"{facts.family} cannot decode what it encodes without speaking it")
     own = speakers.main_speaker(records.read(path, CleanClip))
     known = judging.held_out(own, params.ingest.audio_root, params.seed, most=2 * MAX_COPIES)

@@ -12,7 +12,8 @@ from voicelathe import records, rng
 from voicelathe.data.latents import cache, general_set, replay
 from voicelathe.data.references import pairs
 from voicelathe.errors import ManifestError, listing
-from voicelathe.families.base import ClipItem, Family, TrainedWithReferences
+from voicelathe.families.base import ClipItem, Family, Model
+from voicelathe.families.optional import Measurable, Promptable, TrainedWithReferences
 from voicelathe.process import jobs
 
 
@@ -85,7 +86,7 @@ class TrainingClips:
     """All clips of the train split, by id, the recordings that can only stand in front of them, and clips of other speakers."""
 
     family: Family
-    loaded: Any
+    model: Model
     cache_encoder: bool
     items: dict[str, ClipItem]
     references: dict[str, ClipItem] = field(default_factory=dict)
@@ -115,9 +116,11 @@ class TrainingClips:
         before = self.in_front(clip_ids, step)
         if not before:
             return bare
-        family: Any = self.family
-        assert isinstance(family, TrainedWithReferences), "params refuse references of any other"
-        heard = {one.clip_id: self._in_front(family, one) for one in self.bare(sorted(set(before.values())))}
+        family, model = self.family, self.model
+        assert isinstance(family, Promptable) and isinstance(model, TrainedWithReferences), (
+            "params refuse references of any other"
+        )
+        heard = {one.clip_id: self._in_front(model, one) for one in self.bare(sorted(set(before.values())))}
         return [
             family.prompted(item, heard[before[item.clip_id]], "reference")
             if item.clip_id in before
@@ -125,12 +128,12 @@ class TrainingClips:
             for item in bare
         ]
 
-    def _in_front(self, family: TrainedWithReferences, item: ClipItem) -> ClipItem:
+    def _in_front(self, model: TrainedWithReferences, item: ClipItem) -> ClipItem:
         """A clip with what is frozen of it as a reference; computed when it is first one."""
         if not self.cache_encoder:
             return item
         if item.clip_id not in self.heard:
-            self.heard[item.clip_id] = family.frozen_in_front(self.loaded, item)
+            self.heard[item.clip_id] = model.frozen_in_front(item)
         return replace(item, tensors={**item.tensors, **self.heard[item.clip_id]})
 
     def bare(self, clip_ids: Sequence[str]) -> list[ClipItem]:
@@ -139,26 +142,26 @@ class TrainingClips:
         for clip_id in clip_ids:
             place = next(some for some in (self.items, self.replayed, self.references) if clip_id in some)
             if self.cache_encoder and clip_id not in self.encoded:
-                known = self.family.frozen(self.loaded, place[clip_id])
+                known = self.model.frozen(place[clip_id])
                 place[clip_id] = replace(place[clip_id], tensors={**place[clip_id].tensors, **known})
                 self.encoded.add(clip_id)
             found.append(place[clip_id])
         return found
 
 
-def opened(job: jobs.TrainJob, family: Family, loaded: Any) -> TrainingClips:
+def opened(job: jobs.TrainJob, family: Family, model: Model) -> TrainingClips:
     """Read the encodings of the train split, and of what its rows name as references."""
     controlled = job.train.control
     items = cache.items(Path(job.clips), Path(job.latents), job.target.lexicon, with_control=controlled)
     replayed = _replayed(job, family)
-    _require_short(family, loaded, items | replayed)
-    made = TrainingClips(family, loaded, job.train.cache_encoder, items, replayed=replayed)
+    _require_short(model, items | replayed)
+    made = TrainingClips(family, model, job.train.cache_encoder, items, replayed=replayed)
     if job.references is None:
         return made
     folder = Path(job.references)
     plan = records.read_one(folder / pairs.PLAN, records.ReferencePlan)
     named = cache.items(folder / pairs.ROWS, folder, job.target.lexicon) if plan.named else {}
-    _require_room(family, loaded, items, [*(items[one] for one in plan.usable), *named.values()])
+    _require_room(model, items, [*(items[one] for one in plan.usable), *named.values()])
     return replace(made, references=named, paired=pairs.Pairs(plan, job.train.reference_share, job.seed))
 
 
@@ -173,14 +176,15 @@ def _replayed(job: jobs.TrainJob, family: Family) -> dict[str, ClipItem]:
     )
 
 
-def _require_short(family: Any, loaded: Any, items: dict[str, ClipItem]) -> None:
+def _require_short(model: Model, items: dict[str, ClipItem]) -> None:
     """A control has fewer tokens than its clip has positions, and both fit. Raises ManifestError with clips and values."""
     told = [item for item in items.values() if item.control]
     if not told:
         return
-    most = round(loaded.facts.max_clip_s * loaded.facts.positions_per_s)
-    whole = family.text_lengths(loaded, [item.text for item in told])
-    words = family.text_lengths(loaded, [item.words for item in told])
+    assert isinstance(model, Measurable), "params refuse these clips of any other"
+    most = round(model.facts.max_clip_s * model.facts.positions_per_s)
+    whole = model.text_lengths([item.text for item in told])
+    words = model.text_lengths([item.words for item in told])
     long = []
     for item, tokens, of_words in zip(told, whole, words, strict=True):
         control, positions = tokens - of_words, _positions(item)
@@ -190,19 +194,18 @@ def _require_short(family: Any, loaded: Any, items: dict[str, ClipItem]) -> None
             )
     if long:
         raise ManifestError(
-            f"{len(long)} controls are longer than their clip, or leave no room for it among the {most} positions of {loaded.base}:\n"
+            f"{len(long)} controls are longer than their clip, or leave no room for it among the {most} positions of {model.base}:\n"
             f"{listing(long)}\nSay it in fewer words in the column control of the manifest, or leave it out of these rows (those of replayed clips: of general.manifest)."
         )
 
 
-def _require_room(
-    family: Any, loaded: Any, items: dict[str, ClipItem], references: Sequence[ClipItem]
-) -> None:
+def _require_room(model: Model, items: dict[str, ClipItem], references: Sequence[ClipItem]) -> None:
     """Every clip must fit behind the longest reference. Raises ManifestError: upstream would cut its end off without a word."""
-    most = round(loaded.facts.max_clip_s * loaded.facts.positions_per_s)
+    assert isinstance(model, Measurable), "params refuse these clips of any other"
+    most = round(model.facts.max_clip_s * model.facts.positions_per_s)
     longest = max(references, key=_positions)
     taken = _positions(longest) + records.REFERENCE_MARKS + 1  # and the mark before the speech
-    texts = family.text_lengths(loaded, [item.text for item in items.values()])
+    texts = model.text_lengths([item.text for item in items.values()])
     long = [
         f"clip {item.clip_id}: {text + _positions(item)} positions"
         for item, text in zip(items.values(), texts, strict=True)
@@ -210,7 +213,7 @@ def _require_room(
     ]
     if long:
         raise ManifestError(
-            f"{loaded.base} has {most} positions, and the longest reference, {longest.clip_id}, takes {taken} of them. Too long behind it:\n"
+            f"{model.base} has {most} positions, and the longest reference, {longest.clip_id}, takes {taken} of them. Too long behind it:\n"
             f"{listing(long)}\nLower audit.max_duration_s, or set train.reference_share to 0.0."
         )
 

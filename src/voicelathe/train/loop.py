@@ -33,16 +33,16 @@ def run(job: jobs.TrainJob, emit: Emit, peers: Peers = ALONE) -> dict[str, Any]:
     if peers.is_first:
         journal.truncate(done)
         trainer.watch = anomalies.Watch(journal.read())
-    trainer.loaded.core.train()
-    saver = states.saver(job, trainer.family, trainer.loaded, trainer.held, trainer.optimizer, emit)
+    trainer.model.core.train()
+    saver = states.saver(job, trainer.model, trainer.held, trainer.optimizer, emit)
     try:
         stopped = _ends(trainer, done, stop) or _steps(trainer, journal, saver, done + 1, stop)
     finally:
         saver.wait()
-    total = sum(parameter.numel() for parameter in trainer.loaded.core.parameters())
+    total = sum(parameter.numel() for parameter in trainer.model.core.parameters())
     return {
         "num_parameters": total,
-        "num_trainable": sum(p.numel() for p in trainer.loaded.core.parameters() if p.requires_grad),
+        "num_trainable": sum(p.numel() for p in trainer.model.core.parameters() if p.requires_grad),
         "num_train_clips": len(trainer.clips),
         **({"stopped_early": records.to_json(stopped)} if stopped else {}),
     }

@@ -4,12 +4,11 @@
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 
 from voicelathe import rng
-from voicelathe.families.base import ClipItem, Family, FamilySpec
+from voicelathe.families.base import ClipItem, FamilySpec, Model
 
 NUM_CLIPS = 8
 
@@ -19,20 +18,20 @@ def clips(clip_ids: Sequence[str], seed: int, number: int = NUM_CLIPS) -> list[s
     return sorted(rng.shuffled(list(clip_ids), seed, "probe", 0)[:number])
 
 
-def look(family: Family, loaded: Any, items: Sequence[ClipItem], seed: int) -> dict[str, float]:
+def look(spec: FamilySpec, model: Model, items: Sequence[ClipItem], seed: int) -> dict[str, float]:
     """`text_gap`: by what share the loss rises when every clip gets its neighbour's text; `stop`: the loss of the end of speech.
 
     Noise is the same at every look, and the model is in evaluation mode meanwhile. One clip alone has no neighbour and no gap.
     """
-    was_training = loaded.core.training
-    loaded.core.eval()
-    own = _losses(family, loaded, items, seed)
-    found = {"stop": own[family.spec.stop_loss]}
+    was_training = model.core.training
+    model.core.eval()
+    own = _losses(model, items, seed)
+    found = {"stop": own[spec.stop_loss]}
     if len({item.words for item in items}) > 1:
-        main = main_loss(family.spec)
+        main = main_loss(spec)
         swapped = with_other_texts(items)
-        found["text_gap"] = _losses(family, loaded, swapped, seed)[main] / own[main] - 1.0
-    loaded.core.train(was_training)
+        found["text_gap"] = _losses(model, swapped, seed)[main] / own[main] - 1.0
+    model.core.train(was_training)
     return found
 
 
@@ -53,9 +52,7 @@ def main_loss(spec: FamilySpec) -> str:
 
 
 @torch.no_grad()
-def _losses(family: Family, loaded: Any, items: Sequence[ClipItem], seed: int) -> Mapping[str, float]:
-    batch = family.collate(loaded, items)
-    noise = family.draw(loaded, batch, [rng.key(seed, "probe", item.clip_id) for item in items], (0, 1))
-    return {
-        name: float(values.double().mean()) for name, values in family.losses(loaded, batch, noise).items()
-    }
+def _losses(model: Model, items: Sequence[ClipItem], seed: int) -> Mapping[str, float]:
+    batch = model.collate(items)
+    noise = model.draw(batch, [rng.key(seed, "probe", item.clip_id) for item in items], (0, 1))
+    return {name: float(values.double().mean()) for name, values in model.losses(batch, noise).items()}

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from voicelathe import checkpoints, digest
 from voicelathe.config import schema
 from voicelathe.errors import DiskFull
-from voicelathe.families.base import Family
+from voicelathe.families.base import Model
 from voicelathe.process import jobs
 from voicelathe.train import adapters, memory, resume
 
@@ -43,8 +43,7 @@ class Saver:
     """Keeps the weights of numbered steps and one rolling state to resume from."""
 
     job: jobs.TrainJob
-    family: Family
-    loaded: Any
+    model: Model
     parameters: Mapping[str, nn.Parameter]
     optimizer: torch.optim.Optimizer
     emit: Callable[[str, dict[str, Any]], None]
@@ -84,7 +83,7 @@ class Saver:
         root, same = Path(self.job.directory), None
         if numbered:
             final = root / f"step_{step:07d}"
-            files = weights(self.family, self.loaded, self.job.train, Path(self.job.target.base))
+            files = weights(self.model, self.job.train)
             about = {"step": step, "kind": self.job.train.mode, "run_digest": self.job.run_digest}
             yield final, files, about
             same = next((final / name for name, value in files.items() if self._is_state(name, value)), None)
@@ -125,7 +124,7 @@ class Saver:
         )
         size += sum(p.nbytes for p in self.parameters.values())
         if numbered and self.job.train.lora is None:
-            size += sum(2 * p.numel() for p in self.loaded.core.parameters())
+            size += sum(2 * p.numel() for p in self.model.core.parameters())
         return size
 
 
@@ -163,16 +162,16 @@ def put(final: Path, contents: Contents, about: Mapping[str, Any]) -> Path:
         ) from problem
 
 
-def weights(family: Family, loaded: Any, train: schema.Train, base: Path) -> Contents:
+def weights(model: Model, train: schema.Train) -> Contents:
     """Weights alone, in upstream's format: the adapter, or a whole directory whose unchanged files are links to the base.
 
     No tensor shares memory with the model.
     """
     if train.lora is not None:
-        files = family.save_adapter(loaded, adapters.tensors(loaded.core), train.lora)
+        files = model.save_adapter(adapters.tensors(model.core), train.lora)
     else:
-        files = whole(family, loaded, base)
-    live = {parameter.untyped_storage().data_ptr() for parameter in loaded.core.parameters()}
+        files = whole(model)
+    live = {parameter.untyped_storage().data_ptr() for parameter in model.core.parameters()}
     for name, value in files.items():
         if name.endswith(".safetensors") and not isinstance(value, Path):
             files[name] = {
@@ -181,11 +180,11 @@ def weights(family: Family, loaded: Any, train: schema.Train, base: Path) -> Con
     return files
 
 
-def whole(family: Family, loaded: Any, base: Path) -> dict[str, Any]:
+def whole(model: Model) -> dict[str, Any]:
     """A whole directory in bf16, as the published ones are: the family's files, and the base's own for all others."""
-    files = dict(family.full_files(loaded, torch.bfloat16))
-    for path in sorted(base.rglob("*")):
-        if path.is_file() and (name := path.relative_to(base).as_posix()) not in files:
+    files = dict(model.full_files(torch.bfloat16))
+    for path in sorted(model.base.rglob("*")):
+        if path.is_file() and (name := path.relative_to(model.base).as_posix()) not in files:
             files[name] = path
     return {name: value for name, value in files.items() if value is not None}
 

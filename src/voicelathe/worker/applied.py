@@ -15,7 +15,7 @@ import torch
 
 from voicelathe import rng
 from voicelathe.errors import CheckpointError
-from voicelathe.families.base import ClipItem
+from voicelathe.families.base import ClipItem, Model
 from voicelathe.process import jobs
 from voicelathe.records import AdapterProof
 from voicelathe.train import adapters
@@ -25,24 +25,26 @@ SCALES = (0.25, 0.5, 1.0)
 NUM_CLIPS = 2  # the shortest: what is shown does not depend on how many
 
 
-def prove(swapper: Swapper, ref: jobs.WeightsRef, items: Sequence[ClipItem], seed: int) -> AdapterProof:
+def prove(
+    swapper: Swapper[Model], ref: jobs.WeightsRef, items: Sequence[ClipItem], seed: int
+) -> AdapterProof:
     """The evidence for the adapter that is in place; its LoRA scale is as before afterwards. Raises CheckpointError."""
-    core, shortest = swapper.loaded.core, sorted(items, key=_length)[:NUM_CLIPS]
+    model, shortest = swapper.opened, sorted(items, key=_length)[:NUM_CLIPS]
     num_weights = _require_weights(swapper, ref)
     with torch.inference_mode():
-        batch = swapper.family.collate(swapper.loaded, shortest)
+        batch = model.collate(shortest)
         keys = [rng.key(seed, "proof", item.clip_id) for item in shortest]
-        noise = swapper.family.draw(swapper.loaded, batch, keys, (0, 1))
+        noise = model.draw(batch, keys, (0, 1))
 
         def losses() -> torch.Tensor:
-            found = swapper.family.losses(swapper.loaded, batch, noise)
+            found = model.losses(batch, noise)
             return torch.stack([found[name] for name in sorted(found)]).double()
 
-        with adapters.disabled(core):
+        with adapters.disabled(model.core):
             base = losses()
         swapper.scale(0.0)
         at_zero = losses()
-        rows = adapters.shifts(core, losses, SCALES)
+        rows = adapters.shifts(model.core, losses, SCALES)
         swapper.scale(1.0)
         at_one = losses()
     swapper.scale(ref.candidate.lora_scale or 0.0)
@@ -62,10 +64,10 @@ def prove(swapper: Swapper, ref: jobs.WeightsRef, items: Sequence[ClipItem], see
     return AdapterProof(num_weights, len(moved), list(SCALES), figures, float(f"{shift:.6g}"))
 
 
-def _require_weights(swapper: Swapper, ref: jobs.WeightsRef) -> int:
+def _require_weights(swapper: Swapper[Model], ref: jobs.WeightsRef) -> int:
     """Nothing skipped, nothing left over from the adapter before. Gives the number of tensors."""
     stored = swapper.family.load_adapter(Path(ref.path))
-    here = adapters.tensors(swapper.loaded.core)
+    here = adapters.tensors(swapper.opened.core)
     if wrong := sorted(set(stored) ^ set(here)):
         raise _error(
             ref, f"{wrong[0]} is {'in the file only' if wrong[0] in stored else 'in the model only'}"

@@ -9,7 +9,7 @@ from voicelathe import families, records
 from voicelathe.data.audio import waveform
 from voicelathe.data.audio.files import AudioProblem
 from voicelathe.errors import ManifestError
-from voicelathe.families.base import Copying
+from voicelathe.families.optional import Copying
 from voicelathe.families.shared import seeding
 from voicelathe.process import jobs
 
@@ -23,14 +23,14 @@ def run(job: jobs.CopyJob, emit: Any) -> dict[str, Any]:
         return {"copied": 0}
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
     family, base = families.find(job.target.family), Path(job.target.base)
-    assert isinstance(family, Copying), "the parent asks no other family"
     facts = family.describe(base, "", True)
-    loaded = family.load(base, facts, job.target.machine, "encoder")
+    encoder = family.open_encoder(base, facts, job.target.machine)
+    assert isinstance(encoder, Copying), "the parent asks no other family"
     for number, clip in enumerate(todo):
         emit(jobs.PHASE, {"name": "copy", "step": number, "micro": 0})
         heard = _samples(clip, facts.encode_rate_hz)
         with seeding.of(SEED):
-            spoken = family.copy(loaded, heard)
+            spoken = encoder.copy(heard)
         waveform.write_wav(jobs.copied(job, clip), np.nan_to_num(spoken.samples), spoken.rate_hz)
         emit(jobs.PROGRESS, {"done": number + 1, "total": len(todo), "unit": "clips"})
     return {"copied": len(todo)}

@@ -18,6 +18,7 @@ from voicelathe.config import schema
 from voicelathe.data.audio import waveform
 from voicelathe.data.latents import cache
 from voicelathe.errors import ManifestError, listing
+from voicelathe.families.base import Encoder
 from voicelathe.parallel import local, on_node
 from voicelathe.parallel.needs import Needs, WorkWatch
 from voicelathe.process import jobs
@@ -27,7 +28,9 @@ CLIPS_PER_BATCH = {"cpu": 1, "cuda": 8}  # on the CPU one clip at a time is as f
 Batch = Sequence[records.CleanClip]
 Encoding = Mapping[str, torch.Tensor]
 
-_opened: dict[jobs.Target, Any] = {}  # at most one base; a process of a cluster keeps it for its next shard
+_opened: dict[
+    jobs.Target, Encoder
+] = {}  # at most one base; a process of a cluster keeps it for its next shard
 
 
 def run(job: jobs.EncodeJob, emit: Any) -> dict[str, Any]:
@@ -115,28 +118,28 @@ def _encoded(
 ) -> list[Encoding]:
     """The encodings of a shard's clips, in order; in this process or one of a cluster."""
     on_node.use_threads(target.machine.threads)
-    loaded, found = _encoder(target, facts), list[Encoding]()
+    encoder, found = _encoder(target, facts), list[Encoding]()
     for batch in shard:
         with on_node.named(_content([batch])):
-            found += _of_batch(target.family, loaded, Path(audio_root), batch)
+            found += _of_batch(encoder, Path(audio_root), batch)
     return found
 
 
-def _of_batch(family: str, loaded: Any, audio_root: Path, batch: Batch) -> Iterator[Encoding]:
-    rate_hz = loaded.facts.encode_rate_hz
+def _of_batch(encoder: Encoder, audio_root: Path, batch: Batch) -> Iterator[Encoding]:
+    rate_hz = encoder.facts.encode_rate_hz
     samples = [waveform.read_mono(audio_root, clip, rate_hz) for clip in batch]
-    return families.find(family).encode(loaded, samples)
+    return encoder.encode(samples)
 
 
-def _encoder(target: jobs.Target, facts: records.BaseFacts) -> Any:
-    """The base's encoder, loaded once in a process."""
+def _encoder(target: jobs.Target, facts: records.BaseFacts) -> Encoder:
+    """The base's encoder, opened once in a process."""
     if target not in _opened:
         _opened.clear()
         torch.backends.cudnn.allow_tf32 = (
             False  # on a card, convolutions would keep 10 bits, and a neighbour in the batch would show
         )
         family = families.find(target.family)
-        _opened[target] = family.load(Path(target.base), facts, target.machine, "encoder")
+        _opened[target] = family.open_encoder(Path(target.base), facts, target.machine)
     return _opened[target]
 
 

@@ -14,17 +14,17 @@ def run(job: jobs.ExportJob, emit: Any) -> dict[str, Any]:
     """Upstream's files in `out`: an adapter, or a whole directory whose other files are copies of the base's."""
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
     family, target, base = families.find(job.target.family), job.target, Path(job.target.base)
-    loaded = family.load(base, family.describe(base, "", True), target.machine, "core")
-    Swapper(family, loaded, base, job.lora, [job.weights]).put(job.weights)
+    model = family.open_model(base, family.describe(base, "", True), target.machine)
+    Swapper(family, model, job.lora, [job.weights]).put(job.weights)
     emit(jobs.PHASE, {"name": "export", "step": job.weights.candidate.step, "micro": 0})
     scale = job.weights.candidate.lora_scale
     assert scale is not None, "only adapters come here"
     if job.merged:
-        adapters.merge(loaded.core)
-        contents = saving.whole(family, loaded, base)
+        adapters.merge(model.core)
+        contents = saving.whole(model)
     else:
-        tensors = adapters.tensors(loaded.core)
-        contents = family.save_adapter(loaded, adapters.scaled(tensors, scale), job.lora)
+        tensors = adapters.tensors(model.core)
+        contents = model.save_adapter(adapters.scaled(tensors, scale), job.lora)
     for name, value in contents.items():
         _write(Path(job.out) / name, value)
     return {"files": sorted(contents)}

@@ -1,29 +1,29 @@
 """Losses of clips with noise frozen per clip and pass: the same clip meets the same noise under every candidate."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 
 from voicelathe import rng
-from voicelathe.families.base import ClipItem, Family, Settling
+from voicelathe.families.base import ClipItem, Model
+from voicelathe.families.optional import Settling
 
 ClipLosses = dict[str, dict[str, float]]  # clip -> component -> mean over the passes
 
 
 def of_clips(
-    family: Family, loaded: Any, items: Sequence[ClipItem], seed: int, passes: int, clips_per_pass: int
+    model: Model, items: Sequence[ClipItem], seed: int, passes: int, clips_per_pass: int
 ) -> ClipLosses:
     """Mean losses of each clip over the passes. Last digits depend on which clips are asked for together."""
     sums: ClipLosses = {item.clip_id: {} for item in items}
     with torch.inference_mode():
         for members in batches(items, clips_per_pass):
-            batch = family.collate(loaded, members)
-            if passes > 1 and isinstance(family, Settling):
-                batch = family.settled(loaded, batch)
+            batch = model.collate(members)
+            if passes > 1 and isinstance(model, Settling):
+                batch = model.settled(batch)
             for number in range(passes):
                 keys = [rng.key(seed, "validation", item.clip_id, number) for item in members]
-                losses = family.losses(loaded, batch, family.draw(loaded, batch, keys, (number, passes)))
+                losses = model.losses(batch, model.draw(batch, keys, (number, passes)))
                 for name, values in losses.items():
                     for item, value in zip(members, values.double().tolist(), strict=True):
                         own = sums[item.clip_id]

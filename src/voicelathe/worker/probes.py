@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from voicelathe.families.base import ClipItem, FamilySpec
+from voicelathe.families.base import ClipItem, FamilySpec, Model
 from voicelathe.process import jobs
 from voicelathe.records import Ending, ProbeRecord
 from voicelathe.train import probe
@@ -43,16 +43,16 @@ def choose(
 
 
 def look(
-    job: jobs.ValidateJob, ref: jobs.WeightsRef, swapper: Swapper, clips: Clips, own: losses.ClipLosses
+    job: jobs.ValidateJob, ref: jobs.WeightsRef, swapper: Swapper[Model], clips: Clips, own: losses.ClipLosses
 ) -> ProbeRecord:
     """The probes of the candidate that is in place; `own` are its validation losses. Raises CheckpointError for an adapter without effect."""
-    family, loaded, how = swapper.family, swapper.loaded, job.how
+    spec, how = swapper.family.spec, job.how
     proof = applied.prove(swapper, ref, clips.validation, job.seed) if ref.kind == "lora" else None
 
     def of(items: Sequence[ClipItem]) -> losses.ClipLosses:
-        return losses.of_clips(family, loaded, items, job.seed, how.passes, how.clips_per_pass)
+        return losses.of_clips(swapper.opened, items, job.seed, how.passes, how.clips_per_pass)
 
-    main = probe.main_loss(family.spec)
+    main = probe.main_loss(spec)
     other = of(probe.with_other_texts(clips.validation))
     return ProbeRecord(
         candidate=ref.candidate.name,
@@ -64,16 +64,16 @@ def look(
         own_text={item.clip_id: own[item.clip_id][main] for item in clips.validation},
         other_text={clip_id: found[main] for clip_id, found in other.items()},
         endings=_endings(swapper, clips.validation, how.clips_per_pass),
-        train_totals=losses.totals(of(clips.train), family.spec.loss_weights),
-        general_totals=losses.totals(of(clips.general), family.spec.loss_weights),
+        train_totals=losses.totals(of(clips.train), spec.loss_weights),
+        general_totals=losses.totals(of(clips.general), spec.loss_weights),
     )
 
 
-def _endings(swapper: Swapper, items: Sequence[ClipItem], size: int) -> dict[str, Ending]:
+def _endings(swapper: Swapper[Model], items: Sequence[ClipItem], size: int) -> dict[str, Ending]:
     found = {}
     for members in losses.batches(items, size):
         with torch.inference_mode():
-            chances = swapper.family.endings(swapper.loaded, swapper.family.collate(swapper.loaded, members))
+            chances = swapper.opened.endings(swapper.opened.collate(members))
         for item, chance_A in zip(members, chances, strict=True):
             found[item.clip_id] = ending(swapper.family.spec, chance_A)
     return found

@@ -4,17 +4,17 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from voicelathe import records
 from voicelathe.data.audio import waveform
 from voicelathe.data.latents import cache
 from voicelathe.data.lexicon.reading import as_read
-from voicelathe.families.base import ClipItem, Prompt, Promptable
+from voicelathe.families.base import ClipItem, Family, Prompt
+from voicelathe.families.optional import Promptable
 from voicelathe.process import jobs
 
 
-def in_front(family: Any, items: Sequence[ClipItem], job: jobs.ValidateJob) -> list[ClipItem]:
+def in_front(family: Family, items: Sequence[ClipItem], job: jobs.ValidateJob) -> list[ClipItem]:
     """Every clip with a reference in front of it; the one clip that is its own only possible reference keeps none."""
     assert isinstance(family, Promptable) and job.reference is not None, (
         "params refuse a recipe that asks for it"

@@ -1,6 +1,6 @@
 """Verb `rehearse`: what a recipe would take in memory, files and arithmetic, measured on tensors without memory.
 
-Nothing is loaded and no device is touched: a 2-billion-parameter model is rehearsed in less than a minute on one CPU core.
+Nothing is opened and no device is touched: a 2-billion-parameter model is rehearsed in less than a minute on one CPU core.
 """
 
 import math
@@ -19,7 +19,8 @@ from voicelathe.data.latents import index, replay
 from voicelathe.data.lexicon.reading import as_read
 from voicelathe.data.references import pairs
 from voicelathe.errors import FamilyUnavailable
-from voicelathe.families.base import FamilySpec, Plannable
+from voicelathe.families.base import FamilySpec
+from voicelathe.families.optional import Measurable, Plannable, Sketched
 from voicelathe.families.shared import layers
 from voicelathe.process import jobs
 from voicelathe.train import adapters, batches, footprint, memory, precision, rehearsal
@@ -40,31 +41,29 @@ def run(job: jobs.RehearseJob, emit: Any) -> dict[str, Any]:
     train, base = job.train, Path(job.base) if job.base is not None else None
     with torch.device("meta"):
         sketch = family.sketch(job.config, base)
-    loaded = sketch.loaded
+    model = sketch.model
     if train.lora is not None:
-        adapters.inject(loaded.core, train.lora, family.adapter_targets(loaded, train.lora.scope), seed=0)
-        adapters.leave_casts_to_autocast(loaded.core, train)
-    family.checkpoint_blocks(loaded, train.activation_checkpointing)
-    precision.narrow(
-        loaded.core, _without_master(train.weights), family.trainable(loaded, train.mode).trainable
-    )
-    mode = rehearsal.without_data(loaded.core)
-    trainable = family.trainable(loaded, train.mode).trainable
-    loaded.core.train()
-    size = _alike(job, family, job.clip_s) if job.clip_s is not None else _largest(job, family, loaded)
+        adapters.inject(model.core, train.lora, model.adapter_targets(train.lora.scope), seed=0)
+        adapters.leave_casts_to_autocast(model.core, train)
+    model.checkpoint_blocks(train.activation_checkpointing)
+    precision.narrow(model.core, _without_master(train.weights), model.trainable(train.mode).trainable)
+    mode = rehearsal.without_data(model.core)
+    trainable = model.trainable(train.mode).trainable
+    model.core.train()
+    size = _alike(job, family, job.clip_s) if job.clip_s is not None else _largest(job, family, model)
     emit(jobs.PHASE, {"name": "rehearse", "step": 0, "micro": 0})
-    measured = _Rehearsed(family, loaded, train, trainable, mode, size, job.on_card)
+    measured = _Rehearsed(family.spec.loss_weights, model, train, trainable, mode, size, job.on_card)
     kept, of_all = footprint.state(train, trainable, job.processes), footprint.state(train, trainable)
     found = records.Rehearsal(
-        architecture=str(job.config.get("architecture", job.config.get("model_type"))), num_parameters=sum(p.numel() for p in loaded.core.parameters()),
+        architecture=str(job.config.get("architecture", job.config.get("model_type"))), num_parameters=sum(p.numel() for p in model.core.parameters()),
         num_trainable=sum(p.numel() for p in trainable.values()), passes=train.clips_per_step // train.clips_per_pass, size=size,
         phases=measured.phases, fragmentation=measured.fragmentation, masters=kept.masters, moments=kept.moments, paged=kept.paged,
         update=measured.update, update_traffic=measured.update_traffic, update_kernels=measured.update_kernels, kernels=measured.kernels,
-        checkpoint=footprint.checkpoint_bytes(train, loaded.core, trainable), state=footprint.state_files(trainable, of_all),
+        checkpoint=footprint.checkpoint_bytes(train, model.core, trainable), state=footprint.state_files(trainable, of_all),
         codec=sketch.codec, caches=sketch.caches,
         activations_per_position=measured.activations / size.num_positions, positions_per_s=family.positions_per_s(job.config),
     )  # fmt: skip
-    return asdict(found if job.processes == 1 else _shared(found, family.spec, loaded.core, job.processes))
+    return asdict(found if job.processes == 1 else _shared(found, family.spec, model.core, job.processes))
 
 
 def _shared(
@@ -84,22 +83,21 @@ class _Rehearsed:
     """One step's phases at one size, on a model that exists."""
 
     def __init__(
-        self, family: Any, loaded: Any, train: schema.Train, trainable: Mapping[str, Any], mode: FakeTensorMode, size: records.PassSize,
+        self, weights: Mapping[str, float], model: Sketched, train: schema.Train, trainable: Mapping[str, Any], mode: FakeTensorMode, size: records.PassSize,
         on_card: bool,
     ) -> None:  # fmt: skip
         self.account = rehearsal.Account(on_card)
-        for tensor in (*loaded.core.parameters(), *loaded.core.buffers()):
+        for tensor in (*model.core.parameters(), *model.core.buffers()):
             self.account.name(tensor, rehearsal.WEIGHTS)
         leave = train.gradient_release or train.shard  # where they go is counted by `train.sharded.sizes`
         rehearsal.watch_gradients(self.account, list(trainable.values()), leave)
-        self._family, self._loaded, self._train = family, loaded, train
+        self._weights, self._model, self._train = weights, model, train
         heard = [] if size.references is None else [size.references]
         batch, noise = (
-            rehearsal.faked(mode, one)
-            for one in family.example(*[loaded, size.text_tokens, size.positions, *heard])
+            rehearsal.faked(mode, one) for one in model.example(*[size.text_tokens, size.positions, *heard])
         )
         self.phases: list[records.Phase] = []
-        made = memory.optimizer(train, loaded.core, trainable, {}, seed=0, on_card=on_card)
+        made = memory.optimizer(train, model.core, trainable, {}, seed=0, on_card=on_card)
         with mode, self.account:
             self._pass(batch, noise, "")
             self.kernels = [records.Kernel(*key[:2], count, key[2]) for key, count in sorted(self.account.kernels.items())]  # fmt: skip
@@ -117,12 +115,12 @@ class _Rehearsed:
 
     def _pass(self, batch: Any, noise: Any, which: str) -> None:
         """Forward and backward as train.loop does them."""
-        train, family = self._train, self._family
+        train = self._train
         self.account.begin()
         in_bf16 = train.autocast or train.weights != "fp32"
         with torch.autocast("cpu", torch.bfloat16, enabled=in_bf16, cache_enabled=not train.shard):
-            losses = family.losses(self._loaded, batch, noise)
-        total = sum(family.spec.loss_weights[name] * loss for name, loss in losses.items())
+            losses = self._model.losses(batch, noise)
+        total = sum(self._weights[name] * loss for name, loss in losses.items())
         assert isinstance(total, torch.Tensor)
         self.phases.append(self.account.phase(f"forward{which}"))
         self.account.begin()
@@ -180,7 +178,7 @@ def _alike(job: jobs.RehearseJob, family: Plannable, clip_s: float) -> records.P
 
 
 def _others(
-    job: jobs.RehearseJob, family: Plannable, loaded: Any, texts: dict[str, int], known: dict[str, int]
+    job: jobs.RehearseJob, model: Measurable, texts: dict[str, int], known: dict[str, int]
 ) -> dict[str, int]:
     """Clips of other speakers that are mixed in: tokens of each, which `texts` and `known` then have, too."""
     if job.general is None:
@@ -189,7 +187,7 @@ def _others(
     clips = replay.of_directory(folder).replayed
     told = families.spec(job.family).trains_with_control
     read = [as_read(job.lexicon, one.text, one.language, control.of(one) if told else None) for one in clips]
-    found = dict(zip([one.clip_id for one in clips], family.text_lengths(loaded, read), strict=True))
+    found = dict(zip([one.clip_id for one in clips], model.text_lengths(read), strict=True))
     texts.update(found)
     known.update({one.clip_id: one.num_positions for one in index.read(folder) if one.clip_id in found})
     return found
@@ -200,7 +198,7 @@ def _text(job: jobs.RehearseJob, row: records.CleanClip) -> records.ReadText:
     return as_read(job.lexicon, row.text, row.language, control.of(row) if job.train.control else None)
 
 
-def _largest(job: jobs.RehearseJob, family: Plannable, loaded: Any) -> records.PassSize:
+def _largest(job: jobs.RehearseJob, family: Plannable, model: Measurable) -> records.PassSize:
     """The pass of the whole run with the most positions: which clips meet is a function of the seed."""
     assert job.clips is not None and job.latents is not None
     known = {entry.clip_id: entry.num_positions for entry in index.read(Path(job.latents))}
@@ -208,12 +206,12 @@ def _largest(job: jobs.RehearseJob, family: Plannable, loaded: Any) -> records.P
     texts = dict(
         zip(
             [row.clip_id for row in rows],
-            family.text_lengths(loaded, [_text(job, row) for row in rows]),
+            model.text_lengths([_text(job, row) for row in rows]),
             strict=True,
         )
     )
     names, train, best = list(texts), job.train, (0, 0, [""])
-    others = _others(job, family, loaded, texts, known)
+    others = _others(job, model, texts, known)
     order = batches.Order(names, train.clips_per_step, job.seed, list(others), train.replay_share)
     paired = None
     if job.references is not None:

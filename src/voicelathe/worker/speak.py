@@ -20,7 +20,8 @@ from voicelathe.config import schema
 from voicelathe.data.audio import waveform
 from voicelathe.data.lexicon.reading import as_read
 from voicelathe.errors import VoiceLatheError
-from voicelathe.families.base import Promptable, Spoken
+from voicelathe.families.base import BaseVoice, Spoken
+from voicelathe.families.optional import Cloning
 from voicelathe.parallel import local, on_node
 from voicelathe.parallel.needs import Needs, WorkWatch, base_bytes
 from voicelathe.process import jobs, sample_files
@@ -110,28 +111,28 @@ def _said(job: jobs.SpeakJob, passage: Passage) -> list[tuple[Spoken, float]]:
     with on_node.named(_content(passage)):
         voice = _voice(job)
         voice.take(passage.ref)
-        return [_timed(job, passage.ref, voice.swapper, line) for line in passage.lines]
+        return [_timed(job, passage.ref, voice.swapper.opened, line) for line in passage.lines]
 
 
 def _timed(
-    job: jobs.SpeakJob, ref: jobs.WeightsRef, swapper: Swapper, line: records.Line
+    job: jobs.SpeakJob, ref: jobs.WeightsRef, voice: BaseVoice, line: records.Line
 ) -> tuple[Spoken, float]:
     """On the CPU its own seconds, which others on the machine do not lengthen; on a GPU those of the clock."""
     clock = time.process_time if job.target.machine.device == "cpu" else time.perf_counter
     begun = clock()
     settings, lexicon = sample_files.settings(job, ref), job.target.lexicon
-    spoken = _speak(job, ref, swapper, line, job.max_seconds, settings, lexicon)
+    spoken = _speak(job, ref, voice, line, job.max_seconds, settings, lexicon)
     return spoken, clock() - begun
 
 
 def _voice(job: jobs.SpeakJob) -> HeldVoice:
-    """The base of a job, loaded once in a process."""
+    """The base of a job, opened once in a process."""
     key = digest.of_value(records.to_json(job))
     if key not in _voices:
         _voices.clear()
         family, base, machine = families.find(job.target.family), Path(job.target.base), job.target.machine
-        loaded = family.load(base, family.describe(base, "", True), machine, "all")
-        _voices[key] = HeldVoice(Swapper(family, loaded, base, job.lora, job.weights))
+        voice = family.open_voice(base, family.describe(base, "", True), machine)
+        _voices[key] = HeldVoice(Swapper(family, voice, job.lora, job.weights))
     return _voices[key]
 
 
@@ -171,22 +172,19 @@ def _announce(passage: Passage, emit: Any) -> None:
 def _speak(
     job: jobs.SpeakJob,
     ref: jobs.WeightsRef,
-    swapper: Swapper,
+    voice: BaseVoice,
     line: records.Line,
     max_seconds: float,
     decoding: dict[str, float],
     lexicon: records.Lexicon | None,
 ) -> Spoken:
-    family, loaded = swapper.family, swapper.loaded
     text = as_read(lexicon, line.text, line.language, line.control)
     if not ref.candidate.prompted:
-        return family.synthesize(loaded, text, line.language, line.seed, max_seconds, decoding)
+        return voice.synthesize(text, line.language, line.seed, max_seconds, decoding)
     reference = ref.reference or job.reference
-    assert isinstance(family, Promptable) and reference is not None, "params refuse a recipe that asks for it"
-    with prompts.heard(reference, loaded.facts.encode_rate_hz, lexicon) as prompt:
-        return family.synthesize_prompted(
-            loaded, text, line.language, line.seed, max_seconds, decoding, prompt
-        )
+    assert isinstance(voice, Cloning) and reference is not None, "params refuse a recipe that asks for it"
+    with prompts.heard(reference, voice.facts.encode_rate_hz, lexicon) as prompt:
+        return voice.synthesize_prompted(text, line.language, line.seed, max_seconds, decoding, prompt)
 
 
 def _answer(job: jobs.SpeakJob, voice: HeldVoice, emit: Any) -> None:
@@ -211,14 +209,14 @@ def _answer(job: jobs.SpeakJob, voice: HeldVoice, emit: Any) -> None:
 
 
 def _requested(
-    job: jobs.SpeakJob, swapper: Swapper, ref: jobs.WeightsRef, request: jobs.SpeakRequest
+    job: jobs.SpeakJob, swapper: Swapper[BaseVoice], ref: jobs.WeightsRef, request: jobs.SpeakRequest
 ) -> records.SampleRecord:
     decoding = sample_files.settings(job, ref) if request.decoding is None else request.decoding
     scale = ref.candidate.lora_scale if request.lora_scale is None else request.lora_scale
     if ref.kind == "lora" and scale is not None:
         swapper.scale(scale)
     line = records.Line("request", request.text, request.language, request.seed)
-    spoken = _speak(job, ref, swapper, line, request.max_seconds, decoding, request.lexicon)
+    spoken = _speak(job, ref, swapper.opened, line, request.max_seconds, decoding, request.lexicon)
     candidate = replace(ref.candidate, lora_scale=scale if ref.kind == "lora" else None)
     return _sample(candidate, line, spoken, decoding, Path(request.path))
 

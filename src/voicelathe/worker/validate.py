@@ -14,7 +14,7 @@ from typing import Any
 from voicelathe import checkpoints, digest, families, records
 from voicelathe.data.latents import cache, general_set, index, replay
 from voicelathe.errors import CheckpointError
-from voicelathe.families.base import ClipItem
+from voicelathe.families.base import ClipItem, Model
 from voicelathe.parallel import local, on_node
 from voicelathe.parallel.needs import Needs, WorkWatch, base_bytes
 from voicelathe.process import jobs
@@ -46,7 +46,7 @@ class _Found:
 
 
 _open: dict[
-    str, tuple[_Split, Swapper]
+    str, tuple[_Split, Swapper[Model]]
 ] = {}  # at most one; a process of a cluster keeps it for its next candidate
 
 
@@ -130,16 +130,16 @@ def _split(job: jobs.ValidateJob) -> _Split:
     return _Split(items, probes.choose(items, train, others, job.seed, job.how.probe_clips))
 
 
-def _opened(job: jobs.ValidateJob, split: _Split | None = None) -> tuple[_Split, Swapper]:
-    """Clips and base of a job, loaded once in a process; `split`: the clips, where they are loaded already."""
+def _opened(job: jobs.ValidateJob, split: _Split | None = None) -> tuple[_Split, Swapper[Model]]:
+    """Clips and model of a job, opened once in a process; `split`: the clips, where they are read already."""
     key = digest.of_value(records.to_json(job))
     if key not in _open:
         _open.clear()
         family, target = families.find(job.target.family), job.target
         base = Path(target.base)
-        loaded = family.load(base, family.describe(base, "", True), target.machine, "core")
-        swapper = Swapper(family, loaded, base, job.lora, job.weights)
-        loaded.core.eval()
+        model = family.open_model(base, family.describe(base, "", True), target.machine)
+        swapper = Swapper(family, model, job.lora, job.weights)
+        model.core.eval()
         _open[key] = (split or _split(job), swapper)
     return _open[key]
 
@@ -149,12 +149,12 @@ def _validated(job: jobs.ValidateJob, ref: jobs.WeightsRef) -> _Found:
     on_node.use_threads(job.target.machine.threads)
     with on_node.named(_content(ref)):
         split, swapper = _opened(job)
-        family, loaded, how = swapper.family, swapper.loaded, job.how
+        how = job.how
         swapper.put(ref)
         heard = list(split.items.values())
         if ref.candidate.prompted:
-            heard = prompts.in_front(family, heard, job)
-        found = losses.of_clips(family, loaded, heard, job.seed, how.passes, how.clips_per_pass)
+            heard = prompts.in_front(swapper.family, heard, job)
+        found = losses.of_clips(swapper.opened, heard, job.seed, how.passes, how.clips_per_pass)
         _require_finite(ref, found)
         looked = None if ref.candidate.prompted else probes.look(job, ref, swapper, split.probed, found)
         return _Found(found, looked)

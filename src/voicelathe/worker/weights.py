@@ -1,38 +1,35 @@
-"""Put one candidate's weights after another into a model that is loaded once."""
+"""Put one candidate's weights after another into a base that is opened once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 from voicelathe import checkpoints
 from voicelathe.config import schema
 from voicelathe.errors import CheckpointError
-from voicelathe.families.base import Family
+from voicelathe.families.base import Adaptable, BaseVoice, Family
 from voicelathe.process import jobs
 from voicelathe.train import adapters
 
+Opened = TypeVar("Opened", bound=Adaptable)
 
-class Swapper:
-    """Holds the loaded base and what is in it now; every directory is verified before it is read."""
+
+class Swapper(Generic[Opened]):
+    """Holds an open base, a model or a voice, and what is in it now; every directory is verified before it is read."""
 
     def __init__(
-        self,
-        family: Family,
-        loaded: Any,
-        base: Path,
-        lora: schema.Lora | None,
-        refs: Sequence[jobs.WeightsRef],
+        self, family: Family, opened: Opened, lora: schema.Lora | None, refs: Sequence[jobs.WeightsRef]
     ) -> None:
-        self.family, self.loaded, self.base, self.lora = family, loaded, base, lora
+        self.family, self.opened, self.lora = family, opened, lora
         self.holds_full: str | None = None
         self.knows_speakers_of: Path | None = None  # a run
         for ref in [ref for ref in refs if ref.kind != "base"][:1]:
             checkpoints.verify(Path(ref.path), ref.sha256)
             self._recall(ref)
         if lora is not None:
-            adapters.inject(loaded.core, lora, family.adapter_targets(loaded, lora.scope), seed=0)
-            loaded.core.to(loaded.device)
+            adapters.inject(opened.core, lora, opened.adapter_targets(lora.scope), seed=0)
+            opened.core.to(opened.device)
 
     def put(self, ref: jobs.WeightsRef) -> None:
         """Make the model be this candidate. Raises CheckpointError when the files are not the ones it names."""
@@ -42,7 +39,7 @@ class Swapper:
         checkpoints.verify(Path(ref.path), ref.sha256)
         self._recall(ref)
         if ref.kind == "full":
-            self.family.load_full(self.loaded, Path(ref.path))
+            self.opened.load_full(Path(ref.path))
             self.holds_full = ref.path
         elif self.lora is None or ref.candidate.lora_scale is None:
             raise CheckpointError(
@@ -50,28 +47,28 @@ class Swapper:
             )
         else:
             try:
-                adapters.load(self.loaded.core, self.family.load_adapter(Path(ref.path)))
+                adapters.load(self.opened.core, self.family.load_adapter(Path(ref.path)))
             except CheckpointError as problem:
                 raise CheckpointError(
                     f"{ref.path}: {problem} It is of another recipe or its names were changed; train again: voicelathe retrain"
                 ) from None
-            adapters.set_scale(self.loaded.core, ref.candidate.lora_scale)
+            adapters.set_scale(self.opened.core, ref.candidate.lora_scale)
 
     def scale(self, value: float) -> None:
         """Change the LoRA scale that is in place."""
-        adapters.set_scale(self.loaded.core, value)
+        adapters.set_scale(self.opened.core, value)
 
     def _recall(self, ref: jobs.WeightsRef) -> None:
         """All checkpoints of a run know the same speakers."""
         if (run := Path(ref.path).parent) != self.knows_speakers_of:
-            self.family.recall(self.loaded, Path(ref.path))
+            self.opened.recall(Path(ref.path))
             self.knows_speakers_of = run
 
     def _put_base(self) -> None:
         if self.lora is not None:
-            adapters.set_scale(self.loaded.core, 0.0)
+            adapters.set_scale(self.opened.core, 0.0)
         if self.holds_full is not None:
-            self.family.load_full(self.loaded, self.base)
+            self.opened.load_full(self.opened.base)
             self.holds_full = None
 
 
@@ -79,7 +76,7 @@ class Swapper:
 class HeldVoice:
     """The base that a process holds, and the weights that are in it now."""
 
-    swapper: Swapper
+    swapper: Swapper[BaseVoice]
     held: jobs.WeightsRef | None = None
 
     def take(self, ref: jobs.WeightsRef) -> None:

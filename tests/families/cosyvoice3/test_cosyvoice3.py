@@ -6,6 +6,7 @@ official_cosyvoice3.json was computed once by upstream's code on the same small 
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from voicelathe import families
 from voicelathe.config import schema
 from voicelathe.errors import BaseModelError, ManifestError, RecordError
 from voicelathe.families.base import ClipItem
-from voicelathe.families.cosyvoice3 import features, model, sketch, synthesis
+from voicelathe.families.cosyvoice3 import features, loading, sketch, synthesis
 from voicelathe.families.cosyvoice3 import losses as cosyvoice3_core
 from voicelathe.families.cosyvoice3.losses import ClipTokens, Ids
+from voicelathe.families.shared import parameter_groups
 from voicelathe.train import adapters
 
 CPU = schema.Machine("cpu", 1, 1)
@@ -29,10 +31,10 @@ OFFICIAL = json.loads((Path(__file__).parent / "official_cosyvoice3.json").read_
 
 
 @pytest.fixture(scope="module")
-def loaded(cosyvoice3_dir: Path) -> Any:
+def model(cosyvoice3_dir: Path) -> Any:
     """Read only."""
     family = families.find("cosyvoice3")
-    found = family.load(cosyvoice3_dir, family.describe(cosyvoice3_dir, "Apache-2.0", False), CPU, "core")
+    found = family.open_model(cosyvoice3_dir, family.describe(cosyvoice3_dir, "Apache-2.0", False), CPU)
     found.core.eval()
     return found
 
@@ -47,26 +49,26 @@ def losses(core: Any, given: list[ClipTokens], interleave: bool) -> dict[str, li
     return {name: one.tolist() for name, one in cosyvoice3_core.losses(core, packed, False).items()}
 
 
-def test_the_weights_are_those_of_the_official_numbers(loaded: Any) -> None:
-    state = {name: tensor.float() for name, tensor in loaded.core.state_dict().items()}
+def test_the_weights_are_those_of_the_official_numbers(model: Any) -> None:
+    state = {name: tensor.float() for name, tensor in model.core.state_dict().items()}
     assert official_cosyvoice3.checksum(state) == pytest.approx(OFFICIAL["checksum"], rel=1e-9)
 
 
 @pytest.mark.parametrize("layout", ["laid_out", "interleaved"])
-def test_losses_are_the_official_ones(loaded: Any, layout: str) -> None:
-    found = losses(loaded.core, clips(), layout == "interleaved")["lm"]
+def test_losses_are_the_official_ones(model: Any, layout: str) -> None:
+    found = losses(model.core, clips(), layout == "interleaved")["lm"]
     assert found == pytest.approx(OFFICIAL[layout], abs=1e-5)
 
 
-def test_the_two_layouts_differ_where_there_is_speech_enough(loaded: Any) -> None:
-    plain, mixed = (losses(loaded.core, clips(), one)["lm"] for one in (False, True))
+def test_the_two_layouts_differ_where_there_is_speech_enough(model: Any) -> None:
+    plain, mixed = (losses(model.core, clips(), one)["lm"] for one in (False, True))
     assert [a == b for a, b in zip(plain, mixed, strict=True)] == [not one.can_interleave for one in clips()]
     assert [one.can_interleave for one in clips()] == [False, False, True, True]
 
 
 @torch.no_grad()
-def test_decoding_step_by_step_with_the_wide_mask_is_the_full_forward(loaded: Any) -> None:
-    body = loaded.core.llm.model.model
+def test_decoding_step_by_step_with_the_wide_mask_is_the_full_forward(model: Any) -> None:
+    body = model.core.llm.model.model
     states = body(inputs_embeds=body.embed_tokens(clips()[0].text[None])).last_hidden_state[0]
     for row, official in zip(states[3:6], OFFICIAL["steps"], strict=True):
         assert row.tolist() == pytest.approx(official, abs=1e-5)
@@ -87,8 +89,8 @@ class OneStep(torch.nn.Module):
 
 
 @torch.no_grad()
-def test_the_mask_of_one_position_is_wrong_and_the_wide_one_is_the_full_forward(loaded: Any) -> None:
-    body = loaded.core.llm.model.model
+def test_the_mask_of_one_position_is_wrong_and_the_wide_one_is_the_full_forward(model: Any) -> None:
+    body = model.core.llm.model.model
     embedded = body.embed_tokens(clips()[0].text[None])
     whole = body(inputs_embeds=embedded).last_hidden_state[0, 5]
 
@@ -105,9 +107,9 @@ def test_the_mask_of_one_position_is_wrong_and_the_wide_one_is_the_full_forward(
     assert (last(encoder) - whole).abs().max() < 1e-5
 
 
-def test_a_perfect_prediction_scores_nothing(loaded: Any) -> None:
+def test_a_perfect_prediction_scores_nothing(model: Any) -> None:
     """The model that at every position knows the token fed next, and the end behind the last one."""
-    ids = Ids.of(loaded.core)
+    ids = Ids.of(model.core)
     for clip in clips():
         packed = cosyvoice3_core.pack([clip], [False], ids, torch.device("cpu"))
         following = torch.cat([clip.speech, torch.tensor([ids.end])])
@@ -136,12 +138,11 @@ def test_interleaving_feeds_five_words_then_fifteen_sounds_and_predicts_a_fill()
     ]  # fmt: skip
 
 
-def test_training_interleaves_about_half_by_the_key_alone_and_validation_nothing(loaded: Any) -> None:
-    family = families.find("cosyvoice3")
+def test_training_interleaves_about_half_by_the_key_alone_and_validation_nothing(model: Any) -> None:
     long = clips()[2]
 
     def lengths(frozen: Any) -> list[int]:
-        return [len(family.draw(loaded, [long], [key], frozen).target_N) for key in range(400)]
+        return [len(model.draw([long], [key], frozen).target_N) for key in range(400)]
 
     plain = len(long.speech) + 1
     drawn = lengths(None)
@@ -150,27 +151,27 @@ def test_training_interleaves_about_half_by_the_key_alone_and_validation_nothing
     assert set(lengths((0, 1))) == {plain}
 
 
-def test_features_are_those_of_whisper(loaded: Any) -> None:
+def test_features_are_those_of_whisper(model: Any) -> None:
     mels = features.log_mels(audio.speech(1.0, 0, 16000))
     assert mels.shape == (128, OFFICIAL["mels"]["frames"])
     assert mels[::16, ::20].flatten().tolist() == pytest.approx(OFFICIAL["mels"]["some"], abs=1e-5)
 
 
-def test_words_of_a_reference_become_tokens_alone(loaded: Any) -> None:
+def test_words_of_a_reference_become_tokens_alone(model: Any) -> None:
     family: Any = families.find("cosyvoice3")
     one, other = (
         ClipItem(name, text, "en", "s", {"tokens": torch.arange(9, dtype=torch.int16)})
         for name, text in (("a", "It rains."), ("b", "The lamp is on."))
     )
-    (clip,) = family.collate(loaded, [family.prompted(one, other, "continuation")])
-    apart = [loaded.tokenizer(text)["input_ids"] for text in (other.text, one.text)]
+    (clip,) = model.collate([family.prompted(one, other, "continuation")])
+    apart = [model.tokenizer(text)["input_ids"] for text in (other.text, one.text)]
     assert clip.text.tolist() == [*apart[0], *apart[1]] and clip.heard is not None
 
 
-def test_upstreams_special_tokens_are_one_token_each(loaded: Any) -> None:
+def test_upstreams_special_tokens_are_one_token_each(model: Any) -> None:
     for text in ("<|endofprompt|>", "[breath]", "[laughter]", "[AA1]"):
-        assert len(loaded.tokenizer(text)["input_ids"]) == 1, text
-    assert len(loaded.tokenizer("[nothing]")["input_ids"]) > 1
+        assert len(model.tokenizer(text)["input_ids"]) == 1, text
+    assert len(model.tokenizer("[nothing]")["input_ids"]) > 1
 
 
 def test_an_adapter_of_the_published_recipe_has_its_published_size() -> None:
@@ -181,22 +182,20 @@ def test_an_adapter_of_the_published_recipe_has_its_published_size() -> None:
     assert sum(p.numel() for p in core.parameters()) == pytest.approx(506.1e6, rel=0.001)
     from peft import LoraConfig, inject_adapter_in_model
 
-    targets = family.adapter_targets(None, ["attention"])
+    targets = parameter_groups.targets(loading.SCOPES, ["attention"])
     inject_adapter_in_model(LoraConfig(r=16, lora_alpha=64, target_modules=targets), core)
     assert sum(p.numel() for n, p in core.named_parameters() if "lora_" in n) == 2_162_688
 
 
-def test_tokens_of_another_base_and_clips_without_words_are_refused_before_training(loaded: Any) -> None:
-    family = families.find("cosyvoice3")
-
+def test_tokens_of_another_base_and_clips_without_words_are_refused_before_training(model: Any) -> None:
     def item(text: str, tokens: list[int]) -> ClipItem:
         found = {"tokens": torch.tensor(tokens, dtype=torch.int16), "speaker": torch.ones(1, 192)}
         return ClipItem("c1", text, "en", "s", found)
 
     with pytest.raises(RecordError, match=r"not numbers from 0 to 99, first c1.*dvc repro -f -s encode"):
-        family.prepare(loaded, [item("hello", [1, 100])])
+        model.prepare([item("hello", [1, 100])])
     with pytest.raises(ManifestError, match=r"no words:\n.*clip c1"):
-        family.prepare(loaded, [item("", [1, 2])])
+        model.prepare([item("", [1, 2])])
 
 
 # --- a directory and its faults ---------------------------------------------------------------------------------------
@@ -253,21 +252,20 @@ def test_a_directory_that_is_not_whole_is_refused_with_what_is_wrong(
     assert said in str(problem.value)
 
 
-def test_a_full_checkpoint_holds_every_official_name_and_not_the_stale_pickle(loaded: Any) -> None:
-    files = families.find("cosyvoice3").full_files(loaded, torch.bfloat16)
-    official = torch.load(loaded.base / "llm.pt", weights_only=True)
+def test_a_full_checkpoint_holds_every_official_name_and_not_the_stale_pickle(model: Any) -> None:
+    files = model.full_files(torch.bfloat16)
+    official = torch.load(model.base / "llm.pt", weights_only=True)
     assert set(files["llm.safetensors"]) == set(official) and files["llm.pt"] is None
 
 
-def test_speakers_are_averaged_in_fp32_and_come_back(loaded: Any, tmp_path: Path) -> None:
-    family = families.find("cosyvoice3")
+def test_speakers_are_averaged_in_fp32_and_come_back(model: Any, tmp_path: Path) -> None:
     vectors = [torch.tensor([[value] * 192]) for value in (1.0, 1.0009765625, 5.0)]
     items = [
         ClipItem(f"c{n}", "a", "en", name, {"tokens": torch.ones(3, dtype=torch.int16), "speaker": vector})
         for n, (name, vector) in enumerate(zip(["x", "x", "y"], vectors, strict=True))
     ]
-    fresh: Any = model.Loaded(loaded.core, loaded.tokenizer, None, None, None, loaded.base, loaded.device)  # type: ignore[arg-type]
-    family.prepare(fresh, items)
+    fresh = replace(model)
+    fresh.prepare(items)
     assert list(fresh.voices) == ["x", "y"]
     assert fresh.voices["x"][0].item() == pytest.approx(1.00048828125, abs=1e-7)
 
@@ -275,10 +273,10 @@ def test_speakers_are_averaged_in_fp32_and_come_back(loaded: Any, tmp_path: Path
 def test_an_adapter_is_stored_as_peft_reads_it_for_the_qwen_inside(cosyvoice3_dir: Path) -> None:
     family = families.find("cosyvoice3")
     facts = family.describe(cosyvoice3_dir, "Apache-2.0", False)
-    found = family.load(cosyvoice3_dir, facts, CPU, "core")
+    found = family.open_model(cosyvoice3_dir, facts, CPU)
     lora = schema.Lora(4, 8.0, 0.0, ["attention"])
-    adapters.inject(found.core, lora, family.adapter_targets(found, lora.scope), seed=1)
-    files = family.save_adapter(found, adapters.tensors(found.core), lora)
+    adapters.inject(found.core, lora, found.adapter_targets(lora.scope), seed=1)
+    files = found.save_adapter(adapters.tensors(found.core), lora)
     assert all(
         name.startswith("base_model.model.model.layers.") for name in files["adapter_model.safetensors"]
     )

@@ -9,7 +9,6 @@ The class is made ready to generate first, as upstream's `IndexTTS2` does.
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -45,19 +44,21 @@ def _by_peft(model: Any, shape: Any, checkpoint: Path) -> None:
 def _by_worker(model: Any, shape: Any, checkpoint: Path) -> None:
     from voicelathe import families
     from voicelathe.config import schema
+    from voicelathe.families.indextts2 import loading
+    from voicelathe.families.shared import parameter_groups
     from voicelathe.train import adapters
 
     family: Any = families.find("indextts2")
     lora = schema.Lora(4, 8.0, 0.0, sorted(family.spec.scopes))
-    adapters.inject(model, lora, family.adapter_targets(None, lora.scope), seed=1)
+    adapters.inject(model, lora, parameter_groups.targets(loading.SCOPES, lora.scope), seed=1)
     adapters.load(model, family.load_adapter(checkpoint))
     model.eval()
 
 
 def _in_full(model: Any, shape: Any, checkpoint: Path) -> None:
-    from voicelathe import families
+    from voicelathe.families.indextts2 import loading
 
-    families.find("indextts2").load_full(SimpleNamespace(core=model, shape=shape), checkpoint)
+    loading.IndexTTS2Core(model, None, checkpoint, torch.device("cpu"), shape).load_full(checkpoint)
 
 
 if __name__ == "__main__":

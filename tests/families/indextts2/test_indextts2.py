@@ -32,9 +32,9 @@ Family: Any = families.find("indextts2")
 
 
 @pytest.fixture
-def loaded(indextts2_dir: Path) -> Any:
+def model(indextts2_dir: Path) -> Any:
     facts = Family.describe(indextts2_dir, "LicenseRef-Bilibili-IndexTTS", False)
-    found = Family.load(indextts2_dir, facts, CPU, "core")
+    found = Family.open_model(indextts2_dir, facts, CPU)
     found.core.eval()
     return found
 
@@ -51,24 +51,24 @@ def item(number: int, speaker: str, codes: int, text: str = "It rains.") -> Clip
     return ClipItem(f"c{number}", text, "en", speaker, indextts2_base.features(codes / 50, number))
 
 
-def test_the_weights_are_those_of_the_official_numbers(loaded: Any) -> None:
-    assert official_indextts2.checksum(loaded.core.state_dict()) == pytest.approx(
+def test_the_weights_are_those_of_the_official_numbers(model: Any) -> None:
+    assert official_indextts2.checksum(model.core.state_dict()) == pytest.approx(
         OFFICIAL["checksum"], rel=1e-9
     )
     assert {f"{name}." for name in OFFICIAL["not_trained"]} == set(indextts2_files.FROZEN)
 
 
 @torch.no_grad()
-def test_losses_are_the_official_ones(loaded: Any) -> None:
+def test_losses_are_the_official_ones(model: Any) -> None:
     packed = losses.pack(clips(), IDS, torch.device("cpu"))
-    found = losses.losses(loaded.core, packed, False)
+    found = losses.losses(model.core, packed, False)
     for name in ("text", "mel", "mel_stop"):
         assert found[name].tolist() == pytest.approx([one[name] for one in OFFICIAL["clips"]], abs=1e-5)
 
 
 @torch.no_grad()
 def test_upstreams_generation_leaves_one_place_out_and_that_is_all_that_parts_it_from_training(
-    loaded: Any,
+    model: Any,
 ) -> None:
     """It puts the start at 0 and the codes at 2, 3, ..; its own forward, and training, at 1, 2, ...
 
@@ -78,7 +78,7 @@ def test_upstreams_generation_leaves_one_place_out_and_that_is_all_that_parts_it
     place_M = packed.mel_place_M
     spoken = replace(packed, mel_place_M=torch.where(place_M > 0, place_M + 1, place_M))
     wanted = [one["mel_spoken"] for one in OFFICIAL["clips"]]
-    assert losses.losses(loaded.core, spoken, False)["mel"].tolist() == pytest.approx(wanted, abs=1e-5)
+    assert losses.losses(model.core, spoken, False)["mel"].tolist() == pytest.approx(wanted, abs=1e-5)
     assert [one["mel"] for one in OFFICIAL["clips"]] != pytest.approx(wanted, abs=1e-3)
     assert OFFICIAL["parity"]["one earlier"] < 1e-5 < 0.1 < OFFICIAL["parity"]["as generated"]
 
@@ -101,92 +101,89 @@ def test_a_perfect_prediction_scores_nothing_and_a_shifted_one_does() -> None:
 
 
 def test_in_training_a_clip_is_heard_after_another_of_its_speaker_and_else_after_the_reference(
-    loaded: Any,
+    model: Any,
 ) -> None:
     items = [item(0, "a", 40), item(1, "a", 240), item(2, "b", 60), item(3, "a", 90)]
-    Family.prepare(loaded, items)
-    assert {name: one.clip_id for name, one in loaded.partners.items()} == {
+    model.prepare(items)
+    assert {name: one.clip_id for name, one in model.partners.items()} == {
         "c0": "c3",
         "c1": "c0",
         "c3": "c1",
         "c2": "c2",
     }
-    assert Family.references(loaded) == {"a": "c1", "b": "c2"}, (
-        "the clip nearest five seconds; main speaker first"
-    )
-    assert list(Family.references(loaded)) == ["a", "b"]
+    assert model.references() == {"a": "c1", "b": "c2"}, "the clip nearest five seconds; main speaker first"
+    assert list(model.references()) == ["a", "b"]
 
     def condition() -> torch.Tensor:
-        found: torch.Tensor = Family.collate(loaded, [items[0]]).condition_NC
+        found: torch.Tensor = model.collate([items[0]]).condition_NC
         return found
 
     def of(one: ClipItem) -> torch.Tensor:
         return one.tensors["condition"].view(32, -1).float() + one.tensors["emotion"].float()
 
-    loaded.core.train()
+    model.core.train()
     assert torch.equal(condition(), of(items[3]))
-    loaded.core.eval()
+    model.core.eval()
     assert torch.equal(condition(), of(items[1]))
 
 
-def test_a_speaker_nobody_knows_is_heard_after_the_clip_itself(loaded: Any) -> None:
-    Family.prepare(loaded, [item(0, "a", 40)])
+def test_a_speaker_nobody_knows_is_heard_after_the_clip_itself(model: Any) -> None:
+    model.prepare([item(0, "a", 40)])
     stranger = item(5, "z", 50)
-    found = Family.collate(loaded, [stranger]).condition_NC
+    found = model.collate([stranger]).condition_NC
     assert torch.equal(
         found[0], stranger.tensors["condition"][0, :32].float() + stranger.tensors["emotion"][0].float()
     )
 
 
-def test_a_checkpoint_carries_the_reference_of_every_speaker(loaded: Any, tmp_path: Path) -> None:
-    Family.prepare(loaded, [item(0, "b", 40), item(1, "a", 240), item(2, "a", 60)])
-    for number, speaker in enumerate(Family.references(loaded)):
-        Family.keep(loaded, speaker, np.full(100, 0.25 * (number + 1), np.float32))
-    files = Family.full_files(loaded, torch.bfloat16)
+def test_a_checkpoint_carries_the_reference_of_every_speaker(model: Any, tmp_path: Path) -> None:
+    model.prepare([item(0, "b", 40), item(1, "a", 240), item(2, "a", 60)])
+    for number, speaker in enumerate(model.references()):
+        model.keep(speaker, np.full(100, 0.25 * (number + 1), np.float32))
+    files = model.full_files(torch.bfloat16)
     save_file(files[speakers.REFERENCES], tmp_path / speakers.REFERENCES)
     (tmp_path / speakers.ORDER).write_text(json.dumps(files[speakers.ORDER]))
-    kept, loaded.voices = loaded.voices, {}
-    Family.recall(loaded, tmp_path)
-    assert list(loaded.voices) == ["a", "b"]
-    assert all(kept[name][key].equal(loaded.voices[name][key]) for name in kept for key in kept[name])
-    assert loaded.voices["b"]["audio"][0].item() == round(0.5 * 32767)
+    kept, model.voices = model.voices, {}
+    model.recall(tmp_path)
+    assert list(model.voices) == ["a", "b"]
+    assert all(kept[name][key].equal(model.voices[name][key]) for name in kept for key in kept[name])
+    assert model.voices["b"]["audio"][0].item() == round(0.5 * 32767)
 
 
-def test_without_a_voice_nothing_is_spoken_and_the_reason_is_said(loaded: Any) -> None:
+def test_without_a_voice_nothing_is_spoken_and_the_reason_is_said(model: Any) -> None:
+    voice = synthesis.IndexTTS2Voice(model.core, model.facts, model.base, model.device, model.shape, None)
     with pytest.raises(RequestError, match="always speaks after a clip"):
-        synthesis.say(loaded, "Hello.", 1, 1.0, {})
+        voice.synthesize("Hello.", "en", 1, 1.0, {})
 
 
-def test_a_full_checkpoint_carries_the_encoders_through_untouched(loaded: Any) -> None:
-    files, base = Family.full_files(loaded, torch.bfloat16), load_file(loaded.base / "gpt.safetensors")
+def test_a_full_checkpoint_carries_the_encoders_through_untouched(model: Any) -> None:
+    files, base = model.full_files(torch.bfloat16), load_file(model.base / "gpt.safetensors")
     assert set(files["gpt.safetensors"]) == set(base) and files["gpt.pth"] is None
     still = [name for name in base if name.startswith(indextts2_files.FROZEN)]
     assert len(still) == 6 and all(files["gpt.safetensors"][name].equal(base[name]) for name in still)
 
 
-def test_the_speed_table_does_not_move(loaded: Any) -> None:
-    plan = Family.trainable(loaded, "full")
-    assert not loaded.core.speed_emb.weight.requires_grad and "speed_emb.weight" not in plan.trainable
+def test_the_speed_table_does_not_move(model: Any) -> None:
+    plan = model.trainable("full")
+    assert not model.core.speed_emb.weight.requires_grad and "speed_emb.weight" not in plan.trainable
 
 
 def test_the_published_sizes_make_the_published_parameters() -> None:
     """530 M are trained, 472.3 M of them in the GPT; an adapter of rank 16 on all its linears."""
     with torch.device("meta"):
-        core = Family.sketch(Family.published, None).loaded.core
+        core = Family.sketch(Family.published, None).model.core
     assert sum(p.numel() for p in core.gpt.parameters()) == pytest.approx(472.3e6, rel=0.001)
     assert sum(p.numel() for p in core.parameters()) == pytest.approx(530e6, rel=0.01)
 
 
-def test_an_adapter_finds_every_linear_of_the_gpt_and_its_pair_says_how_they_lie(loaded: Any) -> None:
+def test_an_adapter_finds_every_linear_of_the_gpt_and_its_pair_says_how_they_lie(model: Any) -> None:
     lora = schema.Lora(4, 8.0, 0.0, ["attention", "mlp"])
-    targets = Family.adapter_targets(loaded, lora.scope)
-    found = adapters.inject(loaded.core, lora, targets, seed=1)
+    targets = model.adapter_targets(lora.scope)
+    found = adapters.inject(model.core, lora, targets, seed=1)
     kinds = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
     assert found == [f"gpt.h.{n}.{kind}" for n in range(2) for kind in kinds]
     assert (
-        Family.save_adapter(loaded, adapters.tensors(loaded.core), lora)["adapter_config.json"][
-            "fan_in_fan_out"
-        ]
+        model.save_adapter(adapters.tensors(model.core), lora)["adapter_config.json"]["fan_in_fan_out"]
         is True
     )
 
@@ -205,11 +202,11 @@ def test_text_is_upper_case_with_east_asian_characters_apart(text: str, wanted: 
     assert indextts2_text.spaced(text) == wanted
 
 
-def test_codes_of_another_base_and_texts_that_do_not_fit_are_refused_before_training(loaded: Any) -> None:
+def test_codes_of_another_base_and_texts_that_do_not_fit_are_refused_before_training(model: Any) -> None:
     broken = item(1, "a", 20)
     broken.tensors["codes"][3] = 8192  # type: ignore[index]
     with pytest.raises(RecordError, match=r"not numbers from 0 to 8191, first c1.*dvc repro -f -s encode"):
-        Family.prepare(loaded, [broken])
+        model.prepare([broken])
     long = item(2, "a", 20, "NOBODY SPEAKS OF RAIN " * 10)
     with pytest.raises(ManifestError, match=r"more than 60 tokens of it:\n.*clip c2"):
-        Family.prepare(loaded, [long])
+        model.prepare([long])

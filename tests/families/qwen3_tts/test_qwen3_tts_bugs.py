@@ -27,23 +27,23 @@ Load = Callable[..., Any]
 
 def prepared(load: Load, directory: Path | None = None) -> Any:
     """Heads thirty times as steep as random ones, so that wrong variants are far from right ones."""
-    loaded = load("core") if directory is None else load("core", directory)
+    model = load() if directory is None else load(directory=directory)
     with torch.no_grad():
-        for head in (loaded.core.talker.codec_head, *loaded.core.talker.code_predictor.lm_head):
+        for head in (model.core.talker.codec_head, *model.core.talker.code_predictor.lm_head):
             head.weight *= 30
-    FAMILY.prepare(loaded, [ITEM])
-    return loaded
+    model.prepare([ITEM])
+    return model
 
 
 @torch.no_grad()
-def ours(loaded: Any) -> dict[str, float]:
-    losses = FAMILY.losses(loaded, FAMILY.collate(loaded, [ITEM]), None)
+def ours(model: Any) -> dict[str, float]:
+    losses = model.losses(model.collate([ITEM]), None)
     return {name: float(values[0]) for name, values in losses.items()}
 
 
 @torch.no_grad()
-def theirs(loaded: Any) -> tuple[Tensor, Tensor, int]:
-    logits, hidden, before = upstream.forward(loaded, ITEM, loaded.voices["awb"], "english")
+def theirs(model: Any) -> tuple[Tensor, Tensor, int]:
+    logits, hidden, before = upstream.forward(model, ITEM, model.voices["awb"], "english")
     return logits, hidden, int(before)
 
 
@@ -53,15 +53,15 @@ def perfect(targets: Tensor, codes: int) -> Tensor:
 
 def test_double_label_shift_learns_the_frame_after_the_next(qwen: Load) -> None:
     """#179, PR#178, PR#278, #371: inputs and labels are sliced by one, then ForCausalLMLoss shifts by one more."""
-    loaded = prepared(qwen)
-    logits, _, before = theirs(loaded)
+    model = prepared(qwen)
+    logits, _, before = theirs(model)
     labels = torch.full((len(logits) + 1,), -100)
     labels[before : before + len(CODES)], labels[-1] = CODES[:, 0], END
-    shift = loaded.core.talker.loss_function
+    shift = model.core.talker.loss_function
     wrong = float(shift(logits=logits[None], labels=labels[None, 1:], vocab_size=3072))
     two_ahead = F.cross_entropy(logits[before - 2 : -1], labels[before:])
     assert wrong == pytest.approx(float(two_ahead), abs=1e-4)
-    assert abs(wrong - ours(loaded)["codec0"]) > 0.1
+    assert abs(wrong - ours(model)["codec0"]) > 0.1
     certain = perfect(labels[1:].clamp_min(0), 3072)  # certain of exactly the next code
     assert float(shift(logits=certain[None], labels=labels[None, 1:], vocab_size=3072)) > 30
     right = F.cross_entropy(certain[before - 1 :], labels[before:])
@@ -70,16 +70,16 @@ def test_double_label_shift_learns_the_frame_after_the_next(qwen: Load) -> None:
 
 def test_sub_talker_shift_trains_each_head_on_the_codebook_after_its_own(qwen: Load) -> None:
     """`forward_sub_talker_finetune` hands aligned labels to a loss that shifts: the last codebook is never learnt."""
-    loaded = prepared(qwen)
-    _, hidden, before = theirs(loaded)
+    model = prepared(qwen)
+    _, hidden, before = theirs(model)
     with torch.no_grad():
-        logits, wrong = loaded.core.talker.forward_sub_talker_finetune(CODES, hidden[before - 1 : -1])
+        logits, wrong = model.core.talker.forward_sub_talker_finetune(CODES, hidden[before - 1 : -1])
     next_codebook = F.cross_entropy(logits[:, :-1].flatten(0, 1), CODES[:, 2:].flatten())
     aligned = F.cross_entropy(logits.flatten(0, 1), CODES[:, 1:].flatten())
     assert float(wrong) == pytest.approx(float(next_codebook), abs=1e-4)
-    assert ours(loaded)["sub_talker"] == pytest.approx(float(aligned), abs=1e-4)
+    assert ours(model)["sub_talker"] == pytest.approx(float(aligned), abs=1e-4)
     assert abs(float(wrong) - float(aligned)) > 0.01
-    shift = loaded.core.talker.code_predictor.loss_function
+    shift = model.core.talker.code_predictor.loss_function
     certain = perfect(CODES[:, 1:], 2048)
     assert float(shift(logits=certain, labels=CODES[:, 1:], vocab_size=2048)) > 30
 
@@ -88,7 +88,7 @@ def test_leaked_hidden_state_would_show_the_predictor_the_frame_it_predicts(qwen
     """Commit 022e286 takes the state at the frame itself; the state before it is what generation has (`past_hidden`)."""
     from voicelathe.families.qwen3_tts import losses as packed
 
-    loaded = prepared(qwen)
+    model = prepared(qwen)
     other = CODES.clone()
     other[5, 15] = (
         other[5, 15] + 1
@@ -96,10 +96,10 @@ def test_leaked_hidden_state_would_show_the_predictor_the_frame_it_predicts(qwen
     changed = upstream.ClipItem(ITEM.clip_id, ITEM.text, "en", "awb", {**ITEM.tensors, "codes": other})
 
     def states(item: Any) -> tuple[Tensor, Tensor]:
-        pack = FAMILY.collate(loaded, [item])
+        pack = model.collate([item])
         with torch.no_grad():
             hidden = packed._talker(
-                loaded.core.talker.model, packed.embedded(loaded.core.talker, pack), pack, False
+                model.core.talker.model, packed.embedded(model.core.talker, pack), pack, False
             )
         return hidden[pack.predicts_at_N[pack.frame_of_F]], hidden[pack.frame_at_F]
 
@@ -107,9 +107,9 @@ def test_leaked_hidden_state_would_show_the_predictor_the_frame_it_predicts(qwen
     assert torch.equal(right[5], right_changed[5])
     assert float((leaked[5] - leaked_changed[5]).abs().max()) > 1e-4
     with torch.no_grad():
-        wrong, _ = loaded.core.talker.forward_sub_talker_finetune(CODES, leaked)
+        wrong, _ = model.core.talker.forward_sub_talker_finetune(CODES, leaked)
     loss = float(F.cross_entropy(wrong.flatten(0, 1), CODES[:, 1:].flatten()))
-    assert abs(loss - ours(loaded)["sub_talker"]) > 1e-3
+    assert abs(loss - ours(model)["sub_talker"]) > 1e-3
 
 
 def test_missing_text_projection_crashes_a_small_model_and_is_silently_wrong_in_a_large_one(
@@ -117,11 +117,11 @@ def test_missing_text_projection_crashes_a_small_model_and_is_silently_wrong_in_
 ) -> None:
     """PR#188, #39, #120, #198: text and model width differ in the 0.6B and are equal in the 1.7B."""
 
-    def unprojected(loaded: Any) -> float:
-        talker, projection = loaded.core.talker, loaded.core.talker.text_projection
+    def unprojected(model: Any) -> float:
+        talker, projection = model.core.talker, model.core.talker.text_projection
         talker.text_projection = torch.nn.Identity()
         try:
-            return ours(loaded)["codec0"]
+            return ours(model)["codec0"]
         finally:
             talker.text_projection = projection
 
@@ -142,9 +142,9 @@ def exported(qwen_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.families.conftest import CPU
     from voicelathe.train import saving
 
-    loaded = FAMILY.load(qwen_dir, FAMILY.describe(qwen_dir, "", False), CPU, "core")
-    FAMILY.prepare(loaded, [upstream.clip(1, 9, "The lamp is on.", speaker="Bea")])
-    contents = saving.weights(FAMILY, loaded, train_settings("full"), qwen_dir)
+    model = FAMILY.open_model(qwen_dir, FAMILY.describe(qwen_dir, "", False), CPU)
+    model.prepare([upstream.clip(1, 9, "The lamp is on.", speaker="Bea")])
+    contents = saving.weights(model, train_settings("full"))
     return saving.put(tmp_path_factory.mktemp("full") / "step_0000001", contents, {"step": 1})
 
 
@@ -192,12 +192,12 @@ def test_save_pretrained_cannot_be_reloaded_and_ours_is_opened_by_the_official_l
 
 def test_averaging_speakers_in_bf16_loses_digits_and_ours_is_the_fp32_mean(qwen: Load) -> None:
     """vspeech/Qwen3-TTS-Train #3."""
-    loaded = qwen("core")
+    model = qwen()
     items = [upstream.clip(number, 3, "a") for number in range(50)]
     vectors = torch.cat([item.tensors["speaker"] for item in items])
-    FAMILY.prepare(loaded, items)
+    model.prepare(items)
     exact = vectors.double().mean(0)
-    assert float((loaded.voices["awb"] - exact).abs().max()) < 1e-6
+    assert float((model.voices["awb"] - exact).abs().max()) < 1e-6
     coarse = torch.zeros(vectors.shape[1], dtype=torch.bfloat16)
     for vector in vectors.to(torch.bfloat16):
         coarse += vector
@@ -208,12 +208,12 @@ def test_padding_a_batch_changes_the_codes_and_ours_are_encoded_one_by_one(qwen:
     """The codec is not causal at the end of a clip; upstream's prepare_data.py encodes in padded batches of 32."""
     from tests.factories import audio
 
-    loaded = qwen("encoder")
+    encoder = qwen("encoder")
     short, long = audio.speech(2.03, 1, 24000), audio.speech(3.1, 2, 24000)
-    alone = loaded.codec.encode([short], sr=24000).audio_codes[0]
-    padded = loaded.codec.encode([short, long], sr=24000).audio_codes[0]
+    alone = encoder.codec.encode([short], sr=24000).audio_codes[0]
+    padded = encoder.codec.encode([short, long], sr=24000).audio_codes[0]
     assert int((alone != padded).sum()) > 0
-    (ours_alone,) = FAMILY.encode(loaded, [short])
-    ours_beside, _ = FAMILY.encode(loaded, [short, long])
+    (ours_alone,) = encoder.encode([short])
+    ours_beside, _ = encoder.encode([short, long])
     assert torch.equal(ours_alone["codes"], ours_beside["codes"])
     assert torch.equal(ours_alone["codes"].long(), alone)

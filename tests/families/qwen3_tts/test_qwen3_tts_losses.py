@@ -22,23 +22,23 @@ Load = Callable[..., Any]
 
 def ready(load: Load, mode: str = "full") -> Any:
     """Loaded for training, with adapters whose B is not zero, and with the speakers of the clips."""
-    loaded = load("core")
+    model = load()
     if mode == "lora":
-        adapters.inject(loaded.core, LORA, FAMILY.adapter_targets(loaded, LORA.scope), seed=1)
+        adapters.inject(model.core, LORA, model.adapter_targets(LORA.scope), seed=1)
         with torch.no_grad():
-            for name, parameter in loaded.core.named_parameters():
+            for name, parameter in model.core.named_parameters():
                 if "lora_B" in name:
                     generator = torch.Generator().manual_seed(len(name))
                     parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
-    FAMILY.trainable(loaded, mode)
-    FAMILY.prepare(loaded, upstream.clips())
-    loaded.core.train()
-    return loaded
+    model.trainable(mode)
+    model.prepare(upstream.clips())
+    model.core.train()
+    return model
 
 
-def theirs(loaded: Any, item: ClipItem) -> dict[str, Tensor]:
-    voice = loaded.voices[item.speaker_id.lower()]
-    return upstream.losses(loaded, item, voice, NAMES[item.language])
+def theirs(model: Any, item: ClipItem) -> dict[str, Tensor]:
+    voice = model.voices[item.speaker_id.lower()]
+    return upstream.losses(model, item, voice, NAMES[item.language])
 
 
 def total(losses: dict[str, Tensor]) -> Tensor:
@@ -62,52 +62,52 @@ def gradients(model: Any) -> dict[str, Tensor]:
 def test_losses_and_every_gradient_equal_upstream_s_forward(
     qwen: Load, mode: str, recompute: Any, order: tuple[int, ...]
 ) -> None:
-    loaded = ready(qwen, mode)
-    FAMILY.checkpoint_blocks(loaded, recompute)
+    model = ready(qwen, mode)
+    model.checkpoint_blocks(recompute)
     chosen = [upstream.clips()[number] for number in order]
-    wanted = [theirs(loaded, item) for item in chosen]
+    wanted = [theirs(model, item) for item in chosen]
     for found in wanted:
         (total(found) / len(chosen)).backward()
-    expected = gradients(loaded.core)
+    expected = gradients(model.core)
 
-    ours = FAMILY.losses(loaded, FAMILY.collate(loaded, chosen), None)
+    ours = model.losses(model.collate(chosen), None)
     total(ours).mean().backward()
     for name, values in ours.items():
         assert values.tolist() == pytest.approx([float(found[name].detach()) for found in wanted], abs=1e-5)
-    found = gradients(loaded.core)
+    found = gradients(model.core)
     assert set(found) == set(expected)
     worst = max(float((found[n] - g).norm() / g.norm().clamp_min(1e-12)) for n, g in expected.items())
     assert worst < 1e-5
 
 
 def test_the_training_sequence_begins_with_exactly_what_generation_feeds(qwen: Load) -> None:
-    loaded = ready(qwen)
+    model = ready(qwen)
     for item in upstream.clips():
-        prompt = upstream.prompt(loaded, item, loaded.voices[item.speaker_id.lower()], NAMES[item.language])
-        ours = packed.embedded(loaded.core.talker, FAMILY.collate(loaded, [item]))
+        prompt = upstream.prompt(model, item, model.voices[item.speaker_id.lower()], NAMES[item.language])
+        ours = packed.embedded(model.core.talker, model.collate([item]))
         assert ours.shape[0] == prompt.shape[1] + len(item.tensors["codes"])
         assert torch.allclose(ours[: prompt.shape[1]], prompt[0], atol=1e-6)
 
 
 def test_a_clip_has_the_same_losses_whoever_is_packed_beside_it(qwen: Load) -> None:
-    loaded, clips = ready(qwen), upstream.clips()
+    model, clips = ready(qwen), upstream.clips()
     with torch.no_grad():
-        together = FAMILY.losses(loaded, FAMILY.collate(loaded, [clips[n] for n in (2, 0, 3, 1)]), None)
+        together = model.losses(model.collate([clips[n] for n in (2, 0, 3, 1)]), None)
         for row, number in enumerate((2, 0, 3, 1)):
-            alone = FAMILY.losses(loaded, FAMILY.collate(loaded, [clips[number]]), None)
+            alone = model.losses(model.collate([clips[number]]), None)
             for name, values in together.items():
                 assert float(values[row]) == pytest.approx(float(alone[name][0]), abs=1e-5)
 
 
 def test_perfect_predictions_score_nothing(qwen: Load) -> None:
     """Logits that are certain of what is fed NEXT, by position in the stream: any other shift would score 40."""
-    loaded, clips = ready(qwen), upstream.clips()
-    pack = FAMILY.collate(loaded, clips)
-    end = loaded.core.config.talker_config.codec_eos_token_id
+    model, clips = ready(qwen), upstream.clips()
+    pack = model.collate(clips)
+    end = model.core.config.talker_config.codec_eos_token_id
     rows, start = torch.full((len(pack.text_T), 3072), -20.0), 0
     for item in clips:
         codes = item.tensors["codes"].long()
-        prompt = upstream.prompt(loaded, item, loaded.voices[item.speaker_id.lower()], NAMES[item.language])
+        prompt = upstream.prompt(model, item, model.voices[item.speaker_id.lower()], NAMES[item.language])
         first = start + prompt.shape[1]
         for at, code in enumerate([*codes[:, 0].tolist(), end]):
             rows[first - 1 + at, code] = 20.0  # the position in front of the frame, or of the end
@@ -123,10 +123,10 @@ def test_perfect_predictions_score_nothing(qwen: Load) -> None:
 
 
 def test_the_end_is_among_the_targets_and_reported_alone(qwen: Load) -> None:
-    loaded, item = ready(qwen), upstream.clip(5, 4, "Rain.")
-    losses = FAMILY.losses(loaded, FAMILY.collate(loaded, [item]), None)
+    model, item = ready(qwen), upstream.clip(5, 4, "Rain.")
+    losses = model.losses(model.collate([item]), None)
     logits, _, before = upstream.forward(
-        loaded, item, item.tensors["speaker"][0] * 0 + loaded.voices["awb"], "english"
+        model, item, item.tensors["speaker"][0] * 0 + model.voices["awb"], "english"
     )
     row = logits[int(before) - 1 :].log_softmax(-1)
     by_hand = [
@@ -137,12 +137,12 @@ def test_the_end_is_among_the_targets_and_reported_alone(qwen: Load) -> None:
 
 
 def test_another_language_or_speaker_changes_the_losses(qwen: Load) -> None:
-    loaded = ready(qwen)
+    model = ready(qwen)
 
     def loss(**changes: Any) -> float:
         item = upstream.clip(1, 9, "The lamp is on.", **changes)
         with torch.no_grad():
-            return float(FAMILY.losses(loaded, FAMILY.collate(loaded, [item]), None)["codec0"][0])
+            return float(model.losses(model.collate([item]), None)["codec0"][0])
 
     found = [loss(), loss(language="zh"), loss(language="auto"), loss(speaker="Bea")]
     assert len({round(value, 6) for value in found}) == 4
@@ -150,13 +150,13 @@ def test_another_language_or_speaker_changes_the_losses(qwen: Load) -> None:
 
 
 def test_bf16_autocast_over_fp32_weights_runs_and_stays_near_fp32(qwen: Load) -> None:
-    loaded = ready(qwen, "lora")
-    pack = FAMILY.collate(loaded, upstream.clips())
-    exact = FAMILY.losses(loaded, pack, None)
+    model = ready(qwen, "lora")
+    pack = model.collate(upstream.clips())
+    exact = model.losses(pack, None)
     with torch.autocast("cpu", torch.bfloat16):
-        rough = FAMILY.losses(loaded, pack, None)
+        rough = model.losses(pack, None)
     total(rough).mean().backward()
-    moved = [p for p in loaded.core.parameters() if p.requires_grad]
+    moved = [p for p in model.core.parameters() if p.requires_grad]
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in moved)
     for name in exact:
         assert torch.allclose(rough[name], exact[name], rtol=0.02)

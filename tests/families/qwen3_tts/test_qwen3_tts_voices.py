@@ -19,7 +19,7 @@ from voicelathe import checkpoints, families
 from voicelathe.config import schema
 from voicelathe.errors import BaseModelError, FamilyUnavailable, ManifestError, RecordError, RequestError
 from voicelathe.families import bases, decoding
-from voicelathe.families.qwen3_tts import files
+from voicelathe.families.qwen3_tts import files, speakers
 from voicelathe.process import jobs
 from voicelathe.records import Candidate
 from voicelathe.train import adapters, saving
@@ -37,9 +37,8 @@ def test_encoding_gives_16_codes_at_12_and_a_half_hz_and_upstream_s_speaker_vect
     from qwen_tts import Qwen3TTSModel
 
     samples = audio.speech(2.0, 1, 24000)
-    loaded = qwen("encoder")
-    assert loaded.core is None
-    (found,) = FAMILY.encode(loaded, [samples])
+    encoder = qwen("encoder")
+    (found,) = encoder.encode([samples])
     assert found["codes"].shape == (25, 16) and found["codes"].dtype == torch.int16
     official = Qwen3TTSModel.from_pretrained(str(qwen_dir), dtype=torch.float32).model
     assert torch.allclose(found["speaker"][0], official.extract_speaker_embedding(samples, 24000), atol=1e-6)
@@ -50,17 +49,17 @@ def test_linears_of_each_scope_and_nothing_else_carry_an_adapter(qwen: Load) -> 
         (["talker"], 2, "talker.model"),
         (["talker", "code_predictor"], 3, "talker."),
     ):
-        loaded = qwen("core")
-        names = adapters.inject(loaded.core, LORA, FAMILY.adapter_targets(loaded, scope), 0)
+        model = qwen()
+        names = adapters.inject(model.core, LORA, model.adapter_targets(scope), 0)
         assert len(names) == 7 * layers and all(name.startswith(prefix) for name in names)
 
 
 def test_full_fine_tuning_moves_all_but_the_text_embedding(qwen: Load) -> None:
-    loaded = qwen("core")
-    plan = FAMILY.trainable(loaded, "full")
-    still = {name for name, p in loaded.core.named_parameters() if not p.requires_grad}
+    model = qwen()
+    plan = model.trainable("full")
+    still = {name for name, p in model.core.named_parameters() if not p.requires_grad}
     assert still == {"talker.model.text_embedding.weight"} and len(plan.trainable) > 40
-    assert not [name for name in loaded.core.state_dict() if name.startswith("speaker_encoder")]
+    assert not [name for name in model.core.state_dict() if name.startswith("speaker_encoder")]
 
 
 @pytest.mark.parametrize("mode", ["lora", "full"])
@@ -70,10 +69,10 @@ def test_a_checkpoint_opens_in_upstream_s_loader_and_scores_the_same_losses(
     from peft import PeftModel
     from qwen_tts import Qwen3TTSModel
 
-    loaded = qwen("core")
-    FAMILY.prepare(loaded, upstream.clips())
+    loaded = qwen()
+    loaded.prepare(upstream.clips())
     if mode == "lora":
-        adapters.inject(loaded.core, LORA, FAMILY.adapter_targets(loaded, LORA.scope), seed=1)
+        adapters.inject(loaded.core, LORA, loaded.adapter_targets(LORA.scope), seed=1)
     with torch.no_grad():
         for name, parameter in loaded.core.named_parameters():
             if "lora_B" in name or (mode == "full" and name.endswith("q_proj.weight")):
@@ -81,7 +80,7 @@ def test_a_checkpoint_opens_in_upstream_s_loader_and_scores_the_same_losses(
     if mode == "full":
         loaded.core.to(torch.bfloat16).float()  # what the file will hold
     train = replace(train_settings(mode), lora=LORA if mode == "lora" else None)
-    out = saving.put(tmp_path / "step_0000001", saving.weights(FAMILY, loaded, train, qwen_dir), {"step": 1})
+    out = saving.put(tmp_path / "step_0000001", saving.weights(loaded, train), {"step": 1})
     opened = Qwen3TTSModel.from_pretrained(
         str(qwen_dir if mode == "lora" else out), dtype=torch.float32, attn_implementation="sdpa"
     )
@@ -90,13 +89,13 @@ def test_a_checkpoint_opens_in_upstream_s_loader_and_scores_the_same_losses(
         model = PeftModel.from_pretrained(model, str(out)).base_model.model
     official = replace(loaded, core=model, tts=opened)
     with torch.no_grad():
-        ours = FAMILY.losses(loaded, FAMILY.collate(loaded, upstream.clips()), None)
-        theirs = FAMILY.losses(official, FAMILY.collate(official, upstream.clips()), None)
+        ours = loaded.losses(loaded.collate(upstream.clips()), None)
+        theirs = official.losses(official.collate(upstream.clips()), None)
     for name, values in ours.items():
         assert torch.allclose(values, theirs[name], atol=1e-5)
 
-    again = qwen("core")
-    FAMILY.recall(again, out)
+    again = qwen()
+    again.recall(out)
     assert list(again.voices) == list(loaded.voices) == ["awb", "bea"]
     for name, voice in again.voices.items():
         assert torch.allclose(voice, loaded.voices[name], rtol=0.0 if mode == "lora" else 0.01)
@@ -107,44 +106,43 @@ def test_a_full_checkpoint_goes_in_and_the_base_comes_back(
 ) -> None:
     from safetensors.torch import save_file
 
-    loaded = qwen("core")
-    FAMILY.prepare(loaded, upstream.clips())
-    before = {name: tensor.clone() for name, tensor in loaded.core.state_dict().items()}
+    model = qwen()
+    model.prepare(upstream.clips())
+    before = {name: tensor.clone() for name, tensor in model.core.state_dict().items()}
     changed = {
-        name: tensor + 1
-        for name, tensor in FAMILY.full_files(loaded, torch.float32)["model.safetensors"].items()
+        name: tensor + 1 for name, tensor in model.full_files(torch.float32)["model.safetensors"].items()
     }
     save_file(changed, tmp_path / "model.safetensors")
-    FAMILY.load_full(loaded, tmp_path)
+    model.load_full(tmp_path)
     assert not torch.equal(
-        loaded.core.state_dict()["talker.codec_head.weight"], before["talker.codec_head.weight"]
+        model.core.state_dict()["talker.codec_head.weight"], before["talker.codec_head.weight"]
     )
-    FAMILY.load_full(loaded, qwen_dir)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in loaded.core.state_dict().items())
+    model.load_full(qwen_dir)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.core.state_dict().items())
 
 
 def test_weights_of_another_run_bring_its_speakers(qwen: Load, qwen_dir: Path, tmp_path: Path) -> None:
     refs = []
     for number, speaker in enumerate(("anna", "bert")):
-        loaded = qwen("core")
-        FAMILY.prepare(loaded, [upstream.clip(1, 9, "The lamp is on.", speaker=speaker)])
-        adapters.inject(loaded.core, LORA, FAMILY.adapter_targets(loaded, LORA.scope), seed=1)
-        content = saving.weights(FAMILY, loaded, replace(train_settings("lora"), lora=LORA), qwen_dir)
+        model = qwen()
+        model.prepare([upstream.clip(1, 9, "The lamp is on.", speaker=speaker)])
+        adapters.inject(model.core, LORA, model.adapter_targets(LORA.scope), seed=1)
+        content = saving.weights(model, replace(train_settings("lora"), lora=LORA))
         out = saving.put(tmp_path / speaker / "step_0000001", content, {"step": 1})
         refs.append(jobs.WeightsRef(Candidate(number + 1, 1.0), "lora", str(out), checkpoints.identity(out)))
-    served = qwen("core")
-    swapper = Swapper(FAMILY, served, qwen_dir, LORA, refs)
+    served = qwen()
+    swapper = Swapper(FAMILY, served, LORA, refs)
     for ref, speaker in ((refs[0], "anna"), (refs[1], "bert"), (refs[0], "anna")):
         swapper.put(ref)
         assert list(served.voices) == [speaker]
 
 
 def test_speech_is_capped_repeatable_and_in_the_voice_of_the_run(qwen: Load) -> None:
-    loaded = qwen("all")
-    FAMILY.prepare(loaded, upstream.clips())
+    voice = qwen("voice")
+    voice.voices = speakers.averaged(upstream.clips())
 
     def say(seed: int = 1, language: str = "en", seconds: float = 0.5) -> Any:
-        return FAMILY.synthesize(loaded, "The lamp is on.", language, seed, seconds, DECODING)
+        return voice.synthesize("The lamp is on.", language, seed, seconds, DECODING)
 
     first = say()
     assert first.rate_hz == 24000 and len(first.samples) <= 0.5 * 24000 + 1920
@@ -154,20 +152,20 @@ def test_speech_is_capped_repeatable_and_in_the_voice_of_the_run(qwen: Load) -> 
     assert (
         not first.stopped and len(first.samples) == 6 * 1920
     )  # random weights hardly ever stop: cut at the cap
-    loaded.voices = {"other": -loaded.voices["awb"]}
+    voice.voices = {"other": -voice.voices["awb"]}
     assert not np.array_equal(first.samples, say().samples)
     with pytest.raises(RequestError, match="language = 'ca'"):
         say(language="ca")
 
 
 def test_a_model_that_ends_by_itself_is_said_to_have_stopped(qwen: Load) -> None:
-    loaded = qwen("all")
-    FAMILY.prepare(loaded, upstream.clips())
-    head = loaded.core.talker.codec_head
+    voice = qwen("voice")
+    voice.voices = speakers.averaged(upstream.clips())
+    head = voice.core.talker.codec_head
     ends = torch.zeros(3072)
     ends[2150] = 1e4
     head.register_forward_hook(lambda _module, _given, logits: logits + ends)
-    said = FAMILY.synthesize(loaded, "The lamp is on.", "en", 1, 5.0, DECODING)
+    said = voice.synthesize("The lamp is on.", "en", 1, 5.0, DECODING)
     assert said.stopped and len(said.samples) <= 3 * 1920  # upstream generates two tokens at least
 
 
@@ -177,25 +175,25 @@ def test_a_model_that_ends_by_itself_is_said_to_have_stopped(qwen: Load) -> None
 def test_names_that_collide_languages_that_are_not_spoken_and_foreign_codes_are_refused_by_clip(
     qwen: Load,
 ) -> None:
-    loaded = qwen("core")
+    model = qwen()
     one = upstream.clip(1, 3, "a")
     with pytest.raises(ManifestError, match=r"speaker_id 'AWB': another speaker has the same name"):
-        FAMILY.prepare(loaded, [one, replace(one, speaker_id="AWB")])
-    loaded.core.config.talker_config.spk_id = {"awb": 3000}
+        model.prepare([one, replace(one, speaker_id="AWB")])
+    model.core.config.talker_config.spk_id = {"awb": 3000}
     with pytest.raises(ManifestError, match="speaker_id 'awb': the base already has a voice of this name"):
-        FAMILY.prepare(loaded, [one])
-    loaded.core.config.talker_config.spk_id = {}
+        model.prepare([one])
+    model.core.config.talker_config.spk_id = {}
     with pytest.raises(ManifestError, match=r"clip clip2: language = 'ca': .* chinese, english"):
-        FAMILY.prepare(loaded, [one, replace(upstream.clip(2, 3, "a"), language="ca")])
+        model.prepare([one, replace(upstream.clip(2, 3, "a"), language="ca")])
     for codes in (torch.full((3, 16), 2048), torch.full((3, 16), -1), torch.zeros(3, 8), torch.zeros(0, 16)):
         foreign = replace(one, tensors={**one.tensors, "codes": codes.to(torch.int16)})
         with pytest.raises(
             RecordError, match=r"codes of 1 clips are not 16 a frame from 0 to 2047, first clip1"
         ):
-            FAMILY.prepare(loaded, [one, foreign])
+            model.prepare([one, foreign])
     many = [replace(one, speaker_id=f"s{number}") for number in range(73)]
     with pytest.raises(ManifestError, match="73 speakers: there is room for 72"):
-        FAMILY.prepare(loaded, many)
+        model.prepare(many)
 
 
 def test_transformers_of_another_major_version_is_named_before_the_import(
@@ -205,7 +203,7 @@ def test_transformers_of_another_major_version_is_named_before_the_import(
 
     monkeypatch.setattr(loading, "version", lambda name: "5.23.0")
     with pytest.raises(FamilyUnavailable, match=r"needs transformers before 5; 5\.23\.0 is installed"):
-        qwen("core")
+        qwen()
     monkeypatch.setattr(loading, "version", metadata.version)
 
 
@@ -302,7 +300,7 @@ def test_the_published_sizes_make_the_published_parameters() -> None:
     """1.7B Base without its speaker encoder: talker 1430.4 M, text embedding 311.2 M, code predictor 175.1 M."""
     family: Any = families.find("qwen3_tts")
     with torch.device("meta"):
-        core = family.sketch(family.published, None).loaded.core
+        core = family.sketch(family.published, None).model.core
     millions = {
         part: sum(p.numel() for name, p in core.named_parameters() if starts(name)) / 1e6
         for part, starts in {

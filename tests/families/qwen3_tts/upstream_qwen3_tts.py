@@ -63,35 +63,35 @@ def prompt(loaded: Any, item: ClipItem, voice: Tensor, language: str) -> Tensor:
     raise AssertionError("generation did not reach the talker")
 
 
-def frames(loaded: Any, codes_FG: Tensor) -> Tensor:
+def frames(model: Any, codes_FG: Tensor) -> Tensor:
     """[1, F, C]: what generation feeds for each frame, the pad of the text channel included."""
-    talker, config = loaded.core.talker, loaded.core.config
+    talker, config = model.core.talker, model.core.config
     tables = [talker.get_input_embeddings(), *talker.code_predictor.get_input_embeddings()]
     summed = sum(table(codes_FG[:, group]) for group, table in enumerate(tables))
     pad = talker.text_projection(talker.get_text_embeddings()(torch.tensor([[config.tts_pad_token_id]])))
     return summed[None] + pad
 
 
-def forward(loaded: Any, item: ClipItem, voice: Tensor, language: str) -> tuple[Tensor, Tensor, Tensor]:
+def forward(model: Any, item: ClipItem, voice: Tensor, language: str) -> tuple[Tensor, Tensor, Tensor]:
     """Upstream's logits [T, V] and hidden states [T, C] over the whole clip, and the number of positions before the frames."""
-    before = prompt(loaded, item, voice, language)
+    before = prompt(model, item, voice, language)
     codes = item.tensors["codes"].long()
-    inputs = torch.cat([before, frames(loaded, codes)], dim=1)
+    inputs = torch.cat([before, frames(model, codes)], dim=1)
     mask = torch.ones(inputs.shape[:2], dtype=torch.long)
-    out = loaded.core.talker(
+    out = model.core.talker(
         inputs_embeds=inputs, attention_mask=mask, use_cache=False, output_hidden_states=True
     )
     return out.logits[0], out.hidden_states[0][-1][0], torch.tensor(before.shape[1])
 
 
-def losses(loaded: Any, item: ClipItem, voice: Tensor, language: str) -> dict[str, Tensor]:
+def losses(model: Any, item: ClipItem, voice: Tensor, language: str) -> dict[str, Tensor]:
     """The three losses of one clip."""
-    logits, hidden, before = forward(loaded, item, voice, language)
+    logits, hidden, before = forward(model, item, voice, language)
     start, codes = int(before), item.tensors["codes"].long()
-    end = torch.tensor([loaded.core.config.talker_config.codec_eos_token_id])
+    end = torch.tensor([model.core.config.talker_config.codec_eos_token_id])
     targets = torch.cat([codes[:, 0], end])
     code0 = F.cross_entropy(logits[start - 1 :], targets, reduction="none")
-    rest, _ = loaded.core.talker.forward_sub_talker_finetune(codes, hidden[start - 1 : -1])
+    rest, _ = model.core.talker.forward_sub_talker_finetune(codes, hidden[start - 1 : -1])
     return {
         "codec0": code0.mean(),
         "codec0_eos": code0[-1],

@@ -27,8 +27,8 @@ LENGTHS = [
 Load = Callable[[], Any]
 
 
-def family(loaded: Any) -> Any:
-    return families.find(loaded.facts.family)
+def family(model: Any) -> Any:
+    return families.find(model.facts.family)
 
 
 def clips(model: Any) -> list[tuple[Tensor, Tensor, Tensor | None]]:
@@ -57,16 +57,16 @@ def worst_relative_error(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> 
     )
 
 
-def with_adapters(loaded: Any) -> None:
+def with_adapters(model: Any) -> None:
     """LoRA whose B is not zero, so that both factors get a gradient."""
-    adapters.inject(loaded.core, LORA, family(loaded).adapter_targets(loaded, LORA.scope), seed=1)
+    adapters.inject(model.core, LORA, model.adapter_targets(LORA.scope), seed=1)
     with torch.no_grad():
-        for name, parameter in loaded.core.named_parameters():
+        for name, parameter in model.core.named_parameters():
             if "lora_B" in name:
                 parameter.copy_(
                     torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name))) * 0.05
                 )
-    family(loaded).trainable(loaded, "lora")
+    model.trainable("lora")
 
 
 @pytest.mark.parametrize("mode", ["full", "lora"])
@@ -101,16 +101,16 @@ def test_loss_and_every_gradient_equal_upstream_s_forward(
 
 
 def test_a_clip_has_the_same_loss_whoever_is_packed_beside_it(voxcpm: Load) -> None:
-    loaded = voxcpm()
-    loaded.core.eval()
-    members, keys = clips(loaded.core), [11, 12, 13, 14]
+    model = voxcpm()
+    model.core.eval()
+    members, keys = clips(model.core), [11, 12, 13, 14]
 
     def per_clip(order: list[int]) -> list[float]:
         chosen = [members[number] for number in order]
         pack = losses.pack(*(list(column) for column in zip(*chosen, strict=True)), torch.device("cpu"))
         noise = losses.draw(pack, [keys[number] for number in order], 0.1, "log-norm", None)
         with torch.no_grad():
-            return losses.losses(loaded.core, pack, noise, "none")["diff"].tolist()
+            return losses.losses(model.core, pack, noise, "none")["diff"].tolist()
 
     together, alone = per_clip([2, 0, 3, 1]), [per_clip([number])[0] for number in (2, 0, 3, 1)]
     assert together == pytest.approx(alone, abs=1e-6)
@@ -147,38 +147,36 @@ def test_training_times_follow_upstream_s_log_normal_schedule(voxcpm: Load) -> N
 def test_adapters_sit_on_exactly_the_linears_that_upstream_s_lora_wraps(
     voxcpm: Load, scope: list[str]
 ) -> None:
-    loaded = voxcpm()
-    form = family(loaded).format
+    model = voxcpm()
+    form = family(model).format
     module = import_module(f"voxcpm.model.{form.module}")
     chosen = {f"enable_{one}": one in scope for one in ("lm", "dit", "proj")}
     reference = getattr(module, form.model).from_local(
-        str(loaded.base), optimize=False, training=True, device="cpu",
+        str(model.base), optimize=False, training=True, device="cpu",
         lora_config=module.LoRAConfig(r=4, alpha=8, **chosen),
     )  # fmt: skip
     wrapped = {
         name.removesuffix(".lora_A") for name, _ in reference.named_parameters() if name.endswith(".lora_A")
     }
     lora = schema.Lora(4, 8.0, 0.0, scope)
-    assert (
-        set(adapters.inject(loaded.core, lora, family(loaded).adapter_targets(loaded, scope), 0)) == wrapped
-    )
+    assert set(adapters.inject(model.core, lora, model.adapter_targets(scope), 0)) == wrapped
 
 
 @pytest.mark.parametrize("mode", ["full", "lora"])
 def test_bf16_autocast_over_fp32_weights_runs_and_stays_near_fp32(voxcpm: Load, mode: str) -> None:
     """The recipes for a GPU compute in bf16; the CPU's autocast stands in for it."""
-    loaded = voxcpm()
+    model = voxcpm()
     if mode == "lora":
-        with_adapters(loaded)
+        with_adapters(model)
     pack = losses.pack(
-        *(list(column) for column in zip(*clips(loaded.core), strict=True)), torch.device("cpu")
+        *(list(column) for column in zip(*clips(model.core), strict=True)), torch.device("cpu")
     )
     noise = losses.draw(pack, [1, 2, 3, 4], 0.1, "log-norm", None)
-    exact = losses.losses(loaded.core, pack, noise, "all")
+    exact = losses.losses(model.core, pack, noise, "all")
     with torch.autocast("cpu", torch.bfloat16):
-        rough = losses.losses(loaded.core, pack, noise, "all")
+        rough = losses.losses(model.core, pack, noise, "all")
     (rough["diff"] + rough["stop"]).mean().backward()
-    moved = [p for p in loaded.core.parameters() if p.requires_grad]
+    moved = [p for p in model.core.parameters() if p.requires_grad]
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in moved)
     assert torch.allclose(rough["diff"], exact["diff"], rtol=0.02)
     assert torch.allclose(rough["stop"], exact["stop"], rtol=0.02)

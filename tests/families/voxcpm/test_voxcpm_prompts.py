@@ -15,7 +15,7 @@ from voicelathe.config import schema
 from voicelathe.data.audio import waveform
 from voicelathe.families.base import ClipItem, Prompt
 from voicelathe.families.shared import seeding
-from voicelathe.families.voxcpm import prompting, synthesis
+from voicelathe.families.voxcpm import prompting
 
 WAYS = [
     ("voxcpm2", "continuation"),
@@ -26,9 +26,10 @@ WAYS = [
 SAID, TEXT = "It rains.", "The lamp is on."
 
 
-def load(name: str, base: Path, parts: str) -> Any:
+def opened(role: str, name: str, base: Path) -> Any:
     family = families.find(name)
-    return family.load(base, family.describe(base, "Apache-2.0", False), training.target().machine, parts)  # type: ignore[arg-type]
+    facts = family.describe(base, "Apache-2.0", False)
+    return getattr(family, f"open_{role}")(base, facts, training.target().machine)
 
 
 @pytest.fixture(params=WAYS, ids=lambda one: f"{one[0]}-{one[1]}")
@@ -40,9 +41,9 @@ def asked(request: pytest.FixtureRequest) -> tuple[str, schema.Way, Path]:
 
 def encoded(name: str, base: Path) -> tuple[ClipItem, ClipItem]:
     """A clip, and the one that stands in front of it."""
-    opened, family = load(name, base, "encoder"), families.find(name)
-    rate = opened.facts.encode_rate_hz
-    clip, before = family.encode(opened, [audio.speech(1.1, 0, rate), audio.speech(0.7, 5, rate)])
+    encoder = opened("encoder", name, base)
+    rate = encoder.facts.encode_rate_hz
+    clip, before = encoder.encode([audio.speech(1.1, 0, rate), audio.speech(0.7, 5, rate)])
     return ClipItem("c", TEXT, "en", "lark", clip), ClipItem("before", SAID, "en", "lark", before)
 
 
@@ -61,12 +62,12 @@ def by_upstream(core: Any, clip: ClipItem, before: ClipItem, way: schema.Way) ->
 def test_losses_behind_a_prompt_equal_upstream_s_forward(asked: tuple[str, schema.Way, Path]) -> None:
     name, way, base = asked
     clip, before = encoded(name, base)
-    loaded, family = load(name, base, "core"), families.find(name)
-    loaded.core.train()  # upstream returns no losses otherwise
-    inputs = by_upstream(loaded.core, clip, before, way)
-    theirs = upstream.losses(loaded.core, inputs, seed=3)
+    model, family = opened("model", name, base), families.find(name)
+    model.core.train()  # upstream returns no losses otherwise
+    inputs = by_upstream(model.core, clip, before, way)
+    theirs = upstream.losses(model.core, inputs, seed=3)
     item = family.prompted(clip, before, way)  # type: ignore[attr-defined]
-    ours = family.losses(loaded, family.collate(loaded, [item]), upstream.noise(loaded.core, inputs, seed=3))
+    ours = model.losses(model.collate([item]), upstream.noise(model.core, inputs, seed=3))
     assert [ours["diff"].item(), ours["stop"].item()] == pytest.approx(
         [one.item() for one in theirs], abs=1e-6
     )
@@ -79,30 +80,28 @@ def test_speech_behind_a_prompt_is_what_upstream_s_own_generate_says(
     from voxcpm import VoxCPM
 
     name, way, base = asked
-    loaded, family = load(name, base, "all"), families.find(name)
-    path, rate = tmp_path / "prompt.wav", loaded.facts.encode_rate_hz
+    voice = opened("voice", name, base)
+    path, rate = tmp_path / "prompt.wav", voice.facts.encode_rate_hz
     waveform.write_wav(path, audio.speech(0.7, 5, rate), rate)
-    spoken = family.synthesize_prompted(  # type: ignore[attr-defined]
-        loaded, TEXT, "en", 7, 1.0, training.DECODING, Prompt(way, path, SAID)
-    )
+    spoken = voice.synthesize_prompted(TEXT, "en", 7, 1.0, training.DECODING, Prompt(way, path, SAID))
     outer = VoxCPM.__new__(VoxCPM)
-    outer.tts_model, outer.denoiser, outer.text_normalizer = loaded.core, None, None
+    outer.tts_model, outer.denoiser, outer.text_normalizer = voice.core, None, None
     heard = {} if way == "reference" else {"prompt_wav_path": str(path), "prompt_text": f"{SAID} "}
     heard |= {} if way == "continuation" else {"reference_wav_path": str(path)}
-    limit = round(loaded.facts.positions_per_s)
+    limit = round(voice.facts.positions_per_s)
     with seeding.of(7):
         theirs = outer.generate(TEXT, max_len=limit, retry_badcase=False, **heard)
     assert np.array_equal(spoken.samples, theirs.reshape(-1))
-    assert len(spoken.samples) <= loaded.facts.speak_rate_hz * limit / loaded.facts.positions_per_s
+    assert len(spoken.samples) <= voice.facts.speak_rate_hz * limit / voice.facts.positions_per_s
 
 
 def test_each_way_of_hearing_the_same_clip_says_something_else(tmp_path: Path) -> None:
-    loaded, family = load("voxcpm2", training.BASE, "all"), families.find("voxcpm2")
-    path, rate = tmp_path / "prompt.wav", loaded.facts.encode_rate_hz
+    voice, family = opened("voice", "voxcpm2", training.BASE), families.find("voxcpm2")
+    path, rate = tmp_path / "prompt.wav", voice.facts.encode_rate_hz
     waveform.write_wav(path, audio.speech(0.7, 5, rate), rate)
     said = {
-        way: family.synthesize_prompted(  # type: ignore[attr-defined]
-            loaded, TEXT, "en", 7, 1.0, training.DECODING, Prompt(way, path, SAID)
+        way: voice.synthesize_prompted(
+            TEXT, "en", 7, 1.0, training.DECODING, Prompt(way, path, SAID)
         ).samples.tobytes()
         for way in family.spec.zero_shot
     }
@@ -132,11 +131,13 @@ def test_the_words_of_a_prompt_and_its_sound_count_towards_what_fits(tmp_path: P
     """Upstream would die of a cache that is too small, in the middle of a line."""
     from voicelathe.errors import RequestError
 
-    loaded = load("voxcpm2", training.BASE, "all")
-    path, rate = tmp_path / "prompt.wav", loaded.facts.encode_rate_hz
+    voice = opened("voice", "voxcpm2", training.BASE)
+    path, rate = tmp_path / "prompt.wav", voice.facts.encode_rate_hz
     waveform.write_wav(path, audio.speech(1.0, 5, rate), rate)
-    sound = int(np.ceil(loaded.facts.positions_per_s)) * (2 if way == "both" else 1)
+    sound = int(np.ceil(voice.facts.positions_per_s)) * (2 if way == "both" else 1)
     said = " ".join(["go"] * 60)
-    words = len(loaded.core.text_tokenizer(f"{said} {TEXT}")) - len(loaded.core.text_tokenizer(TEXT))
+    words = len(voice.core.text_tokenizer(f"{said} {TEXT}")) - len(voice.core.text_tokenizer(TEXT))
     with pytest.raises(RequestError, match=rf"the reference {words + sound},"):
-        synthesis.speak(loaded, " ".join([TEXT] * 400), 1, 9.0, training.DECODING, Prompt(way, path, said))
+        voice.synthesize_prompted(
+            " ".join([TEXT] * 400), "en", 1, 9.0, training.DECODING, Prompt(way, path, said)
+        )

@@ -12,7 +12,7 @@ from tests.factories import audio, training
 from tests.families.voxcpm import upstream_voxcpm
 from voicelathe import families
 from voicelathe.config import checks, params, schema
-from voicelathe.families.base import ClipItem, TrainedWithReferences
+from voicelathe.families.base import ClipItem
 from voicelathe.families.voxcpm import losses
 
 FAMILY: Any = families.find("voxcpm2")
@@ -26,20 +26,19 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def core() -> Any:
-    loaded = FAMILY.load(
-        training.BASE, FAMILY.describe(training.BASE, "Apache-2.0", False), training.target().machine, "core"
+    model = FAMILY.open_model(
+        training.BASE, FAMILY.describe(training.BASE, "Apache-2.0", False), training.target().machine
     )
-    loaded.core.train()
-    return loaded
+    model.core.train()
+    return model
 
 
 @pytest.fixture(scope="module")
 def encoder() -> Any:
-    return FAMILY.load(
+    return FAMILY.open_encoder(
         training.BASE,
         FAMILY.describe(training.BASE, "Apache-2.0", False),
         training.target().machine,
-        "encoder",
     )
 
 
@@ -70,11 +69,11 @@ def packed_by_upstream(core: Any, encoder: Any, number: int) -> dict[str, Tensor
 def item(encoder: Any, number: int) -> ClipItem:
     """The same row as our trainer holds it: encoded once, the reference in front."""
     clip, reference = sounds(number)
-    (encoding,) = FAMILY.encode(encoder, [clip])
+    (encoding,) = encoder.encode([clip])
     bare = ClipItem(f"c{number}", ROWS[number][0], "en", "lark", encoding)
     if reference is None:
         return bare
-    (before,) = FAMILY.encode(encoder, [reference])
+    (before,) = encoder.encode([reference])
     return FAMILY.prompted(bare, ClipItem("reference", "", "en", "lark", before), "reference")
 
 
@@ -84,8 +83,8 @@ def test_packed_losses_equal_upstream_s_packer_and_forward_with_ref_audio(core: 
         inputs = packed_by_upstream(core, encoder, number)
         theirs.append(torch.stack(upstream_voxcpm.losses(core.core, inputs, seed=number)))
         noises.append(upstream_voxcpm.noise(core.core, inputs, seed=number))
-    batch = FAMILY.collate(core, [item(encoder, number) for number in range(len(ROWS))])
-    found = FAMILY.losses(core, batch, upstream_voxcpm.joined(noises))
+    batch = core.collate([item(encoder, number) for number in range(len(ROWS))])
+    found = core.losses(batch, upstream_voxcpm.joined(noises))
     ours = torch.stack([found["diff"], found["stop"]], dim=1)
     worst = float((ours - torch.stack(theirs)).detach().abs().max())
     assert worst < 1e-6
@@ -97,13 +96,11 @@ def test_every_gradient_equals_upstream_s_with_a_reference(core: Any, encoder: A
         core.core.zero_grad(set_to_none=True)
         return found
 
-    FAMILY.trainable(core, "full")
+    core.trainable("full")
     inputs = packed_by_upstream(core, encoder, 0)
     torch.stack(upstream_voxcpm.losses(core.core, inputs, seed=3)).sum().backward()
     theirs = gradients()
-    found = FAMILY.losses(
-        core, FAMILY.collate(core, [item(encoder, 0)]), upstream_voxcpm.noise(core.core, inputs, seed=3)
-    )
+    found = core.losses(core.collate([item(encoder, 0)]), upstream_voxcpm.noise(core.core, inputs, seed=3))
     (found["diff"] + found["stop"]).sum().backward()
     ours = gradients()
     assert set(ours) == set(theirs)
@@ -115,7 +112,7 @@ def test_every_gradient_equals_upstream_s_with_a_reference(core: Any, encoder: A
 
 def test_the_prefix_is_upstream_s_and_carries_no_loss(core: Any, encoder: Any) -> None:
     inputs = packed_by_upstream(core, encoder, 0)
-    batch = FAMILY.collate(core, [item(encoder, 0)])
+    batch = core.collate([item(encoder, 0)])
     ids = inputs["text_tokens"][0]
     assert torch.equal(batch.ids_T, ids[: len(batch.ids_T)].long()), (
         "103, the reference, 104, the text, 101, speech"
@@ -136,7 +133,7 @@ def test_a_loss_does_not_see_what_the_prefix_would_have_been(core: Any, encoder:
     """The targets are the clip's alone: with another reference of the same length their number and values stay."""
     plain = item(encoder, 0)
     other = replace(plain, tensors={**plain.tensors, "reference": plain.tensors["reference"].flip(0)})
-    first, second = (FAMILY.collate(core, [one]) for one in (plain, other))
+    first, second = (core.collate([one]) for one in (plain, other))
     assert torch.equal(first.target_APD, second.target_APD) and torch.equal(first.stop_A, second.stop_A)
     assert not torch.equal(first.fed_FPD, second.fed_FPD)
 
@@ -144,7 +141,6 @@ def test_a_loss_does_not_see_what_the_prefix_would_have_been(core: Any, encoder:
 def test_families_whose_upstream_does_not_train_so_refuse_it_by_name() -> None:
     able = [name for name in families.TABLE if families.spec(name).trains_with_references]
     assert able == ["voxcpm2"]
-    assert able == [name for name in families.TABLE if isinstance(families.find(name), TrainedWithReferences)]
     known = params.load()
     one = known.recipes["mini-lora"]
     asked = replace(one, train=replace(one.train, reference_share=0.4))

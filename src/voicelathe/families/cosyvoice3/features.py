@@ -3,12 +3,15 @@
 Shapes: S samples at 16 kHz, F frames of 10 ms, A speech tokens of 40 ms.
 """
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voicelathe.errors import FamilyUnavailable
 from voicelathe.families.cosyvoice3.files import HEAR_HZ, TOKENS_ONNX, VOICE_ONNX
 from voicelathe.families.shared import torchaudio_shim
+from voicelathe.records import BaseFacts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +49,24 @@ class Ears:
         banks_FM = banks_FM - banks_FM.mean(dim=0, keepdim=True)
         (found,) = self._voice.run(None, {self._voice.get_inputs()[0].name: banks_FM[None].numpy()})
         return torch.from_numpy(found.reshape(-1))
+
+
+@dataclass
+class CosyVoice3Encoder:
+    """Always on the CPU, whatever `device` says."""
+
+    ears: Ears
+    facts: BaseFacts
+    device: "torch.device"
+
+    def encode(self, samples: "Sequence[np.ndarray[Any, Any]]") -> "Iterator[dict[str, torch.Tensor]]":
+        """Speech tokens [A] (int16) and the speaker's vector [1, 192] (fp32) of each clip, one after the other, as upstream does."""
+        for one in samples:
+            assert one.ndim == 1, "mono"
+            yield {
+                "tokens": self.ears.tokens(one).contiguous(),
+                "speaker": self.ears.voice(one)[None].contiguous(),
+            }
 
 
 def log_mels(samples_S: "np.ndarray[Any, Any]") -> "torch.Tensor":

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 from voicelathe.errors import FamilyUnavailable
 from voicelathe.families.base import Prompt, Spoken
 from voicelathe.families.cosyvoice3.files import DECODING, SPEAK_HZ, TOKENS_PER_S
+from voicelathe.families.cosyvoice3.loading import CosyVoice3Core
 from voicelathe.families.cosyvoice3.text import INSTRUCTION
 from voicelathe.families.decoding import Decoding, keywords
 from voicelathe.families.shared import seeding, torchaudio_shim
 
 if TYPE_CHECKING:
     import torch
-
-    from voicelathe.families.cosyvoice3.model import Loaded
 
 MOST_TOKENS_A_WORD = 20  # upstream's max_token_text_ratio: generation ends there by itself
 NAME = "voicelathe"  # of the speaker in upstream's table
@@ -64,34 +63,6 @@ def widen_mask(encoder: Any) -> None:
     encoder.forward_one_step = MethodType(wide, encoder)
 
 
-def say(loaded: "Loaded", text: str, seed: int, max_seconds: float, decoding: Decoding) -> Spoken:
-    """Text with the instruction in front, in the voice of the speaker with most training clips."""
-    import torch
-
-    voice = next(iter(loaded.voices.values()), torch.zeros(192))
-    loaded.speaker.frontend.spk2info[NAME] = {"embedding": voice[None].to(loaded.device)}
-    return _spoken(
-        loaded, seed, max_seconds, decoding,
-        lambda upstream: upstream.inference_sft(
-            text, NAME, stream=False, text_frontend=False, **seeding.given(seed, upstream.inference_sft)
-        ),
-    )  # fmt: skip
-
-
-def say_like(
-    loaded: "Loaded", text: str, seed: int, max_seconds: float, decoding: Decoding, prompt: Prompt
-) -> Spoken:
-    """Zero-shot, the instruction in front of the prompt's words."""
-    said = f"{INSTRUCTION}{prompt.text.strip()}"
-    return _spoken(
-        loaded, seed, max_seconds, decoding,
-        lambda upstream: upstream.inference_zero_shot(
-            text, said, str(prompt.sound), stream=False, text_frontend=False,
-            **seeding.given(seed, upstream.inference_zero_shot),
-        ),
-    )  # fmt: skip
-
-
 @dataclass
 class _Course:
     """How a generation went; upstream runs it in a thread of its own, where errors are lost."""
@@ -102,37 +73,71 @@ class _Course:
     problem: BaseException | None = None
 
 
-def _spoken(
-    loaded: "Loaded",
-    seed: int,
-    max_seconds: float,
-    decoding: Decoding,
-    speak: Callable[[Any], Iterator[dict[str, Any]]],
-) -> Spoken:
-    """Let upstream speak, at most so many tokens; what goes wrong in its thread is raised here.
+@dataclass
+class CosyVoice3Voice(CosyVoice3Core):
+    """Upstream's whole model; `core` is its language model."""
 
-    How tokens are drawn is an attribute of its model, made of the base's settings file.
-    """
-    import numpy as np
+    upstream: Any
 
-    course = _Course(max(1, round(max_seconds * TOKENS_PER_S)))
-    loaded.core.inference = MethodType(_counted(type(loaded.core).inference, course), loaded.core)
-    drawn = loaded.core.sampling
-    loaded.core.sampling = partial(drawn, **keywords(DECODING, decoding))
-    try:
-        with seeding.of(seed):
-            pieces = [one["tts_speech"].reshape(-1).float().cpu().numpy() for one in speak(loaded.speaker)]
-    except Exception:
-        if course.tokens and course.problem is None:
-            raise
-        pieces = []  # nothing to make sound of
-    finally:
-        loaded.core.sampling = drawn
-        del loaded.core.inference
-    if course.problem is not None:
-        raise course.problem
-    samples = np.concatenate([*pieces, np.zeros(0, np.float32)]).astype(np.float32)
-    return Spoken(samples, SPEAK_HZ, course.stopped)
+    def synthesize(
+        self, text: str, language: str, seed: int, max_seconds: float, decoding: Decoding
+    ) -> Spoken:
+        """With the instruction in front, as in training; flow and vocoder get the vector of the speaker with most training clips."""
+        import torch
+
+        voice = next(iter(self.voices.values()), torch.zeros(192))
+        self.upstream.frontend.spk2info[NAME] = {"embedding": voice[None].to(self.device)}
+        return self._spoken(
+            seed, max_seconds, decoding,
+            lambda upstream: upstream.inference_sft(
+                f"{INSTRUCTION}{text.strip()}", NAME, stream=False, text_frontend=False, **seeding.given(seed, upstream.inference_sft)
+            ),
+        )  # fmt: skip
+
+    def synthesize_prompted(
+        self, text: str, language: str, seed: int, max_seconds: float, decoding: Decoding, prompt: Prompt
+    ) -> Spoken:
+        """Upstream's zero-shot generation, the instruction in front of the prompt's words."""
+        said = f"{INSTRUCTION}{prompt.text.strip()}"
+        return self._spoken(
+            seed, max_seconds, decoding,
+            lambda upstream: upstream.inference_zero_shot(
+                text.strip(), said, str(prompt.sound), stream=False, text_frontend=False,
+                **seeding.given(seed, upstream.inference_zero_shot),
+            ),
+        )  # fmt: skip
+
+    def _spoken(
+        self,
+        seed: int,
+        max_seconds: float,
+        decoding: Decoding,
+        speak: Callable[[Any], Iterator[dict[str, Any]]],
+    ) -> Spoken:
+        """Let upstream speak, at most so many tokens; what goes wrong in its thread is raised here.
+
+        How tokens are drawn is an attribute of its model, made of the base's settings file.
+        """
+        import numpy as np
+
+        course = _Course(max(1, round(max_seconds * TOKENS_PER_S)))
+        self.core.inference = MethodType(_counted(type(self.core).inference, course), self.core)
+        drawn = self.core.sampling
+        self.core.sampling = partial(drawn, **keywords(DECODING, decoding))
+        try:
+            with seeding.of(seed):
+                pieces = [one["tts_speech"].reshape(-1).float().cpu().numpy() for one in speak(self.upstream)]
+        except Exception:
+            if course.tokens and course.problem is None:
+                raise
+            pieces = []  # nothing to make sound of
+        finally:
+            self.core.sampling = drawn
+            del self.core.inference
+        if course.problem is not None:
+            raise course.problem
+        samples = np.concatenate([*pieces, np.zeros(0, np.float32)]).astype(np.float32)
+        return Spoken(samples, SPEAK_HZ, course.stopped)
 
 
 def _counted(generate: Any, course: _Course) -> Callable[..., Iterator[int]]:

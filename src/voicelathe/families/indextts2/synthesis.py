@@ -7,6 +7,8 @@ weights and the models that upstream fetches beside them could not be had where 
 import os
 import tempfile
 import wave
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +17,13 @@ from voicelathe.errors import FamilyUnavailable, RequestError, listing
 from voicelathe.families.base import Spoken
 from voicelathe.families.decoding import Decoding, keywords
 from voicelathe.families.indextts2.files import CACHE, CODES_PER_S, CONFIG, DECODING, SPEAK_HZ
+from voicelathe.families.indextts2.loading import IndexTTS2Core
 from voicelathe.families.shared import seeding, torchaudio_shim
+from voicelathe.records import BaseFacts
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-
-    from voicelathe.families.indextts2.model import Loaded
 
 HEAR_HZ = 16000  # of the features
 PROMPT_S = 15  # upstream hears no more of the clip in front
@@ -104,31 +106,54 @@ def features(upstream: Any, samples: "np.ndarray[Any, Any]") -> "dict[str, torch
     }
 
 
-def say(loaded: "Loaded", text: str, seed: int, max_seconds: float, decoding: Decoding) -> Spoken:
-    """Upstream's generation in the voice of the main speaker's reference clip. Raises RequestError when none is known."""
-    import numpy as np
+@dataclass
+class IndexTTS2Encoder:
+    """Upstream's whole model: its encoders are among what it hears with."""
 
-    voice = next(iter(loaded.voices.values()), {})
-    if "audio" not in voice:
-        raise RequestError(
-            f"{loaded.base} has no voice of its own: IndexTTS2 always speaks after a clip, which every checkpoint trained here carries. "
-            "Let a checkpoint speak, or promote one."
-        )
-    limit = max(1, round(max_seconds * CODES_PER_S))
-    chosen = seeding.given(seed, loaded.upstream.infer)
-    with seeding.of(seed), tempfile.TemporaryDirectory() as folder:
-        prompt, out = Path(folder) / "prompt.wav", Path(folder) / "out.wav"
-        _write(prompt, voice["audio"].numpy())
-        loaded.upstream.infer(
-            str(prompt),
-            text.strip(),
-            str(out),
-            max_mel_tokens=limit,
-            **keywords(DECODING, decoding),
-            **chosen,
-        )
-        samples = _read(out) if out.is_file() else np.zeros(0, np.float32)
-    return Spoken(samples, SPEAK_HZ, len(samples) / SPEAK_HZ * CODES_PER_S < limit)
+    upstream: Any
+    facts: BaseFacts
+    device: "torch.device"
+
+    def encode(self, samples: "Sequence[np.ndarray[Any, Any]]") -> "Iterator[dict[str, torch.Tensor]]":
+        """Codes [A] (int16), latents of the voice [1, 32 * C] and the emotion [1, C] (fp16), one clip after the other."""
+        for one in samples:
+            assert one.ndim == 1, "mono"
+            yield features(self.upstream, one)
+
+
+@dataclass
+class IndexTTS2Voice(IndexTTS2Core):
+    """Upstream's whole model; `core` is its GPT."""
+
+    upstream: Any
+
+    def synthesize(
+        self, text: str, language: str, seed: int, max_seconds: float, decoding: Decoding
+    ) -> Spoken:
+        """Upstream's generation in the voice of the main speaker's reference clip. Raises RequestError when none is known."""
+        import numpy as np
+
+        voice = next(iter(self.voices.values()), {})
+        if "audio" not in voice:
+            raise RequestError(
+                f"{self.base} has no voice of its own: IndexTTS2 always speaks after a clip, which every checkpoint trained here carries. "
+                "Let a checkpoint speak, or promote one."
+            )
+        limit = max(1, round(max_seconds * CODES_PER_S))
+        chosen = seeding.given(seed, self.upstream.infer)
+        with seeding.of(seed), tempfile.TemporaryDirectory() as folder:
+            prompt, out = Path(folder) / "prompt.wav", Path(folder) / "out.wav"
+            _write(prompt, voice["audio"].numpy())
+            self.upstream.infer(
+                str(prompt),
+                text.strip(),
+                str(out),
+                max_mel_tokens=limit,
+                **keywords(DECODING, decoding),
+                **chosen,
+            )
+            samples = _read(out) if out.is_file() else np.zeros(0, np.float32)
+        return Spoken(samples, SPEAK_HZ, len(samples) / SPEAK_HZ * CODES_PER_S < limit)
 
 
 def _write(path: Path, samples: "np.ndarray[Any, Any]") -> None:

@@ -29,6 +29,7 @@ CODEC = (
     f"speech_tokenizer/{WEIGHTS}",
     "speech_tokenizer/preprocessor_config.json",
 )
+DOWNLOAD = "huggingface-cli download Qwen/Qwen3-TTS-12Hz-1.7B-Base --local-dir DIR"
 NEEDED = (WEIGHTS, "generation_config.json", "vocab.json", "merges.txt", "tokenizer_config.json", *CODEC)
 FLOATS = frozenset({"F32", "BF16", "F16"})
 TALKER = (  # without a default that fits every size

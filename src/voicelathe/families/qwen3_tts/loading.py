@@ -8,34 +8,42 @@ from typing import TYPE_CHECKING, Any
 
 from voicelathe import digest
 from voicelathe.errors import FamilyUnavailable
-from voicelathe.families.base import Recompute
+from voicelathe.families.qwen3_tts import speakers
 from voicelathe.families.qwen3_tts.files import SPEAKER_ENCODER
 from voicelathe.families.shared import torchaudio_shim
 from voicelathe.families.shared.base_directory import CONFIG, WEIGHTS
-from voicelathe.records import BaseFacts
+from voicelathe.families.shared.opened import OpenedBase
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 MAX_MAJOR = 5  # of transformers: qwen-tts 0.1.1 cannot be imported beside it
+LINEARS = r"layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
+SCOPES = {
+    "talker": rf"talker\.model\.{LINEARS}",
+    "code_predictor": rf"talker\.code_predictor\.model\.{LINEARS}",
+}
 
 
 @dataclass
-class Loaded:
-    """A loaded base: `core` is upstream's model without speaker encoder, or None when only the encoders were asked for."""
+class Qwen3TTSCore(OpenedBase):
+    """What is trained and what speaks: `core` is upstream's model without speaker encoder."""
 
-    core: Any
+    scopes = SCOPES
+
     tts: Any  # upstream's wrapper: processor and generation
-    codec: Any
-    speaker_encoder: Any
-    facts: BaseFacts
-    base: Path
-    device: "torch.device"
     voices: "dict[str, torch.Tensor]" = field(
-        default_factory=dict
+        default_factory=dict, kw_only=True
     )  # lower-case speaker -> fp32 [C]; main one first
-    recompute: Recompute = "none"
+
+    def recall(self, directory: Path) -> None:
+        """From the adapter's own file, or from the rows that a custom-voice directory keeps its speakers in."""
+        self.voices = speakers.read(directory)
+
+    def load_full(self, directory: Path) -> None:
+        from voicelathe.families.shared.weights import copy_weights
+
+        copy_weights(directory, weights(self.core), besides=SPEAKER_ENCODER)
 
 
 def upstream() -> Any:
@@ -54,6 +62,21 @@ def upstream() -> Any:
             f"The family qwen3_tts needs the package qwen-tts ({problem}). Install it: pip install 'voicelathe[qwen3-tts]'"
         ) from None
     return qwen_tts
+
+
+def opened(upstream: Any, base: Path, dtype: "torch.dtype") -> Any:
+    """Upstream's wrapper around its whole model, without the speaker encoder."""
+    tts = upstream.Qwen3TTSModel.from_pretrained(str(base), dtype=dtype, attn_implementation="sdpa")
+    # without a mask only this is causal
+    assert tts.model.talker.code_predictor.config._attn_implementation == "sdpa"
+    tts.model.speaker_encoder = None
+    return tts
+
+
+def weights(core: Any) -> "dict[str, torch.Tensor]":
+    """Upstream's names of what model.safetensors holds, without the speaker encoder."""
+    found: dict[str, torch.Tensor] = core.state_dict(keep_vars=True)
+    return found
 
 
 def encoders(base: Path) -> tuple[Any, Any]:
@@ -75,17 +98,3 @@ def encoders(base: Path) -> tuple[Any, Any]:
         names = [name for name in file.keys() if name.startswith(SPEAKER_ENCODER)]  # noqa: SIM118
         weights.fill(own, names, file.get_tensor, base / WEIGHTS)
     return codec, encoder.eval()
-
-
-def speaker_vector(loaded: Loaded, samples: "np.ndarray[Any, Any]") -> "torch.Tensor":
-    """Upstream's mel settings (extract_speaker_embedding); in fp32 whatever the type of the rest, since bf16 loses the average."""
-    import torch
-    from qwen_tts.core.models.modeling_qwen3_tts import mel_spectrogram
-
-    with torch.no_grad():
-        mels = mel_spectrogram(
-            torch.from_numpy(samples)[None], n_fft=1024, num_mels=128, sampling_rate=24000, hop_size=256, win_size=1024, fmin=0,
-            fmax=12000,
-        )  # fmt: skip
-        vector: torch.Tensor = loaded.speaker_encoder(mels.transpose(1, 2).to(loaded.device))[0]
-    return vector.float()

@@ -48,6 +48,7 @@ DECODING = {  # what upstream takes where neither the caller nor the base's gene
         1.0, 0.01, 1, "subtalker_top_p", "share of the probability that the predictor draws from"
     ),
 }
+TEMPLATE = "<|im_start|>assistant\n{}<|im_end|>\n<|im_start|>assistant\n"  # of a text, in upstream's wrapper
 ANY_LANGUAGE = ("", "auto", "und")
 FIRST_SLOT = 3000  # of the codec embedding: where upstream's fine-tuning puts new speakers
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from voicelathe.families.base import Sketch
 from voicelathe.families.qwen3_tts import loading, losses
 from voicelathe.families.qwen3_tts.losses import ROLE, Pack
 
@@ -32,8 +31,8 @@ PUBLISHED: dict[str, Any] = {
 }  # fmt: skip
 
 
-def build(config: Mapping[str, Any], base: Path | None) -> Sketch:
-    """The model as the trainer's `load` leaves it; upstream's trainer, too, works on stored codes."""
+def build(config: Mapping[str, Any], base: Path | None) -> tuple[Any, Any]:
+    """The model as a trainer opens it, and what stands for upstream's wrapper where there is a base: its tokenizer."""
     loading.upstream()
     from qwen_tts.core.models import Qwen3TTSConfig, Qwen3TTSForConditionalGeneration
 
@@ -41,8 +40,7 @@ def build(config: Mapping[str, Any], base: Path | None) -> Sketch:
     model = Qwen3TTSForConditionalGeneration._from_config(Qwen3TTSConfig(**given), attn_implementation="sdpa")
     model.speaker_encoder = None
     tts = None if base is None else SimpleNamespace(processor=SimpleNamespace(tokenizer=_tokenizer(base)))
-    loaded = SimpleNamespace(core=model, tts=tts, device=torch.device("cpu"), recompute="none", voices={})
-    return Sketch(loaded, codec=0, caches=0)
+    return model, tts
 
 
 def example(model: Any, text_tokens: Sequence[int], positions: Sequence[int]) -> Pack:

@@ -4,16 +4,40 @@
 codec for training, which has no use for it, and passes over names that are missing. Here nothing is drawn, and every name must be there.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voicelathe.errors import BaseModelError
+from voicelathe.families.shared.opened import OpenedBase
 from voicelathe.families.voxcpm import codec
 
 if TYPE_CHECKING:
     import torch
 
 CODEC = "audio_vae."  # in the model, not in its file
+ATTENTION = r"self_attn\.(q_proj|k_proj|v_proj|o_proj)"
+SCOPES = {  # upstream's enable_lm, enable_dit, enable_proj; a plain list of names would also hit the local encoder
+    "lm": rf"(base_lm|residual_lm)\.layers\.\d+\.{ATTENTION}",
+    "dit": rf"feat_decoder\.estimator\.decoder\.layers\.\d+\.{ATTENTION}",
+    "proj": r"(enc_to_lm_proj|lm_to_dit_proj|res_to_dit_proj|fusion_concat_proj)",
+}
+
+
+@dataclass
+class VoxCPMCore(OpenedBase):
+    """What is trained and what speaks: `core` is upstream's model."""
+
+    scopes = SCOPES
+
+    def recall(self, directory: Path) -> None:
+        """Nothing beyond the weights is remembered of a speaker."""
+
+    def load_full(self, directory: Path) -> None:
+        """Copy a directory's weights into the model, tensor by tensor from a memory map."""
+        from voicelathe.families.shared.weights import copy_weights
+
+        copy_weights(directory, weights(self.core))
 
 
 def opened(

@@ -5,13 +5,11 @@ The caller has entered a fake-tensor mode before `build`; `example` makes real, 
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import nn
 
-from voicelathe.families.base import Sketch
 from voicelathe.families.voxcpm import losses
 
 CACHE_DTYPE = torch.bfloat16  # of upstream's key and value caches, at the real model's dtype
@@ -25,15 +23,14 @@ class NoTokenizer:
 
 def build(
     read: Any, model_class: Any, codec_class: Any, config: Mapping[str, Any], base: Path | None
-) -> Sketch:
-    """Upstream's three classes put together: the model as the trainer's `load` leaves it, and the bytes of what that drops: the codec and the caches of generation."""
+) -> tuple[Any, int, int]:
+    """Upstream's three classes put together: the model as a trainer opens it, and the bytes of what that drops: the codec and the caches of generation."""
     parsed = read.model_validate({**config, "device": "cpu", "dtype": "float32"})
     codec = codec_class(config=parsed.audio_vae_config)
     model = model_class(parsed, _tokenizer(base), codec, None, device="cpu")
     caches = sum(one.kv_cache.kv_cache.numel() for one in (model.base_lm, model.residual_lm))
     model.base_lm.kv_cache = model.residual_lm.kv_cache = model.audio_vae = None
-    loaded = SimpleNamespace(core=model, vae=None, device=torch.device("cpu"), recompute="none")
-    return Sketch(loaded, _bytes(codec), caches * CACHE_DTYPE.itemsize)
+    return model, _bytes(codec), caches * CACHE_DTYPE.itemsize
 
 
 def example(

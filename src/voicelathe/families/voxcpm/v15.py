@@ -6,10 +6,11 @@ VoxCPM 0.5B has the same format at 16 kHz and is accepted; nothing was tried wit
 
 from dataclasses import replace
 
-from voicelathe.families.voxcpm.model import Format, VoxCPM, describe_family
+from voicelathe.families.base import Family
 from voicelathe.families.voxcpm.published import VOXCPM15
+from voicelathe.families.voxcpm.spec import Format, VoxCPMFamily, describe_family
 
-FAMILY = VoxCPM(
+FAMILY: Family = VoxCPMFamily(
     replace(
         describe_family(
             "voxcpm15",

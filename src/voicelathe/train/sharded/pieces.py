@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from voicelathe.config import schema
-from voicelathe.families.base import FamilySpec, Loaded, TrainPlan
+from voicelathe.families.base import FamilySpec, Model, TrainPlan
 from voicelathe.families.shared import layers
 from voicelathe.train.distributed import Peers
 
@@ -123,12 +123,12 @@ class Pieces:
 Held = Whole | Pieces
 
 
-def held(loaded: Loaded, train: schema.Train, spec: FamilySpec, plan: TrainPlan, peers: Peers) -> Held:
+def held(model: Model, train: schema.Train, spec: FamilySpec, plan: TrainPlan, peers: Peers) -> Held:
     """Move a model to its device, or the piece of it that this process will keep."""
     if train.shard:
-        apart = layers.listed(loaded.core, spec.layers)
-        return cut(loaded.core, apart, plan.trainable, loaded.device.type, peers)
-    loaded.core.to(loaded.device)
+        apart = layers.listed(model.core, spec.layers)
+        return cut(model.core, apart, plan.trainable, model.device.type, peers)
+    model.core.to(model.device)
     return Whole(plan.trainable, peers)
 
 

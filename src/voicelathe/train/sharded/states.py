@@ -16,7 +16,7 @@ import torch
 
 from voicelathe import checkpoints, digest
 from voicelathe.errors import CheckpointError
-from voicelathe.families.base import Family
+from voicelathe.families.base import Model
 from voicelathe.process import jobs
 from voicelathe.train import memory, resume, saving
 from voicelathe.train.distributed import Peers
@@ -25,16 +25,15 @@ from voicelathe.train.sharded.pieces import Held, Pieces
 
 def saver(
     job: jobs.TrainJob,
-    family: Family,
-    loaded: Any,
+    model: Model,
     held: Held,
     optimizer: torch.optim.Optimizer,
     emit: Callable[[str, dict[str, Any]], None],
 ) -> "saving.Saver | JointSaver":
     """Who saves a run, however its model is held."""
     if isinstance(held, Pieces):
-        return JointSaver(job, family, loaded, held, optimizer)
-    return saving.Saver(job, family, loaded, held.own, optimizer, emit)
+        return JointSaver(job, model, held, optimizer)
+    return saving.Saver(job, model, held.own, optimizer, emit)
 
 
 def restored(root: Path, held: Held, optimizer: torch.optim.Optimizer) -> int:
@@ -49,8 +48,7 @@ class JointSaver:
     """What `saving.Saver` is to a model that one process holds. Every process saves."""
 
     job: jobs.TrainJob
-    family: Family
-    loaded: Any
+    model: Model
     pieces: Pieces
     optimizer: torch.optim.Optimizer
 
@@ -60,8 +58,7 @@ class JointSaver:
         if numbered:
             with self.pieces.whole_on_host():
                 if self.pieces.peers.is_first:
-                    base = Path(self.job.target.base)
-                    files = saving.weights(self.family, self.loaded, self.job.train, base)
+                    files = saving.weights(self.model, self.job.train)
                     about = {"step": step, "kind": self.job.train.mode, "run_digest": self.job.run_digest}
                     saving.put(root / f"step_{step:07d}", files, about)
                     del files  # the state comes next, and the host need not hold both

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from voicelathe import families, records
 from voicelathe.data.audio import waveform
-from voicelathe.families.base import Family, Referenced, TrainPlan
+from voicelathe.families.base import Family, Model, TrainPlan
+from voicelathe.families.optional import Referenced
 from voicelathe.process import jobs
 from voicelathe.train import adapters, anomalies, batches, memory, precision
 from voicelathe.train.distributed import Peers
@@ -46,7 +47,7 @@ class Trainer:
 
     job: jobs.TrainJob
     family: Family
-    loaded: Any
+    model: Model
     plan: TrainPlan
     optimizer: torch.optim.Optimizer
     clips: batches.TrainingClips
@@ -63,7 +64,7 @@ class Trainer:
 
 
 def prepare(job: jobs.TrainJob, emit: Telling, peers: Peers) -> Trainer:
-    """Load on the host, where weights become what `train.weights` says, then move: the card never holds both.
+    """Open on the host, where weights become what `train.weights` says, then move: the card never holds both.
 
     A bf16 base of a bf16 training is never made fp32 in between: the host never holds both either.
     """
@@ -71,34 +72,34 @@ def prepare(job: jobs.TrainJob, emit: Telling, peers: Peers) -> Trainer:
     emit(jobs.PHASE, {"name": "load", "step": 0, "micro": 0})
     facts = family.describe(Path(target.base), licence="", trained=True)
     on_host, in_bf16 = replace(target.machine, device="cpu"), train.weights != "fp32"
-    loaded = family.load(Path(target.base), facts, on_host, "core", keep_bf16=in_bf16)
+    model = family.open_model(Path(target.base), facts, on_host, keep_bf16=in_bf16)
     if train.lora is not None:
-        targets = family.adapter_targets(loaded, train.lora.scope)
-        adapters.inject(loaded.core, train.lora, targets, job.seed, in_fp32=True)
-        adapters.leave_casts_to_autocast(loaded.core, train)
-    family.checkpoint_blocks(loaded, train.activation_checkpointing)
-    plan = family.trainable(loaded, train.mode)
-    lows = precision.narrow(loaded.core, train.weights, plan.trainable)
-    loaded.device = torch.device(target.machine.device)
-    held = pieces.held(loaded, train, family.spec, plan, peers)
+        targets = model.adapter_targets(train.lora.scope)
+        adapters.inject(model.core, train.lora, targets, job.seed, in_fp32=True)
+        adapters.leave_casts_to_autocast(model.core, train)
+    model.checkpoint_blocks(train.activation_checkpointing)
+    plan = model.trainable(train.mode)
+    lows = precision.narrow(model.core, train.weights, plan.trainable)
+    model.device = torch.device(target.machine.device)
+    held = pieces.held(model, train, family.spec, plan, peers)
     plan = replace(plan, trainable=held.own)
-    optimizer = memory.optimizer(train, loaded.core, plan.trainable, lows, job.seed)
+    optimizer = memory.optimizer(train, model.core, plan.trainable, lows, job.seed)
     released = memory.release_gradients(optimizer, plan.trainable) if train.gradient_release else None
-    clips = batches.opened(job, family, loaded)
-    family.prepare(loaded, list(clips.items.values()))
-    if isinstance(family, Referenced):
-        _keep_references(family, loaded, job)
+    clips = batches.opened(job, family, model)
+    model.prepare(list(clips.items.values()))
+    if isinstance(model, Referenced):
+        _keep_references(model, job, facts.encode_rate_hz)
     order = batches.Order(
         list(clips.items), train.clips_per_step, job.seed, list(clips.replayed), train.replay_share
     )
     return Trainer(
-        job, family, loaded, plan, optimizer, clips, emit, released, anomalies.Watch([]), peers, order, held
+        job, family, model, plan, optimizer, clips, emit, released, anomalies.Watch([]), peers, order, held
     )
 
 
-def _keep_references(family: Referenced, loaded: Any, job: jobs.TrainJob) -> None:
+def _keep_references(model: Referenced, job: jobs.TrainJob, rate_hz: int) -> None:
     """The sound of each speaker's reference, for the checkpoints to carry."""
     clips = {clip.clip_id: clip for clip in records.read(Path(job.clips), records.CleanClip)}
-    for speaker, clip_id in family.references(loaded).items():
-        samples = waveform.read_mono(Path(job.audio_root), clips[clip_id], loaded.facts.encode_rate_hz)
-        family.keep(loaded, speaker, samples)
+    for speaker, clip_id in model.references().items():
+        samples = waveform.read_mono(Path(job.audio_root), clips[clip_id], rate_hz)
+        model.keep(speaker, samples)

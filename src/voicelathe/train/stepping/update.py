@@ -71,10 +71,10 @@ def _pass(trainer: Trainer, clip_ids: list[str], step: int, micro: int) -> Tenso
 
 def _forward(trainer: Trainer, clip_ids: list[str], step: int) -> dict[str, Tensor]:
     with _precision(trainer):
-        batch = trainer.family.collate(trainer.loaded, trainer.clips.of_step(clip_ids, step))
+        batch = trainer.model.collate(trainer.clips.of_step(clip_ids, step))
         keys = [rng.key(trainer.job.seed, "noise", clip_id, step) for clip_id in clip_ids]
-        noise = trainer.family.draw(trainer.loaded, batch, keys, None)
-        return trainer.family.losses(trainer.loaded, batch, noise)
+        noise = trainer.model.draw(batch, keys, None)
+        return trainer.model.losses(batch, noise)
 
 
 def _probe(trainer: Trainer, step: int) -> dict[str, float]:
@@ -82,7 +82,7 @@ def _probe(trainer: Trainer, step: int) -> dict[str, float]:
     chosen = probe.clips(list(trainer.clips), trainer.job.seed)
     with _precision(trainer):
         bare = trainer.clips.bare(chosen)
-        return trainer.held.look(probe.look, trainer.family, trainer.loaded, bare, trainer.job.seed)
+        return trainer.held.look(probe.look, trainer.family.spec, trainer.model, bare, trainer.job.seed)
 
 
 def _precision(trainer: Trainer) -> torch.autocast:
