@@ -42,7 +42,8 @@ def clips(width: int) -> list[ClipTokens]:
         text = torch.randint(2, SIZES["number_text_tokens"], (4 + frames // 4,), generator=generator)
         codes = torch.randint(0, IDS.mel_start, (4 * frames,), generator=generator)
         voice = torch.randn(32, width, generator=generator), torch.randn(width, generator=generator)
-        return ClipTokens(text, codes, *voice)
+        condition_LC, emotion_C = voice
+        return ClipTokens(text, codes, emotion_C, condition_LC)
 
     return [one(frames) for frames in bench_families.FRAMES]
 
@@ -57,7 +58,9 @@ def plain(core: Any, batch: Sequence[ClipTokens]) -> Tensor:
 
     text, text_aim = padded([clip.text for clip in batch], IDS.text_start, IDS.text_stop)
     mel, mel_aim = padded([clip.codes for clip in batch], IDS.mel_start, IDS.mel_stop)
-    voices = torch.stack([clip.condition_LC + clip.emotion_C for clip in batch])
+    voices = torch.stack(
+        [clip.condition_LC + clip.emotion_C for clip in batch if clip.condition_LC is not None]
+    )
     speeds = core.speed_emb.weight[list(SPEEDS)].expand(len(batch), -1, -1)
     words = core.text_embedding(text) + core.text_pos_embedding.emb.weight[: text.shape[1]]
     sounds = core.mel_embedding(mel) + core.mel_pos_embedding.emb.weight[: mel.shape[1]]

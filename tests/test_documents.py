@@ -312,7 +312,7 @@ def test_one_recipe_is_shipped_for_each_base_and_mode() -> None:
     assert found.pop("voxcpm2-full-reference") == "full", "the published run's memory stack, to compare with"
     assert found.pop("qwen3-tts-0.6b-lora") == "lora"
     assert found.pop("ruined") == "lora", "ruins the embedded base on purpose"
-    bases = ("voxcpm2", "voxcpm15", "qwen3-tts-1.7b", "cosyvoice3", "indextts2", "mini")
+    bases = ("voxcpm2", "voxcpm15", "qwen3-tts-1.7b", "cosyvoice3", "indextts2", "indextts25", "mini")
     assert found == {f"{base}-{mode}": mode for base in bases for mode in ("lora", "full")}
 
 

@@ -39,7 +39,7 @@ def write(out: Path, seed: int = 0, **shape: Any) -> Path:
         "version": 2.0,
     }
     (out / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    torch.save({**trained(gpt, seed), **_still(seed)}, out / "gpt.pth")
+    torch.save({**trained(gpt, seed), **still(seed)}, out / "gpt.pth")
     (out / "bpe.model").write_bytes(_pieces())
     for name in ("s2mel.pth", "wav2vec2bert_stats.pt", "feat1.pt", "feat2.pt"):
         torch.save({"w": torch.zeros(1)}, out / name)
@@ -66,18 +66,20 @@ def trained(gpt: dict[str, Any], seed: int = 0) -> "dict[str, Any]":
             ("attn.c_attn", width, 3 * width), ("attn.c_proj", width, width), ("mlp.c_fc", width, 4 * width), ("mlp.c_proj", 4 * width, width),
         ):  # fmt: skip
             shapes |= {f"gpt.h.{n}.{name}.weight": (rows, columns), f"gpt.h.{n}.{name}.bias": (columns,)}
-    return {name: _drawn(name, shape, seed) for name, shape in shapes.items()}
+    return {name: drawn(name, shape, seed) for name, shape in shapes.items()}
 
 
-def _still(seed: int) -> dict[str, Any]:
+def still(seed: int) -> dict[str, Any]:
+    """The encoders' tensors."""
     names = (
         "conditioning_encoder.x.weight", "perceiver_encoder.latents", "emo_conditioning_encoder.x.weight", "emo_perceiver_encoder.latents",
         "emo_layer.weight", "emovec_layer.weight",
     )  # fmt: skip
-    return {name: _drawn(name, (4, 8), seed) for name in names}
+    return {name: drawn(name, (4, 8), seed) for name in names}
 
 
-def _drawn(name: str, shape: tuple[int, ...], seed: int) -> Any:
+def drawn(name: str, shape: tuple[int, ...], seed: int) -> Any:
+    """A tensor by its name."""
     import torch
 
     from voicelathe import rng

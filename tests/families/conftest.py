@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.factories import cosyvoice3_base, indextts2_base, qwen_base, training, voxcpm2_base, voxcpm15_base
+from tests.factories import (
+    cosyvoice3_base,
+    indextts2_base,
+    indextts25_base,
+    qwen_base,
+    training,
+    voxcpm2_base,
+    voxcpm15_base,
+)
 from tests.families import labs
 from tests.families.labs import Lab
 from voicelathe import families
@@ -34,6 +42,14 @@ def indextts2_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As `voicelathe base add` leaves it. Read only."""
     base = indextts2_base.write(tmp_path_factory.mktemp("bases") / "indextts2-tiny")
     assert families.find("indextts2").complete(base) == ["gpt.safetensors"]
+    return base
+
+
+@pytest.fixture(scope="session")
+def indextts25_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `voicelathe base add` leaves it. Read only."""
+    base = indextts25_base.write(tmp_path_factory.mktemp("bases") / "indextts25-tiny")
+    assert families.find("indextts25").complete(base) == ["gpt.safetensors"]
     return base
 
 
@@ -75,7 +91,12 @@ def lab(request: pytest.FixtureRequest) -> Lab:
         "voxcpm2": lambda: labs.voxcpm("voxcpm2", training.BASE),
         "voxcpm15": lambda: labs.voxcpm("voxcpm15", request.getfixturevalue("voxcpm15_dir")),
         "qwen3_tts": lambda: labs.qwen3_tts(request.getfixturevalue("qwen_dir")),
-        "indextts2": lambda: labs.indextts2(request.getfixturevalue("indextts2_dir")),
+        "indextts2": lambda: labs.indextts2(
+            request.getfixturevalue("indextts2_dir"), "indextts2", indextts2_base.features
+        ),
+        "indextts25": lambda: labs.indextts2(
+            request.getfixturevalue("indextts25_dir"), "indextts25", indextts25_base.features
+        ),
         "cosyvoice3": lambda: labs.cosyvoice3(request.getfixturevalue("cosyvoice3_dir")),
     }
     found: Lab = made[request.param]()

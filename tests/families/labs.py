@@ -138,12 +138,11 @@ def cosyvoice3(base: Path) -> Lab:
     return Lab("cosyvoice3", base, full, adapter)
 
 
-def indextts2(base: Path) -> Lab:
-    """As cosyvoice3; and its features come from the factory, since only upstream's own code makes them."""
-    from tests.factories import indextts2_base
+def indextts2(base: Path, name: str, features: Callable[[float, int], dict[str, Any]]) -> Lab:
+    """As cosyvoice3; and `features` come from the factory, since only upstream's own code makes them."""
 
     def fresh(ours: Any) -> Any:
-        made = families.find("indextts2").open_model(base, ours.facts, CPU)
+        made = families.find(name).open_model(base, ours.facts, CPU)
         return replace(made, voices=ours.voices)
 
     def full(directory: Path, ours: Any) -> Any:
@@ -164,5 +163,5 @@ def indextts2(base: Path) -> Lab:
         made.core = PeftModel.from_pretrained(made.core, str(directory)).base_model.model
         return made
 
-    encoded = [indextts2_base.features(seconds, number) for number, (_, seconds) in enumerate(SENTENCES)]
-    return Lab("indextts2", base, full, adapter, tuple(encoded))
+    encoded = [features(seconds, number) for number, (_, seconds) in enumerate(SENTENCES)]
+    return Lab(name, base, full, adapter, tuple(encoded))

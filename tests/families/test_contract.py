@@ -33,7 +33,7 @@ from voicelathe.families.optional import (
     TrainedWithReferences,
 )
 from voicelathe.families.shared import layers
-from voicelathe.process import jobs
+from voicelathe.process import environments, jobs
 from voicelathe.train import adapters, loop, saving
 from voicelathe.worker import export
 from voicelathe.worker import losses as validating
@@ -79,7 +79,7 @@ def test_a_base_is_recognised_described_and_named_as_in_the_table(lab: Lab) -> N
 
 def test_encoding_is_deterministic_and_a_neighbour_changes_at_most_the_last_digits(lab: Lab) -> None:
     if not lab.is_here("encode"):
-        with pytest.raises(FamilyUnavailable, match=f"voicelathe env create {lab.name}"):
+        with pytest.raises(FamilyUnavailable, match=f"voicelathe env create {environments.name_of(lab.name)}"):
             lab.encoder()
         return
     encoder, samples = lab.encoder(), lab.samples()
@@ -252,7 +252,7 @@ def heard(usage: str, seed: int) -> tuple[Any, int]:
 
 def test_speech_is_capped_and_repeats_with_its_seed(lab: Lab) -> None:
     if not lab.is_here("speak"):  # the same is asked of it where upstream's code is: needs_upstream
-        with pytest.raises(FamilyUnavailable, match=f"voicelathe env create {lab.name}"):
+        with pytest.raises(FamilyUnavailable, match=f"voicelathe env create {environments.name_of(lab.name)}"):
             lab.voice()
         return
     voice, model = lab.voice(), lab.model()
@@ -390,7 +390,7 @@ def test_what_a_recipe_asks_of_a_family_is_checked_before_anything_runs() -> Non
     tree["bases"]["voxcpm2-mini"]["family"] = "tacotron"
     with pytest.raises(
         ParamsError,
-        match="family = 'tacotron': no such family; there are cosyvoice3, indextts2, qwen3_tts, voxcpm15, voxcpm2",
+        match="family = 'tacotron': no such family; there are cosyvoice3, indextts2, indextts25, qwen3_tts, voxcpm15, voxcpm2",
     ):
         params.check(tree, "params.yaml")
 

@@ -20,7 +20,7 @@ from voicelathe.worker import speak
 ROOT = Path(__file__).parents[2]
 KNOWN = families.spec("voxcpm2").decoding
 OPTIONS = {"language", "lora_scale", "max_seconds", "seed", "attempts", "version", "model", "input", "voice"}
-UPSTREAM = {  # voxcpm 2.0.3 core.py; qwen-tts 0.1.1 qwen3_tts_model.py; CosyVoice ace7c47 utils/common.py; index-tts infer_v2.py
+UPSTREAM = {  # voxcpm 2.0.3 core.py; qwen-tts 0.1.1 qwen3_tts_model.py; CosyVoice ace7c47 utils/common.py; index-tts infer_v2.py and infer_v2_5.py
     "voxcpm2": {"inference_timesteps": 10, "cfg_value": 2.0, "retry_badcase_ratio_threshold": 6.0},
     "voxcpm15": {"inference_timesteps": 10, "cfg_value": 2.0, "retry_badcase_ratio_threshold": 6.0},
     "qwen3_tts": {
@@ -28,9 +28,7 @@ UPSTREAM = {  # voxcpm 2.0.3 core.py; qwen-tts 0.1.1 qwen3_tts_model.py; CosyVoi
         "subtalker_temperature": 0.9, "subtalker_top_k": 50, "subtalker_top_p": 1.0,
     },
     "cosyvoice3": {"top_p": 0.8, "top_k": 25},
-    "indextts2": {
-        "temperature": 0.8, "top_k": 30, "top_p": 0.8, "repetition_penalty": 10.0, "num_beams": 3, "length_penalty": 0.0,
-    },
+    **{key: {"temperature": 0.8, "top_k": 30, "top_p": 0.8, "repetition_penalty": 10.0, "num_beams": 3, "length_penalty": 0.0} for key in ["indextts2", "indextts25"]},
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ WEIGHTS = {
     "qwen3_tts": "model.safetensors",
     "cosyvoice3": "llm.safetensors",
     "indextts2": "gpt.safetensors",
+    "indextts25": "gpt.safetensors",
 }
 
 
@@ -58,7 +59,7 @@ def drawn_cosyvoice(lab: Lab) -> Any:
 def drawn_index(lab: Lab) -> Any:
     from voicelathe.families.indextts2 import files, sketch
 
-    model = sketch.built(files.read_settings(lab.base)["gpt"])
+    model = sketch.built(files.read_settings(lab.base)["gpt"], lab.family.edition)
     assert not model.load_state_dict(load_file(lab.base / "gpt.safetensors"), strict=False).missing_keys
     return model
 
@@ -92,7 +93,7 @@ OPENED: list[tuple[str, str, str, Callable[[Lab], Any]]] = [  # family, role, at
     ("qwen3_tts", "model", "core", drawn_qwen),
     ("qwen3_tts", "encoder", "speaker_encoder", drawn_speaker_encoder),
     ("cosyvoice3", "model", "core", drawn_cosyvoice),
-    ("indextts2", "model", "core", drawn_index),
+    *((name, "model", "core", drawn_index) for name in ("indextts2", "indextts25")),
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 import venv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import soundfile
 import torch
 
-from tests.factories import cosyvoice3_base, indextts2_base, qwen_base, voxcpm15_base
+from tests.factories import cosyvoice3_base, indextts2_base, indextts25_base, qwen_base, voxcpm15_base
 from tests.pipeline.conftest import HERE, command, make, write
 from voicelathe import digest, families, layout, records
 from voicelathe.config import params
@@ -27,10 +28,10 @@ def project(root: Path, family: str, scope: list[str], weights: dict[str, float]
     """A small project whose only base is a random one of this family, added as a user adds it."""
     make(root)
     writers = {
-        "qwen3_tts": qwen_base, "voxcpm15": voxcpm15_base, "cosyvoice3": cosyvoice3_base, "indextts2": indextts2_base,
+        "qwen3_tts": qwen_base, "voxcpm15": voxcpm15_base, "cosyvoice3": cosyvoice3_base, "indextts2": indextts2_base, "indextts25": indextts25_base,
     }  # fmt: skip
     writer: Any = writers[family].write
-    large = {"max_mel_tokens": 600, "max_text_tokens": 300} if family == "indextts2" else {}
+    large = {"max_mel_tokens": 600, "max_text_tokens": 300} if family.startswith("indextts") else {}
     writer(root / "data/bases/tiny-base", **large)
     command(
         root, "voicelathe", "base", "add", "data/bases/tiny-base", "--untrained", "--licence", "Apache-2.0"
@@ -147,13 +148,22 @@ def _export(root: Path, *options: str) -> Path:
     return root / "out"
 
 
-def test_indextts2_in_full_is_trained_and_judged_from_features_that_are_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("family", "features", "still"),
+    [
+        ("indextts2", indextts2_base.features, "perceiver_encoder.latents"),
+        ("indextts25", indextts25_base.features, "emo_perceiver_encoder.latents"),
+    ],
+)
+def test_indextts_in_full_is_trained_and_judged_from_features_that_are_there(
+    tmp_path: Path, family: str, features: Callable[[float, int], dict[str, Any]], still: str
+) -> None:
     """Its features are upstream's to make: without its interpreter `encode` says so; with them in the cache all the rest runs."""
     weights = {"text": 0.2, "mel": 0.8, "mel_stop": 0.0}
-    root = project(tmp_path / "root", "indextts2", [], weights, "full")
+    root = project(tmp_path / "root", family, [], weights, "full")
     refused = command(root, "dvc", "repro", "encode@tiny-base", check=False)
-    assert "indextts2 can encode and speak only with upstream's own code" in refused.stderr
-    _put_features(root)
+    assert f"{family} can encode and speak only with upstream's own code" in refused.stderr
+    _put_features(root, features)
     command(root, "dvc", "repro")
     evaluated = records.read(root / layout.run("tiny", "evaluations.jsonl"), records.EvaluationRecord)
     assert len(evaluated) == 3 and all(set(one.losses) == set(weights) for one in evaluated)
@@ -165,13 +175,11 @@ def test_indextts2_in_full_is_trained_and_judged_from_features_that_are_there(tm
     official = torch.load(root / "data/bases/tiny-base/gpt.pth", weights_only=True)
     exported = torch.load(out / "gpt.pth", weights_only=True)
     assert set(exported) == set(official)
-    assert exported["perceiver_encoder.latents"].equal(official["perceiver_encoder.latents"]), (
-        "as in the base"
-    )
+    assert exported[still].equal(official[still]), "as in the base"
     assert "not be used to improve other AI models" in (out / "README.md").read_text()
 
 
-def _put_features(root: Path) -> None:
+def _put_features(root: Path, features: Callable[[float, int], dict[str, Any]]) -> None:
     """Fixed numbers in the place of what upstream's encoders would make, and an interpreter that finds nothing left to encode."""
     shutil.copytree(HERE / "envs", root / "envs")
     with contextlib.chdir(root):
@@ -182,7 +190,7 @@ def _put_features(root: Path) -> None:
         for number, clip in enumerate([*clips, *general_set.clips(tree.general)]):
             key = cache.cache_key(clip, tree.bases["tiny-base"].digest)
             place = layout.CACHE / "latents" / key[:2] / f"{key}.safetensors"
-            cache.store(place, indextts2_base.features(clip.end_s - clip.start_s, number))
+            cache.store(place, features(clip.end_s - clip.start_s, number))
         environment = layout.ENVIRONMENTS / "indextts2"
         venv.create(environment / "venv", with_pip=False)
         (folder,) = (environment / "venv/lib").glob("python3*/site-packages")

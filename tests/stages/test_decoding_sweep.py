@@ -56,7 +56,7 @@ def test_what_a_family_computes_is_a_count_of_steps_or_beams_and_nothing_else() 
         for name in families.TABLE
     }
     assert counted == {
-        "voxcpm15": ["steps"], "voxcpm2": ["steps"], "qwen3_tts": [], "cosyvoice3": [], "indextts2": ["beams"],
+        "voxcpm15": ["steps"], "voxcpm2": ["steps"], "qwen3_tts": [], "cosyvoice3": [], "indextts2": ["beams"], "indextts25": ["beams"],
     }  # fmt: skip
     assert all(families.spec(name).decoding[key].whole for name, some in counted.items() for key in some)
     assert decoding.work(KNOWN, {**OWN, "steps": 16.0}) == 16.0

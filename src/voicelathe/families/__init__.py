@@ -15,6 +15,7 @@ TABLE = {  # name -> the module whose FAMILY implements it
     "qwen3_tts": "voicelathe.families.qwen3_tts.spec",
     "cosyvoice3": "voicelathe.families.cosyvoice3.spec",
     "indextts2": "voicelathe.families.indextts2.spec",
+    "indextts25": "voicelathe.families.indextts2.v25",
 }
 
 

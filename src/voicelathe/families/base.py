@@ -59,6 +59,7 @@ class FamilySpec:
     elsewhere: frozenset[str] = (
         frozenset()
     )  # worker verbs that upstream's own code does in an interpreter of its own (`voicelathe env create`)
+    environment: str = ""  # the folder of envs/ that pins it, where it is another family's; empty: its own
 
 
 @dataclass(frozen=True)

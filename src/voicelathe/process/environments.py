@@ -47,13 +47,19 @@ class Made:
 
 
 def needed() -> list[str]:
-    """Families that need one."""
-    return [name for name in sorted(families.TABLE) if families.spec(name).elsewhere]
+    """All there are, by name."""
+    return sorted({name_of(family) for family in families.TABLE if families.spec(family).elsewhere})
+
+
+def name_of(family: str) -> str:
+    """The environment of a family: its own, or one that it shares with another."""
+    return families.spec(family).environment or family
 
 
 def python(family: str) -> Path:
     """The interpreter of a family. Raises FamilyUnavailable with what is missing and the command that makes it."""
-    root, remedy = layout.ENVIRONMENTS / family, f"Run: voicelathe env create {family}"
+    name = name_of(family)
+    root, remedy = layout.ENVIRONMENTS / name, f"Run: voicelathe env create {name}"
     verbs = " and ".join(sorted(families.spec(family).elsewhere))
     if not (root / READY).is_file():
         raise FamilyUnavailable(
@@ -65,9 +71,9 @@ def python(family: str) -> Path:
         raise FamilyUnavailable(
             f"{root / READY} is damaged, or was written by another version of voicelathe. {remedy}"
         ) from None
-    if made.pins != _pins(family):
-        raise FamilyUnavailable(f"{root} was made from other pins than {PINS / family} has now. {remedy}")
-    if made.code != _code(Path(made.source), _upstream(family)):
+    if made.pins != _pins(name):
+        raise FamilyUnavailable(f"{root} was made from other pins than {PINS / name} has now. {remedy}")
+    if made.code != _code(Path(made.source), _upstream(name)):
         raise FamilyUnavailable(
             f"The code in {made.source} is not what it was when {root} was made. {remedy}"
         )
@@ -93,6 +99,7 @@ def create(family: str, checkout: Path | None, report: Report) -> Path:
 
     Raises FamilyUnavailable when a command fails; what is there stays, and the next call goes on with it.
     """
+    family = name_of(family) if family in families.TABLE else family
     if family not in needed():
         raise FamilyUnavailable(
             f"{family!r} needs no interpreter of its own. These do: {', '.join(needed()) or 'none'}."

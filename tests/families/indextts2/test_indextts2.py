@@ -19,8 +19,7 @@ from voicelathe import families
 from voicelathe.config import schema
 from voicelathe.errors import ManifestError, RecordError, RequestError
 from voicelathe.families.base import ClipItem
-from voicelathe.families.indextts2 import files as indextts2_files
-from voicelathe.families.indextts2 import losses, speakers, synthesis
+from voicelathe.families.indextts2 import editions, losses, speakers, synthesis
 from voicelathe.families.indextts2 import text as indextts2_text
 from voicelathe.families.indextts2.losses import ClipTokens, Ids
 from voicelathe.train import adapters
@@ -55,7 +54,7 @@ def test_the_weights_are_those_of_the_official_numbers(model: Any) -> None:
     assert official_indextts2.checksum(model.core.state_dict()) == pytest.approx(
         OFFICIAL["checksum"], rel=1e-9
     )
-    assert {f"{name}." for name in OFFICIAL["not_trained"]} == set(indextts2_files.FROZEN)
+    assert {f"{name}." for name in OFFICIAL["not_trained"]} == set(editions.TWO.frozen)
 
 
 @torch.no_grad()
@@ -159,7 +158,7 @@ def test_without_a_voice_nothing_is_spoken_and_the_reason_is_said(model: Any) ->
 def test_a_full_checkpoint_carries_the_encoders_through_untouched(model: Any) -> None:
     files, base = model.full_files(torch.bfloat16), load_file(model.base / "gpt.safetensors")
     assert set(files["gpt.safetensors"]) == set(base) and files["gpt.pth"] is None
-    still = [name for name in base if name.startswith(indextts2_files.FROZEN)]
+    still = [name for name in base if name.startswith(editions.TWO.frozen)]
     assert len(still) == 6 and all(files["gpt.safetensors"][name].equal(base[name]) for name in still)
 
 

@@ -1,4 +1,4 @@
-"""What an IndexTTS2 directory is, read without torch: size, rates, and all its faults.
+"""What an IndexTTS2 or 2.5 directory is, read without torch: size, rates, and all its faults.
 
 Source of file names and settings: config.yaml of the published model; of tensor names and shapes: gpt.pth.
 """
@@ -11,20 +11,13 @@ from voicelathe import digest
 from voicelathe.errors import BaseModelError, listing
 from voicelathe.families.base import FamilySpec
 from voicelathe.families.decoding import Setting
+from voicelathe.families.indextts2 import editions
+from voicelathe.families.indextts2.editions import CODEC, Edition
 from voicelathe.families.shared import conversion
 from voicelathe.families.shared.base_directory import file_problems, name_problems
 from voicelathe.families.shared.safetensors_header import TensorInfo, read_header
 from voicelathe.records import BaseFacts
 
-OPENED = """import soundfile
-from indextts.infer_v2 import IndexTTS2  # upstream's checkout, with the packages of its pyproject.toml
-from safetensors.torch import load_file
-
-"""
-SPOKEN = """
-soundfile.write("voice.wav", load_file("HERE/speaker_reference.safetensors")["0/audio"].numpy(), 22050)
-model.infer("voice.wav", "The lamp is on.", "spoken.wav", DECODING)
-audio, rate = soundfile.read("spoken.wav")"""
 DECODING = {  # as upstream's infer() has them; its flow has 25 steps and guidance 0.7, which nobody can choose
     "temperature": Setting(
         0.8, 0.05, 2, "temperature", "of the codes; higher is more varied", tried=(0.6, 0.8, 1.0)
@@ -35,27 +28,15 @@ DECODING = {  # as upstream's infer() has them; its flow has 25 steps and guidan
     "beams": Setting(3, 1, 10, "num_beams", "of the beam search", True, (1, 3), True),
     "length_penalty": Setting(0.0, -2, 2, "length_penalty", "of the beam search; higher is longer"),
 }
-USAGE = {  # of an export; see families.base.FamilySpec
-    "adapter": f"""{OPENED}from peft import PeftModel
-
-model = IndexTTS2(cfg_path="BASE/config.yaml", model_dir="BASE")
-PeftModel.from_pretrained(model.gpt, "HERE")  # puts the adapter into the model in place{SPOKEN}""",
-    "full": f"""{OPENED}model = IndexTTS2(cfg_path="HERE/config.yaml", model_dir="HERE"){SPOKEN}""",
-}
-CONFIG, TOKENIZER = "config.yaml", "bpe.model"
+CONFIG = "config.yaml"
 PICKLE, WEIGHTS = "gpt.pth", "gpt.safetensors"
 UPSTREAMS = (PICKLE, "s2mel.pth", "wav2vec2bert_stats.pt", "feat1.pt", "feat2.pt")  # read by upstream alone
-NEEDED = (CONFIG, TOKENIZER, *UPSTREAMS)
 CACHE = "hf_cache"  # where upstream, left to itself, puts further models: into the model's own directory
-SPEAK_HZ, CODES_PER_S = 22050, 50.0
-FROZEN = (  # encoders of what is computed once for each clip; carried through every checkpoint untouched
-    "conditioning_encoder.", "perceiver_encoder.", "emo_conditioning_encoder.", "emo_perceiver_encoder.", "emo_layer.", "emovec_layer.",
-)  # fmt: skip
+SPEAK_HZ = 22050
 SIZES = (
     "layers", "model_dim", "heads", "max_text_tokens", "max_mel_tokens", "number_text_tokens", "number_mel_codes", "start_mel_token",
     "stop_mel_token", "start_text_token", "stop_text_token",
 )  # fmt: skip
-LATER = ("lang_embedding.weight", "spk_emb_proj.weight")  # of IndexTTS 2.5
 FLOATS = frozenset({"F32", "BF16", "F16"})
 
 
@@ -79,31 +60,43 @@ def is_index(settings: Mapping[str, Any]) -> bool:
     )
 
 
-def facts(base: Path, licence: str, trained: bool, files: dict[str, str], spec: FamilySpec) -> BaseFacts:
+def edition(base: Path, settings: Mapping[str, Any]) -> Edition | None:
+    """Which of the two a model directory is; None for a later one."""
+    return editions.of(settings, (base / CODEC).is_file())
+
+
+def facts(
+    base: Path, licence: str, trained: bool, files: dict[str, str], spec: FamilySpec, wanted: Edition
+) -> BaseFacts:
     """What a directory with these hashed files is. Raises BaseModelError listing everything missing or wrong, by file."""
     settings = read_settings(base)
-    _require_version_2(base, settings, files)
+    _require(wanted, base, settings, spec)
     shape = settings.get("gpt", {})
+    pickles = (*UPSTREAMS, *wanted.pickles)
     problems = [f"{CONFIG}: {problem}" for problem in _setting_problems(shape)]
     problems += _stray(base, files)
     problems += file_problems(
-        base, {n: h for n, h in files.items() if not n.startswith(f"{CACHE}/")}, NEEDED, UPSTREAMS
+        base,
+        {n: h for n, h in files.items() if not n.startswith(f"{CACHE}/")},
+        (CONFIG, wanted.tokenizer, *pickles),
+        pickles,
     )
     problems += conversion.problems(base, files, PICKLE, WEIGHTS)
     tensors = {} if problems else read_header(base / WEIGHTS)
-    problems = problems or list(_weight_problems(tensors, shape))
+    problems = problems or list(_weight_problems(tensors, shape, spec.id, wanted))
     if problems:
         raise BaseModelError(
             f"{base} is not a usable {spec.id} base:\n{listing(problems)}\nA whole one: {spec.download}"
         )
+    rate = wanted.codes_per_s
     return BaseFacts(
         family=spec.id,
         architecture=f"UnifiedVoice {shape['layers']} x {shape['model_dim']}",
         encode_rate_hz=SPEAK_HZ,
         speak_rate_hz=SPEAK_HZ,
-        positions_per_s=CODES_PER_S,
-        min_clip_s=round(1 / CODES_PER_S, 6),
-        max_clip_s=round(shape["max_mel_tokens"] / CODES_PER_S, 6),
+        positions_per_s=rate,
+        min_clip_s=round(1 / rate, 6),
+        max_clip_s=round(shape["max_mel_tokens"] / rate, 6),
         num_parameters=sum(one.num_values for one in tensors.values()),
         trained=trained,
         licence=licence,
@@ -112,16 +105,20 @@ def facts(base: Path, licence: str, trained: bool, files: dict[str, str], spec: 
     )
 
 
-def _require_version_2(base: Path, settings: Mapping[str, Any], files: Mapping[str, str]) -> None:
-    """Raises BaseModelError for a later layout: other conditions and other codes, which nothing here packs yet."""
-    seen = str(settings.get("version", "2.0"))
-    if "codec.pth" in files or not seen.startswith("2.0"):
-        what = "codec.pth" if "codec.pth" in files else f"version = {seen}"
+def _require(wanted: Edition, base: Path, settings: Mapping[str, Any], spec: FamilySpec) -> None:
+    """Raises BaseModelError for another edition: other conditions and other codes."""
+    if not is_index(settings) or (found := edition(base, settings)) is wanted:
+        return
+    what = f"version = {settings['version']}" if "version" in settings else f"no version, {CODEC} is there"
+    if found is None:
         raise BaseModelError(
-            f"{base} is IndexTTS 2.5 or later ({what}): one campplus vector instead of 32 latents, languages, codes at 25 a second. "
-            "It is not supported yet. IndexTTS2: "
-            "huggingface-cli download IndexTeam/IndexTTS-2 --local-dir DIR"
+            f"{base} is no IndexTTS that is known here ({CONFIG}: {what}; {CODEC} {'is there' if (base / CODEC).is_file() else 'is missing'}). "
+            f"{wanted.name}: {wanted.download}"
         )
+    raise BaseModelError(
+        f"{base} is {found.name} ({CONFIG}: {what}), and {spec.id} is {wanted.name}. `voicelathe base add` finds the family by itself; "
+        f"{wanted.name}: {wanted.download}"
+    )
 
 
 def _stray(base: Path, files: Mapping[str, str]) -> Iterator[str]:
@@ -140,22 +137,30 @@ def _setting_problems(shape: Mapping[str, Any]) -> Iterator[str]:
         yield "gpt.train_solo_embeddings, gpt.use_mel_codes_as_input: only False and True are supported"
 
 
-def _weight_problems(tensors: Mapping[str, TensorInfo], shape: Mapping[str, Any]) -> Iterator[str]:
+def _weight_problems(
+    tensors: Mapping[str, TensorInfo], shape: Mapping[str, Any], family: str, wanted: Edition
+) -> Iterator[str]:
     if odd := sorted({tensor.dtype for tensor in tensors.values()} - FLOATS - {"I64"}):
         yield f"{WEIGHTS}: tensors of type {', '.join(odd)}; a quantised conversion cannot be trained"
-    if later := [name for name in LATER if name in tensors]:
-        yield f"{WEIGHTS}: {later[0]}: this is IndexTTS 2.5, which is not supported"
+    others = {name: one for one in editions.ALL if one is not wanted for name in one.own}
+    if foreign := [name for name in others if name in tensors]:
+        yield f"{WEIGHTS}: {foreign[0]}: these are weights of {others[foreign[0]].name}"
         return
-    wanted, own = tensor_names(shape["layers"]), {name for name in tensors if not name.startswith(FROZEN)}
-    yield from name_problems(WEIGHTS, "missing", wanted - own)
-    yield from name_problems(WEIGHTS, "not part of indextts2", own - wanted)
-    for starts in FROZEN:
+    names = tensor_names(shape["layers"], wanted)
+    own = {name for name in tensors if not name.startswith(wanted.frozen)}
+    yield from name_problems(WEIGHTS, "missing", names - own)
+    yield from name_problems(WEIGHTS, f"not part of {family}", own - names)
+    for starts in wanted.frozen:
         if not any(name.startswith(starts) for name in tensors):
             yield f"{WEIGHTS}: missing: {starts}*"
-    if wanted != own:
+    if names != own:
         return
-    width = shape["model_dim"]
+    width, tables = (
+        shape["model_dim"],
+        [("lang_embedding.weight", wanted.languages)] if wanted.languages else [],
+    )
     for name, rows in (
+        *tables,
         ("text_embedding.weight", shape["number_text_tokens"] + 1),
         ("mel_embedding.weight", shape["number_mel_codes"]),
         ("text_pos_embedding.emb.weight", shape["max_text_tokens"] + 2),
@@ -165,9 +170,9 @@ def _weight_problems(tensors: Mapping[str, TensorInfo], shape: Mapping[str, Any]
             yield f"{WEIGHTS}: {name} has shape {seen}, {CONFIG} says {(rows, width)}"
 
 
-def tensor_names(layers: int) -> set[str]:
-    """Names in gpt.pth of what is trained, and of the speed table."""
-    names = {f"{one}.weight" for one in ("text_embedding", "mel_embedding", "speed_emb")}
+def tensor_names(layers: int, edition: Edition) -> set[str]:
+    """Names in gpt.pth of what is trained, and of the speed table where there is one."""
+    names = {f"{one}.weight" for one in ("text_embedding", "mel_embedding")} | {*edition.own}
     names |= {f"{one}_pos_embedding.emb.weight" for one in ("text", "mel")}
     parts = [
         f"{one}.{kind}"
@@ -179,3 +184,23 @@ def tensor_names(layers: int) -> set[str]:
         f"gpt.h.{n}.{one}.{kind}" for n in range(layers) for one in blocks for kind in ("weight", "bias")
     ]
     return names | set(parts)
+
+
+def usage(module: str, language: str) -> dict[str, str]:
+    """Of an export; see families.base.FamilySpec. `language`: what `infer` is told of it, with a comma in front."""
+    opened = f"""import soundfile
+from indextts.{module} import IndexTTS2  # upstream's checkout, with the packages of its pyproject.toml
+from safetensors.torch import load_file
+
+"""
+    spoken = f"""
+soundfile.write("voice.wav", load_file("HERE/speaker_reference.safetensors")["0/audio"].numpy(), 22050)
+model.infer("voice.wav", "The lamp is on.", "spoken.wav"{language}, DECODING)
+audio, rate = soundfile.read("spoken.wav")"""
+    return {
+        "adapter": f"""{opened}from peft import PeftModel
+
+model = IndexTTS2(cfg_path="BASE/config.yaml", model_dir="BASE")
+PeftModel.from_pretrained(model.gpt, "HERE")  # puts the adapter into the model in place{spoken}""",
+        "full": f"""{opened}model = IndexTTS2(cfg_path="HERE/config.yaml", model_dir="HERE"){spoken}""",
+    }

@@ -5,10 +5,15 @@ One clip is
 
     32 latents of the voice, each plus the emotion | speed 1 | speed 0 | text start, text .., text stop | code start, codes ..
 
+and of IndexTTS 2.5, whose text positions also know the language,
+
+    a projected speaker vector plus the emotion | 0 | 0 | text start, text .., text stop | code start, codes ..
+
 The state at a text position predicts the next text token, the last one `text stop`; the state at a code position predicts the next
 code, the last one the end. Text and codes have positions of their own, from 0; the conditions have none.
 
-Shapes: T positions of the stream, K those with text, M those with codes, B clips, C model width, L latents of a voice (32), V classes.
+Shapes: T positions of the stream, K those with text, M those with codes, B clips, C model width, L latents of a voice (32, or 1),
+S numbers of a speaker vector, V classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +28,8 @@ from voicelathe.families.shared import packing
 from voicelathe.families.shared.layers import run_layer
 from voicelathe.families.shared.packing import attend_apart, clip_means
 
-SPEEDS = (1, 0)  # rows of the speed table in front of the text, in this order
+SPEEDS = (1, 0)  # rows of the speed table in front of the text, in this order; IndexTTS 2.5 has zeros there
+SPEAKER_WIDTH = 192  # of campplus
 
 
 class Positions(nn.Module):
@@ -35,9 +41,9 @@ class Positions(nn.Module):
 
 
 class SpeechGPT(nn.Module):
-    """The official names of what is trained, and of the speed table, which is not."""
+    """The official names of what is trained, and of the speed table, which is not. `languages`: rows of IndexTTS 2.5's table; 0: none."""
 
-    def __init__(self, shape: Mapping[str, Any]) -> None:
+    def __init__(self, shape: Mapping[str, Any], languages: int = 0) -> None:
         from transformers import GPT2Config, GPT2Model
 
         super().__init__()
@@ -51,7 +57,13 @@ class SpeechGPT(nn.Module):
         self.text_embedding, self.mel_embedding = nn.Embedding(text, width), nn.Embedding(codes, width)
         self.text_pos_embedding = Positions(shape["max_text_tokens"] + 2, width)
         self.mel_pos_embedding = Positions(shape["max_mel_tokens"] + 3, width)
-        self.speed_emb = nn.Embedding(2, width)
+        if languages:
+            self.lang_embedding, self.spk_emb_proj = (
+                nn.Embedding(languages, width),
+                nn.Linear(SPEAKER_WIDTH, width),
+            )
+        else:
+            self.speed_emb = nn.Embedding(2, width)
         self.final_norm = nn.LayerNorm(width)
         self.text_head, self.mel_head = nn.Linear(width, text), nn.Linear(width, codes)
 
@@ -68,19 +80,21 @@ class Ids:
 
 @dataclass(frozen=True)
 class ClipTokens:
-    """One clip: tokens, codes, and the voice and emotion it is heard with."""
+    """One clip: tokens, codes, and the voice and emotion it is heard with; the latents of a voice, or its vector and a language."""
 
     text: Tensor
     codes: Tensor
-    condition_LC: Tensor
     emotion_C: Tensor
+    condition_LC: Tensor | None = None
+    speaker_S: Tensor | None = None
+    language: int = 0  # row of its table
 
 
 @dataclass(frozen=True)
 class Pack:
     """Several clips as one stream."""
 
-    condition_NC: Tensor  # N = L a clip, the emotion added
+    condition_NC: Tensor  # N = L a clip: latents plus emotion, or the emotion alone, to which the projected vector is added
     condition_at_N: Tensor
     speed_at_BS: Tensor  # where the two speed rows lie
     text_K: Tensor
@@ -95,6 +109,8 @@ class Pack:
     text_count_B: Tensor
     mel_count_B: Tensor
     at: packing.PackLayout
+    speaker_NS: Tensor | None = None  # of IndexTTS 2.5, with the language of every text position
+    language_K: Tensor | None = None
 
 
 def pack(clips: Sequence[ClipTokens], ids: Ids, device: torch.device) -> Pack:
@@ -106,12 +122,17 @@ def pack(clips: Sequence[ClipTokens], ids: Ids, device: torch.device) -> Pack:
         parts.setdefault(name, []).append(value)
 
     for clip in clips:
-        latents, text, codes = len(clip.condition_LC), clip.text.long(), clip.codes.long()
+        emotion_C, text, codes = clip.emotion_C.float(), clip.text.long(), clip.codes.long()
+        condition_LC = emotion_C[None] if clip.condition_LC is None else clip.condition_LC.float() + emotion_C
+        latents = len(condition_LC)
         fed_text = torch.cat([torch.tensor([ids.text_start]), text, torch.tensor([ids.text_stop])])
         fed_mel = torch.cat([torch.tensor([ids.mel_start]), codes])
         text_at = start + latents + len(SPEEDS) + torch.arange(len(fed_text))
         mel_at = int(text_at[-1]) + 1 + torch.arange(len(fed_mel))
-        put("condition_NC", clip.condition_LC.float() + clip.emotion_C.float())
+        put("condition_NC", condition_LC)
+        if clip.speaker_S is not None:
+            put("speaker_NS", clip.speaker_S.float()[None])
+            put("language_K", torch.full_like(fed_text, clip.language))
         put("condition_at_N", start + torch.arange(latents))
         put("speed_at_BS", (start + latents + torch.arange(len(SPEEDS)))[None])
         put("text_K", fed_text)
@@ -166,14 +187,16 @@ def hidden(model: Any, pack: Pack, recompute: bool) -> Tensor:
     """States [T, C]; each clip sees itself only."""
     text_KC = model.text_embedding(pack.text_K) + model.text_pos_embedding.emb(pack.text_place_K)
     mel_MC = model.mel_embedding(pack.mel_M) + model.mel_pos_embedding.emb(pack.mel_place_M)
-    speeds_BSC = model.speed_emb.weight[list(SPEEDS)].expand(len(pack.speed_at_BS), -1, -1)
+    placed = [(pack.condition_at_N, pack.condition_NC)]
+    if pack.speaker_NS is None:
+        speeds_BSC = model.speed_emb.weight[list(SPEEDS)].expand(len(pack.speed_at_BS), -1, -1)
+        placed.append((pack.speed_at_BS.flatten(), speeds_BSC.flatten(0, 1)))
+    else:
+        voice_NC = model.spk_emb_proj(pack.speaker_NS.to(model.spk_emb_proj.weight.dtype))
+        placed = [(pack.condition_at_N, voice_NC + pack.condition_NC)]
+        text_KC = text_KC + model.lang_embedding(pack.language_K)
     stream_TC = mel_MC.new_zeros(len(pack.at.position_T), mel_MC.shape[1])
-    for at, rows in (
-        (pack.condition_at_N, pack.condition_NC),
-        (pack.speed_at_BS.flatten(), speeds_BSC.flatten(0, 1)),
-        (pack.text_at_K, text_KC),
-        (pack.mel_at_M, mel_MC),
-    ):
+    for at, rows in (*placed, (pack.text_at_K, text_KC), (pack.mel_at_M, mel_MC)):
         stream_TC = stream_TC.index_copy(0, at, rows.to(stream_TC.dtype))
     stream = stream_TC[None]
     for block in model.gpt.h:

@@ -12,7 +12,7 @@ from voicelathe.errors import ManifestError, RecordError, listing
 from voicelathe.families.base import ClipItem
 from voicelathe.families.indextts2 import loading, losses, sketch, speakers
 from voicelathe.families.indextts2 import text as indextts2_text
-from voicelathe.families.indextts2.files import FROZEN, PICKLE, WEIGHTS
+from voicelathe.families.indextts2.files import PICKLE, WEIGHTS
 from voicelathe.families.indextts2.losses import ClipTokens, Ids, Pack
 from voicelathe.families.shared import peft_files
 from voicelathe.families.shared.opened import TrainedBase
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 PARTS = {  # for gradient norms
     "layers": ("gpt.", "final_norm."),
-    "text": ("text_embedding.", "text_pos_embedding.", "text_head."),
+    "text": ("text_embedding.", "text_pos_embedding.", "text_head.", "lang_embedding."),
     "speech": ("mel_embedding.", "mel_pos_embedding.", "mel_head."),
+    "voice": ("spk_emb_proj.",),
 }
 STILL = "speed_emb."  # upstream's users set it; no clip says which speed it has
 
@@ -46,7 +47,9 @@ class IndexTTS2Model(loading.IndexTTS2Core, TrainedBase):
         return [len(indextts2_text.tokens(self.tokenizer, text)) for text in texts]
 
     def example(self, text_tokens: Sequence[int], positions: Sequence[int]) -> tuple[Pack, None]:
-        return sketch.example(self.shape["model_dim"], text_tokens, positions, self._ids()), None
+        return sketch.example(
+            self.shape["model_dim"], text_tokens, positions, self._ids(), self.edition
+        ), None
 
     def prepare(self, items: Sequence[ClipItem]) -> None:
         """Check codes and lengths; choose who is heard after whom, and the reference of each speaker.
@@ -59,7 +62,7 @@ class IndexTTS2Model(loading.IndexTTS2Core, TrainedBase):
                 f"The codes of {len(broken)} clips are not numbers from 0 to {most - 1}, first {broken[0]}: they are of another base. "
                 "Run: dvc repro -f -s encode"
             )
-        texts, limit = self.text_lengths([item.text for item in items]), self.shape["max_text_tokens"]
+        texts, limit = [len(self._tokens(item)) for item in items], self.shape["max_text_tokens"]
         wrong = [
             f"clip {item.clip_id}: {count} text tokens"
             for item, count in zip(items, texts, strict=True)
@@ -69,10 +72,10 @@ class IndexTTS2Model(loading.IndexTTS2Core, TrainedBase):
             raise ManifestError(
                 f"These clips have no text, or more than {limit} tokens of it:\n{listing(wrong)}\nCorrect the manifest and import it again."
             )
-        self.partners, self.chosen = speakers.choose(items)
+        self.partners, self.chosen = speakers.choose(items, self.edition.codes_per_s)
         known = {item.clip_id: item for item in items}
         self.voices = {
-            speaker: {name: known[clip_id].tensors[name] for name in ("condition", "emotion")}
+            speaker: {name: known[clip_id].tensors[name] for name in (self.edition.voice, "emotion")}
             for speaker, clip_id in self.chosen.items()
         }
 
@@ -91,17 +94,17 @@ class IndexTTS2Model(loading.IndexTTS2Core, TrainedBase):
                 return self.partners[item.clip_id].tensors
             return self.voices.get(item.speaker_id, item.tensors)
 
-        clips: list[ClipTokens] = []
-        for item in items:
-            voice = heard(item)
-            width = voice["emotion"].shape[-1]
-            clips.append(
-                losses.ClipTokens(
-                    indextts2_text.tokens(self.tokenizer, item.text), item.tensors["codes"], voice["condition"].view(-1, width),
-                    voice["emotion"].view(width),
-                )
-            )  # fmt: skip
+        clips = [self._clip(item, heard(item)) for item in items]
         return losses.pack(clips, self._ids(), self.device)
+
+    def _tokens(self, item: ClipItem) -> Tensor:
+        return indextts2_text.tokens(self.tokenizer, item.text)
+
+    def _clip(self, item: ClipItem, voice: Mapping[str, Tensor]) -> ClipTokens:
+        emotion_C = voice["emotion"].flatten()
+        return ClipTokens(
+            self._tokens(item), item.tensors["codes"], emotion_C, voice["condition"].view(-1, len(emotion_C))
+        )
 
     def draw(self, batch: Pack, keys: Sequence[int], frozen: tuple[int, int] | None) -> None:
         """Nothing in the losses is random."""
@@ -129,7 +132,7 @@ class IndexTTS2Model(loading.IndexTTS2Core, TrainedBase):
             for name, p in self.core.state_dict(keep_vars=True).items()
         }
         with safe_open(self.base / WEIGHTS, framework="pt") as file:
-            untouched = [name for name in file.keys() if name.startswith(FROZEN)]  # noqa: SIM118
+            untouched = [name for name in file.keys() if name.startswith(self.edition.frozen)]  # noqa: SIM118
             weights |= {name: file.get_tensor(name) for name in untouched}
         return {WEIGHTS: weights, PICKLE: None, **speakers.files(self.voices)}
 

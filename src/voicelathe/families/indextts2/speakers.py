@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from voicelathe import digest
 from voicelathe.families.base import ClipItem
-from voicelathe.families.indextts2.files import CODES_PER_S
 
 if TYPE_CHECKING:
     import torch
 
 REFERENCES, ORDER = "speaker_reference.safetensors", "speakers.json"
-REFERENCE_POSITIONS = 5 * CODES_PER_S
+REFERENCE_S = 5.0
 
 
-def choose(items: Sequence[ClipItem]) -> tuple[dict[str, ClipItem], dict[str, str]]:
+def choose(items: Sequence[ClipItem], codes_per_s: float) -> tuple[dict[str, ClipItem], dict[str, str]]:
     """Clip -> the clip of the same speaker before it by id (the last one for the first), and speaker -> clip nearest five seconds.
 
     The speaker with most clips comes first. A speaker with one clip is heard after that clip.
@@ -27,12 +26,12 @@ def choose(items: Sequence[ClipItem]) -> tuple[dict[str, ClipItem], dict[str, st
     chosen: dict[str, str] = {}
     for speaker, own in sorted(by_speaker.items(), key=lambda pair: (-len(pair[1]), pair[0])):
         partners |= {item.clip_id: own[place - 1] for place, item in enumerate(own)}
-        chosen[speaker] = min(own, key=_far_from_five_seconds).clip_id
+        chosen[speaker] = min(own, key=lambda one: _far(one, codes_per_s)).clip_id
     return partners, chosen
 
 
-def _far_from_five_seconds(item: ClipItem) -> tuple[float, str]:
-    return abs(len(item.tensors["codes"]) - REFERENCE_POSITIONS), item.clip_id
+def _far(item: ClipItem, codes_per_s: float) -> tuple[float, str]:
+    return abs(len(item.tensors["codes"]) - REFERENCE_S * codes_per_s), item.clip_id
 
 
 def files(voices: "Mapping[str, Mapping[str, torch.Tensor]]") -> dict[str, Any]:

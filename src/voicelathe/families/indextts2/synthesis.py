@@ -7,7 +7,7 @@ weights and the models that upstream fetches beside them could not be had where 
 import os
 import tempfile
 import wave
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from voicelathe import layout
 from voicelathe.errors import FamilyUnavailable, RequestError, listing
 from voicelathe.families.base import Spoken
 from voicelathe.families.decoding import Decoding, keywords
-from voicelathe.families.indextts2.files import CACHE, CODES_PER_S, CONFIG, DECODING, SPEAK_HZ
+from voicelathe.families.indextts2.files import CACHE, CONFIG, DECODING, SPEAK_HZ
 from voicelathe.families.indextts2.loading import IndexTTS2Core
 from voicelathe.families.shared import seeding, torchaudio_shim
 from voicelathe.records import BaseFacts
@@ -58,14 +58,14 @@ def open_upstream(base: Path, device: "torch.device") -> Any:
     )
 
 
-def other_models(base: Path) -> dict[str, str]:
+def other_models(base: Path, wanted: Collection[str] = OTHER_MODELS) -> dict[str, str]:
     """What upstream fetches besides, from DIR-upstream beside the base: left to itself it writes into DIR, whose every byte is pinned.
 
     Raises FamilyUnavailable naming the files that are missing and the command that fetches them.
     """
     place = base.with_name(f"{base.name}-upstream")
-    paths = {name: place / CACHE / first for name, (first, _) in OTHER_MODELS.items()}
-    files = [paths[name] / one for name, (_, inside) in OTHER_MODELS.items() for one in inside or (".",)]
+    paths = {name: place / CACHE / OTHER_MODELS[name][0] for name in wanted}
+    files = [paths[name] / one for name in wanted for one in OTHER_MODELS[name][1] or (".",)]
     if missing := [str(path.relative_to(place)) for path in files if not path.exists()]:
         python = layout.ENVIRONMENTS / "indextts2" / "venv" / "bin" / "python"
         raise FamilyUnavailable(
@@ -80,22 +80,24 @@ def prompt(heard: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     return heard[: PROMPT_S * HEAR_HZ]
 
 
+def states(upstream: Any, heard: "np.ndarray[Any, Any]") -> "torch.Tensor":
+    """What upstream's w2v-bert makes of a mono clip at HEAR_HZ: [1, frames, 1024]."""
+    given = upstream.extract_features(heard, sampling_rate=HEAR_HZ, return_tensors="pt")
+    given = {name: value.to(upstream.device) for name, value in given.items()}
+    found: torch.Tensor = upstream.get_emb(given["input_features"], given["attention_mask"])
+    return found
+
+
 def features(upstream: Any, samples: "np.ndarray[Any, Any]") -> "dict[str, torch.Tensor]":
     """Of one clip: speech codes [A] (int16), the voice's latents [1, L * C] and the emotion [1, C], in half precision."""
     import soxr
     import torch
 
-    def states(heard: "np.ndarray[Any, Any]") -> torch.Tensor:
-        given = upstream.extract_features(heard, sampling_rate=HEAR_HZ, return_tensors="pt")
-        given = {name: value.to(upstream.device) for name, value in given.items()}
-        found: torch.Tensor = upstream.get_emb(given["input_features"], given["attention_mask"])
-        return found
-
     with torch.no_grad():
         heard = soxr.resample(samples, SPEAK_HZ, HEAR_HZ)
-        whole = states(heard)
+        whole = states(upstream, heard)
         codes, _ = upstream.semantic_codec.quantize(whole)
-        before = whole if len(prompt(heard)) == len(heard) else states(prompt(heard))
+        before = whole if len(prompt(heard)) == len(heard) else states(upstream, prompt(heard))
         length = torch.tensor([before.shape[1]], device=before.device)
         condition = upstream.gpt.get_conditioning(before.transpose(1, 2), length)
         emotion = upstream.gpt.get_emovec(before, length)
@@ -136,10 +138,10 @@ class IndexTTS2Voice(IndexTTS2Core):
         voice = next(iter(self.voices.values()), {})
         if "audio" not in voice:
             raise RequestError(
-                f"{self.base} has no voice of its own: IndexTTS2 always speaks after a clip, which every checkpoint trained here carries. "
+                f"{self.base} has no voice of its own: {self.edition.name} always speaks after a clip, which every checkpoint trained here carries. "
                 "Let a checkpoint speak, or promote one."
             )
-        limit = max(1, round(max_seconds * CODES_PER_S))
+        limit = max(1, round(max_seconds * self.edition.codes_per_s))
         chosen = seeding.given(seed, self.upstream.infer)
         with seeding.of(seed), tempfile.TemporaryDirectory() as folder:
             prompt, out = Path(folder) / "prompt.wav", Path(folder) / "out.wav"
@@ -148,12 +150,17 @@ class IndexTTS2Voice(IndexTTS2Core):
                 str(prompt),
                 text.strip(),
                 str(out),
+                *self._asked(language),
                 max_mel_tokens=limit,
                 **keywords(DECODING, decoding),
                 **chosen,
             )
             samples = _read(out) if out.is_file() else np.zeros(0, np.float32)
-        return Spoken(samples, SPEAK_HZ, len(samples) / SPEAK_HZ * CODES_PER_S < limit)
+        return Spoken(samples, SPEAK_HZ, len(samples) / SPEAK_HZ * self.edition.codes_per_s < limit)
+
+    def _asked(self, language: str) -> tuple[str, ...]:
+        """What upstream wants to know of a language: nothing."""
+        return ()
 
 
 def _write(path: Path, samples: "np.ndarray[Any, Any]") -> None:

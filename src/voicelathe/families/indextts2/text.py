@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voicelathe.errors import FamilyUnavailable
-from voicelathe.families.indextts2.files import TOKENIZER
+from voicelathe.families.indextts2.editions import TWO
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ def tokenizer(base: Path) -> Any:
         raise FamilyUnavailable(
             f"The family indextts2 needs the package sentencepiece ({problem}). Install it: pip install 'voicelathe[indextts2]'"
         ) from None
-    return SentencePieceProcessor(model_file=str(base / TOKENIZER))
+    return SentencePieceProcessor(model_file=str(base / TWO.tokenizer))
 
 
 def spaced(text: str) -> str:
