@@ -79,7 +79,9 @@ def test_a_base_is_recognised_described_and_named_as_in_the_table(lab: Lab) -> N
 
 def test_encoding_is_deterministic_and_a_neighbour_changes_at_most_the_last_digits(lab: Lab) -> None:
     if not lab.is_here("encode"):
-        with pytest.raises(FamilyUnavailable, match=f"voicelathe env create {environments.name_of(lab.name)}"):
+        with pytest.raises(
+            FamilyUnavailable, match=f"voicelathe env create {environments.name_of(lab.name)}"
+        ):
             lab.encoder()
         return
     encoder, samples = lab.encoder(), lab.samples()
@@ -252,7 +254,9 @@ def heard(usage: str, seed: int) -> tuple[Any, int]:
 
 def test_speech_is_capped_and_repeats_with_its_seed(lab: Lab) -> None:
     if not lab.is_here("speak"):  # the same is asked of it where upstream's code is: needs_upstream
-        with pytest.raises(FamilyUnavailable, match=f"voicelathe env create {environments.name_of(lab.name)}"):
+        with pytest.raises(
+            FamilyUnavailable, match=f"voicelathe env create {environments.name_of(lab.name)}"
+        ):
             lab.voice()
         return
     voice, model = lab.voice(), lab.model()
