@@ -9,7 +9,7 @@ import sys
 import typer
 
 from voicelathe.cli.data import consents, corpus, cutting, lexicons, rows, spoken
-from voicelathe.cli.machine import bases, environments, health, memory, recognisers, settings
+from voicelathe.cli.machine import bases, environments, health, memory, new_family, recognisers, settings
 from voicelathe.cli.production import archives, conforming, exports, histories, production, retention, serving
 from voicelathe.cli.recipes import (
     comparisons,
@@ -41,6 +41,7 @@ for area in (
     recognisers,
     settings,
     environments,
+    new_family,
     consents,
     rows,
     spoken,
