@@ -41,7 +41,12 @@ def model(indextts2_dir: Path) -> Any:
 def clips() -> list[ClipTokens]:
     width = indextts2_base.WIDTH
     return [
-        ClipTokens(one["text"], one["codes"], one["condition"].view(-1, width), one["emotion"].view(width))
+        ClipTokens(
+            one["text"],
+            one["codes"],
+            one["emotion"].view(width),
+            condition_LC=one["condition"].view(-1, width),
+        )
         for one in official_indextts2.clips()
     ]
 

@@ -48,7 +48,7 @@ def _require(name: str, *files: Path) -> None:
     """Raises FamilyUnavailable before anything is written."""
     if missing := [str(file) for file in files if not file.is_file()]:
         raise FamilyUnavailable(
-            f"{missing[0]} is missing here: a family becomes part of voicelathe itself. Run this at the root of a checkout of it."
+            f"{missing[0]} is missing here: a family becomes part of the program. Run this at the root of a checkout of it."
         )
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise FamilyUnavailable(
