@@ -172,7 +172,7 @@ class ValidateJob:
 
 @dataclass(frozen=True)
 class SpeakJob:
-    """Let several candidates speak lines each sample to a WAV with its record beside it, where `process.samples` says.
+    """Let several candidates speak lines, each sample to a WAV with its record beside it, where `process.sample_files` says.
 
     With `interactive` the worker then stays alive and answers `SpeakRequest` lines on stdin, one event each, until stdin ends.
     """

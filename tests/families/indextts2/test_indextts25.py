@@ -200,11 +200,13 @@ def test_each_edition_is_recognised_and_the_other_family_says_which_it_is(
         "indextts25",
     )
     with pytest.raises(
-        BaseModelError, match=r"is IndexTTS 2.5 \(config.yaml: version = 2.5\), and indextts2 is IndexTTS2"
+        BaseModelError,
+        match=r"is IndexTTS 2.5 \(config.yaml: version = 2.5; codec.pth is there\), and indextts2 is IndexTTS2",
     ):
         families.find("indextts2").describe(indextts25_dir, "x", False)
     with pytest.raises(
-        BaseModelError, match=r"is IndexTTS2 \(config.yaml: version = 2.0\), and indextts25 is IndexTTS 2.5"
+        BaseModelError,
+        match=r"is IndexTTS2 \(config.yaml: version = 2.0; codec.pth is missing\), and indextts25 is IndexTTS 2.5",
     ):
         Family25.describe(indextts2_dir, "x", False)
 
@@ -245,3 +247,15 @@ def test_upstream_opens_links_beside_the_base_and_nothing_is_written_into_it(
         assert (place / "hf_cache").samefile(fetched) and (place / "codec.pth").samefile(base / "codec.pth")
         assert {one.name for one in place.iterdir()} == {one.name for one in base.iterdir()} | {"hf_cache"}
     assert Family25.describe(base, "x", False).digest == before
+
+
+def test_a_directory_without_a_version_is_told_by_its_codec(indextts25_dir: Path, tmp_path: Path) -> None:
+    base = shutil.copytree(indextts25_dir, tmp_path / "base")
+    _settings(version=None)(base)
+    assert (
+        bases.recognise(base) == "indextts25" and Family25.describe(base, "x", False).positions_per_s == 25.0
+    )
+    (base / "codec.pth").unlink()
+    assert bases.recognise(base) == "indextts2"
+    with pytest.raises(BaseModelError, match=r"config\.yaml: no version; codec\.pth is missing"):
+        Family25.describe(base, "x", False)

@@ -39,7 +39,7 @@ def _later_weights(base: Path) -> None:
         (lambda base: (base / "bpe.model").unlink(), "bpe.model: missing"),
         (lambda base: (base / "gpt.safetensors").unlink(), "gpt.safetensors: missing; `voicelathe base add` makes it"),
         (lambda base: (base / "codec.pth").write_bytes(b"x"), "is no IndexTTS that is known here (config.yaml: version = 2.0; codec.pth is there)"),
-        (_setting(version=2.5), "is IndexTTS 2.5 (config.yaml: version = 2.5), and indextts2 is IndexTTS2"),
+        (_setting(version=2.5), "is IndexTTS 2.5 (config.yaml: version = 2.5; codec.pth is missing), and indextts2 is IndexTTS2"),
         (_later_weights, "lang_embedding.weight: these are weights of IndexTTS 2.5"),
         (_setting(gpt={"layers": 3}), "gpt.safetensors: missing: gpt.h.2."),
         (_setting(gpt={"max_mel_tokens": 100}), "mel_pos_embedding.emb.weight has shape (203, 32), config.yaml says (103, 32)"),

@@ -109,14 +109,14 @@ def _require(wanted: Edition, base: Path, settings: Mapping[str, Any], spec: Fam
     """Raises BaseModelError for another edition: other conditions and other codes."""
     if not is_index(settings) or (found := edition(base, settings)) is wanted:
         return
-    what = f"version = {settings['version']}" if "version" in settings else f"no version, {CODEC} is there"
+    said = f"version = {settings['version']}" if "version" in settings else "no version"
+    seen = f"{CONFIG}: {said}; {CODEC} is {'there' if (base / CODEC).is_file() else 'missing'}"
     if found is None:
         raise BaseModelError(
-            f"{base} is no IndexTTS that is known here ({CONFIG}: {what}; {CODEC} {'is there' if (base / CODEC).is_file() else 'is missing'}). "
-            f"{wanted.name}: {wanted.download}"
+            f"{base} is no IndexTTS that is known here ({seen}). {wanted.name}: {wanted.download}"
         )
     raise BaseModelError(
-        f"{base} is {found.name} ({CONFIG}: {what}), and {spec.id} is {wanted.name}. `voicelathe base add` finds the family by itself; "
+        f"{base} is {found.name} ({seen}), and {spec.id} is {wanted.name}. `voicelathe base add` finds the family by itself; "
         f"{wanted.name}: {wanted.download}"
     )
 
