@@ -77,19 +77,6 @@ sys.exit(f"imported: {{found}}" if found else 0)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_planned_commands_exist() -> None:
-    wanted = {
-        *("import", "pin", "gate", "contamination", "freeze", "export-data"),
-        *("recogniser add", "recogniser check", "params upgrade", "cut propose", "cut long", "cut apply"),
-        *("base add", "base check", "consent new", "consent check", "consent list"),
-        *("plan", "doctor", "summary", "compare", "decoding", "references", "replicate", "why", "triage", "spikes", "retrain", "track", "join"),
-        *("lexicon check", "lexicon pin", "lexicon read", "lexicon propose", "lexicon try"),
-        *("lines propose", "lines freeze", "env create", "env list", "prune plan", "prune apply"),
-        *("promote", "rollback", "status", "history", "merge-history", "serve", "conform", "verify", "say", "ui", "archive", "restore", "verdict import", "export"),
-    }  # fmt: skip
-    assert {" ".join(command) for command in commands()} == wanted
-
-
 @pytest.mark.parametrize("start", [["voicelathe"], ["python", "-m", "voicelathe.cli"]], ids=" ".join)
 def test_the_program_starts_from_the_shell(project: Path, start: list[str]) -> None:
     here = Path(sys.executable).parent

@@ -85,6 +85,19 @@ def test_what_is_spoken_otherwise_leaves_the_files_of_before_where_they_were(oth
     assert spoken(usual) == [before] and speak.run(usual, lambda kind, values: None) == {"spoken": 0}
 
 
+def test_what_is_tried_has_a_folder_that_people_can_tell_apart() -> None:
+    """`decoding` and `references` end with where to listen: a folder for each step and settings, for each clip and way."""
+    ref, asked = job(FEW).weights[0], job(None, FEW)
+    clips = [training.clip(number, "validation") for number in (1, 2)]
+    heard = [replace(ref, decoding=None, reference=jobs.Reference([clip], "audio", "both")) for clip in clips]
+    found = [sample_files.place(asked, one, LINE).parent.name for one in (*asked.weights, *heard)]
+    assert found == [
+        "base",
+        "base-guidance-2-max_length_ratio-6-steps-2",
+        *(f"{clip.clip_id}-both" for clip in clips),
+    ]
+
+
 def test_how_long_it_took_is_not_part_of_the_record() -> None:
     timed, quiet = job(FEW), replace(job(FEW, timed=False), out="quiet")
     (first,), (second,) = spoken(timed), spoken(quiet)

@@ -14,10 +14,14 @@ KEY_DIGITS = 12
 
 
 def place(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> Path:
-    """The record of a sample, <out>/<candidate>/<line>-<seed>-<key>.json; its WAV has the same name."""
+    """The record of a sample, <out>/<voice>/<line>-<seed>-<key>.json; its WAV has the same name.
+
+    The key alone keeps samples apart; the folder is for people who listen: the candidate, or what the job tries with it, a clip or settings.
+    """
     out = job.shared if job.shared is not None and ref.kind == "base" else job.out
-    name = f"{line.line_id}-{line.seed}-{key(job, ref, line)[:KEY_DIGITS]}.json"
-    return Path(out) / ref.candidate.name / name
+    voice = ref.reference.name if ref.reference else ref.candidate.name
+    voice += "".join(f"-{setting}-{value:g}" for setting, value in sorted((ref.decoding or {}).items()))
+    return Path(out) / voice / f"{line.line_id}-{line.seed}-{key(job, ref, line)[:KEY_DIGITS]}.json"
 
 
 def read(job: jobs.SpeakJob, ref: jobs.WeightsRef, line: records.Line) -> records.SampleRecord:

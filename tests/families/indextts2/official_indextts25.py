@@ -3,11 +3,16 @@
     PYTHONPATH=CHECKOUT:.:src PYTHON tests/families/indextts2/official_indextts25.py
 
 As official_indextts2.py, with `spk_cond_mode="campplus"`, as upstream's infer_v2_5 has it. `texts` are the ids of upstream's own tokenizer
-for texts that its own table of signs has cleaned, in the case it gives them, without those of start and stop.
+for texts that its own table of signs has cleaned, in the case it gives them, without those of start and stop; `drawn` is the sha256 of those
+of many random ones.
 """
 
+import hashlib
 import json
+import random
+import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +29,20 @@ TEXTS = [
     ("oyoyo", "xx"),
 ]  # fmt: skip
 HERE = Path(__file__).with_suffix(".json")
+NUM_DRAWN = 5_000
+PIECES = [
+    *"abc XYZ.,;:!?\"'()[]…·—～~《》【】「」，。！？、；：“”‘’\n-",
+    "...",
+    ",,,",
+    "，，，",
+    "……",
+    "你好",
+    "ñ",
+    "<|en|>",
+    "<|SPECIAL_TOKEN_2|>",
+]
+DRAWN_IN = ["en", "zh", "es", "de", "yue", "xx", "pt"]
+Ids = Callable[[str, str], list[int]]
 
 
 def clips() -> list[dict[str, Any]]:
@@ -34,6 +53,15 @@ def clips() -> list[dict[str, Any]]:
         text = torch.randint(2, 260, (words,), generator=generator)
         found.append({"text": text, "language": language, **factory.features(codes / 25, number)})
     return found
+
+
+def drawn(ids: Ids) -> str:
+    """Of the ids of texts that are drawn from PIECES; `ids`: text and language -> its ids."""
+    generator, found = random.Random(0), hashlib.sha256()
+    for _ in range(NUM_DRAWN):
+        text = "".join(generator.choice(PIECES) for _ in range(generator.randint(1, 25))).strip()
+        found.update(json.dumps(ids(text, generator.choice(DRAWN_IN))).encode())
+    return found.hexdigest()
 
 
 def main() -> None:
@@ -56,28 +84,31 @@ def main() -> None:
         "checksum": older.checksum(weights),
         "not_trained": sorted({name.split(".")[0] for name in left.missing_keys}),
         "clips": [losses(model, clip) for clip in clips()],
-        "texts": _texts(),
+        **_texts(),
         "versions": {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__},
     }
     lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in found.items())
     HERE.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
 
 
-def _texts() -> list[list[Any]]:
+def _texts() -> dict[str, Any]:
     from indextts.utils.front import TextNormalizer
     from indextts.utils.tokenizer import get_tokenizer, lang_to_token
 
-    normalizer, found = TextNormalizer(), []
+    normalizer = TextNormalizer()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, factory.VOCABULARY).write_bytes(factory.vocabulary())
         tokenizer = get_tokenizer(multilingual=True, model_dir=folder)
-        for text, language in TEXTS:
-            clean = normalizer.clean_pattern.sub(lambda sign: normalizer.char_rep_map[sign.group()], text)
-            cased = {"en": clean.lower(), "zh": clean.lower(), "es": clean.upper()}.get(language, clean)
-            cased = cased.replace("<|en|>", "<|EN|>").replace("special_token", "SPECIAL_TOKEN")
-            ids = tokenizer.encode(f"<|{language}|> {cased}", allowed_special="all")
-            found.append([text, language, lang_to_token(language), [one for one in ids if one not in (0, 1)]])
-    return found
+
+    def ids(text: str, language: str) -> list[int]:
+        clean = normalizer.clean_pattern.sub(lambda sign: normalizer.char_rep_map[sign.group()], text)
+        cased = {"en": clean.lower(), "zh": clean.lower(), "es": clean.upper()}.get(language, clean)
+        named = re.sub(r"<\|([^|]+)\|>", lambda name: f"<|{name.group(1).upper()}|>", cased)
+        found = tokenizer.encode(f"<|{language}|> {named}", allowed_special="all")
+        return [one for one in found if one not in (0, 1)]
+
+    texts = [[text, language, lang_to_token(language), ids(text, language)] for text, language in TEXTS]
+    return {"texts": texts, "drawn": drawn(ids)}
 
 
 def _prefix(model: Any, clip: dict[str, Any]) -> torch.Tensor:

@@ -5,17 +5,16 @@ official_indextts25.json was computed once by upstream's code on the same small 
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from tests.factories import indextts25_base
 from tests.families.indextts2 import official_indextts25
+from tests.families.indextts2.test_indextts2_files import set_in_config
 from voicelathe import families
 from voicelathe.config import schema
 from voicelathe.errors import BaseModelError, FamilyUnavailable, ManifestError
@@ -106,6 +105,16 @@ def test_texts_become_upstreams_tokens(
     assert multilingual.row_of(language) == row
 
 
+def test_the_ids_of_many_random_texts_are_upstreams(indextts25_dir: Path) -> None:
+    tokenizer = multilingual.tokenizer(indextts25_dir)
+    assert (
+        official_indextts25.drawn(
+            lambda text, tag: multilingual.tokens(tokenizer, text, tag, (0, 1)).tolist()
+        )
+        == OFFICIAL["drawn"]
+    )
+
+
 def test_the_region_of_a_language_is_not_asked() -> None:
     assert (
         multilingual.row_of("pt-BR") == multilingual.row_of("pt")
@@ -122,7 +131,7 @@ def test_a_vocabulary_that_is_none_is_named(indextts25_dir: Path, tmp_path: Path
 def test_a_clip_is_heard_after_the_vector_of_another_clip_in_training_and_after_the_reference_elsewhere(
     opened: Any,
 ) -> None:
-    items = [item(0, "a", 40), item(1, "a", 120), item(2, "b", 60), item(3, "a", 90)]
+    items = [item(0, "a", 40), item(1, "a", 120), item(2, "b", 60), item(3, "a", 195)]
     opened.prepare(items)
     assert opened.references() == {"a": "c1", "b": "c2"}, "the clip nearest five seconds, of 25 codes each"
     for training, heard in ((True, items[3]), (False, items[1])):
@@ -155,41 +164,6 @@ def test_the_published_sizes_make_the_published_parameters() -> None:
 
 
 # --- directories ---------------------------------------------------------------------------------------------------------
-
-
-def _settings(**entries: Any) -> Callable[[Path], None]:
-    def edit(base: Path) -> None:
-        config = yaml.safe_load((base / "config.yaml").read_text())
-        kept = {name: value for name, value in {**config, **entries}.items() if value is not None}
-        (base / "config.yaml").write_text(yaml.safe_dump(kept))
-
-    return edit
-
-
-def _older_weights(base: Path) -> None:
-    weights = torch.load(base / "gpt.pth", weights_only=True)
-    torch.save({**weights, "speed_emb.weight": torch.ones(2, 32)}, base / "gpt.pth")
-    Family25.complete(base)
-
-
-@pytest.mark.parametrize(
-    ("break_it", "said"),
-    [
-        (lambda base: (base / multilingual.VOCABULARY).unlink(), f"{multilingual.VOCABULARY}: missing"),
-        (lambda base: (base / "codec.pth").unlink(), "codec.pth: missing"),
-        (_settings(version=2.0), "is no IndexTTS that is known here (config.yaml: version = 2.0; codec.pth is there)"),
-        (_settings(version=3.1), "is no IndexTTS that is known here (config.yaml: version = 3.1"),
-        (_older_weights, "speed_emb.weight: these are weights of IndexTTS2"),
-    ],
-)  # fmt: skip
-def test_a_directory_that_is_not_whole_or_not_this_model_is_refused(
-    indextts25_dir: Path, tmp_path: Path, break_it: Callable[[Path], None], said: str
-) -> None:
-    base = shutil.copytree(indextts25_dir, tmp_path / "base")
-    break_it(base)
-    with pytest.raises(BaseModelError) as problem:
-        Family25.describe(base, "x", False)
-    assert said in str(problem.value)
 
 
 def test_each_edition_is_recognised_and_the_other_family_says_which_it_is(
@@ -251,7 +225,7 @@ def test_upstream_opens_links_beside_the_base_and_nothing_is_written_into_it(
 
 def test_a_directory_without_a_version_is_told_by_its_codec(indextts25_dir: Path, tmp_path: Path) -> None:
     base = shutil.copytree(indextts25_dir, tmp_path / "base")
-    _settings(version=None)(base)
+    set_in_config(version=None)(base)
     assert (
         bases.recognise(base) == "indextts25" and Family25.describe(base, "x", False).positions_per_s == 25.0
     )

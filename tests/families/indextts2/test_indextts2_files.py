@@ -13,47 +13,61 @@ import yaml
 from voicelathe import families
 from voicelathe.errors import BaseModelError, FamilyUnavailable
 from voicelathe.families import bases
-from voicelathe.families.indextts2 import synthesis
+from voicelathe.families.indextts2 import multilingual, synthesis
 
 Family: Any = families.find("indextts2")
 
 
-def _setting(**entries: Any) -> Callable[[Path], None]:
+def set_in_config(**entries: Any) -> Callable[[Path], None]:
+    """Of config.yaml; None takes an entry away, `gpt` adds to its part."""
+
     def edit(base: Path) -> None:
         config = yaml.safe_load((base / "config.yaml").read_text())
-        config["gpt"] |= entries.pop("gpt", {})
-        (base / "config.yaml").write_text(yaml.safe_dump({**config, **entries}))
+        changed = {**config, **entries, "gpt": {**config["gpt"], **entries.get("gpt", {})}}
+        kept = {name: value for name, value in changed.items() if value is not None}
+        (base / "config.yaml").write_text(yaml.safe_dump(kept))
 
     return edit
 
 
-def _later_weights(base: Path) -> None:
-    weights = torch.load(base / "gpt.pth", weights_only=True)
-    torch.save({**weights, "lang_embedding.weight": torch.ones(2, 32)}, base / "gpt.pth")
-    Family.complete(base)
+def _with_weights_of_the_other(name: str) -> Callable[[Path], None]:
+    def edit(base: Path) -> None:
+        weights = torch.load(base / "gpt.pth", weights_only=True)
+        torch.save({**weights, name: torch.ones(2, 32)}, base / "gpt.pth")
+        Family.complete(base)
+
+    return edit
+
+
+TWO, LATER = "indextts2", "indextts25"
 
 
 @pytest.mark.parametrize(
-    ("break_it", "said"),
+    ("name", "break_it", "said"),
     [
-        (lambda base: (base / "bpe.model").unlink(), "bpe.model: missing"),
-        (lambda base: (base / "gpt.safetensors").unlink(), "gpt.safetensors: missing; `voicelathe base add` makes it"),
-        (lambda base: (base / "codec.pth").write_bytes(b"x"), "is no IndexTTS that is known here (config.yaml: version = 2.0; codec.pth is there)"),
-        (_setting(version=2.5), "is IndexTTS 2.5 (config.yaml: version = 2.5; codec.pth is missing), and indextts2 is IndexTTS2"),
-        (_later_weights, "lang_embedding.weight: these are weights of IndexTTS 2.5"),
-        (_setting(gpt={"layers": 3}), "gpt.safetensors: missing: gpt.h.2."),
-        (_setting(gpt={"max_mel_tokens": 100}), "mel_pos_embedding.emb.weight has shape (203, 32), config.yaml says (103, 32)"),
-        (_setting(gpt={"condition_type": "perceiver"}), "gpt.condition_type = 'perceiver': must be 'conformer_perceiver'"),
-        (_setting(gpt={"heads": "four"}), "gpt.heads = 'four': must be a whole number"),
+        (TWO, lambda base: (base / "bpe.model").unlink(), "bpe.model: missing"),
+        (TWO, lambda base: (base / "gpt.safetensors").unlink(), "gpt.safetensors: missing; `voicelathe base add` makes it"),
+        (TWO, lambda base: (base / "codec.pth").write_bytes(b"x"), "is no IndexTTS that is known here (config.yaml: version = 2.0; codec.pth is there)"),
+        (TWO, set_in_config(version=2.5), "is IndexTTS 2.5 (config.yaml: version = 2.5; codec.pth is missing), and indextts2 is IndexTTS2"),
+        (TWO, _with_weights_of_the_other("lang_embedding.weight"), "lang_embedding.weight: these are weights of IndexTTS 2.5"),
+        (TWO, set_in_config(gpt={"layers": 3}), "gpt.safetensors: missing: gpt.h.2."),
+        (TWO, set_in_config(gpt={"max_mel_tokens": 100}), "mel_pos_embedding.emb.weight has shape (203, 32), config.yaml says (103, 32)"),
+        (TWO, set_in_config(gpt={"condition_type": "perceiver"}), "gpt.condition_type = 'perceiver': must be 'conformer_perceiver'"),
+        (TWO, set_in_config(gpt={"heads": "four"}), "gpt.heads = 'four': must be a whole number"),
+        (LATER, lambda base: (base / multilingual.VOCABULARY).unlink(), f"{multilingual.VOCABULARY}: missing"),
+        (LATER, lambda base: (base / "codec.pth").unlink(), "codec.pth: missing"),
+        (LATER, set_in_config(version=2.0), "is no IndexTTS that is known here (config.yaml: version = 2.0; codec.pth is there)"),
+        (LATER, set_in_config(version=3.1), "is no IndexTTS that is known here (config.yaml: version = 3.1; codec.pth is there)"),
+        (LATER, _with_weights_of_the_other("speed_emb.weight"), "speed_emb.weight: these are weights of IndexTTS2"),
     ],
 )  # fmt: skip
 def test_a_directory_that_is_not_whole_or_not_this_model_is_refused(
-    indextts2_dir: Path, tmp_path: Path, break_it: Callable[[Path], None], said: str
+    request: pytest.FixtureRequest, tmp_path: Path, name: str, break_it: Callable[[Path], None], said: str
 ) -> None:
-    base = shutil.copytree(indextts2_dir, tmp_path / "base")
+    base = shutil.copytree(request.getfixturevalue(f"{name}_dir"), tmp_path / "base")
     break_it(base)
     with pytest.raises(BaseModelError) as problem:
-        Family.describe(base, "x", False)
+        families.find(name).describe(base, "x", False)
     assert said in str(problem.value)
 
 

@@ -23,7 +23,6 @@ SOURCES = ("spec", "model", "synthesis", "codec")
 def register(app: typer.Typer) -> None:
     """Add the commands of this area."""
     group = typer.Typer(help="Families of models, in a checkout of voicelathe.", no_args_is_help=True)
-    group.callback()(lambda: None)
     group.command("new")(new)
     app.add_typer(group, name="family")
 
@@ -32,20 +31,27 @@ def new(name: Name) -> None:
     """Write the folder of a new family, its tests and its line in the table. The contract tests fail until it is done."""
     table, labs, lab = FAMILIES / "__init__.py", TESTS / "labs.py", TESTS / "conftest.py"
     _require(name, table, labs, lab)
-    for part in SOURCES:
-        _write(FAMILIES / name / f"{part}.py", _filled(part, name))
-    _write(FAMILIES / name / "__init__.py", f'"""The family {name}."""\n')
-    _write(TESTS / name / "__init__.py", "")
-    _write(TESTS / name / f"test_{name}.py", _filled("test", name))
-    _insert(labs, None, _filled("lab", name))
-    _insert(lab, "    made = {\n", f'        "{name}": labs.{name},\n')
-    _insert(table, "TABLE = {", f'    "{name}": "voicelathe.families.{name}.spec",\n')
+    longer = {  # all of them before anything is written: the table last
+        labs: _with(labs, "", _filled("lab", name)),
+        lab: _with(lab, "    made = {", f'        "{name}": labs.{name},\n'),
+        table: _with(table, "TABLE = {", f'    "{name}": "voicelathe.families.{name}.spec",\n'),
+    }
+    fresh = {FAMILIES / name / f"{part}.py": _filled(part, name) for part in SOURCES}
+    fresh |= {
+        FAMILIES / name / "__init__.py": f'"""The family {name}."""\n',
+        TESTS / name / "__init__.py": "",
+    }
+    fresh[TESTS / name / f"test_{name}.py"] = _filled("test", name)
+    for path, text in {**fresh, **longer}.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        screen.say(f"{path}: {'new' if path in fresh else 'with its entry'}")
     screen.say(f"What is missing, one test after the other: python -m pytest -x {TESTS} -k {name}")
     screen.say('The rest of the way: CONTRIBUTING.md, "A model family"')
 
 
 def _require(name: str, *files: Path) -> None:
-    """Raises FamilyUnavailable before anything is written."""
+    """Raises FamilyUnavailable for what is no checkout, no name, or there already."""
     if missing := [str(file) for file in files if not file.is_file()]:
         raise FamilyUnavailable(
             f"{missing[0]} is missing here: a family becomes part of the program. Run this at the root of a checkout of it."
@@ -71,19 +77,14 @@ def _filled(part: str, name: str) -> str:
     return "".join(lines)
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    screen.say(f"{path}: new")
-
-
-def _insert(path: Path, behind: str | None, text: str) -> None:
-    """Behind the first line that begins so, or at the end."""
+def _with(path: Path, behind: str, text: str) -> str:
+    """A file with a text behind the first line that begins so; nothing: at the end. Raises FamilyUnavailable where no line does."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    place = (
-        len(lines)
-        if behind is None
-        else next(n for n, line in enumerate(lines, 1) if line.startswith(behind))
-    )
-    path.write_text("".join([*lines[:place], text, *lines[place:]]), encoding="utf-8")
-    screen.say(f"{path}: {text.count(chr(10))} line(s) more")
+    places = [place for place, line in enumerate(lines, 1) if line.startswith(behind)]
+    if not places:
+        raise FamilyUnavailable(
+            f"{path} has no line that begins with {behind.strip()!r}, behind which families are listed, so nothing was written. Bring it back: "
+            f"git checkout -- {path}; or change voicelathe family new with it."
+        )
+    place = places[0 if behind else -1]
+    return "".join([*lines[:place], text, *lines[place:]])

@@ -42,11 +42,7 @@ class Ears:
         """The speaker's vector [192] (fp32), from 80 Kaldi filter banks without their mean."""
         import torch
 
-        kaldi = torchaudio_shim.kaldi()
-        banks_FM = kaldi.fbank(
-            torch.from_numpy(samples_S)[None], num_mel_bins=80, dither=0, sample_frequency=HEAR_HZ
-        )
-        banks_FM = banks_FM - banks_FM.mean(dim=0, keepdim=True)
+        banks_FM = torchaudio_shim.campplus_banks(samples_S, HEAR_HZ)
         (found,) = self._voice.run(None, {self._voice.get_inputs()[0].name: banks_FM[None].numpy()})
         return torch.from_numpy(found.reshape(-1))
 

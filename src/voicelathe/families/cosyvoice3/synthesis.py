@@ -4,7 +4,6 @@ Upstream's settings file builds objects when it is read, so it is read here alon
 mask of one decoding step, and reading WAV files without torchaudio's own loaders.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +11,6 @@ from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from voicelathe.errors import FamilyUnavailable
 from voicelathe.families.base import Prompt, Spoken
 from voicelathe.families.cosyvoice3.files import DECODING, SPEAK_HZ, TOKENS_PER_S
 from voicelathe.families.cosyvoice3.loading import CosyVoice3Core
@@ -29,18 +27,9 @@ NAME = "voicelathe"  # of the speaker in upstream's table
 
 def open_upstream(base: Path, device: "torch.device") -> Any:
     """Upstream's whole model. Raises FamilyUnavailable in an interpreter without its code."""
-    if device.type == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # upstream takes a card whenever it sees one
-    torchaudio_shim.ensure()
-    try:
-        from cosyvoice.cli.cosyvoice import CosyVoice3
-    except ImportError as problem:
-        raise FamilyUnavailable(
-            f"CosyVoice 3 speaks with upstream's own code, which this interpreter cannot import ({problem}). "
-            "Run: voicelathe env create cosyvoice3"
-        ) from None
+    code = torchaudio_shim.upstream("cosyvoice.cli.cosyvoice", "CosyVoice 3 speaks", "cosyvoice3", device)
     torchaudio_shim.read_wavs()
-    model = CosyVoice3(str(base))
+    model = code.CosyVoice3(str(base))
     widen_mask(model.model.llm.llm)
     return model
 

@@ -69,7 +69,7 @@ class IndexTTS2Family(PinnedDirectory):
     """See `voicelathe.families.base.Family` for the contract of every method."""
 
     spec = described("indextts2", TWO, "sentencepiece", indextts2_files.usage("infer_v2", ""))
-    edition = TWO
+    edition, voice, encoder = TWO, IndexTTS2Voice, IndexTTS2Encoder
     published: Mapping[str, Any] = sketch.PUBLISHED
 
     def recognises(self, base: Path) -> bool:
@@ -99,15 +99,15 @@ class IndexTTS2Family(PinnedDirectory):
         import torch
 
         device, shape = torch.device(machine.device), indextts2_files.read_settings(base)["gpt"]
-        upstream = synthesis.open_upstream(base, device)
-        return IndexTTS2Voice(upstream.gpt, facts, base, device, shape, upstream)
+        upstream = self._upstream(base, device)
+        return self.voice(upstream.gpt, facts, base, device, shape, upstream)
 
     def open_encoder(self, base: Path, facts: BaseFacts, machine: schema.Machine) -> IndexTTS2Encoder:
         """As `open_voice`: upstream has no other."""
         import torch
 
         device = torch.device(machine.device)
-        return IndexTTS2Encoder(synthesis.open_upstream(base, device), facts, device)
+        return self.encoder(self._upstream(base, device), facts, device)
 
     def config(self, base: Path) -> Mapping[str, Any] | None:
         return indextts2_files.read_settings(base).get("gpt")
@@ -131,6 +131,9 @@ class IndexTTS2Family(PinnedDirectory):
         from voicelathe.families.indextts2.model import IndexTTS2Model
 
         return IndexTTS2Model
+
+    def _upstream(self, base: Path, device: "torch.device") -> Any:
+        return synthesis.open_upstream(base, device)
 
     def _tokenizer(self, base: Path) -> Any:
         return indextts2_text.tokenizer(base)

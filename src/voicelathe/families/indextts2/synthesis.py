@@ -4,7 +4,6 @@ Upstream's classes are called from its package; nothing of it is copied (its lic
 weights and the models that upstream fetches beside them could not be had where this was written.
 """
 
-import os
 import tempfile
 import wave
 from collections.abc import Collection, Iterator, Sequence
@@ -37,17 +36,8 @@ OTHER_MODELS = {  # upstream's name of a part -> where its fetching puts it, and
 
 def open_upstream(base: Path, device: "torch.device") -> Any:
     """Upstream's whole model. Raises FamilyUnavailable in an interpreter without its code."""
-    if device.type == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # upstream takes a card whenever it sees one
-    torchaudio_shim.ensure()
-    try:
-        from indextts.infer_v2 import IndexTTS2
-    except ImportError as problem:
-        raise FamilyUnavailable(
-            f"IndexTTS2 hears and speaks with upstream's own code, which this interpreter cannot import ({problem}). "
-            "Run: voicelathe env create indextts2"
-        ) from None
-    return IndexTTS2(
+    code = torchaudio_shim.upstream("indextts.infer_v2", "IndexTTS2 hears and speaks", "indextts2", device)
+    return code.IndexTTS2(
         cfg_path=str(base / CONFIG),
         model_dir=str(base),
         use_fp16=False,
@@ -112,15 +102,17 @@ def features(upstream: Any, samples: "np.ndarray[Any, Any]") -> "dict[str, torch
 class IndexTTS2Encoder:
     """Upstream's whole model: its encoders are among what it hears with."""
 
+    features = staticmethod(features)
+
     upstream: Any
     facts: BaseFacts
     device: "torch.device"
 
     def encode(self, samples: "Sequence[np.ndarray[Any, Any]]") -> "Iterator[dict[str, torch.Tensor]]":
-        """Codes [A] (int16), latents of the voice [1, 32 * C] and the emotion [1, C] (fp16), one clip after the other."""
+        """See `features`, one clip after the other."""
         for one in samples:
             assert one.ndim == 1, "mono"
-            yield features(self.upstream, one)
+            yield self.features(self.upstream, one)
 
 
 @dataclass

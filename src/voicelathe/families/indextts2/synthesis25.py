@@ -1,11 +1,9 @@
 """Features and speech by upstream's own IndexTTS 2.5, in the interpreter of IndexTTS2. NOT VERIFIED, for the same reasons (synthesis.py)."""
 
 import os
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from voicelathe.errors import FamilyUnavailable
 from voicelathe.families.indextts2 import multilingual, synthesis
 from voicelathe.families.indextts2.editions import TWO_FIVE
 from voicelathe.families.indextts2.files import CACHE, CONFIG, SPEAK_HZ
@@ -22,18 +20,11 @@ OPENED = "opened"  # below DIR-upstream
 
 def open_upstream(base: Path, device: "torch.device") -> Any:
     """Upstream's whole model. Raises FamilyUnavailable in an interpreter without its code."""
-    if device.type == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # upstream takes a card whenever it sees one
-    torchaudio_shim.ensure()
-    try:
-        from indextts.infer_v2_5 import IndexTTS2
-    except ImportError as problem:
-        raise FamilyUnavailable(
-            f"IndexTTS 2.5 hears and speaks with upstream's own code, which this interpreter cannot import ({problem}). "
-            "Run: voicelathe env create indextts2"
-        ) from None
+    code = torchaudio_shim.upstream(
+        "indextts.infer_v2_5", "IndexTTS 2.5 hears and speaks", "indextts2", device
+    )
     place = linked(base)
-    return IndexTTS2(
+    return code.IndexTTS2(
         cfg_path=str(place / CONFIG),
         model_dir=str(place),
         use_bf16=False,
@@ -73,10 +64,7 @@ def features(upstream: Any, samples: "np.ndarray[Any, Any]") -> "dict[str, torch
         codes, _ = upstream.semantic_codec.quantize(whole)
         told = whole if len(before) == len(heard) else synthesis.states(upstream, before)
         emotion = upstream.gpt.get_emovec(told, torch.tensor([told.shape[1]], device=told.device))
-        mels_FM = torchaudio_shim.kaldi().fbank(
-            torch.from_numpy(before)[None], num_mel_bins=80, dither=0, sample_frequency=HEAR_HZ
-        )
-        mels_FM = mels_FM - mels_FM.mean(dim=0, keepdim=True)
+        mels_FM = torchaudio_shim.campplus_banks(before, HEAR_HZ)
         speaker = upstream.campplus_model(mels_FM[None].to(upstream.device))
     return {
         "codes": codes.reshape(-1).to(torch.int16).cpu().contiguous(),
@@ -88,11 +76,7 @@ def features(upstream: Any, samples: "np.ndarray[Any, Any]") -> "dict[str, torch
 class IndexTTS25Encoder(IndexTTS2Encoder):
     """Upstream's whole model: its encoders are among what it hears with."""
 
-    def encode(self, samples: "Sequence[np.ndarray[Any, Any]]") -> "Iterator[dict[str, torch.Tensor]]":
-        """See `features`, one clip after the other."""
-        for one in samples:
-            assert one.ndim == 1, "mono"
-            yield features(self.upstream, one)
+    features = staticmethod(features)
 
 
 class IndexTTS25Voice(IndexTTS2Voice):

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from voicelathe.config import schema
 from voicelathe.families.base import Family
 from voicelathe.families.indextts2 import files as indextts2_files
 from voicelathe.families.indextts2 import multilingual, sketch, synthesis25
 from voicelathe.families.indextts2.editions import TWO_FIVE
 from voicelathe.families.indextts2.spec import IndexTTS2Family, described
-from voicelathe.records import BaseFacts
 
 if TYPE_CHECKING:
+    import torch
+
     from voicelathe.families.indextts2.model import IndexTTS2Model
 
 
@@ -22,36 +22,20 @@ class IndexTTS25Family(IndexTTS2Family):
     spec = described(
         "indextts25", TWO_FIVE, "tiktoken", indextts2_files.usage("infer_v2_5", ', "en"'), reads_language=True
     )
-    edition = TWO_FIVE
+    edition, voice, encoder = TWO_FIVE, synthesis25.IndexTTS25Voice, synthesis25.IndexTTS25Encoder
     published: Mapping[str, Any] = sketch.PUBLISHED_25
 
     def recognises(self, base: Path) -> bool:
         settings = indextts2_files.read_settings(base)
         return indextts2_files.is_index(settings) and indextts2_files.edition(base, settings) is TWO_FIVE
 
-    def open_voice(
-        self, base: Path, facts: BaseFacts, machine: schema.Machine
-    ) -> synthesis25.IndexTTS25Voice:
-        """Upstream's own load, which can be had in its interpreter only."""
-        import torch
-
-        device, shape = torch.device(machine.device), indextts2_files.read_settings(base)["gpt"]
-        upstream = synthesis25.open_upstream(base, device)
-        return synthesis25.IndexTTS25Voice(upstream.gpt, facts, base, device, shape, upstream)
-
-    def open_encoder(
-        self, base: Path, facts: BaseFacts, machine: schema.Machine
-    ) -> synthesis25.IndexTTS25Encoder:
-        """As `open_voice`: upstream has no other."""
-        import torch
-
-        device = torch.device(machine.device)
-        return synthesis25.IndexTTS25Encoder(synthesis25.open_upstream(base, device), facts, device)
-
     def _model(self) -> "type[IndexTTS2Model]":
         from voicelathe.families.indextts2.model25 import IndexTTS25Model
 
         return IndexTTS25Model
+
+    def _upstream(self, base: Path, device: "torch.device") -> Any:
+        return synthesis25.open_upstream(base, device)
 
     def _tokenizer(self, base: Path) -> Any:
         return multilingual.tokenizer(base)

@@ -1,14 +1,22 @@
-"""Lets upstream packages import torchaudio beside any build of torch; we use nothing of it ourselves.
+"""Lets upstream packages import torchaudio beside any build of torch; we ourselves use its Kaldi features.
 
 The torchaudio 2.11 wheel links CUDA 13.0, so beside a CPU torch its import raises OSError, beside a torch of another CUDA RuntimeError,
 and takes voxcpm, qwen_tts and parts of transformers with it. With its extension module replaced by an empty one, the pure-torch
 parts import and work.
 """
 
+import os
 import sys
 import types
 import wave
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from voicelathe.errors import FamilyUnavailable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
 
 def ensure() -> str:
@@ -38,6 +46,33 @@ def kaldi() -> Any:
     from torchaudio.compliance import kaldi as features
 
     return features
+
+
+def campplus_banks(samples_S: "np.ndarray[Any, Any]", rate_hz: int) -> "torch.Tensor":
+    """What a campplus hears of a mono clip: 80 Kaldi filter banks [F, 80] without their mean."""
+    import torch
+
+    banks_FM = kaldi().fbank(
+        torch.from_numpy(samples_S)[None], num_mel_bins=80, dither=0, sample_frequency=rate_hz
+    )
+    without_mean: torch.Tensor = banks_FM - banks_FM.mean(dim=0, keepdim=True)
+    return without_mean
+
+
+def upstream(module: str, who: str, environment: str, device: "torch.device") -> Any:
+    """A module of upstream's code that has no package, in the interpreter of `voicelathe env create`; on the CPU it sees no card.
+
+    `who`: the beginning of the sentence that FamilyUnavailable says anywhere else, such as "CosyVoice 3 speaks".
+    """
+    if device.type == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # upstream takes a card whenever it sees one
+    ensure()
+    try:
+        return import_module(module)
+    except ImportError as problem:
+        raise FamilyUnavailable(
+            f"{who} with upstream's own code, which this interpreter cannot import ({problem}). Run: voicelathe env create {environment}"
+        ) from None
 
 
 def read_wavs() -> None:
