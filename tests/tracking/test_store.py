@@ -1,6 +1,9 @@
 """Where MLflow is, and what is said when it is not."""
 
+import contextlib
 import multiprocessing
+import shutil
+import sqlite3
 import time
 from pathlib import Path
 
@@ -121,3 +124,44 @@ def test_a_damaged_database_is_told_at_once_and_not_after_minutes(
     with pytest.raises(TrackingError, match=r"file is not a database.*move it aside"):
         store.connect(tracking(), tmp_path)
     assert time.monotonic() - began < 10
+
+
+def older_store(database: Path) -> str:
+    """A store as the MLflow before this one made it, by its own migrations. Returns its address."""
+    from alembic import command
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db import utils
+    from mlflow.store.tracking.dbmodels.initial_models import Base
+    from sqlalchemy import create_engine
+
+    uri = f"sqlite:///{database}"
+    engine = create_engine(uri)
+    Base.metadata.create_all(engine)
+    config = utils._get_alembic_config(uri)
+    script = ScriptDirectory.from_config(config)
+    before = script.get_revision(script.get_current_head()).down_revision
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, before)
+    engine.dispose()
+    return uri
+
+
+def test_a_store_of_an_older_mlflow_is_migrated_when_it_is_opened(tmp_path: Path) -> None:
+    """As MLflow does where tables are missing, which the step before this version added."""
+    uri = older_store(tmp_path / "mlflow.db")
+    with store.usable(uri):
+        assert [one.name for one in store.client_of(uri).search_experiments()] == ["Default"]
+
+
+def test_a_store_of_another_mlflow_that_is_not_migrated_by_itself_says_what_to_do(tmp_path: Path) -> None:
+    store.client_of(f"sqlite:///{tmp_path}/made.db")
+    shutil.copy(tmp_path / "made.db", tmp_path / "found.db")  # MLflow looks at each address once
+    uri = f"sqlite:///{tmp_path}/found.db"
+    with contextlib.closing(sqlite3.connect(tmp_path / "found.db")) as database, database:
+        database.execute("update alembic_version set version_num = 'of a later one'")
+    with pytest.raises(TrackingError) as caught, store.usable(uri):
+        store.client_of(uri).search_experiments()
+    said = str(caught.value)
+    assert uri in said and "mlflow db upgrade" in said and "use the version of voicelathe" in said
+    assert "Start it" not in said  # there is no server

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import os
 import sqlite3
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -158,6 +159,11 @@ def remedy(problem: BaseException) -> str:
             f"It did not answer in time. If it is slow and not dead, be more patient: {PATIENCE}=300 (seconds); else start it or correct "
             f"MLFLOW_TRACKING_URI, {again}"
         )
+    if "database schema" in said:
+        return (
+            "Another version of MLflow made it. An older one: keep a copy of the database and bring it up to date, once (mlflow db upgrade, "
+            f"with the address above), {again} A newer one: use the version of voicelathe that it came with."
+        )
     if is_absent(problem):
         return "It runs, but what was asked for is not there; is it the right one (MLFLOW_TRACKING_URI)? See: voicelathe status"
     return f"Start it or correct MLFLOW_TRACKING_URI (unset it for the project's own store), {again}"
@@ -166,7 +172,7 @@ def remedy(problem: BaseException) -> str:
 def reason(problem: BaseException) -> str:
     """The short cause of a failed call, without credentials."""
     lines = redacted(str(problem)).strip().splitlines()
-    return f"{type(problem).__name__}: {lines[0][:300] if lines else 'no message'}"
+    return f"{type(problem).__name__}: {textwrap.shorten(lines[0], 300, placeholder=' …') if lines else 'no message'}"
 
 
 def is_absent(problem: BaseException) -> bool:
