@@ -163,5 +163,5 @@ def test_a_store_of_another_mlflow_that_is_not_migrated_by_itself_says_what_to_d
     with pytest.raises(TrackingError) as caught, store.usable(uri):
         store.client_of(uri).search_experiments()
     said = str(caught.value)
-    assert uri in said and "mlflow db upgrade" in said and "use the version of voicelathe" in said
+    assert uri in said and "mlflow db upgrade" in said and "use the release" in said
     assert "Start it" not in said  # there is no server

@@ -162,7 +162,7 @@ def remedy(problem: BaseException) -> str:
     if "database schema" in said:
         return (
             "Another version of MLflow made it. An older one: keep a copy of the database and bring it up to date, once (mlflow db upgrade, "
-            f"with the address above), {again} A newer one: use the version of voicelathe that it came with."
+            f"with the address above), {again} A newer one: use the release that it came with."
         )
     if is_absent(problem):
         return "It runs, but what was asked for is not there; is it the right one (MLFLOW_TRACKING_URI)? See: voicelathe status"
