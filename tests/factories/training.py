@@ -15,6 +15,7 @@ from voicelathe.data.latents import cache, general_set
 from voicelathe.data.references import pairs
 from voicelathe.process import jobs
 from voicelathe.train import adapters, precision
+from voicelathe.train.optimizers.base import Built
 
 BASE = voxcpm2_base.shared()
 WORDS = [
@@ -145,3 +146,27 @@ def references(root: Path, folder: Path, own: dict[str, str] | None = None, posi
     if plan.named:
         cache.bundle({"references": plan.named}, cached, folder)
     return str(folder)
+
+
+def built(parameter: Any, weights: str) -> Built:
+    """What an optimizer on a card is made of, for one parameter."""
+    train = train_settings("full", optimizer="adamw8bit", weights=weights)
+    return Built([{"params": [parameter]}], {parameter: "weight"}, {}, train, weights, 1, on_card=True)
+
+
+def codes_apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> int:
+    """How many 8-bit moments of two states, by the keys of memory.state, differ by more than two neighbouring codes do.
+
+    bitsandbytes quantises on a CPU by a table of steps of 3e-5 of the largest value, so near zero it is up to seven codes away.
+    """
+    apart = 0
+    for key, mine in one.items():
+        if mine.dtype != torch.uint8:
+            continue
+        codes = one[key.replace("::state", "::qmap")]
+        gaps = torch.diff(codes)
+        room = torch.maximum(torch.cat([gaps[:1], gaps]), torch.cat([gaps, gaps[-1:]]))
+        mine, theirs = mine.long().flatten(), other[key].long().flatten()
+        far = (codes[mine] - codes[theirs]).abs() > torch.maximum(room[mine], room[theirs]) + 4e-5
+        apart += int(far.sum())
+    return apart

@@ -111,11 +111,11 @@ def test_an_update_is_counted_on_the_real_optimizer_its_kernels_and_what_they_ov
     train = train_settings("full", weights="bf16_split16", optimizer="adamw8bit")
     found, tuned = rehearsed(train), rehearsed(replace(train, max_grad_norm=None))
     a_value = found.update_traffic / found.num_trainable
-    assert 14 < a_value == pytest.approx(60, rel=0.05), (
-        "14: weight, low bits and two moments twice, the gradient once"
+    assert a_value == pytest.approx(16, rel=0.05), (
+        "weight, low bits and two moments twice, the gradient once, and once for its norm"
     )
     tensors = len(training.real_model(training.BASE, train)[1])
-    assert tensors < found.update_kernels == tuned.update_kernels < 8 * tensors
+    assert tensors < found.update_kernels == tuned.update_kernels < 4 * tensors
 
 
 def test_flash_backward_takes_128_rows_for_11_tokens() -> None:

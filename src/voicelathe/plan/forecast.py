@@ -19,7 +19,7 @@ from voicelathe.records import Plan, Rehearsal
 from voicelathe.runs import references, replay
 from voicelathe.train import optimizers
 
-REVISION = 4  # of what a rehearsal means: a new one rehearses again
+REVISION = 5  # of what a rehearsal means: a new one rehearses again
 CACHE = layout.CACHE / "plans"
 LAUNCH_S = 18e-6  # the host's time for one operation: Python, autograd and dispatch, measured on server cores, 16 to 20 us by recipe (benchmarks/RESULTS.md)
 Report = Callable[[str], None]

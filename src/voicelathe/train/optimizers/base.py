@@ -87,11 +87,22 @@ class Piecewise(ABC):
     """The optimizer step, which keys stochastic rounding."""
     gradient_scale: float
     """Multiplies every gradient inside the update; obeyed where `scales_itself`."""
+    notice: str | None
+    """What it cannot do on this machine, for people."""
 
     @property
     @abstractmethod
     def scales_itself(self) -> bool:
         """Whether `gradient_scale` is obeyed."""
+
+    @property
+    @abstractmethod
+    def is_fused(self) -> bool:
+        """Whether one kernel updates a parameter. All processes of a run must do it alike, or their weights part."""
+
+    @abstractmethod
+    def use_plain_kernels(self) -> None:
+        """Because another process of the run is not `is_fused`."""
 
     @abstractmethod
     def take(self, parameter: "nn.Parameter") -> None:

@@ -1,6 +1,6 @@
 """Optimizers with 8-bit moments around bitsandbytes' kernels, for fp32 weights and for bf16 weights with a master.
 
-The only importer of bitsandbytes. A master exists only for the piece that is being updated: join, update, split, next piece.
+With `fused` the only importer of bitsandbytes. A master exists only for the piece that is being updated: join, update, split, next piece.
 """
 
 from typing import Any
@@ -9,6 +9,7 @@ import torch
 from bitsandbytes import functional
 from bitsandbytes.optim.optimizer import Optimizer1State, Optimizer2State
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import is_fake
 
 from voicelathe.train import precision
 from voicelathe.train.optimizers.base import BLOCK, PAGED_FROM, Built, Piecewise
@@ -16,6 +17,7 @@ from voicelathe.train.optimizers.base import BLOCK, PAGED_FROM, Built, Piecewise
 PIECE = (
     1 << 24
 )  # values whose master exists at a time: 64 MB of it and 64 MB of gradient; a multiple of the kernels' block
+FUSED = "adam", "bf16_split16"  # the kernel, and the weights, that `fused` is written for
 
 
 class _InPieces(Piecewise):
@@ -42,13 +44,43 @@ class _InPieces(Piecewise):
             given.weights,
             given.seed,
         )
-        self.gradient_scale, self.number = 1.0, 0
+        self.gradient_scale, self.number, self.notice = 1.0, 0, None
+        self._fused = self._in_one_kernel(kernel, given)
         self._scale = 1.0, torch.ones(1)
         self.places = {
             parameter: (group, place)
             for group, members in enumerate(self.param_groups)
             for place, parameter in enumerate(members["params"])
         }
+
+    def _in_one_kernel(self, kernel: str, given: Built) -> Any:
+        """The module that updates a parameter by one kernel, where that is possible: on a card where it proves itself, and where tensors are only counted."""
+        if not (given.on_card and (kernel, given.weights) == FUSED):
+            return None
+        try:
+            from voicelathe.train.optimizers import fused
+        except ImportError:  # torch brings no Triton to this platform
+            return None
+        one = next(iter(given.names))
+        if is_fake(one) or fused.interpreted():
+            return fused
+        if one.device.type != "cuda":
+            return None
+        if (problem := fused.problem(one.device, self.is_paged)) is not None:
+            self.notice = f"The update in one kernel is not used on this card ({problem}). It goes on with bitsandbytes' kernels, which move four times the bytes."
+            return None
+        return fused
+
+    @property
+    def is_fused(self) -> bool:
+        return self._fused is not None
+
+    def use_plain_kernels(self) -> None:
+        if self.is_fused:
+            self._fused, self.notice = (
+                None,
+                "Another process of this run cannot update by one kernel, so none does.",
+            )
 
     @property
     def scales_itself(self) -> bool:
@@ -74,6 +106,10 @@ class _InPieces(Piecewise):
         state["step"] += 1
         assert parameter.is_contiguous() and parameter.grad is not None
         weight, gradient = parameter.data.view(-1), parameter.grad.reshape(-1)
+        if self.is_fused and state["state1"].dtype == torch.uint8:
+            factors = self._fused.Factors.of(config, state["step"], self.gradient_scale)
+            self._fused.update(weight, gradient, state, factors)
+            return
         coins = None
         if (
             self.weights != "bf16_split16"

@@ -17,6 +17,7 @@ from voicelathe.families.optional import Referenced
 from voicelathe.process import jobs
 from voicelathe.train import adapters, anomalies, batches, memory, precision
 from voicelathe.train.distributed import Peers
+from voicelathe.train.optimizers.base import Piecewise
 from voicelathe.train.sharded import pieces
 
 Emit = Callable[[str, dict[str, Any]], None]
@@ -84,6 +85,8 @@ def prepare(job: jobs.TrainJob, emit: Telling, peers: Peers) -> Trainer:
     held = pieces.held(model, train, family.spec, plan, peers)
     plan = replace(plan, trainable=held.own)
     optimizer = memory.optimizer(train, model.core, plan.trainable, lows, job.seed)
+    if isinstance(optimizer, Piecewise):
+        agree(optimizer, peers, emit)
     released = memory.release_gradients(optimizer, plan.trainable) if train.gradient_release else None
     clips = batches.opened(job, family, model)
     model.prepare(list(clips.items.values()))
@@ -95,6 +98,14 @@ def prepare(job: jobs.TrainJob, emit: Telling, peers: Peers) -> Trainer:
     return Trainer(
         job, family, model, plan, optimizer, clips, emit, released, anomalies.Watch([]), peers, order, held
     )
+
+
+def agree(optimizer: Piecewise, peers: Peers, emit: Emit) -> None:
+    """All processes of a run update by the same kernels; says why not by the one that is asked for first."""
+    if peers.any(not optimizer.is_fused):
+        optimizer.use_plain_kernels()
+    if optimizer.notice:
+        emit(jobs.NOTICE, {"text": optimizer.notice})
 
 
 def _keep_references(model: Referenced, job: jobs.TrainJob, rate_hz: int) -> None:
