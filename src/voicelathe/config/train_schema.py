@@ -72,6 +72,9 @@ class Train(Closed):
     shard: weights, gradients and optimizer state lie in pieces, one on each of the machine.processes, and a layer is put together while it
     computes (PyTorch's `fully_shard`). Gradients are added pass by pass and not step by step, so last digits differ from a run without it.
 
+    deterministic: on a card steps repeat bit for bit, also where clips are so long that attention's backward would add in any order. Slower, and
+    an operation that has no such way stops the run. On a CPU it changes nothing.
+
     gradient_release: a gradient is used and freed as soon as backward has made it, so gradients never lie there together
     (2 bytes a parameter less). The global norm is known only afterwards: it is recorded, and nothing is clipped.
     """
@@ -107,6 +110,7 @@ class Train(Closed):
     replay_share: Share = field(default=0.0, metadata=ADDED_LATER)
     replay_visits: Positive = field(default=10, metadata=ADDED_LATER)
     shard: bool = field(default=False, metadata=ADDED_LATER)  # mode: full, on several GPUs of one machine
+    deterministic: bool = field(default=False, metadata=ADDED_LATER)
     early_stopping: EarlyStopping | None = field(default=None, metadata=ADDED_LATER)  # null: all steps
 
     @property

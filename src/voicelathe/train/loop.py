@@ -14,6 +14,7 @@ from voicelathe.train import anomalies, distributed, resume, saving
 from voicelathe.train.distributed import ALONE, Peers
 from voicelathe.train.sharded import states
 from voicelathe.train.stepping import update
+from voicelathe.train.stepping.repeatable import repeatable
 from voicelathe.train.stepping.trainer import Emit, Telling, Trainer, prepare
 
 STOPPED = 143  # exit code after SIGTERM, as a shell reports it
@@ -36,7 +37,8 @@ def run(job: jobs.TrainJob, emit: Emit, peers: Peers = ALONE) -> dict[str, Any]:
     trainer.model.core.train()
     saver = states.saver(job, trainer.model, trainer.held, trainer.optimizer, emit)
     try:
-        stopped = _ends(trainer, done, stop) or _steps(trainer, journal, saver, done + 1, stop)
+        with repeatable(job.train):
+            stopped = _ends(trainer, done, stop) or _steps(trainer, journal, saver, done + 1, stop)
     finally:
         saver.wait()
     total = sum(parameter.numel() for parameter in trainer.model.core.parameters())
