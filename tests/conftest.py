@@ -9,6 +9,9 @@ import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for every process a test starts
 os.environ["MKL_CBWR"] = "AVX2,STRICT"  # as the worker sets it
+os.environ["CUBLAS_WORKSPACE_CONFIG"] = (
+    ":4096:8"  # on a card read once, by the first product; also as the worker sets it
+)
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DVC_NO_ANALYTICS"] = "1"
 

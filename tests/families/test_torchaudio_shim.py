@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from voicelathe.errors import FamilyUnavailable
+from voicelathe.families.shared import torchaudio_shim
 
 
 @pytest.mark.parametrize(
@@ -36,3 +40,14 @@ def test_a_constant_of_torchaudio_has_its_value_although_a_model_was_sketched_fi
     ask += "from torchaudio.compliance import kaldi\nprint(kaldi.EPSILON.device)"
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == "cpu"
+
+
+@pytest.mark.parametrize("module, name", [("json", "CosyVoice3"), ("cosyvoice.nowhere", "CosyVoice3")])
+def test_upstream_code_that_is_missing_or_lacks_the_class_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, module: str, name: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(
+        FamilyUnavailable, match=r"CosyVoice 3 speaks .*Run: voicelathe env create cosyvoice3"
+    ):
+        torchaudio_shim.upstream(module, name, "CosyVoice 3 speaks", "cosyvoice3", torch.device("cpu"))

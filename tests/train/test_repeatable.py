@@ -45,6 +45,17 @@ def test_steps_of_a_run_are_taken_under_torchs_switch_and_nothing_after_it(
     assert state() == before
 
 
+def test_what_cublas_was_told_before_is_kept_where_it_repeats_and_refused_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    with repeatable(ON):
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:2")
+    with pytest.raises(WorkerError, match=r"':4096:2'.*Unset it, or set :4096:8"), repeatable(ON):
+        pass
+
+
 def test_an_operation_that_cannot_repeat_is_named_with_what_to_do() -> None:
     before = state()
     with (

@@ -9,7 +9,6 @@ import contextlib
 import importlib
 import os
 import sqlite3
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -172,7 +171,8 @@ def remedy(problem: BaseException) -> str:
 def reason(problem: BaseException) -> str:
     """The short cause of a failed call, without credentials."""
     lines = redacted(str(problem)).strip().splitlines()
-    return f"{type(problem).__name__}: {textwrap.shorten(lines[0], 300, placeholder=' …') if lines else 'no message'}"
+    said = lines[0] if lines else "no message"
+    return f"{type(problem).__name__}: {said[:300]}{' …' if len(said) > 300 else ''}"
 
 
 def is_absent(problem: BaseException) -> bool:

@@ -49,6 +49,13 @@ class Peers:
         """Whether any process says so: all of them go on, or none does."""
         return bool(self.add(torch.tensor(int(raised)))) if self.count > 1 else raised
 
+    def all_said(self, text: str | None) -> list[str]:
+        """What the processes say, in the order of their ranks, each text once."""
+        said: list[str | None] = [text] * self.count
+        if self.count > 1:
+            self._meet(lambda: distributed.all_gather_object(said, text))
+        return list(dict.fromkeys(one for one in said if one))
+
     def first_alone(self, work: Callable[[], T]) -> T:
         """Work that tidies up a directory: the others do the same only when the first is through."""
         if self.count == 1:

@@ -128,15 +128,26 @@ class _Rehearsed:
         self.phases.append(self.account.phase(f"backward{which}"))
 
     def _update(self, made: torch.optim.Optimizer, trainable: Mapping[str, Any]) -> tuple[int, int, int]:
-        """Bytes of temporaries, operations and traffic of norm, clipping and update; the phase stands beside the others."""
+        """Bytes of temporaries, operations and traffic of norm, clipping and update; the phase stands beside the others.
+
+        Memory has to do for a card that refuses the update in one kernel, too.
+        """
+        phase, temporary, kernels, traffic = self._counted(made, trainable)
+        if isinstance(made, Piecewise) and made.is_fused:
+            made.use_plain_kernels()
+            phase, temporary, *_ = self._counted(made, trainable)
+        self.phases.append(replace(phase, casts=0, activations=temporary))
+        return temporary, kernels, traffic
+
+    def _counted(
+        self, made: torch.optim.Optimizer, trainable: Mapping[str, Any]
+    ) -> tuple[records.Phase, int, int, int]:
         account, before = self.account, self.account.total
         account.begin()
         account.kernels.clear()
         self._step(made, trainable)
-        phase, temporary = account.phase("update"), account.peak - before
-        self.phases.append(replace(phase, casts=0, activations=temporary))
         traffic = sum(moved * count for (_, moved, _), count in account.kernels.items())
-        return temporary, account.kernels.total(), traffic
+        return account.phase("update"), account.peak - before, account.kernels.total(), traffic
 
     def _step(self, made: torch.optim.Optimizer, trainable: Mapping[str, Any]) -> None:
         """What train.loop does after backward; gradients that are released come one by one, as backward makes them."""

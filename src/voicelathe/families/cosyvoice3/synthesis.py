@@ -27,9 +27,11 @@ NAME = "voicelathe"  # of the speaker in upstream's table
 
 def open_upstream(base: Path, device: "torch.device") -> Any:
     """Upstream's whole model. Raises FamilyUnavailable in an interpreter without its code."""
-    code = torchaudio_shim.upstream("cosyvoice.cli.cosyvoice", "CosyVoice 3 speaks", "cosyvoice3", device)
+    opened = torchaudio_shim.upstream(
+        "cosyvoice.cli.cosyvoice", "CosyVoice3", "CosyVoice 3 speaks", "cosyvoice3", device
+    )
     torchaudio_shim.read_wavs()
-    model = code.CosyVoice3(str(base))
+    model = opened(str(base))
     widen_mask(model.model.llm.llm)
     return model
 

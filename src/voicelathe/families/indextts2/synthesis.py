@@ -36,8 +36,10 @@ OTHER_MODELS = {  # upstream's name of a part -> where its fetching puts it, and
 
 def open_upstream(base: Path, device: "torch.device") -> Any:
     """Upstream's whole model. Raises FamilyUnavailable in an interpreter without its code."""
-    code = torchaudio_shim.upstream("indextts.infer_v2", "IndexTTS2 hears and speaks", "indextts2", device)
-    return code.IndexTTS2(
+    opened = torchaudio_shim.upstream(
+        "indextts.infer_v2", "IndexTTS2", "IndexTTS2 hears and speaks", "indextts2", device
+    )
+    return opened(
         cfg_path=str(base / CONFIG),
         model_dir=str(base),
         use_fp16=False,

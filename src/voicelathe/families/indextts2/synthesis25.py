@@ -20,11 +20,11 @@ OPENED = "opened"  # below DIR-upstream
 
 def open_upstream(base: Path, device: "torch.device") -> Any:
     """Upstream's whole model. Raises FamilyUnavailable in an interpreter without its code."""
-    code = torchaudio_shim.upstream(
-        "indextts.infer_v2_5", "IndexTTS 2.5 hears and speaks", "indextts2", device
+    opened = torchaudio_shim.upstream(
+        "indextts.infer_v2_5", "IndexTTS2", "IndexTTS 2.5 hears and speaks", "indextts2", device
     )
     place = linked(base)
-    return code.IndexTTS2(
+    return opened(
         cfg_path=str(place / CONFIG),
         model_dir=str(place),
         use_bf16=False,

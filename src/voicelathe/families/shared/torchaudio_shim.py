@@ -59,8 +59,8 @@ def campplus_banks(samples_S: "np.ndarray[Any, Any]", rate_hz: int) -> "torch.Te
     return without_mean
 
 
-def upstream(module: str, who: str, environment: str, device: "torch.device") -> Any:
-    """A module of upstream's code that has no package, in the interpreter of `voicelathe env create`; on the CPU it sees no card.
+def upstream(module: str, name: str, who: str, environment: str, device: "torch.device") -> Any:
+    """A class of upstream's code that has no package, in the interpreter of `voicelathe env create`; on the CPU it sees no card.
 
     `who`: the beginning of the sentence that FamilyUnavailable says anywhere else, such as "CosyVoice 3 speaks".
     """
@@ -68,8 +68,8 @@ def upstream(module: str, who: str, environment: str, device: "torch.device") ->
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # upstream takes a card whenever it sees one
     ensure()
     try:
-        return import_module(module)
-    except ImportError as problem:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as problem:
         raise FamilyUnavailable(
             f"{who} with upstream's own code, which this interpreter cannot import ({problem}). Run: voicelathe env create {environment}"
         ) from None

@@ -102,7 +102,7 @@ class Piecewise(ABC):
 
     @abstractmethod
     def use_plain_kernels(self) -> None:
-        """Because another process of the run is not `is_fused`."""
+        """From now on bitsandbytes' own: because another process of the run is not `is_fused`, or to count them."""
 
     @abstractmethod
     def take(self, parameter: "nn.Parameter") -> None:

@@ -18,6 +18,8 @@ PIECE = (
     1 << 24
 )  # values whose master exists at a time: 64 MB of it and 64 MB of gradient; a multiple of the kernels' block
 FUSED = "adam", "bf16_split16"  # the kernel, and the weights, that `fused` is written for
+NOT_FUSED = "The update in one kernel is not used on this card ({}). It goes on with bitsandbytes' kernels, which move four times the bytes."
+LARGEST = 1 << 31  # values; places in `fused` are 32-bit
 
 
 class _InPieces(Piecewise):
@@ -54,20 +56,24 @@ class _InPieces(Piecewise):
         }
 
     def _in_one_kernel(self, kernel: str, given: Built) -> Any:
-        """The module that updates a parameter by one kernel, where that is possible: on a card where it proves itself, and where tensors are only counted."""
-        if not (given.on_card and (kernel, given.weights) == FUSED):
-            return None
-        try:
-            from voicelathe.train.optimizers import fused
-        except ImportError:  # torch brings no Triton to this platform
+        """The module that updates a parameter by one kernel: on a card where it proves itself, and where tensors are only counted.
+
+        A run that must repeat does without, so that it does not depend on what the proof says next time.
+        """
+        if not (given.on_card and (kernel, given.weights) == FUSED) or given.train.deterministic:
             return None
         one = next(iter(given.names))
+        try:
+            from voicelathe.train.optimizers import fused
+        except ImportError as missing:
+            self.notice = NOT_FUSED.format(missing) if one.device.type == "cuda" else None
+            return None
         if is_fake(one) or fused.interpreted():
             return fused
         if one.device.type != "cuda":
             return None
         if (problem := fused.problem(one.device, self.is_paged)) is not None:
-            self.notice = f"The update in one kernel is not used on this card ({problem}). It goes on with bitsandbytes' kernels, which move four times the bytes."
+            self.notice = NOT_FUSED.format(problem)
             return None
         return fused
 
@@ -76,11 +82,7 @@ class _InPieces(Piecewise):
         return self._fused is not None
 
     def use_plain_kernels(self) -> None:
-        if self.is_fused:
-            self._fused, self.notice = (
-                None,
-                "Another process of this run cannot update by one kernel, so none does.",
-            )
+        self._fused = None
 
     @property
     def scales_itself(self) -> bool:
@@ -106,7 +108,7 @@ class _InPieces(Piecewise):
         state["step"] += 1
         assert parameter.is_contiguous() and parameter.grad is not None
         weight, gradient = parameter.data.view(-1), parameter.grad.reshape(-1)
-        if self.is_fused and state["state1"].dtype == torch.uint8:
+        if self.is_fused and state["state1"].dtype == torch.uint8 and len(weight) < LARGEST:
             factors = self._fused.Factors.of(config, state["step"], self.gradient_scale)
             self._fused.update(weight, gradient, state, factors)
             return

@@ -11,11 +11,13 @@ from voicelathe.config import schema
 from voicelathe.errors import WorkerError
 
 WITHOUT = "does not have a deterministic implementation"  # torch's words
+CUBLAS, REPEATS = "CUBLAS_WORKSPACE_CONFIG", (":4096:8", ":16:8")  # read once, before the first product
 
 
 @contextmanager
 def repeatable(train: schema.Train) -> Iterator[None]:
-    """Inside, equal steps on one card give equal bytes, where `train.deterministic` asks for it. Raises WorkerError for an operation that cannot.
+    """Inside, equal steps on one card give equal bytes, where `train.deterministic` asks for it. Raises WorkerError for an operation that cannot, and where the
+    environment asks cuBLAS for what does not.
 
     torch's flash attention then adds query gradients in order, the memory-efficient one does not split its keys, and cuDNN's is not used
     (aten/src/ATen/native/transformers/cuda of PyTorch). On a CPU steps repeat in any case, and their bytes are the same.
@@ -23,9 +25,16 @@ def repeatable(train: schema.Train) -> Iterator[None]:
     if not train.deterministic:
         yield
         return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once; torch insists on it
+    if (asked := os.environ.setdefault(CUBLAS, REPEATS[0])) not in REPEATS:
+        raise WorkerError(
+            f"train.deterministic = true: {CUBLAS} = {asked!r} lets products of matrices differ. Unset it, or set {' or '.join(REPEATS)}."
+        )
     memory: Any = torch.utils.deterministic
-    strict, fills = torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
+    strict, warns = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    fills = memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
     memory.fill_uninitialized_memory = False  # for finding faults; it costs a pass over all memory
     try:
@@ -38,5 +47,5 @@ def repeatable(train: schema.Train) -> Iterator[None]:
             "Set train.deterministic: false; docs/memory.md has what repeats without it."
         ) from None
     finally:
-        torch.use_deterministic_algorithms(strict)
+        torch.use_deterministic_algorithms(strict, warn_only=warns)
         memory.fill_uninitialized_memory = fills

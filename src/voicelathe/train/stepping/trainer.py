@@ -101,11 +101,11 @@ def prepare(job: jobs.TrainJob, emit: Telling, peers: Peers) -> Trainer:
 
 
 def agree(optimizer: Piecewise, peers: Peers, emit: Emit) -> None:
-    """All processes of a run update by the same kernels; says why not by the one that is asked for first."""
+    """All processes of a run update by the same kernels, or their weights would part. Says why some cannot do it by one."""
     if peers.any(not optimizer.is_fused):
         optimizer.use_plain_kernels()
-    if optimizer.notice:
-        emit(jobs.NOTICE, {"text": optimizer.notice})
+    for text in peers.all_said(optimizer.notice):
+        emit(jobs.NOTICE, {"text": text})
 
 
 def _keep_references(model: Referenced, job: jobs.TrainJob, rate_hz: int) -> None:
