@@ -36,8 +36,12 @@ RANKS = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()
 DOORS = {  # heavy tool -> the only files that may import it, as patterns below src/voicelathe
     "mlflow": ["tracking/**", "registry/serving_model.py"],
     "great_expectations": ["data/gate/suite.py"],
-    "bitsandbytes": ["train/optimizers/blockwise.py", "train/optimizers/fused.py"],
-    "triton": ["train/optimizers/fused.py"],
+    "bitsandbytes": [
+        "train/optimizers/blockwise.py",
+        "train/optimizers/fused.py",
+        "train/optimizers/fused_kernel.py",
+    ],
+    "triton": ["train/optimizers/fused_kernel.py"],
     "peft": ["train/adapters.py"],
     "voxcpm": ["families/voxcpm/**"],
     "qwen_tts": ["families/qwen3_tts/**"],

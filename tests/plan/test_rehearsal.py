@@ -114,6 +114,11 @@ def test_an_update_is_counted_on_the_real_optimizer_its_kernels_and_what_they_ov
     assert a_value == pytest.approx(16, rel=0.05), (
         "weight, low bits and two moments twice, the gradient once, and once for its norm"
     )
+    plain = rehearsed(
+        replace(train, deterministic=True)
+    )  # bitsandbytes' kernels, which a card may have to use
+    assert plain.update_traffic / plain.num_trainable == pytest.approx(60, rel=0.05)
+    assert found.update == plain.update > 0
     tensors = len(training.real_model(training.BASE, train)[1])
     assert tensors < found.update_kernels == tuned.update_kernels < 4 * tensors
 

@@ -28,6 +28,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.slow
 def test_the_kernel_is_bitsandbytes_update_of_a_master_with_codes_that_are_as_near() -> None:
+    pytest.importorskip("triton", reason="Triton comes with torch's CUDA build")
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "tests.train.fused_lab"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
@@ -59,16 +60,20 @@ def test_the_kernel_compiles_for_cards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, card: int, divides: bool, gradient: str
 ) -> None:
     """Down to machine code, by the assembler that Triton brings: no card is asked."""
+    pytest.importorskip("triton", reason="Triton comes with torch's CUDA build")
     from triton import compile
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    names, given = fused._kernel.arg_names, {**POINTERS, "gradient_ptr": f"*{gradient}", "size": "i32"}
+    from voicelathe.train.optimizers import fused_kernel
+
+    kernel = fused_kernel.adamw_split16
+    names, given = kernel.arg_names, {**POINTERS, "gradient_ptr": f"*{gradient}", "size": "i32"}
     types = {name: given.get(name, "fp32") for name in names} | {"BLOCK_SIZE": "constexpr"}
     aligned = [at for at, name in enumerate(names) if name.endswith("_ptr") or (divides and name == "size")]
     hints = {(at,): [["tt.divisibility", 16]] for at in aligned}
-    source = ASTSource(fused._kernel, types, {"BLOCK_SIZE": fused.BLOCK}, hints)
+    source = ASTSource(kernel, types, {"BLOCK_SIZE": fused.BLOCK}, hints)
     made = compile(source, target=GPUTarget("cuda", card, 32), options={"num_warps": fused.WARPS})
     assert len(made.asm["cubin"]) > 1000
 
@@ -126,6 +131,13 @@ def test_a_kernel_that_does_not_compile_is_a_reason_and_no_crash(monkeypatch: py
     assert (
         fused.problem(CPU, paged=False) == "RuntimeError: Failed to find C compiler. Please specify via CC."
     )
+
+
+def test_where_there_is_no_triton_that_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("triton", "voicelathe.train.optimizers.fused_kernel"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delattr("voicelathe.train.optimizers.fused_kernel", raising=False)
+    assert "Error" in (said := fused.problem(CPU, paged=False) or "") and "fused_kernel" in said
 
 
 def test_a_card_that_is_full_at_the_proof_is_no_reason_to_go_on_otherwise(

@@ -33,9 +33,7 @@ def main() -> int:
     if description["verb"] == "train":
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, too, which asks us to save
         if description["job"]["train"].get("deterministic"):
-            os.environ.setdefault(
-                "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-            )  # before anything multiplies: train.stepping.repeatable
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # see train.stepping.repeatable
         if "TORCHELASTIC_RUN_ID" not in os.environ:
             _spread(description["job"]["target"]["machine"]["processes"], description["job"].get("node"))
     is_peer = os.environ.get("TORCHELASTIC_RUN_ID") is not None and os.environ["LOCAL_RANK"] != "0"

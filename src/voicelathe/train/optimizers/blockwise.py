@@ -1,6 +1,6 @@
 """Optimizers with 8-bit moments around bitsandbytes' kernels, for fp32 weights and for bf16 weights with a master.
 
-With `fused` the only importer of bitsandbytes. A master exists only for the piece that is being updated: join, update, split, next piece.
+With `fused` and its kernel the only importer of bitsandbytes. A master exists only for the piece that is being updated: join, update, split, next piece.
 """
 
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import is_fake
 
 from voicelathe.train import precision
+from voicelathe.train.optimizers import fused
 from voicelathe.train.optimizers.base import BLOCK, PAGED_FROM, Built, Piecewise
 
 PIECE = (
@@ -63,11 +64,6 @@ class _InPieces(Piecewise):
         if not (given.on_card and (kernel, given.weights) == FUSED) or given.train.deterministic:
             return None
         one = next(iter(given.names))
-        try:
-            from voicelathe.train.optimizers import fused
-        except ImportError as missing:
-            self.notice = NOT_FUSED.format(missing) if one.device.type == "cuda" else None
-            return None
         if is_fake(one) or fused.interpreted():
             return fused
         if one.device.type != "cuda":

@@ -1,37 +1,28 @@
 """AdamW of bf16 weights with the other half of their masters (`bf16_split16`) and 8-bit moments: one kernel a parameter, written in Triton.
 
 The plain way (blockwise) makes a master, calls bitsandbytes and splits the result: seven operations a piece and 58 bytes a value. Here every
-number is read once and written once: 14 bytes. Moments are read and quantised by bitsandbytes' own functions for Triton, to the nearest code.
-Not verified on a card, so it proves itself on the card at hand before it is used (`problem`).
+number is read once and written once: 14 bytes (`fused_kernel`). Not verified on a card, so it proves itself on the card at hand before it is used
+(`problem`). Triton is imported when a kernel is launched: where it is missing, a plan still counts the operation.
 """
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import triton
-import triton.language as tl
 from bitsandbytes import functional
-from bitsandbytes.backends.triton.kernels_8bit_quant import (
-    dequant_8bit_blockwise_kernel_util,
-    quantize_8bit_blockwise_kernel_util,
-)
 from torch import Tensor, nn
 
 from voicelathe.errors import WorkerError
 from voicelathe.train import precision
 from voicelathe.train.optimizers.base import BLOCK
 
-PROOF_SIZES = (
-    9 * BLOCK - 100,
-    9 * BLOCK - 96,
-)  # no full last block; Triton makes another program where 16 divides the size
+# No full last block; Triton makes another program where 16 divides the size.
+PROOF_SIZES = 9 * BLOCK - 100, 9 * BLOCK - 96
 PROOF_STEPS = 3
 WARPS = 2
-AT_THE_EDGE = (
-    0.01  # of all codes may be a neighbour of the nearest: what lies in the middle falls to either side
-)
+AT_THE_EDGE = 0.01  # of all codes may be next to the nearest: what lies in the middle falls to either side
 
 
 @dataclass(frozen=True)
@@ -59,48 +50,17 @@ class Factors:
         return cls(scale, 1.0 - rate * decay, rate / (1.0 - beta1**step), root, beta1, beta2, config["eps"])
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _kernel(
-    weight_ptr: tl.tensor, low_ptr: tl.tensor, gradient_ptr: tl.tensor, first_ptr: tl.tensor, second_ptr: tl.tensor, codes1_ptr: tl.tensor,
-    codes2_ptr: tl.tensor, absmax1_ptr: tl.tensor, absmax2_ptr: tl.tensor, size: tl.tensor, scale: tl.tensor, keep: tl.tensor, rate: tl.tensor,
-    root: tl.tensor, beta1: tl.tensor, rest1: tl.tensor, beta2: tl.tensor, rest2: tl.tensor, eps: tl.tensor, BLOCK_SIZE: tl.constexpr,
-) -> None:  # fmt: skip
-    """One block of 256 values: bits of bf16 weights and of their lower halves [N] (int16), gradients [N], codes [N] (uint8)."""
-    block = tl.program_id(0)
-    places = block * BLOCK_SIZE + tl.arange(0, BLOCK_SIZE)
-    inside = places < size
-    upper = tl.load(weight_ptr + places, mask=inside, other=0).to(tl.int32)
-    lower = tl.load(low_ptr + places, mask=inside, other=0).to(tl.int32)
-    master = ((upper << 16) + lower).to(tl.float32, bitcast=True)
-    gradient = tl.load(gradient_ptr + places, mask=inside, other=0.0).to(tl.float32) * scale
-    first = dequant_8bit_blockwise_kernel_util(first_ptr, places, codes1_ptr, absmax1_ptr, inside, BLOCK_SIZE)
-    second = dequant_8bit_blockwise_kernel_util(
-        second_ptr, places, codes2_ptr, absmax2_ptr, inside, BLOCK_SIZE
-    )
-    first = tl.where(inside, first * beta1 + rest1 * gradient, 0.0)
-    second = tl.where(inside, second * beta2 + rest2 * gradient * gradient, 0.0)
-    master = master * keep - rate * (first / (tl.sqrt(second) / root + eps))
-    bits = master.to(tl.int32, bitcast=True)
-    tl.store(low_ptr + places, bits.to(tl.int16), mask=inside)
-    tl.store(weight_ptr + places, ((bits + 0x8000) >> 16).to(tl.int16), mask=inside)
-    own = block + tl.arange(0, 1)
-    codes, absmax = quantize_8bit_blockwise_kernel_util(first, codes1_ptr, 256, BLOCK_SIZE, 1)
-    tl.store(first_ptr + places, codes, mask=inside)
-    tl.store(absmax1_ptr + own, absmax)
-    codes, absmax = quantize_8bit_blockwise_kernel_util(second, codes2_ptr, 256, BLOCK_SIZE, 1)
-    tl.store(second_ptr + places, codes, mask=inside)
-    tl.store(absmax2_ptr + own, absmax)
-
-
 def _launch(
     weight: Tensor, low: Tensor, gradient: Tensor, first: Tensor, second: Tensor, codes1: Tensor, codes2: Tensor, absmax1: Tensor, absmax2: Tensor,
     scale: float, keep: float, rate: float, root: float, beta1: float, beta2: float, eps: float,
 ) -> None:  # fmt: skip
     assert weight.is_contiguous() and low.is_contiguous() and gradient.is_contiguous()
+    from voicelathe.train.optimizers import fused_kernel
+
     size = weight.numel()
     where: Any = torch.cuda.device_of(weight)  # type: ignore[no-untyped-call]
     with where:  # Triton launches on the current one
-        _kernel[(triton.cdiv(size, BLOCK),)](
+        fused_kernel.adamw_split16[(math.ceil(size / BLOCK),)](
             weight.view(torch.int16), low, gradient, first, second, codes1, codes2, absmax1, absmax2,
             size, scale, keep, rate, root, beta1, 1.0 - beta1, beta2, 1.0 - beta2, eps, BLOCK_SIZE=BLOCK, num_warps=WARPS,
         )  # fmt: skip
@@ -126,7 +86,7 @@ def update(weight: Tensor, gradient: Tensor, state: dict[str, Any], factors: Fac
 
 def interpreted() -> bool:
     """Whether Triton runs kernels on the CPU, slowly, to try them (TRITON_INTERPRET=1)."""
-    return bool(triton.knobs.runtime.interpret)
+    return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def problem(device: torch.device, paged: bool) -> str | None:
@@ -215,7 +175,7 @@ def largest(moment: Tensor) -> Tensor:
 def _difference(
     weight: Tensor, state: dict[str, Any], expected: tuple[Tensor, Tensor, Tensor], rate: float
 ) -> str | None:
-    """What is further off than rounding explains: a master by a thousandth of a step, a scale by a millionth, a code that is not the nearest."""
+    """What is further off than rounding explains: a master by a thousandth of a step, a scale by a hundred-thousandth, a code that is not the nearest."""
     master, *moments = expected
     off = float((precision.join(weight, state["low"]) - master).abs().max())
     if not off <= 1e-3 * rate:

@@ -11,7 +11,10 @@ from voicelathe.config import schema
 from voicelathe.errors import WorkerError
 
 WITHOUT = "does not have a deterministic implementation"  # torch's words
-CUBLAS, REPEATS = "CUBLAS_WORKSPACE_CONFIG", (":4096:8", ":16:8")  # read once, before the first product
+CUBLAS, REPEATS = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    (":4096:8", ":16:8"),
+)  # torch reads it at the first product, so the worker sets it when it starts
 
 
 @contextmanager
@@ -25,7 +28,7 @@ def repeatable(train: schema.Train) -> Iterator[None]:
     if not train.deterministic:
         yield
         return
-    if (asked := os.environ.setdefault(CUBLAS, REPEATS[0])) not in REPEATS:
+    if (asked := os.environ.get(CUBLAS)) not in (None, *REPEATS):
         raise WorkerError(
             f"train.deterministic = true: {CUBLAS} = {asked!r} lets products of matrices differ. Unset it, or set {' or '.join(REPEATS)}."
         )
